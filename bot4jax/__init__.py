@@ -1,0 +1,1 @@
+"""bot4jax: live market ticks for a thousand symbols into risk-checked orders."""

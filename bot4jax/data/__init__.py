@@ -1,0 +1,1 @@
+"""Market data: where it comes from and in which shape it reaches the engine."""

@@ -1,0 +1,1 @@
+"""Learning: data sets, labels, splits, fitting and honest evaluation."""

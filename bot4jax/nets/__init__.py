@@ -1,0 +1,1 @@
+"""Streaming nets: `step` serves, `unroll` trains, both give the same."""

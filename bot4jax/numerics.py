@@ -1,0 +1,79 @@
+"""Where numbers could go wrong: division, logarithms, windowed sums without drift."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+BLOCK = 16
+"""Bars of one block of `WindowSums`."""
+
+
+def safe_divide(numerator: Array, denominator: Array, default: float = 0.0) -> Array:
+    """`numerator / denominator`, or `default` where the denominator is zero."""
+    is_zero = denominator == 0
+    quotient = numerator / jnp.where(is_zero, 1, denominator)
+    return jnp.where(is_zero, jnp.asarray(default, quotient.dtype), quotient)
+
+
+def safe_log(value: Array, floor: float = 1e-30) -> Array:
+    """Natural logarithm of the value or of `floor`, whichever is larger."""
+    return jnp.log(jnp.maximum(value, floor))
+
+
+def safe_root(value: Array) -> Array:
+    """Square root; 0 for what rounding made negative, with a finite gradient there."""
+    positive = value > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, value, 1)), 0)
+
+
+def pairwise_sum(rows: Sequence[Array]) -> Array:
+    """Sum by halves: the rounding error grows with log n and the order is fixed."""
+    parts = list(rows)
+    while len(parts) > 1:
+        odd = parts[-1:] if len(parts) % 2 else []
+        parts = [a + b for a, b in zip(parts[::2], parts[1::2], strict=False)] + odd
+    return parts[0]
+
+
+class WindowSums(NamedTuple):
+    """Sums over the last `W` rows on two levels; nothing is ever subtracted.
+
+    A running sum that adds the newest and subtracts the oldest drifts in float32: a
+    variance of −28,928 (truth .69) after 200,000 steps at a price of 60,000. Here old
+    blocks are dropped whole, and the open block is summed anew.
+    """
+
+    rows: Float[Array, "W K"]
+    blocks: Float[Array, "B K"]
+
+
+def init_sums(window: int, width: int) -> WindowSums:
+    """Zeros; `window` must be a multiple of `BLOCK`."""
+    if window % BLOCK:
+        raise ValueError(f"window {window} is not a multiple of {BLOCK}")
+    return WindowSums(
+        jnp.zeros((window, width)), jnp.zeros((window // BLOCK, width))
+    )
+
+
+def push_sums(
+    sums: WindowSums, index: Int[Array, ""], row: Float[Array, " K"]
+) -> tuple[WindowSums, Float[Array, " K"]]:
+    """Write `row` as bar `index` and return the sums over the last `W` rows."""
+    window = sums.rows.shape[0]
+    at = index % window
+    block, position = at // BLOCK, at % BLOCK
+    rows = lax.dynamic_update_slice_in_dim(sums.rows, row[None], at, 0)
+    first = block * BLOCK
+    open_block = [
+        lax.dynamic_index_in_dim(rows, first + k, 0, keepdims=False)
+        for k in range(BLOCK)
+    ]
+    fresh = pairwise_sum([jnp.where(k <= position, open_block[k], 0.0) for k in range(BLOCK)])
+    stale = pairwise_sum([jnp.where(k > position, open_block[k], 0.0) for k in range(BLOCK)])
+    blocks = lax.dynamic_update_slice_in_dim(sums.blocks, fresh[None], block, 0)
+    total = pairwise_sum([blocks[k] for k in range(window // BLOCK)]) + stale
+    return WindowSums(rows, blocks), total

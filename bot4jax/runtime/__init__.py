@@ -1,0 +1,1 @@
+"""The shell: sockets, clocks, orders, risk and the record of all of it."""

@@ -1,0 +1,1 @@
+"""Gradient-boosted trees: fitting, and two ways to predict."""
