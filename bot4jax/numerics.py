@@ -54,9 +54,7 @@ def init_sums(window: int, width: int) -> WindowSums:
     """Zeros; `window` must be a multiple of `BLOCK`."""
     if window % BLOCK:
         raise ValueError(f"window {window} is not a multiple of {BLOCK}")
-    return WindowSums(
-        jnp.zeros((window, width)), jnp.zeros((window // BLOCK, width))
-    )
+    return WindowSums(jnp.zeros((window, width)), jnp.zeros((window // BLOCK, width)))
 
 
 def push_sums(
@@ -72,8 +70,12 @@ def push_sums(
         lax.dynamic_index_in_dim(rows, first + k, 0, keepdims=False)
         for k in range(BLOCK)
     ]
-    fresh = pairwise_sum([jnp.where(k <= position, open_block[k], 0.0) for k in range(BLOCK)])
-    stale = pairwise_sum([jnp.where(k > position, open_block[k], 0.0) for k in range(BLOCK)])
+    fresh = pairwise_sum(
+        [jnp.where(k <= position, open_block[k], 0.0) for k in range(BLOCK)]
+    )
+    stale = pairwise_sum(
+        [jnp.where(k > position, open_block[k], 0.0) for k in range(BLOCK)]
+    )
     blocks = lax.dynamic_update_slice_in_dim(sums.blocks, fresh[None], block, 0)
     total = pairwise_sum([blocks[k] for k in range(window // BLOCK)]) + stale
     return WindowSums(rows, blocks), total

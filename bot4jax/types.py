@@ -142,8 +142,8 @@ class Bar(NamedTuple):
     mid_low: Int[Array, " S"]
     mid_close: Int[Array, " S"]
     mid_entry: Int[Array, " S"]
-    """first mid quoted at or after opening + latency: what an order decided on the
-    previous bar can meet"""
+    """the mid that stands at opening + latency: what an order decided on the previous
+    bar meets"""
     # int32: increments from the anchor
     bid: Int[Array, " S"]
     ask: Int[Array, " S"]
@@ -174,7 +174,7 @@ class Bar(NamedTuple):
     quote_turnover: Float[Array, " S"]
     """increments × base volume"""
     vwap_offset: Float[Array, " S"]
-    """Σ (price − opening mid) × volume, increments × base volume"""
+    """Σ (price − mid at the last closing) × volume, increments × base volume"""
     flow: Float[Array, " S"]
     """order-flow imbalance of the best quotes, Σ over quote events, base volume"""
     flow_2: Float[Array, " S"]

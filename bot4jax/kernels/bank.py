@@ -1,0 +1,339 @@
+"""The bank: every feature of every symbol in one call, each form in its cheapest way.
+
+Which features are computed, which columns they need and where their sums lie is
+decided once, in `Plan`; `update` then is a pure function of arrays.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Bool, Float, Int
+
+from bot4jax.kernels import history
+from bot4jax.kernels.history import COLUMNS, Past, Scales, Windows
+from bot4jax.numerics import WindowSums, init_sums, push_sums
+from bot4jax.registry import FeatureSpec, arguments
+from bot4jax.types import Bar, Layout
+
+INTERMEDIATES: dict[str, Callable[..., Array]] = {}
+"""What several shared features read; computed once a bar, for all symbols."""
+
+
+def intermediate(function: Callable[..., Array]) -> Callable[..., Array]:
+    """Register a named intermediate: windows `[S, W]` in, anything `[S, …]` out."""
+    INTERMEDIATES[function.__name__] = function
+    return function
+
+
+class BankState(NamedTuple):
+    """What the bank carries from bar to bar."""
+
+    index: Int[Array, ""]
+    past: Past
+    windows: Windows
+    sums: tuple[WindowSums, ...]
+    recursions: Float[Array, "S K"]
+
+
+class RawFeatures(NamedTuple):
+    """The catalogue's values as defined, and which of them mean something."""
+
+    values: Float[Array, "S F"]
+    usable: Bool[Array, "S F"]
+
+
+@dataclass(frozen=True)
+class Term:
+    """The sums that one or more additive features share."""
+
+    terms: Callable[..., tuple[Array, ...]]
+    window: int
+    width: int
+    first: int
+    """row among the sums of its window"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Static: which features are computed and how."""
+
+    layout: Layout
+    specs: tuple[FeatureSpec, ...]
+    present: tuple[FeatureSpec, ...]
+    floats: tuple[str, ...]
+    """float windows that are kept"""
+    mids: tuple[str, ...]
+    """mid windows that are kept"""
+    terms: tuple[Term, ...]
+    windows: tuple[int, ...]
+    """lengths over which sums are kept"""
+
+    @property
+    def absent(self) -> dict[str, tuple[str, ...]]:
+        """Features that the source cannot feed, and the columns they miss."""
+        return {
+            spec.name: missing_columns(spec, self.layout)
+            for spec in self.specs
+            if spec not in self.present
+        }
+
+
+def plan(layout: Layout, specs: Iterable[FeatureSpec]) -> Plan:
+    """Decide once what every bar will do."""
+    chosen = tuple(specs)
+    present = tuple(one for one in chosen if not missing_columns(one, layout))
+    terms = _plan_terms(layout, present)
+    kept = {name for spec in present for name in _windows_read(spec)}
+    return Plan(
+        layout=layout,
+        specs=chosen,
+        present=present,
+        floats=tuple(name for name in history.FLOAT_WINDOWS if name in kept),
+        mids=tuple(
+            dict.fromkeys(mid for path, mid in history.PATHS.items() if path in kept)
+        ),
+        terms=terms,
+        windows=tuple(sorted({term.window for term in terms})),
+    )
+
+
+def missing_columns(spec: FeatureSpec, layout: Layout) -> tuple[str, ...]:
+    """Columns of `Bar` that the feature needs and the source does not fill."""
+    needed = {bar for name in spec.columns for bar in COLUMNS[name]}
+    return tuple(sorted(needed - set(layout.columns)))
+
+
+def init(plan: Plan) -> BankState:
+    """The state before the first bar."""
+    symbols, window = plan.layout.symbols, plan.layout.window
+    return BankState(
+        index=jnp.int32(0),
+        past=history.init_past(symbols),
+        windows=history.init_windows(len(plan.floats), len(plan.mids), symbols, window),
+        sums=tuple(
+            init_sums(length, _width(plan, length) * symbols) for length in plan.windows
+        ),
+        recursions=jnp.tile(_fresh_recursions(plan)[None], (symbols, 1)),
+    )
+
+
+def update(
+    plan: Plan, scales: Scales, state: BankState, bar: Bar
+) -> tuple[BankState, RawFeatures]:
+    """One bar of every symbol in, every feature out."""
+    columns = history.bar_columns(bar, state.past, scales)
+    windows = history.push_windows(
+        state.windows,
+        [columns[name] for name in plan.floats],
+        [getattr(bar, name) for name in plan.mids],
+        state.past.age == 0,
+    )
+    ordered = _ordered(plan, windows, bar)
+    sums, totals = _push_terms(plan, state, columns, ordered)
+    recursions, recursive = _recursions(plan, state.recursions, columns)
+    past = history.next_past(state.past, bar)
+    named = _shared(plan, ordered) | recursive | _finished(plan, totals)
+    next_state = BankState(state.index + 1, past, windows, sums, recursions)
+    return next_state, _gather(plan, named, past)
+
+
+def reset(plan: Plan, state: BankState, is_fresh: Bool[Array, " S"]) -> BankState:
+    """The state with some slots as if they had never been used."""
+    symbols = plan.layout.symbols
+
+    def clear(array: Array, axis: int) -> Array:
+        shape = [1] * array.ndim
+        shape[axis] = symbols
+        return jnp.where(is_fresh.reshape(shape), jnp.zeros_like(array), array)
+
+    def clear_sums(rows: Array) -> Array:
+        split = rows.reshape(rows.shape[0], -1, symbols)
+        return clear(split, 2).reshape(rows.shape)
+
+    fresh = _fresh_recursions(plan)[None]
+    return BankState(
+        index=state.index,
+        past=Past(*(clear(column, 0) for column in state.past)),
+        windows=Windows(*(clear(column, 1) for column in state.windows)),
+        sums=jax.tree.map(clear_sums, state.sums),
+        recursions=jnp.where(is_fresh[:, None], fresh, state.recursions),
+    )
+
+
+def _windows_read(spec: FeatureSpec) -> set[str]:
+    """Ordered windows that a feature reads, through intermediates and lags too."""
+    implementation = spec.implementation
+    if spec.form == "additive":
+        return {
+            name.rsplit("_", 2)[0]
+            for name in arguments(implementation.terms)
+            if name.endswith("_ago")
+        }
+    if spec.form == "incremental":
+        return set()
+    return _expand(arguments(implementation.value))
+
+
+def _expand(names: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    for name in names:
+        if name in INTERMEDIATES:
+            found |= _expand(arguments(INTERMEDIATES[name]))
+        else:
+            found.add(name)
+    return found
+
+
+def _window_of(spec: FeatureSpec, layout: Layout) -> int:
+    return min(spec.window, layout.window)
+
+
+def _plan_terms(layout: Layout, present: tuple[FeatureSpec, ...]) -> tuple[Term, ...]:
+    planned: dict[tuple[Any, int], Term] = {}
+    rows: dict[int, int] = {}
+    for spec in present:
+        if spec.form != "additive":
+            continue
+        terms, window = spec.implementation.terms, _window_of(spec, layout)
+        if (terms, window) in planned:
+            continue
+        example = {name: jnp.float32(0) for name in arguments(terms)}
+        width = len(jax.eval_shape(lambda kw, terms=terms: terms(**kw), example))
+        first = rows.get(window, 0)
+        planned[terms, window] = Term(terms, window, width, first)
+        rows[window] = first + width
+    return tuple(planned.values())
+
+
+def _width(plan: Plan, window: int) -> int:
+    """Rows summed over `window`: the terms, and one that counts the bars."""
+    return 1 + sum(term.width for term in plan.terms if term.window == window)
+
+
+def _incremental(plan: Plan) -> list[FeatureSpec]:
+    return [spec for spec in plan.present if spec.form == "incremental"]
+
+
+def _fresh_recursions(plan: Plan) -> Float[Array, " K"]:
+    states = [spec.implementation.init() for spec in _incremental(plan)]
+    flat, _ = ravel_pytree(states)
+    return flat.astype(jnp.float32)
+
+
+def _ordered(plan: Plan, windows: Windows, bar: Bar) -> dict[str, Array]:
+    """The kept windows by name, paths relative to the newest close."""
+    ordered = {name: windows.floats[i] for i, name in enumerate(plan.floats)}
+    for path, mid in history.PATHS.items():
+        if mid in plan.mids:
+            at = plan.mids.index(mid)
+            ordered[path] = history.relative_path(windows.mids[at], bar)
+    return ordered
+
+
+def _lagged(name: str, columns: dict[str, Array], ordered: dict[str, Array]) -> Array:
+    if not name.endswith("_ago"):
+        return columns[name]
+    column, back, _ = name.rsplit("_", 2)
+    return ordered[column][:, -1 - int(back)]
+
+
+def _push_terms(
+    plan: Plan,
+    state: BankState,
+    columns: dict[str, Array],
+    ordered: dict[str, Array],
+) -> tuple[tuple[WindowSums, ...], dict[int, Float[Array, "K S"]]]:
+    """Every window's sums with the newest bar in and the oldest out."""
+    pushed, totals = [], {}
+    seen = ((state.past.age > 0) | (columns["live"] > 0)).astype(jnp.float32)
+    for length, sums in zip(plan.windows, state.sums, strict=True):
+        rows = [seen]
+        for term in (one for one in plan.terms if one.window == length):
+            asked = [_lagged(n, columns, ordered) for n in arguments(term.terms)]
+            rows += jax.vmap(term.terms)(*asked)
+        # A symbol that has not begun counts nothing and sums nothing.
+        row = jnp.concatenate([one * seen for one in rows])
+        sums, total = push_sums(sums, state.index, row)
+        pushed.append(sums)
+        totals[length] = total.reshape(len(rows), -1)
+    return tuple(pushed), totals
+
+
+def _finished(plan: Plan, totals: dict[int, Array]) -> dict[str, Array]:
+    """Additive features from their sums."""
+    found = {(term.terms, term.window): term for term in plan.terms}
+    values = {}
+    for spec in plan.present:
+        if spec.form != "additive":
+            continue
+        window = _window_of(spec, plan.layout)
+        term = found[spec.implementation.terms, window]
+        total = totals[window]
+        sums = total[1 + term.first : 1 + term.first + term.width]
+        values[spec.name] = jax.vmap(spec.implementation.finish)(*sums, total[0])
+    return values
+
+
+def _recursions(
+    plan: Plan, packed: Float[Array, "S K"], columns: dict[str, Array]
+) -> tuple[Float[Array, "S K"], dict[str, Array]]:
+    """Incremental features, their states packed into one array."""
+    specs = _incremental(plan)
+    if not specs:
+        return packed, {}
+    _, unravel = ravel_pytree([spec.implementation.init() for spec in specs])
+    names = [arguments(spec.implementation.update)[1:] for spec in specs]
+
+    def one_symbol(flat: Array, own: dict[str, Array]) -> tuple[Array, list[Array]]:
+        states, values = [], []
+        for spec, asked, state in zip(specs, names, unravel(flat), strict=True):
+            state, value = spec.implementation.update(state, *(own[n] for n in asked))
+            states.append(state)
+            values.append(value)
+        return ravel_pytree(states)[0], values
+
+    flat, values = jax.vmap(one_symbol)(packed, columns)
+    return flat, {spec.name: v for spec, v in zip(specs, values, strict=True)}
+
+
+def _shared(plan: Plan, ordered: dict[str, Array]) -> dict[str, Array]:
+    """Features of whole windows; intermediates are computed when first asked for."""
+    known = dict(ordered)
+
+    def resolve(name: str, window: int) -> Array:
+        if name not in known:
+            asked = arguments(INTERMEDIATES[name])
+            known[name] = INTERMEDIATES[name](*(resolve(one, 0) for one in asked))
+        found = known[name]
+        return found[:, -window:] if name in ordered and window else found
+
+    values = {}
+    for spec in plan.present:
+        if spec.form in ("shared", "windowed"):
+            window = _window_of(spec, plan.layout)
+            asked = arguments(spec.implementation.value)
+            values[spec.name] = jax.vmap(spec.implementation.value)(
+                *(resolve(name, window) for name in asked)
+            )
+    return values
+
+
+def _gather(plan: Plan, named: dict[str, Array], past: Past) -> RawFeatures:
+    """All features in the catalogue's order; absent ones are zero and unusable."""
+    zero = jnp.zeros(plan.layout.symbols, jnp.float32)
+    values = jnp.stack([named.get(spec.name, zero) for spec in plan.specs], 1)
+    needed = jnp.array(
+        [_window_of(spec, plan.layout) + spec.lag for spec in plan.specs], jnp.int32
+    )
+    low = jnp.array([spec.low for spec in plan.specs], jnp.float32)
+    high = jnp.array([spec.high for spec in plan.specs], jnp.float32)
+    is_present = jnp.array([spec in plan.present for spec in plan.specs])
+    warm = past.age[:, None] >= needed[None]
+    heard = (past.silent <= history.STALE_BARS)[:, None]
+    valid = (values >= low[None]) & (values <= high[None])
+    usable = is_present[None] & warm & heard & valid & jnp.isfinite(values)
+    return RawFeatures(values, usable)

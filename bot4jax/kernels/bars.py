@@ -1,0 +1,521 @@
+"""Ticks into bars, on the device: every event is absorbed once, when it arrives.
+
+`absorb` owns only the open bars: one int32 and one float32 row a symbol. Each tick
+becomes one row of contributions; sums are scattered in the order of the ticks, so a
+stream cut into batches anywhere gives the same bits. The host names each tick's
+predecessor in its batch, so differences between events need no scan.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from bot4jax.numerics import safe_divide, safe_root
+from bot4jax.types import (
+    BAR_FLOATS,
+    BAR_INTS,
+    BOOK,
+    BUY,
+    CONFLATED,
+    FRACTION,
+    LATE,
+    LEVELS,
+    PACKED,
+    QUOTE,
+    SELL,
+    STATUS,
+    TRADE,
+    TRADING,
+    Bar,
+)
+
+GRID = 5
+"""Trades between the two ends of a slow return (Zhang, Mykland & Aït-Sahalia 2005)."""
+
+OLDEST = -(1 << 30)
+"""Where the age of a best price stops counting: 1,024 bars."""
+
+INT_SUMS = (
+    "buy_count",
+    "sell_count",
+    "trade_count",
+    "quote_updates",
+    "best_changes",
+    "late",
+    "conflated",
+    "received",
+    "minimum_spread_time",
+    "trades_ever",
+)
+INT_LASTS = ("bid", "ask", "quote_time")
+INT_REST = (
+    "reference",  # the mid at the last closing, the anchor before the first quote
+    "mid_open",
+    "mid_high",
+    "mid_low",
+    "mid_entry",
+    "bid_since",
+    "ask_since",
+    "trade_open",
+    "trade_high",
+    "trade_low",
+    "has_quote",
+    "status",
+    "earlier_reference",
+    "earlier_signed_count",
+)
+FLOAT_SUMS = (
+    "buy_volume",
+    "sell_volume",
+    "base_turnover",
+    "quote_turnover",
+    "vwap_offset",
+    "flow",
+    "flow_2",
+    "flow_3",
+    "flow_4",
+    "flow_5",
+    "signed_root_notional",
+    "effective_spread",
+    "signed_offset",
+    "squared_return_fast",
+    "squared_return_slow",
+    "bid_added",
+    "bid_removed",
+    "ask_added",
+    "ask_removed",
+)
+FLOAT_LASTS = ("bid_size", "ask_size")
+FLOAT_REST = ("anchor", "earlier_signed_offset", "earlier_effective", "adjustment")
+
+BOOKED = 2 * (LEVELS - 1)
+"""Book levels 1 … 9 of both sides, bids first."""
+
+INTS = {name: i for i, name in enumerate(INT_SUMS + INT_LASTS + INT_REST)}
+FLOATS = {name: i for i, name in enumerate(FLOAT_SUMS + FLOAT_LASTS + FLOAT_REST)}
+LEVEL_PRICES = len(INTS)
+RECENT_TRADES = LEVEL_PRICES + BOOKED
+LEVEL_SIZES = len(FLOATS)
+
+
+class OpenBars(NamedTuple):
+    """The bars being built, one row a symbol; columns by `INTS` and `FLOATS`.
+
+    Behind the named columns stand the book levels and the last `GRID` trade prices.
+    """
+
+    ints: Int[Array, "S I"]
+    floats: Float[Array, "S J"]
+
+
+class _Batch(NamedTuple):
+    """Columns of the packed ticks; see `types.PACKED`."""
+
+    slot: Int[Array, " N"]
+    kind: Int[Array, " N"]
+    side: Int[Array, " N"]
+    bid: Int[Array, " N"]
+    ask: Int[Array, " N"]
+    bid_size: Float[Array, " N"]
+    ask_size: Float[Array, " N"]
+    time: Int[Array, " N"]
+    level: Int[Array, " N"]
+    flags: Int[Array, " N"]
+    previous: Int[Array, " N"]
+    previous_trade: Int[Array, " N"]
+    fifth_trade: Int[Array, " N"]
+    trade_rank: Int[Array, " N"]
+    is_last: Int[Array, " N"]
+
+
+class _Quote(NamedTuple):
+    """The quote that stood before each tick."""
+
+    known: Bool[Array, " N"]
+    bid: Int[Array, " N"]
+    ask: Int[Array, " N"]
+    bid_size: Float[Array, " N"]
+    ask_size: Float[Array, " N"]
+    time: Int[Array, " N"]
+
+
+def init_bars(anchors: Float[Array, " S"]) -> OpenBars:
+    """Empty bars of symbols that have never been quoted; anchors in increments."""
+    symbols = anchors.shape[0]
+    floats = jnp.zeros((symbols, LEVEL_SIZES + BOOKED), jnp.float32)
+    floats = floats.at[:, FLOATS["anchor"]].set(anchors)
+    floats = floats.at[:, FLOATS["adjustment"]].set(1.0)
+    ints = jnp.zeros((symbols, RECENT_TRADES + GRID), jnp.int32)
+    return OpenBars(ints, floats)
+
+
+def absorb(
+    bars: OpenBars, packed: Int[Array, "N K"], latency: Int[Array, ""]
+) -> OpenBars:
+    """The open bars after a batch of ticks; `latency` in FRACTION units."""
+    batch = _unpack(packed)
+    ints, floats = bars
+    own_ints = ints.at[batch.slot].get(mode="fill", fill_value=0)
+    own_floats = floats.at[batch.slot].get(mode="fill", fill_value=0)
+    quote = _standing_quote(batch, own_ints, own_floats)
+    int_rows, float_rows = _contributions(batch, quote, own_ints, own_floats)
+    ints = ints.at[batch.slot, : len(INT_SUMS)].add(int_rows, mode="drop")
+    floats = floats.at[batch.slot, : len(FLOAT_SUMS)].add(float_rows, mode="drop")
+    ints = _record_extremes(ints, batch, own_ints)
+    ints = _record_moments(ints, batch, quote, latency)
+    return _record_lasts(ints, floats, batch, own_ints)
+
+
+def close_bars(
+    bars: OpenBars,
+) -> tuple[OpenBars, Int[Array, "B S"], Float[Array, "D S"]]:
+    """Close the open bars: what the next ones start from, and the closed, packed.
+
+    The rows of the closed bars are `BAR_INTS` and `BAR_FLOATS`; see `unpack_bar`.
+    """
+    ints = {name: bars.ints[:, i] for name, i in INTS.items()}
+    floats = {name: bars.floats[:, i] for name, i in FLOATS.items()}
+    closed = _closed(ints, floats, bars)
+    packed_ints = jnp.stack([closed[name] for name in BAR_INTS])
+    packed_floats = jnp.stack([closed[name] for name in BAR_FLOATS])
+    return _reopened(bars, ints, floats), packed_ints, packed_floats
+
+
+def unpack_bar(ints: Int[Array, "B S"], floats: Float[Array, "D S"]) -> Bar:
+    """The closed bars by name."""
+    return Bar(*ints, *floats)
+
+
+def _unpack(packed: Int[Array, "N K"]) -> _Batch:
+    columns = [packed[:, i] for i in range(len(PACKED))]
+    for name in ("bid_size", "ask_size"):
+        i = PACKED.index(name)
+        columns[i] = lax.bitcast_convert_type(columns[i], jnp.float32)
+    return _Batch(*columns)
+
+
+def _before(rows: Array, column: Array, carried: Array) -> Array:
+    """A column at each tick's predecessor, in the batch or carried in the open bar."""
+    return jnp.where(rows >= 0, column[jnp.maximum(rows, 0)], carried)
+
+
+def _standing_quote(batch: _Batch, ints: Array, floats: Array) -> _Quote:
+    rows = batch.previous
+    return _Quote(
+        known=(rows >= 0) | (ints[:, INTS["has_quote"]] > 0),
+        bid=_before(rows, batch.bid, ints[:, INTS["bid"]]),
+        ask=_before(rows, batch.ask, ints[:, INTS["ask"]]),
+        bid_size=_before(rows, batch.bid_size, floats[:, FLOATS["bid_size"]]),
+        ask_size=_before(rows, batch.ask_size, floats[:, FLOATS["ask_size"]]),
+        time=_before(rows, batch.time, ints[:, INTS["quote_time"]]),
+    )
+
+
+def _queue_change(
+    size: Array, price: Array, old_size: Array, old_price: Array, sign: int
+) -> tuple[Array, Array]:
+    """Size that joined and that left one side of a book level.
+
+    A better price is a new queue; a worse one means that the old queue is gone.
+    """
+    better = (price - old_price) * sign > 0
+    worse = (price - old_price) * sign < 0
+    grown = jnp.maximum(size - old_size, 0.0)
+    shrunk = jnp.maximum(old_size - size, 0.0)
+    added = jnp.where(better, size, jnp.where(worse, 0.0, grown))
+    removed = jnp.where(worse, old_size, jnp.where(better, 0.0, shrunk))
+    return added, removed
+
+
+def _contributions(
+    batch: _Batch, quote: _Quote, ints: Array, floats: Array
+) -> tuple[Int[Array, "N A"], Float[Array, "N B"]]:
+    """What each tick adds to its symbol's `INT_SUMS` and `FLOAT_SUMS`."""
+    counts = _quote_counts(batch, quote) | _trade_counts(batch) | _mark_counts(batch)
+    amounts = (
+        _quote_amounts(batch, quote)
+        | _trade_amounts(batch, quote, ints, floats)
+        | _book_amounts(batch, ints, floats)
+    )
+    return (
+        jnp.stack([counts[name] for name in INT_SUMS], 1),
+        jnp.stack([amounts[name] for name in FLOAT_SUMS], 1),
+    )
+
+
+def _mark_counts(batch: _Batch) -> dict[str, Array]:
+    return {
+        "late": batch.flags & LATE,
+        "conflated": (batch.flags & CONFLATED) // CONFLATED,
+        "received": jnp.ones_like(batch.slot),
+    }
+
+
+def _quote_counts(batch: _Batch, quote: _Quote) -> dict[str, Array]:
+    is_quote = batch.kind == QUOTE
+    counts = is_quote & quote.known
+    bid_changed = (batch.bid != quote.bid).astype(jnp.int32)
+    ask_changed = (batch.ask != quote.ask).astype(jnp.int32)
+    at_minimum = counts & (quote.ask - quote.bid == 1)
+    stood = jnp.maximum(batch.time - quote.time, 0)
+    return {
+        "quote_updates": is_quote.astype(jnp.int32),
+        "best_changes": jnp.where(counts, bid_changed + ask_changed, 0),
+        "minimum_spread_time": jnp.where(at_minimum, stood, 0),
+    }
+
+
+def _quote_amounts(batch: _Batch, quote: _Quote) -> dict[str, Array]:
+    """Order-flow imbalance after Cont, Kukanov & Stoikov (2014), and the queues."""
+    bid_added, bid_removed = _queue_change(
+        batch.bid_size, batch.bid, quote.bid_size, quote.bid, 1
+    )
+    ask_added, ask_removed = _queue_change(
+        batch.ask_size, batch.ask, quote.ask_size, quote.ask, -1
+    )
+    amounts = {
+        "flow": (bid_added - bid_removed) - (ask_added - ask_removed),
+        "bid_added": bid_added,
+        "bid_removed": bid_removed,
+        "ask_added": ask_added,
+        "ask_removed": ask_removed,
+    }
+    counts = (batch.kind == QUOTE) & quote.known
+    return {name: jnp.where(counts, x, 0.0) for name, x in amounts.items()}
+
+
+def _trade_counts(batch: _Batch) -> dict[str, Array]:
+    is_trade = batch.kind == TRADE
+    return {
+        "buy_count": (is_trade & (batch.side == BUY)).astype(jnp.int32),
+        "sell_count": (is_trade & (batch.side == SELL)).astype(jnp.int32),
+        "trade_count": is_trade.astype(jnp.int32),
+        "trades_ever": is_trade.astype(jnp.int32),
+    }
+
+
+def _trade_amounts(
+    batch: _Batch, quote: _Quote, ints: Array, floats: Array
+) -> dict[str, Array]:
+    """Volumes, and spreads against the mid that stood before the trade."""
+    is_buy = (batch.side == BUY).astype(jnp.float32)
+    is_sell = (batch.side == SELL).astype(jnp.float32)
+    sign, volume = is_buy - is_sell, batch.bid_size
+    price = floats[:, FLOATS["anchor"]] + batch.bid.astype(jnp.float32)
+    from_mid = (2 * batch.bid - quote.bid - quote.ask).astype(jnp.float32)
+    from_reference = (2 * batch.bid - ints[:, INTS["reference"]]).astype(jnp.float32)
+    mid = floats[:, FLOATS["anchor"]] + (quote.bid + quote.ask).astype(jnp.float32) / 2
+    spread = sign * safe_divide(from_mid, mid)
+    fast, slow = _squared_returns(batch, ints, floats)
+    amounts = {
+        "buy_volume": is_buy * volume,
+        "sell_volume": is_sell * volume,
+        "base_turnover": volume,
+        "quote_turnover": price * volume,
+        "vwap_offset": from_reference * volume / 2,
+        "signed_root_notional": sign * safe_root(price * volume),
+        "effective_spread": jnp.where(quote.known, spread, 0.0),
+        "signed_offset": sign * from_reference,
+        "squared_return_fast": fast,
+        "squared_return_slow": slow,
+    }
+    is_trade = batch.kind == TRADE
+    return {name: jnp.where(is_trade, x, 0.0) for name, x in amounts.items()}
+
+
+def _squared_returns(batch: _Batch, ints: Array, floats: Array) -> tuple[Array, Array]:
+    """Squared log returns from the last trade and, over `GRID`, from the fifth last."""
+    ever = ints[:, INTS["trades_ever"]] + batch.trade_rank
+    recent = ints[:, RECENT_TRADES:]
+    anchor = floats[:, FLOATS["anchor"]]
+
+    def squared(rows: Array, back: int) -> Array:
+        carried = jnp.take_along_axis(recent, jnp.mod(ever - back, GRID)[:, None], 1)
+        earlier = _before(rows, batch.bid, carried[:, 0])
+        base = anchor + earlier.astype(jnp.float32)
+        moved = safe_divide((batch.bid - earlier).astype(jnp.float32), base)
+        return jnp.where(ever >= back, jnp.log1p(moved) ** 2, 0.0)
+
+    return squared(batch.previous_trade, 1), squared(batch.fifth_trade, GRID) / GRID
+
+
+def _level_column(batch: _Batch) -> Int[Array, " N"]:
+    """Where a book record lies among the `BOOKED` levels; 0 for other ticks."""
+    side = jnp.where(batch.side == BUY, 0, LEVELS - 1)
+    return jnp.where(batch.kind == BOOK, side + batch.level - 1, 0)
+
+
+def _book_amounts(batch: _Batch, ints: Array, floats: Array) -> dict[str, Array]:
+    """The flow of the second to fifth level, each against its own former content."""
+    column = _level_column(batch)[:, None]
+    prices, sizes = ints[:, LEVEL_PRICES:RECENT_TRADES], floats[:, LEVEL_SIZES:]
+    old_price = jnp.take_along_axis(prices, column, 1)[:, 0]
+    old_size = jnp.take_along_axis(sizes, column, 1)[:, 0]
+    price = _before(batch.previous, batch.bid, old_price)
+    size = _before(batch.previous, batch.bid_size, old_size)
+    bid_added, bid_removed = _queue_change(batch.bid_size, batch.bid, size, price, 1)
+    ask_added, ask_removed = _queue_change(batch.bid_size, batch.bid, size, price, -1)
+    is_bid = batch.side == BUY
+    flow = jnp.where(is_bid, bid_added - bid_removed, ask_removed - ask_added)
+    # A level never seen before has no former content to compare with.
+    counts = (batch.kind == BOOK) & (size > 0)
+    return {
+        f"flow_{k + 1}": jnp.where(counts & (batch.level == k), flow, 0.0)
+        for k in range(1, 5)
+    }
+
+
+def _record_extremes(ints: Array, batch: _Batch, own: Array) -> Array:
+    """Highs and lows; a symbol's first quote or trade of the bar starts them."""
+    nobody = ints.shape[0]
+    mid = batch.bid + batch.ask
+    quoted = jnp.where(batch.kind == QUOTE, batch.slot, nobody)
+    traded = jnp.where(batch.kind == TRADE, batch.slot, nobody)
+    is_unquoted = (batch.previous < 0) & (own[:, INTS["has_quote"]] == 0)
+    is_untraded = (batch.trade_rank == 0) & (own[:, INTS["trade_count"]] == 0)
+    first_quote = jnp.where(is_unquoted, quoted, nobody)
+    first_trade = jnp.where(is_untraded, traded, nobody)
+    for name in ("mid_open", "mid_high", "mid_low", "mid_entry"):
+        ints = ints.at[first_quote, INTS[name]].set(mid, mode="drop")
+    for name in ("trade_open", "trade_high", "trade_low"):
+        ints = ints.at[first_trade, INTS[name]].set(batch.bid, mode="drop")
+    ints = ints.at[quoted, INTS["mid_high"]].max(mid, mode="drop")
+    ints = ints.at[quoted, INTS["mid_low"]].min(mid, mode="drop")
+    ints = ints.at[traded, INTS["trade_high"]].max(batch.bid, mode="drop")
+    return ints.at[traded, INTS["trade_low"]].min(batch.bid, mode="drop")
+
+
+def _record_moments(
+    ints: Array, batch: _Batch, quote: _Quote, latency: Int[Array, ""]
+) -> Array:
+    """When the best prices last changed, and the mid that stands after `latency`."""
+    is_quote = batch.kind == QUOTE
+    rows = jnp.arange(batch.slot.shape[0], dtype=jnp.int32)
+
+    def record(ints: Array, name: str, chosen: Array, value: Array) -> Array:
+        slot = jnp.where(is_quote & chosen, batch.slot, ints.shape[0])
+        last = jnp.full(ints.shape[0], -1, jnp.int32).at[slot].max(rows, mode="drop")
+        kept = ints[:, INTS[name]]
+        return ints.at[:, INTS[name]].set(_before(last, value, kept))
+
+    bid_moved = ~quote.known | (batch.bid != quote.bid)
+    ask_moved = ~quote.known | (batch.ask != quote.ask)
+    ints = record(ints, "bid_since", bid_moved, batch.time)
+    ints = record(ints, "ask_since", ask_moved, batch.time)
+    return record(ints, "mid_entry", batch.time <= latency, batch.bid + batch.ask)
+
+
+def _record_lasts(
+    ints: Array, floats: Array, batch: _Batch, own: Array
+) -> tuple[Array, Array]:
+    """What the last tick of its kind leaves standing: quote, level, trade, status."""
+    nobody = ints.shape[0]
+    last = jnp.where(batch.is_last > 0, batch.slot, nobody)
+    quote, level, trade, status = (
+        jnp.where(batch.kind == kind, last, nobody)
+        for kind in (QUOTE, BOOK, TRADE, STATUS)
+    )
+    first_int, first_float = len(INT_SUMS), len(FLOAT_SUMS)
+    whole = jnp.stack([batch.bid, batch.ask, batch.time], 1)
+    sizes = jnp.stack([batch.bid_size, batch.ask_size], 1)
+    ints = ints.at[quote, first_int : first_int + 3].set(whole, mode="drop")
+    floats = floats.at[quote, first_float : first_float + 2].set(sizes, mode="drop")
+    ints = ints.at[quote, INTS["has_quote"]].set(1, mode="drop")
+    ints = ints.at[status, INTS["status"]].set(batch.bid, mode="drop")
+    column = _level_column(batch)
+    ints = ints.at[level, LEVEL_PRICES + column].set(batch.bid, mode="drop")
+    floats = floats.at[level, LEVEL_SIZES + column].set(batch.bid_size, mode="drop")
+    turn = jnp.mod(own[:, INTS["trades_ever"]] + batch.trade_rank, GRID)
+    ints = ints.at[trade, RECENT_TRADES + turn].set(batch.bid, mode="drop")
+    return OpenBars(ints, floats)
+
+
+def _closed(ints: dict, floats: dict, bars: OpenBars) -> dict[str, Array]:
+    """The columns of `Bar`, from the sums and what stands at the closing."""
+    mid = ints["bid"] + ints["ask"]
+    price = floats["anchor"] + mid.astype(jnp.float32) / 2
+    quoted = ints["has_quote"] > 0
+    stood = jnp.where(
+        quoted & (ints["ask"] - ints["bid"] == 1), FRACTION - ints["quote_time"], 0
+    )
+    at_minimum = (ints["minimum_spread_time"] + stood).astype(jnp.float32) / FRACTION
+    oldest = jnp.minimum(ints["bid_since"], ints["ask_since"])
+    spoken = (ints["received"] > 0) & quoted & (ints["status"] == TRADING)
+    realised = _realised_spread(ints, floats, mid, price)
+    bid_left = jnp.maximum(floats["bid_removed"] - floats["sell_volume"], 0.0)
+    ask_left = jnp.maximum(floats["ask_removed"] - floats["buy_volume"], 0.0)
+    return (
+        ints
+        | floats
+        | _depths(floats, bars)
+        | {
+            "mid_close": mid,
+            "trade_close": _last_trade(ints, bars),
+            "live": spoken.astype(jnp.int32),
+            "realised_spread": realised,
+            "price_impact": floats["earlier_effective"] - realised,
+            "inferred_cancels": bid_left + ask_left,
+            "best_lifetime": (FRACTION - oldest).astype(jnp.float32) / FRACTION,
+            "time_at_minimum_spread": at_minimum,
+        }
+    )
+
+
+def _realised_spread(ints: dict, floats: dict, mid: Array, price: Array) -> Array:
+    """The previous bar's trades against the mid now: each is at least a bar old.
+
+    Σ side × (2 × trade − mid now) is split at the mid those trades were summed from,
+    so that one pass over the events is enough.
+    """
+    moved = (ints["earlier_reference"] - mid).astype(jnp.float32)
+    signed = ints["earlier_signed_count"].astype(jnp.float32) * moved
+    return safe_divide(floats["earlier_signed_offset"] + signed, price)
+
+
+def _last_trade(ints: dict, bars: OpenBars) -> Int[Array, " S"]:
+    turn = jnp.mod(ints["trades_ever"] - 1, GRID)
+    recent = jnp.take_along_axis(bars.ints[:, RECENT_TRADES:], turn[:, None], 1)
+    return recent[:, 0]
+
+
+def _depths(floats: dict, bars: OpenBars) -> dict[str, Array]:
+    """Size on the first five and ten levels of each side, base volume."""
+    sizes = bars.floats[:, LEVEL_SIZES:]
+    half = LEVELS - 1
+    return {
+        f"{side}_depth_{levels}": floats[f"{side}_size"]
+        + sizes[:, first : first + levels - 1].sum(1)
+        for side, first in (("bid", 0), ("ask", half))
+        for levels in (5, 10)
+    }
+
+
+def _reopened(bars: OpenBars, ints: dict, floats: dict) -> OpenBars:
+    """The next bar's start: sums are zero, prices repeat, ages go on."""
+    mid = ints["bid"] + ints["ask"]
+    last_trade = _last_trade(ints, bars)
+    kept = {name: jnp.zeros_like(mid) for name in INT_SUMS}
+    kept |= {
+        "trades_ever": ints["trades_ever"],
+        "quote_time": jnp.zeros_like(mid),
+        "reference": mid,
+        "bid_since": jnp.maximum(ints["bid_since"] - FRACTION, OLDEST),
+        "ask_since": jnp.maximum(ints["ask_since"] - FRACTION, OLDEST),
+        "earlier_reference": ints["reference"],
+        "earlier_signed_count": ints["buy_count"] - ints["sell_count"],
+    }
+    kept |= dict.fromkeys(("mid_open", "mid_high", "mid_low", "mid_entry"), mid)
+    kept |= dict.fromkeys(("trade_open", "trade_high", "trade_low"), last_trade)
+    carried = {name: jnp.zeros_like(floats["anchor"]) for name in FLOAT_SUMS}
+    carried |= {
+        "earlier_signed_offset": floats["signed_offset"],
+        "earlier_effective": floats["effective_spread"],
+    }
+    whole = jnp.stack([(ints | kept)[name] for name in INTS], 1)
+    parts = jnp.stack([(floats | carried)[name] for name in FLOATS], 1)
+    return OpenBars(
+        jnp.concatenate([whole, bars.ints[:, LEVEL_PRICES:]], 1),
+        jnp.concatenate([parts, bars.floats[:, LEVEL_SIZES:]], 1),
+    )

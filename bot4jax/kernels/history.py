@@ -1,0 +1,256 @@
+"""Bars into the columns that features read, and the window of those that need order.
+
+Columns are dimensionless: returns are logarithmic, volumes come in units of the
+symbol's frozen median bar volume, spreads are relative to the mid.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from bot4jax.numerics import safe_divide, safe_log
+from bot4jax.types import Bar
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "log_return": ("mid_close",),
+    "standardised_return": ("mid_close",),
+    "trade_return": ("trade_close",),
+    "open_over_close": ("mid_open", "mid_close"),
+    "high_over_close": ("mid_high", "mid_close"),
+    "low_over_close": ("mid_low", "mid_close"),
+    "previous_over_close": ("mid_close",),
+    "volume": ("base_turnover",),
+    "buy_volume": ("buy_volume",),
+    "sell_volume": ("sell_volume",),
+    "signed_volume": ("buy_volume", "sell_volume"),
+    "signed_count": ("buy_count", "sell_count"),
+    "trade_count": ("trade_count",),
+    "quote_updates": ("quote_updates",),
+    "best_changes": ("best_changes",),
+    "relative_spread": ("bid", "ask"),
+    "bid_size": ("bid_size",),
+    "ask_size": ("ask_size",),
+    "microprice_offset": ("bid", "ask", "bid_size", "ask_size"),
+    "vwap_deviation": ("vwap_offset", "base_turnover", "mid_close"),
+    "flow": ("flow",),
+    "flow_2": ("flow_2",),
+    "flow_3": ("flow_3",),
+    "flow_4": ("flow_4",),
+    "flow_5": ("flow_5",),
+    "signed_root_notional": ("signed_root_notional",),
+    "effective_spread": ("effective_spread",),
+    "realised_spread": ("realised_spread",),
+    "price_impact": ("price_impact",),
+    "earlier_trade_count": ("trade_count",),
+    "squared_return_fast": ("squared_return_fast",),
+    "squared_return_slow": ("squared_return_slow",),
+    "bid_added": ("bid_added",),
+    "bid_removed": ("bid_removed",),
+    "ask_added": ("ask_added",),
+    "ask_removed": ("ask_removed",),
+    "inferred_cancels": ("inferred_cancels",),
+    "best_lifetime": ("best_lifetime",),
+    "time_at_minimum_spread": ("time_at_minimum_spread",),
+    "bid_depth_5": ("bid_depth_5",),
+    "ask_depth_5": ("ask_depth_5",),
+    "bid_depth_10": ("bid_depth_10",),
+    "ask_depth_10": ("ask_depth_10",),
+    "live": ("live",),
+    "market_return": ("mid_close",),
+    "close_path": ("mid_close",),
+    "high_path": ("mid_high", "mid_close"),
+    "low_path": ("mid_low", "mid_close"),
+}
+"""Every column a feature may read, and the columns of `Bar` it is made of.
+
+`*_path` exist as windows only: the price of each bar relative to the newest close,
+`price / close − 1`. `market_return` is the mean over the other live symbols.
+"""
+
+FLOAT_WINDOWS = (
+    "log_return",
+    "trade_return",
+    "volume",
+    "signed_volume",
+    "market_return",
+)
+MID_WINDOWS = ("mid_close", "mid_high", "mid_low")
+PATHS = {"close_path": "mid_close", "high_path": "mid_high", "low_path": "mid_low"}
+ORDERED = FLOAT_WINDOWS + tuple(PATHS)
+"""Columns whose window is kept in order: each costs a pass over memory every bar."""
+
+STALE_BARS = 32
+"""Bars without a tick after which a symbol's features are masked."""
+
+
+class Past(NamedTuple):
+    """What the next bar's columns need of the bars before."""
+
+    mid: Int[Array, " S"]
+    trade: Int[Array, " S"]
+    trade_count: Int[Array, " S"]
+    age: Int[Array, " S"]
+    """bars since the symbol was first live"""
+    silent: Int[Array, " S"]
+    """bars since the symbol was last live"""
+
+
+class Scales(NamedTuple):
+    """Frozen units, fitted on training bars."""
+
+    returns: Float[Array, " S"]
+    """standard deviation of a bar's log return"""
+    volume: Float[Array, " S"]
+    """median base volume of a bar that traded"""
+
+
+def init_past(symbols: int) -> Past:
+    return Past(*(jnp.zeros(symbols, jnp.int32) for _ in Past._fields))
+
+
+def next_past(past: Past, bar: Bar) -> Past:
+    """What to remember once `bar` is in."""
+    known = (past.age > 0) | (bar.live > 0)
+    return Past(
+        mid=bar.mid_close,
+        trade=bar.trade_close,
+        trade_count=bar.trade_count,
+        age=jnp.where(known, past.age + 1, 0),
+        silent=jnp.where(bar.live > 0, 0, past.silent + 1),
+    )
+
+
+def price(bar: Bar) -> Float[Array, " S"]:
+    """Closing mid in increments."""
+    return bar.anchor + bar.mid_close.astype(jnp.float32) / 2
+
+
+def log_ratio(bar: Bar, mid: Array, base: Array) -> Float[Array, " S"]:
+    """log(mid / base) of two mids; exact where the difference is small."""
+    moved = (mid - base).astype(jnp.float32) / 2
+    below = bar.anchor + base.astype(jnp.float32) / 2
+    return jnp.log1p(safe_divide(moved, below))
+
+
+def bar_columns(bar: Bar, past: Past, scales: Scales) -> dict[str, Float[Array, " S"]]:
+    """The newest value of every column, paths excepted."""
+    return (
+        _returns(bar, past, scales)
+        | _volumes(bar, past, scales)
+        | _spreads(bar)
+        | _queues(bar, scales)
+    )
+
+
+def _returns(bar: Bar, past: Past, scales: Scales) -> dict[str, Array]:
+    is_known = past.age > 0
+    log_return = jnp.where(is_known, log_ratio(bar, bar.mid_close, past.mid), 0.0)
+    traded = is_known & (past.trade != 0) & (bar.trade_count > 0)
+    trade = log_ratio(bar, 2 * bar.trade_close, 2 * past.trade)
+    live = bar.live.astype(jnp.float32)
+    others = jnp.maximum(live.sum() - live, 1.0)
+    total = (log_return * live).sum()
+    return {
+        "log_return": log_return,
+        "standardised_return": safe_divide(log_return, scales.returns),
+        "trade_return": jnp.where(traded, trade, 0.0),
+        "open_over_close": log_ratio(bar, bar.mid_open, bar.mid_close),
+        "high_over_close": log_ratio(bar, bar.mid_high, bar.mid_close),
+        "low_over_close": log_ratio(bar, bar.mid_low, bar.mid_close),
+        "previous_over_close": -log_return,
+        "market_return": (total - log_return * live) / others,
+        "live": live,
+    }
+
+
+def _volumes(bar: Bar, past: Past, scales: Scales) -> dict[str, Array]:
+    volume = bar.base_turnover
+    root = jnp.sqrt(price(bar) * scales.volume)
+    vwap = safe_divide(bar.vwap_offset, volume)
+    from_close = (past.mid - bar.mid_close).astype(jnp.float32) / 2
+    traded = (volume > 0) & (past.age > 0)
+    return {
+        "volume": volume / scales.volume,
+        "buy_volume": bar.buy_volume / scales.volume,
+        "sell_volume": bar.sell_volume / scales.volume,
+        "signed_volume": (bar.buy_volume - bar.sell_volume) / scales.volume,
+        "signed_count": (bar.buy_count - bar.sell_count).astype(jnp.float32),
+        "trade_count": bar.trade_count.astype(jnp.float32),
+        "earlier_trade_count": past.trade_count.astype(jnp.float32),
+        "signed_root_notional": safe_divide(bar.signed_root_notional, root),
+        "vwap_deviation": jnp.where(
+            traded, safe_divide(vwap + from_close, price(bar)), 0.0
+        ),
+        "effective_spread": bar.effective_spread,
+        "realised_spread": bar.realised_spread,
+        "price_impact": bar.price_impact,
+        "squared_return_fast": bar.squared_return_fast,
+        "squared_return_slow": bar.squared_return_slow,
+    }
+
+
+def _spreads(bar: Bar) -> dict[str, Array]:
+    spread = (bar.ask - bar.bid).astype(jnp.float32)
+    both = bar.bid_size + bar.ask_size
+    # The microprice leans to the side with less size: it is where the price goes next.
+    tilt = safe_divide(bar.bid_size, both, 0.5) - 0.5
+    return {
+        "relative_spread": safe_divide(spread, price(bar)),
+        "microprice_offset": safe_divide(tilt * spread, price(bar)),
+        "quote_updates": bar.quote_updates.astype(jnp.float32),
+        "best_changes": bar.best_changes.astype(jnp.float32),
+        "best_lifetime": bar.best_lifetime,
+        "time_at_minimum_spread": bar.time_at_minimum_spread,
+    }
+
+
+def _queues(bar: Bar, scales: Scales) -> dict[str, Array]:
+    names = (
+        "bid_size ask_size flow flow_2 flow_3 flow_4 flow_5 bid_added bid_removed "
+        "ask_added ask_removed inferred_cancels bid_depth_5 ask_depth_5 bid_depth_10 "
+        "ask_depth_10"
+    )
+    return {name: getattr(bar, name) / scales.volume for name in names.split()}
+
+
+class Windows(NamedTuple):
+    """Ordered windows, the oldest bar first; only the columns that are asked for."""
+
+    floats: Float[Array, "R S W"]
+    mids: Int[Array, "Q S W"]
+
+
+def init_windows(floats: int, mids: int, symbols: int, window: int) -> Windows:
+    return Windows(
+        jnp.zeros((floats, symbols, window), jnp.float32),
+        jnp.zeros((mids, symbols, window), jnp.int32),
+    )
+
+
+def push_windows(
+    windows: Windows, floats: list[Array], mids: list[Array], is_new: Array
+) -> Windows:
+    """Every window one bar on; a symbol's first bar fills its window of mids."""
+
+    def pushed(old: Array, new: list[Array]) -> Array:
+        if not new:
+            return old
+        return jnp.concatenate([old[:, :, 1:], jnp.stack(new)[:, :, None]], 2)
+
+    whole = pushed(windows.mids, mids)
+    if mids:
+        first = jnp.broadcast_to(jnp.stack(mids)[:, :, None], whole.shape)
+        whole = jnp.where(is_new[None, :, None], first, whole)
+    return Windows(pushed(windows.floats, floats), whole)
+
+
+def relative_path(mids: Int[Array, "S W"], bar: Bar) -> Float[Array, "S W"]:
+    """Prices of the window over the newest close, less one."""
+    moved = (mids - bar.mid_close[:, None]).astype(jnp.float32) / 2
+    return moved / jnp.maximum(price(bar), 1e-6)[:, None]
+
+
+def log_price(bar: Bar) -> Float[Array, " S"]:
+    """Logarithm of the closing mid in increments."""
+    return safe_log(price(bar))

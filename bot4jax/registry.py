@@ -1,0 +1,190 @@
+"""The catalogue of features: what each one means, needs and promises.
+
+Registering a feature is enough to have it computed, documented, tested and hashed
+into the checkpoint. A feature has one of four forms, and the bank evaluates each form
+in its cheapest way:
+
+- `Additive`: `terms` of one bar, summed over the window, then `finish`;
+- `Incremental`: `init` and `update` with little work a bar;
+- `Shared`: `value` of a named intermediate that is computed once for all;
+- `Windowed`: `value` of the window itself, recomputed every bar; the last resort.
+
+The parameters' names are the columns a feature reads (`kernels.history.COLUMNS`): one
+number a bar in `terms` and `update`, the window with the oldest bar first in `value`.
+`<column>_<k>_ago` in `terms` is the column `k` bars earlier.
+"""
+
+import hashlib
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Array, Float
+
+CATEGORIES = (
+    "statistical",
+    "frequency",
+    "wavelet",
+    "microstructure",
+    "order flow",
+    "fractal",
+    "information",
+    "technical",
+    "volatility regime",
+    "cross-sectional",
+)
+
+Scalar = Float[Array, ""]
+Terms = tuple[Scalar, ...]
+
+
+class Additive:
+    """A function of sums over the window; subclasses give `terms` and `finish`.
+
+    `finish` takes the sums in the order of `terms`, then `count`, the bars summed.
+    Classes that inherit the same `terms` share its sums.
+    """
+
+    form = "additive"
+
+
+class Incremental:
+    """A recursion: `init() -> state`, `update(state, columns…) -> (state, value)`."""
+
+    form = "incremental"
+
+
+class Shared:
+    """A function of named intermediates and windows: `value(names…) -> value`."""
+
+    form = "shared"
+
+
+class Windowed:
+    """A function of the window alone: `value(columns…) -> value`."""
+
+    form = "windowed"
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """What the catalogue knows of one feature."""
+
+    name: str
+    category: str
+    form: str
+    window: int
+    """bars; cut to the engine's window where that is shorter"""
+    lag: int
+    """bars before the window that the terms reach back to"""
+    unit: str
+    low: float
+    high: float
+    """valid range of the value, bounds included"""
+    source: str
+    """author (year), title"""
+    columns: tuple[str, ...]
+    """columns that `reference` reads, the same that the streaming form needs"""
+    tolerance: float
+    """largest difference to `reference`, relative to max(1, |reference|)"""
+    summary: str
+    implementation: Any
+
+    def reference(self, columns: dict[str, np.ndarray]) -> float:
+        """The value by its definition, in float64 NumPy.
+
+        `columns[name]` holds `window + lag` bars, the oldest first.
+        """
+        asked = {name: np.asarray(columns[name], np.float64) for name in self.columns}
+        return float(self.implementation.reference(**asked))
+
+
+CATALOGUE: dict[str, FeatureSpec] = {}
+"""Every registered feature, categories in order, then by definition."""
+
+
+def snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def feature(
+    *,
+    category: str,
+    unit: str,
+    low: float,
+    high: float,
+    source: str,
+    window: int = 256,
+    lag: int = 0,
+    name: str | None = None,
+    tolerance: float = 1e-4,
+) -> Callable[[Any], Any]:
+    """Register a class, or an instance where one formula has several parameters."""
+    if category not in CATEGORIES:
+        raise ValueError(f"Unknown category '{category}'. Use one of: {CATEGORIES}.")
+
+    def register(implementation: Any) -> Any:
+        is_class = inspect.isclass(implementation)
+        owner = implementation if is_class else type(implementation)
+        spec = FeatureSpec(
+            name=name or snake(owner.__name__),
+            category=category,
+            form=implementation.form,
+            window=window,
+            lag=lag,
+            unit=unit,
+            low=low,
+            high=high,
+            source=source,
+            columns=arguments(implementation.reference),
+            tolerance=tolerance,
+            summary=(inspect.getdoc(implementation) or "").split("\n")[0],
+            implementation=implementation,
+        )
+        if spec.name in CATALOGUE:
+            raise ValueError(f"Feature '{spec.name}' is registered twice.")
+        CATALOGUE[spec.name] = spec
+        _sort()
+        return implementation
+
+    return register
+
+
+def arguments(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Names of a function's parameters."""
+    return tuple(inspect.signature(function).parameters)
+
+
+def select(names: Iterable[str]) -> tuple[FeatureSpec, ...]:
+    """The named features in the catalogue's order, or all for `["all"]`."""
+    wanted = list(names)
+    if wanted == ["all"]:
+        return tuple(CATALOGUE.values())
+    unknown = sorted(set(wanted) - set(CATALOGUE))
+    if unknown:
+        raise ValueError(
+            f"Unknown features {unknown}. `mode=catalogue` lists what there is."
+        )
+    return tuple(spec for spec in CATALOGUE.values() if spec.name in wanted)
+
+
+def catalogue_hash(specs: Iterable[FeatureSpec] | None = None) -> str:
+    """Identity of the feature list: names, forms, windows and columns, in order."""
+    chosen = CATALOGUE.values() if specs is None else specs
+    rows = [
+        (one.name, one.category, one.form, one.window, one.lag, one.columns)
+        for one in chosen
+    ]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+
+
+def _sort() -> None:
+    ordered = sorted(
+        CATALOGUE.items(), key=lambda item: CATEGORIES.index(item[1].category)
+    )
+    CATALOGUE.clear()
+    CATALOGUE.update(ordered)
