@@ -1,0 +1,157 @@
+"""ZeroMQ sockets with every limit stated, on the loopback interface only.
+
+Every maker is a context manager that closes what it opened. Sending never blocks for
+ever (`SNDTIMEO`), closing never waits unless asked (`LINGER`), a giant message is
+refused by the library (`MAXMSGSIZE`) and each queue has a written bound.
+"""
+
+import ipaddress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
+
+import zmq
+
+LOOPBACK_4 = ipaddress.ip_network("127.0.0.0/8")
+LOOPBACK_6 = ipaddress.ip_address("::1")
+LOCAL_TRANSPORTS = ("ipc", "inproc")
+
+
+class Limits(NamedTuple):
+    """Bounds of one socket."""
+
+    send_high_water: int = 1_000
+    """messages queued for a peer; 0 is unbounded, for finite streams only"""
+    receive_high_water: int = 1_000
+    """messages queued from a peer; 0 is unbounded"""
+    send_timeout_ms: int = 1_000
+    linger_ms: int = 0
+    """how long closing waits for what is queued"""
+    largest_message: int = 16 << 20
+    """bytes; a peer that sends more is disconnected"""
+
+
+LIMITS = Limits()
+
+
+class EndpointError(ValueError):
+    """An address that this process must not open."""
+
+
+def check_endpoint(endpoint: str) -> str:
+    """The endpoint itself, if nobody outside this machine can reach it."""
+    transport, separator, address = endpoint.partition("://")
+    if separator and address and transport in LOCAL_TRANSPORTS:
+        return endpoint
+    if transport == "tcp" and _is_loopback(address):
+        return endpoint
+    raise EndpointError(
+        f"Refused endpoint '{endpoint}': sockets stay on the loopback interface until "
+        "authentication exists. Use tcp://127.0.0.1:PORT, tcp://[::1]:PORT or "
+        "ipc://PATH."
+    )
+
+
+@contextmanager
+def subscriber(
+    endpoint: str,
+    topics: tuple[bytes, ...] = (b"",),
+    limits: Limits = LIMITS,
+    context: zmq.Context | None = None,
+) -> Iterator[zmq.Socket]:
+    """SUB, connected: receives what begins with one of the topics."""
+    with _opened(zmq.SUB, limits, context) as socket:
+        for topic in topics:
+            socket.subscribe(topic)
+        _attach(socket, endpoint, is_server=False)
+        yield socket
+
+
+@contextmanager
+def publisher(
+    endpoint: str, limits: Limits = LIMITS, context: zmq.Context | None = None
+) -> Iterator[zmq.Socket]:
+    """XPUB, bound: sends to all subscribers and receives every subscription.
+
+    `XPUB_VERBOSER`, because the second subscriber's arrival and the first one's
+    departure count as well; `XPUB_NODROP`, because a full queue must be an error and
+    not a silent loss.
+    """
+    with _opened(zmq.XPUB, limits, context) as socket:
+        socket.setsockopt(zmq.XPUB_VERBOSER, 1)
+        socket.setsockopt(zmq.XPUB_NODROP, 1)
+        _attach(socket, endpoint, is_server=True)
+        yield socket
+
+
+@contextmanager
+def dealer(
+    endpoint: str,
+    identity: bytes = b"",
+    limits: Limits = LIMITS,
+    context: zmq.Context | None = None,
+) -> Iterator[zmq.Socket]:
+    """DEALER, connected: asks and is answered, in any order."""
+    with _opened(zmq.DEALER, limits, context) as socket:
+        if identity:
+            socket.setsockopt(zmq.IDENTITY, identity)
+        _attach(socket, endpoint, is_server=False)
+        yield socket
+
+
+@contextmanager
+def router(
+    endpoint: str, limits: Limits = LIMITS, context: zmq.Context | None = None
+) -> Iterator[zmq.Socket]:
+    """ROUTER, bound: a message to a peer that is not there is an error."""
+    with _opened(zmq.ROUTER, limits, context) as socket:
+        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        _attach(socket, endpoint, is_server=True)
+        yield socket
+
+
+def bound_endpoint(socket: zmq.Socket) -> str:
+    """Where a socket listens, its port filled in where it was left to the system."""
+    return socket.getsockopt_string(zmq.LAST_ENDPOINT)
+
+
+@contextmanager
+def _opened(
+    kind: int, limits: Limits, context: zmq.Context | None
+) -> Iterator[zmq.Socket]:
+    with ExitStack() as stack:
+        owner = context if context else stack.enter_context(zmq.Context())
+        socket = stack.enter_context(owner.socket(kind))
+        socket.setsockopt(zmq.SNDHWM, limits.send_high_water)
+        socket.setsockopt(zmq.RCVHWM, limits.receive_high_water)
+        socket.setsockopt(zmq.SNDTIMEO, limits.send_timeout_ms)
+        socket.setsockopt(zmq.LINGER, limits.linger_ms)
+        socket.setsockopt(zmq.MAXMSGSIZE, limits.largest_message)
+        yield socket
+
+
+def _attach(socket: zmq.Socket, endpoint: str, is_server: bool) -> None:
+    check_endpoint(endpoint)
+    if endpoint.startswith("tcp://["):
+        socket.setsockopt(zmq.IPV6, 1)
+    try:
+        if is_server:
+            socket.bind(endpoint)
+        else:
+            socket.connect(endpoint)
+    except zmq.ZMQError as error:
+        verb = "listen at" if is_server else "connect to"
+        raise EndpointError(
+            f"Cannot {verb} '{endpoint}': {error.strerror}. Is another process using "
+            "it? Choose a free port."
+        ) from error
+
+
+def _is_loopback(address: str) -> bool:
+    """Names are refused too: what they stand for is decided elsewhere."""
+    host, separator, _ = address.rpartition(":")
+    try:
+        ip = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return bool(separator) and (ip == LOOPBACK_6 or ip in LOOPBACK_4)
