@@ -17,6 +17,8 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from bot4jax.errors import Halted
+
 SMALLEST_NS, LARGEST_NS = -(2**62), 2**62
 LARGEST = 2**53
 """Of prices in increments and sizes in lots: exact in every language's doubles."""
@@ -136,7 +138,7 @@ class OrderState(enum.IntEnum):
     REJECTED = 6
 
 
-class OrderError(Exception):
+class OrderError(Halted):
     """The venue said something that cannot be true of the order."""
 
 

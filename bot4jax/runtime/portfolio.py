@@ -1,0 +1,291 @@
+"""What is owned and what it is worth, known from the venue's fills alone.
+
+Lots are integers per slot. Money is kept per slot in the instrument's settlement
+currency and is brought into one base currency only when it is summed.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from bot4jax.data.universe import Universe, notional, profit
+from bot4jax.runtime.orders import Answer, Fill, Order, OrderError, Tracked, follow
+from bot4jax.types import BUY, Instrument
+
+DAY_NS = 86_400_000_000_000
+SMALLEST_CAPITAL = 0.01
+"""Share of the starting capital below which positions are no longer scaled up."""
+
+
+class Contracts(NamedTuple):
+    """What one lot of every slot is, for sums over the whole universe."""
+
+    size: Float[np.ndarray, " S"]
+    """lot × multiplier"""
+    increment: Float[np.ndarray, " S"]
+    is_inverse: Bool[np.ndarray, " S"]
+    is_paid: Bool[np.ndarray, " S"]
+    """bought with cash (spot, equity), not on margin"""
+
+
+def contracts(universe: Universe) -> Contracts:
+    """The columns of `Contracts` in slot order."""
+    kinds = universe.column("kind")
+    return Contracts(
+        size=universe.column("lot") * universe.column("multiplier"),
+        increment=universe.column("increment"),
+        is_inverse=kinds == "inverse",
+        is_paid=np.isin(kinds, ("spot", "equity")),
+    )
+
+
+def exposures(
+    units: Contracts, lots: np.ndarray, price: Float[np.ndarray, " S"]
+) -> Float[np.ndarray, " S"]:
+    """Signed `notional` of every slot, settlement currency; 0 where nothing is held."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        worth = np.where(units.is_inverse, 1.0 / price, price)
+        return np.where(lots == 0, 0.0, lots * units.size * worth)
+
+
+def profits(
+    units: Contracts,
+    lots: np.ndarray,
+    entry: Float[np.ndarray, " S"],
+    now: Float[np.ndarray, " S"],
+) -> Float[np.ndarray, " S"]:
+    """`profit` of every slot, settlement currency; 0 where nothing is held."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        change = np.where(units.is_inverse, 1.0 / entry - 1.0 / now, now - entry)
+        return np.where(lots == 0, 0.0, lots * units.size * change)
+
+
+class EquityRow(NamedTuple):
+    """The account at one boundary, base currency; shares are of 1."""
+
+    step: int
+    boundary_ns: int
+    nav: float
+    """net asset value; NaN while a rate that matters is unknown"""
+    cash: float
+    """capital less what was paid for positions, plus realised profit, less fees"""
+    gross: float
+    net: float
+    realised: float
+    """before fees"""
+    unrealised: float
+    fees: float
+    slippage: float
+    """of the fills' prices from the mids at decision; part of the profits already"""
+    turnover: float
+    daily_loss: float
+    """share of the asset value with which the UTC day began"""
+    drawdown: float
+    """share of the highest asset value so far"""
+
+
+class Portfolio:
+    """Positions, open orders and profits of one account."""
+
+    def __init__(
+        self, universe: Universe, capital: float, base: str = "USD", kept: int = 65_536
+    ) -> None:
+        """`kept`: how many orders are remembered, to know a repeated answer."""
+        if not capital > 0:
+            raise ValueError(f"The capital must be positive, found {capital}.")
+        slots = len(universe.instruments)
+        self.universe, self.capital, self.base = universe, capital, base
+        self.units = contracts(universe)
+        self.lots = np.zeros(slots, np.int64)
+        self.open_buys = np.zeros(slots, np.int64)
+        self.open_sells = np.zeros(slots, np.int64)
+        self.entry = np.full(slots, np.nan)
+        """average price of what is held, quote currency"""
+        self.marks = np.full(slots, np.nan)
+        """last known prices, quote currency"""
+        names, self._currency = np.unique(
+            universe.column("settlement"), return_inverse=True
+        )
+        self._currencies = tuple(str(name) for name in names)
+        self.rates = self._as_of({})
+        """base currency a unit of the settlement currency"""
+        self.realised = np.zeros(slots)
+        self.fees = np.zeros(slots)
+        self.slippage = np.zeros(slots)
+        self.turnover = np.zeros(slots)
+        self.flows = np.zeros(slots)
+        """cash received, settlement currency"""
+        self.curve: list[EquityRow] = []
+        self.orders: dict[str, Tracked] = {}
+        self._references: dict[str, float] = {}
+        self._kept = kept
+        self._day, self._day_began, self._peak = -1, capital, capital
+
+    def expect(self, order: Order, reference: float = np.nan) -> None:
+        """An order is about to leave; `reference` is the mid it was decided at."""
+        if order.id in self.orders:
+            raise OrderError(f"Order {order.id} was sent before.")
+        self.orders[order.id] = Tracked(order)
+        self._references[order.id] = reference
+        self._open(order, order.lots)
+        self._forget()
+
+    def apply(self, answer: Answer) -> bool:
+        """Take in the venue's answer; False if it was known already."""
+        before = self.orders.get(answer.order)
+        if before is None:
+            raise OrderError(f"The venue answers order {answer.order}, never sent.")
+        after = follow(before, answer)
+        if after == before:
+            return False
+        self.orders[answer.order] = after
+        self._open(before.order, after.left - before.left)
+        if isinstance(answer, Fill):
+            self._book(answer)
+        return True
+
+    def value(
+        self,
+        step: int,
+        boundary_ns: int,
+        prices: Float[np.ndarray, " S"],
+        rates: Mapping[str, float] | None = None,
+    ) -> EquityRow:
+        """Mark everything to `prices` (quote currency; NaN keeps the last one).
+
+        `rates` are as of the boundary: base currency a unit of each settlement
+        currency. A missing one makes the asset value NaN, which passes no limit.
+        """
+        self.marks = np.where(np.isfinite(prices), prices, self.marks)
+        self.rates = self._as_of(rates or {})
+        held = exposures(self.units, self.lots, self._priced())
+        unrealised = self.unrealised()
+        nav = self.capital + self._total(self.realised + unrealised - self.fees)
+        daily_loss, drawdown = self._losses(nav, boundary_ns)
+        row = EquityRow(
+            step=step,
+            boundary_ns=boundary_ns,
+            nav=nav,
+            cash=self.capital + self._total(self.flows),
+            gross=self._total(np.abs(held)),
+            net=self._total(held),
+            realised=self._total(self.realised),
+            unrealised=self._total(unrealised),
+            fees=self._total(self.fees),
+            slippage=self._total(self.slippage),
+            turnover=self._total(self.turnover),
+            daily_loss=daily_loss,
+            drawdown=drawdown,
+        )
+        self.curve.append(row)
+        return row
+
+    def nav(self) -> float:
+        """Net asset value at the last marks and rates, base currency."""
+        return self.capital + self._total(self.realised + self.unrealised() - self.fees)
+
+    def unrealised(self) -> Float[np.ndarray, " S"]:
+        """Profit of what is held, settlement currency."""
+        return profits(self.units, self.lots, self.entry, self._priced())
+
+    def held(self) -> Float[np.ndarray, " S"]:
+        """Positions as signed shares of the asset value, float32 as the device has it.
+
+        The divisor never falls under 1 % of the starting capital: a lost account
+        must not make its positions look infinite.
+        """
+        worth = exposures(self.units, self.lots, self._priced())
+        in_base = np.where(worth == 0, 0.0, worth * self.rates)
+        divisor = max(self.nav(), SMALLEST_CAPITAL * self.capital)
+        return (in_base / divisor).astype(np.float32)
+
+    def _book(self, fill: Fill) -> None:
+        """Move lots and money by one fill that is new and fits its order."""
+        slot = fill.symbol
+        instrument = self.universe.instruments[slot]
+        price = fill.price * instrument.increment
+        signed = fill.lots if fill.side == BUY else -fill.lots
+        gained = self._move(slot, instrument, signed, price)
+        worth = notional(instrument, signed, price)
+        self.fees[slot] += fill.fee
+        self.turnover[slot] += abs(worth)
+        self.flows[slot] -= fill.fee
+        self.flows[slot] += -worth if self.units.is_paid[slot] else gained
+        reference = self._references[fill.order]
+        if np.isfinite(reference):
+            self.slippage[slot] += profit(instrument, signed, reference, price)
+        if not np.isfinite(self.marks[slot]):
+            self.marks[slot] = price
+
+    def _move(
+        self, slot: int, instrument: Instrument, signed: int, price: float
+    ) -> float:
+        """Change the position and return what was realised by closing part of it."""
+        held, entry = int(self.lots[slot]), float(self.entry[slot])
+        closed = min(abs(held), abs(signed)) if held * signed < 0 else 0
+        gained = 0.0
+        if closed:
+            gained = profit(instrument, closed if held > 0 else -closed, entry, price)
+            self.realised[slot] += gained
+        opened = abs(signed) - closed
+        after = held + signed
+        if after == 0:
+            self.entry[slot] = np.nan
+        elif opened:
+            kept = abs(held) - closed
+            self.entry[slot] = _mean_entry(instrument, kept, entry, opened, price)
+        self.lots[slot] = after
+        return gained
+
+    def _open(self, order: Order, change: int) -> None:
+        side = self.open_buys if order.side == BUY else self.open_sells
+        side[order.symbol] += change
+
+    def _forget(self) -> None:
+        """Drop the oldest finished order once more than `kept` are remembered."""
+        while len(self.orders) > self._kept:
+            oldest = next(iter(self.orders))
+            tracked = self.orders.pop(oldest)
+            if not tracked.is_open:
+                del self._references[oldest]
+                continue
+            self.orders[oldest] = tracked
+            return
+
+    def _as_of(self, known: Mapping[str, float]) -> Float[np.ndarray, " S"]:
+        """Base currency a unit of each slot's settlement; NaN where unknown."""
+        rates = {name: rate for name, rate in known.items() if 0 < rate < np.inf}
+        rates[self.base] = 1.0
+        each = [rates.get(name, np.nan) for name in self._currencies]
+        return np.array(each)[self._currency]
+
+    def _priced(self) -> Float[np.ndarray, " S"]:
+        return np.where(np.isfinite(self.marks), self.marks, self.entry)
+
+    def _total(self, money: Float[np.ndarray, " S"]) -> float:
+        """Sum in base currency; an unknown rate matters only where there is money."""
+        return float(np.where(money == 0, 0.0, money * self.rates).sum())
+
+    def _losses(self, nav: float, boundary_ns: int) -> tuple[float, float]:
+        """Daily loss and drawdown; a day starts from the last value before it."""
+        day = boundary_ns // DAY_NS
+        if day != self._day:
+            known = [row.nav for row in self.curve[-1:] if np.isfinite(row.nav)]
+            self._day = day
+            self._day_began = known[0] if known else self._day_began
+        if nav > self._peak:
+            self._peak = nav
+        return 1.0 - nav / self._day_began, 1.0 - nav / self._peak
+
+
+def _mean_entry(
+    instrument: Instrument, lots: int, entry: float, added: int, price: float
+) -> float:
+    """Average entry: of prices, or of their inverses where the coin is paid."""
+    if lots == 0:
+        return price
+    if instrument.kind == "inverse":
+        return (lots + added) / (lots / entry + added / price)
+    return (lots * entry + added * price) / (lots + added)

@@ -1,0 +1,205 @@
+"""From wished shares of the capital to orders in whole lots.
+
+A target that turns a position round becomes two orders: leg 0 closes, leg 1 opens. So
+every order either only reduces risk or only takes it on, and the gate can let the
+first pass while it denies the second.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from bot4jax.runtime.gate import Context, Denied, Reason
+from bot4jax.runtime.orders import LARGEST, Kind, Order, order_id
+from bot4jax.types import BUY, SELL
+
+LEAST_CHANGE = 1.0 - 1e-3
+"""Lots. Just under one: a float32 share may miss a whole lot by its rounding."""
+REDUCING_LEG, OPENING_LEG = 0, 1
+
+
+class Proposals(NamedTuple):
+    """What the targets ask for, before the gate."""
+
+    orders: list[Order]
+    benefits: list[float]
+    """expected net benefit of each order, base currency"""
+    denied: list[Denied]
+    """what became no order, or (`PARTICIPATION`) how many lots it was made smaller"""
+
+
+class Legs(NamedTuple):
+    """Signed lots per slot: towards zero, and away from it."""
+
+    reducing: Int[np.ndarray, " S"]
+    opening: Int[np.ndarray, " S"]
+
+
+def orders_from_targets(
+    targets: Float[np.ndarray, " S"],
+    held: Float[np.ndarray, " S"],
+    context: Context,
+    *,
+    run: str,
+    step: int,
+    boundary_ns: int,
+    benefit: Float[np.ndarray, " S"] | None = None,
+    kind: Kind = "ioc",
+) -> Proposals:
+    """Orders that bring the positions to `targets`, signed shares of the asset value.
+
+    `held` is the very array that the device was given: a target equal to it, to the
+    bit, asks for nothing. Orders in flight count as filled. `benefit` is the expected
+    net benefit per slot; without it, larger orders count as more beneficial.
+    """
+    lots, denied = wanted_lots(targets, held, context)
+    legs, shrunk = shrink(split_legs(lots, context), context)
+    legs, small = drop_small(legs, context)
+    worth = _worth(legs, context) if benefit is None else np.asarray(benefit)
+    rows = [
+        (int(slot), leg, int(signed[slot]))
+        for leg, signed in enumerate(legs)
+        for slot in np.flatnonzero(signed)
+    ]
+    orders = [
+        _order(row, context, kind, run=run, step=step, boundary_ns=boundary_ns)
+        for row in rows
+    ]
+    return Proposals(
+        orders, [float(worth[slot]) for slot, _, _ in rows], [*denied, *shrunk, *small]
+    )
+
+
+def wanted_lots(
+    targets: Float[np.ndarray, " S"], held: Float[np.ndarray, " S"], context: Context
+) -> tuple[Int[np.ndarray, " S"], list[Denied]]:
+    """Signed whole lots to trade per slot, and where that could not be known.
+
+    Changes under one lot are not rounded up to one: a forecast that trembles in its
+    last digits must not trade.
+    """
+    owned = context.owned
+    in_flight = owned.open_buys - owned.open_sells
+    is_finite = np.isfinite(targets)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = targets.astype(np.float64) - held
+        change = share * owned.nav / context.unit
+        change = np.where(targets == held, 0.0, change)
+        change = np.where(targets == 0, -owned.lots, change) - in_flight
+    is_priced = np.isin(context.refused, (0, Reason.STALE_REFERENCE))
+    is_asked = is_finite & (change != 0)
+    is_known = is_priced & np.isfinite(change)
+    is_large = abs(change) >= LEAST_CHANGE
+    lots = np.where(is_asked & is_known & is_large, change, 0.0)
+    denied = [
+        *_denials(Reason.NON_FINITE_TARGET, ~is_finite),
+        *_unpriced(is_asked & ~is_known, context),
+        *_denials(Reason.BELOW_MINIMUM, is_asked & is_known & ~is_large),
+    ]
+    return np.rint(lots).astype(np.int64), denied
+
+
+def split_legs(lots: Int[np.ndarray, " S"], context: Context) -> Legs:
+    """The part that brings each position nearer to zero, and the rest."""
+    owned = context.owned
+    closable_by_sell = np.maximum(owned.lots - owned.open_sells, 0)
+    closable_by_buy = np.maximum(-(owned.lots + owned.open_buys), 0)
+    room = np.where(lots > 0, closable_by_buy, closable_by_sell)
+    reducing = np.sign(lots) * np.minimum(abs(lots), room)
+    return Legs(reducing, lots - reducing)
+
+
+def shrink(legs: Legs, context: Context) -> tuple[Legs, list[Denied]]:
+    """Opening legs of at most `max_participation` times the opposite best size.
+
+    What is already in flight on that side takes its part of it.
+    """
+    market, owned = context.market, context.owned
+    if market.bid_size is None or market.ask_size is None:
+        return legs, []
+    is_buy = legs.opening > 0
+    size = np.where(is_buy, market.ask_size, market.bid_size)
+    in_flight = np.where(is_buy, owned.open_buys, owned.open_sells)
+    share = np.floor(context.limits.max_participation * size) - in_flight
+    most = np.clip(share, 0, LARGEST).astype(np.int64)
+    kept = np.sign(legs.opening) * np.minimum(abs(legs.opening), most)
+    is_cut = kept != legs.opening
+    denied = _denials(Reason.PARTICIPATION, is_cut, legs.opening - kept)
+    return legs._replace(opening=kept), denied
+
+
+def drop_small(legs: Legs, context: Context) -> tuple[Legs, list[Denied]]:
+    """No opening leg under the venue's least notional; reductions may be small."""
+    least = context.universe.column("minimum_notional")
+    notional = _quote_notional(legs.opening, context)
+    is_small = (legs.opening != 0) & ~(notional >= least)
+    denied = _denials(Reason.BELOW_MINIMUM, is_small, legs.opening)
+    return legs._replace(opening=np.where(is_small, 0, legs.opening)), denied
+
+
+def _order(
+    row: tuple[int, int, int],
+    context: Context,
+    kind: Kind,
+    *,
+    run: str,
+    step: int,
+    boundary_ns: int,
+) -> Order:
+    """One leg at the opposite best: it trades at once or not at all."""
+    slot, leg, signed = row
+    opposite = context.ask[slot] if signed > 0 else context.bid[slot]
+    return Order(
+        id=order_id(run, step, slot, leg),
+        symbol=slot,
+        side=BUY if signed > 0 else SELL,
+        lots=abs(signed),
+        kind=kind,
+        limit=0 if kind == "market" else opposite,
+        reduce_only=leg == REDUCING_LEG,
+        step=step,
+        sent_ns=boundary_ns,
+    )
+
+
+def _quote_notional(
+    lots: Int[np.ndarray, " S"], context: Context
+) -> Float[np.ndarray, " S"]:
+    """In quote currency: contracts of inverse instruments are quote units already."""
+    units = context.contracts
+    mid = (context.market.bid + context.market.ask) * (units.increment / 2)
+    return abs(lots) * units.size * np.where(units.is_inverse, 1.0, mid)
+
+
+def _worth(legs: Legs, context: Context) -> Float[np.ndarray, " S"]:
+    return np.nan_to_num(abs(legs.reducing + legs.opening) * context.unit)
+
+
+def _unpriced(
+    is_unpriced: Bool[np.ndarray, " S"], context: Context
+) -> Sequence[Denied]:
+    """Denials of slots whose change cannot be counted in lots, by what is missing."""
+    capital_unknown = not np.isfinite(context.owned.nav)
+    other = Reason.NO_CAPITAL if capital_unknown else Reason.MISSING_REFERENCE
+    is_other = np.isin(context.refused, (0, Reason.STALE_REFERENCE))
+    reason = np.where(is_other, other, context.refused)
+    return [
+        one
+        for code in np.unique(reason[is_unpriced])
+        for one in _denials(Reason(int(code)), is_unpriced & (reason == code))
+    ]
+
+
+def _denials(
+    reason: Reason,
+    where: Bool[np.ndarray, " S"],
+    lots: Int[np.ndarray, " S"] | None = None,
+) -> list[Denied]:
+    """One `Denied` if there is anything to deny; 0 lots where they are not known."""
+    symbols = np.flatnonzero(where)
+    if not len(symbols):
+        return []
+    signed = np.zeros(len(symbols), np.int64) if lots is None else lots[symbols]
+    return [Denied(reason, symbols, signed)]
