@@ -1,0 +1,132 @@
+"""What forecasts came to: running volatility, and labels as they mature.
+
+A decision at the close of bar `t` meets the mid of bar `t + 1` that stands after the
+latency, and is judged by the close of bar `t + h`. Its label is known then, and not a
+bar earlier.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from bot4jax.kernels import history
+from bot4jax.kernels.history import Scales
+from bot4jax.numerics import safe_divide, safe_root
+from bot4jax.types import Bar
+
+DECAY = 0.97
+"""Of the running variance; about 32 bars (RiskMetrics, 1996, uses .94 … .97)."""
+
+
+class Moments(NamedTuple):
+    """Running second moments of a bar's log return, exponentially weighted."""
+
+    variance: Float[Array, " S"]
+    covariance: Float[Array, " S"]
+    """with the mean return of the live symbols"""
+    market_variance: Float[Array, ""]
+
+
+class Pending(NamedTuple):
+    """Forecasts whose labels are not known yet, one row for each of `h + 1` bars."""
+
+    index: Int[Array, ""]
+    log_probability: Float[Array, "D K S C"]
+    """of every member, then of the vote"""
+    scale: Float[Array, "D S"]
+    """volatility per bar at the decision"""
+    entry: Int[Array, "D S"]
+    """executable mid of the row's own bar"""
+    live: Bool[Array, "D S"]
+
+
+class Matured(NamedTuple):
+    """Forecasts made `h` bars ago, and what became of them."""
+
+    log_probability: Float[Array, "K S C"]
+    label: Int[Array, " S"]
+    """0 down, 1 flat, 2 up"""
+    counts: Bool[Array, " S"]
+    """live at the decision, at the entry and at the end"""
+
+
+def init_moments(scales: Scales) -> Moments:
+    """Start from the training data's own volatility, without a market factor."""
+    return Moments(scales.returns**2, jnp.zeros_like(scales.returns), jnp.float32(0.0))
+
+
+def push_moments(moments: Moments, columns: dict[str, Array]) -> Moments:
+    """One bar later; symbols that are not live keep their moments."""
+    r, live = columns["log_return"], columns["live"] > 0
+    market = safe_divide((r * live).sum(), live.sum().astype(jnp.float32))
+
+    def blend(old: Array, new: Array) -> Array:
+        return DECAY * old + (1 - DECAY) * new
+
+    return Moments(
+        jnp.where(live, blend(moments.variance, r**2), moments.variance),
+        jnp.where(live, blend(moments.covariance, r * market), moments.covariance),
+        blend(moments.market_variance, market**2),
+    )
+
+
+def volatility(moments: Moments) -> Float[Array, " S"]:
+    """Standard deviation of one bar's log return, causal."""
+    return safe_root(moments.variance)
+
+
+def init_pending(horizon: int, rows: int, symbols: int) -> Pending:
+    depth = horizon + 1
+    return Pending(
+        index=jnp.int32(0),
+        log_probability=jnp.zeros((depth, rows, symbols, 3), jnp.float32),
+        scale=jnp.zeros((depth, symbols), jnp.float32),
+        entry=jnp.zeros((depth, symbols), jnp.int32),
+        live=jnp.zeros((depth, symbols), bool),
+    )
+
+
+def mature(pending: Pending, bar: Bar, threshold: Float[Array, ""]) -> Matured:
+    """The forecasts whose horizon ends with `bar`; call before `push_pending`."""
+    depth = pending.scale.shape[0]
+    horizon = depth - 1
+    made = jnp.mod(pending.index - horizon, depth)
+    entered = jnp.mod(pending.index - horizon + 1, depth)
+    # With a horizon of one bar the entry belongs to this very bar.
+    entry = bar.mid_entry if horizon == 1 else pending.entry[entered]
+    entry_live = bar.live > 0 if horizon == 1 else pending.live[entered]
+    scale = pending.scale[made] * horizon**0.5
+    log_return = history.log_ratio(bar, bar.mid_close, entry)
+    counts = pending.live[made] & entry_live & (bar.live > 0) & (scale > 0)
+    return Matured(
+        log_probability=pending.log_probability[made],
+        label=classify(log_return, threshold * scale),
+        counts=counts & (pending.index >= horizon),
+    )
+
+
+def classify(log_return: Array, edge: Array) -> Int[Array, " S"]:
+    """0 below −edge, 2 above edge, 1 between."""
+    up = (log_return > edge).astype(jnp.int32)
+    down = (log_return < -edge).astype(jnp.int32)
+    return 1 + up - down
+
+
+def push_pending(
+    pending: Pending, log_probability: Float[Array, "K S C"], scale: Array, bar: Bar
+) -> Pending:
+    """Remember this bar's forecasts until their horizon has passed."""
+    at = jnp.mod(pending.index, pending.scale.shape[0])
+
+    def write(rows: Array, row: Array) -> Array:
+        return lax.dynamic_update_index_in_dim(rows, row, at, 0)
+
+    return Pending(
+        index=pending.index + 1,
+        log_probability=write(pending.log_probability, log_probability),
+        scale=write(pending.scale, scale),
+        entry=write(pending.entry, bar.mid_entry),
+        live=write(pending.live, bar.live > 0),
+    )
