@@ -1,0 +1,205 @@
+"""What travels beside the ticks: steps, reports, signals, reference events, control.
+
+MessagePack maps, each with its name under `type`. Every number has bounds, NaN is
+outside all of them, and an unknown field is refused. `docs/protocol.md` shows each.
+"""
+
+from functools import cache
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from bot4jax.runtime.orders import (
+    Answer,
+    Cancel,
+    Count,
+    Nanoseconds,
+    Order,
+    Price,
+    Slot,
+    Text,
+)
+
+SIGNALS_TOPIC = b"signals"
+"""First part of every message on the signals socket."""
+
+REFERENCE_TOPIC = b"reference"
+"""First part of a reference event; frames of ticks have one part and no topic."""
+
+MOST_ORDERS = 1 << 16
+MOST_SYMBOLS = 1 << 16
+
+Run = Annotated[str, Meta(min_length=1, max_length=100)]
+Name = Annotated[str, Meta(min_length=1, max_length=64)]
+Hash = Annotated[int, Meta(ge=0, lt=2**32)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Fee = Annotated[float, Meta(ge=-1, le=1)]
+Leverage = Annotated[float, Meta(ge=-1_000, le=1_000)]
+Amount = Annotated[float, Meta(ge=0, le=1e15)]
+Positive = Annotated[float, Meta(gt=0, le=1e15)]
+Slots = Annotated[list[Slot], Meta(max_length=MOST_SYMBOLS)]
+
+
+class Message(msgspec.Struct, frozen=True, tag=str.lower, forbid_unknown_fields=True):
+    """What all messages share: immutable, named on the wire, nothing unknown."""
+
+
+class Step(Message, frozen=True, kw_only=True):
+    """Engine to venue, after each decision: the orders, and how far to go on.
+
+    In lock-step the venue answers once its own feed has reached `through_ns`, and
+    waits for the next step before it looks beyond that and its order latency.
+    """
+
+    run: Run
+    step: Count
+    universe_hash: Hash
+    boundary_ns: Nanoseconds
+    """event time of the boundary that was decided at"""
+    through_ns: Nanoseconds
+    """event time up to which the venue is to report"""
+    orders: Annotated[list[Order | Cancel], Meta(max_length=MOST_ORDERS)] = []
+
+
+class Report(Message, frozen=True, kw_only=True):
+    """Venue to engine: everything that happened up to `through_ns`, in its order."""
+
+    step: Count
+    through_ns: Nanoseconds
+    answers: Annotated[list[Answer], Meta(max_length=4 * MOST_ORDERS)] = []
+
+
+class Signal(Message, frozen=True, kw_only=True):
+    """What the engine concludes about one symbol."""
+
+    symbol: Name
+    probability: tuple[Share, Share, Share]
+    """down, flat, up over the horizon"""
+    confidence: Share
+    target: Leverage
+    """position the strategy wants, share of the capital"""
+    price: Amount
+    """mid at the boundary, quote currency"""
+
+
+class Signals(Message, frozen=True, kw_only=True):
+    """All symbols' signals of one step."""
+
+    run: Run
+    step: Count
+    boundary_ns: Nanoseconds
+    regime: Annotated[int, Meta(ge=0, lt=64)]
+    signals: Annotated[list[Signal], Meta(max_length=MOST_SYMBOLS)] = []
+
+
+class InstrumentChange(Message, frozen=True, kw_only=True):
+    """New terms of an instrument, valid from `event_ns`; units as in `Instrument`."""
+
+    symbol: Slot
+    event_ns: Nanoseconds
+    increment: Positive
+    lot: Positive
+    minimum_notional: Amount
+    multiplier: Positive
+    maker_fee: Fee
+    taker_fee: Fee
+    margin: Share
+    expiry_ns: Nanoseconds
+
+
+class Funding(Message, frozen=True, kw_only=True):
+    """Paid by long to short positions at `event_ns`."""
+
+    symbol: Slot
+    event_ns: Nanoseconds
+    rate: Fee
+    """share of the notional"""
+
+
+class Mark(Message, frozen=True, kw_only=True):
+    """Price at which the venue values positions."""
+
+    symbol: Slot
+    event_ns: Nanoseconds
+    price: Price
+    """increments"""
+
+
+class CorporateAction(Message, frozen=True, kw_only=True):
+    """A split (`factor` new shares for one old) or a dividend (`amount` a share)."""
+
+    symbol: Slot
+    event_ns: Nanoseconds
+    action: Literal["split", "dividend"]
+    factor: Annotated[float, Meta(gt=0, le=10_000)] = 1.0
+    amount: Amount = 0.0
+
+
+class News(Message, frozen=True, kw_only=True):
+    """A scheduled or sudden event; it counts from the moment it was available."""
+
+    event_ns: Nanoseconds
+    available_ns: Nanoseconds
+    until_ns: Nanoseconds
+    symbols: Slots = []
+    """empty: all"""
+    text: Text = ""
+
+
+Reference = InstrumentChange | Funding | Mark | CorporateAction | News
+
+
+class Control(Message, frozen=True, kw_only=True):
+    """A human's word to a running engine."""
+
+    do: Literal["status", "kill", "reset", "pause", "news"]
+    reason: Text = ""
+    until_ns: Nanoseconds = 0
+    """end of a pause or of a news period; 0: until further word"""
+
+
+class ControlAnswer(Message, frozen=True, kw_only=True):
+    """What the engine made of it."""
+
+    accepted: bool
+    state: Literal["active", "reducing", "halted"]
+    step: Count
+    text: Text = ""
+
+
+class MessageError(Exception):
+    """Bytes that are not the message expected there: says which field and why."""
+
+
+T = TypeVar("T", bound=Message)
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def pack(message: Message) -> bytes:
+    """The message as MessagePack."""
+    return _encoder.encode(message)
+
+
+def unpack(buffer: bytes | memoryview, expected: type[T]) -> T:
+    """The message of the expected type in these bytes."""
+    return _decoded(buffer, expected)
+
+
+def unpack_reference(buffer: bytes | memoryview) -> Reference:
+    """The reference event in these bytes, of whichever type."""
+    return _decoded(buffer, Reference)
+
+
+def _decoded(buffer: bytes | memoryview, expected: Any) -> Any:
+    try:
+        return _decoder(expected).decode(buffer)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        name = getattr(expected, "__name__", "reference event")
+        raise MessageError(f"Refused message, expected a {name}: {error}.") from error
+
+
+@cache
+def _decoder(expected: Any) -> msgspec.msgpack.Decoder:
+    return msgspec.msgpack.Decoder(expected)
