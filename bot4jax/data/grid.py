@@ -1,0 +1,58 @@
+"""From decimal prices to integers on the market's own grid, without rounding.
+
+Exchanges publish their price increment and lot; files rarely repeat them. They are
+reference data, fixed before trading, so recovering them from all prices of a file
+tells nothing about where the price goes.
+"""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+DECIMALS = 8
+UNITS = 10**DECIMALS
+"""Units in 1: what decimal text is read in, before the grid is known."""
+
+STEPS = (1, 2, 5, 25)
+"""Increments are one of these times a power of ten."""
+
+FINEST = 1 << 28
+"""Increments in the largest price: leaves room below 2³⁰ half increments for it to
+double."""
+
+
+def units(text: str) -> int:
+    """A decimal number in units of 1e-8, exactly."""
+    whole, _, fraction = text.partition(".")
+    if len(fraction) > DECIMALS:
+        raise ValueError(f"'{text}' has more than {DECIMALS} decimals")
+    return int(whole + fraction.ljust(DECIMALS, "0"))
+
+
+def grid(values: Int[np.ndarray, " N"]) -> int:
+    """The coarsest usual step on which all values lie; 1 if there are none."""
+    divisor = int(np.gcd.reduce(values)) if len(values) else 0
+    if divisor == 0:
+        return 1
+    powers = [10**k for k in range(19) if divisor % 10**k == 0]
+    return max(s * p for s in STEPS for p in powers if divisor % (s * p) == 0)
+
+
+def increment(prices: Float[np.ndarray, " N"]) -> float:
+    """The price increment of floating-point prices: their decimals, then their grid.
+
+    Never finer than the largest price over 2²⁸: prices that are no decimals at all,
+    such as averages, are then rounded by less than 4e-9 of the largest.
+    """
+    finite = prices[np.isfinite(prices) & (prices != 0)]
+    if not len(finite):
+        return 1 / UNITS
+    tolerance = 4 * float(np.finfo(finite.dtype).eps)
+    wide = finite.astype(np.float64)
+    for decimals in range(DECIMALS + 1):
+        scaled = wide * 10.0**decimals
+        whole = np.rint(scaled)
+        if np.all(np.abs(scaled - whole) <= tolerance * np.abs(scaled)):
+            break
+    step = grid(whole.astype(np.int64)) / 10**decimals
+    coarsest = 10.0 ** np.ceil(np.log10(np.max(np.abs(wide)) / FINEST))
+    return max(step, float(coarsest))
