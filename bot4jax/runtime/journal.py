@@ -1,0 +1,357 @@
+"""The memory that survives a crash: one SQLite transaction a step, chained by hash.
+
+A step is committed before its orders are sent. Its hash covers its whole content and
+the hash before it, so that no earlier step can be changed, removed or put in between
+without `verify` naming it; a journal cut at its end is shorter, but whole.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import apsw
+import msgspec
+import numpy as np
+
+from bot4jax.errors import Bot4JaxError, Halted
+from bot4jax.runtime.gate import Denied, Reason
+from bot4jax.runtime.orders import Answer, Fill, Order
+
+SCHEMA = "bot4jax.journal/1"
+Durability = Literal["process_crash", "power_loss"]
+SYNCHRONOUS = {"process_crash": "NORMAL", "power_loss": "FULL"}
+WAL_PAGES = 10_000
+"""Pages of the write-ahead log after which a commit folds it in by itself."""
+
+TABLES = """
+CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE steps (
+    step INTEGER PRIMARY KEY, boundary_ns INTEGER NOT NULL, bar INTEGER NOT NULL,
+    hash BLOB NOT NULL) STRICT;
+CREATE TABLE closings (
+    step INTEGER PRIMARY KEY, watermark_ns INTEGER NOT NULL, ticks INTEGER NOT NULL,
+    late INTEGER NOT NULL) STRICT;
+CREATE TABLE decisions (step INTEGER PRIMARY KEY, packed BLOB NOT NULL) STRICT;
+CREATE TABLE orders (
+    step INTEGER NOT NULL, place INTEGER NOT NULL, id TEXT NOT NULL UNIQUE,
+    symbol INTEGER NOT NULL, side INTEGER NOT NULL, lots INTEGER NOT NULL,
+    kind TEXT NOT NULL, "limit" INTEGER NOT NULL, reduce_only INTEGER NOT NULL,
+    post_only INTEGER NOT NULL, sent_ns INTEGER NOT NULL,
+    PRIMARY KEY (step, place)) STRICT, WITHOUT ROWID;
+CREATE TABLE denials (
+    step INTEGER NOT NULL, place INTEGER NOT NULL, reason INTEGER NOT NULL,
+    symbols BLOB NOT NULL, lots BLOB NOT NULL,
+    count INTEGER AS (length(symbols) / 4),
+    PRIMARY KEY (step, place)) STRICT, WITHOUT ROWID;
+CREATE TABLE fills (
+    step INTEGER NOT NULL, place INTEGER NOT NULL, "order" TEXT NOT NULL,
+    symbol INTEGER NOT NULL, side INTEGER NOT NULL, lots INTEGER NOT NULL,
+    price INTEGER NOT NULL, fee REAL NOT NULL, is_maker INTEGER NOT NULL,
+    event_ns INTEGER NOT NULL, number INTEGER NOT NULL,
+    PRIMARY KEY (step, place)) STRICT, WITHOUT ROWID;
+CREATE TABLE answers (
+    step INTEGER NOT NULL, place INTEGER NOT NULL, "order" TEXT NOT NULL,
+    content BLOB NOT NULL, PRIMARY KEY (step, place)) STRICT, WITHOUT ROWID;
+"""
+"""`place` is the position within the step; fills and other answers share one count.
+Denials are one row a reason: slots as int32, signed lots as int64, little-endian."""
+
+
+class JournalError(Bot4JaxError):
+    """The journal cannot be trusted, or belongs to something else."""
+
+    exit_code = 3
+
+
+class Closing(msgspec.Struct, frozen=True):
+    """Why and with what a bar closed: an input, which a replay must not guess."""
+
+    watermark_ns: int
+    """event time that had been reached"""
+    ticks: int
+    """absorbed into the bar"""
+    late: int
+    """of them, those that belonged to an earlier one"""
+
+
+class StepRecord(msgspec.Struct, frozen=True):
+    """Everything one step received and decided."""
+
+    step: int
+    boundary_ns: int
+    bar: int
+    closing: Closing
+    decisions: bytes
+    """packed float32, little-endian"""
+    orders: Sequence[Order] = ()
+    """what is about to be sent"""
+    denied: Sequence[Denied] = ()
+    answers: Sequence[Answer] = ()
+    """what the venue said since the step before"""
+
+
+class Journal:
+    """One run's steps in one file; made by `Journal.open`."""
+
+    def __init__(self, connection: apsw.Connection, run: str) -> None:
+        self._connection, self.run = connection, run
+        self._is_broken = False
+        self._genesis = hashlib.sha256(f"{SCHEMA}|{run}".encode()).digest()
+        self.last_step, self._hash = self._end()
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        run: str,
+        durability: Durability = "power_loss",
+        vfs: str | None = None,
+    ) -> Self:
+        """The journal at `path`, made if absent, read and checked if present.
+
+        `process_crash` survives a killed process, `power_loss` a lost machine too.
+        """
+        connection = _connected(path, durability, vfs)
+        try:
+            _identify(connection, path, run)
+            journal = cls(connection, run)
+            if (broken := journal.verify()) is not None:
+                raise JournalError(
+                    f"The journal {path} was changed: step {broken} does not match "
+                    "its hash. Restore it from a copy, or start anew with "
+                    "run.fresh=true."
+                )
+        except BaseException:
+            connection.close()
+            raise
+        return journal
+
+    def commit(self, record: StepRecord) -> bytes:
+        """Make the step durable and return its hash; only then may its orders leave."""
+        if self._is_broken:
+            raise Halted("The journal failed before: nothing may be sent any more.")
+        if record.step <= self.last_step:
+            raise JournalError(
+                f"Step {record.step} comes after step {self.last_step}; steps grow."
+            )
+        chained = _chained(self._hash, record)
+        try:
+            with self._transaction():
+                self._write(record, chained)
+        except apsw.Error as error:
+            self._is_broken = True
+            raise Halted(
+                f"Step {record.step} could not be written to the journal ({error}). "
+                "Nothing of it was sent. Check the disk and start again."
+            ) from error
+        self.last_step, self._hash = record.step, chained
+        return chained
+
+    def read(self, first: int = 0, stop: int | None = None) -> Iterator[StepRecord]:
+        """Steps `first … stop − 1` as they were committed."""
+        for row in self._heads(first, stop):
+            yield self._record(row)
+
+    def verify(self) -> int | None:
+        """The first step that is not what was committed; None if all are."""
+        before = self._genesis
+        for row in self._heads(0, None):
+            try:
+                before = _chained(before, self._record(row))
+            except (ValueError, TypeError, msgspec.MsgspecError):
+                return row[0]
+            if before != row[3]:
+                return row[0]
+        return self._stray()
+
+    def fold(self) -> None:
+        """Move the write-ahead log into the file: for when nothing is urgent."""
+        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def close(self) -> None:
+        """Fold the write-ahead log into the file and let go of it."""
+        self._connection.close()
+
+    def _end(self) -> tuple[int, bytes]:
+        query = "SELECT step, hash FROM steps ORDER BY step DESC LIMIT 1"
+        return next(iter(self._connection.execute(query)), (-1, self._genesis))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    def _write(self, record: StepRecord, chained: bytes) -> None:
+        step = record.step
+        rows: dict[str, list[tuple]] = {
+            "steps": [(step, record.boundary_ns, record.bar, chained)],
+            "closings": [(step, *msgspec.structs.astuple(record.closing))],
+            "decisions": [(step, record.decisions)],
+            "orders": [_order_row(step, *one) for one in enumerate(record.orders)],
+            "denials": [_denied_row(step, *one) for one in enumerate(record.denied)],
+            "fills": [],
+            "answers": [],
+        }
+        for place, answer in enumerate(record.answers):
+            table = "fills" if isinstance(answer, Fill) else "answers"
+            rows[table].append(_answer_row(step, place, answer))
+        for table, values in rows.items():
+            if values:
+                marks = ",".join("?" * len(values[0]))
+                self._connection.executemany(
+                    f"INSERT INTO {table} VALUES ({marks})", values
+                )
+
+    def _heads(self, first: int, stop: int | None) -> Iterable[tuple[Any, ...]]:
+        query = (
+            "SELECT * FROM steps LEFT JOIN closings USING (step) "
+            "LEFT JOIN decisions USING (step) "
+            "WHERE step >= ? AND step < ? ORDER BY step"
+        )
+        return self._connection.execute(query, (first, 2**62 if stop is None else stop))
+
+    def _record(self, head: tuple[Any, ...]) -> StepRecord:
+        step, boundary_ns, bar, _, watermark_ns, ticks, late, packed = head
+        return StepRecord(
+            step=step,
+            boundary_ns=boundary_ns,
+            bar=bar,
+            closing=Closing(watermark_ns, ticks, late),
+            decisions=packed or b"",
+            orders=[_order(row) for row in self._rows("orders", step)],
+            denied=[_denied(row) for row in self._rows("denials", step)],
+            answers=self._answers(step),
+        )
+
+    def _rows(self, table: str, step: int) -> Iterable[tuple[Any, ...]]:
+        query = f"SELECT * FROM {table} WHERE step = ? ORDER BY place"
+        return self._connection.execute(query, (step,))
+
+    def _answers(self, step: int) -> list[Answer]:
+        """Fills and other answers in the order they came in."""
+        found = [(row[1], _fill(row)) for row in self._rows("fills", step)]
+        found += [
+            (row[1], msgspec.msgpack.decode(row[3], type=Answer))
+            for row in self._rows("answers", step)
+        ]
+        return [answer for _, answer in sorted(found, key=lambda one: one[0])]
+
+    def _stray(self) -> int | None:
+        """The first step that has rows but was never committed."""
+        tables = ("closings", "decisions", "orders", "denials", "fills", "answers")
+        union = " UNION ".join(f"SELECT step FROM {table}" for table in tables)
+        query = f"SELECT min(step) FROM ({union} EXCEPT SELECT step FROM steps)"
+        return next(iter(self._connection.execute(query)))[0]
+
+
+def _connected(path: Path, durability: Durability, vfs: str | None) -> apsw.Connection:
+    """A private file (0600), write-ahead logged, and held by one process only."""
+    if durability not in SYNCHRONOUS:
+        raise ValueError(
+            f"Unknown durability '{durability}'. Use one of: {', '.join(SYNCHRONOUS)}."
+        )
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    connection = apsw.Connection(str(path), vfs=vfs)
+    try:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS[durability]}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
+        connection.execute("BEGIN IMMEDIATE; COMMIT")
+    except apsw.BusyError as error:
+        connection.close()
+        raise JournalError(f"Another process is using the journal {path}.") from error
+    except apsw.NotADBError as error:
+        connection.close()
+        raise JournalError(f"{path} is not a journal: {error}.") from error
+    return connection
+
+
+def _identify(connection: apsw.Connection, path: Path, run: str) -> None:
+    """Write who this journal belongs to, or check that it belongs to this run."""
+    if not connection.table_exists(None, "about"):
+        with connection:
+            connection.execute(TABLES)
+            about = [("schema", SCHEMA), ("run", run)]
+            connection.executemany("INSERT INTO about VALUES (?, ?)", about)
+    about = dict(connection.execute("SELECT name, value FROM about"))
+    for name, expected in (("schema", SCHEMA), ("run", run)):
+        if about.get(name) != expected:
+            raise JournalError(
+                f"The journal {path} has {name} '{about.get(name)}', expected "
+                f"'{expected}'. Use another run.name, or run.fresh=true."
+            )
+
+
+def _chained(before: bytes, record: StepRecord) -> bytes:
+    """SHA-256 of the hash before and the step's content as canonical MessagePack."""
+    denied = [(int(one.reason), *_packed(one)) for one in record.denied]
+    content = msgspec.structs.astuple(msgspec.structs.replace(record, denied=denied))
+    return hashlib.sha256(before + _ENCODER.encode(content)).digest()
+
+
+_ENCODER = msgspec.msgpack.Encoder(order="deterministic")
+
+
+def _order_row(step: int, place: int, order: Order) -> tuple:
+    if order.step != step:
+        raise JournalError(
+            f"Order {order.id} belongs to step {order.step}, not to {step}."
+        )
+    return (
+        step,
+        place,
+        order.id,
+        order.symbol,
+        order.side,
+        order.lots,
+        order.kind,
+        order.limit,
+        order.reduce_only,
+        order.post_only,
+        order.sent_ns,
+    )
+
+
+def _order(row: tuple) -> Order:
+    columns = "step place id symbol side lots kind limit reduce_only post_only sent_ns"
+    fields = dict(zip(columns.split(), row, strict=True))
+    del fields["place"]
+    return msgspec.convert(fields, Order, strict=False)
+
+
+def _packed(denied: Denied) -> tuple[bytes, bytes]:
+    return (
+        denied.symbols.astype("<i4").tobytes(),
+        denied.lots.astype("<i8").tobytes(),
+    )
+
+
+def _denied_row(step: int, place: int, denied: Denied) -> tuple:
+    return step, place, int(denied.reason), *_packed(denied)
+
+
+def _denied(row: tuple) -> Denied:
+    reason, symbols, lots, _ = row[2:]
+    slots = np.frombuffer(symbols, "<i4").astype(np.int64)
+    return Denied(Reason(reason), slots, np.frombuffer(lots, "<i8"))
+
+
+def _answer_row(step: int, place: int, answer: Answer) -> tuple:
+    if isinstance(answer, Fill):
+        return (step, place, *msgspec.structs.astuple(answer))
+    return step, place, answer.order, _ENCODER.encode(answer)
+
+
+def _fill(row: tuple) -> Fill:
+    fields = zip(Fill.__struct_fields__, row[2:], strict=True)
+    return msgspec.convert(dict(fields), Fill, strict=False)
