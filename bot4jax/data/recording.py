@@ -34,7 +34,7 @@ class Recording(NamedTuple):
 
 
 class RecordedSource:
-    """A `Source` that plays a recording from the first boundary at which all are quoted.
+    """A `Source` that plays a recording from the first boundary with quotes of all.
 
     Bar 0 begins with a snapshot: the last quote and book levels of every symbol,
     restated at `start_ns`, since a level that does not move is never sent again.
