@@ -36,7 +36,9 @@ def init_scaler(features: int) -> Scaler:
     return Scaler(jnp.zeros(features), jnp.ones(features))
 
 
-def clean(scaler: Scaler, raw: RawFeatures, live: Array, clip: float) -> Cleaned:
+def clean(
+    scaler: Scaler, raw: RawFeatures, live: Int[Array, " S"], clip: Float[Array, ""]
+) -> Cleaned:
     """Scores within ±`clip`; what is unusable is 0, the training data's centre."""
     score = (raw.values - scaler.centre[None]) / scaler.width[None]
     score = jnp.where(raw.usable, score, 0.0)

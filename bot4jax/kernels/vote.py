@@ -14,6 +14,9 @@ LEAST_SCORE = -6.907755
 
 BISECTIONS = 40
 
+FAINTEST = -40.0
+"""Log of the smallest weight told apart: below it the floor or the cap decides."""
+
 
 class VoteParams(NamedTuple):
     """How fast weights move and how far."""
@@ -91,7 +94,8 @@ def weights(
     They are `clip(c · w, floor, cap)` with the one `c` that makes them sum to 1. They
     sum to less where too few members are healthy: the rest is the fallback's.
     """
-    raw = jnp.exp(state.log_weight - state.log_weight.max())
+    best = jnp.where(healthy, state.log_weight, -jnp.inf).max()
+    raw = jnp.exp(jnp.clip(state.log_weight - best, FAINTEST, 0.0))
     count = healthy.sum().astype(jnp.float32)
     total = jnp.minimum(1.0, params.cap * count)
 

@@ -1,0 +1,334 @@
+"""The engine: ticks to bars, bars to features, features to decisions.
+
+    absorb(bars, ticks)              → bars             as ticks arrive
+    close(bars)                      → bars, bar        the watermark passed a boundary
+    observe(params, state, bar)      → state, seen      bank, scores, volatility
+    conclude(params, state, …, held) → state, decided   nets, trees, vote, sizing
+    fallback(params, seen)           → probabilities    small, its own executable
+
+The same compiled functions make training data, backtest, trade on paper and trade
+live. `observe` stands alone because training needs features before there are nets;
+fusing it with `conclude` saves one dispatch and costs that equality.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from bot4jax.kernels import bank, bars, clean, history, outcome, sizing, vote
+from bot4jax.kernels.bank import BankState, Plan
+from bot4jax.kernels.bars import OpenBars
+from bot4jax.kernels.calibration import apply_temperature
+from bot4jax.kernels.clean import Scaler
+from bot4jax.kernels.history import Scales
+from bot4jax.kernels.outcome import Moments, Pending
+from bot4jax.kernels.sizing import Risk, SizingParams
+from bot4jax.kernels.vote import VoteParams, VoteState
+from bot4jax.nets import zoo
+from bot4jax.nets.fallback import FallbackParams, fallback
+from bot4jax.numerics import safe_divide
+from bot4jax.trees import forest
+from bot4jax.trees.forest import Forest
+from bot4jax.types import Bar, Decisions, Layout
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Static: what is compiled into the step."""
+
+    plan: Plan
+    sizes: zoo.NetSizes
+    members: tuple[str, ...]
+
+    @property
+    def layout(self) -> Layout:
+        return self.plan.layout
+
+
+class Units(NamedTuple):
+    """Frozen on the training bars: what features are measured in."""
+
+    scales: Scales
+    scaler: Scaler
+    clip: Float[Array, ""]
+    """robust standard deviations at which feature scores are clamped"""
+    latency: Int[Array, ""]
+    """FRACTION units from a boundary to the first executable price"""
+
+
+class Params(NamedTuple):
+    """What learning and configuration decide; changing them does not recompile."""
+
+    units: Units
+    nets: zoo.NetParams
+    forest: Forest
+    fallback: FallbackParams
+    temperature: Float[Array, " M"]
+    vote_temperature: Float[Array, ""]
+    threshold: Float[Array, ""]
+    """class edge in units of σ √h"""
+    vote: VoteParams
+    sizing: SizingParams
+    confidence_floor: Float[Array, ""]
+
+
+class Observing(NamedTuple):
+    """Carried by `observe`."""
+
+    bank: BankState
+    moments: Moments
+    counts: Int[Array, "2 F"]
+    """symbols masked and clamped so far, for each feature; reported, never read"""
+
+
+class Seen(NamedTuple):
+    """What a bar looked like."""
+
+    values: Float[Array, "S F"]
+    """feature scores, within ±clip; 0 where unusable"""
+    usable: Bool[Array, "S F"]
+    risk: Risk
+    half_spread: Float[Array, " S"]
+    """share of price"""
+
+
+class Deciding(NamedTuple):
+    """Carried by `conclude`."""
+
+    carry: zoo.Carry
+    vote: VoteState
+    pending: Pending
+
+
+class State(NamedTuple):
+    """Everything that a restart needs."""
+
+    bars: OpenBars
+    observing: Observing
+    deciding: Deciding
+
+
+class Engine(NamedTuple):
+    """The compiled functions; every state argument is donated."""
+
+    absorb: Callable[..., OpenBars]
+    close: Callable[..., tuple[OpenBars, Array, Array]]
+    observe: Callable[..., tuple[Observing, Seen]]
+    conclude: Callable[..., tuple[Deciding, Array]]
+    fallback: Callable[..., Array]
+
+
+def compile_engine(settings: Settings) -> Engine:
+    """The engine's functions, compiled when first called and never again."""
+    return Engine(
+        absorb=jax.jit(bars.absorb, donate_argnums=0),
+        close=jax.jit(bars.close_bars, donate_argnums=0),
+        observe=jax.jit(partial(observe, settings), donate_argnums=1),
+        conclude=jax.jit(partial(conclude, settings), donate_argnums=1),
+        fallback=jax.jit(fallback),
+    )
+
+
+def init(settings: Settings, units: Units, anchors: Float[Array, " S"]) -> State:
+    """The state before the first tick."""
+    return State(
+        bars.init_bars(anchors),
+        init_observing(settings, units.scales),
+        init_deciding(settings),
+    )
+
+
+def init_observing(settings: Settings, scales: Scales) -> Observing:
+    features = len(settings.plan.specs)
+    return Observing(
+        bank.init(settings.plan),
+        outcome.init_moments(scales),
+        jnp.zeros((2, features), jnp.int32),
+    )
+
+
+def init_deciding(settings: Settings) -> Deciding:
+    layout, members = settings.layout, len(settings.members)
+    return Deciding(
+        zoo.init_carry(settings.sizes, layout.symbols),
+        vote.init_vote(members),
+        outcome.init_pending(layout.horizon, members + 1, layout.symbols),
+    )
+
+
+def observe(
+    settings: Settings,
+    units: Units,
+    state: Observing,
+    ints: Int[Array, "B S"],
+    floats: Float[Array, "D S"],
+) -> tuple[Observing, Seen]:
+    """A closed bar into feature scores and risk."""
+    bar = bars.unpack_bar(ints, floats)
+    columns = history.bar_columns(bar, state.bank.past, units.scales)
+    banked, raw = bank.update(settings.plan, units.scales, state.bank, bar)
+    scored = clean.clean(units.scaler, raw, bar.live, units.clip)
+    moments = outcome.push_moments(state.moments, columns)
+    counts = state.counts + jnp.stack([scored.masked, scored.clamped])
+    seen = Seen(
+        values=scored.values,
+        usable=scored.usable,
+        risk=_risk(moments),
+        half_spread=columns["relative_spread"] / 2,
+    )
+    return Observing(banked, moments, counts), seen
+
+
+def conclude(
+    settings: Settings,
+    params: Params,
+    state: Deciding,
+    seen: Seen,
+    ints: Int[Array, "B S"],
+    floats: Float[Array, "D S"],
+    held: Float[Array, " S"],
+) -> tuple[Deciding, Float[Array, " P"]]:
+    """Feature scores into decisions, packed; see `unpack_decisions`."""
+    bar = bars.unpack_bar(ints, floats)
+    horizon = settings.layout.horizon
+    learnt = outcome.mature(state.pending, bar, params.threshold)
+    weighing = vote.learn(params.vote, state.vote, learnt, horizon)
+    carry, forecasts = predict(settings, params, state.carry, seen.values)
+    decisions, voted = _decide(settings, params, weighing, forecasts, seen, bar, held)
+    remembered = jnp.concatenate([forecasts, jnp.log(decisions.probability)[None]], 0)
+    pending = outcome.push_pending(state.pending, remembered, seen.risk.volatility, bar)
+    packed = _pack_decisions(decisions, voted)
+    return Deciding(carry, weighing, pending), packed
+
+
+def predict(
+    settings: Settings,
+    params: Params,
+    carry: zoo.Carry,
+    values: Float[Array, "S F"],
+) -> tuple[zoo.Carry, Float[Array, "M S C"]]:
+    """Every member's calibrated log probabilities, in the order of `members`."""
+    carry, by_nets = zoo.step(settings.sizes, params.nets, carry, values)
+    named = dict(zip(settings.sizes.members, by_nets, strict=True))
+    if "trees" in settings.members:
+        named["trees"] = forest.log_probability(params.forest, values)
+    raw = jnp.stack([named[name] for name in settings.members])
+    calibrated = apply_temperature(raw, params.temperature[:, None, None])
+    return carry, jnp.log(calibrated)
+
+
+def _decide(
+    settings: Settings,
+    params: Params,
+    weighing: VoteState,
+    forecasts: Float[Array, "M S C"],
+    seen: Seen,
+    bar: Bar,
+    held: Float[Array, " S"],
+) -> tuple[Decisions, vote.Vote]:
+    live, horizon = bar.live > 0, settings.layout.horizon
+    healthy = vote.is_healthy(forecasts, live)
+    weight = vote.weights(params.vote, weighing, healthy)
+    spare = fallback(params.fallback, seen.values)
+    voted = vote.pool(weight, jnp.exp(forecasts), spare, params.vote_temperature)
+    confidence = _confidence(voted)
+    is_sure = confidence >= params.confidence_floor
+    target, flags = sizing.targets(
+        params.sizing,
+        sizing.forecast(
+            params.sizing, voted.probability, seen.risk.volatility * horizon**0.5
+        ),
+        seen.risk,
+        horizon,
+        confidence,
+        seen.half_spread,
+        held,
+        live & is_sure & healthy.any(),
+    )
+    flags = flags | jnp.where(live, 0, sizing.Clamp.NOT_LIVE)
+    flags = flags | jnp.where(healthy.any(), 0, sizing.Clamp.NO_MEMBER)
+    decisions = Decisions(
+        probability=voted.probability,
+        member_probability=jnp.exp(forecasts),
+        confidence=confidence,
+        disagreement=voted.disagreement,
+        regime=jnp.int32(0),
+        intent=jnp.where(live, target, held),
+        flags=flags.astype(jnp.int32),
+    )
+    return decisions, voted
+
+
+def _confidence(voted: vote.Vote) -> Float[Array, " S"]:
+    """1 for a certain, unanimous forecast; 0 for an even or a divided one."""
+    certain = 1 - vote.entropy(voted.probability) / np.log(3).item()
+    return jnp.clip(certain, 0.0, 1.0) * (1 - voted.disagreement)
+
+
+def _risk(moments: Moments) -> Risk:
+    """One factor: the mean return of the live symbols."""
+    return Risk(
+        volatility=outcome.volatility(moments),
+        beta=safe_divide(
+            moments.covariance,
+            jnp.broadcast_to(moments.market_variance, moments.covariance.shape),
+        ),
+        market_volatility=jnp.sqrt(moments.market_variance),
+    )
+
+
+def _pack_decisions(decisions: Decisions, voted: vote.Vote) -> Float[Array, " P"]:
+    """One array for one transfer: columns by symbol, then the weights."""
+    each = jnp.concatenate(
+        [
+            decisions.probability.T,
+            decisions.member_probability.transpose(0, 2, 1).reshape(
+                -1, decisions.intent.shape[0]
+            ),
+            decisions.confidence[None],
+            decisions.disagreement[None],
+            decisions.intent[None],
+            decisions.flags.astype(jnp.float32)[None],
+        ]
+    )
+    tail = jnp.concatenate(
+        [
+            voted.weight,
+            voted.fallback_weight[None],
+            decisions.regime.astype(jnp.float32)[None],
+        ]
+    )
+    return jnp.concatenate([each.ravel(), tail])
+
+
+class Decided(NamedTuple):
+    """Decisions on the host, and the weights they were made with."""
+
+    decisions: Decisions
+    weight: np.ndarray
+    """of every member, then of the fallback"""
+
+
+def unpack_decisions(packed: np.ndarray, members: int, symbols: int) -> Decided:
+    """The decisions of one step from their packed form."""
+    rows = 3 + 3 * members + 4
+    each = packed[: rows * symbols].reshape(rows, symbols)
+    tail = packed[rows * symbols :]
+    by_member = each[3 : 3 + 3 * members].reshape(members, 3, symbols)
+    confidence, disagreement, intent, flags = each[-4:]
+    decisions = Decisions(
+        probability=each[:3].T,
+        member_probability=by_member.transpose(0, 2, 1),
+        confidence=confidence,
+        disagreement=disagreement,
+        regime=tail[-1].astype(np.int32),
+        intent=intent,
+        flags=flags.astype(np.int32),
+    )
+    return Decided(decisions, tail[:-1])

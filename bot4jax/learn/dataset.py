@@ -1,0 +1,184 @@
+"""Closed bars and features over time: what learning and judging work from.
+
+Bars are recorded once; features come from the engine's own `observe`, the executable
+that serves, so there is no difference between training and serving to explain.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from bot4jax.engine import Observing, Seen, Units
+from bot4jax.kernels.clean import Scaler, fit_scaler
+from bot4jax.kernels.history import Scales
+from bot4jax.kernels.sizing import Risk
+from bot4jax.types import BAR_FLOATS, BAR_INTS
+
+Observe = Callable[..., tuple[Observing, Seen]]
+
+SCALER_SAMPLES = 200_000
+"""Rows that the scaler's quantiles are fitted on: their error is below 1 %."""
+
+LEAST_RETURN_SCALE = 1e-6
+"""Of log returns: a symbol that never moved in training is measured in this unit."""
+
+
+class BarRecord(NamedTuple):
+    """Closed bars of consecutive boundaries."""
+
+    first: int
+    """number of the first bar"""
+    ints: Int[np.ndarray, "T B S"]
+    floats: Float[np.ndarray, "T D S"]
+
+    def column(self, name: str) -> np.ndarray:
+        """One column of every bar, `[T, S]`."""
+        if name in BAR_INTS:
+            return self.ints[:, BAR_INTS.index(name)]
+        return self.floats[:, BAR_FLOATS.index(name)]
+
+    def price(self, mid: str) -> Float[np.ndarray, "T S"]:
+        """A mid in increments, float64."""
+        return self.column("anchor") + self.column(mid) / 2.0
+
+
+class Dataset(NamedTuple):
+    """Features and what is needed to label, weigh and judge them; bars × symbols."""
+
+    first: int
+    features: Float[np.ndarray, "T S F"]
+    usable: Bool[np.ndarray, "T S F"]
+    volatility: Float[np.ndarray, "T S"]
+    """of one bar's log return, causal"""
+    beta: Float[np.ndarray, "T S"]
+    market_volatility: Float[np.ndarray, " T"]
+    half_spread: Float[np.ndarray, "T S"]
+    close: Float[np.ndarray, "T S"]
+    """mid at closing, increments"""
+    entry: Float[np.ndarray, "T S"]
+    """mid that an order decided on the previous bar meets, increments"""
+    live: Bool[np.ndarray, "T S"]
+
+    def part(self, span: range) -> "Dataset":
+        """The bars numbered `span.start … span.stop − 1`."""
+        rows = slice(span.start - self.first, span.stop - self.first)
+        arrays = (column[rows] for column in self[1:])
+        return Dataset(span.start, *arrays)
+
+
+def record_bars(first: int, bars: Iterable[tuple]) -> BarRecord:
+    """Bring closed bars `(ints, floats)` to the host and keep them."""
+    ints, floats = [], []
+    for whole, parts in bars:
+        ints.append(np.asarray(whole))
+        floats.append(np.asarray(parts))
+    return BarRecord(first, np.stack(ints), np.stack(floats))
+
+
+def fit_scales(record: BarRecord, span: range) -> Scales:
+    """The units of features, from training bars only.
+
+    The spread of returns is the median absolute return made consistent with a normal
+    distribution, unless more than half are zero: then the standard deviation.
+    """
+    rows = slice(span.start - record.first, span.stop - record.first)
+    mids, live = record.price("mid_close")[rows], record.column("live")[rows] > 0
+    moved = np.zeros_like(mids)
+    moved[1:] = np.diff(np.log(np.maximum(mids, 1e-9)), axis=0)
+    is_known = live.copy()
+    is_known[1:] &= live[:-1]
+    is_known[0] = False
+    counted = np.where(is_known, moved, np.nan)
+    volume = record.column("base_turnover")[rows]
+    traded = np.where(volume > 0, volume, np.nan)
+    return Scales(
+        returns=jnp.asarray(_column_scale(counted), jnp.float32),
+        volume=jnp.asarray(_column_median(traded), jnp.float32),
+    )
+
+
+def _column_scale(moved: Float[np.ndarray, "T S"]) -> Float[np.ndarray, " S"]:
+    is_known = np.isfinite(moved)
+    count = np.maximum(is_known.sum(0), 1)
+    square = np.where(is_known, moved, 0.0) ** 2
+    spread = np.sqrt(square.sum(0) / count)
+    robust = 1.4826 * _column_median(np.abs(moved), default=0.0)
+    return np.maximum(np.where(robust > 0, robust, spread), LEAST_RETURN_SCALE)
+
+
+def _column_median(
+    values: Float[np.ndarray, "T S"], default: float = 1.0
+) -> Float[np.ndarray, " S"]:
+    """Median of the finite values of each column; `default` where there are none."""
+    is_empty = ~np.isfinite(values).any(0)
+    return np.nanmedian(np.where(is_empty[None], default, values), axis=0)
+
+
+def observe_bars(
+    observe: Observe,
+    units: Units,
+    state: Observing,
+    record: BarRecord,
+    on_bar: Callable[[int], None],
+) -> tuple[Observing, Dataset]:
+    """Every recorded bar through the engine; `on_bar` hears how many are done."""
+    rows: list[Seen] = []
+    for t in range(len(record.ints)):
+        bar = jax.device_put((record.ints[t], record.floats[t]))
+        state, seen = observe(units, state, *bar)
+        rows.append(jax.device_get(seen))
+        on_bar(t + 1)
+    return state, dataset(record, rows)
+
+
+def dataset(record: BarRecord, rows: list[Seen]) -> Dataset:
+    """The bars and what was seen of each, on the host."""
+    return Dataset(
+        first=record.first,
+        features=np.stack([seen.values for seen in rows]),
+        usable=np.stack([seen.usable for seen in rows]),
+        volatility=np.stack([seen.risk.volatility for seen in rows]),
+        beta=np.stack([seen.risk.beta for seen in rows]),
+        market_volatility=np.stack([seen.risk.market_volatility for seen in rows]),
+        half_spread=np.stack([seen.half_spread for seen in rows]),
+        close=record.price("mid_close"),
+        entry=record.price("mid_entry"),
+        live=record.column("live") > 0,
+    )
+
+
+def fit_scores(raw: Dataset, span: range, seed: int) -> Scaler:
+    """The scaler of raw features, from rows of live symbols in the training span."""
+    part = raw.part(span)
+    rows = np.argwhere(part.live)
+    if len(rows) > SCALER_SAMPLES:
+        chosen = np.random.default_rng(seed).choice(
+            len(rows), SCALER_SAMPLES, replace=False
+        )
+        rows = rows[np.sort(chosen)]
+    t, s = rows.T
+    return fit_scaler(part.features[t, s], part.usable[t, s])
+
+
+def score(raw: Dataset, scaler: Scaler, clip: float) -> Dataset:
+    """Raw features as the scores that `observe` gives with this scaler, in place."""
+    centre, width = (np.asarray(one) for one in scaler)
+    for bar, usable in zip(raw.features, raw.usable, strict=True):
+        scores = np.where(usable, (bar - centre) / width, np.float32(0))
+        np.clip(scores, np.float32(-clip), np.float32(clip), out=bar)
+    return raw
+
+
+def seen_rows(data: Dataset) -> Iterator[Seen]:
+    """What was seen of each bar, as `conclude` takes it."""
+    for t in range(len(data.features)):
+        yield Seen(
+            values=data.features[t],
+            usable=data.usable[t],
+            risk=Risk(data.volatility[t], data.beta[t], data.market_volatility[t]),
+            half_spread=data.half_spread[t],
+        )

@@ -1,0 +1,109 @@
+"""Bars against bars made by hand, whatever the cut of the stream into batches."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bot4jax.kernels import bars
+from bot4jax.types import BAR_INTS, FRACTION, QUOTE, TRADE, Bar
+from tests.oracles.bars import SlowBars
+from tests.ticks import pack, random_ticks
+
+SYMBOLS, CAPACITY, ANCHOR = 5, 64, 60_000
+LATENCY = FRACTION // 10
+
+absorb, close_bars = jax.jit(bars.absorb), jax.jit(bars.close_bars)
+
+
+def stream(seed, count=6, ticks=220):
+    rng = np.random.default_rng(seed)
+    return [random_ticks(rng, SYMBOLS - 1, ticks) for _ in range(count)]
+
+
+def run(stream, cut):
+    """Closed bars as `Bar`s of NumPy, the stream cut into batches by `cut(n)`."""
+    state, closed = bars.init_bars(jnp.full(SYMBOLS, ANCHOR, jnp.float32)), []
+    for ticks in stream:
+        for part in cut(ticks):
+            packed = jnp.asarray(pack(part, SYMBOLS, CAPACITY))
+            state = absorb(state, packed, jnp.int32(LATENCY))
+        state, ints, floats = close_bars(state)
+        bar = bars.unpack_bar(ints, floats)
+        closed.append(Bar(*(np.asarray(column) for column in bar)))
+    return closed, state
+
+
+def by(size):
+    return lambda ticks: [ticks[i : i + size] for i in range(0, len(ticks), size)]
+
+
+def by_hand(stream):
+    slow = [SlowBars(ANCHOR, LATENCY) for _ in range(SYMBOLS)]
+    closed = []
+    for ticks in stream:
+        for tick in ticks:
+            slow[tick["slot"]].tick(tick)
+        closed.append([one.close() for one in slow])
+    return closed
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_bars_equal_bars_made_by_hand(seed):
+    ticks = stream(seed)
+    fast, _ = run(ticks, by(CAPACITY))
+    for bar, rows in zip(fast, by_hand(ticks), strict=True):
+        for name, column in bar._asdict().items():
+            expected = np.array([row[name] for row in rows])
+            if name in BAR_INTS:
+                np.testing.assert_array_equal(column, expected, name)
+            else:
+                # float32 sums of some fifty terms around a price of 60,000
+                np.testing.assert_allclose(column, expected, 2e-5, 1e-6, name)
+
+
+@pytest.mark.parametrize("size", [1, 7, 50])
+def test_any_cut_of_the_stream_gives_the_same_bits(size):
+    ticks = stream(2, count=3)
+    whole, state = run(ticks, by(CAPACITY))
+    cut, cut_state = run(ticks, by(size))
+    jax.tree.map(np.testing.assert_array_equal, whole, cut)
+    jax.tree.map(np.testing.assert_array_equal, state, cut_state)
+
+
+def test_a_symbol_without_ticks_repeats_its_quote_and_is_not_live():
+    ticks = stream(3, count=1)
+    closed, _ = run([*ticks, []], by(CAPACITY))
+    before, after = closed
+    np.testing.assert_array_equal(after.mid_close, before.mid_close)
+    np.testing.assert_array_equal(after.mid_open, before.mid_close)
+    assert not after.live.any()
+    assert not after.base_turnover.any()
+    assert before.live[: SYMBOLS - 1].any()
+
+
+def test_a_symbol_that_never_spoke_is_zero_and_not_live():
+    closed, _ = run(stream(4, count=2), by(CAPACITY))
+    assert closed[-1].live[SYMBOLS - 1] == 0
+    assert closed[-1].mid_close[SYMBOLS - 1] == 0
+
+
+def test_padding_and_absurd_slots_touch_nothing():
+    state = bars.init_bars(jnp.full(SYMBOLS, ANCHOR, jnp.float32))
+    packed = pack(stream(5, count=1)[0][:10], SYMBOLS, CAPACITY)
+    packed[:, 0] = SYMBOLS
+    after = absorb(state, jnp.asarray(packed), jnp.int32(0))
+    jax.tree.map(np.testing.assert_array_equal, state, after)
+
+
+def test_realised_spread_belongs_to_the_previous_bars_trades():
+    quote = {"slot": 0, "kind": QUOTE, "side": 0, "bid": 0, "ask": 2, "time": 1}
+    quote |= {"bid_size": 1.0, "ask_size": 1.0, "level": 0, "flags": 0}
+    buy = quote | {"kind": TRADE, "side": 1, "bid": 2, "time": 2}
+    risen = quote | {"bid": 4, "ask": 6}
+    closed, _ = run([[quote, buy], [risen]], by(CAPACITY))
+    first, second = closed
+    assert first.effective_spread[0] == pytest.approx(2 / 60_001, rel=1e-4)
+    assert first.realised_spread[0] == 0
+    assert second.realised_spread[0] == pytest.approx(2 * (2 - 5) / 60_005, rel=1e-4)
+    assert second.price_impact[0] == pytest.approx(8 / 60_003, rel=1e-3)

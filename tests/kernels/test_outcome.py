@@ -1,0 +1,69 @@
+"""Labels mature when their horizon has passed, and equal the labels of hindsight."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bot4jax.kernels import outcome
+from bot4jax.kernels.history import Scales
+from bot4jax.types import BAR_FLOATS, BAR_INTS, Bar
+
+SYMBOLS = 6
+
+
+def bar_of(**columns):
+    ints = {name: jnp.zeros(SYMBOLS, jnp.int32) for name in BAR_INTS}
+    floats = {name: jnp.zeros(SYMBOLS, jnp.float32) for name in BAR_FLOATS}
+    known = {"anchor": jnp.full(SYMBOLS, 1e4, jnp.float32)}
+    return Bar(**(ints | floats | known | columns))
+
+
+def walk(bars, seed=0):
+    """Closing and entry mids `[T, S]`, and which symbols were live."""
+    rng = np.random.default_rng(seed)
+    close = rng.integers(-8, 9, (bars, SYMBOLS)).cumsum(0).astype(np.int32)
+    entry = close + rng.integers(-3, 4, close.shape, dtype=np.int32)
+    return close, entry, rng.random(close.shape) > 0.2
+
+
+@pytest.mark.parametrize("horizon", [1, 2, 5])
+def test_matured_labels_equal_labels_of_hindsight(horizon):
+    close, entry, live = walk(40)
+    scale = np.full(SYMBOLS, 4e-4, np.float32)
+    pending = outcome.init_pending(horizon, 1, SYMBOLS)
+    for t in range(len(close)):
+        bar = bar_of(
+            mid_close=jnp.asarray(close[t]),
+            mid_entry=jnp.asarray(entry[t]),
+            live=jnp.asarray(live[t].astype(np.int32)),
+        )
+        matured = outcome.mature(pending, bar, jnp.float32(0.7))
+        made = t - horizon
+        counts = live[[made, made + 1, t]].all(0) if made >= 0 else np.zeros(SYMBOLS)
+        np.testing.assert_array_equal(matured.counts, counts)
+        if made >= 0:
+            prices = 1e4 + np.stack([entry[made + 1], close[t]]) / 2
+            r = np.log(prices[1] / prices[0])
+            edge = 0.7 * 4e-4 * horizon**0.5
+            label = 1 + (r > edge).astype(int) - (r < -edge)
+            np.testing.assert_array_equal(matured.label, label)
+            assert (matured.log_probability[0, :, 0] == made + 1).all()
+        mark = jnp.full((1, SYMBOLS, 3), t + 1, jnp.float32)
+        pending = outcome.push_pending(pending, mark, jnp.asarray(scale), bar)
+
+
+def test_running_variance_equals_the_recursion_and_waits_for_live_bars():
+    rng = np.random.default_rng(1)
+    returns = rng.normal(0, 1e-3, (50, SYMBOLS)).astype(np.float32)
+    live = rng.random(returns.shape) > 0.3
+    start = np.full(SYMBOLS, 2e-3, np.float32)
+    moments = outcome.init_moments(Scales(jnp.asarray(start), jnp.ones(SYMBOLS)))
+    expected = start.astype(np.float64) ** 2
+    for r, is_live in zip(returns, live, strict=True):
+        columns = {
+            "log_return": jnp.asarray(r),
+            "live": jnp.asarray(is_live.astype(np.float32)),
+        }
+        moments = outcome.push_moments(moments, columns)
+        expected = np.where(is_live, 0.97 * expected + 0.03 * r**2, expected)
+    np.testing.assert_allclose(moments.variance, expected, 1e-5)
