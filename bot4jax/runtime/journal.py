@@ -240,8 +240,7 @@ class Journal:
         """Fills and other answers in the order they came in."""
         found = [(row[1], _fill(row)) for row in self._rows("fills", step)]
         found += [
-            (row[1], msgspec.msgpack.decode(row[3], type=Answer))
-            for row in self._rows("answers", step)
+            (row[1], _DECODER.decode(row[3])) for row in self._rows("answers", step)
         ]
         return [answer for _, answer in sorted(found, key=lambda one: one[0])]
 
@@ -300,6 +299,7 @@ def _chained(before: bytes, record: StepRecord) -> bytes:
 
 
 _ENCODER = msgspec.msgpack.Encoder(order="deterministic")
+_DECODER = msgspec.msgpack.Decoder(Answer)
 
 
 def _order_row(step: int, place: int, order: Order) -> tuple:
