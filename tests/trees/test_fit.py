@@ -1,0 +1,201 @@
+"""Fitting a forest, and files of forests that are whole, damaged or foreign."""
+
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from xgboost import Booster
+
+from bot4jax.trees.fit import ForestError, Settings, fit_forest, gain, load, save
+
+NAMES = ("told", "noise", "absent")
+
+
+def settings(**changes) -> Settings:
+    chosen = Settings(
+        rounds=6,
+        depth=3,
+        learning_rate=0.3,
+        min_child_weight=1.0,
+        gamma=0.0,
+        subsample=1.0,
+        colsample=1.0,
+        reg_lambda=1.0,
+        seed=0,
+        threads=1,
+    )
+    return chosen._replace(**changes)
+
+
+def rows(count: int = 600):
+    """The first feature tells the class, the second nothing, the third is missing."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(count, 3)).astype(np.float32)
+    x[:, 2] = np.nan
+    y = np.digitize(x[:, 0] + 0.1 * rng.normal(size=count), (-0.6, 0.6))
+    return x, y, np.ones(count, np.float32)
+
+
+@pytest.fixture(scope="module")
+def booster() -> Booster:
+    return fit_forest(*rows(), settings())
+
+
+def test_learns_what_the_first_feature_tells(booster):
+    x, y, _ = rows()
+    assert (booster.inplace_predict(x).argmax(1) == y).mean() > 0.85
+    share = gain(booster, NAMES)
+    assert list(share) == list(NAMES)
+    assert share["told"] > 0.9
+    assert share["absent"] == 0
+    np.testing.assert_allclose(sum(share.values()), 1)
+
+
+def test_gain_of_a_forest_without_splits_is_zero():
+    x, y, weights = rows()
+    booster = fit_forest(x, y, weights, settings(gamma=1e9))
+    assert gain(booster, NAMES) == dict.fromkeys(NAMES, 0.0)
+
+
+def test_a_class_that_never_occurs_gets_almost_no_probability():
+    x, y, weights = rows()
+    booster = fit_forest(x, np.where(y == 2, 1, y), weights, settings())
+    probability = booster.inplace_predict(x)
+    assert probability.shape == (len(x), 3)
+    assert np.isfinite(probability).all()
+    assert probability[:, 2].max() < 0.01
+
+
+def test_rows_of_no_weight_are_as_if_they_were_not_there(booster):
+    x, y, weights = rows()
+    poison = np.full((50, 3), np.inf, np.float32)
+    more = fit_forest(
+        np.concatenate([x, poison]),
+        np.concatenate([y, np.full(50, 9)]),
+        np.concatenate([weights, np.zeros(50, np.float32)]),
+        settings(),
+    )
+    assert more.save_raw("json") == booster.save_raw("json")
+
+
+def test_the_scale_of_the_weights_does_not_matter(booster):
+    x, y, weights = rows()
+    scaled = fit_forest(x, y, weights / 8, settings())
+    assert scaled.save_raw("json") == booster.save_raw("json")
+
+
+def test_a_seed_gives_the_same_forest_and_another_seed_another():
+    x, y, weights = rows()
+    forests = [
+        fit_forest(x, y, weights, settings(subsample=0.5, seed=seed)).save_raw("json")
+        for seed in (1, 1, 2)
+    ]
+    assert forests[0] == forests[1] != forests[2]
+
+
+def test_progress_is_told_after_every_round():
+    told = []
+    fit_forest(
+        *rows(100), settings(rounds=3), lambda done, due: told.append((done, due))
+    )
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_missing_gpu_is_refused_instead_of_falling_back(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(ForestError, match="fitted on cuda:0, but XGBoost has only cpu"):
+        fit_forest(*rows(100), settings(device="cuda:0"))
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"x": np.inf}, r"infinite values in feature columns \[1\]"),
+        ({"y": 3}, "labels from 0 to 3; expected 0 to 2"),
+        ({"y": -1}, "labels from -1 to 2; expected 0 to 2"),
+        ({"w": np.nan}, "weights must be finite"),
+        ({"w": -1.0}, "weights must be finite and not negative"),
+    ],
+)
+def test_numbers_without_meaning_are_refused(change, found):
+    x, y, weights = rows(100)
+    x[5, 1] = change.get("x", 0)
+    y[5] = change.get("y", 0)
+    weights[5] = change.get("w", 1)
+    with pytest.raises(ForestError, match=found):
+        fit_forest(x, y, weights, settings())
+
+
+def test_nothing_to_learn_from_is_refused():
+    x, y, weights = rows(100)
+    with pytest.raises(ForestError, match="none of the 100 rows has a weight"):
+        fit_forest(x, y, 0 * weights, settings())
+    with pytest.raises(ForestError, match=r"labels \(99,\)"):
+        fit_forest(x, y[1:], weights, settings())
+
+
+def test_a_saved_forest_comes_back_bit_equal(booster, tmp_path):
+    path = tmp_path / "trees" / "forest.json"
+    save(booster, path)
+    again = load(path, features=3, classes=3)
+    assert again.save_raw("json") == booster.save_raw("json")
+    assert [file.name for file in path.parent.iterdir()] == ["forest.json"]
+
+
+def damaged(text: bytes) -> dict[str, bytes]:
+    middle = len(text) // 2
+    return {
+        "empty": b"",
+        "truncated": text[:middle],
+        "garbage": bytes(np.random.default_rng(0).bytes(400)),
+        "garbage that begins well": b'{"learner' + bytes(range(256)),
+        "torn in the middle": text[:middle] + b"\0" * 64 + text[middle + 64 :],
+        "another document": b'{"learner": {}}',
+        "a list": b"[]",
+        "not ours": text.replace(b"bot4jax.sha256", b"someone.sha256"),
+        "a number changed": text.replace(b'"id": 1', b'"id": 7'),
+    }
+
+
+@pytest.mark.parametrize("damage", damaged(b"").keys())
+def test_a_damaged_file_is_refused_by_name(booster, tmp_path, damage):
+    path = tmp_path / "forest.json"
+    save(booster, path)
+    path.write_bytes(damaged(path.read_bytes())[damage])
+    with pytest.raises(ForestError, match=r"forest\.json: not a forest that was"):
+        load(path, features=3, classes=3)
+
+
+def test_a_missing_file_is_refused_by_name(tmp_path):
+    with pytest.raises(ForestError, match=r"absent\.json: no such file"):
+        load(tmp_path / "absent.json", features=3, classes=3)
+
+
+@pytest.mark.parametrize(
+    ("features", "classes", "found"),
+    [
+        (4, 3, "expected 4 and 3"),
+        (3, 2, "expected 3 and 2"),
+    ],
+)
+def test_a_forest_of_another_shape_is_refused(
+    booster, tmp_path, features, classes, found
+):
+    path = tmp_path / "forest.json"
+    save(booster, path)
+    of = r"forest\.json: a forest of 3 features and 3 classes; "
+    with pytest.raises(ForestError, match=of + found):
+        load(path, features, classes)
+
+
+def test_no_changed_byte_goes_unseen(booster, tmp_path):
+    """XGBoost itself reads many such files and crashes when it predicts."""
+    path = tmp_path / "forest.json"
+    save(booster, path)
+    whole, raw = path.read_bytes(), booster.save_raw("json")
+    for at in range(0, len(whole), 37):
+        changed = bytearray(whole)
+        changed[at] ^= 1 << (at % 8)
+        path.write_bytes(changed)
+        with suppress(ForestError):  # an `e` for an `E` in a number changes nothing
+            assert load(path, features=3, classes=3).save_raw("json") == raw

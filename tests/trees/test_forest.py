@@ -1,0 +1,152 @@
+"""The forest inside the step against XGBoost's own predictor."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import xgboost
+
+from bot4jax.trees.forest import (
+    ForestError,
+    base_score,
+    margins,
+    model_document,
+    pack,
+    predict,
+    read_trees,
+)
+
+FEATURES = 7
+TINY = np.finfo(np.float32).tiny
+log_odds = jax.jit(margins)
+
+
+def training_rows(classes: int, rows: int = 1500, seed: int = 0):
+    """Labels that depend on values and on what is missing; class 0 is rare."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, FEATURES)).astype(np.float32)
+    x[:, 3] = np.round(x[:, 3])  # ties, so that rows lie exactly on thresholds
+    x[rng.random(rows) < 0.3, 1] = np.nan
+    x[:, 2] = np.where(rng.random(rows) < 0.5, np.nan, 1)  # only its absence tells
+    score = np.nan_to_num(x[:, 0] + x[:, 1] * x[:, 3]) + np.isnan(x[:, 2])
+    edges = np.quantile(score, np.linspace(0, 1, classes + 1)[1:-1] ** 0.5)
+    return x, np.digitize(score, edges)
+
+
+def boosted(classes: int, depth: int, rounds: int = 5) -> xgboost.Booster:
+    x, y = training_rows(classes)
+    parameters = {
+        "objective": "multi:softprob",
+        "num_class": classes,
+        "max_depth": depth,
+        "nthread": 1,
+        "eta": 0.3,
+        "min_child_weight": 0.1,
+    }
+    return xgboost.train(parameters, xgboost.DMatrix(x, y), rounds)
+
+
+def planted_rows(booster: xgboost.Booster, classes: int) -> np.ndarray:
+    """Random rows, with NaN, ±inf, every threshold and the floats beside it."""
+    rng = np.random.default_rng(1)
+    trees, _ = read_trees(model_document(booster), classes)
+    x = rng.normal(size=(600, FEATURES)).astype(np.float32)
+    for tree in trees:
+        for node in np.flatnonzero(tree.left >= 0):
+            at = tree.value[node]
+            step = max(np.spacing(abs(at)), TINY)  # compiled code flushes subnormals
+            near = [at, at - step, at + step]
+            x[rng.integers(0, 600, 3), tree.feature[node]] = near
+    for value in (np.nan, np.inf, -np.inf, 0.0, TINY, -TINY, 3.4e38):
+        x[rng.random(x.shape) < 0.05] = value
+    x[0], x[1], x[2] = np.nan, np.inf, -np.inf
+    return x
+
+
+@pytest.mark.parametrize(("classes", "depth"), [(2, 1), (3, 4), (4, 3), (5, 2), (3, 8)])
+def test_equals_xgboost(classes, depth):
+    booster = boosted(classes, depth)
+    x = planted_rows(booster, classes)
+    forest = pack(booster, capacity_trees=classes * 6, depth=depth, classes=classes)
+    both = jax.jit(lambda forest, x: (margins(forest, x), predict(forest, x)))
+    sums, log_probability = both(forest, x)
+    expected = booster.inplace_predict(x, predict_type="margin")
+    # both add float32 leaves onto the base in the order of fitting: no rounding apart
+    np.testing.assert_array_equal(sums, expected)
+    probability = np.exp(log_probability)
+    np.testing.assert_allclose(probability, booster.inplace_predict(x), atol=1e-6)
+    np.testing.assert_allclose(probability.sum(1), 1, atol=1e-6)
+
+
+def test_planted_rows_tell_left_from_right():
+    """The rows at thresholds catch `<=` in place of `<`, and NaN sent the wrong way."""
+    booster = boosted(3, 4)
+    x = planted_rows(booster, 3)
+    forest = pack(booster, 15, 4, 3)
+    right = log_odds(forest, x)
+    nudged = forest._replace(threshold=jnp.nextafter(forest.threshold, jnp.inf))
+    assert (log_odds(nudged, x) != right).any()
+    flipped = forest._replace(nan_right=~forest.nan_right)
+    assert (log_odds(flipped, x) != right).any()
+
+
+def test_shallow_trees_fit_into_a_deeper_forest():
+    booster = boosted(3, 2)
+    x = planted_rows(booster, 3)
+    wide = log_odds(pack(booster, 15, 5, 3), x)
+    np.testing.assert_array_equal(wide, log_odds(pack(booster, 15, 2, 3), x))
+
+
+def test_a_retrained_forest_of_the_same_capacity_does_not_recompile():
+    x = jnp.zeros((4, FEATURES))
+    traces = []
+
+    @jax.jit
+    def step(forest, x):
+        traces.append(1)
+        return predict(forest, x)
+
+    first = step(pack(boosted(3, 4, rounds=2), 30, 4, 3), x)
+    second = step(pack(boosted(3, 4, rounds=9), 30, 4, 3), x)
+    assert len(traces) == 1
+    assert (np.asarray(first) != np.asarray(second)).all()
+
+
+def test_a_forest_of_constants_predicts_its_base():
+    """Labels that nothing explains leave single-leaf trees and the class shares."""
+    x = np.ones((40, FEATURES), np.float32)
+    y = np.repeat([0, 1, 2], [10, 20, 10])
+    settings = {"objective": "multi:softprob", "num_class": 3, "nthread": 1}
+    booster = xgboost.train(settings, xgboost.DMatrix(x, y), 1)
+    forest = pack(booster, 3, 3, 3)
+    np.testing.assert_array_equal(forest.base, base_score(model_document(booster), 3))
+    probability = np.exp(predict(forest, jnp.asarray(x[:2])))
+    np.testing.assert_allclose(probability, [[0.25, 0.5, 0.25]] * 2, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("capacity", "depth", "classes", "found"),
+    [
+        (12, 4, 3, "15 trees of 3 classes do not fit into a capacity of 12"),
+        (16, 4, 3, "declare a multiple of 3, at least 15"),
+        (15, 3, 3, "deeper than 3 levels"),
+        (15, 4, 2, "gbtree of 3 classes; expected a gbtree of 2"),
+        (15, 9, 3, "trees.predictor=xgboost"),
+    ],
+)
+def test_a_forest_that_does_not_fit_is_refused(capacity, depth, classes, found):
+    with pytest.raises(ForestError, match=found):
+        pack(boosted(3, 4), capacity, depth, classes)
+
+
+def test_forests_that_mean_something_else_are_refused():
+    document = model_document(boosted(3, 2))
+    dart = json.loads(json.dumps(document))
+    dart["learner"]["gradient_booster"]["name"] = "dart"
+    with pytest.raises(ForestError, match="the model is a dart"):
+        read_trees(dart, 3)
+    document["learner"]["gradient_booster"]["model"]["trees"][0]["split_type"][0] = 1
+    with pytest.raises(ForestError, match="splits on categories"):
+        read_trees(document, 3)
