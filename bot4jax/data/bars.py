@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import polars as pl
 from jaxtyping import Bool, Float, Int
 
 from bot4jax.data.recording import check_span
@@ -34,6 +35,8 @@ COLUMNS = (
 )
 """What such bars can fill. Quote turnover is not among them: it needs the price of
 every trade."""
+
+PRICES = ("open", "high", "low", "close")
 
 LIMIT = 1 << 30
 """Device offsets stay below this many half increments from the anchor."""
@@ -105,7 +108,7 @@ def bar_block(
     """One row of a panel as device columns; mids in half increments from the anchor."""
     ints = np.zeros((len(BAR_INTS), len(anchors)), np.int32)
     floats = np.zeros((len(BAR_FLOATS), len(anchors)), np.float32)
-    for name in ("open", "high", "low", "close"):
+    for name in PRICES:
         price = getattr(row, name) / increments
         ints[_INTS[f"mid_{name}"]] = np.rint(2 * price) - 2 * anchors
         ints[_INTS[f"trade_{name}"]] = np.rint(price) - anchors
@@ -160,3 +163,48 @@ def check_range(
             f"{LIMIT} were expected: "
             "give it a coarser increment or leave it out."
         )
+
+
+def check_bars(name: str, table: pl.DataFrame, bar_ns: int) -> None:
+    """Refuse the first row that is no bar: name, row, what was expected."""
+    time, high, low = pl.col("time"), pl.col("high"), pl.col("low")
+    is_price = pl.all_horizontal(
+        *(pl.col(price).is_finite() & (pl.col(price) > 0) for price in PRICES)
+    )
+    rules = {
+        f"a time on the {bar_ns // 10**9} s clock": time % bar_ns == 0,
+        "a time later than the row before": (time.diff() > 0).fill_null(True),
+        "prices that are finite and positive": is_price,
+        "low ≤ open, close ≤ high": (low <= pl.min_horizontal("open", "close"))
+        & (pl.max_horizontal("open", "close") <= high),
+        "a volume that is finite and not negative": pl.col("volume").is_finite()
+        & (pl.col("volume") >= 0),
+    }
+    if not table.height:
+        raise DataError(f"{name} holds no bars.")
+    for expected, rule in rules.items():
+        kept = table.select(rule.fill_null(False)).to_series()
+        if not kept.all():
+            row = int((~kept).arg_max() or 0)
+            raise DataError(
+                f"{name}, row {row}: {table.row(row, named=True)} was found, "
+                f"{expected} was expected."
+            )
+
+
+def on_clock(tables: list[pl.DataFrame], bar_ns: int) -> tuple[int, Panel]:
+    """Opening of the first bar, and all tables on one clock; holes are not live."""
+    times = [table["time"].to_numpy() for table in tables]
+    start_ns = int(min(time[0] for time in times))
+    count = int(max(time[-1] for time in times) - start_ns) // bar_ns + 1
+    rows = [(time - start_ns) // bar_ns for time in times]
+
+    def matrix(name: str) -> Float[np.ndarray, "T S"]:
+        filled = np.full((count, len(tables)), np.nan)
+        for slot, (table, row) in enumerate(zip(tables, rows, strict=True)):
+            filled[row, slot] = table[name].to_numpy()
+        return filled
+
+    columns = {name: matrix(name) for name in (*PRICES, "volume")}
+    live = np.isfinite(columns["close"])
+    return start_ns, Panel(**columns, live=live, adjustment=np.ones(live.shape))

@@ -241,9 +241,9 @@ def changed(before: list[Level], after: list[Level]) -> Iterator[tuple[int, int,
     A level beyond the end of the book keeps its last price, with size 0.
     """
     for level in range(1, max(len(before), len(after))):
-        now = after[level] if level < len(after) else (before[level][0], 0)
-        if level >= len(before) or before[level] != now:
-            yield level, *now
+        price, size = after[level] if level < len(after) else (before[level][0], 0)
+        if level >= len(before) or before[level] != (price, size):
+            yield level, price, size
 
 
 def _captures(folder: Path) -> tuple[str, dict[str, tuple[Path, ...]]]:

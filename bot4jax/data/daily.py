@@ -106,15 +106,11 @@ class Daily(BarSource):
         names = table["symbol"].unique().sort().to_list()
         rows = on_calendar(table, days, names)
         panel, reasons = adjusted(rows)
-        is_kept = panel.live.any(axis=0)
-        kept = [name for name, keep in zip(names, is_kept, strict=True) if keep]
+        is_kept = np.any(panel.live, axis=0)
+        kept = [names[slot] for slot in np.flatnonzero(is_kept)]
         panel = Panel(*(column[:, is_kept] for column in panel))
-        instruments = [
-            instrument(name, price)
-            for name, price in zip(
-                kept, first_where(panel.live, panel.close), strict=True
-            )
-        ]
+        steps = increments(first_where(panel.live, panel.close))
+        instruments = [share(*pair) for pair in zip(kept, steps.tolist(), strict=True)]
         start_ns = int(days.dt.timestamp("ns")[0])
         super().__init__(universe(instruments), panel, DAY_NS, start_ns)
         self.dates = days.to_list()
@@ -124,12 +120,12 @@ class Daily(BarSource):
         self.never_live = sorted(set(names) - set(kept))
 
 
-def instrument(symbol: str, price: float) -> Instrument:
-    """A share; the increment is fine enough for its first price."""
+def share(symbol: str, increment: float) -> Instrument:
+    """The instrument of a US equity."""
     return Instrument(
         symbol=symbol,
         kind="equity",
-        increment=float(increment(price)),
+        increment=increment,
         lot=1.0,
         base=symbol,
         quote="USD",
@@ -141,7 +137,7 @@ def instrument(symbol: str, price: float) -> Instrument:
     )
 
 
-def increment(price: Float[np.ndarray, " S"]) -> Float[np.ndarray, " S"]:
+def increments(price: Float[np.ndarray, " S"]) -> Float[np.ndarray, " S"]:
     """US dollars: `INCREMENT`, or the power of ten that a price holds 10⁵ times."""
     return np.minimum(INCREMENT, 10.0 ** np.floor(np.log10(price) - 5))
 
@@ -249,7 +245,7 @@ def wrong_rows(rows: Rows) -> dict[str, Mask]:
         "return_at_most_-1": returns <= -1,
         "return_below_-7/8": returns < -7 / 8,
         "return_above_1": returns > 1,
-        "price_not_positive": ~(prices > 0).all(axis=0),
+        "price_not_positive": np.any(~(prices > 0), axis=0),
     }
 
 
@@ -257,7 +253,7 @@ def idle_rows(panel: Panel) -> dict[str, Mask]:
     """Rows with a right return, in which nobody could have traded."""
     before = np.vstack([panel.open[:1], panel.close[:-1]])
     highest, lowest = np.maximum(before, panel.close), np.minimum(before, panel.close)
-    fewest = FEWEST * increment(first_where(panel.live, panel.close))
+    fewest = FEWEST * increments(first_where(panel.live, panel.close))
     return {
         "no_trades": panel.volume <= 0,
         "open_misplaced": (panel.open > 8 * highest) | (8 * panel.open < lowest),

@@ -1,0 +1,258 @@
+"""Any Parquet or CSV file, by a mapping from our names to its columns.
+
+Bars need `time` (the opening), `open`, `high`, `low`, `close` and `volume`; ticks need
+`time`, `bid`, `ask`, `bid_size` and `ask_size`, and may have `price`, `size`, `side`
+(the aggressor) for trades and `received` for the local time. `symbol` is the file's
+name where it is not mapped. Prices are quote currency a base unit, sizes base units.
+A row of ticks is a quote, a trade, or a quote and then a trade: the other columns are
+empty.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from bot4jax.data.bars import PRICES, BarSource, check_bars, on_clock
+from bot4jax.data.grid import increment
+from bot4jax.data.recording import RecordedSource, Recording
+from bot4jax.data.source import BarBlock, DataError
+from bot4jax.data.table import BARS, NAMES, QUOTES, TIME_UNITS, TRADES, read_columns
+from bot4jax.data.universe import universe
+from bot4jax.types import (
+    QUOTE,
+    TICK,
+    TRADE,
+    UNKNOWN_SIDE,
+    Bar,
+    Frame,
+    Instrument,
+)
+
+TRADE_COLUMNS = (
+    "trade_open",
+    "trade_high",
+    "trade_low",
+    "trade_close",
+    "trade_count",
+    "base_turnover",
+    "quote_turnover",
+    "vwap_offset",
+    "squared_return_fast",
+    "squared_return_slow",
+    "inferred_cancels",
+)
+"""Bar columns that nobody can fill without trades."""
+
+SIDE_COLUMNS = (
+    "buy_count",
+    "sell_count",
+    "buy_volume",
+    "sell_volume",
+    "signed_root_notional",
+    "effective_spread",
+    "realised_spread",
+    "price_impact",
+)
+"""Those that need a trade's aggressor."""
+
+BOOK_COLUMNS = (
+    "flow_2",
+    "flow_3",
+    "flow_4",
+    "flow_5",
+    "bid_depth_5",
+    "ask_depth_5",
+    "bid_depth_10",
+    "ask_depth_10",
+)
+"""Those that need levels below the best."""
+
+
+class Columns:
+    """A `Source` read from one file; bars or ticks, as the mapping says.
+
+    `instruments` gives the terms of trade; without them every symbol is a spot pair
+    whose increment and lot are read off its prices and sizes. `symbols` keeps the first
+    so many by name, 0 all. Row numbers in errors count from 0, without the header.
+    """
+
+    simulated = False
+
+    def __init__(
+        self,
+        path: str | Path,
+        mapping: Mapping[str, str],
+        bar_seconds: float = 1.0,
+        time_unit: str = "ns",
+        symbols: int = 0,
+        instruments: Sequence[Instrument] = (),
+    ) -> None:
+        check_mapping(mapping, time_unit)
+        bar_ns = round(bar_seconds * 1e9)
+        self.has_ticks = "bid" in mapping
+        table = read_columns(Path(path), mapping, time_unit)
+        named = by_name(table, symbols, {one.symbol: one for one in instruments})
+        play = _ticks if self.has_ticks else _bars
+        self._source = play(named, bar_ns)
+        self.universe = self._source.universe
+        self.columns = filled_columns(mapping)
+        self.bar_ns = bar_ns
+        self.start_ns = self._source.start_ns
+        self.bar_count = self._source.bar_count
+        self.anchors = self._source.anchors
+
+    def frames(self, first: int, stop: int) -> Iterator[Frame]:
+        """Ticks of the bars `first … stop − 1`; see `RecordedSource.frames`."""
+        return self._source.frames(first, stop)
+
+    def bars(self, first: int, stop: int) -> Iterator[BarBlock]:
+        """Bars `first … stop − 1` of a file of bars."""
+        return self._source.bars(first, stop)
+
+
+def check_mapping(mapping: Mapping[str, str], time_unit: str) -> None:
+    """Refuse unknown names and a set of columns that makes neither bars nor ticks."""
+    unknown = sorted(set(mapping) - set(NAMES))
+    if unknown:
+        raise DataError(
+            f"Unknown column names {', '.join(unknown)}. Use some of: "
+            + ", ".join(NAMES)
+        )
+    if time_unit not in TIME_UNITS:
+        raise DataError(
+            f"Unknown time unit '{time_unit}'. Use one of: " + ", ".join(TIME_UNITS)
+        )
+    is_bars = any(name in mapping for name in BARS)
+    needed = {"time", *(BARS if is_bars else QUOTES)}
+    if not is_bars and {"price", "size", "side"} & set(mapping):
+        needed |= set(TRADES)
+    missing = sorted(needed - set(mapping))
+    mixed = sorted({*QUOTES, *TRADES, "side", "received"} & set(mapping))
+    if missing:
+        raise DataError(
+            f"The mapping lacks {', '.join(missing)}: a file of "
+            f"{'bars' if is_bars else 'ticks'} needs {', '.join(sorted(needed))}."
+        )
+    if is_bars and mixed:
+        raise DataError(
+            f"The mapping holds bars and also {', '.join(mixed)}: give bars and ticks "
+            "as two sources."
+        )
+
+
+def filled_columns(mapping: Mapping[str, str]) -> tuple[str, ...]:
+    """The bar columns that a file with these columns can fill."""
+    if "bid" not in mapping:
+        return BarSource.columns
+    absent = set(BOOK_COLUMNS)
+    absent |= set() if "price" in mapping else set(TRADE_COLUMNS)
+    absent |= set() if "side" in mapping else set(SIDE_COLUMNS)
+    return tuple(name for name in Bar._fields if name not in absent)
+
+
+Named = dict[str, tuple[Instrument, pl.DataFrame]]
+"""Instrument and rows of each symbol, by name."""
+
+
+def by_name(
+    table: pl.DataFrame, symbols: int, instruments: Mapping[str, Instrument]
+) -> Named:
+    """The rows of each of the first `symbols` symbols, with its terms of trade."""
+    parts = table.partition_by("symbol", as_dict=True)
+    names = sorted(str(key[0]) for key in parts)[: symbols or None]
+    if not names:
+        raise DataError("The file holds no rows.")
+    unknown = sorted(set(names) - set(instruments)) if instruments else []
+    if unknown:
+        raise DataError(f"No instrument is given for {', '.join(unknown)}.")
+    return {
+        name: (instruments.get(name) or _spot(name, parts[(name,)]), parts[(name,)])
+        for name in names
+    }
+
+
+def _spot(name: str, rows: pl.DataFrame) -> Instrument:
+    prices = [one for one in (*PRICES, "bid", "ask", "price") if one in rows.columns]
+    sizes = [one for one in ("volume", *QUOTES[2:], "size") if one in rows.columns]
+    return Instrument(
+        symbol=name,
+        increment=increment(rows.select(prices).fill_null(0).to_numpy().ravel()),
+        lot=increment(rows.select(sizes).fill_null(0).to_numpy().ravel()),
+        base=name,
+    )
+
+
+def _bars(named: Named, bar_ns: int) -> BarSource:
+    for name, (_, rows) in named.items():
+        check_bars(name, rows.select("time", *BARS), bar_ns)
+    start_ns, panel = on_clock([rows for _, rows in named.values()], bar_ns)
+    instruments = universe([one for one, _ in named.values()])
+    return BarSource(instruments, panel, bar_ns, start_ns)
+
+
+def _ticks(named: Named, bar_ns: int) -> RecordedSource:
+    parts = [
+        part
+        for slot, (one, rows) in enumerate(named.values())
+        for part in _records(slot, one, rows)
+    ]
+    records = np.concatenate([records for records, _ in parts])
+    rows = pl.concat([rows for _, rows in parts])
+    received, row = rows["received"].to_numpy(), rows["row"].to_numpy()
+    order = np.lexsort((records["kind"], row, received))
+    recording = Recording(records[order], received[order])
+    instruments = universe([one for one, _ in named.values()])
+    return RecordedSource(instruments, recording, bar_ns)
+
+
+def _records(
+    slot: int, one: Instrument, rows: pl.DataFrame
+) -> Iterator[tuple[np.ndarray, pl.DataFrame]]:
+    """Quotes and trades of one symbol as tick records, with the rows they came from."""
+    if "received" not in rows.columns:
+        rows = rows.with_columns(received="time")
+    check_rows(one.symbol, rows)
+    quotes = rows.drop_nulls(QUOTES[0])
+    units = (one.increment, one.increment, one.lot, one.lot)
+    yield _filled(QUOTE, slot, quotes, zip("abcd", QUOTES, units, strict=True)), quotes
+    if "price" in rows.columns:
+        trades = rows.drop_nulls(TRADES[0])
+        units = (one.increment, one.lot)
+        records = _filled(TRADE, slot, trades, zip("ab", TRADES, units, strict=True))
+        records["side"] = trades["side"] if "side" in trades.columns else UNKNOWN_SIDE
+        yield records, trades
+
+
+def _filled(
+    kind: int, slot: int, rows: pl.DataFrame, fields: Iterable[tuple[str, str, float]]
+) -> np.ndarray:
+    records = np.zeros(rows.height, TICK)
+    records["kind"], records["symbol"] = kind, slot
+    records["event_ns"] = rows["time"].to_numpy()
+    for field, name, unit in fields:
+        records[field] = np.rint(rows[name].to_numpy() / unit)
+    return records
+
+
+def check_rows(symbol: str, rows: pl.DataFrame) -> None:
+    """A row of ticks must be a whole quote, a whole trade, or both."""
+    groups = [QUOTES, TRADES] if "price" in rows.columns else [QUOTES]
+    counts = [
+        pl.sum_horizontal(pl.col(name).is_not_null() for name in group)
+        for group in groups
+    ]
+    sizes = [len(group) for group in groups]
+    whole = [
+        (count == 0) | (count == size)
+        for count, size in zip(counts, sizes, strict=True)
+    ]
+    good = pl.all_horizontal(*whole) & (pl.sum_horizontal(counts) > 0)
+    wrong = rows.filter(~good)
+    if wrong.height:
+        raise DataError(
+            f"{symbol}, row {wrong['row'][0]}: {wrong.row(0, named=True)} was found, a "
+            f"whole quote ({', '.join(QUOTES)}) or trade ({', '.join(TRADES)}) was "
+            "expected."
+        )

@@ -1,0 +1,105 @@
+"""Columns of a Parquet or CSV file under our names, as checked values.
+
+Everything that cannot be read is refused with its column, its row, what was found and
+what was expected; nothing is guessed or dropped. Rows count from 0, without the header.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from bot4jax.data.bars import PRICES
+from bot4jax.data.source import DataError
+from bot4jax.types import BUY, SELL, UNKNOWN_SIDE
+
+BARS = (*PRICES, "volume")
+QUOTES = ("bid", "ask", "bid_size", "ask_size")
+TRADES = ("price", "size")
+NAMES = ("symbol", "time", "received", *BARS, *QUOTES, *TRADES, "side")
+
+TIME_UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
+"""Nanoseconds in a unit; columns of a time type need none."""
+
+SIDES = {"buy": BUY, "b": BUY, "1": BUY, "sell": SELL, "s": SELL, "-1": SELL}
+"""What a side may be written as, in small letters."""
+
+
+def read_columns(
+    path: Path, mapping: Mapping[str, str], time_unit: str
+) -> pl.DataFrame:
+    """The mapped columns under our names: times in ns, numbers float64, all checked."""
+    table = _read(path)
+    missing = sorted(set(mapping.values()) - set(table.columns))
+    if missing:
+        raise DataError(
+            f"{path}: column {', '.join(missing)} is missing; found: "
+            + ", ".join(table.columns)
+        )
+    found = {ours: table[theirs] for ours, theirs in mapping.items()}
+    parsed = {name: _parsed(path, name, found[name], time_unit) for name in found}
+    if "symbol" not in parsed:
+        parsed["symbol"] = pl.repeat(path.stem, table.height, eager=True)
+    return pl.DataFrame({"row": np.arange(table.height), **parsed})
+
+
+def _read(path: Path) -> pl.DataFrame:
+    try:
+        if path.suffix == ".parquet":
+            return pl.read_parquet(path)
+        return pl.read_csv(path, infer_schema=False)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise DataError(
+            f"{path} is no readable Parquet (.parquet) or CSV file: {error}"
+        ) from error
+
+
+def _parsed(path: Path, name: str, values: pl.Series, time_unit: str) -> pl.Series:
+    """One column as its name asks for it; the first value that is not so is refused."""
+    if name == "symbol":
+        parsed, expected = values.cast(pl.String), "a name"
+    elif name == "side":
+        parsed, expected = _sides(values), f"one of {', '.join(SIDES)} or nothing"
+    elif name in ("time", "received"):
+        parsed, expected = _times(values, time_unit), f"a time in {time_unit}"
+    else:
+        parsed, expected = _numbers(name, values)
+    may_be_empty = name in QUOTES or name in TRADES
+    wrong = parsed.is_null() & ~(values.is_null() & may_be_empty)
+    if wrong.any():
+        row = int(wrong.arg_max() or 0)
+        raise DataError(
+            f"{path}, row {row}, {name} (column '{values.name}'): {values[row]!r} was "
+            f"found, {expected} was expected."
+        )
+    return parsed
+
+
+def _numbers(name: str, values: pl.Series) -> tuple[pl.Series, str]:
+    """Float64, null where it is no finite number in its bounds; and those bounds."""
+    numbers = values.cast(pl.Float64, strict=False)
+    if name in (*PRICES, "bid", "ask", "price"):
+        is_good, expected = numbers > 0, "a finite price above 0"
+    else:
+        is_good, expected = numbers >= 0, "a finite size of at least 0"
+    good = (is_good & numbers.is_finite()).fill_null(False)
+    return numbers.zip_with(good, pl.repeat(None, len(numbers), eager=True)), expected
+
+
+def _sides(values: pl.Series) -> pl.Series:
+    """The aggressor; unknown where the cell is empty, null where it is nonsense."""
+    text = values.cast(pl.String).str.to_lowercase().fill_null("")
+    return text.replace_strict({**SIDES, "": UNKNOWN_SIDE}, default=None)
+
+
+def _times(values: pl.Series, time_unit: str) -> pl.Series:
+    """int64 ns; null where it cannot be read."""
+    if values.dtype.is_temporal():
+        return values.cast(pl.Datetime("ns"), strict=False).dt.timestamp("ns")
+    whole = values.cast(pl.Int64, strict=False)
+    if whole.null_count() == values.null_count():
+        return whole * TIME_UNITS[time_unit]
+    return (values.cast(pl.Float64, strict=False) * TIME_UNITS[time_unit]).cast(
+        pl.Int64, strict=False
+    )
