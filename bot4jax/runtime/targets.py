@@ -83,14 +83,14 @@ def wanted_lots(
     owned = context.owned
     in_flight = owned.open_buys - owned.open_sells
     is_finite = np.isfinite(targets)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         share = targets.astype(np.float64) - held
         change = share * owned.nav / context.unit
         change = np.where(targets == held, 0.0, change)
         change = np.where(targets == 0, -owned.lots, change) - in_flight
     is_priced = np.isin(context.refused, (0, Reason.STALE_REFERENCE))
     is_asked = is_finite & (change != 0)
-    is_known = is_priced & np.isfinite(change)
+    is_known = is_priced & ~np.isnan(change)
     is_large = abs(change) >= LEAST_CHANGE
     lots = np.where(is_asked & is_known & is_large, change, 0.0)
     denied = [
@@ -98,7 +98,7 @@ def wanted_lots(
         *_unpriced(is_asked & ~is_known, context),
         *_denials(Reason.BELOW_MINIMUM, is_asked & is_known & ~is_large),
     ]
-    return np.rint(lots).astype(np.int64), denied
+    return np.rint(np.clip(lots, -LARGEST, LARGEST)).astype(np.int64), denied
 
 
 def split_legs(lots: Int[np.ndarray, " S"], context: Context) -> Legs:

@@ -1,0 +1,367 @@
+"""No order leaves beyond a limit, whatever the model asks and whichever fills come."""
+
+import itertools
+from pathlib import Path
+from types import SimpleNamespace
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot4jax.data.universe import universe
+from bot4jax.runtime.gate import (
+    Account,
+    Context,
+    Limits,
+    Market,
+    Reason,
+    TradingState,
+    admit,
+    check,
+    codes_table,
+)
+from bot4jax.runtime.orders import LARGEST, Order, order_id
+from bot4jax.runtime.targets import orders_from_targets
+from bot4jax.types import BUY, HALTED, SELL, TRADING, Instrument
+
+S = 4
+SECOND = 1_000_000_000
+NOW = 100 * SECOND
+NAV = 100_000.0
+LIMITS = Limits(
+    max_order_notional=20_000.0,
+    max_position_share=0.3,
+    max_gross=0.5,
+    max_net=0.4,
+    price_collar_bps=100.0,
+    orders_per_step=10,
+    max_participation=1.0,
+    stale_seconds=5.0,
+    daily_loss_share=0.02,
+    drawdown_share=0.1,
+)
+UNIVERSE = universe(
+    [
+        Instrument(symbol=f"S{k}", increment=0.5, minimum_notional=200.0)
+        for k in range(S)
+    ]
+)
+"""Bid 99.5 and ask 100.5: one lot is worth 100."""
+
+
+def column(value: int, **slots: int) -> np.ndarray:
+    """The same in every slot but those named `at0`, `at1` …"""
+    values = np.full(S, value)
+    for name, one in slots.items():
+        values[int(name[2:])] = one
+    return values
+
+
+def market(**changes) -> Market:
+    usual = Market(
+        column(199), column(201), column(NOW), column(TRADING), column(50), column(50)
+    )
+    return usual._replace(**changes)
+
+
+def owned(**changes) -> Account:
+    usual = Account(
+        lots=column(0),
+        open_buys=column(0),
+        open_sells=column(0),
+        marks=np.full(S, 100.0),
+        rates=np.ones(S),
+        nav=NAV,
+        daily_loss=0.0,
+        drawdown=0.0,
+    )
+    return usual._replace(**changes)
+
+
+def context(
+    *,
+    limits: dict | None = None,
+    market_is: Market | None = None,
+    owned_is: Account | None = None,
+    state: TradingState = TradingState.ACTIVE,
+    known: tuple[str, ...] = (),
+) -> Context:
+    return Context(
+        UNIVERSE,
+        msgspec.structs.replace(LIMITS, **(limits or {})),
+        market_is or market(),
+        owned_is or owned(),
+        NOW,
+        state,
+        known,
+    )
+
+
+def order(signed: int, symbol: int = 0, **changes) -> Order:
+    usual = Order(
+        id=order_id("test", 0, symbol, 0),
+        symbol=symbol,
+        side=BUY if signed > 0 else SELL,
+        lots=abs(signed),
+        kind="ioc",
+        limit=201 if signed > 0 else 199,
+    )
+    return msgspec.structs.replace(usual, **changes)
+
+
+BUY_10 = order(10)
+NAN = float("nan")
+
+DENIED = [
+    (Reason.HALTED, BUY_10, {"state": TradingState.HALTED}),
+    (Reason.HALTED, order(-10), {"state": TradingState.HALTED}),
+    (Reason.UNKNOWN_SYMBOL, order(10, symbol=S), {}),
+    (Reason.UNKNOWN_SYMBOL, order(10, symbol=-1), {}),
+    (Reason.INVALID_SIZE, order(10, lots=0), {}),
+    (Reason.INVALID_SIZE, order(10, lots=-5), {}),
+    (Reason.INVALID_SIZE, order(10, lots=LARGEST + 1), {}),
+    (Reason.DUPLICATE, BUY_10, {"known": (BUY_10.id,)}),
+    (
+        Reason.INSTRUMENT_HALTED,
+        BUY_10,
+        {"market_is": market(status=column(TRADING, at0=HALTED))},
+    ),
+    (Reason.MISSING_REFERENCE, BUY_10, {"market_is": market(bid=column(0))}),
+    (Reason.MISSING_REFERENCE, BUY_10, {"market_is": market(ask=column(0))}),
+    (Reason.MISSING_REFERENCE, BUY_10, {"market_is": market(bid=column(202))}),
+    (
+        Reason.STALE_REFERENCE,
+        BUY_10,
+        {"market_is": market(quote_ns=column(NOW - 5 * SECOND - 1))},
+    ),
+    (Reason.PRICE_COLLAR, order(10, limit=203), {}),
+    (Reason.PRICE_COLLAR, order(-10, limit=197), {}),
+    (Reason.PRICE_COLLAR, order(10, limit=1), {}),
+    (
+        Reason.PRICE_COLLAR,
+        order(10, kind="market", limit=0),
+        {"market_is": market(bid=column(190), ask=column(210))},
+    ),
+    (Reason.REDUCING, BUY_10, {"state": TradingState.REDUCING}),
+    (Reason.NO_CAPITAL, BUY_10, {"owned_is": owned(nav=NAN)}),
+    (Reason.NO_CAPITAL, BUY_10, {"owned_is": owned(nav=0.0)}),
+    (Reason.NO_CAPITAL, BUY_10, {"owned_is": owned(nav=float("inf"))}),
+    (Reason.DAILY_LOSS, BUY_10, {"owned_is": owned(daily_loss=0.0201)}),
+    (Reason.DAILY_LOSS, BUY_10, {"owned_is": owned(daily_loss=NAN)}),
+    (Reason.DRAWDOWN, BUY_10, {"owned_is": owned(drawdown=0.1001)}),
+    (Reason.DRAWDOWN, BUY_10, {"owned_is": owned(drawdown=NAN)}),
+    (Reason.ORDER_NOTIONAL, order(201), {}),
+    (Reason.ORDER_NOTIONAL, BUY_10, {"owned_is": owned(rates=np.full(S, NAN))}),
+    (Reason.POSITION, order(101), {"owned_is": owned(lots=column(0, at0=200))}),
+    (Reason.POSITION, order(-101), {"owned_is": owned(lots=column(0, at0=-200))}),
+    (Reason.POSITION, order(101), {"owned_is": owned(open_buys=column(0, at0=200))}),
+    (
+        Reason.GROSS,
+        order(101),
+        {"owned_is": owned(lots=column(0, at1=200, at2=-200))},
+    ),
+    (
+        Reason.GROSS,
+        BUY_10,
+        {
+            "owned_is": owned(
+                lots=column(0, at1=1), marks=np.array([100, NAN, 100, 100])
+            ),
+            "market_is": market(bid=column(199, at1=0)),
+        },
+    ),
+    (Reason.NET, order(101), {"owned_is": owned(lots=column(0, at1=300))}),
+    (Reason.NET, order(-101), {"owned_is": owned(lots=column(0, at1=-300))}),
+    (
+        Reason.NET,
+        order(101),
+        {"owned_is": owned(open_buys=column(0, at1=300), lots=column(0))},
+    ),
+    (Reason.ORDER_BUDGET, BUY_10, {"limits": {"orders_per_step": 0}}),
+]
+IN_SIZING = {Reason.NON_FINITE_TARGET, Reason.BELOW_MINIMUM, Reason.PARTICIPATION}
+
+
+@pytest.mark.parametrize(("reason", "asked", "situation"), DENIED)
+def test_each_reason_is_found(reason, asked, situation):
+    assert check(asked, context(**situation)) == reason
+
+
+def test_every_reason_can_be_reached():
+    assert {row[0] for row in DENIED} | IN_SIZING == set(Reason)
+
+
+def test_what_is_exactly_at_every_limit_passes():
+    exact = owned(daily_loss=0.02, drawdown=0.1, lots=column(0, at0=100, at1=-200))
+    quotes = market(quote_ns=column(NOW - 5 * SECOND))
+    here = context(owned_is=exact, market_is=quotes)
+    assert check(order(200, limit=202), here) is None
+
+
+PASSING = [
+    order(-100, limit=197),
+    order(-300, limit=199),
+]
+
+
+@pytest.mark.parametrize("asked", PASSING)
+@pytest.mark.parametrize(
+    "situation",
+    [
+        {},
+        {"state": TradingState.REDUCING},
+        {"market_is": market(quote_ns=column(0))},
+        {"limits": {"max_order_notional": 1.0, "max_position_share": 0.001}},
+        {"limits": {"max_gross": 0.0, "max_net": 0.0}},
+        {"owned_is": owned(lots=column(0, at0=300), daily_loss=0.5)},
+        {"owned_is": owned(lots=column(0, at0=300), drawdown=NAN)},
+        {"owned_is": owned(lots=column(0, at0=300), nav=-1.0)},
+    ],
+)
+def test_reductions_pass_over_every_limit_of_risk(asked, situation):
+    situation = {"owned_is": owned(lots=column(0, at0=300))} | situation
+    assert check(asked, context(**situation)) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "situation", "reason"),
+    [
+        (order(-10, limit=195), {}, Reason.PRICE_COLLAR),
+        (order(-10), {"market_is": market(bid=column(0))}, Reason.MISSING_REFERENCE),
+        (
+            order(-10),
+            {"market_is": market(status=column(HALTED))},
+            Reason.INSTRUMENT_HALTED,
+        ),
+        (order(-301), {"state": TradingState.REDUCING}, Reason.REDUCING),
+    ],
+)
+def test_reductions_stop_where_no_price_can_be_trusted(asked, situation, reason):
+    situation = {"owned_is": owned(lots=column(0, at0=300))} | situation
+    assert check(asked, context(**situation)) == reason
+
+
+def test_a_second_reduction_of_the_same_lots_is_not_one():
+    here = context(
+        owned_is=owned(lots=column(0, at0=300), open_sells=column(0, at0=250)),
+        state=TradingState.REDUCING,
+    )
+    assert check(order(-50), here) is None
+    assert check(order(-51), here) == Reason.REDUCING
+
+
+def test_an_inverse_contract_is_valued_in_its_coin():
+    coin = Instrument(
+        symbol="C", kind="inverse", increment=0.5, multiplier=100.0, settlement="BTC"
+    )
+    one = Context(
+        universe([coin]),
+        LIMITS,
+        Market(*(np.array([value]) for value in (199, 201, NOW, TRADING))),
+        Account(
+            *(np.zeros(1, np.int64) for _ in range(3)),
+            marks=np.array([100.0]),
+            rates=np.array([100.0]),
+            nav=NAV,
+            daily_loss=0.0,
+            drawdown=0.0,
+        ),
+        NOW,
+    )
+    assert one.units[0] == pytest.approx(100.0)
+    assert one.order_lots[0] == 200
+
+
+def test_reductions_come_first_and_then_the_larger_benefit():
+    here = context(
+        limits={"orders_per_step": 3}, owned_is=owned(lots=column(0, at3=10))
+    )
+    asked = [order(1, 0), order(2, 1), order(3, 2), order(-4, 3, reduce_only=True)]
+    accepted, denied = admit(asked, here, [1.0, 3.0, 2.0, 0.0])
+    assert [one.symbol for one in accepted] == [3, 1, 2]
+    assert [(one.reason, one.symbols.tolist()) for one in denied] == [
+        (Reason.ORDER_BUDGET, [0])
+    ]
+    assert denied[0].lots.tolist() == [1]
+
+
+def test_exposure_grows_with_each_accepted_order():
+    asked = [order(100, 0), order(-150, 1), order(200, 2), order(150, 3)]
+    accepted, denied = admit(asked, context(), [4.0, 3.0, 2.0, 1.0])
+    assert [one.symbol for one in accepted] == [0, 1, 2]
+    assert [one.reason for one in denied] == [Reason.GROSS]
+
+
+signed_lots = st.lists(st.integers(-250, 250), min_size=S, max_size=S)
+in_flight = st.lists(st.integers(0, 120), min_size=S, max_size=S)
+adversary = st.lists(
+    st.one_of(
+        st.floats(-2, 2),
+        st.sampled_from([NAN, np.inf, -np.inf, 1e300, -1e300, 0.0]),
+    ),
+    min_size=S,
+    max_size=S,
+)
+
+
+def exposure_after(lots, orders) -> tuple[np.ndarray, float]:
+    after = np.array(lots)
+    for one in orders:
+        after[one.symbol] += one.lots if one.side == BUY else -one.lots
+    return after, float(abs(after).sum() * 100.0)
+
+
+@settings(max_examples=150, deadline=None)
+@given(lots=signed_lots, buys=in_flight, sells=in_flight, wanted=adversary)
+def test_no_subset_of_fills_breaks_a_limit(lots, buys, sells, wanted):
+    """Whatever part of the accepted orders is filled, nothing is worse than allowed.
+
+    Exposures that were over a limit before may stay, but never grow.
+    """
+    arrays = [np.array(one) for one in (lots, buys, sells)]
+    account = owned(lots=arrays[0], open_buys=arrays[1], open_sells=arrays[2])
+    held = (arrays[0] * 100.0 / NAV).astype(np.float32)
+    here = context(owned_is=account)
+    asked = orders_from_targets(
+        np.array(wanted), held, here, run="t", step=0, boundary_ns=NOW
+    )
+    accepted, _ = admit(asked.orders, here, asked.benefits)
+    worst = np.maximum(abs(arrays[0] + arrays[1]), abs(arrays[0] - arrays[2]))
+    most_gross = max(0.5 * NAV, worst.sum() * 100.0)
+    for count in range(len(accepted) + 1):
+        for part in itertools.combinations(accepted, count):
+            after, gross = exposure_after(lots, part)
+            assert (abs(after) <= np.maximum(300, worst)).all()
+            assert gross <= most_gross
+    opening = [one for one in accepted if not one.reduce_only]
+    net_before = float((arrays[0] + arrays[1]).sum() * 100.0)
+    bought = sum(one.lots for one in opening if one.side == BUY) * 100.0
+    assert bought == 0 or net_before + bought <= 0.4 * NAV
+    assert all(one.lots * 100.0 <= 20_000.0 for one in opening)
+
+
+@pytest.mark.parametrize("value", [NAN, -1.0, float("inf")])
+@pytest.mark.parametrize("name", Limits.__struct_fields__)
+def test_a_limit_that_is_not_one_is_refused_by_name(name, value):
+    with pytest.raises(ValueError, match=f"risk.{name}"):
+        msgspec.structs.replace(LIMITS, **{name: value}).__post_init__()
+
+
+def test_limits_come_from_the_configuration():
+    fields = msgspec.structs.asdict(LIMITS)
+    assert Limits.from_config(SimpleNamespace(**fields, other=1)) == LIMITS
+    del fields["max_net"]
+    with pytest.raises(ValueError, match="max_net"):
+        Limits.from_config(SimpleNamespace(**fields))
+
+
+def test_the_strictest_state_counts():
+    assert max(TradingState.ACTIVE, TradingState.HALTED) == TradingState.HALTED
+    assert list(TradingState) == sorted(TradingState)
+
+
+def test_the_committed_table_of_codes_is_the_generated_one():
+    committed = Path(__file__).parents[2] / "docs" / "codes.md"
+    assert committed.read_text(encoding="utf-8") == codes_table()

@@ -1,0 +1,256 @@
+"""The account equals an exact replay of its fills in fractions."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from bot4jax.data.universe import notional, profit, universe
+from bot4jax.runtime.orders import (
+    Ack,
+    Expired,
+    Fill,
+    Order,
+    OrderError,
+    Side,
+    order_id,
+)
+from bot4jax.runtime.portfolio import (
+    DAY_NS,
+    Portfolio,
+    contracts,
+    exposures,
+    profits,
+)
+from bot4jax.types import BUY, SELL, Instrument
+
+INSTRUMENTS = [
+    Instrument(symbol="SPOT", kind="spot", increment=0.5, lot=0.25),
+    Instrument(symbol="LINEAR", kind="linear", increment=0.5, lot=2.0, multiplier=0.5),
+    Instrument(
+        symbol="INVERSE",
+        kind="inverse",
+        increment=0.5,
+        multiplier=100.0,
+        base="BTC",
+        settlement="BTC",
+    ),
+    Instrument(symbol="SHARE", kind="equity", increment=0.25),
+]
+CAPITAL = 1_000_000.0
+RATES = {"BTC": 250.0}
+
+
+def book() -> Portfolio:
+    return Portfolio(universe(INSTRUMENTS), CAPITAL)
+
+
+def order(number: int, symbol: int, side: Side, lots: int) -> Order:
+    return Order(order_id("test", number, symbol, 0), symbol, side, lots, "market")
+
+
+def trade(
+    portfolio: Portfolio, number: int, symbol: int, signed: int, price: int, **extra
+) -> Fill:
+    """One order that is filled at once."""
+    side = BUY if signed > 0 else SELL
+    sent = order(number, symbol, side, abs(signed))
+    portfolio.expect(sent, extra.pop("reference", np.nan))
+    fill = Fill(
+        sent.id,
+        symbol,
+        side,
+        abs(signed),
+        price,
+        extra.pop("fee", 0.0),
+        is_maker=False,
+        event_ns=number,
+    )
+    portfolio.apply(fill)
+    return fill
+
+
+def worth_exactly(instrument: Instrument, lots: int, price: Fraction) -> Fraction:
+    size = Fraction(instrument.lot) * Fraction(instrument.multiplier) * lots
+    return -size / price if instrument.kind == "inverse" else size * price
+
+
+def test_asset_value_equals_an_exact_replay_of_the_fills():
+    random = np.random.default_rng(3)
+    portfolio, prices = book(), np.array([400, 420, 380, 800])
+    money, lots = [Fraction(0)] * 4, [0] * 4
+    for number in range(400):
+        symbol = int(random.integers(4))
+        signed = int(random.integers(1, 40)) * int(random.choice([-1, 1]))
+        prices[symbol] += random.integers(-9, 10)
+        fee = float(random.integers(0, 8)) / 8
+        trade(portfolio, number, symbol, signed, int(prices[symbol]), fee=fee)
+        one = INSTRUMENTS[symbol]
+        price = int(prices[symbol]) * Fraction(one.increment)
+        money[symbol] -= worth_exactly(one, signed, price) + Fraction(fee)
+        lots[symbol] += signed
+    increments = [one.increment for one in INSTRUMENTS]
+    row = portfolio.value(0, 0, prices * np.array(increments), RATES)
+    expected = Fraction(CAPITAL)
+    for one, cash, held, price in zip(INSTRUMENTS, money, lots, prices, strict=True):
+        worth = worth_exactly(one, held, int(price) * Fraction(one.increment))
+        rate = Fraction(250 if one.settlement == "BTC" else 1)
+        expected += rate * (cash + worth)
+    assert portfolio.lots.tolist() == lots
+    assert row.nav == pytest.approx(float(expected), rel=1e-12)
+    assert portfolio.nav() == row.nav
+
+
+def test_a_flat_account_has_only_realised_profit_and_cash():
+    portfolio = book()
+    for number, (symbol, signed, price) in enumerate(
+        [(0, 8, 400), (0, -12, 410), (0, 4, 405), (2, 3, 200), (2, -3, 250)]
+    ):
+        trade(portfolio, number, symbol, signed, price, fee=0.5)
+    row = portfolio.value(0, 0, np.array([200.0, 1.0, 125.0, 1.0]), {"BTC": 100.0})
+    assert (row.gross, row.net, row.unrealised) == (0, 0, 0)
+    assert row.cash == pytest.approx(row.nav)
+    assert row.nav == pytest.approx(CAPITAL + row.realised - row.fees)
+    spot = 8 * 0.25 * 5.0 - 4 * 0.25 * -2.5
+    coin = 3 * 100 * (1 / 100 - 1 / 125)
+    assert row.realised == pytest.approx(spot + coin * 100.0)
+    assert np.isnan(portfolio.entry).all()
+
+
+def test_average_entry_is_harmonic_where_the_coin_is_paid():
+    portfolio = book()
+    for symbol in (1, 2):
+        trade(portfolio, symbol, symbol, 10, 200)
+        trade(portfolio, 10 + symbol, symbol, 30, 400)
+    assert portfolio.entry[1] == pytest.approx((10 * 100 + 30 * 200) / 40)
+    assert portfolio.entry[2] == pytest.approx(40 / (10 / 100 + 30 / 200))
+
+
+def test_turning_round_closes_at_the_old_entry_and_opens_at_the_new():
+    portfolio = book()
+    trade(portfolio, 1, 3, 10, 400)
+    trade(portfolio, 2, 3, -25, 420)
+    assert portfolio.lots[3] == -15
+    assert portfolio.entry[3] == 105.0
+    assert portfolio.realised[3] == pytest.approx(10 * 5.0)
+
+
+def test_vectors_equal_the_formulas_of_one_instrument():
+    units = contracts(universe(INSTRUMENTS))
+    lots, entry = np.array([3, -4, 5, -6]), np.array([10.0, 20.0, 30.0, 40.0])
+    now = np.array([11.0, 19.0, 33.0, 44.0])
+    each = zip(INSTRUMENTS, lots.tolist(), entry.tolist(), now.tolist(), strict=True)
+    rows = [(notional(one, n, p), profit(one, n, e, p)) for one, n, e, p in each]
+    np.testing.assert_allclose(exposures(units, lots, now), [row[0] for row in rows])
+    expected = [row[1] for row in rows]
+    np.testing.assert_allclose(profits(units, lots, entry, now), expected)
+
+
+def test_a_fill_counts_once():
+    portfolio = book()
+    fill = trade(portfolio, 1, 0, 4, 400, fee=1.0)
+    before = portfolio.lots.copy(), portfolio.nav()
+    assert not portfolio.apply(fill)
+    assert (portfolio.lots == before[0]).all()
+    assert portfolio.nav() == before[1]
+
+
+def test_overfills_and_strangers_are_refused_and_change_nothing():
+    portfolio = book()
+    sent = order(1, 0, BUY, 4)
+    portfolio.expect(sent)
+    too_much = Fill(sent.id, 0, BUY, 5, 400, 0.0, is_maker=False, event_ns=1)
+    stranger = Fill("f" * 16, 0, BUY, 1, 400, 0.0, is_maker=False, event_ns=1)
+    for fill in (too_much, stranger):
+        with pytest.raises(OrderError):
+            portfolio.apply(fill)
+    with pytest.raises(OrderError):
+        portfolio.expect(sent)
+    assert portfolio.lots.tolist() == [0, 0, 0, 0]
+    assert portfolio.open_buys.tolist() == [4, 0, 0, 0]
+
+
+def test_open_orders_count_until_they_end():
+    portfolio = book()
+    buy, sell = order(1, 0, BUY, 10), order(2, 0, SELL, 7)
+    portfolio.expect(buy)
+    portfolio.expect(sell)
+    portfolio.apply(Ack(buy.id, 1))
+    portfolio.apply(Fill(buy.id, 0, BUY, 4, 400, 0.0, is_maker=False, event_ns=2))
+    assert (portfolio.open_buys[0], portfolio.open_sells[0]) == (6, 7)
+    portfolio.apply(Expired(buy.id, 6, 3))
+    assert (portfolio.open_buys[0], portfolio.open_sells[0]) == (0, 7)
+
+
+def test_slippage_is_a_cost_on_both_sides():
+    portfolio = book()
+    trade(portfolio, 1, 0, 8, 402, reference=200.0)
+    trade(portfolio, 2, 3, -8, 398, reference=100.0)
+    trade(portfolio, 3, 2, 2, 202, reference=100.0)
+    assert portfolio.slippage[0] == pytest.approx(8 * 0.25 * 1.0)
+    assert portfolio.slippage[3] == pytest.approx(8 * 0.5)
+    assert portfolio.slippage[2] == pytest.approx(2 * 100 * (1 / 100 - 1 / 101))
+
+
+def test_held_is_the_signed_share_of_the_asset_value():
+    portfolio = book()
+    trade(portfolio, 1, 0, 4000, 400)
+    trade(portfolio, 2, 2, -300, 400)
+    portfolio.value(0, 0, np.array([220.0, np.nan, 250.0, np.nan]), {"BTC": 250.0})
+    nav = CAPITAL + 1000 * 20.0 - 300 * 100 * (1 / 200 - 1 / 250) * 250
+    assert portfolio.nav() == pytest.approx(nav)
+    held = portfolio.held()
+    assert held.dtype == np.float32
+    expected = [1000 * 220 / nav, 0, -300 * 100 / nav, 0]
+    np.testing.assert_allclose(held, expected, rtol=1e-6)
+
+
+def test_an_unknown_rate_matters_only_where_there_is_money():
+    portfolio = book()
+    trade(portfolio, 1, 0, 4, 400)
+    assert np.isfinite(portfolio.value(0, 0, np.full(4, np.nan)).nav)
+    trade(portfolio, 2, 2, 1, 400)
+    for rates in ({}, {"BTC": np.nan}, {"BTC": 0.0}, {"BTC": np.inf}):
+        row = portfolio.value(1, 1, np.array([200, 200, 210.0, 200]), rates)
+        assert np.isnan(row.nav)
+    assert np.isfinite(portfolio.value(2, 2, portfolio.marks, RATES).nav)
+
+
+def test_losses_are_counted_from_the_last_value_of_the_day_before_and_from_the_peak():
+    portfolio = book()
+    trade(portfolio, 1, 3, 1000, 400)
+
+    def at(price: float, boundary_ns: int):
+        row = portfolio.value(0, boundary_ns, np.array([1, 1, 1, price]))
+        return row.daily_loss, row.drawdown
+
+    assert at(90.0, 0) == pytest.approx((0.01, 0.01))
+    assert at(200.0, DAY_NS - 1) == pytest.approx((-0.1, 0.0))
+    assert at(145.0, DAY_NS) == pytest.approx((0.05, 0.05))
+    assert at(145.0, 2 * DAY_NS) == pytest.approx((0.0, 0.05))
+
+
+def test_a_missing_price_keeps_the_last_one():
+    portfolio = book()
+    trade(portfolio, 1, 3, 100, 400)
+    assert portfolio.value(0, 0, np.array([1, 1, 1, 101.0])).unrealised == 100.0
+    assert portfolio.value(1, 1, np.full(4, np.nan)).unrealised == 100.0
+
+
+def test_only_finished_orders_are_forgotten():
+    portfolio = Portfolio(universe(INSTRUMENTS), CAPITAL, kept=3)
+    waiting = order(0, 0, BUY, 5)
+    portfolio.expect(waiting)
+    for number in range(1, 9):
+        trade(portfolio, number, 1, 1, 400)
+    assert waiting.id in portfolio.orders
+    assert len(portfolio.orders) <= 4
+    assert portfolio.apply(Expired(waiting.id, 5, 1))
+
+
+def test_a_lost_account_does_not_make_its_positions_infinite():
+    portfolio = book()
+    trade(portfolio, 1, 3, 10_000, 400)
+    portfolio.value(0, 0, np.array([1, 1, 1, 0.5]))
+    assert portfolio.nav() < 0.01 * CAPITAL
+    assert portfolio.held()[3] == pytest.approx(5000 / 10_000)
