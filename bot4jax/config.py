@@ -1,0 +1,210 @@
+"""From the command line's words to a `Config`: compose, then check everything at once.
+
+Hydra composes the groups of `conf/` untyped, since it would stop at the first unknown
+key; `validation` then names every problem. Importing and using this file takes well
+under a second: neither it nor what it imports knows JAX.
+"""
+
+import difflib
+import hashlib
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Transformer
+from hydra.errors import HydraException
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from bot4jax.errors import ConfigError
+from bot4jax.schema import Config, Mode
+from bot4jax.validation import Problems, checked, is_known, unknown_key
+
+HYDRA_VERSION_BASE = "1.3"
+
+IRRELEVANT = (
+    ("run", "name"),
+    ("run", "root"),
+    ("run", "fresh"),
+    ("runtime", "endpoints"),
+    ("catalogue", "write"),
+)
+"""Keys that say where and under which name, not what comes out."""
+
+
+def load(overrides: Sequence[str] = ()) -> Config:
+    """The configuration that these words compose to, or all its problems."""
+    words, problems = rewritten(overrides)
+    tree, failed = _composed(words)
+    config, found = checked(tree) if tree is not None else (None, [])
+    return _sound(config, [*problems, *failed, *found])
+
+
+def validate(tree: Mapping[str, Any]) -> Config:
+    """The configuration in a plain tree, for one that Hydra has composed already."""
+    return _sound(*checked(tree))
+
+
+def conf_folder() -> Path:
+    """`conf/` beside the package in a checkout, inside it in a built wheel."""
+    package = Path(__file__).resolve().parent
+    for folder in (package.parent / "conf", package / "conf"):
+        if (folder / "config.yaml").is_file():
+            return folder
+    raise ConfigError(
+        [f"conf: not found beside or inside {package}; reinstall bot4jax"]
+    )
+
+
+def groups() -> dict[str, tuple[str, ...]]:
+    """Groups of `conf/` with their options."""
+    folders = sorted(path for path in conf_folder().iterdir() if path.is_dir())
+    return {
+        folder.name: tuple(sorted(path.stem for path in folder.glob("*.yaml")))
+        for folder in folders
+    }
+
+
+def rewritten(
+    overrides: Sequence[str], *, sweep: bool = False
+) -> tuple[list[str], Problems]:
+    """Words that Hydra can compose, and what is wrong with the others.
+
+    `key=value` becomes `++key=value`: Hydra's own refusal would hide later problems.
+    `sweep` allows several values, as in `run.seed=1,2`.
+    """
+    parser, known = OverridesParser.create(), groups()
+    words, problems = [], []
+    for text in overrides:
+        try:
+            override = parser.parse_override(text)
+        except HydraException:
+            problems.append(_unreadable(text))
+            continue
+        if problem := _problem_of(override, known, sweep):
+            problems.append(problem)
+        else:
+            words.append(_forced(override.key_or_group, text, known))
+    return words, problems
+
+
+def config_hash(config: Config) -> str:
+    """16 hex digits that are equal when, and only when, results should be."""
+    tree = msgspec.to_builtins(config)
+    for section, key in IRRELEVANT:
+        del tree[section][key]
+    canonical = msgspec.json.encode(tree, order="sorted")
+    return hashlib.sha256(canonical).hexdigest()[:16]
+
+
+def run_folder(config: Config) -> Path:
+    """Where this run keeps its record: `<root>/<name>`."""
+    name = config.run.name or f"{config.mode}-{config.data.source}"
+    return Path(config.run.root) / name
+
+
+def to_yaml(config: Config) -> str:
+    """The whole configuration as it is written into a run's folder."""
+    return OmegaConf.to_yaml(OmegaConf.create(msgspec.to_builtins(config)))
+
+
+def from_yaml(path: Path) -> Config:
+    """The configuration that a run has written into its folder."""
+    try:
+        tree = plain(OmegaConf.load(path))
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(
+            [f"{path}: cannot be read as a configuration: {error}"]
+        ) from None
+    if not isinstance(tree, dict):
+        raise ConfigError([f"{path}: expected sections with keys, found {tree!r}"])
+    return validate(tree)
+
+
+def plain(node: Any) -> Any:
+    """Dictionaries and lists of what Hydra composed, references resolved.
+
+    A reference that leads nowhere stays as its text, for `validation` to name.
+    """
+    if isinstance(node, DictConfig):
+        return {str(key): _resolved(node, key) for key in node}
+    if isinstance(node, ListConfig):
+        return [_resolved(node, index) for index in range(len(node))]
+    return node
+
+
+def _sound(config: Config | None, problems: Problems) -> Config:
+    if config is None or problems:
+        raise ConfigError(list(dict.fromkeys(problems)))
+    return config
+
+
+def _composed(words: Sequence[str]) -> tuple[Any, Problems]:
+    try:
+        with initialize_config_dir(str(conf_folder()), version_base=HYDRA_VERSION_BASE):
+            return plain(compose("config", list(words))), []
+    except (HydraException, OmegaConfBaseException) as error:
+        return None, [str(error).strip().splitlines()[0]]
+
+
+def _resolved(node: DictConfig | ListConfig, key: Any) -> Any:
+    try:
+        return plain(node[key])
+    except OmegaConfBaseException:
+        raw: Any = OmegaConf.to_container(node, resolve=False)
+        return raw[key]
+
+
+def _problem_of(
+    override: Override, known: Mapping[str, Sequence[str]], sweep: bool
+) -> str | None:
+    """Why an override cannot be composed, or None."""
+    key = override.key_or_group
+    if not key:
+        return _unreadable(override.input_line or "")
+    if key.startswith(("hydra.", "hydra/")):
+        return None
+    if override.is_sweep_override() and not sweep:
+        return f"{key}: several values; write a list as [a,b], or sweep with -m"
+    if key in known:
+        return _option_problem(override, key, known[key])
+    if not is_known(key):
+        return unknown_key(key)
+    if override.is_delete():
+        return f"{key}: cannot be deleted; set it to another value"
+    return None
+
+
+def _unreadable(text: str) -> str:
+    is_mode = text in typing.get_args(Mode)
+    advice = f". Did you mean 'mode={text}'?" if is_mode else ""
+    return f"{text}: cannot be read; expected key=value or group=option{advice}"
+
+
+def _option_problem(override: Override, group: str, known: Sequence[str]) -> str | None:
+    asked = [override.value()]
+    if override.is_choice_sweep():
+        asked = list(override.sweep_iterator(transformer=Transformer.str))
+    elif override.is_sweep_override() or asked == [None]:
+        return None
+    strangers = [str(one) for one in asked if one not in known]
+    if not strangers:
+        return None
+    close = difflib.get_close_matches(strangers[0], known, n=1)
+    advice = f" Did you mean '{close[0]}'?" if close else ""
+    return (
+        f"{group}: unknown option '{strangers[0]}'. "
+        f"Use one of: {', '.join(known)}.{advice}"
+    )
+
+
+def _forced(key: str, text: str, known: Mapping[str, Sequence[str]]) -> str:
+    """The word as Hydra must read it so that it neither objects nor appends twice."""
+    if key in known or key.startswith("hydra"):
+        return text.removeprefix("+") if key in known else text
+    return "++" + text.lstrip("+")

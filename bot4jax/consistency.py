@@ -1,0 +1,144 @@
+"""Contradictions: what every key allows alone, but not together."""
+
+import ipaddress
+import re
+from collections.abc import Iterator
+
+import msgspec
+
+from bot4jax.schema import Config
+
+BAR_SOURCES = ("daily", "candles")
+"""sources without ticks"""
+
+WITHOUT_DATA = ("replay", "doctor", "catalogue")
+"""modes that open no source"""
+
+
+def contradictions(config: Config) -> Iterator[str]:
+    """Sentences that begin with the key to change; none for a sound configuration."""
+    yield from _endpoint_problems(config)
+    yield from _data_problems(config)
+    yield from _span_problems(config)
+    yield from _model_problems(config)
+    yield from _limit_problems(config)
+    yield from _mode_problems(config)
+
+
+def _endpoint_problems(config: Config) -> Iterator[str]:
+    endpoints = msgspec.structs.asdict(config.runtime.endpoints)
+    seen: dict[str, str] = {}
+    for name, address in endpoints.items():
+        key = f"runtime.endpoints.{name}"
+        if problem := _not_local(address):
+            yield f"{key}: {problem}"
+        if address in seen:
+            yield f"{key}: {address} is already that of '{seen[address]}'"
+        seen[address] = name
+
+
+def _not_local(address: str) -> str | None:
+    """Why an address is refused; None for loopback with a port, or a local file.
+
+    Names are refused too: what `localhost` stands for is decided elsewhere.
+    """
+    if re.fullmatch(r"ipc://.+", address):
+        return None
+    parts = re.fullmatch(r"tcp://\[?([^\]]*?)\]?:(\d{1,5})", address)
+    if not parts or not 1 <= int(parts[2]) <= 65_535:
+        return f"expected tcp://127.0.0.1:PORT or ipc://FILE, found '{address}'"
+    try:
+        is_loopback = ipaddress.ip_address(parts[1]).is_loopback
+    except ValueError:
+        is_loopback = False
+    if is_loopback:
+        return None
+    return (
+        f"'{address}' is not on this machine's loopback; every socket stays there "
+        "(tcp://127.0.0.1:PORT) until peers can be authenticated"
+    )
+
+
+def _data_problems(config: Config) -> Iterator[str]:
+    data = config.data
+    if data.source == "simulator":
+        if data.path is not None:
+            yield "data.path: the simulator reads no files; choose data=binance|daily|…"
+        if data.symbols == 0:
+            yield "data.symbols: expected at least 1; a simulator has no end of them"
+    elif data.path is None and config.mode not in WITHOUT_DATA:
+        yield f"data.path: data={data.source} needs data.path=PATH, where its files lie"
+
+
+def _span_problems(config: Config) -> Iterator[str]:
+    spans, horizon = config.spans, config.labels.horizon
+    for name in ("train", "calibrate", "test"):
+        bars = getattr(spans, name)
+        if bars <= horizon + 1:
+            yield (
+                f"spans.{name}: {bars} bars hold no label of labels.horizon={horizon} "
+                f"after purging; expected more than {horizon + 1}"
+            )
+    if spans.train <= config.features.window:
+        yield (
+            f"spans.train: {spans.train} bars do not fill "
+            f"features.window={config.features.window}; expected more than that"
+        )
+    if config.train.chunk > spans.train:
+        yield f"train.chunk: longer than spans.train={spans.train}"
+    if config.labels.latency_ms >= 1000 * config.data.bar_seconds:
+        yield (
+            f"labels.latency_ms: expected less than one bar "
+            f"(data.bar_seconds={config.data.bar_seconds:g}), "
+            f"found {config.labels.latency_ms:g}"
+        )
+
+
+def _model_problems(config: Config) -> Iterator[str]:
+    cnn, transformer, ensemble = (
+        config.nets.cnn,
+        config.nets.transformer,
+        config.ensemble,
+    )
+    if len(cnn.channels) != len(cnn.dilations):
+        yield (
+            f"nets.cnn.dilations: expected one a layer, as in nets.cnn.channels "
+            f"({len(cnn.channels)}), found {len(cnn.dilations)}"
+        )
+    if transformer.width % transformer.heads:
+        yield (
+            f"nets.transformer.width: expected a multiple of "
+            f"nets.transformer.heads={transformer.heads}, found {transformer.width}"
+        )
+    count = len(ensemble.members)
+    if len(set(ensemble.members)) < count:
+        yield f"ensemble.members: a member stands twice in {list(ensemble.members)}"
+    if ensemble.floor * count > 1:
+        yield f"ensemble.floor: {count} members × {ensemble.floor:g} is more than 1"
+    if ensemble.floor > ensemble.cap:
+        yield f"ensemble.floor: above ensemble.cap={ensemble.cap:g}"
+
+
+def _limit_problems(config: Config) -> Iterator[str]:
+    risk = config.risk
+    pairs = (
+        ("max_position_share", "max_gross"),
+        ("max_net", "max_gross"),
+        ("daily_loss_share", "drawdown_share"),
+    )
+    for inner, outer in pairs:
+        if getattr(risk, inner) > getattr(risk, outer):
+            yield (
+                f"risk.{inner}: {getattr(risk, inner):g} can never bind, it is above "
+                f"risk.{outer}={getattr(risk, outer):g}"
+            )
+
+
+def _mode_problems(config: Config) -> Iterator[str]:
+    mode = config.mode
+    if mode in ("backtest", "live") and config.run.model is None:
+        yield f"run.model: mode={mode} needs run.model=FOLDER of a trained run"
+    if mode == "replay" and config.replay.run is None:
+        yield "replay.run: mode=replay needs replay.run=FOLDER of a recorded run"
+    if mode in ("feed", "live") and config.data.source in BAR_SOURCES:
+        yield f"data: mode={mode} needs ticks; data={config.data.source} has only bars"

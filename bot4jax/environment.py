@@ -1,0 +1,60 @@
+"""What must be so before JAX is imported: it reads its environment once."""
+
+import ctypes
+import os
+from pathlib import Path
+
+from bot4jax.schema import Hardware
+
+MALLOPT = {"M_MMAP_MAX": (-4, 0), "M_TRIM_THRESHOLD": (-1, 2**31 - 1)}
+MALLOPT |= {"M_TOP_PAD": (-2, 256 << 20), "M_ARENA_MAX": (-8, 1)}
+"""glibc's parameters and the values that keep pages instead of returning them: a step
+that allocates and frees its temporaries otherwise spends most of its time in page
+faults."""
+
+
+def prepare(hardware: Hardware) -> None:
+    """Everything that must be so before JAX is imported."""
+    os.environ["JAX_PLATFORMS"] = hardware.platform
+    if hardware.platform == "cuda":
+        share = str(hardware.memory_fraction)
+        os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", share)
+    _limit_threads(hardware.threads)
+    _keep_compiled()
+    _keep_pages()
+
+
+def cache_folder() -> Path:
+    """Where compiled functions are kept between runs."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "bot4jax"
+
+
+def _limit_threads(threads: int) -> None:
+    """Use the first `threads` of the cores this process may use; 0 leaves all."""
+    allowed = sorted(os.sched_getaffinity(0))
+    if 0 < threads < len(allowed):
+        os.sched_setaffinity(0, allowed[:threads])
+    count = str(threads or len(allowed))
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, count)
+
+
+def _keep_compiled() -> None:
+    """Cache compiled functions for this user alone: who may write there runs code."""
+    folder = cache_folder()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError:  # it only saves time; `mode=doctor` tells
+        return
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+
+
+def _keep_pages() -> bool:
+    """Whether the C library took `MALLOPT`; others than glibc have no such thing."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    return all([mallopt(*parameter) == 1 for parameter in MALLOPT.values()])

@@ -1,0 +1,129 @@
+"""`python -m bot4jax.run`: environment, compose, validate, dispatch on the mode.
+
+Nothing here imports JAX, and nothing may before `prepare` has set the environment: JAX
+reads it once. So `--help` and a mistyped key answer in about a second.
+"""
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+
+from bot4jax.config import (
+    HYDRA_VERSION_BASE,
+    conf_folder,
+    load,
+    plain,
+    rewritten,
+    validate,
+)
+from bot4jax.environment import prepare
+from bot4jax.errors import Bot4JaxError, ConfigError, SweepError
+from bot4jax.schema import Config
+from bot4jax.usage import usage
+
+MODES = {
+    "demo": (
+        "bot4jax.runtime.demo:demo",
+        "train, then paper-trade unseen bars; default",
+    ),
+    "train": ("bot4jax.runtime.demo:train", "fit the members and write a checkpoint"),
+    "backtest": (
+        "bot4jax.runtime.demo:backtest",
+        "paper-trade a source in one process",
+    ),
+    "live": ("bot4jax.runtime.live:live", "decide on ticks from sockets, send orders"),
+    "replay": ("bot4jax.runtime.live:replay", "run a recorded journal again"),
+    "feed": ("bot4jax.runtime.publish:feed", "publish a source's ticks"),
+    "venue": ("bot4jax.runtime.venue_process:venue", "answer orders as a paper venue"),
+    "doctor": ("bot4jax.runtime.doctor:doctor", "check this machine and installation"),
+    "catalogue": ("bot4jax.runtime.catalogue:catalogue", "list the features"),
+}
+"""Mode → the function that serves it, `Config -> exit code`, and what it does."""
+
+INTERRUPTED = 130
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Serve the command line and return the exit code."""
+    words = sys.argv[1:] if words is None else list(words)
+    if {"-h", "--help"} & set(words):
+        print(usage({mode: meaning for mode, (_, meaning) in MODES.items()}))
+        return 0
+    if any(word.startswith("-") for word in words):
+        return _guarded(lambda: through_hydra(words))
+    return _guarded(lambda: dispatch(load(words)))
+
+
+def dispatch(config: Config) -> int:
+    """Set the environment, import what the mode needs, and serve it."""
+    prepare(config.hardware)
+    target, _ = MODES[config.mode]
+    module, function = target.split(":")
+    return getattr(importlib.import_module(module), function)(config)
+
+
+def through_hydra(words: Sequence[str]) -> int:
+    """Hydra's own flags: `-m` sweeps, `--cfg job` prints, `--config-dir` adds."""
+    is_sweep = bool({"-m", "--multirun"} & set(words))
+    flags = [word for word in words if not _is_override(word)]
+    overrides, problems = rewritten(list(filter(_is_override, words)), sweep=is_sweep)
+    if problems:
+        raise ConfigError(problems)
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    before, sys.argv = sys.argv, [sys.argv[0], *flags, *overrides]
+    try:
+        hydra.main(
+            version_base=HYDRA_VERSION_BASE,
+            config_path=str(conf_folder()),
+            config_name="config",
+        )(job)()
+    finally:
+        sys.argv = before
+    return 0
+
+
+def job(tree: Any) -> None:
+    """One run of those that Hydra starts; a failed one is raised once all have run."""
+    code = _guarded(lambda: dispatch(validate(_numbered(plain(tree)))))
+    if code:
+        raise SweepError(code)
+
+
+def _guarded(serve: Callable[[], int]) -> int:
+    """The exit code; what can be told in a sentence is told on stderr."""
+    try:
+        return serve()
+    except SweepError as error:
+        return error.exit_code
+    except Bot4JaxError as error:
+        if os.environ.get("BOT4JAX_TRACEBACK") == "1":
+            traceback.print_exc()
+        print(f"bot4jax: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("bot4jax: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _is_override(word: str) -> bool:
+    return not word.startswith("-") and ("=" in word or word.startswith("~"))
+
+
+def _numbered(tree: dict[str, Any]) -> dict[str, Any]:
+    """Jobs of a sweep get a folder each: the number follows the name."""
+    if HydraConfig.get().mode != RunMode.MULTIRUN:
+        return tree
+    run = tree["run"]
+    name = run["name"] or f"{tree['mode']}-{tree['data']['source']}"
+    return {**tree, "run": {**run, "name": f"{name}-{HydraConfig.get().job.num}"}}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,395 @@
+"""The typed configuration: every key with its unit, its bounds and its reason.
+
+Values stand in `conf/`, once; here stands what they may be. No defaults here, so that
+there is one place to look and one to change. A key is `section.field`, as in
+`features.window=128`. This file imports neither JAX nor anything that does.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Text = Annotated[str, Meta(min_length=1)]
+FolderName = Annotated[str, Meta(pattern=r"^\w[\w.,=+-]*$")]
+Count = Annotated[int, Meta(ge=1)]
+CountOrNone = Annotated[int, Meta(ge=0)]
+"""0 has a meaning of its own, which the field tells"""
+Seed = Annotated[int, Meta(ge=0, lt=2**31)]
+Positive = Annotated[float, Meta(gt=0)]
+NonNegative = Annotated[float, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+PositiveShare = Annotated[float, Meta(gt=0, le=1)]
+ProperShare = Annotated[float, Meta(gt=0, lt=1)]
+BarSeconds = Annotated[float, Meta(ge=0.01, le=86_400)]
+
+Mode = Literal[
+    "demo",
+    "train",
+    "backtest",
+    "live",
+    "replay",
+    "feed",
+    "venue",
+    "doctor",
+    "catalogue",
+]
+Member = Literal["lstm", "gru", "cnn", "transformer", "trees"]
+
+
+class Section(Struct, frozen=True, kw_only=True):
+    """A part of the configuration; unknown keys are refused by `validation`."""
+
+
+class Run(Section, frozen=True):
+    """What this run is called and where it is kept."""
+
+    name: FolderName | None
+    """folder under `root`; null: <mode>-<data.source>"""
+    root: Text
+    """where run folders lie"""
+    fresh: bool
+    """true: start anew instead of resuming a run of the same configuration"""
+    seed: Seed
+    """of everything random: parameters, order of samples, simulated market"""
+    model: Text | None
+    """folder of the run whose checkpoint backtest, live and replay use"""
+
+
+class Replay(Section, frozen=True):
+    """What `mode=replay` runs again."""
+
+    run: Text | None
+    """folder of the run whose journal is replayed"""
+
+
+class Catalogue(Section, frozen=True):
+    """What `mode=catalogue` does beyond printing."""
+
+    write: bool
+    """true: write docs/features.md under the current folder"""
+
+
+class Data(Section, frozen=True):
+    """Common to all sources of market data."""
+
+    path: Text | None
+    """folder with the source's own files; null only for the simulator"""
+    bar_seconds: BarSeconds
+    """s of event time in one bar"""
+    symbols: CountOrNone
+    """at most this many, in the source's own order; 0: all it holds"""
+
+
+class SimulatorData(Data, frozen=True):
+    """A market made from a seed; it knows its own best possible forecast."""
+
+    source: Literal["simulator"]
+    ticks_per_bar: Annotated[float, Meta(ge=1)]
+    """mean events a symbol and bar; none has fewer than five sixths of it"""
+    volatility_bps: Positive
+    """bps of one bar's return, one standard deviation"""
+    predictive_r2: Annotated[float, Meta(ge=0, le=0.05)]
+    """share of the next bar's variance that order flow foretells; real BTCUSDT at 1 s
+    has about .007; 0 is the market in which any skill proves a leak"""
+    contemporaneous_r2: Annotated[float, Meta(ge=0, lt=1)]
+    """share of the same bar's variance that order flow explains"""
+    spread_bps: Positive
+    """bps between the best bid and ask, mean"""
+    halts: bool
+    """trading halts of single symbols occur"""
+    jumps: bool
+    """prices jump now and then"""
+
+
+class BinanceData(Data, frozen=True):
+    """Raw Binance websocket captures: book differences, best quotes, trades."""
+
+    source: Literal["binance"]
+
+
+class DailyData(Data, frozen=True):
+    """US equities, one bar a day: has bars, no ticks and no quotes."""
+
+    source: Literal["daily"]
+
+
+class CandleData(Data, frozen=True):
+    """Files of candles, one per market: has bars, no ticks and no quotes."""
+
+    source: Literal["candles"]
+
+
+class ColumnData(Data, frozen=True):
+    """Anyone's Parquet or CSV file, its columns named by a mapping."""
+
+    source: Literal["columns"]
+    file: Text
+    """name of the file within `data.path`"""
+    format: Literal["parquet", "csv"]
+    """how the file is written"""
+    mapping: dict[str, str]
+    """our name → the file's column"""
+    times_unit: Literal["s", "ms", "us", "ns"]
+    """unit of the file's integer times, since 1970 UTC"""
+
+
+AnyData = SimulatorData | BinanceData | DailyData | CandleData | ColumnData
+
+
+class Spans(Section, frozen=True):
+    """Consecutive stretches of the data, in bars; gaps between them are purged."""
+
+    train: Count
+    """bars that fit parameters, scalers and trees"""
+    calibrate: Count
+    """bars that fit calibration and stop early"""
+    test: Count
+    """bars that nothing was fitted on"""
+
+
+class Features(Section, frozen=True):
+    """What the nets and trees see."""
+
+    window: Annotated[int, Meta(ge=16, le=4096, multiple_of=16)]
+    """bars of history; window sums keep blocks of 16"""
+    clip: Positive
+    """robust standard deviations beyond which a value is clamped and counted"""
+    names: Literal["all"] | Annotated[tuple[Text, ...], Meta(min_length=1)]
+    """features of the catalogue to use"""
+
+
+class Lstm(Section, frozen=True):
+    widths: Annotated[tuple[Count, ...], Meta(min_length=1)]
+    """units of each layer, first to last"""
+
+
+class Gru(Section, frozen=True):
+    widths: Annotated[tuple[Count, ...], Meta(min_length=1)]
+    """units of each layer, first to last"""
+
+
+class Cnn(Section, frozen=True):
+    channels: Annotated[tuple[Count, ...], Meta(min_length=1)]
+    """of each layer, first to last"""
+    dilations: Annotated[tuple[Count, ...], Meta(min_length=1)]
+    """bars between the taps of each layer"""
+    kernel: Annotated[int, Meta(ge=2)]
+    """taps of each layer"""
+
+
+class Transformer(Section, frozen=True):
+    width: Count
+    """of the residual stream; a multiple of `heads`"""
+    blocks: Count
+    """attention and feed-forward, one after the other"""
+    heads: Count
+    """of the attention"""
+    feed_forward: Count
+    """width of the hidden layer of each block"""
+    context: Count
+    """bars that attention looks back"""
+
+
+class Nets(Section, frozen=True):
+    """Sizes of the streaming nets, shared by all symbols."""
+
+    stem: Count
+    """width of the projection of the features that all nets share"""
+    lstm: Lstm
+    gru: Gru
+    cnn: Cnn
+    transformer: Transformer
+
+
+class Trees(Section, frozen=True):
+    """Sizes and penalties of the gradient boosting."""
+
+    rounds: Count
+    """trees a class"""
+    depth: Annotated[int, Meta(ge=1, le=12)]
+    """splits from root to leaf"""
+    learning_rate: PositiveShare
+    """η: share of each tree's step that is taken"""
+    min_child_weight: NonNegative
+    """least sum of second derivatives in a leaf"""
+    gamma: NonNegative
+    """least gain of a split"""
+    subsample: PositiveShare
+    """share of the samples each tree sees"""
+    colsample: PositiveShare
+    """share of the features each tree sees"""
+    reg_lambda: NonNegative
+    """L2 penalty of the leaves"""
+    predictor: Literal["fused", "xgboost"]
+    """fused: the forest compiled into the step, quicker on a CPU; xgboost: its own"""
+
+
+class Labels(Section, frozen=True):
+    """What is forecast: down, flat or up."""
+
+    horizon: Count
+    """bars the forward return spans"""
+    latency_ms: NonNegative
+    """ms from decision to the first executable price; less than one bar"""
+    threshold: Literal["quantile"]
+    """quantile: ± k·σ·√horizon, k fitted so that `flat_share` comes out in training"""
+    flat_share: ProperShare
+    """share of training labels that are flat"""
+
+
+class Ensemble(Section, frozen=True):
+    """How the members vote."""
+
+    members: Annotated[tuple[Member, ...], Meta(min_length=1)]
+    """who votes; the order is the order of every report"""
+    floor: Share
+    """least weight of a healthy member, so that it can recover"""
+    cap: PositiveShare
+    """most weight of one member, so that none rules alone"""
+    decay: PositiveShare
+    """α: what an old score keeps after each matured bar"""
+    learning_rate: Positive
+    """exponent of a score in its weight; 1 is Bayes' rule"""
+
+
+class Strategy(Section, frozen=True):
+    """From forecast to target position."""
+
+    kelly: Annotated[float, Meta(gt=0, le=0.25)]
+    """λ, share of the growth-optimal position; above ¼ estimation error ruins"""
+    capital: Positive
+    """settlement currency"""
+    confidence_floor: Share
+    """confidence below which no position is opened"""
+    volatility_cap: Positive
+    """standard deviation of the whole book's return over one horizon"""
+
+
+class Risk(Section, frozen=True):
+    """Limits of the gate. A model cannot change them; `conf/risk` gives the reasons."""
+
+    max_order_notional: Positive
+    """settlement currency an order"""
+    max_position_share: Positive
+    """of the capital, one symbol, long or short"""
+    max_gross: Positive
+    """× capital, sum of absolute positions"""
+    max_net: Positive
+    """× capital, absolute sum of positions"""
+    price_collar_bps: Positive
+    """bps an order's price may lie from the mid"""
+    orders_per_step: Count
+    """orders one decision may send; the rest is deferred and counted"""
+    max_participation: Positive
+    """× the size at the best quote that an order would take"""
+    stale_seconds: Positive
+    """s without a tick after which a symbol takes no new risk"""
+    daily_loss_share: PositiveShare
+    """of the capital lost in a day, fees included; then only reductions"""
+    drawdown_share: PositiveShare
+    """of the highest net worth lost; then flatten and halt"""
+
+
+class Endpoints(Section, frozen=True):
+    """Where the sockets are, on this machine only."""
+
+    ticks: Text
+    """PUB of the feed"""
+    signals: Text
+    """XPUB of the engine"""
+    orders: Text
+    """ROUTER of the venue"""
+
+
+class Runtime(Section, frozen=True):
+    """The shell around the engine."""
+
+    endpoints: Endpoints
+    capacity: Annotated[int, Meta(ge=16, le=65_536)]
+    """ticks a batch; a static shape of the compiled step"""
+    allowed_lateness_ms: NonNegative
+    """ms of receive time a bar waits for stragglers past its boundary"""
+    skew_limit_ms: Positive
+    """ms ahead of our clock at which a tick is refused as from the future"""
+    speed: NonNegative
+    """× real time at which recorded or simulated ticks are sent; 0: unpaced"""
+    subscribers: CountOrNone
+    """engines the feed waits for before it sends its first tick"""
+    venue_timeout_s: Positive
+    """s to wait for the venue at the start; then halted"""
+    feed_timeout_s: Positive
+    """s of silence after which a run without ticks ends"""
+
+
+class Venue(Section, frozen=True):
+    """The paper venue: what trading costs and how long it takes."""
+
+    tier: Text
+    """name of the fee tier, printed with every result"""
+    taker_fee_bps: NonNegative
+    """bps of notional"""
+    maker_fee_bps: Annotated[float, Meta(ge=-10)]
+    """bps of notional; negative is a rebate"""
+    latency_ms: NonNegative
+    """ms from the order's sending to its arrival in the book"""
+    lockstep: bool
+    """true: decisions and fills alternate, so that a run repeats exactly"""
+    seed: Seed
+    """of queue positions and rejects"""
+    reject_share: Annotated[float, Meta(ge=0, lt=1)]
+    """share of orders the venue refuses at random, to exercise the paths"""
+
+
+class Train(Section, frozen=True):
+    """How nets are fitted."""
+
+    epochs: Count
+    """passes over the training span"""
+    symbols_per_batch: Count
+    """symbols whose bars one update sees; at most all there are"""
+    chunk: Count
+    """bars of one truncated back-propagation"""
+    learning_rate: Positive
+    """peak, AdamW"""
+    warmup: Share
+    """share of all updates that raise the learning rate from 0"""
+    weight_decay: NonNegative
+    """share of a weight that an update at the peak rate 1 takes away"""
+    clip_norm: Positive
+    """global norm that gradients are clipped to"""
+
+
+class Hardware(Section, frozen=True):
+    """What it is compiled for."""
+
+    platform: Literal["cpu", "cuda"]
+    """what JAX runs on"""
+    threads: CountOrNone
+    """processor cores to use; 0: all that are allowed"""
+    memory_fraction: PositiveShare
+    """share of a GPU's memory that JAX takes, the rest is for XGBoost"""
+
+
+class Config(Section, frozen=True):
+    """Everything that a run depends on."""
+
+    mode: Mode
+    """what to do"""
+    preset: Literal["cpu", "full"]
+    """sizes of nets and trees: for two processor cores, for an accelerator"""
+    run: Run
+    replay: Replay
+    catalogue: Catalogue
+    data: AnyData
+    spans: Spans
+    features: Features
+    nets: Nets
+    trees: Trees
+    labels: Labels
+    ensemble: Ensemble
+    strategy: Strategy
+    risk: Risk
+    runtime: Runtime
+    venue: Venue
+    train: Train
+    hardware: Hardware

@@ -1,0 +1,363 @@
+"""The configuration: one valid default, and every way to spoil it told by key."""
+
+import subprocess
+import sys
+import typing
+
+import msgspec
+import pytest
+
+from bot4jax import config, run, schema, types, usage
+from bot4jax.config import config_hash, load, run_folder, to_yaml, validate
+from bot4jax.errors import ConfigError
+from bot4jax.validation import known_keys
+
+NAN, INF = float("nan"), float("inf")
+CONF = config.conf_folder()
+
+
+@pytest.fixture(scope="module")
+def default():
+    return load()
+
+
+@pytest.fixture
+def tree(default):
+    """The default as a plain tree that a test may spoil."""
+    return msgspec.to_builtins(default)
+
+
+def problems(tree):
+    with pytest.raises(ConfigError) as caught:
+        validate(tree)
+    return caught.value.problems
+
+
+def refused(*overrides):
+    with pytest.raises(ConfigError) as caught:
+        load(overrides)
+    return caught.value.problems
+
+
+def put(tree, key, value):
+    *sections, leaf = key.split(".")
+    for section in sections:
+        tree = tree[section]
+    tree[leaf] = value
+
+
+def hints(kind=schema.Config, prefix=""):
+    """Dotted key → type, for the default data source."""
+    for field in msgspec.structs.fields(kind):
+        hint = field.type
+        if hint == schema.AnyData:
+            hint = schema.SimulatorData
+        if isinstance(hint, type) and issubclass(hint, schema.Section):
+            yield from hints(hint, f"{prefix}{field.name}.")
+        else:
+            yield f"{prefix}{field.name}", hint
+
+
+LEAVES = dict(hints())
+NUMBERS = [
+    key
+    for key, hint in LEAVES.items()
+    if typing.get_origin(hint) is typing.Annotated
+    and typing.get_args(hint)[0] in (int, float)
+]
+FLOATS = [key for key in NUMBERS if typing.get_args(LEAVES[key])[0] is float]
+
+
+def test_default_is_the_documented_one(default):
+    assert default.mode == "demo"
+    assert default.data.source == "simulator"
+    assert (default.data.symbols, default.data.bar_seconds) == (1024, 1.0)
+    assert msgspec.structs.astuple(default.spans) == (1200, 200, 300)
+    assert default.features.window == 256
+    assert default.trees.rounds * len(types.CLASSES) == 102
+
+
+def test_members_and_modes_are_those_that_exist():
+    assert typing.get_args(schema.Member) == types.MEMBERS
+    assert typing.get_args(schema.Mode) == tuple(run.MODES)
+
+
+@pytest.mark.parametrize("key", LEAVES)
+def test_wrong_type_is_told_by_key(tree, key):
+    put(tree, key, {"neither": "number nor text"})
+    assert [line.split(":")[0] for line in problems(tree)] == [key]
+
+
+@pytest.mark.parametrize("value", [NAN, INF, -INF])
+@pytest.mark.parametrize("key", NUMBERS)
+def test_non_finite_is_refused(tree, key, value):
+    put(tree, key, value)
+    (problem,) = problems(tree)
+    assert problem.startswith(f"{key}: ")
+    assert "finite" in problem
+
+
+@pytest.mark.parametrize(
+    "key", [key for key in NUMBERS if key != "venue.maker_fee_bps"]
+)
+def test_negative_is_refused(tree, key):
+    put(tree, key, -1)
+    (problem,) = problems(tree)
+    assert problem.startswith(f"{key}: ")
+    assert problem.endswith("found -1")
+
+
+@pytest.mark.parametrize("key", LEAVES)
+def test_missing_is_told_by_key(tree, key):
+    *sections, leaf = key.split(".")
+    parent = tree
+    for section in sections:
+        parent = parent[section]
+    del parent[leaf]
+    assert [line.split(":")[0] for line in problems(tree)] == [key]
+
+
+def test_non_finite_inside_a_list_is_refused(tree):
+    tree["nets"]["gru"]["widths"] = [48, INF]
+    assert problems(tree) == (
+        "nets.gru.widths: expected a list, each a whole number >= 1, not empty, "
+        "finite, found [48, inf]",
+    )
+
+
+def test_all_problems_come_at_once():
+    found = refused(
+        "data=binanc",
+        "run.sed=1",
+        "seed=3",
+        "mode=dmo",
+        "risk.max_gross=nan",
+        "risk.max_net=-1",
+        "run.fresh=maybe",
+        "trees.rounds=1.5",
+        "=",
+        "run.seed.deeper=1",
+        "ensemble.members=[lstm,gro]",
+        "strategy.capital=${oc.env:NO_SUCH_VARIABLE}",
+        "~spans.train",
+        "run.name='../elsewhere'",
+        "labels.horizon=1,2",
+    )
+    expected = {
+        "data: unknown option 'binanc'. Use one of: binance, candles",
+        "run.sed: unknown key. Did you mean 'run.seed'?",
+        "seed: unknown key. Did you mean 'run.seed'?",
+        "mode: expected one of demo, train",
+        "risk.max_gross: expected a number > 0, finite, found nan",
+        "risk.max_net: expected a number > 0, found -1",
+        "run.fresh: expected true or false, found 'maybe'",
+        "trees.rounds: expected a whole number >= 1, found 1.5",
+        "=: cannot be read",
+        "run.seed.deeper: unknown key",
+        "ensemble.members: expected a list, each one of lstm, gru, cnn",
+        "strategy.capital: ${oc.env:NO_SUCH_VARIABLE} leads nowhere",
+        "spans.train: cannot be deleted",
+        "run.name: expected a name of letters, digits",
+        "labels.horizon: several values; write a list as [a,b]",
+    }
+    assert {start for start in expected if not any(map(starts(start), found))} == set()
+    assert len(found) == len(expected)
+
+
+def starts(start):
+    return lambda line: line.startswith(start)
+
+
+def test_key_of_another_source_is_told_apart():
+    assert refused("data=daily", "data.path=x", "data.halts=true") == (
+        "data.halts: data=daily has no such key; data=simulator has",
+    )
+
+
+def test_section_in_place_of_a_leaf_and_the_reverse():
+    assert refused("nets.cnn=3") == ("nets.cnn: expected a section with keys, found 3",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"features.window": 100}, "features.window"),
+        ({"features.names": []}, "features.names"),
+        ({"data.path": "x"}, "data.path"),
+        ({"data.symbols": 0}, "data.symbols"),
+        ({"data.predictive_r2": 0.06}, "data.predictive_r2"),
+        ({"mode": "live"}, "run.model"),
+        ({"mode": "backtest"}, "run.model"),
+        ({"mode": "replay"}, "replay.run"),
+        ({"labels.latency_ms": 1000}, "labels.latency_ms"),
+        ({"spans.train": 256}, "spans.train"),
+        ({"spans.test": 6}, "spans.test"),
+        ({"train.chunk": 1201}, "train.chunk"),
+        ({"nets.cnn.dilations": [1, 2]}, "nets.cnn.dilations"),
+        ({"nets.transformer.width": 30}, "nets.transformer.width"),
+        ({"ensemble.members": ["gru", "gru"]}, "ensemble.members"),
+        ({"ensemble.floor": 0.21}, "ensemble.floor"),
+        ({"ensemble.floor": 0.1, "ensemble.cap": 0.09}, "ensemble.floor"),
+        ({"risk.max_position_share": 2}, "risk.max_position_share"),
+        ({"risk.max_net": 2}, "risk.max_net"),
+        ({"risk.daily_loss_share": 0.2}, "risk.daily_loss_share"),
+        ({"strategy.kelly": 0.26}, "strategy.kelly"),
+    ],
+)
+def test_bound_or_contradiction_is_told_by_key(tree, changes, key):
+    for changed, value in changes.items():
+        put(tree, changed, value)
+    assert [line.split(":")[0] for line in problems(tree)] == [key]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key"),
+    [
+        (["data=columns", "data.path=x"], "data.file"),
+        (["data=binance"], "data.path"),
+        (["mode=feed", "data=daily", "data.path=x"], "data"),
+    ],
+)
+def test_need_of_a_source_is_told_by_key(overrides, key):
+    assert [line.split(":")[0] for line in refused(*overrides)] == [key]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "tcp://0.0.0.0:5555",
+        "tcp://*:5555",
+        "tcp://192.168.1.2:5555",
+        "tcp://localhost:5555",
+        "tcp://127.0.0.1.example.org:5555",
+        "tcp://[::]:5555",
+        "tcp://127.0.0.1",
+        "tcp://127.0.0.1:0",
+        "tcp://127.0.0.1:70000",
+        "udp://127.0.0.1:5555",
+        "ipc://",
+        "127.0.0.1:5555",
+    ],
+)
+def test_socket_beyond_this_machine_is_refused(tree, address):
+    tree["runtime"]["endpoints"]["ticks"] = address
+    (problem,) = problems(tree)
+    assert problem.startswith("runtime.endpoints.ticks: ")
+
+
+@pytest.mark.parametrize(
+    "address", ["tcp://127.0.0.1:6000", "tcp://[::1]:6000", "ipc:///run/ticks"]
+)
+def test_local_socket_is_accepted(tree, address):
+    tree["runtime"]["endpoints"]["ticks"] = address
+    assert validate(tree).runtime.endpoints.ticks == address
+
+
+def test_one_address_for_two_sockets_is_refused(tree):
+    tree["runtime"]["endpoints"]["orders"] = tree["runtime"]["endpoints"]["ticks"]
+    (problem,) = problems(tree)
+    assert problem.endswith("is already that of 'ticks'")
+
+
+@pytest.mark.parametrize(
+    ("group", "option"),
+    [
+        (group, option)
+        for group, options in config.groups().items()
+        for option in options
+        if f"- {group}: {option}\n" not in (CONF / "config.yaml").read_text()
+    ],
+)
+def test_every_option_composes_and_differs(default, group, option):
+    needs = ["data.path=PATH"] if group == "data" else []
+    needs += ["data.file=ticks.parquet"] if option == "columns" else []
+    assert load([f"{group}={option}", *needs]) != default
+
+
+def test_preset_has_the_published_sizes_and_a_group_overrules_it():
+    full = load(["preset=full", "nets=cpu"])
+    assert full.trees.rounds * len(types.CLASSES) == 501
+    assert full.nets.lstm.widths == (64, 32)
+
+
+def test_debug_shrinks_whatever_was_chosen():
+    daily = load(["+debug=tiny", "data=daily", "data.path=x", "preset=full"])
+    assert (daily.data.symbols, daily.spans.train, daily.trees.rounds) == (16, 200, 2)
+
+
+def test_canary_never_exceeds_conservative_never_exceeds_standard(default):
+    standard = msgspec.structs.astuple(default.risk)
+    conservative = msgspec.structs.astuple(load(["risk=conservative"]).risk)
+    canary = msgspec.structs.astuple(load(["risk=canary"]).risk)
+    ladder = zip(canary, conservative, standard, strict=True)
+    assert all(low <= middle <= high for low, middle, high in ladder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("run.name", "other"),
+        ("run.root", "elsewhere"),
+        ("run.fresh", True),
+        ("runtime.endpoints.ticks", "tcp://127.0.0.1:7000"),
+    ],
+)
+def test_hash_ignores_names_and_places(default, tree, key, value):
+    put(tree, key, value)
+    assert config_hash(validate(tree)) == config_hash(default)
+
+
+def test_hash_sees_every_other_key(default, tree):
+    digests = {config_hash(default)}
+    changed = {
+        "run.seed": 1,
+        "features.clip": 6.5,
+        "data.halts": False,
+        "venue.seed": 2,
+    }
+    for key, value in changed.items():
+        put(tree, key, value)
+        digests.add(config_hash(validate(tree)))
+    assert len(digests) == 5
+    assert all(len(digest) == 16 and int(digest, 16) >= 0 for digest in digests)
+
+
+def test_written_configuration_reads_back_equal(tmp_path, default):
+    path = tmp_path / "config.yaml"
+    path.write_text(to_yaml(default))
+    assert config.from_yaml(path) == default
+    path.write_text("run: [")
+    with pytest.raises(ConfigError, match=r"config\.yaml: cannot be read"):
+        config.from_yaml(path)
+
+
+def test_run_folder_is_named_for_mode_and_source(default, tree):
+    assert run_folder(default).as_posix() == "runs/demo-simulator"
+    tree["run"]["name"] = "mine"
+    assert run_folder(validate(tree)).as_posix() == "runs/mine"
+
+
+def test_every_key_has_its_meaning_below_it():
+    bare = [
+        f"{kind.__name__}.{name}"
+        for kind in vars(schema).values()
+        if isinstance(kind, type) and issubclass(kind, schema.Section)
+        for name, hint in kind.__annotations__.items()
+        if not (isinstance(hint, type) and issubclass(hint, schema.Section))
+        and f"{kind.__name__}.{name}" not in usage.notes()
+    ]
+    assert set(bare) <= {
+        f"{kind.__name__}.source" for kind in typing.get_args(schema.AnyData)
+    } | {"Config.data"}
+
+
+def test_main_keys_of_the_help_exist():
+    assert set(usage.MAIN_KEYS) <= set(known_keys())
+
+
+def test_configuration_does_not_import_jax():
+    code = "import sys, bot4jax.run as run; run.load(); print('jax' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"

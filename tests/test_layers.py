@@ -1,0 +1,277 @@
+"""Who may import whom, and what stays out of the numeric rooms: rules held by reading.
+
+`runtime → engine → {kernels, nets, trees} → registry, numerics → types`; kernels, nets
+and trees are strangers; learn and data may use the engine, not the reverse.
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from bot4jax import run
+
+PACKAGE = Path(run.__file__).parent
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+# the words everyone shares; none of them knows JAX's arrays but through annotations
+WORDS = {"types", "errors", "schema"}
+BASE = WORDS | {"numerics", "registry"}
+NUMERIC = BASE | {"engine", "kernels", "nets", "trees"}
+
+MAY_IMPORT = {
+    "types": set(),
+    "errors": set(),
+    "schema": set(),
+    "numerics": {"types"},
+    "registry": {"types", "numerics", "errors"},
+    "kernels": BASE | {"kernels"},
+    "nets": BASE | {"nets"},
+    "trees": BASE | {"trees"},
+    "engine": NUMERIC - {"engine"},
+    "data": NUMERIC | {"data"},
+    "learn": NUMERIC | {"data", "learn"},
+    "runtime": NUMERIC
+    | {"runtime", "config", "environment"}
+    | {"learn.checkpoint", "learn.evaluate", "data.universe", "data.source"},
+    # the command line
+    "consistency": {"schema"},
+    "validation": {"schema", "consistency"},
+    "config": WORDS | {"validation"},
+    "usage": {"schema", "config"},
+    "environment": {"schema"},
+    "run": WORDS | {"config", "usage", "environment"},
+}
+
+# functions that a mode calls put the rooms together: they may know all of them
+COMPOSERS = {
+    target.split(":")[0].removeprefix("bot4jax.") for target, _ in run.MODES.values()
+}
+
+ONLY_IN = {
+    "zmq": {"runtime"},
+    "apsw": {"runtime"},
+    "xgboost": {"trees"},
+    "orbax": {"learn.checkpoint"},
+    "hydra": {"run", "config"},
+    "omegaconf": {"run", "config"},
+    "rich": {"runtime"},
+    "matplotlib": {"runtime", "learn.evaluate"},
+}
+
+CLOCKS = {
+    "time.time",
+    "time.time_ns",
+    "time.localtime",
+    "time.gmtime",
+    "datetime.datetime.now",
+    "datetime.datetime.utcnow",
+    "datetime.datetime.today",
+    "datetime.date.today",
+}
+UNKEYED = {"uuid.uuid1", "uuid.uuid4", "os.urandom", "os.getrandom"}
+KEYED = {"Generator", "SeedSequence", "Philox", "PCG64", "PCG64DXSM", "SFC64"}
+"""of `numpy.random`: types that are made from a seed"""
+
+
+def room(module):
+    return module.split(".")[0]
+
+
+def imports(tree):
+    """Dotted names of everything imported, wherever the statement stands."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            origin = "." * node.level + (node.module or "")
+            yield from (f"{origin}.{alias.name}" for alias in node.names)
+
+
+def module_of(name):
+    """The module or room that a name below `bot4jax.` comes from."""
+    return next(
+        (m for m in (name, name.rpartition(".")[0]) if m in MODULES), room(name)
+    )
+
+
+def is_allowed(imported, allowed):
+    """Whether a module, or a room around it, stands in the list."""
+    return any(f"{imported}.".startswith(f"{one}.") for one in allowed)
+
+
+def layer_violations(module, source):
+    """Imports of rooms and libraries that this module may not know."""
+    tree = ast.parse(source)
+    inside = MAY_IMPORT.get(module, MAY_IMPORT.get(room(module), set()))
+    inner = {
+        module_of(name.removeprefix("bot4jax."))
+        for name in imports(tree)
+        if name.startswith(("bot4jax.", "."))
+    }
+    for name in sorted(inner):
+        if module not in COMPOSERS and not is_allowed(name, inside):
+            yield f"{module} imports bot4jax.{name}"
+    for name in {room(name) for name in imports(tree)} & set(ONLY_IN):
+        if not is_allowed(module, ONLY_IN[name]):
+            yield f"{module} imports {name}"
+
+
+def aliases(tree):
+    """Local name → the dotted name it stands for."""
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                found[alias.asname or room(alias.name)] = (
+                    alias.name if alias.asname else room(alias.name)
+                )
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                found[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+    return found
+
+
+def dotted(node, names):
+    """The full name of `a.b.c` after imports, or None for anything else."""
+    if isinstance(node, ast.Name):
+        return names.get(node.id, node.id)
+    if isinstance(node, ast.Attribute):
+        owner = dotted(node.value, names)
+        return owner and f"{owner}.{node.attr}"
+    return None
+
+
+def is_unkeyed(name, call):
+    if name in UNKEYED or name.startswith(("random.", "secrets.")):
+        return True
+    if name == "numpy.random.default_rng":
+        return not call.args and not call.keywords
+    return name.startswith("numpy.random.") and name.rsplit(".", 1)[1] not in KEYED
+
+
+def impure_calls(source):
+    """Calls whose answer differs from run to run: clocks and unkeyed randomness."""
+    tree = ast.parse(source)
+    names = aliases(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = dotted(node.func, names)
+            if name and (name in CLOCKS or is_unkeyed(name, node)):
+                yield f"line {node.lineno}: {name}"
+
+
+def calls_at_import(source):
+    """Array functions of JAX that run when the module is imported."""
+    tree = ast.parse(source)
+    names = aliases(tree)
+    waiting = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            waiting += [
+                one for one in (*node.args.defaults, *node.args.kw_defaults) if one
+            ]
+            continue
+        if isinstance(node, ast.Call):
+            name = dotted(node.func, names) or ""
+            if name.startswith(("jax.numpy.", "jax.random.", "jax.lax.")):
+                yield f"line {node.lineno}: {name}"
+        waiting += ast.iter_child_nodes(node)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_only_what_lies_below(module):
+    assert list(layer_violations(module, MODULES[module].read_text())) == []
+
+
+@pytest.mark.parametrize("module", [one for one in MODULES if room(one) != "runtime"])
+def test_knows_neither_clock_nor_unkeyed_chance(module):
+    assert list(impure_calls(MODULES[module].read_text())) == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_computes_nothing_when_imported(module):
+    assert list(calls_at_import(MODULES[module].read_text())) == []
+
+
+def test_every_module_has_a_rule():
+    ruled = {one for one in MODULES if {one, room(one)} & set(MAY_IMPORT)}
+    assert set(MODULES) - ruled == {"__init__"}
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("kernels.bars", "from bot4jax.nets import gru"),
+        ("nets.gru", "import bot4jax.trees.fit"),
+        ("trees.fit", "from bot4jax import kernels"),
+        ("engine", "from bot4jax.runtime import gate"),
+        ("engine", "from bot4jax.data.source import Source"),
+        ("numerics", "from bot4jax.registry import feature"),
+        ("runtime.gate", "from bot4jax.learn.fit import fit"),
+        ("runtime.gate", "def late():\n    from bot4jax.learn import fit"),
+        ("data.binance", "import zmq"),
+        ("kernels.bars", "from xgboost import Booster"),
+        ("learn.fit", "import orbax.checkpoint as ocp"),
+        ("runtime.gate", "from hydra import compose"),
+        ("types", "from . import numerics"),
+    ],
+)
+def test_planted_import_is_seen(module, source):
+    assert len(list(layer_violations(module, source))) == 1
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import time\ntime.time()",
+        "from time import time_ns as now\nnow()",
+        "from datetime import datetime\ndatetime.now()",
+        "import datetime as d\nd.datetime.utcnow()",
+        "import uuid\nuuid.uuid4()",
+        "import random\nrandom.random()",
+        "from random import shuffle\nshuffle([])",
+        "import numpy as np\nnp.random.seed(0)",
+        "import numpy as np\nnp.random.rand(3)",
+        "import numpy as np\nnp.random.default_rng()",
+        "from numpy.random import default_rng\ndefault_rng()",
+        "import secrets\nsecrets.token_hex()",
+    ],
+)
+def test_planted_clock_or_chance_is_seen(source):
+    assert len(list(impure_calls(source))) == 1
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import time\ntime.perf_counter()",
+        "import numpy as np\nnp.random.default_rng(seed)",
+        "import numpy as np\nnp.random.Generator(np.random.Philox(key=1))",
+        "import jax\njax.random.normal(key)",
+    ],
+)
+def test_timers_and_keyed_chance_pass(source):
+    assert list(impure_calls(source)) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import jax.numpy as jnp\nZERO = jnp.zeros(3)",
+        "import jax.numpy as jnp\nclass A:\n    zero = jnp.float32(0)",
+        "import jax.numpy as jnp\ndef f(x=jnp.zeros(3)): return x",
+        "import jax\nKEY = jax.random.key(0)",
+    ],
+)
+def test_planted_computation_at_import_is_seen(source):
+    assert len(list(calls_at_import(source))) == 1
+
+
+def test_computation_inside_a_function_passes():
+    source = "import jax.numpy as jnp\ndef f(): return jnp.zeros(3)"
+    assert list(calls_at_import(source)) == []
