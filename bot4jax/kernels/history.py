@@ -20,6 +20,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "high_over_close": ("mid_high", "mid_close"),
     "low_over_close": ("mid_low", "mid_close"),
     "previous_over_close": ("mid_close",),
+    "standardised_range": ("mid_high", "mid_low"),
+    "standardised_body": ("mid_open", "mid_close"),
     "volume": ("base_turnover",),
     "buy_volume": ("buy_volume",),
     "sell_volume": ("sell_volume",),
@@ -58,6 +60,9 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "ask_depth_10": ("ask_depth_10",),
     "live": ("live",),
     "market_return": ("mid_close",),
+    "return_rank": ("mid_close",),
+    "volume_rank": ("base_turnover",),
+    "dispersion": ("mid_close",),
     "close_path": ("mid_close",),
     "high_path": ("mid_high", "mid_close"),
     "low_path": ("mid_low", "mid_close"),
@@ -65,11 +70,14 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 """Every column a feature may read, and the columns of `Bar` it is made of.
 
 `*_path` exist as windows only: the price of each bar relative to the newest close,
-`price / close − 1`. `market_return` is the mean over the other live symbols.
+`price / close − 1`. `market_return` is the mean over the other live symbols, `*_rank`
+the place among the live symbols in −½ … ½, `dispersion` the spread of their returns.
+`standardised_*` and `squared_return_*` are in units of the frozen return scale.
 """
 
 FLOAT_WINDOWS = (
     "log_return",
+    "standardised_return",
     "trade_return",
     "volume",
     "signed_volume",
@@ -135,12 +143,13 @@ def log_ratio(bar: Bar, mid: Array, base: Array) -> Float[Array, " S"]:
 
 def bar_columns(bar: Bar, past: Past, scales: Scales) -> dict[str, Float[Array, " S"]]:
     """The newest value of every column, paths excepted."""
-    return (
+    own = (
         _returns(bar, past, scales)
         | _volumes(bar, past, scales)
         | _spreads(bar)
         | _queues(bar, scales)
     )
+    return own | _across(own)
 
 
 def _returns(bar: Bar, past: Past, scales: Scales) -> dict[str, Array]:
@@ -148,20 +157,46 @@ def _returns(bar: Bar, past: Past, scales: Scales) -> dict[str, Array]:
     log_return = jnp.where(is_known, log_ratio(bar, bar.mid_close, past.mid), 0.0)
     traded = is_known & (past.trade != 0) & (bar.trade_count > 0)
     trade = log_ratio(bar, 2 * bar.trade_close, 2 * past.trade)
-    live = bar.live.astype(jnp.float32)
-    others = jnp.maximum(live.sum() - live, 1.0)
-    total = (log_return * live).sum()
+    high = log_ratio(bar, bar.mid_high, bar.mid_close)
+    low = log_ratio(bar, bar.mid_low, bar.mid_close)
+    opened = log_ratio(bar, bar.mid_open, bar.mid_close)
     return {
         "log_return": log_return,
         "standardised_return": safe_divide(log_return, scales.returns),
         "trade_return": jnp.where(traded, trade, 0.0),
-        "open_over_close": log_ratio(bar, bar.mid_open, bar.mid_close),
-        "high_over_close": log_ratio(bar, bar.mid_high, bar.mid_close),
-        "low_over_close": log_ratio(bar, bar.mid_low, bar.mid_close),
+        "open_over_close": opened,
+        "high_over_close": high,
+        "low_over_close": low,
         "previous_over_close": -log_return,
-        "market_return": (total - log_return * live) / others,
-        "live": live,
+        "standardised_range": safe_divide(high - low, scales.returns),
+        "standardised_body": safe_divide(-opened, scales.returns),
+        "live": bar.live.astype(jnp.float32),
     }
+
+
+def _across(own: dict[str, Array]) -> dict[str, Array]:
+    """Columns that compare a symbol with the other live ones."""
+    live, log_return = own["live"], own["log_return"]
+    z = own["standardised_return"]
+    number = live.sum()
+    total = (log_return * live).sum()
+    mean = safe_divide((z * live).sum(), number)
+    spread = safe_divide(((z - mean) ** 2 * live).sum(), number)
+    return {
+        "market_return": (total - log_return * live) / jnp.maximum(number - live, 1.0),
+        "return_rank": _rank(log_return, live),
+        "volume_rank": _rank(own["volume"], live),
+        "dispersion": jnp.broadcast_to(jnp.sqrt(spread), live.shape),
+    }
+
+
+def _rank(value: Float[Array, " S"], live: Float[Array, " S"]) -> Float[Array, " S"]:
+    """Share of the live symbols below, ties counted half, less a half; 0 if dead."""
+    ordered = jnp.sort(jnp.where(live > 0, value, jnp.inf))
+    below = jnp.searchsorted(ordered, value, side="left")
+    within = jnp.searchsorted(ordered, value, side="right")
+    middle = (below + within).astype(jnp.float32) / 2
+    return jnp.where(live > 0, safe_divide(middle, live.sum()) - 0.5, 0.0)
 
 
 def _volumes(bar: Bar, past: Past, scales: Scales) -> dict[str, Array]:
@@ -185,8 +220,8 @@ def _volumes(bar: Bar, past: Past, scales: Scales) -> dict[str, Array]:
         "effective_spread": bar.effective_spread,
         "realised_spread": bar.realised_spread,
         "price_impact": bar.price_impact,
-        "squared_return_fast": bar.squared_return_fast,
-        "squared_return_slow": bar.squared_return_slow,
+        "squared_return_fast": safe_divide(bar.squared_return_fast, scales.returns**2),
+        "squared_return_slow": safe_divide(bar.squared_return_slow, scales.returns**2),
     }
 
 

@@ -1,10 +1,25 @@
-"""Moments, autocorrelations and quantiles of log returns."""
+"""Moments, autocorrelations and asymmetries of the bars' log returns."""
+
+from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
+from bot4jax.kernels.moments import correlation, mean, pearson, resolved, variance
 from bot4jax.numerics import safe_divide, safe_root
-from bot4jax.registry import Additive, Scalar, Terms, feature
+from bot4jax.registry import Additive, Scalar, Terms, Windowed, feature
+
+statistical = partial(feature, category="statistical")
+
+Window = Float[np.ndarray, " W"]
+
+PEARSON = "Pearson (1894), Contributions to the Mathematical Theory of Evolution"
+BOX_JENKINS = "Box & Jenkins (1970), Time Series Analysis: Forecasting and Control"
+TSFRESH = "Christ et al. (2018), Time Series Feature Extraction (tsfresh)"
+
+LAGS = (1, 2, 3, 4, 5, 10)
+"""Lags whose pairs are summed."""
 
 
 class ReturnMoments(Additive):
@@ -16,40 +31,314 @@ class ReturnMoments(Additive):
         return z, z**2, z**3, z**4
 
 
-@feature(
-    category="statistical",
-    unit="σ of training",
-    low=-50.0,
-    high=50.0,
-    source="Pearson (1894), Contributions to the Mathematical Theory of Evolution",
-)
+@statistical(unit="σ of training", low=-50.0, high=50.0, source=PEARSON)
 class Mean(ReturnMoments):
     """Mean standardised return of the window."""
 
     @staticmethod
     def finish(z: Scalar, z2: Scalar, z3: Scalar, z4: Scalar, count: Scalar) -> Scalar:
-        return safe_divide(z, count)
+        return mean(z, count)
 
     @staticmethod
-    def reference(standardised_return: np.ndarray) -> float:
+    def reference(standardised_return: Window) -> float:
         return float(standardised_return.mean())
 
 
-@feature(
-    category="statistical",
-    unit="σ of training",
-    low=0.0,
-    high=1000.0,
-    source="Pearson (1894), Contributions to the Mathematical Theory of Evolution",
-)
+@statistical(unit="σ of training", low=0.0, high=1000.0, source=PEARSON)
 class StandardDeviation(ReturnMoments):
     """Standard deviation of the standardised return, population form."""
 
     @staticmethod
     def finish(z: Scalar, z2: Scalar, z3: Scalar, z4: Scalar, count: Scalar) -> Scalar:
-        mean = safe_divide(z, count)
-        return safe_root(jnp.maximum(safe_divide(z2, count) - mean**2, 0.0))
+        return safe_root(variance(z, z2, count))
 
     @staticmethod
-    def reference(standardised_return: np.ndarray) -> float:
-        return float(standardised_return.std())
+    def reference(standardised_return: Window) -> float:
+        return float(np.sqrt(resolved(standardised_return)))
+
+
+@statistical(unit="1", low=-16.0, high=16.0, source=PEARSON)
+class Skewness(ReturnMoments):
+    """Third standardised moment of returns, population form; 0 on a flat window."""
+
+    @staticmethod
+    def finish(z: Scalar, z2: Scalar, z3: Scalar, z4: Scalar, count: Scalar) -> Scalar:
+        m, m2, m3 = mean(z, count), mean(z2, count), mean(z3, count)
+        spread = variance(z, z2, count)
+        return safe_divide(m3 - 3 * m * m2 + 2 * m**3, spread * safe_root(spread))
+
+    @staticmethod
+    def reference(standardised_return: Window) -> float:
+        spread = resolved(standardised_return)
+        centred = standardised_return - standardised_return.mean()
+        return float((centred**3).mean() / spread**1.5) if spread else 0.0
+
+
+@statistical(unit="1", low=-3.0, high=256.0, source=PEARSON)
+class ExcessKurtosis(ReturnMoments):
+    """Fourth standardised moment of returns less the normal's 3; 0 on a flat window."""
+
+    @staticmethod
+    def finish(z: Scalar, z2: Scalar, z3: Scalar, z4: Scalar, count: Scalar) -> Scalar:
+        m, m2, m3, m4 = (mean(total, count) for total in (z, z2, z3, z4))
+        spread = variance(z, z2, count)
+        fourth = m4 - 4 * m * m3 + 6 * m**2 * m2 - 3 * m**4
+        return safe_divide(fourth, spread**2, 3.0) - 3
+
+    @staticmethod
+    def reference(standardised_return: Window) -> float:
+        spread = resolved(standardised_return)
+        centred = standardised_return - standardised_return.mean()
+        return float((centred**4).mean() / spread**2) - 3 if spread else 0.0
+
+
+class LaggedPairs(Additive):
+    """Sums of returns and of their pairs with earlier ones, shared by the lags."""
+
+    @staticmethod
+    def terms(
+        standardised_return: Scalar,
+        standardised_return_1_ago: Scalar,
+        standardised_return_2_ago: Scalar,
+        standardised_return_3_ago: Scalar,
+        standardised_return_4_ago: Scalar,
+        standardised_return_5_ago: Scalar,
+        standardised_return_10_ago: Scalar,
+    ) -> Terms:
+        z = standardised_return
+        earlier = (
+            standardised_return_1_ago,
+            standardised_return_2_ago,
+            standardised_return_3_ago,
+            standardised_return_4_ago,
+            standardised_return_5_ago,
+            standardised_return_10_ago,
+        )
+        pairs = [term for y in earlier for term in (y, y**2, z * y)]
+        return z, z**2, *pairs
+
+    @staticmethod
+    def at(lag: int, sums: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
+        """Σy, Σy² and Σzy of one lag."""
+        first = 2 + 3 * LAGS.index(lag)
+        return sums[first : first + 3]
+
+    @staticmethod
+    def correlation(lag: int, sums: tuple[Scalar, ...]) -> Scalar:
+        *totals, count = sums
+        return correlation(*totals[:2], *LaggedPairs.at(lag, tuple(totals)), count)
+
+
+class Autocorrelation(LaggedPairs):
+    """Correlation of returns with those `lag` bars earlier, over the last W pairs."""
+
+    def __init__(self, lag: int) -> None:
+        self.lag = lag
+        self.__doc__ = f"Correlation of returns with those {lag} bars earlier."
+
+    def finish(self, *sums: Scalar) -> Scalar:
+        return LaggedPairs.correlation(self.lag, sums)
+
+    def reference(self, standardised_return: Window) -> float:
+        return pearson(
+            standardised_return[self.lag :], standardised_return[: -self.lag]
+        )
+
+
+for lag in (1, 2, 5, 10):
+    statistical(
+        name=f"autocorrelation_{lag}",
+        lag=lag,
+        unit="1",
+        low=-1.0,
+        high=1.0,
+        source=BOX_JENKINS,
+    )(Autocorrelation(lag))
+
+
+class PartialAutocorrelation(LaggedPairs):
+    """Correlation with returns `lag` bars earlier that nearer ones do not explain.
+
+    Durbin's recursion on the window's autocorrelations. Where those leave nothing to
+    explain, further lags are 0.
+    """
+
+    def __init__(self, lag: int) -> None:
+        self.lag = lag
+        self.__doc__ = f"Partial autocorrelation of returns at lag {lag}."
+
+    def finish(self, *sums: Scalar) -> Scalar:
+        acf = [LaggedPairs.correlation(k, sums) for k in range(1, self.lag + 1)]
+        row: list[Scalar] = []
+        for k, own in enumerate(acf):
+            explained = sum(row[j] * acf[k - 1 - j] for j in range(k))
+            left = 1.0 - sum(row[j] * acf[j] for j in range(k))
+            last = jnp.where(left > 1e-3, safe_divide(own - explained, left), 0.0)
+            row = [row[j] - last * row[k - 1 - j] for j in range(k)] + [last]
+        return row[-1]
+
+    def reference(self, standardised_return: Window) -> float:
+        z, width = standardised_return, len(standardised_return) - self.lag
+        acf = [1.0] + [
+            pearson(z[-width:], z[-width - k : -k]) for k in range(1, self.lag + 1)
+        ]
+        apart = np.abs(np.subtract.outer(range(self.lag), range(self.lag)))
+        toeplitz = np.array(acf)[apart]
+        return float(np.linalg.solve(toeplitz, acf[1:])[-1])
+
+
+for lag in (2, 5):
+    statistical(
+        name=f"partial_autocorrelation_{lag}",
+        lag=lag,
+        unit="1",
+        low=-1.5,
+        high=1.5,
+        source="Durbin (1960), The Fitting of Time-Series Models",
+        tolerance=2e-4,
+    )(PartialAutocorrelation(lag))
+
+
+@statistical(
+    lag=1,
+    unit="1",
+    low=0.0,
+    high=40.0,
+    source="Batista et al. (2014), CID: An Efficient Complexity-Invariant Distance",
+    tolerance=2e-4,
+)
+class ComplexityEstimate(LaggedPairs):
+    """Root of the summed squared changes of z-scored returns; 0 on a flat window."""
+
+    @staticmethod
+    def finish(*sums: Scalar) -> Scalar:
+        *totals, count = sums
+        z, zz = totals[:2]
+        _, yy, zy = LaggedPairs.at(1, tuple(totals))
+        return safe_root(safe_divide(zz + yy - 2 * zy, variance(z, zz, count)))
+
+    @staticmethod
+    def reference(standardised_return: Window) -> float:
+        spread = resolved(standardised_return[1:])
+        steps = (np.diff(standardised_return) ** 2).sum()
+        return float(np.sqrt(steps / spread)) if spread else 0.0
+
+
+class ReturnShape(Additive):
+    """Sums of changes, of sizes and of asymmetries of returns."""
+
+    @staticmethod
+    def terms(
+        standardised_return: Scalar,
+        standardised_return_1_ago: Scalar,
+        standardised_return_2_ago: Scalar,
+    ) -> Terms:
+        z, y, x = (
+            standardised_return,
+            standardised_return_1_ago,
+            standardised_return_2_ago,
+        )
+        size, earlier = jnp.abs(z), jnp.abs(y)
+        return (
+            jnp.abs(z - y),
+            (size > 2).astype(z.dtype),
+            z**2 * y - y * x**2,
+            size,
+            size**2,
+            earlier,
+            earlier**2,
+            size * earlier,
+        )
+
+
+@statistical(lag=1, unit="σ of training", low=0.0, high=1000.0, source=TSFRESH)
+class MeanAbsoluteChange(ReturnShape):
+    """Mean absolute difference of consecutive standardised returns."""
+
+    @staticmethod
+    def finish(change: Scalar, *rest: Scalar) -> Scalar:
+        return mean(change, rest[-1])
+
+    @staticmethod
+    def reference(standardised_return: Window) -> float:
+        return float(np.abs(np.diff(standardised_return)).mean())
+
+
+@statistical(unit="share", low=0.0, high=1.0, source=TSFRESH)
+class ShareAboveTwoSigma(ReturnShape):
+    """Share of returns larger than two of the training data's standard deviations."""
+
+    @staticmethod
+    def finish(change: Scalar, beyond: Scalar, *rest: Scalar) -> Scalar:
+        return mean(beyond, rest[-1])
+
+    @staticmethod
+    def reference(standardised_return: Window) -> float:
+        return float((np.abs(standardised_return) > 2).mean())
+
+
+@statistical(
+    lag=2,
+    unit="σ³ of training",
+    low=-1e4,
+    high=1e4,
+    source="Fulcher & Jones (2014), Highly Comparative Feature-Based Classification",
+)
+class TimeReversalAsymmetry(ReturnShape):
+    """Mean of z²ₜ zₜ₋₁ − zₜ₋₁ z²ₜ₋₂: 0 where time runs alike in both directions."""
+
+    @staticmethod
+    def finish(
+        change: Scalar, beyond: Scalar, asymmetry: Scalar, *rest: Scalar
+    ) -> Scalar:
+        return mean(asymmetry, rest[-1])
+
+    @staticmethod
+    def reference(standardised_return: Window) -> float:
+        x, y, z = (
+            standardised_return[k : len(standardised_return) - 2 + k] for k in range(3)
+        )
+        return float((z**2 * y - y * x**2).mean())
+
+
+@statistical(
+    lag=1,
+    unit="1",
+    low=-1.0,
+    high=1.0,
+    source="Ding, Granger & Engle (1993), A Long Memory Property of Stock Returns",
+)
+class AbsoluteAutocorrelation(ReturnShape):
+    """Correlation of absolute returns with those one bar earlier."""
+
+    @staticmethod
+    def finish(*sums: Scalar) -> Scalar:
+        size, square, earlier, earlier_square, product, count = sums[3:]
+        return correlation(size, square, earlier, earlier_square, product, count)
+
+    @staticmethod
+    def reference(standardised_return: Window) -> float:
+        size = np.abs(standardised_return)
+        return pearson(size[1:], size[:-1])
+
+
+@statistical(
+    unit="σ of the window",
+    low=0.0,
+    high=40.0,
+    source="David, Hartley & Pearson (1954), The Distribution of the Ratio of Range "
+    "to Standard Deviation",
+)
+class RangeOverDeviation(Windowed):
+    """Largest less smallest return, over the standard deviation; 0 on a flat window."""
+
+    @staticmethod
+    def value(standardised_return: Float[Array, " W"]) -> Scalar:
+        z = standardised_return
+        spread = variance(z.sum(), (z**2).sum(), jnp.full((), z.size, z.dtype))
+        return safe_divide(z.max() - z.min(), safe_root(spread))
+
+    @staticmethod
+    def reference(standardised_return: Window) -> float:
+        spread = resolved(standardised_return)
+        return float(np.ptp(standardised_return) / np.sqrt(spread)) if spread else 0.0

@@ -1,0 +1,234 @@
+"""What every registered feature must keep; a new one is tested by being registered.
+
+`Evidence` replays a recording through the bank; each check reads it for one feature.
+"""
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bot4jax.kernels import bank
+from bot4jax.kernels.history import COLUMNS, STALE_BARS, Scales
+from bot4jax.registry import FeatureSpec, arguments
+from bot4jax.types import Bar, Layout
+from tests import recorded
+from tests.columns import Columns
+
+WINDOW = 256
+CHUNK = 60
+BARS = 6 * CHUNK
+DISTURBED = 4 * CHUNK + 30
+"""Bar from which another future is played."""
+RESET = 60
+"""Bar at which slots are handed to a new symbol."""
+HANDED = (recorded.NORMAL, recorded.WILD)
+SYMBOLS = len(recorded.ANCHORS)
+
+
+class Run(NamedTuple):
+    """What the bank said at every bar."""
+
+    values: np.ndarray
+    usable: np.ndarray
+
+
+class Evidence:
+    """Replays of one recording, compiled once for all of them."""
+
+    def __init__(self, specs: Iterable[FeatureSpec]) -> None:
+        self.units = recorded.units()
+        layout = Layout(SYMBOLS, WINDOW, 0, 5, 0, Bar._fields)
+        self.plan = bank.plan(layout, specs)
+        self.bars = recorded.recorded_bars(7, BARS)
+
+    @cached_property
+    def chunk(self):
+        """`CHUNK` bars through the bank; slots marked fresh are reset before each."""
+        scales = Scales(jnp.asarray(self.units.returns), jnp.asarray(self.units.volume))
+
+        def step(state, given):
+            bar, fresh = given
+            state = bank.reset(self.plan, state, fresh)
+            return bank.update(self.plan, scales, state, bar)
+
+        return jax.jit(lambda state, given: jax.lax.scan(step, state, given))
+
+    def replay(self, bars: Bar, fresh: np.ndarray | None = None) -> Run:
+        """The bank's values for whole chunks of bars."""
+        total = len(bars.live)
+        fresh = np.zeros((total, SYMBOLS), bool) if fresh is None else fresh
+        parts = []
+        with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+            state = bank.init(self.plan)
+            for start in range(0, total, CHUNK):
+                given = recorded.cut(bars, start, start + CHUNK)
+                state, raw = self.chunk(state, (given, fresh[start : start + CHUNK]))
+                parts.append([np.asarray(part) for part in raw])
+        return Run(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+    @cached_property
+    def columns(self) -> Columns:
+        return Columns(self.bars, *self.units)
+
+    @cached_property
+    def whole(self) -> Run:
+        return self.replay(self.bars)
+
+    @cached_property
+    def disturbed(self) -> Run:
+        """The same past, another future."""
+        other = recorded.cut(recorded.recorded_bars(8, BARS), DISTURBED, BARS)
+        return self.replay(
+            recorded.joined(recorded.cut(self.bars, 0, DISTURBED), other)
+        )
+
+    @cached_property
+    def handed(self) -> tuple[Run, Run]:
+        """Slots reset at a bar, and the same slots silent until then."""
+        fresh = np.zeros((BARS, SYMBOLS), bool)
+        fresh[RESET, list(HANDED)] = True
+        silent = [np.array(column) for column in self.bars]
+        for name, column in zip(Bar._fields, silent, strict=True):
+            if name not in ("anchor", "adjustment"):
+                column[:RESET, list(HANDED)] = 0
+        return self.replay(self.bars, fresh), self.replay(Bar(*silent))
+
+    def of(self, spec: FeatureSpec, run: Run) -> Run:
+        """One feature's values and masks, `[T, S]`."""
+        at = self.plan.specs.index(spec)
+        return Run(run.values[:, :, at], run.usable[:, :, at])
+
+    def asked(self, spec: FeatureSpec, symbol: int, bar: int) -> dict[str, np.ndarray]:
+        """The columns of one window, as `FeatureSpec.reference` wants them."""
+        length = spec.window + spec.lag
+        return {
+            name: self.columns.window(name, symbol, bar + 1, length)
+            for name in spec.columns
+        }
+
+    def windows(self, spec: FeatureSpec) -> list[tuple[int, int]]:
+        """Symbols and bars to compare at: all symbols, around every planted edge."""
+        edges = (recorded.SPIKE, recorded.SPIKE + 1, BARS - recorded.SILENCE)
+        bars = {*range(spec.window + spec.lag, BARS, 13), *edges, BARS - 1}
+        first = spec.window + spec.lag - 1
+        return [
+            (symbol, bar)
+            for bar in sorted(bars)
+            for symbol in range(SYMBOLS)
+            if self.columns.age[bar, symbol] > first
+        ]
+
+
+def check_matches_reference(spec: FeatureSpec, evidence: Evidence) -> None:
+    """Streaming gives what the definition gives, wherever it is defined."""
+    values, _ = evidence.of(spec, evidence.whole)
+    pairs = evidence.windows(spec)
+    streamed = np.array([values[bar, symbol] for symbol, bar in pairs])
+    defined = np.array([spec.reference(evidence.asked(spec, *pair)) for pair in pairs])
+    error = np.abs(streamed - defined) / np.maximum(1, np.abs(defined))
+    worst = int(np.nanargmax(error))
+    assert np.isfinite(error).all(), f"not finite: {np.argwhere(~np.isfinite(error))}"
+    assert error[worst] <= spec.tolerance, (
+        f"{spec.name} at (symbol, bar) {pairs[worst]}: streamed {streamed[worst]}, "
+        f"defined {defined[worst]}, allowed {spec.tolerance}"
+    )
+
+
+def check_tolerance_bites(spec: FeatureSpec, evidence: Evidence) -> None:
+    """The tolerance is small beside how much the feature varies."""
+    values, usable = evidence.of(spec, evidence.whole)
+    varies = values[:, recorded.WILD][usable[:, recorded.WILD]].std()
+    assert 0 < spec.tolerance <= 0.05 * varies
+
+
+def check_ignores_the_future(spec: FeatureSpec, evidence: Evidence) -> None:
+    """Another future leaves every earlier bit as it was, and only the earlier ones."""
+    whole, _ = evidence.of(spec, evidence.whole)
+    disturbed, _ = evidence.of(spec, evidence.disturbed)
+    np.testing.assert_array_equal(whole[:DISTURBED], disturbed[:DISTURBED])
+    assert (whole[DISTURBED:] != disturbed[DISTURBED:]).any()
+
+
+def check_warms_up(spec: FeatureSpec, evidence: Evidence) -> None:
+    """Unusable until `window + lag` bars are in, usable from that very bar."""
+    _, usable = evidence.of(spec, evidence.whole)
+    first = spec.window + spec.lag - 1
+    assert not usable[evidence.columns.age <= first].any()
+    assert usable[first, recorded.WILD]
+    assert usable[recorded.BEGINS + first, recorded.LATE]
+
+
+def check_goes_stale(spec: FeatureSpec, evidence: Evidence) -> None:
+    """Masked once a symbol has been silent too long, and not before."""
+    _, usable = evidence.of(spec, evidence.whole)
+    gone = BARS - recorded.SILENCE + STALE_BARS
+    assert usable[gone - 1, recorded.LOST]
+    assert not usable[gone:, recorded.LOST].any()
+
+
+def check_is_finite(spec: FeatureSpec, evidence: Evidence) -> None:
+    """A number on every planted edge, warm or not, and in range wherever usable."""
+    values, usable = evidence.of(spec, evidence.whole)
+    assert np.isfinite(values).all()
+    assert (values[usable] >= np.float32(spec.low)).all()
+    assert (values[usable] <= np.float32(spec.high)).all()
+
+
+def check_slot_reset_is_fresh(spec: FeatureSpec, evidence: Evidence) -> None:
+    """A slot handed on says, bit for bit, what a new one says."""
+    reset, new = (evidence.of(spec, run) for run in evidence.handed)
+    slots = list(HANDED)
+    np.testing.assert_array_equal(
+        reset.usable[RESET:, slots], new.usable[RESET:, slots]
+    )
+    usable = reset.usable[:, slots]
+    usable[:RESET] = False
+    assert usable.any()
+    np.testing.assert_array_equal(
+        reset.values[:, slots][usable], new.values[:, slots][usable]
+    )
+
+
+def check_names_what_it_misses(spec: FeatureSpec, evidence: Evidence) -> None:
+    """Without any one bar column that it needs, the feature is absent by name."""
+    needed = {bar for name in spec.columns for bar in COLUMNS[name]}
+    layout = evidence.plan.layout
+    for missed in needed:
+        columns = tuple(name for name in Bar._fields if name != missed)
+        poor = bank.plan(layout._replace(columns=columns), [spec])
+        assert poor.absent == {spec.name: (missed,)}
+        assert not poor.present
+
+
+def check_reads_what_it_declares(spec: FeatureSpec, evidence: Evidence) -> None:
+    """The streaming form needs no bar column that `reference` does not name."""
+    needed = {bar for name in spec.columns for bar in COLUMNS[name]}
+    read = {bar for name in streamed_columns(spec) for bar in COLUMNS[name]}
+    assert read <= needed
+
+
+def streamed_columns(spec: FeatureSpec) -> set[str]:
+    """Columns of a feature's streaming form, through intermediates and lags."""
+    if spec.form in ("shared", "windowed"):
+        return bank._expand(arguments(spec.implementation.value))
+    if spec.form == "incremental":
+        return set(arguments(spec.implementation.update)[1:])
+    names = arguments(spec.implementation.terms)
+    return {n.rsplit("_", 2)[0] if n.endswith("_ago") else n for n in names}
+
+
+CHECKS = (
+    check_matches_reference,
+    check_tolerance_bites,
+    check_ignores_the_future,
+    check_warms_up,
+    check_goes_stale,
+    check_is_finite,
+    check_slot_reset_is_fresh,
+    check_names_what_it_misses,
+    check_reads_what_it_declares,
+)

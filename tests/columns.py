@@ -1,0 +1,136 @@
+"""Every column that features read, in float64 NumPy, from a recording of bars.
+
+Written from the columns' meanings, not from `kernels.history`: whole recordings at
+once, prices as prices, logarithms as logarithms.
+"""
+
+import numpy as np
+
+from bot4jax.types import Bar
+
+QUEUES = (
+    "bid_size ask_size flow flow_2 flow_3 flow_4 flow_5 bid_added bid_removed "
+    "ask_added ask_removed inferred_cancels bid_depth_5 ask_depth_5 bid_depth_10 "
+    "ask_depth_10 buy_volume sell_volume"
+).split()
+AS_THEY_ARE = (
+    "trade_count quote_updates best_changes live best_lifetime time_at_minimum_spread "
+    "effective_spread realised_spread price_impact"
+).split()
+
+
+class Columns:
+    """The columns of a recording `[T, S]`; see `history.COLUMNS` for what they mean."""
+
+    def __init__(self, bars: Bar, returns: np.ndarray, volume: np.ndarray) -> None:
+        self.bars = Bar(*(column.astype(np.float64) for column in bars))
+        self.scale = returns.astype(np.float64)
+        self.lot = volume.astype(np.float64)
+        self.price = self._price(self.bars.mid_close)
+        self.age = self._age()
+        self.by_name = self._own() | self._spreads()
+        self.by_name |= self._across()
+
+    def window(self, name: str, symbol: int, stop: int, length: int) -> np.ndarray:
+        """`length` bars of one symbol, the last of them bar `stop − 1`."""
+        paths = {"close_path": "close", "high_path": "high", "low_path": "low"}
+        if name in paths:
+            mids = getattr(self.bars, f"mid_{paths[name]}")
+            prices = self._price(mids)[stop - length : stop, symbol]
+            return prices / self.price[stop - 1, symbol] - 1
+        return self.by_name[name][stop - length : stop, symbol]
+
+    def _price(self, mids):
+        return self.bars.anchor + mids / 2
+
+    def _age(self):
+        """Bars since a symbol was first live, that bar included."""
+        return np.cumsum(np.cumsum(self.bars.live, 0) > 0, 0)
+
+    def _since_the_bar_before(self, prices):
+        """Log return on the bar before; 0 in a symbol's first bar and before it."""
+        change = np.zeros_like(prices)
+        change[1:] = np.log(prices[1:] / prices[:-1])
+        return np.where(self.age > 1, change, 0.0)
+
+    def _own(self):
+        bars = self.bars
+        log_return = self._since_the_bar_before(self.price)
+        over = {
+            name: np.log(self._price(mid) / self.price)
+            for name, mid in (
+                ("open", bars.mid_open),
+                ("high", bars.mid_high),
+                ("low", bars.mid_low),
+            )
+        }
+        columns = {name: getattr(bars, name) for name in AS_THEY_ARE}
+        columns |= {name: getattr(bars, name) / self.lot for name in QUEUES}
+        return columns | {
+            "log_return": log_return,
+            "standardised_return": log_return / self.scale,
+            "trade_return": self._trade_return(),
+            "open_over_close": over["open"],
+            "high_over_close": over["high"],
+            "low_over_close": over["low"],
+            "previous_over_close": -log_return,
+            "standardised_range": (over["high"] - over["low"]) / self.scale,
+            "standardised_body": -over["open"] / self.scale,
+            "volume": bars.base_turnover / self.lot,
+            "signed_volume": (bars.buy_volume - bars.sell_volume) / self.lot,
+            "signed_count": bars.buy_count - bars.sell_count,
+            "earlier_trade_count": np.vstack(
+                [0 * bars.trade_count[:1], bars.trade_count[:-1]]
+            ),
+            "signed_root_notional": bars.signed_root_notional
+            / np.sqrt(self.price * self.lot),
+            "squared_return_fast": bars.squared_return_fast / self.scale**2,
+            "squared_return_slow": bars.squared_return_slow / self.scale**2,
+        }
+
+    def _trade_return(self):
+        """Log return of the last trade's price in bars that traded, from the second."""
+        bars = self.bars
+        traded = np.cumsum(bars.trade_count, 0)
+        before = np.vstack([np.zeros_like(traded[:1]), traded[:-1]])
+        change = self._since_the_bar_before(bars.anchor + bars.trade_close)
+        return np.where((bars.trade_count > 0) & (before > 0), change, 0.0)
+
+    def _spreads(self):
+        bars = self.bars
+        spread = bars.ask - bars.bid
+        both = bars.bid_size + bars.ask_size
+        # The microprice weighs each side's price by the other side's size.
+        lean = np.where(both > 0, bars.bid_size / np.where(both > 0, both, 1), 0.5)
+        micro = bars.anchor + bars.bid + spread * lean
+        volume = bars.base_turnover
+        earlier = np.vstack([self.price[:1], self.price[:-1]])
+        vwap = earlier + bars.vwap_offset / np.where(volume > 0, volume, 1)
+        known = (volume > 0) & (self.age > 1)
+        return {
+            "relative_spread": spread / self.price,
+            "microprice_offset": micro / self.price - 1,
+            "vwap_deviation": np.where(known, vwap / self.price - 1, 0.0),
+        }
+
+    def _across(self):
+        live, own = self.bars.live > 0, self.by_name
+        found = {
+            name: np.zeros_like(self.price)
+            for name in ("market_return", "return_rank", "volume_rank", "dispersion")
+        }
+        symbols = np.arange(live.shape[1])
+        for t, here in enumerate(live):
+            found["dispersion"][t] = own["standardised_return"][t, here].std()
+            for symbol in symbols:
+                others = own["log_return"][t, here & (symbols != symbol)]
+                found["market_return"][t, symbol] = others.mean()
+            for symbol in symbols[here]:
+                for rank, of in (
+                    ("return_rank", "log_return"),
+                    ("volume_rank", "volume"),
+                ):
+                    among, mine = own[of][t, here], own[of][t, symbol]
+                    beaten = (among < mine).sum() + (among == mine).sum() / 2
+                    found[rank][t, symbol] = beaten / here.sum() - 0.5
+        return found

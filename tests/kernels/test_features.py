@@ -1,0 +1,41 @@
+"""Every registered feature keeps every promise, and agrees with an outside truth."""
+
+import numpy as np
+import pytest
+
+from bot4jax.kernels import CATALOGUE
+from tests.checks import CHECKS, Evidence
+from tests.oracles.features import ORACLES
+
+SPECS = list(CATALOGUE.values())
+
+
+@pytest.fixture(scope="module")
+def evidence():
+    return Evidence(SPECS)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+def test_feature(spec, check, evidence):
+    check(spec, evidence)
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+def test_oracle(spec, evidence):
+    oracle = ORACLES[spec.name]
+    values, _ = evidence.of(spec, evidence.whole)
+    compared = 0
+    for symbol, bar in evidence.windows(spec):
+        truth = oracle.value(**evidence.asked(spec, symbol, bar))
+        if np.isnan(truth):
+            assert oracle.undefined, f"{spec.name} is undefined at {symbol}, {bar}"
+            continue
+        allowed = oracle.tolerance or spec.tolerance
+        assert abs(values[bar, symbol] - truth) <= allowed * max(1, abs(truth))
+        compared += 1
+    assert compared >= 10
+
+
+def test_every_feature_has_an_oracle():
+    assert set(ORACLES) == set(CATALOGUE)

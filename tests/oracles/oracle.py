@@ -1,0 +1,17 @@
+"""What an outside truth about a feature is."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Oracle(NamedTuple):
+    """A feature's value on one window by other means than the feature's own."""
+
+    value: Callable[..., float]
+    """takes the feature's columns, `window + lag` bars, the oldest first"""
+    truth: str
+    """the library, or the paper it is written from"""
+    undefined: str = ""
+    """where the truth is NaN and the feature has a value, and why that value"""
+    tolerance: float = 0.0
+    """instead of the feature's own, where the truth itself is approximate"""

@@ -1,0 +1,189 @@
+"""Random bars with planted edges, as a recording `[T, S]` of every column of `Bar`."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from bot4jax.types import BAR_FLOATS, BAR_INTS, Bar
+
+NORMAL, DEAR, FLAT, UNTRADED, SPIKED, LATE, LOST, WILD = range(8)
+"""Slots: ordinary · price of 6,000,000 increments · price never moves · no trade ever ·
+one trade and one huge move · first live at bar 40, empty queues now and then · silent
+for the last 60 bars · trending, volatile, volume in bursts."""
+
+BEGINS = 40
+"""Bar of the first word from slot `LATE`."""
+SILENCE = 60
+"""Bars at the end without a word from slot `LOST`."""
+SPIKE = 300
+"""Bar of the huge move of slot `SPIKED`."""
+
+ANCHORS = np.array([20_000, 6_000_000, 9_000, 15_000, 12_000, 30_000, 25_000, 60_000])
+STEP = np.array([4.0, 900.0, 0.0, 3.0, 2.0, 5.0, 4.0, 40.0])
+"""Standard deviation of a bar's move, increments."""
+LOT = np.array([3.0, 0.02, 500.0, 1.0, 10.0, 2.0, 40.0, 1.0])
+"""Median volume of a bar, base units."""
+
+
+class Units(NamedTuple):
+    """What `history.Scales` freezes."""
+
+    returns: np.ndarray
+    volume: np.ndarray
+
+
+def units() -> Units:
+    returns = np.where(STEP > 0, STEP, 1.0) / ANCHORS
+    return Units(returns.astype(np.float32), LOT.astype(np.float32))
+
+
+def recorded_bars(seed: int, count: int) -> Bar:
+    """`count` bars of eight symbols."""
+    rng = np.random.default_rng(seed)
+    columns = _prices(rng, count)
+    columns |= _trades(rng, count, columns)
+    columns |= _queues(rng, count)
+    columns = _silence(columns, count)
+    integers = {name: columns[name].astype(np.int32) for name in BAR_INTS}
+    floats = {name: columns[name].astype(np.float32) for name in BAR_FLOATS}
+    return Bar(**integers, **floats)
+
+
+def cut(bars: Bar, start: int, stop: int) -> Bar:
+    return Bar(*(column[start:stop] for column in bars))
+
+
+def joined(first: Bar, then: Bar) -> Bar:
+    return Bar(*(np.concatenate(pair) for pair in zip(first, then, strict=True)))
+
+
+def _prices(rng, count):
+    """Mids in half increments; a bar opens where the one before closed."""
+    shape = (count, len(STEP))
+    moves = rng.standard_t(4, shape) * STEP * np.where(rng.random(shape) < 0.2, 0, 1)
+    moves[:, WILD] *= 0.3 + 2 * (np.arange(count) // 30 % 2)
+    moves[:, WILD] += 5
+    if count > SPIKE:
+        moves[SPIKE, SPIKED] = 4_000
+    # Keeps long recordings away from zero: the path is pulled back to its start.
+    path = np.zeros(shape)
+    for t in range(count):
+        path[t] = (path[t - 1] * 0.995 if t else 0) + moves[t]
+    spread = rng.integers(1, 4, shape)
+    spread[:, FLAT] = 2
+    bid = np.floor(path).astype(int) - spread // 2
+    ask = bid + spread
+    close = bid + ask
+    opened = np.vstack([close[:1], close[:-1]])
+    reach = np.round(rng.exponential(1.0, shape) * STEP).astype(int)
+    dip = np.round(rng.exponential(1.0, shape) * STEP).astype(int)
+    return {
+        "anchor": np.broadcast_to(ANCHORS, shape),
+        "bid": bid,
+        "ask": ask,
+        "mid_close": close,
+        "mid_open": opened,
+        "mid_entry": opened,
+        "mid_high": np.maximum(opened, close) + reach,
+        "mid_low": np.minimum(opened, close) - dip,
+        "live": np.ones(shape, int),
+        "adjustment": np.ones(shape),
+    }
+
+
+def _trades(rng, count, prices):
+    shape = (count, len(LOT))
+    buys, sells = rng.poisson(3.0, shape), rng.poisson(3.0, shape)
+    buys[:, WILD] *= 1 + 4 * (rng.random(count) < 0.1)
+    for slot in (UNTRADED, SPIKED):
+        buys[:, slot] = sells[:, slot] = 0
+    buys[min(290, count - 1), SPIKED] = 1
+    buy_volume = buys * LOT * rng.exponential(0.2, shape)
+    sell_volume = sells * LOT * rng.exponential(0.2, shape)
+    number, volume = buys + sells, buy_volume + sell_volume
+    width = (prices["ask"] - prices["bid"]) / ANCHORS
+    effective = number * width * rng.uniform(0.8, 1.2, shape)
+    earlier = np.vstack([np.zeros((1, len(LOT))), effective[:-1]])
+    realised = earlier * rng.normal(0.3, 0.5, shape)
+    last = np.where(rng.random(shape) < 0.5, prices["bid"], prices["ask"])
+    noise = width**2 / 4 * rng.exponential(1.0, shape)
+    root = (buys - sells) * np.sqrt(ANCHORS * LOT / 6) * rng.exponential(1.0, shape)
+    return {
+        "trade_open": last,
+        "trade_high": last + 1,
+        "trade_low": last - 1,
+        "trade_close": _standing(last, number),
+        "buy_count": buys,
+        "sell_count": sells,
+        "trade_count": number,
+        "buy_volume": buy_volume,
+        "sell_volume": sell_volume,
+        "base_turnover": volume,
+        "quote_turnover": volume * ANCHORS,
+        "vwap_offset": volume * rng.normal(0, 1, shape),
+        "signed_root_notional": root,
+        "effective_spread": effective,
+        "realised_spread": realised,
+        "price_impact": earlier - realised,
+        "squared_return_fast": number * noise,
+        "squared_return_slow": number * noise * rng.uniform(0.2, 1.1, shape),
+    }
+
+
+def _standing(last, number):
+    """The last trade's price, kept through bars without one."""
+    kept = np.zeros_like(last)
+    for t in range(len(last)):
+        kept[t] = np.where(number[t] > 0, last[t], kept[t - 1] if t else 0)
+    return kept
+
+
+def _queues(rng, count):
+    shape = (count, len(LOT))
+    queue = {}
+    for name in ("bid_size", "ask_size", "bid_added", "ask_added"):
+        queue[name] = LOT * rng.exponential(2.0, shape)
+    for name in ("bid_removed", "ask_removed", "inferred_cancels"):
+        queue[name] = LOT * rng.exponential(1.0, shape)
+    for name in ("bid_size", "ask_size"):
+        queue[name][::7, LATE] = 0.0
+    for side in ("bid", "ask"):
+        queue[f"{side}_depth_5"] = queue[f"{side}_size"] * rng.uniform(1, 6, shape)
+        queue[f"{side}_depth_10"] = queue[f"{side}_depth_5"] * rng.uniform(1, 2, shape)
+    for name in ("flow", "flow_2", "flow_3", "flow_4", "flow_5"):
+        queue[name] = LOT * rng.normal(0, 2, shape)
+    updates = rng.poisson(20, shape)
+    return queue | {
+        "quote_updates": updates,
+        "best_changes": np.minimum(updates, rng.poisson(4, shape)),
+        "late": np.zeros(shape, int),
+        "conflated": np.zeros(shape, int),
+        "best_lifetime": rng.exponential(2.0, shape),
+        "time_at_minimum_spread": rng.beta(1, 1, shape),
+    }
+
+
+SUMS = (
+    "buy_count sell_count trade_count quote_updates best_changes live buy_volume "
+    "sell_volume base_turnover quote_turnover vwap_offset signed_root_notional "
+    "effective_spread realised_spread price_impact squared_return_fast "
+    "squared_return_slow bid_added bid_removed ask_added ask_removed flow flow_2 flow_3 "
+    "flow_4 flow_5 inferred_cancels"
+).split()
+"""Columns that are zero in a bar without a word."""
+
+
+def _silence(columns, count):
+    """Nothing before a slot begins; prices stand and sums are zero once it is lost."""
+    columns = {name: np.array(column) for name, column in columns.items()}
+    gone = max(count - SILENCE, 1)
+    for name, column in columns.items():
+        if name not in ("anchor", "adjustment"):
+            column[:BEGINS, LATE] = 0
+        if name in SUMS:
+            column[gone:, LOST] = 0
+        elif name not in ("mid_open", "mid_high", "mid_low", "best_lifetime"):
+            column[gone:, LOST] = column[gone - 1, LOST]
+    for name in ("mid_open", "mid_high", "mid_low"):
+        columns[name][gone:, LOST] = columns["mid_close"][gone - 1, LOST]
+    return columns
