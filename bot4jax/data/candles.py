@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 
@@ -18,7 +19,9 @@ from bot4jax.data.source import DataError
 from bot4jax.data.universe import universe
 from bot4jax.types import Instrument
 
-SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+Value = TypeVar("Value", str, int)
 
 FEE = 10e-4
 """Share of notional: what most spot venues ask in their public base tier."""
@@ -27,31 +30,37 @@ FEE = 10e-4
 class Candles(BarSource):
     """All pairs of a folder that have one timeframe and one quote currency.
 
-    `timeframe` and `quote` default to what most files of the folder have; the other
-    files are named in `skipped`, since a portfolio needs one currency and one clock.
-    Bars run from the first candle of any pair to the last; a missing candle is not
-    live, repeats the last close and has no volume. `symbols` keeps the first so many
-    by name, 0 all.
+    `bar_seconds` picks the timeframe, `quote` the currency; left out, each is what most
+    files of the folder have. The other files are named in `skipped`: a portfolio needs
+    one currency and one clock. Bars run from the first candle of any pair to the last;
+    a missing candle is not live, repeats the last close and has no volume. `symbols`
+    keeps the first so many by name, 0 all.
     """
 
     def __init__(
-        self, path: str | Path, timeframe: str = "", quote: str = "", symbols: int = 0
+        self,
+        path: str | Path,
+        bar_seconds: float = 0.0,
+        symbols: int = 0,
+        quote: str = "",
     ) -> None:
         files = candle_files(Path(path))
-        timeframe = timeframe or _usual(frame for _, _, frame in files)
-        quote = quote or _usual(q for _, q, frame in files if frame == timeframe)
+        bar_ns = round(bar_seconds * 1e9) or _usual((ns for *_, ns in files), 0)
+        quote = quote or _usual(
+            (currency for _, currency, ns in files if ns == bar_ns), ""
+        )
         chosen = {
-            f"{b}/{q}": file
-            for (b, q, frame), file in sorted(files.items())
-            if frame == timeframe and q == quote
+            f"{base}/{quote}": file
+            for (base, currency, ns), file in sorted(files.items())
+            if ns == bar_ns and currency == quote
         }
         if not chosen:
             raise DataError(
-                f"{path} holds no candles of {timeframe} in {quote}; found: "
+                f"{path} holds no candles of {bar_ns / 1e9:g} s in {quote or 'any'} "
+                "currency; found: "
                 + ", ".join(sorted(file.name for file in files.values()))
             )
         chosen = dict(list(chosen.items())[: symbols or None])
-        bar_ns = timeframe_ns(timeframe)
         tables = {pair: read_candles(file, bar_ns) for pair, file in chosen.items()}
         start_ns, panel = on_clock(list(tables.values()), bar_ns)
         instruments = [spot(pair, table) for pair, table in tables.items()]
@@ -82,30 +91,20 @@ def resample_trades(trades: pl.DataFrame, minutes: int) -> pl.DataFrame:
     )
 
 
-def candle_files(folder: Path) -> dict[tuple[str, str, str], Path]:
-    """Files of the folder by base, quote and timeframe; other files are left alone."""
+def candle_files(folder: Path) -> dict[tuple[str, str, int], Path]:
+    """Files by base, quote and length of a candle in ns; other files are left alone."""
     if not folder.is_dir():
         raise DataError(f"'{folder}' was given, a folder of candles was expected.")
-    pattern = re.compile(r"(\w+)_(\w+)-(\d+[smhdw])\.feather")
-    found = [(pattern.fullmatch(file.name), file) for file in sorted(folder.iterdir())]
-    files = {
-        (name[1], name[2], name[3]): file for name, file in found if name is not None
-    }
+    files = {}
+    for file in sorted(folder.iterdir()):
+        if name := re.fullmatch(r"(\w+)_(\w+)-(\d+)([smhd])\.feather", file.name):
+            length_ns = int(name[3]) * SECONDS[name[4]] * 10**9
+            files[name[1], name[2], length_ns] = file
     if not files:
         raise DataError(
             f"{folder} holds no candles: expected '<BASE>_<QUOTE>-<timeframe>.feather'."
         )
     return files
-
-
-def timeframe_ns(timeframe: str) -> int:
-    """Length of a candle: `5m` is 300 s."""
-    if not re.fullmatch(r"[1-9]\d*[smhdw]", timeframe):
-        raise DataError(
-            f"Timeframe '{timeframe}' was found; expected a number and one of "
-            + ", ".join(SECONDS)
-        )
-    return int(timeframe[:-1]) * SECONDS[timeframe[-1]] * 10**9
 
 
 def read_candles(file: Path, bar_ns: int) -> pl.DataFrame:
@@ -143,7 +142,7 @@ def spot(pair: str, table: pl.DataFrame) -> Instrument:
     )
 
 
-def _usual(names: Iterable[str]) -> str:
-    """The most frequent name, the first by alphabet among equals; '' of none."""
-    counts = Counter(names)
-    return min(counts, key=lambda name: (-counts[name], name), default="")
+def _usual(values: Iterable[Value], default: Value) -> Value:
+    """The most frequent value, the smallest among equals."""
+    counts = Counter(values)
+    return min(counts, key=lambda value: (-counts[value], value), default=default)

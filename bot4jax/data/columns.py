@@ -84,15 +84,15 @@ class Columns:
         self,
         path: str | Path,
         mapping: Mapping[str, str],
+        times_unit: str = "ns",
         bar_seconds: float = 1.0,
-        time_unit: str = "ns",
         symbols: int = 0,
         instruments: Sequence[Instrument] = (),
     ) -> None:
-        check_mapping(mapping, time_unit)
+        check_mapping(mapping, times_unit)
         bar_ns = round(bar_seconds * 1e9)
         self.has_ticks = "bid" in mapping
-        table = read_columns(Path(path), mapping, time_unit)
+        table = read_columns(Path(path), mapping, times_unit)
         named = by_name(table, symbols, {one.symbol: one for one in instruments})
         play = _ticks if self.has_ticks else _bars
         self._source = play(named, bar_ns)
@@ -112,7 +112,7 @@ class Columns:
         return self._source.bars(first, stop)
 
 
-def check_mapping(mapping: Mapping[str, str], time_unit: str) -> None:
+def check_mapping(mapping: Mapping[str, str], times_unit: str) -> None:
     """Refuse unknown names and a set of columns that makes neither bars nor ticks."""
     unknown = sorted(set(mapping) - set(NAMES))
     if unknown:
@@ -120,9 +120,9 @@ def check_mapping(mapping: Mapping[str, str], time_unit: str) -> None:
             f"Unknown column names {', '.join(unknown)}. Use some of: "
             + ", ".join(NAMES)
         )
-    if time_unit not in TIME_UNITS:
+    if times_unit not in TIME_UNITS:
         raise DataError(
-            f"Unknown time unit '{time_unit}'. Use one of: " + ", ".join(TIME_UNITS)
+            f"Unknown time unit '{times_unit}'. Use one of: " + ", ".join(TIME_UNITS)
         )
     is_bars = any(name in mapping for name in BARS)
     needed = {"time", *(BARS if is_bars else QUOTES)}

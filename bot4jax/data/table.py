@@ -27,7 +27,7 @@ SIDES = {"buy": BUY, "b": BUY, "1": BUY, "sell": SELL, "s": SELL, "-1": SELL}
 
 
 def read_columns(
-    path: Path, mapping: Mapping[str, str], time_unit: str
+    path: Path, mapping: Mapping[str, str], times_unit: str
 ) -> pl.DataFrame:
     """The mapped columns under our names: times in ns, numbers float64, all checked."""
     table = _read(path)
@@ -38,7 +38,7 @@ def read_columns(
             + ", ".join(table.columns)
         )
     found = {ours: table[theirs] for ours, theirs in mapping.items()}
-    parsed = {name: _parsed(path, name, found[name], time_unit) for name in found}
+    parsed = {name: _parsed(path, name, found[name], times_unit) for name in found}
     if "symbol" not in parsed:
         parsed["symbol"] = pl.repeat(path.stem, table.height, eager=True)
     return pl.DataFrame({"row": np.arange(table.height), **parsed})
@@ -55,14 +55,14 @@ def _read(path: Path) -> pl.DataFrame:
         ) from error
 
 
-def _parsed(path: Path, name: str, values: pl.Series, time_unit: str) -> pl.Series:
+def _parsed(path: Path, name: str, values: pl.Series, times_unit: str) -> pl.Series:
     """One column as its name asks for it; the first value that is not so is refused."""
     if name == "symbol":
         parsed, expected = values.cast(pl.String), "a name"
     elif name == "side":
         parsed, expected = _sides(values), f"one of {', '.join(SIDES)} or nothing"
     elif name in ("time", "received"):
-        parsed, expected = _times(values, time_unit), f"a time in {time_unit}"
+        parsed, expected = _times(values, times_unit), f"a time in {times_unit}"
     else:
         parsed, expected = _numbers(name, values)
     may_be_empty = name in QUOTES or name in TRADES
@@ -93,13 +93,13 @@ def _sides(values: pl.Series) -> pl.Series:
     return text.replace_strict({**SIDES, "": UNKNOWN_SIDE}, default=None)
 
 
-def _times(values: pl.Series, time_unit: str) -> pl.Series:
+def _times(values: pl.Series, times_unit: str) -> pl.Series:
     """int64 ns; null where it cannot be read."""
     if values.dtype.is_temporal():
         return values.cast(pl.Datetime("ns"), strict=False).dt.timestamp("ns")
     whole = values.cast(pl.Int64, strict=False)
     if whole.null_count() == values.null_count():
-        return whole * TIME_UNITS[time_unit]
-    return (values.cast(pl.Float64, strict=False) * TIME_UNITS[time_unit]).cast(
+        return whole * TIME_UNITS[times_unit]
+    return (values.cast(pl.Float64, strict=False) * TIME_UNITS[times_unit]).cast(
         pl.Int64, strict=False
     )
