@@ -1,0 +1,388 @@
+"""From frames to batches for the device and closings of bars.
+
+No clock and no socket here: what comes out depends only on what was pushed, and not on
+how the stream was cut into frames.
+
+Order. Ticks of a bar keep the order of their arrival, whatever their event times.
+A tick of a bar already closed goes into the open one, flagged `LATE`. A tick of a bar
+not yet open waits until the bars before it have closed.
+
+Closing. A bar closes when the event time of every live publisher has passed its
+boundary. `advance`, called when nothing is waiting to be read, also closes it when the
+receive time has passed the boundary by `allowed_lateness_ns`; each publisher's least
+receive − event is taken off first, so that clocks need not agree. While frames wait to
+be read the clock closes nothing: a consumer that was slow has not received them late.
+"""
+
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from bot4jax.data.universe import Universe
+from bot4jax.runtime.pack import instrument_terms, pack
+from bot4jax.runtime.screen import Drop, screen
+from bot4jax.types import CONFLATED, LATE, PACKED, TICK, Frame
+
+ROTATION = 8
+"""Batches until a buffer is written again: the device reads one after the call that
+was given it has returned, so a loop must not have this many calls in flight."""
+
+
+class Batch(NamedTuple):
+    """Ticks of the open bar; views of buffers that are reused `ROTATION` batches on."""
+
+    packed: Int[np.ndarray, "N K"]
+    """rows as in `PACKED`; from `count` on their slot is S, which scatters drop"""
+    count: int
+    records: np.ndarray
+    """the same ticks as `TICK`, for recording"""
+
+
+class Close(NamedTuple):
+    """A bar is complete; every batch of it has been yielded."""
+
+    bar: int
+    boundary_ns: int
+    """event time at which it ends and the next one opens"""
+    watermark_ns: int
+    """event time that every live publisher had reached"""
+    receive_ns: int
+    """receive time of what closed it"""
+    ticks: int
+    """in the bar's batches"""
+    late: int
+    """of them"""
+
+
+@dataclass
+class Counters:
+    """What became of the ticks."""
+
+    received: int = 0
+    """in frames, before any check"""
+    absorbed: int = 0
+    """in batches; the late ones are among them"""
+    late: int = 0
+    duplicates: int = 0
+    gaps: int = 0
+    missing: int = 0
+    """in gaps"""
+    restarts: int = 0
+    heartbeats: int = 0
+    dropped: Counter[Drop] = field(default_factory=Counter)
+
+    @property
+    def sent(self) -> int:
+        """Different ticks that the publishers numbered."""
+        return self.received - self.duplicates + self.missing
+
+
+@dataclass
+class Publisher:
+    """What is known of one sender; None where nothing was heard yet."""
+
+    epoch: int
+    next_sequence: int
+    event_ns: int | None = None
+    """latest event time"""
+    delay_ns: int | None = None
+    """least receive − event"""
+    shift_ns: int = 0
+    """least sent − event, where that is negative, down to the skew limit"""
+    is_stale: bool = False
+    """something is missing since the last gap or restart"""
+    is_live: bool = True
+
+
+class FeedState(NamedTuple):
+    """All that decides what comes next, in few words: two equal ones go on alike."""
+
+    bar: int
+    publishers: tuple[tuple[int, ...], ...]
+    pending: int
+    """checksum of the ticks that no batch holds yet"""
+    held: int
+    """checksum of the ticks of later bars"""
+    counted: tuple[int, ...]
+    dropped: tuple[tuple[Drop, int], ...]
+
+
+class _Buffer(NamedTuple):
+    records: np.ndarray
+    packed: Int[np.ndarray, "N K"]
+
+
+class Feed:
+    """Numbers, screens, orders and packs the ticks of all publishers."""
+
+    def __init__(
+        self,
+        universe: Universe,
+        anchors: Int[np.ndarray, " S"],
+        bar_ns: int,
+        start_ns: int,
+        capacity: int,
+        first_bar: int = 0,
+        allowed_lateness_ns: int | None = None,
+        skew_limit_ns: int = 1_000_000_000,
+    ) -> None:
+        """`start_ns` opens bar 0. Without a lateness only event time closes bars:
+        right for streams that are faster or slower than real time."""
+        self.counters = Counters()
+        self.publishers: dict[int, Publisher] = {}
+        self.bar = first_bar
+        self.bar_ns = bar_ns
+        self.open_ns = start_ns + first_bar * bar_ns
+        self.allowed_lateness_ns = allowed_lateness_ns
+        self.skew_limit_ns = skew_limit_ns
+        self.capacity = capacity
+        self._terms = instrument_terms(universe, anchors)
+        self._held = np.empty(0, TICK)
+        self._buffers = [_buffer(capacity) for _ in range(ROTATION)]
+        self._turn = self._filled = 0
+        self._before = (0, 0)
+        """ticks absorbed and late when the open bar began"""
+
+    @property
+    def boundary_ns(self) -> int:
+        """Event time at which the open bar ends."""
+        return self.open_ns + self.bar_ns
+
+    @property
+    def stale(self) -> set[int]:
+        """Publishers of whom something is missing."""
+        return {name for name, one in self.publishers.items() if one.is_stale}
+
+    @property
+    def held(self) -> int:
+        """Ticks that wait for their bar to open."""
+        return len(self._held)
+
+    @property
+    def state(self) -> FeedState:
+        """A hashable summary; a frame that is refused must not change it."""
+        counted = self.counters
+        return FeedState(
+            self.bar,
+            tuple((name, *vars(one).values()) for name, one in self.publishers.items()),
+            zlib.crc32(self._pending.tobytes()),
+            zlib.crc32(self._held.tobytes()),
+            tuple(one for one in vars(counted).values() if isinstance(one, int)),
+            tuple(sorted(counted.dropped.items())),
+        )
+
+    def push(
+        self, frame: Frame, receive_ns: int | None = None
+    ) -> Iterator[Batch | Close]:
+        """Take a frame in; full batches and closings that follow, to be used up.
+
+        Ticks of a batch not yet full stay until it is, the bar closes, or `flush`.
+        Without a receive time the frame counts as received when it was sent.
+        """
+        received_ns = frame.sent_ns if receive_ns is None else receive_ns
+        self.counters.received += len(frame.records)
+        publisher = self._known(frame)
+        if publisher is None:
+            self.counters.dropped[Drop.EPOCH] += len(frame.records)
+            return
+        yield from self._close_passed(received_ns)
+        records = self._screened(publisher, frame, self._numbered(publisher, frame))
+        if len(records):
+            yield from self._distribute(publisher, records, received_ns)
+        elif not len(frame.records):
+            self.counters.heartbeats += 1
+            _hear(publisher, frame.sent_ns, received_ns)
+            yield from self._close_passed(received_ns)
+
+    def advance(self, receive_ns: int) -> Iterator[Batch | Close]:
+        """Close what the clock says is over; call it when no frame is waiting."""
+        yield from self._close_passed(receive_ns, by_clock=True)
+
+    def flush(self) -> Iterator[Batch]:
+        """The ticks of the open bar that no batch holds yet; call it when idle."""
+        if self._filled:
+            yield self._packed()
+
+    def finish(self, publisher: int) -> None:
+        """Wait no longer for a publisher that has said it is done."""
+        if publisher in self.publishers:
+            self.publishers[publisher].is_live = False
+
+    @property
+    def _pending(self) -> np.ndarray:
+        return self._buffers[self._turn].records[: self._filled]
+
+    def _known(self, frame: Frame) -> Publisher | None:
+        """The frame's publisher, begun anew with a new epoch; None for a former one."""
+        known = self.publishers.get(frame.publisher)
+        if known is not None and frame.epoch == known.epoch:
+            return known
+        if known is not None and frame.epoch < known.epoch:
+            return None
+        begun = Publisher(frame.epoch, frame.sequence)
+        if known is not None:
+            self.counters.restarts += 1
+            begun.event_ns = known.event_ns
+            begun.is_stale = known.is_stale or frame.sequence != known.next_sequence
+        self.publishers[frame.publisher] = begun
+        return begun
+
+    def _numbered(self, publisher: Publisher, frame: Frame) -> np.ndarray:
+        """The records not seen before; a gap before them is counted."""
+        ahead = frame.sequence - publisher.next_sequence
+        if ahead > 0:
+            self.counters.gaps += 1
+            self.counters.missing += ahead
+            publisher.is_stale = True
+        repeated = min(max(-ahead, 0), len(frame.records))
+        self.counters.duplicates += repeated
+        following = frame.sequence + len(frame.records)
+        publisher.next_sequence = max(publisher.next_sequence, following)
+        return np.ascontiguousarray(frame.records[repeated:])
+
+    def _screened(
+        self, publisher: Publisher, frame: Frame, records: np.ndarray
+    ) -> np.ndarray:
+        """The records that are fit for the engine; the others are counted."""
+        reasons = screen(records, self._terms.anchor)
+        if reasons is not None:
+            self.counters.dropped.update(map(Drop, reasons[reasons > 0].tolist()))
+            records = records[reasons == 0]
+        is_timely = self._timely(publisher, frame.sent_ns - records["event_ns"])
+        if is_timely is not None:
+            self.counters.dropped[Drop.FUTURE] += int((~is_timely).sum())
+            records = records[is_timely]
+        return records
+
+    def _timely(
+        self, publisher: Publisher, latency_ns: Int[np.ndarray, " N"]
+    ) -> Bool[np.ndarray, " N"] | None:
+        """Which ticks are not from the future; None if none is.
+
+        A publisher's clock may stand ahead by the skew limit, which is learned from
+        its own ticks; beyond that shift, a tick may be ahead by the limit again.
+        """
+        limit, shift = self.skew_limit_ns, publisher.shift_ns
+        least = int(latency_ns.min(initial=0))
+        if least >= shift - limit:
+            publisher.shift_ns = max(min(shift, least), -limit)
+            return None
+        is_timely = np.zeros(len(latency_ns), bool)
+        for row, latency in enumerate(latency_ns.tolist()):
+            if latency >= shift - limit:
+                is_timely[row] = True
+                shift = max(min(shift, latency), -limit)
+        publisher.shift_ns = shift
+        return is_timely
+
+    def _distribute(
+        self, publisher: Publisher, records: np.ndarray, receive_ns: int
+    ) -> Iterator[Batch | Close]:
+        """Ticks into their bars, one stretch between two closings after the other."""
+        while len(records):
+            events = records["event_ns"]
+            cut = self._crossing(publisher, events)
+            if cut:
+                _hear(publisher, int(events[:cut].max()), receive_ns)
+                yield from self._enter(records[:cut])
+            records = records[cut:]
+            if len(records):
+                _hear(publisher, int(events[cut]), receive_ns)
+                yield from self._close_passed(receive_ns)
+
+    def _crossing(self, publisher: Publisher, events: Int[np.ndarray, " N"]) -> int:
+        """Ticks of this publisher before the one that lets the open bar close."""
+        others = [
+            one.event_ns
+            for one in self.publishers.values()
+            if one is not publisher and one.is_live and one.event_ns is not None
+        ]
+        if min(others, default=self.boundary_ns) < self.boundary_ns:
+            return len(events)
+        passed = (events >= self.boundary_ns).nonzero()[0]
+        return int(passed[0]) if len(passed) else len(events)
+
+    def _enter(self, records: np.ndarray) -> Iterator[Batch]:
+        """Ticks into the open bar; those of later bars are held back."""
+        is_later = records["event_ns"] >= self.boundary_ns
+        if is_later.any():
+            self._held = np.concatenate((self._held, records[is_later]))
+            records = records[~is_later]
+        while len(records):
+            stop = min(self._filled + len(records), self.capacity)
+            taken = stop - self._filled
+            self._buffers[self._turn].records[self._filled : stop] = records[:taken]
+            records, self._filled = records[taken:], stop
+            if stop == self.capacity:
+                yield self._packed()
+
+    def _packed(self) -> Batch:
+        """The pending ticks as a batch, and the next buffer in turn."""
+        buffer, count = self._buffers[self._turn], self._filled
+        records = self._pending
+        records["flags"] &= CONFLATED
+        is_late = records["event_ns"] < self.open_ns
+        records["flags"][is_late] |= LATE
+        buffer.packed[count:, PACKED.index("slot")] = len(self._terms.anchor)
+        pack(records, self._terms, self.open_ns, self.bar_ns, buffer.packed)
+        self.counters.absorbed += count
+        self.counters.late += int(is_late.sum())
+        self._turn, self._filled = (self._turn + 1) % ROTATION, 0
+        return Batch(buffer.packed, count, records)
+
+    def _close_passed(
+        self, receive_ns: int, by_clock: bool = False
+    ) -> Iterator[Batch | Close]:
+        """Close every bar that the watermark has passed."""
+        reaches = [
+            self._reach(one, receive_ns, by_clock)
+            for one in self.publishers.values()
+            if one.is_live
+        ]
+        watermark = min(reaches, default=self.open_ns)
+        while watermark >= self.boundary_ns:
+            yield from self.flush()
+            yield self._closed(watermark, receive_ns)
+            released, self._held = self._held, self._held[:0]
+            yield from self._enter(released)
+
+    def _closed(self, watermark_ns: int, receive_ns: int) -> Close:
+        """The open bar's closing; the next one is open."""
+        counted, before = self.counters, self._before
+        ticks, late = counted.absorbed - before[0], counted.late - before[1]
+        closed = Close(
+            self.bar, self.boundary_ns, watermark_ns, receive_ns, ticks, late
+        )
+        self._before = counted.absorbed, counted.late
+        self.bar, self.open_ns = self.bar + 1, self.boundary_ns
+        return closed
+
+    def _reach(self, publisher: Publisher, receive_ns: int, by_clock: bool) -> int:
+        """Event time before which nothing more is awaited from a publisher."""
+        event_ns, delay_ns = publisher.event_ns, publisher.delay_ns
+        if event_ns is None:
+            return self.open_ns
+        lateness_ns = self.allowed_lateness_ns
+        if by_clock and lateness_ns is not None and delay_ns is not None:
+            return max(event_ns, receive_ns - delay_ns - lateness_ns)
+        return event_ns
+
+
+def _hear(publisher: Publisher, event_ns: int, receive_ns: int) -> None:
+    """Note that a publisher has reached an event time."""
+    delay_ns = receive_ns - event_ns
+    if publisher.event_ns is None or event_ns > publisher.event_ns:
+        publisher.event_ns = event_ns
+    if publisher.delay_ns is None or delay_ns < publisher.delay_ns:
+        publisher.delay_ns = delay_ns
+    publisher.is_live = True
+
+
+def _buffer(capacity: int) -> _Buffer:
+    packed = np.zeros((capacity, len(PACKED)), np.int32)
+    return _Buffer(np.empty(capacity, TICK), packed)
