@@ -124,9 +124,7 @@ class ColumnData(Data, frozen=True):
 
     source: Literal["columns"]
     file: Text
-    """name of the file within `data.path`"""
-    format: Literal["parquet", "csv"]
-    """how the file is written"""
+    """name of the file within `data.path`; .parquet, or else CSV"""
     mapping: dict[str, str]
     """our name → the file's column"""
     times_unit: Literal["s", "ms", "us", "ns"]

@@ -46,7 +46,7 @@ def put(tree, key, value):
     tree[leaf] = value
 
 
-def hints(kind=schema.Config, prefix=""):
+def hints(kind: type = schema.Config, prefix=""):
     """Dotted key → type, for the default data source."""
     for field in msgspec.structs.fields(kind):
         hint = field.type

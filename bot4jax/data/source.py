@@ -6,7 +6,10 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from bot4jax.data.universe import Universe
+from bot4jax.errors import DataError
 from bot4jax.types import Frame
+
+__all__ = ["BarBlock", "DataError", "Source"]
 
 
 class BarBlock(NamedTuple):
@@ -43,7 +46,3 @@ class Source(Protocol):
     def bars(self, first: int, stop: int) -> Iterator[BarBlock]:
         """Bars `first … stop − 1` of a source that has no ticks."""
         ...
-
-
-class DataError(Exception):
-    """Missing or malformed market data: names the file, the place, what was expected."""

@@ -1,0 +1,272 @@
+"""The command line as a user meets it: in a process of its own, and mode by mode."""
+
+import ctypes
+import io
+import os
+import socket
+import stat
+import subprocess
+import sys
+import types
+
+import pytest
+from rich.console import Console
+
+from bot4jax import environment, run
+from bot4jax.config import load
+from bot4jax.errors import CheckpointError, DataError, Halted
+from bot4jax.kernels import CATALOGUE
+from bot4jax.runtime import catalogue, doctor
+
+TERMINAL = {"force_terminal": True, "color_system": None, "width": 120}
+
+
+def command(*words, code=None, **environ):
+    """`python -m bot4jax.run WORDS`, or `python -c CODE`."""
+    start = ["-c", code] if code else ["-m", "bot4jax.run"]
+    known = {k: v for k, v in os.environ.items() if not k.startswith(("JAX", "XLA"))}
+    return subprocess.run(
+        [sys.executable, *start, *words],
+        capture_output=True,
+        text=True,
+        env=known | environ,
+        timeout=120,
+    )
+
+
+@pytest.fixture
+def mode(monkeypatch):
+    """Puts a function in the place of `mode=demo`, environment untouched."""
+
+    def serve(function):
+        stage = types.ModuleType("a_mode_under_test")
+        vars(stage)["served"] = function
+        monkeypatch.setitem(sys.modules, stage.__name__, stage)
+        monkeypatch.setitem(run.MODES, "demo", (f"{stage.__name__}:served", ""))
+        monkeypatch.setattr(run, "prepare", lambda hardware: None)
+
+    return serve
+
+
+def raising(error):
+    def served(config):
+        raise error
+
+    return served
+
+
+def test_help_names_modes_groups_and_exit_codes(capsys):
+    assert run.main(["--help"]) == 0
+    told = capsys.readouterr().out
+    assert all(f"  {mode} " in told for mode in run.MODES)
+    assert "binance · candles · columns · daily · simulator" in told
+    assert "2 configuration" in told
+
+
+def test_problems_go_to_stderr_with_exit_code_2():
+    done = command("run.sed=1", "mode=dmo", "risk.max_net=nan")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        "bot4jax: 3 problems in the configuration:",
+        "  run.sed: unknown key. Did you mean 'run.seed'?",
+        "  mode: expected one of demo, train, backtest, live, replay, feed, venue, "
+        "doctor, catalogue, found 'dmo'",
+        "  risk.max_net: expected a number > 0, finite, found nan",
+    ]
+
+
+def test_mode_without_its_key_is_understood(capsys):
+    assert run.main(["live"]) == 2
+    assert "Did you mean 'mode=live'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (DataError("ticks.csv, line 3: found 'x', expected a price"), 3),
+        (CheckpointError("checkpoints/7: torn"), 3),
+        (Halted("the venue does not answer"), 5),
+    ],
+)
+def test_error_becomes_its_exit_code_and_one_line(mode, capsys, error, code):
+    mode(raising(error))
+    assert run.main([]) == code
+    assert capsys.readouterr().err == f"bot4jax: {error}\n"
+
+
+def test_interrupt_is_130(mode, capsys):
+    mode(raising(KeyboardInterrupt()))
+    assert run.main([]) == 130
+    assert capsys.readouterr().err == "bot4jax: interrupted\n"
+
+
+def test_traceback_comes_when_asked_for(mode, capsys, monkeypatch):
+    monkeypatch.setenv("BOT4JAX_TRACEBACK", "1")
+    mode(raising(DataError("gone")))
+    assert run.main([]) == 3
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def test_defect_keeps_its_traceback(mode):
+    mode(raising(ZeroDivisionError("a defect")))
+    with pytest.raises(ZeroDivisionError):
+        run.main([])
+
+
+def test_exit_code_of_the_mode_is_returned(mode):
+    mode(lambda config: 4)
+    assert run.main(["run.seed=3"]) == 4
+
+
+def test_sweep_runs_every_job_in_a_folder_of_its_own(mode, tmp_path):
+    seen = []
+    mode(lambda config: seen.append((config.run.seed, config.run.name)) or 0)
+    sweep = ["-m", "run.seed=1,2", f"run.root={tmp_path}"]
+    assert run.main(sweep) == 0
+    assert seen == [(1, "demo-simulator-0"), (2, "demo-simulator-1")]
+
+
+def test_failed_job_of_a_sweep_fails_it_after_the_others(mode, tmp_path, capsys):
+    seen = []
+
+    def served(config):
+        seen.append(config.run.seed)
+        if config.run.seed == 1:
+            raise DataError("no such file")
+        return 0
+
+    mode(served)
+    assert run.main(["-m", "run.seed=1,2", f"run.root={tmp_path}"]) == 3
+    assert seen == [1, 2]
+    assert "bot4jax: no such file\n" in capsys.readouterr().err
+
+
+def test_problem_of_a_sweep_is_told_before_any_job(mode, capsys):
+    seen = []
+    mode(lambda config: seen.append(config) or 0)
+    assert run.main(["-m", "run.sed=1,2", "data=simulator,binanc"]) == 2
+    told = capsys.readouterr().err
+    assert "run.sed: unknown key" in told
+    assert "data: unknown option 'binanc'" in told
+    assert seen == []
+
+
+def test_environment_is_set_before_jax(tmp_path):
+    code = (
+        "import os, sys; from bot4jax.config import load\n"
+        "from bot4jax.environment import prepare\n"
+        "prepare(load(['hardware.threads=1']).hardware)\n"
+        "print('jax' in sys.modules, os.environ['JAX_PLATFORMS'],"
+        " len(os.sched_getaffinity(0)))\n"
+        "import jax; print(jax.config.jax_compilation_cache_dir)"
+    )
+    done = command(code=code, XDG_CACHE_HOME=str(tmp_path))
+    folder = tmp_path / "bot4jax"
+    assert done.stdout.splitlines() == ["False cpu 1", str(folder)], done.stderr
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_open_cache_folder_is_closed(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    environment.cache_folder().mkdir(mode=0o755)
+    environment._keep_compiled()
+    assert stat.S_IMODE(environment.cache_folder().stat().st_mode) == 0o700
+
+
+@pytest.mark.skipif(
+    not hasattr(ctypes.CDLL(None), "gnu_get_libc_version"), reason="not glibc"
+)
+def test_allocator_takes_every_parameter():
+    code = "from bot4jax.environment import _keep_pages; print(_keep_pages())"
+    assert command(code=code).stdout == "True\n"
+
+
+def test_gpu_leaves_memory_to_others():
+    code = (
+        "import os; from bot4jax.config import load\n"
+        "from bot4jax.environment import prepare\n"
+        "prepare(load(['hardware=gpu']).hardware)\n"
+        "share = os.environ['XLA_PYTHON_CLIENT_MEM_FRACTION']\n"
+        "print(os.environ['JAX_PLATFORMS'], share)"
+    )
+    assert command(code=code).stdout == "cuda 0.75\n"
+
+
+@pytest.fixture
+def finding():
+    """What the doctor finds of one thing, under overrides."""
+
+    def found(what, *overrides):
+        matching = [f for f in doctor.examine(load(overrides)) if f.what == what]
+        assert len(matching) == 1
+        return matching[0]
+
+    return found
+
+
+def test_doctor_is_content_with_a_sound_machine(finding):
+    assert finding("jax").status == doctor.OK
+    assert finding("device").status == doctor.OK
+    assert finding("device").found.startswith("cpu:0")
+
+
+def test_doctor_sees_a_port_in_use(finding):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        address = f"tcp://127.0.0.1:{port}"
+        seen = finding("ticks socket", f"runtime.endpoints.ticks={address}")
+    assert (seen.status, seen.found) == (doctor.NOTE, f"{address} is in use")
+
+
+def test_doctor_sees_data_that_are_not_there(tmp_path, capsys):
+    config = load(["mode=doctor", "data=daily", f"data.path={tmp_path}/none"])
+    assert doctor.doctor(config) == 3
+    assert "problem data: " in capsys.readouterr().out
+
+
+def test_doctor_sees_a_folder_it_cannot_write(finding):
+    assert finding("run folders", "run.root=/proc/runs").status == doctor.PROBLEM
+
+
+def test_doctor_tells_versions_from_tested_ones():
+    assert doctor._version("jax", "0.0.1").status == doctor.NOTE
+    assert doctor._version("no-such-package", "1").status == doctor.PROBLEM
+
+
+def test_doctor_prints_a_table_on_a_terminal():
+    findings = [
+        doctor.Finding("conf", "here"),
+        doctor.Finding("x", "y", doctor.PROBLEM),
+    ]
+    terminal, plain = io.StringIO(), io.StringIO()
+    doctor.show(findings, Console(file=terminal, **TERMINAL))
+    doctor.show(findings, Console(file=plain))
+    assert "┃" in terminal.getvalue()
+    assert plain.getvalue() == "ok      conf: here\nproblem x: y\n"
+
+
+def test_catalogue_prints_every_feature(capsys):
+    assert catalogue.catalogue(load(["mode=catalogue"])) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("\t")[1] for line in lines] == list(CATALOGUE)
+
+
+def test_catalogue_is_written_when_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert catalogue.catalogue(load(["mode=catalogue", "catalogue.write=true"])) == 0
+    text = (tmp_path / "docs" / "features.md").read_text()
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    rows = [line.split("`")[1] for line in table if line.startswith("| `")]
+    assert rows == list(CATALOGUE)
+    cells = {line.replace("\\|", "").count("|") - 1 for line in table}
+    assert cells == {len(catalogue.COLUMNS)}
+
+
+def test_catalogue_on_a_terminal_is_one_table_a_category():
+    terminal = io.StringIO()
+    specs = list(CATALOGUE.values())
+    catalogue.show(specs, Console(file=terminal, **TERMINAL))
+    assert terminal.getvalue().count("feature ") == len(
+        {spec.category for spec in specs}
+    )
