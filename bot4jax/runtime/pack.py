@@ -91,7 +91,7 @@ def write_terms(
     ask_volume = d * volume
     if terms.has_inverse:
         is_inverse = terms.is_inverse.take(symbol)
-        np.divide(bid_volume, a, out=bid_volume, where=is_inverse)
+        np.divide(bid_volume, a, out=bid_volume, where=is_inverse & (a > 0))
         np.divide(ask_volume, b, out=ask_volume, where=is_inverse & is_quote)
     rows[:, COLUMN["slot"]] = symbol
     rows[:, COLUMN["kind"]] = kind
