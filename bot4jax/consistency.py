@@ -79,11 +79,6 @@ def _span_problems(config: Config) -> Iterator[str]:
                 f"spans.{name}: {bars} bars hold no label of labels.horizon={horizon} "
                 f"after purging; expected more than {horizon + 1}"
             )
-    if spans.train <= config.features.window:
-        yield (
-            f"spans.train: {spans.train} bars do not fill "
-            f"features.window={config.features.window}; expected more than that"
-        )
     if config.train.chunk > spans.train:
         yield f"train.chunk: longer than spans.train={spans.train}"
     if config.labels.latency_ms >= 1000 * config.data.bar_seconds:

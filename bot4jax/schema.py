@@ -135,7 +135,7 @@ AnyData = SimulatorData | BinanceData | DailyData | CandleData | ColumnData
 
 
 class Spans(Section, frozen=True):
-    """Consecutive stretches of the data, in bars; gaps between them are purged."""
+    """Consecutive stretches of the data, in bars; warm-up and gaps come on top."""
 
     train: Count
     """bars that fit parameters, scalers and trees"""

@@ -190,7 +190,7 @@ def test_section_in_place_of_a_leaf_and_the_reverse():
         ({"mode": "backtest"}, "run.model"),
         ({"mode": "replay"}, "replay.run"),
         ({"labels.latency_ms": 1000}, "labels.latency_ms"),
-        ({"spans.train": 256}, "spans.train"),
+        ({"spans.calibrate": 6}, "spans.calibrate"),
         ({"spans.test": 6}, "spans.test"),
         ({"train.chunk": 1201}, "train.chunk"),
         ({"nets.cnn.dilations": [1, 2]}, "nets.cnn.dilations"),
