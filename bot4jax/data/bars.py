@@ -78,6 +78,7 @@ class BarSource:
         self, universe: Universe, panel: Panel, bar_ns: int, start_ns: int
     ) -> None:
         increments = universe.column("increment").astype(np.float64)
+        check_live(panel, universe)
         self.universe = universe
         self.bar_ns = bar_ns
         self.start_ns = start_ns
@@ -143,6 +144,14 @@ def last_live(live: Bool[np.ndarray, "T S"]) -> Int[np.ndarray, "T S"]:
     """Index of the newest live bar up to and including each; −1 before the first."""
     index = np.where(live, np.arange(len(live))[:, None], -1)
     return np.maximum.accumulate(index, axis=0)
+
+
+def check_live(panel: Panel, universe: Universe) -> None:
+    """A symbol without any bar has no price to stand at."""
+    for slot in np.flatnonzero(~np.any(panel.live, axis=0)):
+        raise DataError(
+            f"{universe.symbols[slot]} has no bar that can be used: leave it out."
+        )
 
 
 def check_range(
