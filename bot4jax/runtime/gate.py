@@ -1,119 +1,26 @@
-"""The last check before an order leaves: exact, on the host, one order at a time.
+"""The last check before an order leaves: exact and on the host.
 
 Everything is accepted only if `value <= limit`, so a NaN is refused wherever it
-stands. Limits in money become limits in whole lots once a step (`context`); after that
-only integers and two running sums are compared. Exposure is the worst case per side:
-the position plus all open buys, and the position less all open sells, never netted.
+stands. Limits in money become limits in whole lots once a step (`Context`); after that
+only integers and the running sums of exposure are compared. Exposure is the worst
+case per side: the position plus all open buys, and the position less all open sells,
+never netted.
 """
 
-import enum
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from collections.abc import Collection
+from typing import NamedTuple
 
-import msgspec
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-from bot4jax.data.universe import Universe
+from bot4jax.runtime.limits import WIDER_COLLAR, Limits, Reason, TradingState
 from bot4jax.runtime.orders import LARGEST, Order
-from bot4jax.runtime.portfolio import Contracts, EquityRow, Portfolio, contracts
+from bot4jax.runtime.portfolio import Contracts, EquityRow, Portfolio
 from bot4jax.types import BUY, TRADING
 
-WIDER_COLLAR = 2
-"""Reductions may trade this many times further from the reference."""
-
-
-class TradingState(enum.IntEnum):
-    """What may be sent; of several states the largest counts. Cancels always pass."""
-
-    ACTIVE = 0
-    REDUCING = 1
-    HALTED = 2
-
-
-class Reason(enum.IntEnum):
-    """Why an order was denied or made smaller, in the order of looking at it."""
-
-    sentence: str
-
-    def __new__(cls, value: int, sentence: str) -> Self:
-        reason = int.__new__(cls, value)
-        reason._value_ = value
-        reason.sentence = sentence
-        return reason
-
-    HALTED = 1, "The engine is halted: nothing but cancels leaves."
-    UNKNOWN_SYMBOL = 2, "The slot holds no instrument."
-    INVALID_SIZE = 3, "The size is not a positive whole number of lots."
-    DUPLICATE = 4, "An order of this id was sent before."
-    INSTRUMENT_HALTED = 5, "The instrument is not trading."
-    MISSING_REFERENCE = 6, "There is no valid bid and ask to compare the price with."
-    STALE_REFERENCE = 7, "The quote is too old: only reductions pass."
-    NON_FINITE_TARGET = 8, "The wanted position is not a number."
-    BELOW_MINIMUM = 9, "The change is under one lot or under the least notional."
-    PARTICIPATION = 10, "Made smaller: too much of the size at the best quote."
-    PRICE_COLLAR = 11, "The price is too far from the mid."
-    REDUCING = 12, "Only reductions pass: the engine is in the state REDUCING."
-    NO_CAPITAL = 13, "The net asset value is unknown or not positive."
-    DAILY_LOSS = 14, "Only reductions pass: the day's loss is over its limit."
-    DRAWDOWN = 15, "Only reductions pass: the drawdown is over its limit."
-    ORDER_NOTIONAL = 16, "The order is worth more than one order may be."
-    POSITION = 17, "The position would be a larger share of the capital than allowed."
-    GROSS = 18, "The gross exposure would be larger than allowed."
-    NET = 19, "The net exposure would be larger than allowed."
-    ORDER_BUDGET = 20, "The step has used all its orders on more urgent ones."
-
-
-def codes_table() -> str:
-    """`docs/codes.md`: every reason with its number and sentence."""
-    rows = [f"| {one.value} | `{one.name}` | {one.sentence} |" for one in Reason]
-    return "\n".join(
-        [
-            "# Reason codes of the risk gate",
-            "",
-            "Looked at in this order; the first that applies is counted.",
-            "",
-            "| code | name | meaning |",
-            "|---|---|---|",
-            *rows,
-            "",
-        ]
-    )
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What no order may exceed; shares are of the net asset value."""
-
-    max_order_notional: float
-    """base currency"""
-    max_position_share: float
-    max_gross: float
-    max_net: float
-    price_collar_bps: float
-    """basis points of the mid; `WIDER_COLLAR` times as much for reductions"""
-    orders_per_step: int
-    max_participation: float
-    """opening orders: times the size at the opposite best quote"""
-    stale_seconds: float
-    """oldest quote that an opening order may rest on"""
-    daily_loss_share: float
-    drawdown_share: float
-
-    def __post_init__(self) -> None:
-        for name in self.__struct_fields__:
-            value = getattr(self, name)
-            if not 0 <= value < float("inf"):
-                raise ValueError(
-                    f"risk.{name} is {value}: expected a finite number, 0 or larger."
-                )
-
-    @classmethod
-    def from_config(cls, risk: Any) -> "Limits":
-        """The limits of `config.risk`; its other fields are not for the gate."""
-        missing = [name for name in cls.__struct_fields__ if not hasattr(risk, name)]
-        if missing:
-            raise ValueError(f"risk lacks {', '.join(missing)}.")
-        return cls(**{name: getattr(risk, name) for name in cls.__struct_fields__})
+PRICE_COLLAR, ORDER_NOTIONAL = int(Reason.PRICE_COLLAR), int(Reason.ORDER_NOTIONAL)
+POSITION, GROSS, NET = int(Reason.POSITION), int(Reason.GROSS), int(Reason.NET)
+ORDER_BUDGET = int(Reason.ORDER_BUDGET)
 
 
 class Market(NamedTuple):
@@ -158,6 +65,19 @@ def account(portfolio: Portfolio, row: EquityRow) -> Account:
     )
 
 
+class Proposals(NamedTuple):
+    """Orders that a step would like to send, by column; sizes are signed."""
+
+    symbols: Int[np.ndarray, " n"]
+    lots: Int[np.ndarray, " n"]
+    """buys positive"""
+    limits: Int[np.ndarray, " n"]
+    """increments; 0 for a market order"""
+    is_reducing: Bool[np.ndarray, " n"]
+    benefits: Float[np.ndarray, " n"]
+    """expected net benefit, base currency"""
+
+
 class Denied(NamedTuple):
     """Everything that one reason stopped in one step."""
 
@@ -168,79 +88,53 @@ class Denied(NamedTuple):
 
 
 class Context:
-    """One step's limits in whole lots, and what is left of them order by order.
-
-    Columns that a single order looks into are Python lists: reading one element of a
-    list costs a third of reading one of an array.
-    """
+    """One step's limits in whole lots, and what is left of them."""
 
     def __init__(
         self,
-        universe: Universe,
+        units: Contracts,
         limits: Limits,
         market: Market,
         owned: Account,
         now_ns: int,
         state: TradingState = TradingState.ACTIVE,
-        known: Sequence[str] | set[str] = (),
+        known: Collection[str] = (),
     ) -> None:
-        """`known`: ids of orders that were sent in earlier steps."""
-        units = contracts(universe)
-        self.universe, self.limits, self.state = universe, limits, state
-        self.contracts = units
-        self.market, self.owned, self.slots = market, owned, len(universe.instruments)
+        """`known`: ids of orders that were sent before."""
+        self.contracts, self.limits, self.state = units, limits, state
+        self.market, self.owned, self.slots = market, owned, len(units.size)
+        self.known, self.budget = known, limits.orders_per_step
         self.refused = _refusals(limits, market, now_ns)
-        self.unit = _unit_values(units, market, owned)
         self.opening = _opening_stop(limits, owned, state)
-        self.bid, self.ask = market.bid.tolist(), market.ask.tolist()
-        self.refusals, self.units = self.refused.tolist(), self.unit.tolist()
-        nav = owned.nav
-        self.order_lots = _whole_lots(limits.max_order_notional, self.unit).tolist()
-        self.position_lots = _whole_lots(
-            limits.max_position_share * nav, self.unit
-        ).tolist()
-        self.high = (owned.lots + owned.open_buys).tolist()
-        self.low = (owned.lots - owned.open_sells).tolist()
-        worst = np.maximum(
-            abs(owned.lots + owned.open_buys), abs(owned.lots - owned.open_sells)
-        )
+        self.is_priced = (self.refused == 0) | (self.refused == Reason.STALE_REFERENCE)
+        self.unit = _unit_values(units, market, owned)
+        self.order_lots = _whole_lots(limits.max_order_notional, self.unit)
+        share = limits.max_position_share * owned.nav
+        self.position_lots = _whole_lots(share, self.unit)
+        self.high = owned.lots + owned.open_buys
+        self.low = owned.lots - owned.open_sells
+        worst = np.maximum(abs(self.high), abs(self.low))
         self.gross = _exposure(worst, self.unit)
-        self.net_high = _exposure(owned.lots + owned.open_buys, self.unit)
-        self.net_low = _exposure(owned.lots - owned.open_sells, self.unit)
-        self.max_gross, self.max_net = limits.max_gross * nav, limits.max_net * nav
-        self.budget = limits.orders_per_step
-        self.known: set[str] = set(known)
+        self.net_high = _exposure(self.high, self.unit)
+        self.net_low = _exposure(self.low, self.unit)
+        self.max_gross = limits.max_gross * owned.nav
+        self.max_net = limits.max_net * owned.nav
 
-    def reduces(self, order: Order) -> bool:
-        """True if the order can only bring the position nearer to zero.
 
-        Counted on the far side: all open orders of the same side come first.
-        """
-        if order.side == BUY:
-            return self.high[order.symbol] + order.lots <= 0
-        return self.low[order.symbol] - order.lots >= 0
+class Verdict(NamedTuple):
+    """What becomes of each row, and what the account looks like if it does."""
 
-    def worst(self, slot: int) -> int:
-        """The largest position, in lots, that the open orders can lead to."""
-        return max(abs(self.high[slot]), abs(self.low[slot]))
-
-    def take(self, order: Order) -> None:
-        """Count an accepted order as filled on its own side."""
-        slot, unit = order.symbol, self.units[order.symbol]
-        before = self.worst(slot)
-        if order.side == BUY:
-            self.high[slot] += order.lots
-            self.net_high += order.lots * unit
-        else:
-            self.low[slot] -= order.lots
-            self.net_low -= order.lots * unit
-        self.gross += (self.worst(slot) - before) * unit
-        self.budget -= 1
-        self.known.add(order.id)
+    reasons: Int[np.ndarray, " n"]
+    """0: accepted"""
+    accepted: list[int]
+    """rows, in the order of sending"""
+    gross: float
+    net_high: float
+    net_low: float
 
 
 def check(order: Order, context: Context) -> Reason | None:
-    """Why the order may not leave, or None; the order of `Reason` is kept."""
+    """Why this one order may not leave, or None; nothing is counted as sent."""
     if context.state == TradingState.HALTED:
         return Reason.HALTED
     if not 0 <= order.symbol < context.slots:
@@ -249,66 +143,122 @@ def check(order: Order, context: Context) -> Reason | None:
         return Reason.INVALID_SIZE
     if order.id in context.known:
         return Reason.DUPLICATE
-    reduces = context.reduces(order)
-    refusal = context.refusals[order.symbol]
-    if refusal and not (reduces and refusal == Reason.STALE_REFERENCE):
-        return Reason(refusal)
-    if not within_collar(order, context, WIDER_COLLAR if reduces else 1):
-        return Reason.PRICE_COLLAR
-    if not reduces and (reason := _opening_reason(order, context)) is not None:
-        return reason
-    return None if context.budget > 0 else Reason.ORDER_BUDGET
+    signed = order.lots if order.side == BUY else -order.lots
+    limit = min(max(order.limit, 0), LARGEST)
+    columns = (np.array([one]) for one in (order.symbol, signed, limit, True, 0.0))
+    reason = int(judge(Proposals(*columns), context).reasons[0])
+    return Reason(reason) if reason else None
 
 
-def within_collar(order: Order, context: Context, times: int) -> bool:
-    """The worst price is near the mid; a market order's is the opposite best."""
-    bid, ask = context.bid[order.symbol], context.ask[order.symbol]
-    price = order.limit or (ask if order.side == BUY else bid)
-    distance = abs(2 * price - bid - ask) * 10_000
-    return distance <= times * context.limits.price_collar_bps * (bid + ask)
+def admit(proposals: Proposals, context: Context) -> tuple[list[int], list[Denied]]:
+    """Rows that may become orders, in the order of sending, and what was denied.
+
+    Accepted rows count as filled on their own side for whatever is asked next. A slot
+    may have one reducing and one opening row.
+    """
+    if not len(proposals.symbols):
+        return [], []
+    rows = proposals.symbols * 2 + proposals.is_reducing
+    if len(np.unique(rows)) != len(rows):
+        raise ValueError("Two proposals for one symbol have the same leg; merge them.")
+    verdict = judge(proposals, context)
+    taken = verdict.accepted
+    slots, lots = proposals.symbols[taken], proposals.lots[taken]
+    np.add.at(context.high, slots, np.maximum(lots, 0))
+    np.add.at(context.low, slots, np.minimum(lots, 0))
+    context.gross, context.budget = verdict.gross, context.budget - len(taken)
+    context.net_high, context.net_low = verdict.net_high, verdict.net_low
+    denied = []
+    for reason in np.unique(verdict.reasons[verdict.reasons > 0]).tolist():
+        at = np.flatnonzero(verdict.reasons == reason)
+        denied.append(Denied(Reason(reason), proposals.symbols[at], proposals.lots[at]))
+    return taken, denied
 
 
-def admit(
-    orders: Sequence[Order], context: Context, benefits: Sequence[float] = ()
-) -> tuple[list[Order], list[Denied]]:
-    """The orders that may leave, and what was denied for which reason.
+def judge(proposals: Proposals, context: Context) -> Verdict:
+    """Decide on every row: what it is by itself, then the exposure it adds to.
 
     Reductions come first, then the largest expected net benefit: where limits or the
     step's budget end, the least valuable orders are those denied.
     """
-    worth = benefits or [0.0] * len(orders)
-    urgency = [
-        (not one.reduce_only, -value) for one, value in zip(orders, worth, strict=True)
-    ]
-    accepted: list[Order] = []
-    denied: dict[Reason, list[Order]] = {}
-    for at in sorted(range(len(orders)), key=urgency.__getitem__):
-        order = orders[at]
-        reason = check(order, context)
-        if reason is None:
-            context.take(order)
-            accepted.append(order)
-        else:
-            denied.setdefault(reason, []).append(order)
-    return accepted, [_denied(reason, denied[reason]) for reason in sorted(denied)]
+    reducing, added, own = weigh(proposals, context)
+    value = proposals.lots * context.unit[proposals.symbols]
+    gross, high, low = context.gross, context.net_high, context.net_low
+    budget, accepted = context.budget, []
+    values, additions, reduces = value.tolist(), added.tolist(), reducing.tolist()
+    urgency, reasons = np.lexsort((-proposals.benefits, ~reducing)), own.tolist()
+    for row in urgency[own[urgency] == 0].tolist():
+        worth, addition = values[row], additions[row]
+        if not reduces[row]:
+            if not gross + addition <= context.max_gross:
+                reasons[row] = GROSS
+                continue
+            if not (high + worth if worth > 0 else -low - worth) <= context.max_net:
+                reasons[row] = NET
+                continue
+        if budget <= 0:
+            reasons[row] = ORDER_BUDGET
+            continue
+        budget, gross = budget - 1, gross + addition
+        high, low = high + max(worth, 0.0), low + min(worth, 0.0)
+        accepted.append(row)
+    found = np.array(reasons, np.int64)
+    return Verdict(found, accepted, gross, high, low)
 
 
-def _opening_reason(order: Order, context: Context) -> Reason | None:
-    """Why an order that takes on risk may not leave."""
-    if context.opening is not None:
-        return context.opening
-    slot, lots = order.symbol, order.lots
-    if not lots <= context.order_lots[slot]:
-        return Reason.ORDER_NOTIONAL
-    is_buy, value = order.side == BUY, lots * context.units[slot]
-    reached = context.high[slot] + lots if is_buy else lots - context.low[slot]
-    if not reached <= context.position_lots[slot]:
-        return Reason.POSITION
-    added = max(reached - context.worst(slot), 0) * context.units[slot]
-    if not context.gross + added <= context.max_gross:
-        return Reason.GROSS
-    net = context.net_high + value if is_buy else value - context.net_low
-    return None if net <= context.max_net else Reason.NET
+def weigh(
+    proposals: Proposals, context: Context
+) -> tuple[Bool[np.ndarray, " n"], Float[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+    """By row: does it reduce, what it adds to gross, what speaks against it alone.
+
+    A row reduces only if it says so and can bring the position nothing but nearer to
+    zero after all open orders of its side. An opening row comes behind the reducing
+    row of its slot.
+    """
+    slot, lots = proposals.symbols, proposals.lots
+    high, low = context.high[slot], context.low[slot]
+    after = np.where(lots > 0, high, low) + lots
+    reducing = proposals.is_reducing & (np.where(lots > 0, -after, after) >= 0)
+    closing = np.zeros(context.slots, np.int64)
+    closing[slot[reducing]] = lots[reducing]
+    is_behind = ~reducing & (closing[slot] * np.sign(lots) > 0)
+    reached = abs(after + np.where(is_behind, closing[slot], 0))
+    more = np.maximum(reached - np.maximum(abs(high), abs(low)), 0)
+    added = np.where(more > 0, more * context.unit[slot], 0.0)
+    return reducing, added, _own_reasons(proposals, context, reducing, reached)
+
+
+def _own_reasons(
+    proposals: Proposals,
+    context: Context,
+    reducing: Bool[np.ndarray, " n"],
+    reached: Int[np.ndarray, " n"],
+) -> Int[np.ndarray, " n"]:
+    """What speaks against each row, whatever the others are; 0: nothing."""
+    slot, opening = proposals.symbols, ~reducing
+    refused = context.refused[slot]
+    is_excused = reducing & (refused == Reason.STALE_REFERENCE)
+    stop = 0 if context.opening is None else int(context.opening)
+    reason = np.where(opening & ~(reached <= context.position_lots[slot]), POSITION, 0)
+    is_small = abs(proposals.lots) <= context.order_lots[slot]
+    reason = np.where(opening & ~is_small, ORDER_NOTIONAL, reason)
+    reason = np.where(opening & (stop > 0), stop, reason)
+    is_near = within_collar(proposals, context, reducing)
+    reason = np.where(is_near, reason, PRICE_COLLAR)
+    if context.state == TradingState.HALTED:
+        return np.full(len(slot), int(Reason.HALTED))
+    return np.where((refused > 0) & ~is_excused, refused, reason)
+
+
+def within_collar(
+    proposals: Proposals, context: Context, reducing: Bool[np.ndarray, " n"]
+) -> Bool[np.ndarray, " n"]:
+    """The worst price is near the mid; a market order's is the opposite best."""
+    slot, limit = proposals.symbols, proposals.limits
+    bid, ask = context.market.bid[slot], context.market.ask[slot]
+    price = np.where(limit > 0, limit, np.where(proposals.lots > 0, ask, bid))
+    collar = np.where(reducing, WIDER_COLLAR, 1) * context.limits.price_collar_bps
+    return abs(2 * price - bid - ask) * 10_000.0 <= collar * (bid + ask)
 
 
 def _opening_stop(limits: Limits, owned: Account, state: TradingState) -> Reason | None:
@@ -356,9 +306,3 @@ def _whole_lots(money: float, unit: Float[np.ndarray, " S"]) -> np.ndarray:
 
 def _exposure(lots: np.ndarray, unit: Float[np.ndarray, " S"]) -> float:
     return float(np.where(lots == 0, 0.0, lots * unit).sum())
-
-
-def _denied(reason: Reason, orders: Sequence[Order]) -> Denied:
-    signed = [one.lots if one.side == BUY else -one.lots for one in orders]
-    symbols = np.array([one.symbol for one in orders], np.int64)
-    return Denied(reason, symbols, np.array(signed, np.int64))

@@ -17,7 +17,8 @@ import msgspec
 import numpy as np
 
 from bot4jax.errors import Bot4JaxError, Halted
-from bot4jax.runtime.gate import Denied, Reason
+from bot4jax.runtime.gate import Denied
+from bot4jax.runtime.limits import Reason
 from bot4jax.runtime.orders import Answer, Fill, Order
 
 SCHEMA = "bot4jax.journal/1"

@@ -20,7 +20,7 @@ SMALLEST_CAPITAL = 0.01
 
 
 class Contracts(NamedTuple):
-    """What one lot of every slot is, for sums over the whole universe."""
+    """What one lot of every slot is, for sums over the whole universe; made once."""
 
     size: Float[np.ndarray, " S"]
     """lot × multiplier"""
@@ -28,6 +28,8 @@ class Contracts(NamedTuple):
     is_inverse: Bool[np.ndarray, " S"]
     is_paid: Bool[np.ndarray, " S"]
     """bought with cash (spot, equity), not on margin"""
+    minimum_notional: Float[np.ndarray, " S"]
+    """quote currency"""
 
 
 def contracts(universe: Universe) -> Contracts:
@@ -38,6 +40,7 @@ def contracts(universe: Universe) -> Contracts:
         increment=universe.column("increment"),
         is_inverse=kinds == "inverse",
         is_paid=np.isin(kinds, ("spot", "equity")),
+        minimum_notional=universe.column("minimum_notional"),
     )
 
 

@@ -2,7 +2,8 @@
 
 A target that turns a position round becomes two orders: leg 0 closes, leg 1 opens. So
 every order either only reduces risk or only takes it on, and the gate can let the
-first pass while it denies the second.
+first pass while it denies the second. Sizes are columns until the gate has decided:
+only what leaves becomes an `Order`.
 """
 
 from collections.abc import Sequence
@@ -11,23 +12,14 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from bot4jax.runtime.gate import Context, Denied, Reason
+from bot4jax.runtime.gate import Context, Denied, Proposals, admit
+from bot4jax.runtime.limits import Reason
 from bot4jax.runtime.orders import LARGEST, Kind, Order, order_id
 from bot4jax.types import BUY, SELL
 
 LEAST_CHANGE = 1.0 - 1e-3
 """Lots. Just under one: a float32 share may miss a whole lot by its rounding."""
 REDUCING_LEG, OPENING_LEG = 0, 1
-
-
-class Proposals(NamedTuple):
-    """What the targets ask for, before the gate."""
-
-    orders: list[Order]
-    benefits: list[float]
-    """expected net benefit of each order, base currency"""
-    denied: list[Denied]
-    """what became no order, or (`PARTICIPATION`) how many lots it was made smaller"""
 
 
 class Legs(NamedTuple):
@@ -47,29 +39,61 @@ def orders_from_targets(
     boundary_ns: int,
     benefit: Float[np.ndarray, " S"] | None = None,
     kind: Kind = "ioc",
-) -> Proposals:
+) -> tuple[list[Order], list[Denied]]:
     """Orders that bring the positions to `targets`, signed shares of the asset value.
 
     `held` is the very array that the device was given: a target equal to it, to the
     bit, asks for nothing. Orders in flight count as filled. `benefit` is the expected
-    net benefit per slot; without it, larger orders count as more beneficial.
+    net benefit per slot; without it, larger orders count as more beneficial. Reductions
+    of size (`PARTICIPATION`) are told beside the denials.
     """
-    lots, denied = wanted_lots(targets, held, context)
+    proposals, legs, unasked = proposals_from_targets(
+        targets, held, context, benefit=benefit, is_market=kind == "market"
+    )
+    accepted, denied = admit(proposals, context)
+    symbols, lots, limits = (column.tolist() for column in proposals[:3])
+    orders = [
+        Order(
+            id=order_id(run, step, symbols[row], legs[row]),
+            symbol=symbols[row],
+            side=BUY if lots[row] > 0 else SELL,
+            lots=abs(lots[row]),
+            kind=kind,
+            limit=limits[row],
+            reduce_only=legs[row] == REDUCING_LEG,
+            step=step,
+            sent_ns=boundary_ns,
+        )
+        for row in accepted
+    ]
+    return orders, [*unasked, *denied]
+
+
+def proposals_from_targets(
+    targets: Float[np.ndarray, " S"],
+    held: Float[np.ndarray, " S"],
+    context: Context,
+    *,
+    benefit: Float[np.ndarray, " S"] | None = None,
+    is_market: bool = False,
+) -> tuple[Proposals, list[int], list[Denied]]:
+    """What the targets ask for, the leg of each row, and what became no proposal."""
+    lots, unknown = wanted_lots(targets, held, context)
     legs, shrunk = shrink(split_legs(lots, context), context)
     legs, small = drop_small(legs, context)
-    worth = _worth(legs, context) if benefit is None else np.asarray(benefit)
-    rows = [
-        (int(slot), leg, int(signed[slot]))
-        for leg, signed in enumerate(legs)
-        for slot in np.flatnonzero(signed)
-    ]
-    orders = [
-        _order(row, context, kind, run=run, step=step, boundary_ns=boundary_ns)
-        for row in rows
-    ]
-    return Proposals(
-        orders, [float(worth[slot]) for slot, _, _ in rows], [*denied, *shrunk, *small]
+    leg, symbols = np.nonzero(np.stack(legs))
+    signed = np.stack(legs)[leg, symbols]
+    size = np.nan_to_num(abs(signed) * context.unit[symbols])
+    market = context.market
+    opposite = np.where(signed > 0, market.ask[symbols], market.bid[symbols])
+    proposals = Proposals(
+        symbols=symbols,
+        lots=signed,
+        limits=np.zeros_like(opposite) if is_market else opposite,
+        is_reducing=leg == REDUCING_LEG,
+        benefits=size if benefit is None else np.asarray(benefit)[symbols],
     )
+    return proposals, leg.tolist(), [*unknown, *shrunk, *small]
 
 
 def wanted_lots(
@@ -88,9 +112,8 @@ def wanted_lots(
         change = share * owned.nav / context.unit
         change = np.where(targets == held, 0.0, change)
         change = np.where(targets == 0, -owned.lots, change) - in_flight
-    is_priced = np.isin(context.refused, (0, Reason.STALE_REFERENCE))
     is_asked = is_finite & (change != 0)
-    is_known = is_priced & ~np.isnan(change)
+    is_known = context.is_priced & ~np.isnan(change)
     is_large = abs(change) >= LEAST_CHANGE
     lots = np.where(is_asked & is_known & is_large, change, 0.0)
     denied = [
@@ -132,36 +155,11 @@ def shrink(legs: Legs, context: Context) -> tuple[Legs, list[Denied]]:
 
 def drop_small(legs: Legs, context: Context) -> tuple[Legs, list[Denied]]:
     """No opening leg under the venue's least notional; reductions may be small."""
-    least = context.universe.column("minimum_notional")
+    least = context.contracts.minimum_notional
     notional = _quote_notional(legs.opening, context)
     is_small = (legs.opening != 0) & ~(notional >= least)
     denied = _denials(Reason.BELOW_MINIMUM, is_small, legs.opening)
     return legs._replace(opening=np.where(is_small, 0, legs.opening)), denied
-
-
-def _order(
-    row: tuple[int, int, int],
-    context: Context,
-    kind: Kind,
-    *,
-    run: str,
-    step: int,
-    boundary_ns: int,
-) -> Order:
-    """One leg at the opposite best: it trades at once or not at all."""
-    slot, leg, signed = row
-    opposite = context.ask[slot] if signed > 0 else context.bid[slot]
-    return Order(
-        id=order_id(run, step, slot, leg),
-        symbol=slot,
-        side=BUY if signed > 0 else SELL,
-        lots=abs(signed),
-        kind=kind,
-        limit=0 if kind == "market" else opposite,
-        reduce_only=leg == REDUCING_LEG,
-        step=step,
-        sent_ns=boundary_ns,
-    )
 
 
 def _quote_notional(
@@ -173,18 +171,15 @@ def _quote_notional(
     return abs(lots) * units.size * np.where(units.is_inverse, 1.0, mid)
 
 
-def _worth(legs: Legs, context: Context) -> Float[np.ndarray, " S"]:
-    return np.nan_to_num(abs(legs.reducing + legs.opening) * context.unit)
-
-
 def _unpriced(
     is_unpriced: Bool[np.ndarray, " S"], context: Context
 ) -> Sequence[Denied]:
     """Denials of slots whose change cannot be counted in lots, by what is missing."""
+    if not is_unpriced.any():
+        return []
     capital_unknown = not np.isfinite(context.owned.nav)
     other = Reason.NO_CAPITAL if capital_unknown else Reason.MISSING_REFERENCE
-    is_other = np.isin(context.refused, (0, Reason.STALE_REFERENCE))
-    reason = np.where(is_other, other, context.refused)
+    reason = np.where(context.is_priced, other, context.refused)
     return [
         one
         for code in np.unique(reason[is_unpriced])

@@ -14,15 +14,14 @@ from bot4jax.data.universe import universe
 from bot4jax.runtime.gate import (
     Account,
     Context,
-    Limits,
     Market,
-    Reason,
-    TradingState,
+    Proposals,
     admit,
     check,
-    codes_table,
 )
+from bot4jax.runtime.limits import Limits, Reason, TradingState, codes_table
 from bot4jax.runtime.orders import LARGEST, Order, order_id
+from bot4jax.runtime.portfolio import contracts
 from bot4jax.runtime.targets import orders_from_targets
 from bot4jax.types import BUY, HALTED, SELL, TRADING, Instrument
 
@@ -42,11 +41,13 @@ LIMITS = Limits(
     daily_loss_share=0.02,
     drawdown_share=0.1,
 )
-UNIVERSE = universe(
-    [
-        Instrument(symbol=f"S{k}", increment=0.5, minimum_notional=200.0)
-        for k in range(S)
-    ]
+UNITS = contracts(
+    universe(
+        [
+            Instrument(symbol=f"S{k}", increment=0.5, minimum_notional=200.0)
+            for k in range(S)
+        ]
+    )
 )
 """Bid 99.5 and ask 100.5: one lot is worth 100."""
 
@@ -89,7 +90,7 @@ def context(
     known: tuple[str, ...] = (),
 ) -> Context:
     return Context(
-        UNIVERSE,
+        UNITS,
         msgspec.structs.replace(LIMITS, **(limits or {})),
         market_is or market(),
         owned_is or owned(),
@@ -257,7 +258,7 @@ def test_an_inverse_contract_is_valued_in_its_coin():
         symbol="C", kind="inverse", increment=0.5, multiplier=100.0, settlement="BTC"
     )
     one = Context(
-        universe([coin]),
+        contracts(universe([coin])),
         LIMITS,
         Market(*(np.array([value]) for value in (199, 201, NOW, TRADING))),
         Account(
@@ -270,17 +271,31 @@ def test_an_inverse_contract_is_valued_in_its_coin():
         ),
         NOW,
     )
-    assert one.units[0] == pytest.approx(100.0)
+    assert one.unit[0] == pytest.approx(100.0)
     assert one.order_lots[0] == 200
+
+
+def proposals(*rows: tuple[int, int, float], reducing: tuple[int, ...] = ()):
+    """Rows of (symbol, signed lots, benefit) at the opposite best."""
+    symbols, lots = (np.array([row[k] for row in rows]) for k in (0, 1))
+    return Proposals(
+        symbols=symbols,
+        lots=lots,
+        limits=np.where(lots > 0, 201, 199),
+        is_reducing=np.isin(symbols, reducing),
+        benefits=np.array([row[2] for row in rows]),
+    )
 
 
 def test_reductions_come_first_and_then_the_larger_benefit():
     here = context(
         limits={"orders_per_step": 3}, owned_is=owned(lots=column(0, at3=10))
     )
-    asked = [order(1, 0), order(2, 1), order(3, 2), order(-4, 3, reduce_only=True)]
-    accepted, denied = admit(asked, here, [1.0, 3.0, 2.0, 0.0])
-    assert [one.symbol for one in accepted] == [3, 1, 2]
+    asked = proposals(
+        (0, 1, 1.0), (1, 2, 3.0), (2, 3, 2.0), (3, -4, 0.0), reducing=(3,)
+    )
+    accepted, denied = admit(asked, here)
+    assert accepted == [3, 1, 2]
     assert [(one.reason, one.symbols.tolist()) for one in denied] == [
         (Reason.ORDER_BUDGET, [0])
     ]
@@ -288,10 +303,60 @@ def test_reductions_come_first_and_then_the_larger_benefit():
 
 
 def test_exposure_grows_with_each_accepted_order():
-    asked = [order(100, 0), order(-150, 1), order(200, 2), order(150, 3)]
-    accepted, denied = admit(asked, context(), [4.0, 3.0, 2.0, 1.0])
-    assert [one.symbol for one in accepted] == [0, 1, 2]
+    asked = proposals((0, 100, 4.0), (1, -150, 3.0), (2, 200, 2.0), (3, -150, 1.0))
+    accepted, denied = admit(asked, context())
+    assert accepted == [0, 1, 2]
     assert [one.reason for one in denied] == [Reason.GROSS]
+
+
+def test_two_rows_of_one_leg_are_refused_as_a_defect():
+    with pytest.raises(ValueError, match="same leg"):
+        admit(proposals((0, 10, 1.0), (0, 20, 1.0)), context())
+
+
+def test_an_opening_row_is_judged_behind_the_reducing_row_of_its_symbol():
+    """Long 100: selling 400 closes 100 and opens 300, exactly the limit."""
+    for opened, reasons in ((-300, []), (-301, [Reason.POSITION])):
+        here = context(
+            limits={"max_order_notional": NAV},
+            owned_is=owned(lots=column(0, at0=100)),
+        )
+        closing, opening = proposals((0, -100, 0.0), reducing=(0,)), (0, opened, 1.0)
+        both = Proposals(
+            *map(np.concatenate, zip(closing, proposals(opening), strict=True))
+        )
+        accepted, denied = admit(both, here)
+        assert accepted == [0, 1][: 2 - len(reasons)]
+        assert [one.reason for one in denied] == reasons
+
+
+def test_a_row_that_says_it_reduces_but_does_not_is_opening():
+    here = context(state=TradingState.REDUCING, owned_is=owned(lots=column(5)))
+    accepted, denied = admit(
+        proposals((0, -6, 1.0), (1, -5, 1.0), reducing=(0, 1)), here
+    )
+    assert accepted == [1]
+    assert [one.reason for one in denied] == [Reason.REDUCING]
+
+
+def test_what_was_admitted_counts_for_the_next_question():
+    here = context(limits={"orders_per_step": 2})
+    assert check(order(300, limit=200, lots=200), here) is None
+    admit(proposals((0, 200, 1.0)), here)
+    assert here.gross == 20_000.0
+    assert check(order(101), here) == Reason.POSITION
+    assert check(order(100), here) is None
+    admit(proposals((1, -10, 1.0)), here)
+    assert check(order(1), here) == Reason.ORDER_BUDGET
+
+
+def test_nothing_is_admitted_while_halted():
+    here = context(state=TradingState.HALTED, owned_is=owned(lots=column(0, at1=50)))
+    accepted, denied = admit(
+        proposals((0, 10, 1.0), (1, -10, 1.0), reducing=(1,)), here
+    )
+    assert accepted == []
+    assert [one.reason for one in denied] == [Reason.HALTED]
 
 
 signed_lots = st.lists(st.integers(-250, 250), min_size=S, max_size=S)
@@ -324,10 +389,9 @@ def test_no_subset_of_fills_breaks_a_limit(lots, buys, sells, wanted):
     account = owned(lots=arrays[0], open_buys=arrays[1], open_sells=arrays[2])
     held = (arrays[0] * 100.0 / NAV).astype(np.float32)
     here = context(owned_is=account)
-    asked = orders_from_targets(
+    accepted, _ = orders_from_targets(
         np.array(wanted), held, here, run="t", step=0, boundary_ns=NOW
     )
-    accepted, _ = admit(asked.orders, here, asked.benefits)
     worst = np.maximum(abs(arrays[0] + arrays[1]), abs(arrays[0] - arrays[2]))
     most_gross = max(0.5 * NAV, worst.sum() * 100.0)
     for count in range(len(accepted) + 1):

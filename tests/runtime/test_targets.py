@@ -1,20 +1,24 @@
 """Targets become the nearest whole lots, in legs that reduce or open."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
 from bot4jax.data.universe import universe
-from bot4jax.runtime.gate import Account, Context, Limits, Market, Reason
-from bot4jax.runtime.orders import order_id
-from bot4jax.runtime.targets import Proposals, orders_from_targets
+from bot4jax.runtime.gate import Account, Context, Denied, Market
+from bot4jax.runtime.limits import Limits, Reason
+from bot4jax.runtime.orders import Order, order_id
+from bot4jax.runtime.portfolio import contracts
+from bot4jax.runtime.targets import orders_from_targets
 from bot4jax.types import BUY, HALTED, SELL, TRADING, Instrument
 
 NAV = 100_000.0
 LIMITS = Limits(
-    max_order_notional=1e6,
-    max_position_share=1.0,
-    max_gross=1.0,
-    max_net=1.0,
+    max_order_notional=1e15,
+    max_position_share=1e9,
+    max_gross=1e9,
+    max_net=1e9,
     price_collar_bps=100.0,
     orders_per_step=10,
     max_participation=0.5,
@@ -24,7 +28,12 @@ LIMITS = Limits(
 )
 
 
-def proposals(
+class Made(NamedTuple):
+    orders: list[Order]
+    denied: list[Denied]
+
+
+def made_from(
     targets: list[float],
     lots: list[int],
     *,
@@ -34,7 +43,7 @@ def proposals(
     nav: float = NAV,
     size: int | None = None,
     **market_changes,
-) -> Proposals:
+) -> Made:
     """One lot is worth 100 in every slot; the minimum notional is 200."""
     count = len(targets)
     each = [
@@ -60,39 +69,41 @@ def proposals(
         drawdown=0.0,
     )
     quotes = Market(**(columns | market_changes))
-    context = Context(universe(each), LIMITS, quotes, owned, now_ns=0)
+    context = Context(contracts(universe(each)), LIMITS, quotes, owned, now_ns=0)
     if held is None:
         held = (np.array(lots) * 100.0 / NAV).astype(np.float32)
     wanted = np.array(targets, np.float32)
-    return orders_from_targets(wanted, held, context, run="run", step=7, boundary_ns=5)
+    return Made(
+        *orders_from_targets(wanted, held, context, run="run", step=7, boundary_ns=5)
+    )
 
 
-def signed(made: Proposals) -> list[tuple[int, int, bool]]:
+def signed(made: Made) -> list[tuple[int, int, bool]]:
     return [
         (one.symbol, one.lots if one.side == BUY else -one.lots, one.reduce_only)
         for one in made.orders
     ]
 
 
-def reasons(made: Proposals) -> dict[Reason, list[int]]:
+def reasons(made: Made) -> dict[Reason, list[int]]:
     return {one.reason: one.symbols.tolist() for one in made.denied}
 
 
 def test_targets_become_the_nearest_lots():
-    made = proposals([0.1, -0.0526, 0.0304], [0, 0, 20])
+    made = made_from([0.1, -0.0526, 0.0304], [0, 0, 20])
     assert signed(made) == [(0, 100, False), (1, -53, False), (2, 10, False)]
     assert not made.denied
 
 
 def test_an_order_says_where_it_comes_from_and_trades_at_once():
-    buy, sell = proposals([0.1, -0.1], [0, 0]).orders
+    buy, sell = made_from([0.1, -0.1], [0, 0]).orders
     assert (buy.side, buy.limit, buy.kind) == (BUY, 201, "ioc")
     assert (sell.side, sell.limit) == (SELL, 199)
     assert (buy.id, buy.step, buy.sent_ns) == (order_id("run", 7, 0, 1), 7, 5)
 
 
 def test_turning_round_closes_first():
-    made = proposals([-0.05, 0.05], [100, -100])
+    made = made_from([-0.05, 0.05], [100, -100])
     assert signed(made) == [
         (0, -100, True),
         (1, 100, True),
@@ -105,35 +116,35 @@ def test_turning_round_closes_first():
 def test_the_held_share_itself_asks_for_nothing():
     lots = [1, 7, 33, 12345, 987_654_321]
     held = (np.array(lots) * 100.0 / NAV).astype(np.float32)
-    made = proposals(held.tolist(), lots, held=held)
+    made = made_from(held.tolist(), lots, held=held)
     assert (made.orders, made.denied) == ([], [])
 
 
 @pytest.mark.parametrize("lots", [1, -1, 3, 999_983, 123_456_789])
 def test_a_target_of_zero_closes_to_the_last_lot(lots):
-    assert signed(proposals([0.0], [lots])) == [(0, -lots, True)]
+    assert signed(made_from([0.0], [lots])) == [(0, -lots, True)]
 
 
 def test_a_change_under_one_lot_is_no_trade():
-    made = proposals([0.1009, 0.0991], [100, 100])
+    made = made_from([0.1009, 0.0991], [100, 100])
     assert made.orders == []
     assert reasons(made) == {Reason.BELOW_MINIMUM: [0, 1]}
 
 
 def test_opening_under_the_least_notional_is_no_trade_but_closing_is():
-    made = proposals([0.101, 0.0], [100, 1])
+    made = made_from([0.101, 0.0], [100, 1])
     assert signed(made) == [(1, -1, True)]
     assert reasons(made) == {Reason.BELOW_MINIMUM: [0]}
 
 
 def test_what_is_in_flight_counts_as_filled():
-    assert signed(proposals([0.1], [0], buys=60)) == [(0, 40, False)]
-    assert signed(proposals([0.0], [100], sells=100)) == []
-    assert signed(proposals([0.0], [100], sells=70)) == [(0, -30, True)]
+    assert signed(made_from([0.1], [0], buys=60)) == [(0, 40, False)]
+    assert signed(made_from([0.0], [100], sells=100)) == []
+    assert signed(made_from([0.0], [100], sells=70)) == [(0, -30, True)]
 
 
 def test_opening_legs_shrink_to_what_is_displayed_and_reductions_do_not():
-    made = proposals([0.1, -0.05], [0, 100], size=80)
+    made = made_from([0.1, -0.05], [0, 100], size=80)
     assert signed(made) == [(1, -100, True), (0, 40, False), (1, -40, False)]
     assert reasons(made) == {Reason.PARTICIPATION: [0, 1]}
     assert made.denied[0].lots.tolist() == [60, -10]
@@ -141,13 +152,13 @@ def test_opening_legs_shrink_to_what_is_displayed_and_reductions_do_not():
 
 @pytest.mark.parametrize("target", [np.nan, np.inf, -np.inf])
 def test_a_target_that_is_no_number_trades_nothing(target: float):
-    made = proposals([target, 0.1], [50, 0])
+    made = made_from([target, 0.1], [50, 0])
     assert signed(made) == [(1, 100, False)]
     assert reasons(made) == {Reason.NON_FINITE_TARGET: [0]}
 
 
 def test_no_quote_no_order_and_the_reason_is_named():
-    made = proposals(
+    made = made_from(
         [0.1, 0.1, 0.1],
         [0, 0, 0],
         bid=np.array([0, 199, 199]),
@@ -161,7 +172,7 @@ def test_no_quote_no_order_and_the_reason_is_named():
 
 
 def test_without_capital_nothing_is_asked_but_closing():
-    made = proposals([0.1, 0.0], [0, 5], nav=np.nan)
+    made = made_from([0.1, 0.0], [0, 5], nav=np.nan)
     assert signed(made) == [(1, -5, True)]
     assert reasons(made) == {Reason.NO_CAPITAL: [0]}
 
@@ -170,6 +181,6 @@ def test_the_smallest_tremble_of_a_forecast_moves_no_order():
     targets = np.array([0.1, -0.0526, 0.0304], np.float32)
     above = np.nextafter(targets, np.float32(1))
     lots = [0, 0, 20]
-    assert signed(proposals(above.tolist(), lots)) == signed(
-        proposals(targets.tolist(), lots)
+    assert signed(made_from(above.tolist(), lots)) == signed(
+        made_from(targets.tolist(), lots)
     )

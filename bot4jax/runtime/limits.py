@@ -1,0 +1,102 @@
+"""What no order may exceed, and the reasons that an order can be denied for."""
+
+import enum
+from typing import Any, Self
+
+import msgspec
+
+WIDER_COLLAR = 2
+"""Reductions may trade this many times further from the reference."""
+
+
+class TradingState(enum.IntEnum):
+    """What may be sent; of several states the largest counts. Cancels always pass."""
+
+    ACTIVE = 0
+    REDUCING = 1
+    HALTED = 2
+
+
+class Reason(enum.IntEnum):
+    """Why an order was denied or made smaller, in the order of looking at it."""
+
+    sentence: str
+
+    def __new__(cls, value: int, sentence: str) -> Self:
+        reason = int.__new__(cls, value)
+        reason._value_ = value
+        reason.sentence = sentence
+        return reason
+
+    HALTED = 1, "The engine is halted: nothing but cancels leaves."
+    UNKNOWN_SYMBOL = 2, "The slot holds no instrument."
+    INVALID_SIZE = 3, "The size is not a positive whole number of lots."
+    DUPLICATE = 4, "An order of this id was sent before."
+    INSTRUMENT_HALTED = 5, "The instrument is not trading."
+    MISSING_REFERENCE = 6, "There is no valid bid and ask to compare the price with."
+    STALE_REFERENCE = 7, "The quote is too old: only reductions pass."
+    NON_FINITE_TARGET = 8, "The wanted position is not a number."
+    BELOW_MINIMUM = 9, "The change is under one lot or under the least notional."
+    PARTICIPATION = 10, "Made smaller: too much of the size at the best quote."
+    PRICE_COLLAR = 11, "The price is too far from the mid."
+    REDUCING = 12, "Only reductions pass: the engine is in the state REDUCING."
+    NO_CAPITAL = 13, "The net asset value is unknown or not positive."
+    DAILY_LOSS = 14, "Only reductions pass: the day's loss is over its limit."
+    DRAWDOWN = 15, "Only reductions pass: the drawdown is over its limit."
+    ORDER_NOTIONAL = 16, "The order is worth more than one order may be."
+    POSITION = 17, "The position would be a larger share of the capital than allowed."
+    GROSS = 18, "The gross exposure would be larger than allowed."
+    NET = 19, "The net exposure would be larger than allowed."
+    ORDER_BUDGET = 20, "The step has used all its orders on more urgent ones."
+
+
+def codes_table() -> str:
+    """`docs/codes.md`: every reason with its number and sentence."""
+    rows = [f"| {one.value} | `{one.name}` | {one.sentence} |" for one in Reason]
+    return "\n".join(
+        [
+            "# Reason codes of the risk gate",
+            "",
+            "Looked at in this order; the first that applies is counted.",
+            "",
+            "| code | name | meaning |",
+            "|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What no order may exceed; shares are of the net asset value."""
+
+    max_order_notional: float
+    """base currency"""
+    max_position_share: float
+    max_gross: float
+    max_net: float
+    price_collar_bps: float
+    """basis points of the mid; `WIDER_COLLAR` times as much for reductions"""
+    orders_per_step: int
+    max_participation: float
+    """opening orders: times the size at the opposite best quote"""
+    stale_seconds: float
+    """oldest quote that an opening order may rest on"""
+    daily_loss_share: float
+    drawdown_share: float
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if not 0 <= value < float("inf"):
+                raise ValueError(
+                    f"risk.{name} is {value}: expected a finite number, 0 or larger."
+                )
+
+    @classmethod
+    def from_config(cls, risk: Any) -> "Limits":
+        """The limits of `config.risk`; its other fields are not for the gate."""
+        missing = [name for name in cls.__struct_fields__ if not hasattr(risk, name)]
+        if missing:
+            raise ValueError(f"risk lacks {', '.join(missing)}.")
+        return cls(**{name: getattr(risk, name) for name in cls.__struct_fields__})
