@@ -7,7 +7,6 @@ whose order messages arrive; matching times (`T`) of a spot trade run up to .17 
 behind it. The local clock may stand anywhere: it only orders messages.
 """
 
-from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -138,21 +137,21 @@ class Capture(NamedTuple):
 
 
 class RunningMedian:
-    """The median of the last `OFFSETS` values."""
+    """The median of the last `OFFSETS` values, sorted only when it is asked for."""
 
     def __init__(self) -> None:
-        self._sorted: list[int] = []
-        self._recent: deque[int] = deque()
+        self._recent: deque[int] = deque(maxlen=OFFSETS)
+        self._value: int | None = None
 
     def push(self, value: int) -> None:
-        insort(self._sorted, value)
         self._recent.append(value)
-        if len(self._recent) > OFFSETS:
-            del self._sorted[bisect_left(self._sorted, self._recent.popleft())]
+        self._value = None
 
     def value(self) -> int | None:
         """None before the first value."""
-        return self._sorted[len(self._sorted) // 2] if self._sorted else None
+        if self._value is None and self._recent:
+            self._value = sorted(self._recent)[len(self._recent) // 2]
+        return self._value
 
 
 class Recorder:

@@ -158,9 +158,14 @@ def read_table(path: Path) -> pl.DataFrame:
                 f"{files[0]}: column '{name}' is {found or 'missing'}, {kind} was "
                 "expected."
             )
-    return table.select(list(SCHEMA)).filter(
-        pl.col("symbol").is_not_null(), pl.col("date").is_not_null()
-    )
+    table = table.select(list(SCHEMA)).drop_nulls(("symbol", "date"))
+    if not table.height:
+        raise DataError(f"{files[0]} holds no rows.")
+    twice = table.filter(pl.struct("symbol", "date").is_duplicated())
+    if twice.height:
+        symbol, day = twice.row(0)[:2]
+        raise DataError(f"{files[0]}: {symbol} stands twice on {day}, once expected.")
+    return table
 
 
 def most_traded(table: pl.DataFrame, days: pl.Series, count: int) -> list[str]:

@@ -417,7 +417,9 @@ def test_recorded_market_is_whole(usdm):
 
 def test_recorded_book_levels_are_in_order(usdm):
     """Replaying the level records alone keeps every side sorted and uncrossed."""
-    levels = usdm.records[(usdm.records["kind"] == BOOK) & (usdm.records["symbol"] == 0)]
+    levels = usdm.records[
+        (usdm.records["kind"] == BOOK) & (usdm.records["symbol"] == 0)
+    ]
     assert set(levels["c"]) == set(range(1, 10))
     sides = {BUY: {}, SELL: {}}
     moments = levels["event_ns"].tolist()
