@@ -205,10 +205,13 @@ def finding():
     return found
 
 
-def test_doctor_is_content_with_a_sound_machine(finding):
-    assert finding("jax").status == doctor.OK
-    assert finding("device").status == doctor.OK
-    assert finding("device").found.startswith("cpu:0")
+def test_doctor_is_content_with_a_sound_machine(capsys):
+    findings = {one.what: one for one in doctor.examine(load())}
+    assert [one for one in findings.values() if one.status == doctor.PROBLEM] == []
+    assert findings["python"].status == doctor.OK
+    assert findings["device"].found.startswith("cpu:0")
+    assert doctor.doctor(load()) == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(findings)
 
 
 def test_doctor_sees_a_port_in_use(finding):

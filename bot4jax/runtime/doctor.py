@@ -112,7 +112,6 @@ def constraints() -> dict[str, str]:
 
 def _python() -> Finding:
     found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
-    return Finding("python", found, PROBLEM, "Install Python 3.11 or newer.")
     return Finding("python", found)
 
 
