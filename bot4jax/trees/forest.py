@@ -124,7 +124,7 @@ def margins(forest: Forest, x: Float[Array, "S F"]) -> Float[Array, "S C"]:
     return lax.fori_loop(0, trees // classes, add, base).T
 
 
-def predict(forest: Forest, x: Float[Array, "S F"]) -> Float[Array, "S C"]:
+def log_probability(forest: Forest, x: Float[Array, "S F"]) -> Float[Array, "S C"]:
     """Log-probabilities of the classes; NaN is a missing value."""
     return jax.nn.log_softmax(margins(forest, x), axis=-1)
 

@@ -14,7 +14,7 @@ from bot4jax.trees.forest import (
     margins,
     model_document,
     pack,
-    predict,
+    log_probability,
     read_trees,
 )
 
@@ -70,12 +70,12 @@ def test_equals_xgboost(classes, depth):
     booster = boosted(classes, depth)
     x = planted_rows(booster, classes)
     forest = pack(booster, capacity_trees=classes * 6, depth=depth, classes=classes)
-    both = jax.jit(lambda forest, x: (margins(forest, x), predict(forest, x)))
-    sums, log_probability = both(forest, x)
+    both = jax.jit(lambda forest, x: (margins(forest, x), log_probability(forest, x)))
+    sums, logs = both(forest, x)
     expected = booster.inplace_predict(x, predict_type="margin")
     # both add float32 leaves onto the base in the order of fitting: no rounding apart
     np.testing.assert_array_equal(sums, expected)
-    probability = np.exp(log_probability)
+    probability = np.exp(logs)
     np.testing.assert_allclose(probability, booster.inplace_predict(x), atol=1e-6)
     np.testing.assert_allclose(probability.sum(1), 1, atol=1e-6)
 
@@ -106,7 +106,7 @@ def test_a_retrained_forest_of_the_same_capacity_does_not_recompile():
     @jax.jit
     def step(forest, x):
         traces.append(1)
-        return predict(forest, x)
+        return log_probability(forest, x)
 
     first = step(pack(boosted(3, 4, rounds=2), 30, 4, 3), x)
     second = step(pack(boosted(3, 4, rounds=9), 30, 4, 3), x)
@@ -122,7 +122,7 @@ def test_a_forest_of_constants_predicts_its_base():
     booster = xgboost.train(settings, xgboost.DMatrix(x, y), 1)
     forest = pack(booster, 3, 3, 3)
     np.testing.assert_array_equal(forest.base, base_score(model_document(booster), 3))
-    probability = np.exp(predict(forest, jnp.asarray(x[:2])))
+    probability = np.exp(log_probability(forest, jnp.asarray(x[:2])))
     np.testing.assert_allclose(probability, [[0.25, 0.5, 0.25]] * 2, atol=1e-5)
 
 

@@ -1,0 +1,103 @@
+"""Fitting the temperature that makes a member's confidence honest."""
+
+from collections.abc import Callable
+from math import exp, log, sqrt
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from bot4jax.learn import metrics
+
+COLDEST, HOTTEST = 0.05, 20.0
+"""Bounds of the temperature: beyond them a forecast is a verdict or the class prior."""
+
+FAINTEST = -80.0
+"""Log-probabilities are floored here: one certain error must not decide the fit."""
+
+GOLDEN = (sqrt(5) - 1) / 2
+
+
+class Calibration(NamedTuple):
+    """What one number does to a member's forecasts, before and after it."""
+
+    temperature: float
+    log_loss: tuple[float, float]
+    ece: tuple[float, float]
+
+
+def calibrate(
+    log_probability: Float[np.ndarray, "N C"],
+    labels: Int[np.ndarray, " N"],
+    weights: Float[np.ndarray, " N"],
+) -> Calibration:
+    """Fit the temperature and measure what it changes on the same samples."""
+    kept = _usable(log_probability, weights)
+    logs, labels, weights = log_probability[kept], labels[kept], weights[kept]
+    temperature = fit_temperature(logs, labels, weights)
+    pair = [softened(logs, 1.0), softened(logs, temperature)]
+    before, after = (metrics.log_loss(p, labels, weights) for p in pair)
+    raw, tempered = (metrics.ece(p, labels, weights) for p in pair)
+    return Calibration(temperature, (before, after), (raw, tempered))
+
+
+def fit_temperature(
+    log_probability: Float[np.ndarray, "N C"],
+    labels: Int[np.ndarray, " N"],
+    weights: Float[np.ndarray, " N"],
+) -> float:
+    """The temperature of the least weighted log loss, within its bounds.
+
+    The loss is convex in 1/T, hence has one minimum in log T, which a golden section
+    search encloses. Forecasts that are not numbers are left out.
+    """
+    kept = _usable(log_probability, weights)
+    if not kept.any():
+        raise ValueError(
+            f"none of {len(kept)} calibration samples has a weight and a forecast: "
+            "lengthen spans.calibrate"
+        )
+    logs = np.maximum(log_probability[kept].astype(np.float64), FAINTEST)
+    chosen, weight = labels[kept], weights[kept].astype(np.float64)
+
+    def loss(log_temperature: float) -> float:
+        scaled = logs * exp(-log_temperature)
+        peak = scaled.max(1)
+        total = peak + np.log(np.exp(scaled - peak[:, None]).sum(1))
+        of_label = np.take_along_axis(scaled, chosen[:, None], 1)[:, 0]
+        return float(np.average(total - of_label, weights=weight))
+
+    return exp(golden_section(loss, log(COLDEST), log(HOTTEST)))
+
+
+def golden_section(
+    function: Callable[[float], float], low: float, high: float, tolerance: float = 1e-6
+) -> float:
+    """Where a function with one minimum has it (Kiefer 1953)."""
+    left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+    at_left, at_right = function(left), function(right)
+    while high - low > tolerance:
+        if at_left <= at_right:
+            high, right, at_right = right, left, at_left
+            left = high - GOLDEN * (high - low)
+            at_left = function(left)
+        else:
+            low, left, at_left = left, right, at_right
+            right = low + GOLDEN * (high - low)
+            at_right = function(right)
+    return (low + high) / 2
+
+
+def softened(
+    log_probability: Float[np.ndarray, "N C"], temperature: float
+) -> Float[np.ndarray, "N C"]:
+    """Probabilities at a temperature, float64: `apply_temperature` on the host."""
+    scaled = log_probability.astype(np.float64) / temperature
+    raised = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return raised / raised.sum(axis=-1, keepdims=True)
+
+
+def _usable(log_probability: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Rows with a weight, no NaN, and some class that is possible."""
+    peak = log_probability.max(axis=-1)
+    return (weights > 0) & np.isfinite(peak)

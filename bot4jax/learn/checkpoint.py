@@ -1,0 +1,267 @@
+"""Checkpoints that are whole or refused: Orbax arrays under a manifest of hashes.
+
+Orbax restores a flipped bit without a word, so every file is hashed: a checkpoint that
+does not match its manifest is passed over for the one before it. One that is intact but
+belongs to another configuration, catalogue or schema stops the start instead, for the
+one before it would too.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import orbax.checkpoint as ocp
+
+from bot4jax.errors import CheckpointError
+
+SCHEMA = "bot4jax.checkpoint/1"
+MANIFEST = "manifest.json"
+SEAL = "manifest.sha256"
+"""The manifest's own hash, as `sha256sum --check` reads it."""
+ARRAYS = "arrays"
+UNFINISHED = ".unfinished-"
+
+Tree = TypeVar("Tree")
+logger = logging.getLogger(__name__)
+
+
+class DamagedCheckpoint(CheckpointError):
+    """Torn or altered: the one before it may be whole."""
+
+
+class Identity(NamedTuple):
+    """What a checkpoint must have been made with to mean anything here."""
+
+    config_hash: str
+    catalogue_hash: str
+    features: tuple[str, ...]
+    """names, in the order of the arrays"""
+
+
+class Manifest(NamedTuple):
+    """What a checkpoint says of itself."""
+
+    schema: str
+    step: int
+    previous: int | None
+    """step of the checkpoint before it"""
+    config_hash: str
+    catalogue_hash: str
+    features: tuple[str, ...]
+    files: Mapping[str, str]
+    """SHA-256 of every file, by its path within the checkpoint"""
+
+
+def save(folder: Path, step: int, tree: Any, identity: Identity, keep: int = 3) -> Path:
+    """Write `folder/<step>`, which appears only once it is complete.
+
+    A checkpoint of the same step is replaced, and the newest `keep` remain. One writer a
+    folder: what an interrupted one left behind is removed. From a background thread,
+    hand over a copy: leaves that a step donates meanwhile are gone.
+    """
+    if keep < 2:
+        raise ValueError(f"keep={keep}: a damaged checkpoint needs one before it")
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(left)
+    draft = folder.absolute() / f"{UNFINISHED}{step}"
+    previous = max((s for s in steps(folder) if s < step), default=None)
+    try:
+        _write_arrays(draft / ARRAYS, tree)
+        _write_manifest(draft, step, previous, identity)
+        _put_in_place(draft, folder / str(step))
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    for old in steps(folder)[:-keep]:
+        shutil.rmtree(folder / str(old))
+    return folder / str(step)
+
+
+def restore(folder: Path, like: Tree, identity: Identity) -> tuple[Tree, Manifest]:
+    """The newest intact checkpoint as a tree of the types and shapes of `like`.
+
+    Raises `CheckpointError` when there is none, or when it was made for another
+    catalogue, configuration, schema or shape of state.
+    """
+    refused = []
+    for step in reversed(steps(folder)):
+        at = folder / str(step)
+        try:
+            manifest = verify(at)
+        except DamagedCheckpoint as error:
+            logger.warning("checkpoint passed over: %s", error)
+            refused.append(str(error))
+            continue
+        _expect(at, manifest, identity)
+        return _read_arrays(at, like), manifest
+    found = "; ".join(refused) or "none was found"
+    raise CheckpointError(
+        f"{folder}: no checkpoint can be used ({found}); train first or start with "
+        "run.fresh=true"
+    )
+
+
+def steps(folder: Path) -> list[int]:
+    """Steps of the checkpoints that are in place, oldest first."""
+    if not folder.is_dir():
+        return []
+    return sorted(int(at.name) for at in folder.iterdir() if at.name.isdecimal())
+
+
+def verify(at: Path) -> Manifest:
+    """The manifest of a checkpoint whose every file has the hash that it states.
+
+    Raises `DamagedCheckpoint`, which names the checkpoint and the file, and
+    `CheckpointError` for an intact one of another schema.
+    """
+    text = _read(at, MANIFEST)
+    if _read(at, SEAL) != _seal(text):
+        raise DamagedCheckpoint(f"{at}: {MANIFEST} does not match {SEAL}")
+    fields = json.loads(text)
+    if fields["schema"] != SCHEMA:
+        raise CheckpointError(
+            f"{at}: schema {fields['schema']!r}; this version reads {SCHEMA!r}: "
+            "restore it with the version that wrote it"
+        )
+    manifest = Manifest(**fields)._replace(features=tuple(fields["features"]))
+    expected, found = manifest.files, _hashes(at)
+    names = sorted(expected.keys() | found.keys())
+    wrong = [name for name in names if expected.get(name) != found.get(name)]
+    if wrong:
+        raise DamagedCheckpoint(
+            f"{at}: {wrong[0]} is missing, unknown or altered "
+            f"({len(wrong)} of {len(names)} files)"
+        )
+    return manifest
+
+
+def _expect(at: Path, manifest: Manifest, identity: Identity) -> None:
+    """Refuse what was made with something else, naming what differs."""
+    if manifest.features != identity.features:
+        raise CheckpointError(
+            f"{at}: other features; "
+            f"{_difference(manifest.features, identity.features)}: train again"
+        )
+    for name in ("catalogue_hash", "config_hash"):
+        found, expected = getattr(manifest, name), getattr(identity, name)
+        if found != expected:
+            raise CheckpointError(
+                f"{at}: {name} {found}; expected {expected}: train again, or use the "
+                "version and configuration that made it"
+            )
+
+
+def _difference(found: Sequence[str], expected: Sequence[str]) -> str:
+    added = [name for name in expected if name not in found]
+    removed = [name for name in found if name not in expected]
+    if not added and not removed:
+        return "the same names in another order"
+    return (
+        f"added since: {', '.join(added) or 'none'}; "
+        f"removed: {', '.join(removed) or 'none'}"
+    )
+
+
+def _write_arrays(at: Path, tree: Any) -> None:
+    """Every leaf under its path; leaves without elements hold nothing to keep."""
+    with ocp.StandardCheckpointer() as writer:
+        writer.save(at, {k: leaf for k, leaf in _leaves(tree).items() if leaf.size})
+
+
+def _read_arrays(at: Path, like: Tree) -> Tree:
+    wanted = _leaves(like)
+    held = {name: leaf for name, leaf in wanted.items() if leaf.size}
+    with ocp.StandardCheckpointer() as reader:
+        stored = reader.metadata(at.absolute() / ARRAYS).item_metadata.tree
+        _expect_shapes(at, stored, held)
+        read = reader.restore(at.absolute() / ARRAYS, held)
+    leaves = [read.get(name, leaf) for name, leaf in wanted.items()]
+    return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+
+def _leaves(tree: Any) -> dict[str, Any]:
+    """The leaves by their path, such as `vote/log_weight`."""
+    pairs, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): leaf
+        for path, leaf in pairs
+    }
+
+
+def _expect_shapes(at: Path, stored: Mapping, held: Mapping) -> None:
+    """Orbax casts what has another type without a word."""
+    for name in sorted(stored.keys() | held.keys()):
+        found, expected = _kind(stored.get(name)), _kind(held.get(name))
+        if found != expected:
+            raise CheckpointError(
+                f"{at}: array {name} is {found}; expected {expected}: symbols, sizes "
+                "or members have changed, train again"
+            )
+
+
+def _kind(leaf: Any) -> str:
+    return "absent" if leaf is None else f"{leaf.dtype}{list(leaf.shape)}"
+
+
+def _write_manifest(
+    at: Path, step: int, previous: int | None, identity: Identity
+) -> None:
+    manifest = Manifest(SCHEMA, step, previous, *identity, files=_hashes(at))
+    text = json.dumps(manifest._asdict(), indent=1).encode()
+    (at / MANIFEST).write_bytes(text)
+    (at / SEAL).write_bytes(_seal(text))
+
+
+def _seal(text: bytes) -> bytes:
+    return f"{hashlib.sha256(text).hexdigest()}  {MANIFEST}\n".encode()
+
+
+def _hashes(at: Path) -> dict[str, str]:
+    """SHA-256 of every file but the manifest and its seal."""
+    hashes = {}
+    for path in _files(at):
+        name = path.relative_to(at).as_posix()
+        if name not in (MANIFEST, SEAL):
+            with path.open("rb") as file:
+                hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes
+
+
+def _files(at: Path) -> Iterator[Path]:
+    return (path for path in sorted(at.rglob("*")) if path.is_file())
+
+
+def _read(at: Path, name: str) -> bytes:
+    try:
+        return (at / name).read_bytes()
+    except OSError as error:
+        raise DamagedCheckpoint(f"{at}: {name} cannot be read ({error})") from error
+
+
+def _put_in_place(draft: Path, final: Path) -> None:
+    """Durable under its last name, which it takes in one step."""
+    for path in draft.rglob("*"):
+        _sync(path)
+    _sync(draft)
+    replaced = final.with_name(f"{UNFINISHED}{final.name}-replaced")
+    if final.exists():
+        final.rename(replaced)
+    draft.rename(final)
+    _sync(final.parent)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file's bytes, or a folder's names, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

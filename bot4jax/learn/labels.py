@@ -1,0 +1,158 @@
+"""What forecasts are trained and judged on. The only file that looks ahead.
+
+A decision at the close of bar `t` meets the first executable price of bar `t + 1` and
+is judged by the close of bar `t + h`: a label of `t` lives in the bars t + 1 … t + h.
+"""
+
+from math import sqrt
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+DOWN, FLAT, UP = 0, 1, 2
+
+
+def forward_returns(
+    entry: Float[np.ndarray, "T S"], close: Float[np.ndarray, "T S"], horizon: int
+) -> Float[np.ndarray, "T S"]:
+    """log(close[t + h]) − log(entry[t + 1]); NaN where that is past the end.
+
+    `entry[t]` is the first mid at or after the opening of bar `t` plus latency. Prices
+    of one symbol are in one unit and free of splits; a price that is not positive and
+    finite makes its return NaN.
+    """
+    if horizon < 1:
+        raise ValueError(f"horizon {horizon}: a label looks at least one bar ahead")
+    returns = np.full(close.shape, np.nan)
+    if len(close) > horizon:
+        ends, starts = _log_price(close[horizon:]), _log_price(entry[1:])
+        returns[:-horizon] = ends - starts[: len(ends)]
+    return returns
+
+
+def fit_threshold(
+    returns: Float[np.ndarray, "T S"],
+    scale: Float[np.ndarray, "T S"],
+    horizon: int,
+    flat_share: float = 0.5,
+    weights: Float[np.ndarray, "T S"] | None = None,
+) -> float:
+    """k for which a share `flat_share` of the returns lies within ±k·σ·√h.
+
+    Give it the training span only. `scale` is the causal σ of one bar's log return,
+    known at the decision. Rows of weight 0 do not count.
+    """
+    counted = is_measurable(returns, scale)
+    weight = np.ones(returns.shape) if weights is None else weights
+    counted &= weight > 0
+    if not counted.any():
+        raise ValueError(
+            f"none of {returns.size} training rows has a return and a scale: "
+            "lengthen spans.train or check the source's live bars"
+        )
+    moved = np.abs(returns[counted]) / _spread(scale[counted], horizon)
+    return _weighted_quantile(moved, weight[counted], flat_share)
+
+
+def classify(
+    returns: Float[np.ndarray, "T S"],
+    scale: Float[np.ndarray, "T S"],
+    k: float,
+    horizon: int,
+) -> Int[np.ndarray, "T S"]:
+    """0 down, 1 flat, 2 up, int8. Unknown returns are called flat and weigh nothing."""
+    band = k * _spread(scale, horizon)
+    return (FLAT + (returns > band) - (returns < -band)).astype(np.int8)
+
+
+def label_end(bars: int, horizon: int) -> Int[np.ndarray, " T"]:
+    """The bar at whose close each decision's label is known; past the end too."""
+    return np.arange(bars) + horizon
+
+
+def is_measurable(
+    returns: Float[np.ndarray, "T S"], scale: Float[np.ndarray, "T S"]
+) -> Bool[np.ndarray, "T S"]:
+    """Where a return is known and there is a scale to judge it by."""
+    return np.isfinite(returns) & np.isfinite(scale) & (scale > 0)
+
+
+def is_tradable(live: Bool[np.ndarray, "T S"], horizon: int) -> Bool[np.ndarray, "T S"]:
+    """Live at the decision, at the entry and at the end of the label."""
+    tradable = np.zeros(live.shape, bool)
+    reach = len(live) - horizon
+    if reach > 0:
+        tradable[:reach] = live[:reach] & live[1 : 1 + reach] & live[horizon:]
+    return tradable
+
+
+def sample_weights(
+    returns: Float[np.ndarray, "T S"],
+    scale: Float[np.ndarray, "T S"],
+    live: Bool[np.ndarray, "T S"],
+    labels: Int[np.ndarray, "T S"],
+    horizon: int,
+    class_weights: tuple[float, ...] | None = None,
+) -> Float[np.ndarray, "T S"]:
+    """How much each sample is worth: average uniqueness × the weight of its class.
+
+    0 where the symbol was stale or halted at the decision, the entry or the end, and
+    where the return or its scale is unknown.
+    """
+    counted = is_measurable(returns, scale) & is_tradable(live, horizon)
+    weights = average_uniqueness(counted, horizon)
+    if class_weights is not None:
+        weights = weights * np.asarray(class_weights)[labels]
+    return weights.astype(np.float32)
+
+
+def average_uniqueness(
+    counted: Bool[np.ndarray, "T S"], horizon: int
+) -> Float[np.ndarray, "T S"]:
+    """Mean over a label's bars of one over how many labels of the symbol share the bar.
+
+    Source: López de Prado (2018), Advances in Financial Machine Learning, 4.3–4.4. A
+    label that does not count shares nothing and gets 0.
+    """
+    bars, symbols = counted.shape
+    before = np.concatenate([np.zeros((horizon, symbols)), counted])
+    sharing = _sliding_sum(before, horizon)[:bars]
+    alone = np.divide(1.0, sharing, out=np.zeros_like(sharing), where=sharing > 0)
+    after = np.concatenate([alone[1:], np.zeros((horizon, symbols))])
+    mean = _sliding_sum(after, horizon)[:bars] / horizon
+    return np.where(counted, mean, 0.0)
+
+
+def class_shares(
+    labels: Int[np.ndarray, "T S"],
+    weights: Float[np.ndarray, "T S"],
+    classes: int = 3,
+) -> Float[np.ndarray, " C"]:
+    """Share of the weight that each class has; NaN where nothing weighs."""
+    total = np.bincount(labels.ravel(), weights.ravel().astype(np.float64), classes)
+    return total / (total.sum() or np.nan)
+
+
+def _log_price(price: np.ndarray) -> np.ndarray:
+    exact = price.astype(np.float64)
+    is_price = np.isfinite(exact) & (exact > 0)
+    return np.where(is_price, np.log(np.where(is_price, exact, 1.0)), np.nan)
+
+
+def _spread(scale: np.ndarray, horizon: int) -> np.ndarray:
+    """σ·√h: a standard deviation of the return over the horizon."""
+    return scale.astype(np.float64) * sqrt(horizon)
+
+
+def _sliding_sum(rows: np.ndarray, width: int) -> np.ndarray:
+    """Row i: the sum of rows i … i + width − 1; nothing is subtracted."""
+    count = len(rows) - width + 1
+    return np.sum([rows[k : k + count] for k in range(width)], axis=0, dtype=np.float64)
+
+
+def _weighted_quantile(values: np.ndarray, weights: np.ndarray, share: float) -> float:
+    """The smallest value up to which a share of the weight lies."""
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(weights[order], dtype=np.float64)
+    at = np.searchsorted(reached, share * reached[-1])
+    return float(values[order][min(at, len(order) - 1)])
