@@ -70,6 +70,10 @@ BOOK_COLUMNS = (
 """Those that need levels below the best."""
 
 
+OFF_GRID = 1e-4
+"""Share of an increment or lot that a float may be off by rounding."""
+
+
 class Columns:
     """A `Source` read from one file; bars or ticks, as the mapping says.
 
@@ -164,13 +168,30 @@ def by_name(
     names = sorted(str(key[0]) for key in parts)[: symbols or None]
     if not names:
         raise DataError("The file holds no rows.")
-    unknown = sorted(set(names) - set(instruments)) if instruments else []
+    rows = {name: parts[(name,)] for name in names}
+    if not instruments:
+        return {name: (_spot(name, rows[name]), rows[name]) for name in names}
+    unknown = sorted(set(names) - set(instruments))
     if unknown:
         raise DataError(f"No instrument is given for {', '.join(unknown)}.")
-    return {
-        name: (instruments.get(name) or _spot(name, parts[(name,)]), parts[(name,)])
-        for name in names
-    }
+    for name in names:
+        check_grid(instruments[name], rows[name])
+    return {name: (instruments[name], rows[name]) for name in names}
+
+
+def check_grid(one: Instrument, rows: pl.DataFrame) -> None:
+    """Ticks must lie on the increment and lot that are given for their instrument."""
+    units = dict.fromkeys(("bid", "ask", "price"), one.increment)
+    units |= dict.fromkeys(("bid_size", "ask_size", "size"), one.lot)
+    for name, unit in units.items():
+        if name in rows.columns:
+            steps = pl.col(name) / unit
+            off = rows.filter((steps - steps.round()).abs() > OFF_GRID)
+            if off.height:
+                raise DataError(
+                    f"{one.symbol}, row {off['row'][0]}: {name} {off[name][0]} was "
+                    f"found, a multiple of {unit} was expected."
+                )
 
 
 def _spot(name: str, rows: pl.DataFrame) -> Instrument:

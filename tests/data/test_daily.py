@@ -13,7 +13,7 @@ from bot4jax.types import BAR_FLOATS, BAR_INTS
 MONDAY = date(2015, 4, 6)
 
 
-def row(symbol, day, ret_adj=0.0, lag_days=0, close=10.0, **changed):
+def row(symbol, day, ret_adj: float | None = 0.0, lag_days=0, close=10.0, **changed):
     when = MONDAY + timedelta(days=day)
     prices = {"open": close, "high": 1.05 * close, "low": 0.95 * close, "close": close}
     rest = {"volume": 1_000, "ret_adj": ret_adj, "lag_days": lag_days}
