@@ -219,7 +219,7 @@ def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of the known values; 0 and 1 where none vary."""
     known = np.isfinite(x)
     count = np.maximum(known.sum(0), 1)
-    centre = np.where(known, x, 0).sum(0) / count
+    centre = np.where(known, x, 0).sum(0, dtype=np.float64) / count
     apart = np.where(known, x - centre, 0)
     width = np.sqrt((apart**2).sum(0) / count)
     return centre, np.where(width > 1e-12 * (1 + np.abs(centre)), width, 1.0)

@@ -61,9 +61,9 @@ class Manifest(NamedTuple):
 def save(folder: Path, step: int, tree: Any, identity: Identity, keep: int = 3) -> Path:
     """Write `folder/<step>`, which appears only once it is complete.
 
-    A checkpoint of the same step is replaced, and the newest `keep` remain. One writer a
-    folder: what an interrupted one left behind is removed. From a background thread,
-    hand over a copy: leaves that a step donates meanwhile are gone.
+    A checkpoint of the same step is replaced, and the newest `keep` remain. A folder has
+    one writer: what an interrupted one left behind is removed. To write in the
+    background, hand over a copy: leaves that a step donates meanwhile are gone.
     """
     if keep < 2:
         raise ValueError(f"keep={keep}: a damaged checkpoint needs one before it")

@@ -292,6 +292,13 @@ def weighted_mean(
     return float(np.average(kept, weights=weight)) if weight.size else float("nan")
 
 
+def average_ranks(values: Float[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
+    """Places in increasing order from 1; equal values share their mean place."""
+    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return (last - (counts - 1) / 2)[which]
+
+
 def _weighted_rows(
     first: np.ndarray, second: np.ndarray, weights: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -341,10 +348,3 @@ def _standardised(values: np.ndarray, ranks: bool) -> np.ndarray:
     spread = column.std()
     is_varied = spread > ROUNDING * np.abs(column).max()
     return (column - column.mean()) / (spread if is_varied else np.nan)
-
-
-def average_ranks(values: Float[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
-    """Places in increasing order from 1; equal values share their mean place."""
-    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return (last - (counts - 1) / 2)[which]

@@ -1,0 +1,276 @@
+"""Every metric against scikit-learn, SciPy, statsmodels or its definition."""
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from scipy import stats
+from sklearn import metrics as truth
+from sklearn.calibration import calibration_curve
+
+from bot4jax.learn import metrics
+from bot4jax.learn.metrics import (
+    average_ranks,
+    brier,
+    classwise_ece,
+    confusion,
+    direction,
+    ece,
+    hit_rate,
+    information_coefficient,
+    log_loss,
+    macro_f1,
+    max_drawdown,
+    mcc,
+    newey_west_t,
+    prior_log_loss,
+    reliability_curve,
+    sharpe,
+    standard_error,
+    stationary_rows,
+)
+
+CLASSES = [0, 1, 2]
+
+
+def forecasts(count: int = 500, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    probability = rng.dirichlet((2, 3, 2), count)
+    labels = (np.log(probability) + rng.gumbel(size=probability.shape)).argmax(1)
+    return probability, labels.astype(np.int8), rng.uniform(0, 2, count)
+
+
+def test_log_loss_and_brier_equal_scikit_learn():
+    p, labels, weights = forecasts()
+    for w in (None, weights):
+        expected = truth.log_loss(labels, p, sample_weight=w)
+        assert log_loss(p, labels, w) == pytest.approx(expected, rel=1e-12)
+        expected = truth.brier_score_loss(labels, p, sample_weight=w)
+        assert brier(p, labels, w) == pytest.approx(expected, rel=1e-12)
+
+
+def test_bars_and_symbols_score_as_one_list():
+    p, labels, weights = forecasts()
+    shaped = p.reshape(50, 10, 3), labels.reshape(50, 10), weights.reshape(50, 10)
+    assert log_loss(*shaped) == pytest.approx(log_loss(p, labels, weights))
+    assert ece(*shaped) == pytest.approx(ece(p, labels, weights))
+
+
+def test_prior_log_loss_is_the_cross_entropy_of_the_shares():
+    _, labels, weights = forecasts()
+    shares = np.array([0.25, 0.5, 0.25])
+    held = np.bincount(labels, weights) / weights.sum()
+    expected = -(held * np.log(shares)).sum()
+    assert prior_log_loss(shares, labels, weights) == pytest.approx(expected)
+
+
+def test_the_impossible_that_happens_costs_much_but_not_infinitely():
+    p = np.array([[1.0, 0.0, 0.0]])
+    assert log_loss(p, np.array([2])) == pytest.approx(-np.log(1e-15))
+    assert brier(p, np.array([2])) == 2
+
+
+def test_rows_without_weight_do_not_count_and_broken_forecasts_show():
+    p, labels, weights = forecasts()
+    expected = [m(p[9:], labels[9:], weights[9:]) for m in (log_loss, brier, ece)]
+    weights[:9], p[:9] = 0, np.nan
+    found = [m(p, labels, weights) for m in (log_loss, brier, ece)]
+    assert found == pytest.approx(expected)
+    weights[0] = 1
+    assert np.isnan([m(p, labels, weights) for m in (log_loss, brier, ece)]).all()
+    nothing = np.zeros_like(weights)
+    assert np.isnan([m(p, labels, nothing) for m in (log_loss, brier, ece)]).all()
+
+
+def test_the_reliability_curve_equals_scikit_learn():
+    p, labels, _ = forecasts()
+    observed, forecast = calibration_curve(labels == 2, p[:, 2], n_bins=10)
+    curve = reliability_curve(p[:, 2], labels == 2, bins=10)
+    np.testing.assert_allclose(curve.observed, observed)
+    np.testing.assert_allclose(curve.forecast, forecast)
+    assert curve.share.sum() == pytest.approx(1)
+
+
+def error_by_hand(forecast, happened, weights, bins):
+    total = 0.0
+    for b in range(bins):
+        inside = (forecast > b / bins) & (forecast <= (b + 1) / bins)
+        if b == 0:
+            inside |= forecast == 0
+        if weights[inside].sum() > 0:
+            gap = np.average((forecast - happened)[inside], weights=weights[inside])
+            total += abs(gap) * weights[inside].sum() / weights.sum()
+    return total
+
+
+@pytest.mark.parametrize("bins", [4, 15])
+def test_calibration_errors_equal_their_definition(bins):
+    p, labels, weights = forecasts()
+    p[:4] = [[1, 0, 0], [0, 0, 1], [0.25, 0.5, 0.25], [0.75, 0.25, 0]]  # on edges
+    right = p.argmax(1) == labels
+    expected = error_by_hand(p.max(1), right, weights, bins)
+    assert ece(p, labels, weights, bins) == pytest.approx(expected)
+    each = [error_by_hand(p[:, c], labels == c, weights, bins) for c in CLASSES]
+    np.testing.assert_allclose(classwise_ece(p, labels, weights, bins), each)
+
+
+def test_confidence_in_what_never_comes_true_is_all_error():
+    p = np.tile([0.9, 0.05, 0.05], (20, 1))
+    assert ece(p, np.full(20, 2)) == pytest.approx(0.9)
+    assert ece(p, np.repeat([0, 1], [18, 2])) == pytest.approx(0)
+
+
+def test_classification_scores_equal_scikit_learn():
+    p, labels, weights = forecasts()
+    chosen = p.argmax(1)
+    counts = confusion(labels, chosen, weights)
+    expected = truth.confusion_matrix(labels, chosen, sample_weight=weights)
+    np.testing.assert_allclose(counts, expected)
+    f1 = truth.f1_score(labels, chosen, average="macro", sample_weight=weights)
+    assert macro_f1(counts) == pytest.approx(f1)
+    correlation = truth.matthews_corrcoef(labels, chosen, sample_weight=weights)
+    assert mcc(counts) == pytest.approx(correlation)
+
+
+def test_a_class_nobody_meets_or_chooses_is_left_out():
+    labels, chosen = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
+    expected = truth.f1_score(labels, chosen, average="macro")
+    assert macro_f1(confusion(labels, chosen)) == pytest.approx(expected)
+    constant = confusion(labels, np.ones(4, int), np.full(4, 0.1))
+    assert mcc(constant) == 0
+
+
+def test_direction_and_hits():
+    p = np.array([[0.5, 0.3, 0.2], [0.1, 0.3, 0.6], [0.3, 0.4, 0.3], [0.0, 0.1, 0.9]])
+    signed = direction(p)
+    np.testing.assert_allclose(signed, [-0.3, 0.5, 0.0, 0.9])
+    returns = np.array([-1.0, -1.0, 5.0, 0.0])
+    assert hit_rate(signed, returns) == 0.5
+    assert hit_rate(signed, returns, np.array([3.0, 1.0, 9.0, 9.0])) == 0.75
+    assert np.isnan(hit_rate(np.zeros(4), returns))
+
+
+def test_ranks_equal_scipy_ties_included():
+    values = np.array([3.0, 1.0, 3.0, 2.0, 3.0, 1.0, -7.0])
+    np.testing.assert_array_equal(average_ranks(values), stats.rankdata(values))
+
+
+def skilled(bars: int, symbols: int):
+    rng = np.random.default_rng(3)
+    forecast = rng.normal(size=(bars, symbols))
+    returns = 0.2 * forecast + rng.standard_t(3, size=forecast.shape)
+    return forecast, returns, (rng.random(forecast.shape) < 0.8).astype(float)
+
+
+@pytest.mark.parametrize("ranks", [False, True])
+def test_the_information_coefficient_is_the_mean_of_each_bars_correlation(ranks):
+    forecast, returns, weights = skilled(80, 40)
+    weights[7] = 0
+    returns[8] = 1.0  # a constant has no correlation
+    correlate = stats.spearmanr if ranks else stats.pearsonr
+    series = [
+        correlate(forecast[t, weights[t] > 0], returns[t, weights[t] > 0])[0]
+        for t in range(80)
+        if t not in (7, 8)
+    ]
+    found = information_coefficient(forecast, returns, weights, 5, ranks)
+    assert found.mean == pytest.approx(np.mean(series))
+    assert found.bars == 78
+    assert found.t == pytest.approx(newey_west_t(np.array(series), 4))
+    assert found.t > 2
+
+
+@pytest.mark.parametrize("ranks", [False, True])
+def test_with_few_symbols_it_is_taken_over_time(ranks):
+    forecast, returns, weights = skilled(300, 2)
+    counts = weights > 0
+    correlate = stats.spearmanr if ranks else stats.pearsonr
+    found = information_coefficient(forecast, returns, weights, 5, ranks)
+    assert found.mean == pytest.approx(correlate(forecast[counts], returns[counts])[0])
+    assert found.bars == counts.any(1).sum()
+
+
+def test_without_samples_there_is_no_coefficient():
+    forecast, returns, weights = skilled(30, 2)
+    found = information_coefficient(forecast, returns, 0 * weights, 5)
+    assert np.isnan(found.mean)
+    assert found.bars == 0
+
+
+@pytest.mark.parametrize("lag", [0, 1, 7])
+def test_newey_west_equals_statsmodels(lag):
+    rng = np.random.default_rng(0)
+    series = np.convolve(rng.normal(0.1, 1, 205), np.ones(6) / 6, "valid")
+    fitted = sm.OLS(series, np.ones_like(series)).fit(
+        cov_type="HAC", cov_kwds={"maxlags": lag, "use_correction": False}
+    )
+    assert newey_west_t(series, lag) == pytest.approx(fitted.tvalues[0])
+
+
+def test_too_short_or_constant_series_have_no_t():
+    assert np.isnan(newey_west_t(np.arange(5.0), 4))
+    assert np.isnan(newey_west_t(np.ones(50), 4))
+
+
+def overlapping_losses(bars: int = 240, symbols: int = 6):
+    """Losses with a common factor and memory, as overlapping labels have."""
+    rng = np.random.default_rng(1)
+    common = np.convolve(rng.normal(size=bars + 4), np.ones(5) / 5, "valid")
+    return 1 + common[:, None] + 0.3 * rng.normal(size=(bars, symbols))
+
+
+def test_the_bootstrap_has_the_variance_that_its_authors_derive():
+    """Politis & Romano (1994) give it exactly, without drawing anything."""
+    losses, block = overlapping_losses(), 8.0
+    series, count = losses.mean(1), len(losses)
+    apart = series - series.mean()
+    lags = np.arange(1, count)
+    covariance = [apart[: count - i] @ apart[i:] / count for i in lags]
+    stay = 1 - 1 / block
+    kept = (1 - lags / count) * stay**lags + lags / count * stay ** (count - lags)
+    expected = np.sqrt((apart @ apart / count + 2 * kept @ covariance) / count)
+    found = standard_error(losses, np.ones_like(losses), block, draws=4000)
+    assert found == pytest.approx(expected, rel=0.04)  # 3.5 sd of 4,000 draws
+    naive = losses.std() / np.sqrt(losses.size)
+    assert found > 2 * naive
+
+
+def test_the_bootstrap_of_single_bars_is_the_plain_standard_error():
+    losses = np.random.default_rng(5).normal(size=(300, 1))
+    found = standard_error(losses, np.ones_like(losses), block=1.0, draws=4000)
+    assert found == pytest.approx(losses.std() / np.sqrt(300), rel=0.04)
+
+
+def test_the_bootstrap_ignores_what_weighs_nothing():
+    losses = overlapping_losses()
+    weights = np.ones_like(losses)
+    weights[:, -1] = 0
+    expected = standard_error(losses[:, :-1], weights[:, :-1], 5.0)
+    losses[:, -1] = np.nan
+    assert standard_error(losses, weights, 5.0) == pytest.approx(expected)
+    assert standard_error(losses, weights, 5.0, seed=1) != expected
+
+
+def test_blocks_have_the_mean_length_that_was_asked_for():
+    rows = stationary_rows(400, 10.0, 200, np.random.default_rng(0))
+    assert rows.min() == 0
+    assert rows.max() == 399
+    follows = (rows[:, 1:] - rows[:, :-1]) % 400 == 1
+    # a new block begins right after the old one by chance once in 400
+    assert 1 - follows.mean() == pytest.approx(0.1 * 399 / 400, abs=0.004)
+    counts = np.bincount(rows.ravel(), minlength=400) / 200
+    assert counts.std() < 0.5  # every row is as likely as any other
+
+
+def test_drawdown_is_the_largest_fall_from_a_peak():
+    assert max_drawdown(np.array([100, 120, 90, 130, 104.0])) == pytest.approx(0.25)
+    assert max_drawdown(np.array([1.0, 2, 3])) == 0
+    assert max_drawdown(np.array([])) == 0
+
+
+def test_sharpe_is_annual_and_needs_thirty_days():
+    returns = np.random.default_rng(0).normal(0.001, 0.01, 30)
+    expected = returns.mean() / returns.std(ddof=1) * np.sqrt(252)
+    assert sharpe(returns, 252) == pytest.approx(expected)
+    assert sharpe(returns[1:]) is None
+    assert sharpe(np.zeros(40)) is None
+    assert metrics.LEAST_DAYS == 30
