@@ -84,13 +84,13 @@ class Counters:
 
 @dataclass
 class Publisher:
-    """What is known of one sender; None where nothing was heard yet."""
+    """What is known of one sender."""
 
     epoch: int
     next_sequence: int
     event_ns: int | None = None
-    """latest event time"""
-    delay_ns: int | None = None
+    """latest event time; None before the first tick or heartbeat"""
+    delay_ns: int = 0
     """least receive − event"""
     shift_ns: int = 0
     """least sent − event, where that is negative, down to the skew limit"""
@@ -188,7 +188,7 @@ class Feed:
         self.counters.received += len(frame.records)
         publisher = self._known(frame)
         if publisher is None:
-            self.counters.dropped[Drop.EPOCH] += len(frame.records)
+            self.counters.dropped.update([Drop.EPOCH] * len(frame.records))
             return
         yield from self._close_passed(received_ns)
         records = self._screened(publisher, frame, self._numbered(publisher, frame))
@@ -227,7 +227,6 @@ class Feed:
         begun = Publisher(frame.epoch, frame.sequence)
         if known is not None:
             self.counters.restarts += 1
-            begun.event_ns = known.event_ns
             begun.is_stale = known.is_stale or frame.sequence != known.next_sequence
         self.publishers[frame.publisher] = begun
         return begun
@@ -255,7 +254,8 @@ class Feed:
             records = records[reasons == 0]
         is_timely = self._timely(publisher, frame.sent_ns - records["event_ns"])
         if is_timely is not None:
-            self.counters.dropped[Drop.FUTURE] += int((~is_timely).sum())
+            early = len(records) - int(is_timely.sum())
+            self.counters.dropped.update([Drop.FUTURE] * early)
             records = records[is_timely]
         return records
 
@@ -297,15 +297,24 @@ class Feed:
 
     def _crossing(self, publisher: Publisher, events: Int[np.ndarray, " N"]) -> int:
         """Ticks of this publisher before the one that lets the open bar close."""
-        others = [
-            one.event_ns
-            for one in self.publishers.values()
-            if one is not publisher and one.is_live and one.event_ns is not None
-        ]
+        others = self._reached(without=publisher)
         if min(others, default=self.boundary_ns) < self.boundary_ns:
             return len(events)
         passed = (events >= self.boundary_ns).nonzero()[0]
         return int(passed[0]) if len(passed) else len(events)
+
+    def _reached(
+        self, clock_ns: int | None = None, without: Publisher | None = None
+    ) -> Iterator[int]:
+        """Event times before which no more is awaited, of all that bars wait for."""
+        for one in self.publishers.values():
+            if one is without or not one.is_live or one.event_ns is None:
+                continue
+            if clock_ns is None or self.allowed_lateness_ns is None:
+                yield one.event_ns
+            else:
+                by_clock = clock_ns - one.delay_ns - self.allowed_lateness_ns
+                yield max(one.event_ns, by_clock)
 
     def _enter(self, records: np.ndarray) -> Iterator[Batch]:
         """Ticks into the open bar; those of later bars are held back."""
@@ -339,12 +348,8 @@ class Feed:
         self, receive_ns: int, by_clock: bool = False
     ) -> Iterator[Batch | Close]:
         """Close every bar that the watermark has passed."""
-        reaches = [
-            self._reach(one, receive_ns, by_clock)
-            for one in self.publishers.values()
-            if one.is_live
-        ]
-        watermark = min(reaches, default=self.open_ns)
+        clock_ns = receive_ns if by_clock else None
+        watermark = min(self._reached(clock_ns), default=self.open_ns)
         while watermark >= self.boundary_ns:
             yield from self.flush()
             yield self._closed(watermark, receive_ns)
@@ -362,24 +367,14 @@ class Feed:
         self.bar, self.open_ns = self.bar + 1, self.boundary_ns
         return closed
 
-    def _reach(self, publisher: Publisher, receive_ns: int, by_clock: bool) -> int:
-        """Event time before which nothing more is awaited from a publisher."""
-        event_ns, delay_ns = publisher.event_ns, publisher.delay_ns
-        if event_ns is None:
-            return self.open_ns
-        lateness_ns = self.allowed_lateness_ns
-        if by_clock and lateness_ns is not None and delay_ns is not None:
-            return max(event_ns, receive_ns - delay_ns - lateness_ns)
-        return event_ns
-
 
 def _hear(publisher: Publisher, event_ns: int, receive_ns: int) -> None:
     """Note that a publisher has reached an event time."""
     delay_ns = receive_ns - event_ns
-    if publisher.event_ns is None or event_ns > publisher.event_ns:
-        publisher.event_ns = event_ns
-    if publisher.delay_ns is None or delay_ns < publisher.delay_ns:
-        publisher.delay_ns = delay_ns
+    if publisher.event_ns is None:
+        publisher.event_ns, publisher.delay_ns = event_ns, delay_ns
+    publisher.event_ns = max(publisher.event_ns, event_ns)
+    publisher.delay_ns = min(publisher.delay_ns, delay_ns)
     publisher.is_live = True
 
 
