@@ -251,14 +251,13 @@ class PaperVenue:
     def _meet(self, row: tuple[int, ...], now_ns: int) -> None:
         """What one record means for the orders that rest in its instrument."""
         kind, side, _, symbol, _, a, b, c, d = row
-        resting = self._resting.by_symbol.get(symbol)
-        if not resting:
-            return
-        if kind == TRADE and a > 0:
-            self._meet_trade(_first(resting), side, a, b, now_ns)
-        elif kind == QUOTE:
+        if kind == QUOTE:
             self.displayed.refresh(symbol)
-            self._meet_quote(_first(resting), (a, b, c, d), now_ns)
+        resting = _by_priority(self._resting.by_symbol.get(symbol, ()))
+        if kind == TRADE and a > 0:
+            self._meet_trade(resting, side, a, b, now_ns)
+        elif kind == QUOTE:
+            self._meet_quote(resting, (a, b, c, d), now_ns)
 
     def _meet_trade(
         self, resting: list[_Live], side: int, price: int, size: int, now_ns: int
@@ -266,14 +265,14 @@ class PaperVenue:
         """A trade takes the queue at its price and everything that was better."""
         left = size
         for live in resting:
-            order, reach = live.order, size
+            order, ahead = live.order, 0
             if side == order.side or _is_beyond(price, order):
                 continue
             if price == order.limit:
                 if live.ahead is None:
                     continue
-                reach, live.ahead = size - live.ahead, max(live.ahead - size, 0)
-            lots = min(reach, left)
+                ahead, live.ahead = live.ahead, max(live.ahead - size, 0)
+            lots = left - ahead
             left -= self._fill(live, lots, order.limit, is_maker=True, now_ns=now_ns)
 
     def _meet_quote(
@@ -348,14 +347,13 @@ class PaperVenue:
         self._outbox.append(answer)
 
 
-def _first(resting: list[_Live]) -> list[_Live]:
-    """By priority: the better price, then the earlier; a copy, as orders may leave."""
-    return sorted(
-        resting,
-        key=lambda live: (
-            -live.order.limit if live.order.side == BUY else live.order.limit
-        ),
-    )
+def _by_priority(resting: Sequence[_Live]) -> list[_Live]:
+    """The better price first, then the earlier; a copy, as orders may leave."""
+
+    def rank(live: _Live) -> int:
+        return -live.order.limit if live.order.side == BUY else live.order.limit
+
+    return sorted(resting, key=rank)
 
 
 def _is_beyond(price: int, order: Order) -> bool:
