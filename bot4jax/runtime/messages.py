@@ -70,6 +70,14 @@ class Report(Message, frozen=True, kw_only=True):
     answers: Annotated[list[Answer], Meta(max_length=4 * MOST_ORDERS)] = []
 
 
+class Goodbye(Message, frozen=True, kw_only=True):
+    """Engine to venue: no step follows, and nobody waits for a report."""
+
+    run: Run
+    step: Count
+    """the last one sent"""
+
+
 class Signal(Message, frozen=True, kw_only=True):
     """What the engine concludes about one symbol."""
 

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import zmq
 
+from bot4jax.errors import Bot4JaxError
+
 LOOPBACK_4 = ipaddress.ip_network("127.0.0.0/8")
 LOOPBACK_6 = ipaddress.ip_address("::1")
 LOCAL_TRANSPORTS = ("ipc", "inproc")
@@ -34,8 +36,10 @@ class Limits(NamedTuple):
 LIMITS = Limits()
 
 
-class EndpointError(ValueError):
-    """An address that this process must not open."""
+class EndpointError(Bot4JaxError):
+    """An address that this process must not, or cannot, open."""
+
+    exit_code = 2
 
 
 def check_endpoint(endpoint: str) -> str:
@@ -69,17 +73,20 @@ def subscriber(
 
 @contextmanager
 def publisher(
-    endpoint: str, limits: Limits = LIMITS, context: zmq.Context | None = None
+    endpoint: str,
+    limits: Limits = LIMITS,
+    context: zmq.Context | None = None,
+    drops: bool = False,
 ) -> Iterator[zmq.Socket]:
     """XPUB, bound: sends to all subscribers and receives every subscription.
 
-    `XPUB_VERBOSER`, because the second subscriber's arrival and the first one's
-    departure count as well; `XPUB_NODROP`, because a full queue must be an error and
-    not a silent loss.
+    When a subscriber's queue is full, sending waits and then raises `zmq.Again`; with
+    `drops` that subscriber misses the message instead. `XPUB_VERBOSER`, because the
+    second subscriber's arrival and the first one's departure count as well.
     """
     with _opened(zmq.XPUB, limits, context) as socket:
         socket.setsockopt(zmq.XPUB_VERBOSER, 1)
-        socket.setsockopt(zmq.XPUB_NODROP, 1)
+        socket.setsockopt(zmq.XPUB_NODROP, 0 if drops else 1)
         _attach(socket, endpoint, is_server=True)
         yield socket
 

@@ -12,6 +12,7 @@ from bot4jax.runtime.messages import (
     ControlAnswer,
     CorporateAction,
     Funding,
+    Goodbye,
     InstrumentChange,
     Mark,
     MessageError,
@@ -86,6 +87,7 @@ MESSAGES = [
     STEP,
     REPORT,
     SIGNALS,
+    Goodbye(run="demo", step=4),
     Control(do="pause", reason="maintenance", until_ns=5),
     ControlAnswer(accepted=True, state="halted", step=4),
 ]

@@ -1,0 +1,258 @@
+"""Frames out of a source into a socket, and out of a socket into the engine.
+
+A finite stream is never cut short: when a subscriber's queue is full the publisher
+waits, its last frame is flagged END, and it leaves after its subscribers have.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import zmq
+
+from bot4jax.data.source import Source
+from bot4jax.errors import DataError, Halted
+from bot4jax.runtime.sockets import bound_endpoint, publisher
+from bot4jax.runtime.wire import END, Refusal, WireError, decode, encode, is_end
+from bot4jax.types import TICK, Frame
+
+HEARTBEAT_S = 1.0
+"""Pause in a paced stream after which the publisher shows that it is alive."""
+
+PATIENCE_S = 600.0
+"""How long a subscriber may read nothing, as while it compiles, before it counts as
+hung, and how long the publisher waits for it to leave after the end."""
+
+SUBSCRIBE, UNSUBSCRIBE = 1, 0
+"""First byte of what an XPUB socket receives."""
+
+
+class Published(NamedTuple):
+    """What was sent."""
+
+    frames: int
+    ticks: int
+
+
+class Arrival(NamedTuple):
+    """A frame and when it was taken up; without a frame, a moment of silence."""
+
+    frame: Frame | None
+    timer_s: float
+    """`time.perf_counter`, to measure from"""
+    receive_ns: int
+    """wall clock at the start plus the monotonic time since: it never jumps"""
+
+
+def serve(
+    source: Source,
+    first: int,
+    stop: int,
+    endpoint: str,
+    subscribers: int = 1,
+    speed: float = 0.0,
+) -> Published:
+    """Publish the bars `first … stop − 1` once that many subscriptions have come."""
+    if not source.has_ticks:
+        raise DataError(
+            "This source has bars but no ticks to publish: use mode=backtest, or a "
+            "source with ticks such as data=simulator or data=binance."
+        )
+    end_ns = source.start_ns + stop * source.bar_ns
+    with publisher(endpoint) as socket:
+        await_subscribers(socket, subscribers)
+        frames = source.frames(first, stop)
+        published = publish(frames, socket, source.universe.hash, end_ns, speed)
+        await_departures(socket, subscribers)
+    return published
+
+
+def publish(
+    frames: Iterable[Frame],
+    socket: zmq.Socket,
+    universe_hash: int,
+    end_ns: int,
+    speed: float = 0.0,
+    heartbeat_s: float = HEARTBEAT_S,
+) -> Published:
+    """Send the frames, then one flagged END whose event time is `end_ns`.
+
+    `speed` × real time by event time; 0 sends as fast as the subscribers read.
+    """
+    last = Frame(1, 1, 0, end_ns, np.empty(0, TICK))
+    pace = _Pace(speed, heartbeat_s)
+    count = ticks = 0
+    for frame in frames:
+        for event_ns in pace.pauses(frame):
+            send(socket, encode(_heartbeat(last, event_ns), universe_hash))
+        send(socket, encode(frame, universe_hash))
+        last, count, ticks = frame, count + 1, ticks + len(frame.records)
+    send(socket, encode(_heartbeat(last, end_ns), universe_hash, flags=END))
+    return Published(count, ticks)
+
+
+def send(socket: zmq.Socket, buffer: bytes, patience_s: float = PATIENCE_S) -> None:
+    """Send, waiting for subscribers whose queue is full."""
+    give_up_s = time.monotonic() + patience_s
+    while True:
+        try:
+            return socket.send(buffer)
+        except zmq.Again:
+            if time.monotonic() > give_up_s:
+                raise Halted(
+                    f"A subscriber of {bound_endpoint(socket)} has read nothing for "
+                    f"{patience_s:g} s. Stop it and start both sides again."
+                ) from None
+
+
+def await_subscribers(
+    socket: zmq.Socket, count: int, patience_s: float | None = None
+) -> None:
+    """Return once `count` subscriptions are there; without patience, wait for ever."""
+    present, poll_ms = 0, None if patience_s is None else round(patience_s * 1e3)
+    while present < count:
+        if not socket.poll(poll_ms):
+            raise Halted(
+                f"{present} of {count} subscribers reached {bound_endpoint(socket)} "
+                f"within {patience_s:g} s: start the engine, or lower "
+                "runtime.subscribers."
+            )
+        present += _change(socket.recv())
+
+
+def await_departures(
+    socket: zmq.Socket, present: int, patience_s: float = PATIENCE_S
+) -> bool:
+    """Whether all subscribers left in time; what is queued is lost on closing."""
+    give_up_s = time.monotonic() + patience_s
+    while present > 0:
+        left_s = give_up_s - time.monotonic()
+        if left_s <= 0 or not socket.poll(round(left_s * 1e3)):
+            return False
+        present += _change(socket.recv())
+    return True
+
+
+def receive(
+    socket: zmq.Socket,
+    universe_hash: int,
+    timeout_s: float,
+    idle_s: float | None = None,
+    refused: Counter[Refusal] | None = None,
+) -> Iterator[Arrival]:
+    """Frames as they come, until every publisher heard from has sent its END.
+
+    What is not a whole frame of this universe is dropped and counted in `refused`.
+    With `idle_s`, an `Arrival` without a frame comes each time nothing is waiting and
+    then every `idle_s`: the moment to flush the feed and let the clock close bars.
+    """
+    refused = Counter() if refused is None else refused
+    inbox = _Inbox(socket, universe_hash, refused)
+    silent_s = 0.0
+    while not inbox.is_over:
+        wait_s = timeout_s if idle_s is None else min(idle_s, timeout_s)
+        if socket.poll(round(wait_s * 1e3)):
+            for frame in inbox.waiting():
+                silent_s = 0.0
+                yield inbox.arrival(frame)
+        else:
+            silent_s += wait_s
+        if silent_s >= timeout_s:
+            raise Halted(_silence(socket, timeout_s, refused))
+        if idle_s is not None and not inbox.is_over:
+            yield inbox.arrival(None)
+
+
+@dataclass
+class _Inbox:
+    """Reads what waits in a socket, without waiting itself."""
+
+    socket: zmq.Socket
+    universe_hash: int
+    refused: Counter[Refusal]
+    heard: set[int] = field(default_factory=set)
+    ended: set[int] = field(default_factory=set)
+    offset_ns: int = field(default_factory=lambda: time.time_ns() - time.monotonic_ns())
+
+    @property
+    def is_over(self) -> bool:
+        return bool(self.heard) and self.heard == self.ended
+
+    def waiting(self) -> Iterator[Frame]:
+        """Whole frames that have arrived, until there are none or all have ended."""
+        while not self.is_over:
+            try:
+                buffer = b"".join(self.socket.recv_multipart(zmq.NOBLOCK))
+            except zmq.Again:
+                return
+            try:
+                frame = decode(buffer, self.universe_hash)
+            except WireError as error:
+                self.refused[error.reason] += 1
+                continue
+            self.heard.add(frame.publisher)
+            if is_end(buffer):
+                self.ended.add(frame.publisher)
+            yield frame
+
+    def arrival(self, frame: Frame | None) -> Arrival:
+        now_ns = time.monotonic_ns() + self.offset_ns
+        return Arrival(frame, time.perf_counter(), now_ns)
+
+
+@dataclass
+class _Pace:
+    """When frames are due: event time passes `speed` times as fast as real time."""
+
+    speed: float
+    heartbeat_s: float
+    start: tuple[float, int] | None = None
+    """monotonic seconds and event time of the first frame"""
+    event_ns: int = 0
+    """the latest sent"""
+
+    def pauses(self, frame: Frame) -> Iterator[int]:
+        """Sleep until the frame is due; yields the event time when a heartbeat is."""
+        if self.speed <= 0:
+            return
+        latest = frame.records["event_ns"].max(initial=0) if len(frame.records) else 0
+        event_ns = max(self.event_ns, int(latest) or frame.sent_ns)
+        if self.start is None:
+            self.start, self.event_ns = (time.monotonic(), event_ns), event_ns
+        began_s, first_ns = self.start
+        due_s = began_s + (event_ns - first_ns) / 1e9 / self.speed
+        while (left_s := due_s - time.monotonic()) > self.heartbeat_s:
+            time.sleep(self.heartbeat_s)
+            yield self.event_ns
+        if left_s > 0:
+            time.sleep(left_s)
+        self.event_ns = event_ns
+
+
+def _heartbeat(last: Frame, event_ns: int) -> Frame:
+    """An empty frame that follows `last`.
+
+    In a pause it repeats an event time already sent: a heartbeat that ran ahead would
+    make bars depend on how fast the stream was played.
+    """
+    following = last.sequence + len(last.records)
+    return Frame(last.publisher, last.epoch, following, event_ns, np.empty(0, TICK))
+
+
+def _change(message: bytes) -> int:
+    """What a subscription message does to the number of subscribers."""
+    return {SUBSCRIBE: 1, UNSUBSCRIBE: -1}.get(message[0], 0) if message else 0
+
+
+def _silence(socket: zmq.Socket, timeout_s: float, refused: Counter[Refusal]) -> str:
+    endpoint = bound_endpoint(socket)
+    counted = ", ".join(f"{n} for their {reason}" for reason, n in refused.items())
+    return (
+        f"No frame came from {endpoint} for {timeout_s:g} s"
+        + (f"; refused were {counted}. " if counted else ". ")
+        + "Is mode=feed running with the same data and runtime.endpoints.ticks? Raise "
+        "runtime.feed_timeout_s if the market may pause that long."
+    )
