@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from bot4jax.errors import CheckpointError
@@ -61,8 +62,8 @@ class Manifest(NamedTuple):
 def save(folder: Path, step: int, tree: Any, identity: Identity, keep: int = 3) -> Path:
     """Write `folder/<step>`, which appears only once it is complete.
 
-    A checkpoint of the same step is replaced, and the newest `keep` remain. A folder has
-    one writer: what an interrupted one left behind is removed. To write in the
+    A checkpoint of the same step is replaced, and the newest `keep` remain. A folder
+    has one writer: what an interrupted one left behind is removed. To write in the
     background, hand over a copy: leaves that a step donates meanwhile are gone.
     """
     if keep < 2:
@@ -182,7 +183,8 @@ def _read_arrays(at: Path, like: Tree) -> Tree:
         stored = reader.metadata(at.absolute() / ARRAYS).item_metadata.tree
         _expect_shapes(at, stored, held)
         read = reader.restore(at.absolute() / ARRAYS, held)
-    leaves = [read.get(name, leaf) for name, leaf in wanted.items()]
+    empty = {k: np.zeros(x.shape, x.dtype) for k, x in wanted.items() if not x.size}
+    leaves = [read.get(name, empty.get(name)) for name in wanted]
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 

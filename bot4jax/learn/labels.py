@@ -147,7 +147,10 @@ def _spread(scale: np.ndarray, horizon: int) -> np.ndarray:
 def _sliding_sum(rows: np.ndarray, width: int) -> np.ndarray:
     """Row i: the sum of rows i … i + width − 1; nothing is subtracted."""
     count = len(rows) - width + 1
-    return np.sum([rows[k : k + count] for k in range(width)], axis=0, dtype=np.float64)
+    total = np.zeros((count, *rows.shape[1:]))
+    for k in range(width):
+        total += rows[k : k + count]
+    return total
 
 
 def _weighted_quantile(values: np.ndarray, weights: np.ndarray, share: float) -> float:

@@ -101,6 +101,15 @@ def pack(booster: "Booster", capacity_trees: int, depth: int, classes: int) -> F
     return Forest(*packed, base=jnp.asarray(base_score(document, classes)))
 
 
+def blank(capacity_trees: int, depth: int, classes: int) -> Forest:
+    """A forest of these shapes that says nothing."""
+    columns = [
+        jnp.asarray(np.stack([column] * capacity_trees, axis=1))
+        for column in _complete(BLANK, depth)
+    ]
+    return Forest(*columns, base=jnp.zeros(classes, jnp.float32))
+
+
 def margins(forest: Forest, x: Float[Array, "S F"]) -> Float[Array, "S C"]:
     """Log odds of the classes up to a constant; NaN is a missing value.
 
@@ -127,6 +136,11 @@ def margins(forest: Forest, x: Float[Array, "S F"]) -> Float[Array, "S C"]:
 def log_probability(forest: Forest, x: Float[Array, "S F"]) -> Float[Array, "S C"]:
     """Log-probabilities of the classes; NaN is a missing value."""
     return jax.nn.log_softmax(margins(forest, x), axis=-1)
+
+
+def predict(forest: Forest, x: Float[Array, "S F"]) -> Float[Array, "S C"]:
+    """Probabilities of the classes; NaN is a missing value."""
+    return jax.nn.softmax(margins(forest, x), axis=-1)
 
 
 def model_document(booster: "Booster") -> dict[str, Any]:

@@ -93,10 +93,9 @@ def test_unknown_and_wild_values_change_nothing_more_than_they_must():
     found = logistic_regression(x, labels, weights, rows[None])[0]
     assert np.isfinite(found).all()
     np.testing.assert_array_equal(found[2:], expected[2:])
-    mean = fit_logistic(*(a.reshape(-1, *a.shape[2:]) for a in (x, labels, weights)))
-    rows[0, 4] = mean.centre[4]
+    rows[0, 4] = x[..., 4].mean()
     again = logistic_regression(x, labels, weights, rows[None])[0]
-    np.testing.assert_allclose(again[0], found[0], rtol=1e-6)
+    np.testing.assert_allclose(again[0], found[0], rtol=1e-5)
 
 
 def test_rows_without_weight_teach_nothing():

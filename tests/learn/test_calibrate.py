@@ -32,9 +32,9 @@ def test_equals_scipy_and_finds_the_distortion(true):
         given = log_softmax(logs.astype(np.float64) / temperature, axis=1)
         return -np.average(given[np.arange(len(labels)), labels], weights=weights)
 
-    best = minimize_scalar(loss, bounds=(0.05, 20), method="bounded")
+    best = minimize_scalar(loss, bounds=(0.05, 20), method="bounded")["x"]
     found = fit_temperature(logs, labels, weights)
-    assert found == pytest.approx(best.x, rel=1e-3)
+    assert found == pytest.approx(best, rel=1e-3)
     assert found == pytest.approx(true, rel=0.1)
 
 

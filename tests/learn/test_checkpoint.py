@@ -65,6 +65,20 @@ def test_arrays_come_back_bit_equal(tmp_path):
     assert (manifest.step, manifest.previous) == (7, None)
 
 
+def test_shapes_alone_will_do(tmp_path):
+    save(tmp_path, 7, state(1), IDENTITY)
+    like = jax.eval_shape(
+        lambda: jax.tree.map(jnp.asarray, state(2)._replace(counts=()))
+    )
+    with pytest.raises(CheckpointError, match=r"counts is int64\[4\]; expected absent"):
+        restore(tmp_path, like, IDENTITY)
+    tree = state(1)._replace(counts=())
+    save(tmp_path, 8, tree, IDENTITY)
+    found, _ = restore(tmp_path, like, IDENTITY)
+    assert bits(found) == bits(tree)
+    assert isinstance(found.history, jax.Array)
+
+
 def test_a_relative_folder_will_do(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = (tmp_path / "run").relative_to(tmp_path)

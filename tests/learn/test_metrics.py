@@ -168,7 +168,7 @@ def test_the_information_coefficient_is_the_mean_of_each_bars_correlation(ranks)
     returns[8] = 1.0  # a constant has no correlation
     correlate = stats.spearmanr if ranks else stats.pearsonr
     series = [
-        correlate(forecast[t, weights[t] > 0], returns[t, weights[t] > 0])[0]
+        float(correlate(forecast[t, weights[t] > 0], returns[t, weights[t] > 0])[0])
         for t in range(80)
         if t not in (7, 8)
     ]

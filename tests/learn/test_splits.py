@@ -17,7 +17,8 @@ lengths = st.integers(20, 400)
     warmup=st.integers(0, 300),
 )
 def test_no_label_reaches_a_later_span(spans, horizon, latency_bars, warmup):
-    split = purged_split(*spans, horizon, latency_bars, warmup)
+    train, calibrate, test = spans
+    split = purged_split(train, calibrate, test, horizon, latency_bars, warmup)
     assert tuple(len(span) for span in split) == spans
     assert split.train.start == warmup
     for earlier, later in (split[:2], split[1:]):

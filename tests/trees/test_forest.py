@@ -11,10 +11,12 @@ import xgboost
 from bot4jax.trees.forest import (
     ForestError,
     base_score,
+    blank,
+    log_probability,
     margins,
     model_document,
     pack,
-    log_probability,
+    predict,
     read_trees,
 )
 
@@ -70,12 +72,12 @@ def test_equals_xgboost(classes, depth):
     booster = boosted(classes, depth)
     x = planted_rows(booster, classes)
     forest = pack(booster, capacity_trees=classes * 6, depth=depth, classes=classes)
-    both = jax.jit(lambda forest, x: (margins(forest, x), log_probability(forest, x)))
-    sums, logs = both(forest, x)
+    ways = jax.jit(lambda *of: (margins(*of), predict(*of), log_probability(*of)))
+    sums, probability, logs = ways(forest, x)
     expected = booster.inplace_predict(x, predict_type="margin")
     # both add float32 leaves onto the base in the order of fitting: no rounding apart
     np.testing.assert_array_equal(sums, expected)
-    probability = np.exp(logs)
+    np.testing.assert_allclose(np.exp(logs), probability, rtol=1e-5)
     np.testing.assert_allclose(probability, booster.inplace_predict(x), atol=1e-6)
     np.testing.assert_allclose(probability.sum(1), 1, atol=1e-6)
 
@@ -124,6 +126,14 @@ def test_a_forest_of_constants_predicts_its_base():
     np.testing.assert_array_equal(forest.base, base_score(model_document(booster), 3))
     probability = np.exp(log_probability(forest, jnp.asarray(x[:2])))
     np.testing.assert_allclose(probability, [[0.25, 0.5, 0.25]] * 2, atol=1e-5)
+
+
+def test_a_blank_forest_has_the_shapes_of_a_full_one_and_no_opinion():
+    empty, full = blank(15, 4, 3), pack(boosted(3, 4), 15, 4, 3)
+    kinds = [jax.tree.map(lambda x: (x.shape, x.dtype), f) for f in (empty, full)]
+    assert kinds[0] == kinds[1]
+    probability = predict(empty, jnp.ones((2, FEATURES)))
+    np.testing.assert_allclose(probability, 1 / 3, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
