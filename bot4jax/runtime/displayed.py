@@ -35,8 +35,8 @@ class Displayed:
         words = np.ascontiguousarray(records).view(np.int64).reshape(-1, WORDS)
         is_known = symbol < self.slots
         quotes = np.flatnonzero((kind == QUOTE) & is_known)
-        slots = symbol[quotes].astype(np.int64)
-        self.quotes[slots] = words[quotes, 2:]
+        slots, last = _last_of_each(symbol[quotes], self.slots)
+        self.quotes[slots] = words[quotes[last], 2:]
         self.taken[slots, :, 0] = 0
         self._absorb_levels(records, np.flatnonzero((kind == BOOK) & is_known))
         changes = np.flatnonzero((kind == STATUS) & is_known)
@@ -48,18 +48,21 @@ class Displayed:
         A level that is not worse than the one before it is out of date and skipped.
         """
         column, sign = _column(side)
-        best = int(self.quotes[symbol, column])
+        quote = self.quotes[symbol].tolist()
+        best, left = quote[column], quote[2 + column]
         if best <= 0:
             return
-        places = [[best, int(self.quotes[symbol, 2 + column])]]
-        places += self.levels[symbol, column, 1:].tolist()
-        taken = self.taken[symbol, column].tolist()
-        for level, (price, size) in enumerate(places):
-            if level and not (price > 0 and sign * price > sign * best):
+        left -= self.taken_at_best(symbol, side)
+        if left > 0:
+            yield 0, best, left
+        known, taken = self.levels[symbol, column], self.taken[symbol, column]
+        for level in np.flatnonzero(known[:, 0] > 0).tolist():
+            price, left = int(known[level, 0]), int(known[level, 1] - taken[level])
+            if sign * price <= sign * best:
                 continue
             best = price
-            if size > taken[level]:
-                yield level, price, size - taken[level]
+            if left > 0:
+                yield level, price, left
 
     def queue(self, symbol: int, side: int, price: int) -> int | None:
         """Lots displayed on our own side at this price; None where it is not known."""
@@ -86,14 +89,26 @@ class Displayed:
     def _absorb_levels(self, records: np.ndarray, rows: Int[np.ndarray, " n"]) -> None:
         if not len(rows):
             return
-        some = records[rows]
-        is_valid = (some["side"] >= 1) & (some["side"] <= 2)
-        is_valid &= (some["c"] >= 1) & (some["c"] < LEVELS)
-        some = some[is_valid]
-        place = (some["symbol"].astype(np.int64), some["side"] - 1, some["c"])
-        self.levels[*place, 0] = some["a"]
-        self.levels[*place, 1] = some["b"]
-        self.taken[place] = 0
+        side, level = records["side"][rows], records["c"][rows]
+        is_valid = (side >= 1) & (side <= 2) & (level >= 1) & (level < LEVELS)
+        rows, side, level = rows[is_valid], side[is_valid], level[is_valid]
+        symbol = records["symbol"][rows].astype(np.int64)
+        places = (symbol * 2 + side - 1) * LEVELS + level
+        touched, last = _last_of_each(places, self.taken.size)
+        stated = records[rows[last]]
+        self.levels.reshape(-1, 2)[touched, 0] = stated["a"]
+        self.levels.reshape(-1, 2)[touched, 1] = stated["b"]
+        self.taken.reshape(-1)[touched] = 0
+
+
+def _last_of_each(
+    keys: Int[np.ndarray, " n"], size: int
+) -> tuple[Int[np.ndarray, " k"], Int[np.ndarray, " k"]]:
+    """The different keys, and where each stands last: a third of writing every row."""
+    at = np.full(size, -1)
+    at[keys] = np.arange(len(keys))
+    found = np.flatnonzero(at >= 0)
+    return found, at[found]
 
 
 def _column(side: int) -> tuple[int, int]:

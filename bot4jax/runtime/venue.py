@@ -147,11 +147,13 @@ class PaperVenue:
         final_ns = last_ns if through_ns is None else max(last_ns, through_ns)
         start = 0
         while self._pending and self._pending[0][0] < final_ns:
-            due_ns, _, request = heapq.heappop(self._pending)
+            due_ns = self._pending[0][0]
             cut = max(start, int(np.searchsorted(clocks, due_ns, side="right")))
             self._pass(records[start:cut], clocks[start:cut])
-            self._arrive(request, max(due_ns, self.clock_ns))
             start = cut
+            while self._pending and self._pending[0][0] == due_ns:
+                _, _, request = heapq.heappop(self._pending)
+                self._arrive(request, max(due_ns, self.clock_ns))
         self._pass(records[start:], clocks[start:])
         self.clock_ns = final_ns
         answers, self._outbox = self._outbox, []
