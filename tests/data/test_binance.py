@@ -56,8 +56,9 @@ class Capture:
         self.stream(ms + delay, "trade", E=START + ms, T=0, t=7, **values, **more)
 
     def diff(self, ms, bids=(), asks=(), gap=0):
-        first = self.last + 1 + gap
-        previous = {} if self.market == "spot" else {"pu": self.last + gap}
+        is_spot = self.market == "spot"
+        first = self.last + (1 if is_spot else 4) + gap  # derivatives skip ids
+        previous = {} if is_spot else {"pu": self.last + gap}
         ids = {"U": first, "u": first + 2, **previous}
         self.last = first + 2
         sides = {"b": self.levels(bids), "a": self.levels(asks)}

@@ -127,8 +127,9 @@ def test_begins_with_what_stands(market):
     state = first[first["event_ns"] == market.start_ns]
     quotes = state[state["kind"] == QUOTE]
     assert quotes["symbol"].tolist() == [0, 1]
-    before = recording().records
+    before, received = recording()
     opening = np.argmax(before["event_ns"] >= market.start_ns)
+    assert set(market.played.received_ns[: len(state)]) == {received[opening]}
     for slot in (0, 1):
         mine = before[:opening][before["symbol"][:opening] == slot]
         newest = mine[mine["kind"] == QUOTE][-1]
