@@ -239,10 +239,14 @@ class Journal:
 
     def _answers(self, step: int) -> list[Answer]:
         """Fills and other answers in the order they came in."""
-        found = [(row[1], _fill(row)) for row in self._rows("fills", step)]
-        found += [
-            (row[1], _DECODER.decode(row[3])) for row in self._rows("answers", step)
+        found: list[tuple[int, Answer]] = [
+            (row[1], _fill(row)) for row in self._rows("fills", step)
         ]
+        for _, place, order, content in self._rows("answers", step):
+            answer = _DECODER.decode(content)
+            if answer.order != order:
+                raise ValueError(f"step {step}: an answer to {answer.order} as {order}")
+            found.append((place, answer))
         return [answer for _, answer in sorted(found, key=lambda one: one[0])]
 
     def _stray(self) -> int | None:
@@ -263,6 +267,9 @@ def _connected(path: Path, durability: Durability, vfs: str | None) -> apsw.Conn
     connection = apsw.Connection(str(path), vfs=vfs)
     try:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        # Going over to WAL leaves a rollback journal that is deleted. Should it come
+        # back after a power loss, it would undo everything: sync its deletion too.
+        connection.execute("PRAGMA synchronous = EXTRA")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS[durability]}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")

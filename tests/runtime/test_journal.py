@@ -1,0 +1,406 @@
+"""What was committed comes back; what was torn ends earlier; what was changed shows."""
+
+import errno
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+import numpy as np
+import pytest
+
+from bot4jax.errors import Halted
+from bot4jax.runtime.gate import Denied
+from bot4jax.runtime.journal import (
+    Closing,
+    Durability,
+    Journal,
+    JournalError,
+    StepRecord,
+)
+from bot4jax.runtime.limits import Reason
+from bot4jax.runtime.orders import (
+    Ack,
+    Cancelled,
+    Expired,
+    Fill,
+    Order,
+    Reject,
+    order_id,
+)
+from bot4jax.types import BUY, SELL
+
+RUN = "demo-simulator"
+PAGE = 4096
+WAL_HEADER, FRAME_HEADER = 32, 24
+"""Bytes, as the SQLite file format states them."""
+
+
+def record(step: int) -> StepRecord:
+    """A step with something in every table."""
+    names = [order_id(RUN, step, slot, 0) for slot in range(3)]
+    orders = [
+        Order(names[0], 0, BUY, 5, "ioc", 100, step=step, sent_ns=step * 10),
+        Order(names[1], 1, SELL, 2**53, "market", reduce_only=True, step=step),
+        Order(names[2], 2, BUY, 1, "limit", 99, post_only=True, step=step),
+    ]
+    return StepRecord(
+        step=step,
+        boundary_ns=1_700_000_000_000_000_000 + step,
+        bar=step + 7,
+        closing=Closing(watermark_ns=step, ticks=12_288, late=step % 2),
+        decisions=np.array([step, np.nan, -0.0, 1e-45], np.float32).tobytes(),
+        orders=orders,
+        denied=[
+            Denied(Reason.GROSS, np.array([3, 4]), np.array([-5, 2**53])),
+            Denied(Reason.BELOW_MINIMUM, np.arange(50), np.zeros(50, np.int64)),
+        ],
+        answers=[
+            Ack(names[0], step),
+            Fill(names[0], 0, BUY, 5, 100, 0.1 + step, is_maker=False, event_ns=3),
+            Reject(names[1], "no \N{EURO SIGN}", 4),
+            Expired(names[0], 2, 5),
+            Fill(names[2], 2, BUY, 1, 99, -1e-9, True, 6, number=1),
+            Cancelled(names[2], 1, 7),
+        ],
+    )
+
+
+def written(
+    path: Path, steps: int, durability: Durability = "process_crash"
+) -> Journal:
+    journal = Journal.open(path, RUN, durability)
+    for step in range(steps):
+        journal.commit(record(step))
+    return journal
+
+
+def same(one: StepRecord, other: StepRecord) -> bool:
+    """Equal in everything; denials hold arrays, which do not compare as one."""
+
+    def plain(record: StepRecord):
+        denied = [
+            (d.reason, d.symbols.tolist(), d.lots.tolist()) for d in record.denied
+        ]
+        names = [name for name in record.__struct_fields__ if name != "denied"]
+        rest = [getattr(record, name) for name in names]
+        return denied, [list(v) if isinstance(v, list | tuple) else v for v in rest]
+
+    return plain(one) == plain(other)
+
+
+@pytest.mark.parametrize("durability", ["process_crash", "power_loss"])
+def test_steps_come_back_as_they_were_committed(tmp_path, durability):
+    path = tmp_path / "journal.sqlite"
+    journal = written(path, 4, durability)
+    journal.close()
+    journal = Journal.open(path, RUN, durability)
+    found = list(journal.read())
+    assert len(found) == 4
+    assert all(same(one, record(k)) for k, one in enumerate(found))
+    assert [one.step for one in journal.read(1, 3)] == [1, 2]
+    journal.close()
+
+
+def test_reopening_goes_on_with_the_same_chain(tmp_path):
+    whole = written(tmp_path / "whole.sqlite", 3)
+    written(tmp_path / "parts.sqlite", 2).close()
+    parts = Journal.open(tmp_path / "parts.sqlite", RUN)
+    assert parts.last_step == 1
+    expected = whole.commit(record(3))
+    parts.commit(record(2))
+    assert parts.commit(record(3)) == expected
+    assert parts.verify() is None
+    whole.close()
+    parts.close()
+
+
+def test_an_empty_journal_is_sound_and_steps_may_have_gaps(tmp_path):
+    journal = written(tmp_path / "journal.sqlite", 0)
+    assert (journal.last_step, list(journal.read()), journal.verify()) == (-1, [], None)
+    journal.commit(record(5))
+    journal.commit(record(9))
+    assert journal.verify() is None
+    journal.close()
+
+
+def test_steps_only_grow(tmp_path):
+    journal = written(tmp_path / "journal.sqlite", 2)
+    for step in (0, 1):
+        with pytest.raises(JournalError, match="step 1"):
+            journal.commit(record(step))
+    assert [one.step for one in journal.read()] == [0, 1]
+    journal.close()
+
+
+def test_an_order_id_cannot_be_journaled_twice(tmp_path):
+    journal = written(tmp_path / "journal.sqlite", 1)
+    again = StepRecord(
+        1,
+        1,
+        1,
+        Closing(0, 0, 0),
+        b"",
+        orders=[Order(order_id(RUN, 0, 0, 0), 0, BUY, 1, "market", step=1)],
+    )
+    with pytest.raises(Halted, match="could not be written"):
+        journal.commit(again)
+    with pytest.raises(Halted, match="failed before"):
+        journal.commit(record(2))
+    assert (journal.verify(), journal.last_step) == (None, 0)
+    journal.close()
+
+
+def test_the_wrong_run_and_the_wrong_file_are_refused(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    written(path, 1).close()
+    with pytest.raises(JournalError, match="run 'demo-simulator', expected 'other'"):
+        Journal.open(path, "other")
+    garbage = tmp_path / "garbage.sqlite"
+    garbage.write_bytes(b"not a database, but long enough to look at" * 200)
+    with pytest.raises(JournalError, match="not a journal"):
+        Journal.open(garbage, RUN)
+    with pytest.raises(ValueError, match="Unknown durability"):
+        Journal.open(path, RUN, "perhaps")  # pyright: ignore[reportArgumentType]
+
+
+def test_two_processes_cannot_write_one_journal(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    journal = written(path, 1)
+    with pytest.raises(JournalError, match="Another process"):
+        Journal.open(path, RUN)
+    journal.close()
+    Journal.open(path, RUN).close()
+
+
+def test_the_file_is_private(tmp_path):
+    written(tmp_path / "journal.sqlite", 1).close()
+    assert (tmp_path / "journal.sqlite").stat().st_mode & 0o077 == 0
+
+
+@pytest.fixture(scope="module")
+def torn(tmp_path_factory) -> tuple[Path, list[int]]:
+    """A crashed journal of 4 steps, and how long its log was after each commit."""
+    folder = tmp_path_factory.mktemp("torn")
+    path = folder / "journal.sqlite"
+    journal = written(path, 0)
+    lengths = []
+    for step in range(4):
+        journal.commit(record(step))
+        lengths.append(log_of(path).stat().st_size)
+    crashed = folder / "crashed"
+    crashed.mkdir()
+    for one in (path, log_of(path)):
+        shutil.copy(one, crashed / one.name)
+    journal.close()
+    return crashed / path.name, lengths
+
+
+def log_of(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
+
+
+def reopened(path: Path, log: bytes, folder: Path) -> tuple[int, list[StepRecord]]:
+    """What a journal says whose write-ahead log is cut to `log`."""
+    copy = folder / path.name
+    shutil.copy(path, copy)
+    log_of(copy).write_bytes(log)
+    journal = Journal.open(copy, RUN)
+    steps = list(journal.read())
+    last = journal.last_step
+    journal.commit(record(last + 1))
+    journal.close()
+    return last, steps
+
+
+def cuts(length: int) -> Iterator[int]:
+    """Every page boundary of a log, and odd bytes around it."""
+    frames = range(0, length - WAL_HEADER + 1, PAGE + FRAME_HEADER)
+    for start in frames:
+        yield from (WAL_HEADER + start, WAL_HEADER + start + 17)
+    yield from (0, 1, WAL_HEADER - 1, length - 1)
+
+
+def test_a_log_torn_anywhere_recovers_to_the_last_whole_step(torn, tmp_path):
+    path, lengths = torn
+    log = log_of(path).read_bytes()
+    assert len(log) == lengths[-1]
+    expected_seen = set()
+    for number, cut in enumerate(cuts(len(log))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        last, steps = reopened(path, log[:cut], folder)
+        expected = sum(length <= cut for length in lengths) - 1
+        assert last == expected, f"cut at byte {cut}"
+        assert all(same(one, record(k)) for k, one in enumerate(steps))
+        expected_seen.add(expected)
+    assert expected_seen == {-1, 0, 1, 2, 3}
+
+
+def test_a_flipped_bit_in_the_log_ends_the_journal_before_it(torn, tmp_path):
+    path, lengths = torn
+    log = bytearray(log_of(path).read_bytes())
+    log[lengths[1] + FRAME_HEADER + 100] ^= 4
+    assert reopened(path, bytes(log), tmp_path)[0] == 1
+
+
+CHANGES = [
+    ("steps", "boundary_ns = boundary_ns + 1"),
+    ("steps", "bar = 0"),
+    ("steps", "hash = zeroblob(32)"),
+    ("closings", "late = 9"),
+    ("closings", "watermark_ns = 9"),
+    ("decisions", "packed = zeroblob(16)"),
+    ("orders", "lots = lots + 1"),
+    ("orders", "id = '00000000000000a' || place"),
+    ("orders", "place = 7 - place"),
+    ("orders", '"limit" = 1'),
+    ("orders", "side = 3 - side"),
+    ("orders", "side = 7"),
+    ("orders", "kind = 'stop'"),
+    ("orders", "reduce_only = 1 - reduce_only"),
+    ("denials", "reason = 19"),
+    ("denials", "reason = 999"),
+    ("denials", "symbols = zeroblob(3)"),
+    ("denials", "lots = zeroblob(8)"),
+    ("fills", "price = price + 1"),
+    ("fills", "fee = fee * 1.0000000000000002"),
+    ("fills", "is_maker = 1 - is_maker"),
+    ("fills", "number = number + 1"),
+    ("answers", "content = x'00'"),
+    ("answers", "\"order\" = 'ffffffffffffffff'"),
+]
+
+
+@pytest.mark.parametrize(("table", "change"), CHANGES)
+def test_a_changed_earlier_row_stops_the_start_and_is_named(tmp_path, table, change):
+    path = tmp_path / "journal.sqlite"
+    written(path, 4).close()
+    meddle(path, f"UPDATE {table} SET {change} WHERE step = 2")
+    with pytest.raises(JournalError, match="step 2"):
+        Journal.open(path, RUN)
+
+
+@pytest.mark.parametrize(
+    ("statement", "broken"),
+    [
+        ("DELETE FROM steps WHERE step = 1", 2),
+        ("DELETE FROM orders WHERE step = 1", 1),
+        ("DELETE FROM closings WHERE step = 1", 1),
+        ("DELETE FROM decisions WHERE step = 1", 1),
+        ("DELETE FROM denials WHERE step = 1 AND place = 0", 1),
+        ("DELETE FROM answers WHERE step = 3", 3),
+        ("INSERT INTO decisions VALUES (9, x'00')", 9),
+        ("UPDATE orders SET step = 8 WHERE step = 3", 3),
+        ("UPDATE steps SET step = 8 WHERE step = 3", 8),
+    ],
+)
+def test_removed_and_added_rows_are_named(tmp_path, statement, broken):
+    path = tmp_path / "journal.sqlite"
+    written(path, 4).close()
+    meddle(path, statement)
+    with pytest.raises(JournalError, match=f"step {broken} "):
+        Journal.open(path, RUN)
+
+
+def meddle(path: Path, statement: str) -> None:
+    connection = apsw.Connection(str(path))
+    connection.execute(statement)
+    assert connection.changes() > 0
+    connection.close()
+
+
+class Seam(apsw.VFS):
+    """A file system that can fail at a write, and knows what was synced."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, "")
+        self.name = name
+        self.writes_left: int | None = None
+        self.error = errno.EIO
+        self.synced: dict[str, bytes] = {}
+
+    def xOpen(self, name, flags):
+        return SeamFile(self, name, flags)
+
+    def xDelete(self, filename, syncdir) -> None:
+        """Final only once the folder is synced too."""
+        super().xDelete(filename, syncdir)
+        if syncdir:
+            self.synced.pop(filename, None)
+
+    def write(self) -> None:
+        if self.writes_left is None:
+            return
+        if self.writes_left == 0:
+            raise apsw.FullError if self.error == errno.ENOSPC else apsw.IOError
+        self.writes_left -= 1
+
+
+class SeamFile(apsw.VFSFile):
+    def __init__(self, seam: Seam, name, flags) -> None:
+        super().__init__("", name, flags)
+        self.seam = seam
+        self.path = name.filename() if isinstance(name, apsw.URIFilename) else name
+
+    def xWrite(self, data, offset) -> None:
+        self.seam.write()
+        super().xWrite(data, offset)
+
+    def xSync(self, flags) -> None:
+        self.seam.write()
+        super().xSync(flags)
+        self.seam.synced[self.path] = Path(self.path).read_bytes()
+
+
+@pytest.fixture
+def seam(request) -> Iterator[Seam]:
+    made = Seam(f"seam-{request.node.name}")
+    yield made
+    made.unregister()
+
+
+@pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC])
+@pytest.mark.parametrize("writes", [0, 1, 3, 6])
+def test_a_failing_disk_halts_and_nothing_is_half_written(
+    tmp_path, seam, error, writes
+):
+    path = tmp_path / "journal.sqlite"
+    journal = Journal.open(path, RUN, "power_loss", seam.name)
+    journal.commit(record(0))
+    seam.error, seam.writes_left = error, writes
+    with pytest.raises(Halted, match="Nothing of it was sent"):
+        journal.commit(record(1))
+    seam.writes_left = None
+    with pytest.raises(Halted, match="failed before"):
+        journal.commit(record(1))
+    journal.close()
+    journal = Journal.open(path, RUN)
+    assert [one.step for one in journal.read()] == [0]
+    journal.commit(record(1))
+    journal.close()
+
+
+def after_power_loss(folder: Path, seam: Seam, steps: int, durability) -> int:
+    """The last step that is there when only synced bytes are."""
+    journal = Journal.open(folder / "journal.sqlite", RUN, durability, seam.name)
+    for step in range(steps):
+        journal.commit(record(step))
+    lost = folder / "lost"
+    lost.mkdir()
+    for name, content in dict(seam.synced).items():
+        (lost / Path(name).name).write_bytes(content)
+    journal.close()
+    survivor = Journal.open(lost / "journal.sqlite", RUN)
+    last = survivor.last_step
+    survivor.close()
+    return last
+
+
+def test_what_was_committed_survives_power_loss(tmp_path, seam):
+    assert after_power_loss(tmp_path, seam, 5, "power_loss") == 4
+
+
+def test_without_that_durability_the_end_is_lost_but_nothing_is_torn(tmp_path, seam):
+    """This also shows that the test above could fail."""
+    assert after_power_loss(tmp_path, seam, 5, "process_crash") < 4
