@@ -151,15 +151,15 @@ def receive(
     """
     refused = Counter() if refused is None else refused
     inbox = _Inbox(socket, universe_hash, refused)
+    wait_ms = round(1e3 * (timeout_s if idle_s is None else min(idle_s, timeout_s)))
     silent_s = 0.0
     while not inbox.is_over:
-        wait_s = timeout_s if idle_s is None else min(idle_s, timeout_s)
-        if socket.poll(round(wait_s * 1e3)):
-            for frame in inbox.waiting():
-                silent_s = 0.0
-                yield inbox.arrival(frame)
-        else:
-            silent_s += wait_s
+        began_s = time.monotonic()
+        socket.poll(wait_ms)
+        silent_s += time.monotonic() - began_s
+        for frame in inbox.waiting():
+            silent_s = 0.0
+            yield inbox.arrival(frame)
         if silent_s >= timeout_s:
             raise Halted(_silence(socket, timeout_s, refused))
         if idle_s is not None and not inbox.is_over:
