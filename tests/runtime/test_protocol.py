@@ -154,7 +154,7 @@ def test_the_header_table(page):
 
 def test_the_record_table(page):
     rows = table(section(page, "Tick record"))
-    fields: dict[str, Any] = dict(TICK.fields or {})
+    fields: Any = TICK.fields
     assert [row[3].split("`")[1] for row in rows] == list(fields)
     for (offset, size, kind, _), (dtype, at) in zip(rows, fields.values(), strict=True):
         assert (int(offset), int(size)) == (at, dtype.itemsize)
