@@ -222,7 +222,7 @@ def _ticks(named: Named, bar_ns: int) -> RecordedSource:
     records = np.concatenate([records for records, _ in parts])
     rows = pl.concat([rows for _, rows in parts])
     received, row = rows["received"].to_numpy(), rows["row"].to_numpy()
-    order = np.lexsort((records["kind"], row, received))
+    order = np.lexsort((row, received))  # stable: a quote stays before its trade
     recording = Recording(records[order], received[order])
     instruments = universe([one for one, _ in named.values()])
     return RecordedSource(instruments, recording, bar_ns)

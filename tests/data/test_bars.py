@@ -60,6 +60,12 @@ def test_prices_become_offsets_from_the_first_close():
     assert column(second, "live") == [1, 1]
 
 
+def test_mids_keep_half_increments():
+    market = source(panel([[100.0], [100.5], [101.5]]), increment=1.0)
+    blocks = list(market.bars(0, 3))
+    assert [column(b, "mid_close") for b in blocks] == [[0], [1], [3]]
+
+
 def test_columns_that_bars_cannot_know_are_absent_and_zero():
     (block,) = source(panel([[100.0]])).bars(0, 1)
     assert block.ints.dtype == np.int32
@@ -103,8 +109,8 @@ def test_any_split_gives_the_same_bars():
 def test_symbol_beyond_the_device_s_integers_is_named():
     fits = panel([[100.0, 100.0], [100.0, 100.0 + 2**29 - 2]])
     assert source(fits, increment=1.0).bar_count == 2
-    too_far = panel([[100.0, 100.0], [100.0, 100.0 + 2**29]])
-    with pytest.raises(DataError, match="S1 moves 1.07e.09 half increments of 1 from"):
+    too_far = panel([[100.0, 100.0], [100.0, 100.0 + 2**29 - 1]])
+    with pytest.raises(DataError, match=r"S1 moves 1\.07e\+09 half increments of 1 "):
         source(too_far, increment=1.0)
 
 

@@ -118,18 +118,19 @@ def test_ticks(tmp_path, name):
 
 
 def test_rows_are_played_in_the_order_of_receipt(tmp_path):
-    received = [1_000, 1_010, 2_400, 1_300, 3_000]
+    received = [1_000, 1_010, 2_400, 3_000, 3_000]
     table = tick_table(r=received)
     mapping = {**TRADES, "received": "r"}
     market = Columns(write(tmp_path / "ticks.parquet", table), mapping, "ms", 0.1)
     records = np.concatenate([f.records for f in market.frames(0, market.bar_count)])
     later = records[records["event_ns"] > market.start_ns]
     assert later["event_ns"].tolist() == [
+        1_200_000_000,
+        1_200_000_000,
         1_250_000_000,
-        1_200_000_000,
-        1_200_000_000,
         3_100_000_000,
     ]
+    assert later["kind"].tolist() == [QUOTE, TRADE, TRADE, QUOTE]
     assert list(market.frames(0, market.bar_count))[-1].sent_ns == 3 * NS
 
 
