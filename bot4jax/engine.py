@@ -24,7 +24,7 @@ from jaxtyping import Array, Bool, Float, Int
 from bot4jax.kernels import bank, bars, clean, history, outcome, sizing, vote
 from bot4jax.kernels.bank import BankState, Plan
 from bot4jax.kernels.bars import OpenBars
-from bot4jax.kernels.calibration import apply_temperature
+from bot4jax.kernels.calibration import temper
 from bot4jax.kernels.clean import Scaler
 from bot4jax.kernels.history import Scales
 from bot4jax.kernels.outcome import Moments, Pending
@@ -101,7 +101,7 @@ class Seen(NamedTuple):
 class Deciding(NamedTuple):
     """Carried by `conclude`."""
 
-    carry: zoo.Carry
+    carry: zoo.NetCarry
     vote: VoteState
     pending: Pending
 
@@ -210,17 +210,16 @@ def conclude(
 def predict(
     settings: Settings,
     params: Params,
-    carry: zoo.Carry,
+    carry: zoo.NetCarry,
     values: Float[Array, "S F"],
-) -> tuple[zoo.Carry, Float[Array, "M S C"]]:
+) -> tuple[zoo.NetCarry, Float[Array, "M S C"]]:
     """Every member's calibrated log probabilities, in the order of `members`."""
     carry, by_nets = zoo.step(settings.sizes, params.nets, carry, values)
     named = dict(zip(settings.sizes.members, by_nets, strict=True))
     if "trees" in settings.members:
-        named["trees"] = forest.log_probability(params.forest, values)
+        named["trees"] = jnp.log(forest.predict(params.forest, values))
     raw = jnp.stack([named[name] for name in settings.members])
-    calibrated = apply_temperature(raw, params.temperature[:, None, None])
-    return carry, jnp.log(calibrated)
+    return carry, temper(raw, params.temperature[:, None, None])
 
 
 def _decide(

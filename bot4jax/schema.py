@@ -334,6 +334,10 @@ class Venue(Section, frozen=True):
     """true: decisions and fills alternate, so that a run repeats exactly"""
     seed: Seed
     """of queue positions and rejects"""
+    half_spread_bps: NonNegative
+    """bps from the mid to either quote, where the source shows none"""
+    participation: PositiveShare
+    """of the last bar's volume that stands on each side, where no sizes are shown"""
     reject_share: Annotated[float, Meta(ge=0, lt=1)]
     """share of orders the venue refuses at random, to exercise the paths"""
 

@@ -173,9 +173,9 @@ def score(raw: Dataset, scaler: Scaler, clip: float) -> Dataset:
     return raw
 
 
-def seen_rows(data: Dataset) -> Iterator[Seen]:
-    """What was seen of each bar, as `conclude` takes it."""
-    for t in range(len(data.features)):
+def seen_rows(data: Dataset, start: int = 0) -> Iterator[Seen]:
+    """What was seen of each bar from row `start` on, as `conclude` takes it."""
+    for t in range(start, len(data.features)):
         yield Seen(
             values=data.features[t],
             usable=data.usable[t],

@@ -1,0 +1,93 @@
+"""The source that a configuration names."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bot4jax.data.binance import Binance
+from bot4jax.data.candles import Candles
+from bot4jax.data.columns import Columns
+from bot4jax.data.daily import Daily
+from bot4jax.data.simulator import Simulator
+from bot4jax.data.source import DataError, Source
+from bot4jax.schema import (
+    BinanceData,
+    CandleData,
+    ColumnData,
+    Config,
+    DailyData,
+    SimulatorData,
+)
+
+
+def open_source(config: Config, bars: int) -> Source:
+    """The configured market; the simulator makes `bars` of it, others hold theirs."""
+    opened = OPENERS[type(config.data)](config.data, config, bars)
+    if opened.bar_count < bars:
+        raise DataError(
+            f"{config.data.source} holds {opened.bar_count} bars of "
+            f"{config.data.bar_seconds:g} s, but the spans and their gaps need {bars}: "
+            "shorten spans.train, spans.calibrate or spans.test."
+        )
+    return opened
+
+
+def folder(path: str | None, source: str) -> Path:
+    """The folder that holds a source's files."""
+    if path is None:
+        raise DataError(
+            f"data={source} needs data.path=PATH, the folder that holds its files."
+        )
+    found = Path(path)
+    if not found.exists():
+        raise DataError(f"data.path={path}: there is no such folder.")
+    return found
+
+
+def _simulator(data: SimulatorData, config: Config, bars: int) -> Source:
+    return Simulator(
+        symbols=data.symbols,
+        bars=bars,
+        seed=config.run.seed,
+        bar_seconds=data.bar_seconds,
+        ticks_per_bar=round(data.ticks_per_bar),
+        volatility_bps=data.volatility_bps,
+        predictive_r2=data.predictive_r2,
+        contemporaneous_r2=data.contemporaneous_r2,
+        spread_bps=data.spread_bps,
+        halts=data.halts,
+        jumps=data.jumps,
+        taker_fee_bps=config.venue.taker_fee_bps,
+    )
+
+
+def _binance(data: BinanceData, config: Config, bars: int) -> Source:
+    return Binance(folder(data.path, data.source), data.bar_seconds, data.symbols)
+
+
+def _daily(data: DailyData, config: Config, bars: int) -> Source:
+    train = config.features.window + config.spans.train
+    return Daily(folder(data.path, data.source), data.symbols, train)
+
+
+def _candles(data: CandleData, config: Config, bars: int) -> Source:
+    return Candles(folder(data.path, data.source), data.bar_seconds, data.symbols)
+
+
+def _columns(data: ColumnData, config: Config, bars: int) -> Source:
+    return Columns(
+        folder(data.path, data.source) / data.file,
+        data.mapping,
+        data.times_unit,
+        data.bar_seconds,
+        data.symbols,
+    )
+
+
+OPENERS: dict[type, Callable[[Any, Config, int], Source]] = {
+    SimulatorData: _simulator,
+    BinanceData: _binance,
+    DailyData: _daily,
+    CandleData: _candles,
+    ColumnData: _columns,
+}

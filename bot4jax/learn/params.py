@@ -1,0 +1,374 @@
+"""From recorded bars to everything the engine needs to decide.
+
+Units are frozen on training bars, members are fitted on them, calibration on bars
+that no member saw, and the vote walks through those bars as it will walk on.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from bot4jax import engine as engines
+from bot4jax.data.universe import Universe
+from bot4jax.engine import Deciding, Engine, Observing, Params, Settings, Units
+from bot4jax.kernels.clean import init_scaler
+from bot4jax.kernels.sizing import SizingParams
+from bot4jax.kernels.vote import VoteParams
+from bot4jax.learn import dataset, fit
+from bot4jax.learn.calibrate import Calibration, calibrate
+from bot4jax.learn.dataset import BarRecord, Dataset
+from bot4jax.learn.labels import (
+    class_shares,
+    classify,
+    fit_threshold,
+    forward_returns,
+    sample_weights,
+)
+from bot4jax.learn.splits import Split
+from bot4jax.nets import zoo
+from bot4jax.nets.fallback import FallbackParams
+from bot4jax.schema import Config
+from bot4jax.trees import fit as tree_fit
+from bot4jax.trees import forest
+from bot4jax.trees.forest import Forest
+from bot4jax.types import CLASSES, FRACTION
+
+Report = Callable[..., None]
+
+UNCLIPPED = 3e38
+"""Scores of the first pass are raw values, so that the scaler can be fitted."""
+
+
+class Labels(NamedTuple):
+    """What became of each bar's decision; bars × symbols of the record."""
+
+    returns: Float[np.ndarray, "T S"]
+    """forward log return; NaN where it reaches past the record"""
+    classes: Int[np.ndarray, "T S"]
+    weights: Float[np.ndarray, "T S"]
+    threshold: float
+    """class edge in units of σ √h, from the training span"""
+    shares: Float[np.ndarray, " C"]
+    """of the training span's weight"""
+    class_mean: Float[np.ndarray, " C"]
+    """mean return of each class in training, in units of σ √h"""
+    class_square: Float[np.ndarray, " C"]
+
+
+class Members(NamedTuple):
+    """What was fitted on the training span."""
+
+    nets: zoo.NetParams
+    booster: Any
+    """`xgboost.Booster`, to be saved beside the checkpoint"""
+    forest: Forest
+    fallback: FallbackParams
+    history: fit.History
+    """losses and gradient health of the nets' fit, by update"""
+
+
+class Learned(NamedTuple):
+    """The fitted engine where the record ends."""
+
+    params: Params
+    observing: Observing
+    deciding: Deciding
+    members: Members
+    labels: Labels
+    data: Dataset
+    calibration: dict[str, Calibration]
+    """of each member and of the vote, before and after"""
+
+
+def learn(
+    config: Config,
+    settings: Settings,
+    engine: Engine,
+    universe: Universe,
+    record: BarRecord,
+    split: Split,
+    report: Report,
+) -> Learned:
+    """Fit units, members, calibration and the vote on the record's spans."""
+    units, observing, data = prepare(config, settings, engine, record, split, report)
+    labels = label_bars(
+        data, split.train, settings.layout.horizon, config.labels.flat_share
+    )
+    members = fit_members(config, settings, data, labels, split, report)
+    raw, carry = forecasts(settings, members, data, split, report)
+    calibration = calibrations(settings, raw, data, labels, split)
+    params = assemble(config, settings, universe, units, members, labels, calibration)
+    deciding = engines.init_deciding(settings)._replace(carry=carry)
+    deciding, voted = vote_through(
+        settings, engine, params, deciding, record, data, split, report
+    )
+    rows = rows_of(data, split.calibrate)
+    calibration["ensemble"] = _calibration(voted, labels, rows, split.calibrate)
+    params = params._replace(
+        vote_temperature=jnp.float32(calibration["ensemble"].temperature)
+    )
+    counts = jnp.zeros_like(observing.counts)
+    return Learned(
+        params,
+        observing._replace(counts=counts),
+        deciding,
+        members,
+        labels,
+        data,
+        calibration,
+    )
+
+
+def prepare(
+    config: Config,
+    settings: Settings,
+    engine: Engine,
+    record: BarRecord,
+    split: Split,
+    report: Report,
+) -> tuple[Units, Observing, Dataset]:
+    """Frozen units, the state after the record, and every bar's feature scores."""
+    scales = dataset.fit_scales(record, split.train)
+    latency = latency_of(config)
+    features = len(settings.plan.specs)
+    units = Units(scales, init_scaler(features), jnp.float32(UNCLIPPED), latency)
+    total = len(record.ints)
+    observing, raw = dataset.observe_bars(
+        engine.observe,
+        units,
+        engines.init_observing(settings, scales),
+        record,
+        lambda done: report("features", done, total),
+    )
+    scaler = dataset.fit_scores(raw, split.train, config.run.seed)
+    clip = config.features.clip
+    units = units._replace(scaler=scaler, clip=jnp.float32(clip))
+    return units, observing, dataset.score(raw, scaler, clip)
+
+
+def label_bars(data: Dataset, train: range, horizon: int, flat_share: float) -> Labels:
+    """Labels of all bars, their edge and worth fitted on the training span alone.
+
+    A training label that would end outside the span is not used.
+    """
+    returns = forward_returns(data.entry, data.close, horizon)
+    rows = rows_of(data, range(train.start, train.stop - horizon))
+    scale = data.volatility
+    counted = sample_weights(
+        returns, scale, data.live, np.zeros(returns.shape, np.int8), horizon
+    )
+    own, worth = counted[rows], returns[rows]
+    edge = fit_threshold(worth, scale[rows], horizon, flat_share, own)
+    classes = classify(returns, scale, edge, horizon)
+    units = worth / np.maximum(scale[rows], 1e-12) / np.sqrt(horizon)
+    mean, square = _class_moments(units, classes[rows], own)
+    shares = class_shares(classes[rows], own)
+    return Labels(returns, classes, counted, edge, shares, mean, square)
+
+
+def _class_moments(
+    units: np.ndarray, classes: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted mean and mean square of each class; 0 for one that never occurs."""
+    mean, square = np.zeros((2, len(CLASSES)))
+    for c in range(len(CLASSES)):
+        chosen = (classes == c) & (weights > 0)
+        if chosen.any():
+            own = weights[chosen]
+            mean[c] = np.average(units[chosen], weights=own)
+            square[c] = np.average(units[chosen] ** 2, weights=own)
+    return mean, square
+
+
+def latency_of(config: Config) -> Int[jax.Array, ""]:
+    """Time from a boundary to the first executable price, in FRACTION units."""
+    share = config.labels.latency_ms / 1e3 / config.data.bar_seconds
+    return jnp.int32(round(share * FRACTION))
+
+
+def rows_of(data: Dataset, span: range) -> slice:
+    """A span's rows in the data."""
+    return slice(span.start - data.first, span.stop - data.first)
+
+
+def fit_members(
+    config: Config,
+    settings: Settings,
+    data: Dataset,
+    labels: Labels,
+    split: Split,
+    report: Report,
+) -> Members:
+    """Nets, forest and fallback, each on the training span alone."""
+    rows = rows_of(data, split.train)
+    samples = fit.Samples(
+        data.features[rows], labels.classes[rows], labels.weights[rows]
+    )
+    nets, history = fit.fit_nets(
+        settings.sizes, samples, config.train, config.run.seed, report
+    )
+    booster, packed = fit_trees(config, settings, samples, report)
+    report("fallback", 0, 1)
+    spare = fit.fit_fallback(samples, config.run.seed)
+    report("fallback", 1, 1)
+    return Members(nets, booster, packed, spare, history)
+
+
+def fit_trees(
+    config: Config, settings: Settings, samples: fit.Samples, report: Report
+) -> tuple[Any, Forest]:
+    """The forest of every `horizon`-th bar: labels between share most of their bars."""
+    own = config.trees
+    every = slice(None, None, settings.layout.horizon)
+    chosen = samples.weights[every] > 0
+    booster = tree_fit.fit_forest(
+        samples.features[every][chosen],
+        samples.labels[every][chosen],
+        samples.weights[every][chosen],
+        tree_fit.Settings(
+            rounds=own.rounds,
+            depth=own.depth,
+            learning_rate=own.learning_rate,
+            min_child_weight=own.min_child_weight,
+            gamma=own.gamma,
+            subsample=own.subsample,
+            colsample=own.colsample,
+            reg_lambda=own.reg_lambda,
+            seed=config.run.seed,
+        ),
+        lambda done, total: report("trees", done, total),
+    )
+    capacity = own.rounds * len(CLASSES)
+    return booster, forest.pack(booster, capacity, own.depth, len(CLASSES))
+
+
+def forecasts(
+    settings: Settings, members: Members, data: Dataset, split: Split, report: Report
+) -> tuple[Float[np.ndarray, "M T S C"], zoo.NetCarry]:
+    """Uncalibrated log probabilities from the end of training on, and the carry there.
+
+    The nets run through the training span first, as they would have run in service.
+    """
+    symbols = settings.layout.symbols
+    train, rest = (
+        data.features[: split.train.stop - data.first],
+        data.features[split.train.stop - data.first :],
+    )
+    carry = zoo.init_carry(settings.sizes, symbols)
+    _, carry = fit.net_probabilities(settings.sizes, members.nets, train, carry)
+    by_nets, _ = fit.net_probabilities(settings.sizes, members.nets, rest, carry)
+    named = {name: by_nets[:, i] for i, name in enumerate(settings.sizes.members)}
+    if "trees" in settings.members:
+        predict = jax.jit(forest.predict)
+        named["trees"] = np.log([predict(members.forest, bar) for bar in rest])
+    report("forecasts", 1, 1)
+    return np.stack([named[name] for name in settings.members]), carry
+
+
+def calibrations(
+    settings: Settings,
+    raw: Float[np.ndarray, "M T S C"],
+    data: Dataset,
+    labels: Labels,
+    split: Split,
+) -> dict[str, Calibration]:
+    """Each member's temperature, from the calibration span."""
+    rows = rows_of(data, split.calibrate)
+    offset = split.train.stop - data.first
+    own = slice(rows.start - offset, rows.stop - offset)
+    return {
+        name: _calibration(raw[i, own], labels, rows, split.calibrate)
+        for i, name in enumerate(settings.members)
+    }
+
+
+def _calibration(
+    log_probability: np.ndarray, labels: Labels, rows: slice, span: range
+) -> Calibration:
+    return calibrate(
+        log_probability.reshape(-1, len(CLASSES)),
+        labels.classes[rows].ravel(),
+        labels.weights[rows].ravel(),
+    )
+
+
+def assemble(
+    config: Config,
+    settings: Settings,
+    universe: Universe,
+    units: Units,
+    members: Members,
+    labels: Labels,
+    calibration: dict[str, Calibration],
+) -> Params:
+    """The engine's parameters; the vote is not calibrated yet."""
+    vote = config.ensemble
+    temperature = [calibration[name].temperature for name in settings.members]
+    return Params(
+        units=units,
+        nets=members.nets,
+        forest=members.forest,
+        fallback=members.fallback,
+        temperature=jnp.array(temperature, jnp.float32),
+        vote_temperature=jnp.float32(1.0),
+        threshold=jnp.float32(labels.threshold),
+        vote=VoteParams(
+            *map(jnp.float32, (vote.decay, vote.learning_rate, vote.floor, vote.cap))
+        ),
+        sizing=sizing_params(config, universe, labels),
+        confidence_floor=jnp.float32(config.strategy.confidence_floor),
+    )
+
+
+def sizing_params(config: Config, universe: Universe, labels: Labels) -> SizingParams:
+    """What classes are worth, what trading costs and how much may be risked."""
+    risk = config.risk
+    fee = np.full(len(universe.instruments), config.venue.taker_fee_bps * 1e-4)
+    return SizingParams(
+        class_mean=jnp.asarray(labels.class_mean, jnp.float32),
+        class_square=jnp.asarray(labels.class_square, jnp.float32),
+        kelly=jnp.float32(config.strategy.kelly),
+        fee=jnp.asarray(fee, jnp.float32),
+        symbol_cap=jnp.float32(risk.max_position_share),
+        gross_cap=jnp.float32(risk.max_gross),
+        net_cap=jnp.float32(risk.max_net),
+        volatility_cap=jnp.float32(config.strategy.volatility_cap),
+    )
+
+
+def vote_through(
+    settings: Settings,
+    engine: Engine,
+    params: Params,
+    deciding: Deciding,
+    record: BarRecord,
+    data: Dataset,
+    split: Split,
+    report: Report,
+) -> tuple[Deciding, Float[np.ndarray, "T S C"]]:
+    """Walk from the end of training to the end of the record without trading.
+
+    Weights are learnt from labels as they mature. Returns the log of the vote on the
+    calibration span, to be calibrated in turn.
+    """
+    layout = settings.layout
+    flat = jax.device_put(np.zeros(layout.symbols, np.float32))
+    start = split.train.stop - data.first
+    total, voted = len(record.ints) - start, []
+    for t, seen in enumerate(dataset.seen_rows(data, start), start):
+        bar = jax.device_put((record.ints[t], record.floats[t]))
+        deciding, packed = engine.conclude(
+            params, deciding, jax.device_put(seen), *bar, flat
+        )
+        found = engines.unpack_decisions(
+            np.asarray(packed), len(settings.members), layout.symbols
+        )
+        voted.append(found.decisions.probability)
+        report("vote", t - start + 1, total)
+    rows = rows_of(data, split.calibrate)
+    own = slice(rows.start - start, rows.stop - start)
+    return deciding, np.log(np.stack(voted)[own])

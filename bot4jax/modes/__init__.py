@@ -1,0 +1,1 @@
+"""What `python -m bot4jax.run mode=…` does: one file a mode, and what they share."""

@@ -1,0 +1,70 @@
+"""Feed and venue as processes of their own, as a user would start them by hand.
+
+A child gets its configuration on standard input, the same that this process runs, and
+reads it as carefully as the command line is read.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import msgspec
+
+from bot4jax.config import validate
+from bot4jax.errors import Halted
+from bot4jax.run import dispatch
+from bot4jax.schema import Config, Mode
+
+PATIENCE_S = 10.0
+"""How long a child may take to end by itself once the work is done."""
+
+
+@contextmanager
+def children(config: Config, modes: tuple[Mode, ...]) -> Iterator[None]:
+    """The modes run beside the block and have ended after it, one way or another."""
+    with ExitStack() as stack:
+        for mode in modes:
+            stack.enter_context(_child(config, mode))
+        yield
+
+
+@contextmanager
+def _child(config: Config, mode: Mode) -> Iterator[None]:
+    own = msgspec.structs.replace(config, mode=mode)
+    process = subprocess.Popen(
+        [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=sys.stderr
+    )
+    assert process.stdin is not None
+    with process.stdin as pipe:
+        pipe.write(msgspec.json.encode(own))
+    try:
+        yield
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    _await_end(process, mode)
+
+
+def _await_end(process: subprocess.Popen, mode: str) -> None:
+    try:
+        code = process.wait(PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise Halted(
+            f"mode={mode} did not end within {PATIENCE_S:g} s of the last bar and was "
+            "killed. Its last lines on stderr say what it waited for."
+        ) from None
+    if code:
+        raise Halted(f"mode={mode} ended with code {code}; stderr says why.")
+
+
+def main() -> int:
+    """Serve the mode of the configuration on standard input."""
+    return dispatch(validate(msgspec.json.decode(sys.stdin.buffer.read())))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,186 @@
+"""From a traded span to its story: labels, figures of every forecaster, money, time."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from bot4jax.data.bound import bayes_log_loss
+from bot4jax.data.simulator import Simulator
+from bot4jax.learn import evaluate
+from bot4jax.learn.evaluate import Judged, Outcome
+from bot4jax.learn.labels import (
+    class_shares,
+    classify,
+    forward_returns,
+    sample_weights,
+)
+from bot4jax.learn.params import Learned, rows_of
+from bot4jax.modes import summary
+from bot4jax.modes.setting import Setting
+from bot4jax.modes.story import (
+    Bound,
+    FeatureFacts,
+    MarketFacts,
+    TradeFacts,
+)
+from bot4jax.modes.trading import Traded
+from bot4jax.runtime.limits import Reason
+from bot4jax.runtime.orders import Fill
+from bot4jax.trees import fit as tree_fit
+from bot4jax.types import BUY, SELL
+
+LEAST_LABELS = 200
+"""Labels without overlap below which figures of skill say nothing."""
+
+
+def outcome_of(setting: Setting, threshold: float, traded: Traded) -> Outcome:
+    """What the test span's decisions turned into."""
+    record, horizon = traded.record, setting.settings.layout.horizon
+    returns = forward_returns(
+        record.price("mid_entry"), record.price("mid_close"), horizon
+    )
+    classes = classify(returns, traded.volatility, threshold, horizon)
+    live = record.column("live") > 0
+    weights = sample_weights(returns, traded.volatility, live, classes, horizon)
+    return Outcome(returns, classes, weights, horizon)
+
+
+def forecasts_of(
+    setting: Setting, traded: Traded, learned: Learned | None, outcome: Outcome
+) -> dict[str, Float[np.ndarray, "T S C"]]:
+    """The simple forecasters' view of the test span, where training data is at hand."""
+    if learned is None:
+        return {}
+    rows = rows_of(learned.data, setting.split.train)
+    labels, horizon = learned.labels, setting.settings.layout.horizon
+    trained = Outcome(
+        labels.returns[rows], labels.classes[rows], labels.weights[rows], horizon
+    )
+    return evaluate.baseline_forecasts(
+        learned.data.features[rows],
+        bar_returns(learned.data.close[rows]),
+        trained,
+        traded.features,
+        bar_returns(traded.record.price("mid_close")),
+        setting.config.run.seed,
+    )
+
+
+def bar_returns(close: Float[np.ndarray, "T S"]) -> Float[np.ndarray, "T S"]:
+    """Log return of each bar; 0 for the first."""
+    moved = np.zeros_like(close)
+    moved[1:] = np.diff(np.log(np.maximum(close, 1e-9)), axis=0)
+    return moved
+
+
+def bound_of(
+    setting: Setting, threshold: float, traded: Traded, outcome: Outcome
+) -> Bound | None:
+    """Log loss of the best possible forecast, which only a simulator knows."""
+    if not isinstance(setting.source, Simulator):
+        return None
+    span, layout = setting.split.test, setting.settings.layout
+    edge = threshold * traded.volatility * np.sqrt(layout.horizon)
+    stop = span.stop - layout.horizon
+    counted = len(range(span.start, stop))
+    found = bayes_log_loss(
+        setting.source,
+        span.start,
+        stop,
+        layout.horizon,
+        layout.latency / 2**20,
+        edge[:counted],
+        outcome.weights[:counted] > 0,
+    )
+    return Bound(found.log_loss, found.standard_error)
+
+
+class Skill(NamedTuple):
+    """Every forecaster on the test span."""
+
+    members: dict[str, Judged]
+    ensemble: Judged
+    baselines: dict[str, Judged]
+    bound: Bound | None
+
+
+def skill(
+    setting: Setting,
+    threshold: float,
+    traded: Traded,
+    learned: Learned | None,
+    outcome: Outcome,
+) -> Skill:
+    """Members, ensemble, baselines and the bound, on the same labels."""
+    by_member = traded.member_probability
+    simple = forecasts_of(setting, traded, learned, outcome)
+    return Skill(
+        {
+            name: evaluate.judge(by_member[i], outcome)
+            for i, name in enumerate(setting.settings.members)
+        },
+        evaluate.judge(traded.probability, outcome),
+        {name: evaluate.judge(one, outcome) for name, one in simple.items()},
+        bound_of(setting, threshold, traded, outcome),
+    )
+
+
+def market_facts(
+    setting: Setting, learned: Learned | None, outcome: Outcome
+) -> MarketFacts:
+    """What was read."""
+    config, source = setting.config, setting.source
+    shares = {"test": class_shares(outcome.classes, outcome.weights)}
+    if learned is not None:
+        for name in ("train", "calibrate"):
+            rows = rows_of(learned.data, getattr(setting.split, name))
+            shares[name] = class_shares(
+                learned.labels.classes[rows], learned.labels.weights[rows]
+            )
+    return MarketFacts(
+        source=config.data.source,
+        simulated=source.simulated,
+        symbols=len(source.universe.instruments),
+        bar_seconds=config.data.bar_seconds,
+        spans={name: len(span) for name, span in setting.split._asdict().items()},
+        class_shares=shares,
+        labels=outcome.counted,
+        effective_labels=outcome.effective,
+        rejected=getattr(source, "rejected", {}),
+    )
+
+
+def feature_facts(
+    setting: Setting, traded: Traded, learned: Learned | None
+) -> FeatureFacts:
+    """What validation did to each feature on the test span."""
+    plan = setting.settings.plan
+    names = tuple(spec.name for spec in plan.specs)
+    masked, clamped = (
+        dict(zip(names, row.tolist(), strict=True)) for row in traded.counts
+    )
+    gain = {} if learned is None else tree_fit.gain(learned.members.booster, names)
+    live = int((traded.record.column("live") > 0).sum())
+    return FeatureFacts(names, plan.absent, masked, clamped, live, gain)
+
+
+def trade_facts(setting: Setting, traded: Traded) -> TradeFacts:
+    """What trading came to."""
+    own, curve = setting.config.venue, traded.portfolio.curve
+    fills = [one for one in traded.answers if isinstance(one, Fill)]
+    rates = f"taker {own.taker_fee_bps:g} bps, maker {own.maker_fee_bps:g} bps"
+    currency = traded.portfolio.base
+    return TradeFacts(
+        tier=f"{own.tier} ({rates})",
+        currency=currency,
+        curve=curve,
+        pnl=summary.pnl(curve[-1] if curve else None, currency),
+        orders=len(traded.orders),
+        fills=len(fills),
+        partial_fills=summary.partial_fills(traded.orders, traded.answers),
+        buys=sum(one.side == BUY for one in fills),
+        sells=sum(one.side == SELL for one in fills),
+        denials=summary.denials(traded.denied),
+        sentences={reason.name: reason.sentence for reason in Reason},
+    )

@@ -1,0 +1,114 @@
+"""A fitted engine on disk: what a checkpoint holds and who may take it up."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import msgspec
+from jaxtyping import Array, Float, Int
+
+from bot4jax import engine as engines
+from bot4jax.config import from_yaml
+from bot4jax.engine import Params, State
+from bot4jax.errors import CheckpointError
+from bot4jax.kernels import clean, history, vote
+from bot4jax.kernels.sizing import SizingParams
+from bot4jax.learn import checkpoint
+from bot4jax.learn.checkpoint import Identity
+from bot4jax.modes.setting import Setting
+from bot4jax.nets import fallback, zoo
+from bot4jax.registry import catalogue_hash
+from bot4jax.schema import Config
+from bot4jax.trees import fit as tree_fit
+from bot4jax.trees import forest
+from bot4jax.types import CLASSES
+
+ADOPTED = ("data", "spans", "features", "nets", "trees", "labels", "ensemble")
+"""Sections that a fitted engine brings with it."""
+
+
+class Kept(NamedTuple):
+    """What a checkpoint holds: enough to trade on at `next_bar`."""
+
+    params: Params
+    state: State
+    next_bar: Int[Array, ""]
+
+
+def adopt(config: Config, model: Path) -> Config:
+    """The configuration with everything that the fitted engine of a run fixes."""
+    former = from_yaml(model / "config.yaml")
+    own = {name: getattr(former, name) for name in ADOPTED}
+    return msgspec.structs.replace(config, **own)
+
+
+def identity(setting: Setting) -> Identity:
+    """What a checkpoint must share with a run that takes it up."""
+    config, specs = setting.config, setting.settings.plan.specs
+    shared = [getattr(config, name) for name in ADOPTED if name != "spans"]
+    content = msgspec.json.encode([*shared, setting.source.universe.symbols])
+    return Identity(
+        config_hash=hashlib.sha256(content).hexdigest()[:16],
+        catalogue_hash=catalogue_hash(specs),
+        features=tuple(spec.name for spec in specs),
+    )
+
+
+def keep(folder: Path, setting: Setting, kept: Kept, booster: Any) -> Path:
+    """Write the checkpoint and the forest's own model beside it."""
+    tree_fit.save(booster, folder / "trees" / "forest.json")
+    step = int(kept.next_bar)
+    return checkpoint.save(folder / "checkpoints", step, kept, identity(setting))
+
+
+def take_up(folder: Path, setting: Setting) -> Kept:
+    """The newest intact checkpoint of a run."""
+    if not (folder / "checkpoints").is_dir():
+        raise CheckpointError(
+            f"{folder} holds no checkpoint: run `mode=train` or the demo first and "
+            "name its folder with run.model=DIR."
+        )
+    found, _ = checkpoint.restore(
+        folder / "checkpoints",
+        jax.eval_shape(lambda: blank(setting)),
+        identity(setting),
+    )
+    return found
+
+
+def anchors_of(setting: Setting) -> Float[Array, " S"]:
+    """Where the device's price offsets start, increments."""
+    return jnp.asarray(setting.source.anchors, jnp.float32)
+
+
+def blank(setting: Setting) -> Kept:
+    """A tree of the types and shapes that a checkpoint of this setting has."""
+    settings, symbols = setting.settings, setting.settings.layout.symbols
+    members, features = len(settings.members), len(settings.plan.specs)
+    number, each = jnp.float32(0), jnp.zeros(symbols, jnp.float32)
+    classes = jnp.zeros(len(CLASSES), jnp.float32)
+    units = engines.Units(
+        history.Scales(each, each), clean.init_scaler(features), number, jnp.int32(0)
+    )
+    fitted = Params(
+        units=units,
+        nets=zoo.init(settings.sizes, features, 0),
+        forest=forest.blank(
+            setting.config.trees.rounds * len(CLASSES),
+            setting.config.trees.depth,
+            len(CLASSES),
+        ),
+        fallback=fallback.blank(),
+        temperature=jnp.zeros(members, jnp.float32),
+        vote_temperature=number,
+        threshold=number,
+        vote=vote.VoteParams(number, number, number, number),
+        sizing=SizingParams(
+            classes, classes, number, each, number, number, number, number
+        ),
+        confidence_floor=number,
+    )
+    state = engines.init(settings, units, anchors_of(setting))
+    return Kept(fitted, state, jnp.int32(0))

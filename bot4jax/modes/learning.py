@@ -1,0 +1,44 @@
+"""The learning part of a run: record the bars before the test span, fit the engine."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+import jax.numpy as jnp
+
+from bot4jax.engine import State
+from bot4jax.kernels import bars
+from bot4jax.learn import params
+from bot4jax.learn.dataset import record_bars
+from bot4jax.learn.params import Learned
+from bot4jax.modes.keeping import Kept, anchors_of
+from bot4jax.modes.setting import Setting
+from bot4jax.modes.tapes import closed_bars
+from bot4jax.runtime.closings import Closed, Tape
+
+Report = Callable[..., None]
+
+
+def train(setting: Setting, report: Report) -> tuple[Learned, Kept]:
+    """Record the bars before the test span and fit everything on them."""
+    source, split = setting.source, setting.split
+    first_bars = bars.init_bars(anchors_of(setting))
+    tape, closed = closed_bars(setting, first_bars, 0, split.test.start)
+    counted = _counted(closed, split.test.start, report)
+    record = record_bars(0, ((one.ints, one.floats) for one in counted))
+    learned = params.learn(
+        setting.config,
+        setting.settings,
+        setting.engine,
+        source.universe,
+        record,
+        split,
+        report,
+    )
+    open_bars = tape.open_bars if isinstance(tape, Tape) else first_bars
+    state = State(open_bars, learned.observing, learned.deciding)
+    return learned, Kept(learned.params, state, jnp.int32(split.test.start))
+
+
+def _counted(closed: Iterable[Closed], total: int, report: Report) -> Iterator[Closed]:
+    for done, one in enumerate(closed, 1):
+        report("bars", done, total)
+        yield one

@@ -1,0 +1,5 @@
+"""The report."""
+
+
+def write_report(path, story):
+    path.write_text(repr(story.summary))

@@ -1,0 +1,69 @@
+"""The stage for every mode: the market, its spans, and the engine compiled for it."""
+
+from typing import NamedTuple
+
+import msgspec
+
+from bot4jax.data.source import Source
+from bot4jax.data.sources import open_source
+from bot4jax.engine import Engine, Settings, compile_engine
+from bot4jax.kernels import bank
+from bot4jax.learn.splits import Split, purged_split
+from bot4jax.nets.sizes import NETS, NetSizes
+from bot4jax.registry import select
+from bot4jax.schema import Config
+from bot4jax.types import FRACTION, Layout
+
+LONGEST_LAG = 16
+"""Bars before the window that features may reach back to."""
+
+
+class Setting(NamedTuple):
+    """What a run plays on."""
+
+    config: Config
+    source: Source
+    split: Split
+    settings: Settings
+    engine: Engine
+
+
+def spans(config: Config) -> Split:
+    """Warm-up, training, calibration and test, in bars since the source's first."""
+    return purged_split(
+        config.spans.train,
+        config.spans.calibrate,
+        config.spans.test,
+        config.labels.horizon,
+        latency_bars=1,
+        warmup=config.features.window + LONGEST_LAG,
+    )
+
+
+def set_stage(config: Config) -> Setting:
+    """Open the source and decide everything static."""
+    split = spans(config)
+    source = open_source(config, split.bars)
+    names = config.features.names
+    specs = select(["all"] if names == "all" else names)
+    layout = Layout(
+        symbols=len(source.universe.instruments),
+        window=config.features.window,
+        capacity=config.runtime.capacity,
+        horizon=config.labels.horizon,
+        latency=round(
+            config.labels.latency_ms / 1e3 / config.data.bar_seconds * FRACTION
+        ),
+        columns=tuple(source.columns),
+    )
+    settings = Settings(
+        bank.plan(layout, specs), net_sizes(config), config.ensemble.members
+    )
+    return Setting(config, source, split, settings, compile_engine(settings))
+
+
+def net_sizes(config: Config) -> NetSizes:
+    """The configured nets that are members of the ensemble."""
+    tree = msgspec.to_builtins(config.nets)
+    chosen = [name for name in config.ensemble.members if name in NETS]
+    return msgspec.convert(tree | {"members": chosen}, NetSizes)

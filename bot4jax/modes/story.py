@@ -1,0 +1,105 @@
+"""What a report tells: gathered once, drawn by `modes.report`."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from bot4jax.learn.calibrate import Calibration
+from bot4jax.learn.evaluate import Judged
+from bot4jax.learn.metrics import Reliability
+from bot4jax.runtime.portfolio import EquityRow
+
+
+class Bound(NamedTuple):
+    """Log loss of the best possible forecast of a simulated market."""
+
+    log_loss: float
+    standard_error: float
+
+
+class MarketFacts(NamedTuple):
+    """What was read: shown first, so that no figure is taken for more than it is."""
+
+    source: str
+    simulated: bool
+    symbols: int
+    bar_seconds: float
+    spans: dict[str, int]
+    """bars of train, calibrate and test"""
+    class_shares: dict[str, Float[np.ndarray, " C"]]
+    """by span: down, flat, up"""
+    labels: int
+    """test labels that count"""
+    effective_labels: int
+    """of them, labels that share no bar"""
+    rejected: dict[str, int]
+    """rows of the source that were not used, by reason"""
+
+
+class FeatureFacts(NamedTuple):
+    """What the validation did to each feature on the test span."""
+
+    names: tuple[str, ...]
+    absent: dict[str, tuple[str, ...]]
+    """features that the source cannot feed, and the columns they miss"""
+    masked: dict[str, int]
+    clamped: dict[str, int]
+    values: int
+    """values of each feature, all bars and live symbols"""
+    gain: dict[str, float]
+    """share of the loss that the forest's splits on a feature saved"""
+
+
+class TradeFacts(NamedTuple):
+    """What trading came to."""
+
+    tier: str
+    """fee tier, with its rates"""
+    currency: str
+    curve: list[EquityRow]
+    pnl: dict[str, Any]
+    """as in `summary.json`"""
+    orders: int
+    fills: int
+    partial_fills: int
+    buys: int
+    sells: int
+    denials: dict[str, int]
+    """by reason"""
+    sentences: dict[str, str]
+    """what each reason means"""
+
+
+class Story(NamedTuple):
+    """One run."""
+
+    title: str
+    manifest: dict[str, Any]
+    summary: dict[str, Any]
+    market: MarketFacts
+    members: dict[str, Judged]
+    """on the test span, in the order of the ensemble"""
+    ensemble: Judged
+    baselines: dict[str, Judged]
+    """`class_prior` first"""
+    bound: Bound | None
+    """simulated markets only"""
+    calibration: dict[str, Calibration]
+    """of each member and the ensemble, on the calibration span, before and after"""
+    reliability: dict[str, Reliability]
+    """of the ensemble's probability of each class, on the test span"""
+    weights: Float[np.ndarray, "T W"]
+    """over the test span: every member, then the fallback"""
+    training: dict[str, Float[np.ndarray, " U"]]
+    """loss of each net by update"""
+    gradients: dict[str, Float[np.ndarray, " U"]]
+    """gradient norm of each net by update"""
+    features: FeatureFacts
+    trade: TradeFacts
+    latency_ms: dict[str, dict[str, float]]
+    """p50, p99, p999 and n of each stage"""
+    information_age_ms: dict[str, float]
+    """p50 and p99 from any tick to the first decision that used it"""
+    seconds: dict[str, float]
+    """what each part of the run took"""

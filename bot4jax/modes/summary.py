@@ -1,0 +1,71 @@
+"""`summary.json`: the counts and figures of a run, in the fields that scripts read."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bot4jax.learn.evaluate import Judged
+from bot4jax.runtime.feed import Counters
+from bot4jax.runtime.gate import Denied
+from bot4jax.runtime.orders import Answer, Fill, Order
+from bot4jax.runtime.portfolio import EquityRow
+
+SCHEMA = "bot4jax.summary/1"
+
+
+def ticks(counters: Counters) -> dict[str, int]:
+    """What became of the ticks of the traded span."""
+    return {
+        "sent": counters.sent,
+        "absorbed": counters.absorbed,
+        "late": counters.late,
+        "dropped": sum(counters.dropped.values()),
+    }
+
+
+def member(judged: Judged, weight: float) -> dict[str, float | None]:
+    """A member's figures on the test span and its mean weight there."""
+    return {**finite(judged._asdict()), "weight": weight}
+
+
+def finite(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures that JSON can hold: what is not a finite number is null."""
+    return {
+        name: value if not isinstance(value, float) or np.isfinite(value) else None
+        for name, value in figures.items()
+    }
+
+
+def partial_fills(orders: Sequence[Order], answers: Sequence[Answer]) -> int:
+    """Orders of which something, but not everything, was traded."""
+    done: Counter[str] = Counter()
+    for one in answers:
+        if isinstance(one, Fill):
+            done[one.order] += one.lots
+    return sum(0 < done[order.id] < order.lots for order in orders)
+
+
+def denials(denied: Sequence[Denied]) -> dict[str, int]:
+    """How often each reason stopped an order or made it smaller, by its name."""
+    counts: Counter[str] = Counter()
+    for one in denied:
+        counts[one.reason.name] += len(one.symbols)
+    return dict(sorted(counts.items()))
+
+
+def pnl(row: EquityRow | None, currency: str) -> dict[str, Any]:
+    """Profit and loss: gross at mid prices, what was paid, and what is left."""
+    if row is None:
+        nothing = dict.fromkeys(("gross", "fees", "slippage", "funding", "net"), 0.0)
+        return {**nothing, "currency": currency}
+    traded = row.realised + row.unrealised
+    return {
+        "gross": traded + row.slippage,
+        "fees": row.fees,
+        "slippage": row.slippage,
+        "funding": 0.0,
+        "net": traded - row.fees,
+        "currency": currency,
+    }

@@ -1,0 +1,134 @@
+"""The end of a run: its story gathered, its summary and report written."""
+
+from typing import Any, NamedTuple
+
+from bot4jax.learn import metrics
+from bot4jax.learn.evaluate import Outcome
+from bot4jax.learn.params import Learned
+from bot4jax.modes import judging, summary
+from bot4jax.modes.report import write_report
+from bot4jax.modes.setting import Setting
+from bot4jax.modes.story import Story
+from bot4jax.modes.trading import Traded
+from bot4jax.registry import catalogue_hash
+from bot4jax.runtime.folder import RunFolder
+from bot4jax.types import CLASSES
+
+
+class Played(NamedTuple):
+    """What a run did, before it is judged."""
+
+    learned: Learned | None
+    """None where the members come from an earlier run"""
+    threshold: float
+    traded: Traded
+    resumed_from: str | None
+    seconds: dict[str, float]
+    """what each part took"""
+
+
+def tell(folder: RunFolder, setting: Setting, played: Played) -> None:
+    """Judge, and write `summary.json` and `report.html`."""
+    outcome = judging.outcome_of(setting, played.threshold, played.traded)
+    found = judging.skill(
+        setting, played.threshold, played.traded, played.learned, outcome
+    )
+    facts = judging.market_facts(setting, played.learned, outcome)
+    trade = judging.trade_facts(setting, played.traded)
+    counts = figures(folder, setting, played, found, facts, trade)
+    folder.write_json("summary.json", counts)
+    story = Story(
+        title=folder.name,
+        manifest=folder.manifest,
+        summary=counts,
+        market=facts,
+        members=found.members,
+        ensemble=found.ensemble,
+        baselines=found.baselines,
+        bound=found.bound,
+        calibration={} if played.learned is None else played.learned.calibration,
+        reliability=reliability(played.traded, outcome),
+        weights=played.traded.weight,
+        training=training(played.learned, "loss"),
+        gradients=training(played.learned, "gradient_norm"),
+        features=judging.feature_facts(setting, played.traded, played.learned),
+        trade=trade,
+        latency_ms=played.traded.stages,
+        information_age_ms=played.traded.ages,
+        seconds=played.seconds,
+    )
+    write_report(folder.path / "report.html", story)
+
+
+def reliability(traded: Traded, outcome: Outcome) -> dict[str, metrics.Reliability]:
+    """How often each class came true where the ensemble gave it such a probability."""
+    probability = traded.probability
+    return {
+        name: metrics.reliability_curve(
+            probability[..., c], outcome.classes == c, outcome.weights
+        )
+        for c, name in enumerate(CLASSES)
+    }
+
+
+def training(learned: Learned | None, column: str) -> dict[str, Any]:
+    """One row of the nets' fit, by net."""
+    if learned is None:
+        return {}
+    history = learned.members.history
+    values = getattr(history, column)
+    return {name: values[:, i] for i, name in enumerate(history.members)}
+
+
+def figures(
+    folder: RunFolder,
+    setting: Setting,
+    played: Played,
+    found: judging.Skill,
+    facts: judging.MarketFacts,
+    trade: judging.TradeFacts,
+) -> dict[str, Any]:
+    """The fields of `summary.json`."""
+    config, traded = setting.config, played.traded
+    weight = dict(
+        zip(setting.settings.members, traded.weight.mean(0).tolist(), strict=False)
+    )
+    features = judging.feature_facts(setting, traded, None)
+    return {
+        "schema": summary.SCHEMA,
+        "mode": config.mode,
+        "data": config.data.source,
+        "simulated": facts.simulated,
+        "symbols": facts.symbols,
+        "bars": facts.spans,
+        "ticks": summary.ticks(traded.counters),
+        "classes": facts.class_shares["test"].tolist(),
+        "labels": {"counted": facts.labels, "effective": facts.effective_labels},
+        "members": {
+            name: summary.member(one, weight[name])
+            for name, one in found.members.items()
+        },
+        "ensemble": summary.finite(found.ensemble._asdict()),
+        "baselines": {
+            name: summary.finite(one._asdict()) for name, one in found.baselines.items()
+        },
+        "bayes_bound": found.bound and found.bound._asdict(),
+        "decisions": sum(
+            int((one.decisions.flags & 1 == 0).sum()) for one in traded.decided
+        ),
+        "orders": trade.orders,
+        "fills": trade.fills,
+        "partial_fills": trade.partial_fills,
+        "denials": trade.denials,
+        "pnl": trade.pnl,
+        "latency_ms": traded.stages,
+        "information_age_ms": traded.ages,
+        "masked": {name: n for name, n in features.masked.items() if n},
+        "absent": {name: list(columns) for name, columns in features.absent.items()},
+        "recompiles": traded.recompiles,
+        "resumed_from": played.resumed_from,
+        "seed": config.run.seed,
+        "config_hash": folder.hash,
+        "catalogue_hash": catalogue_hash(setting.settings.plan.specs),
+        "seconds": sum(played.seconds.values()),
+    }

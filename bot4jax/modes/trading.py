@@ -1,0 +1,195 @@
+"""Paper trading of one span: decisions and fills are kept to be judged."""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from bot4jax.engine import Decided
+from bot4jax.errors import DataError
+from bot4jax.learn import dataset
+from bot4jax.learn.dataset import BarRecord
+from bot4jax.modes import tapes
+from bot4jax.modes.keeping import Kept
+from bot4jax.modes.setting import Setting
+from bot4jax.runtime.closings import BarTape, Closed, Tape
+from bot4jax.runtime.compiles import Compilations
+from bot4jax.runtime.feed import Counters
+from bot4jax.runtime.gate import Denied
+from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.limits import Limits
+from bot4jax.runtime.loop import Account, Stepped, Trader
+from bot4jax.runtime.orders import Answer, Order
+from bot4jax.runtime.portfolio import Portfolio
+from bot4jax.runtime.venue import PaperVenue
+from bot4jax.runtime.venue_link import LocalVenue, VenueLink
+
+Report = Callable[..., None]
+
+COMPILING_STEPS = 3
+"""First steps of a run, left out of its latencies: they compile."""
+
+
+class Traded(NamedTuple):
+    """Everything that a traded span leaves behind."""
+
+    record: BarRecord
+    features: Float[np.ndarray, "T S F"]
+    volatility: Float[np.ndarray, "T S"]
+    decided: list[Decided]
+    orders: list[Order]
+    answers: list[Answer]
+    denied: list[Denied]
+    portfolio: Portfolio
+    counters: Counters
+    stages: dict[str, dict[str, float]]
+    ages: dict[str, float | None]
+    """p50 and p99 of the information age, ms"""
+    counts: Int[np.ndarray, "2 F"]
+    """symbols masked and clamped, by feature"""
+    recompiles: int
+    """compilations after the first steps"""
+
+    @property
+    def probability(self) -> Float[np.ndarray, "T S C"]:
+        return np.stack([one.decisions.probability for one in self.decided])
+
+    @property
+    def member_probability(self) -> Float[np.ndarray, "M T S C"]:
+        rows = [one.decisions.member_probability for one in self.decided]
+        return np.stack(rows, axis=1)
+
+    @property
+    def weight(self) -> Float[np.ndarray, "T W"]:
+        """Of every member, then of the fallback."""
+        return np.stack([one.weight for one in self.decided])
+
+
+def paper_venue(setting: Setting) -> PaperVenue:
+    """The venue that the configuration describes."""
+    own = setting.config.venue
+    return PaperVenue(
+        setting.source.universe,
+        latency_ns=round(own.latency_ms * 1e6),
+        taker_fee=own.taker_fee_bps,
+        maker_fee=own.maker_fee_bps,
+        seed=own.seed,
+        reject_share=own.reject_share,
+    )
+
+
+def trade_here(setting: Setting, kept: Kept, folder: Path, report: Report) -> Traded:
+    """Trade the test span in this process: source, engine and venue in turns."""
+    venue, span = LocalVenue(paper_venue(setting)), setting.split.test
+    tape, bars = tapes.closed_bars(
+        setting, kept.state.bars, span.start, span.stop, venue.hear
+    )
+    return trade(setting, kept, tape, bars, venue, folder, report)
+
+
+def trade(
+    setting: Setting,
+    kept: Kept,
+    tape: Tape | BarTape,
+    bars: Iterable[Closed],
+    venue: VenueLink,
+    folder: Path,
+    report: Report,
+    publish: Callable[[Stepped], None] = lambda stepped: None,
+) -> Traded:
+    """Every closed bar of the test span through the trading loop."""
+    with closing(new_journal(folder)) as journal, Compilations() as compiled:
+        trader = make_trader(setting, kept, venue, journal, publish)
+        steps, total = [], len(setting.split.test)
+        for closed in bars:
+            steps.append(trader.step(closed))
+            report("paper trading", len(steps), total)
+            if len(steps) == COMPILING_STEPS:
+                compiled.settle()
+            if len(steps) == total:
+                break
+        if not steps:
+            raise DataError("The feed ended before a single bar of the test span.")
+        last = trader.finish(steps[-1].closed.boundary_ns + setting.source.bar_ns)
+    return collect(steps, trader, last, tape, compiled.late)
+
+
+def new_journal(folder: Path) -> Journal:
+    """An empty journal; a run that is repeated writes the same steps again."""
+    path = folder / "journal.sqlite"
+    for left in folder.glob("journal.sqlite*"):
+        left.unlink()
+    return Journal.open(path, folder.name)
+
+
+def make_trader(
+    setting: Setting,
+    kept: Kept,
+    venue: VenueLink,
+    journal: Journal,
+    publish: Callable[[Stepped], None],
+) -> Trader:
+    """The trading loop at the checkpoint's bar."""
+    config, source = setting.config, setting.source
+    account = Account(
+        universe=source.universe,
+        portfolio=Portfolio(
+            source.universe, config.strategy.capital, base_currency(setting)
+        ),
+        limits=Limits.from_config(config.risk),
+        run=journal.run,
+        kind="ioc" if source.has_ticks else "market",
+    )
+    return Trader(
+        setting.engine,
+        kept.params,
+        kept.state.observing,
+        kept.state.deciding,
+        len(setting.settings.members),
+        account,
+        venue,
+        journal,
+        publish,
+        source.bar_ns,
+    )
+
+
+def base_currency(setting: Setting) -> str:
+    """The currency of the account: that of the first instrument's settlement."""
+    return setting.source.universe.instruments[0].settlement
+
+
+def collect(
+    steps: Sequence[Stepped],
+    trader: Trader,
+    last: Sequence[Answer],
+    tape: Tape | BarTape,
+    recompiles: int,
+) -> Traded:
+    """What the steps left behind, brought to the host in one go."""
+    record = dataset.record_bars(
+        steps[0].closed.bar, ((one.closed.ints, one.closed.floats) for one in steps)
+    )
+    stages = trader.stages.quantiles(COMPILING_STEPS)
+    counters = Counters()
+    if isinstance(tape, Tape):
+        stages |= tape.stages.quantiles(COMPILING_STEPS)
+        counters = tape.feed.counters
+    return Traded(
+        record=record,
+        features=np.stack([np.asarray(one.values) for one in steps]),
+        volatility=np.stack([np.asarray(one.volatility) for one in steps]),
+        decided=[one.decided for one in steps],
+        orders=[order for one in steps for order in one.orders],
+        answers=[answer for one in steps for answer in one.answers] + list(last),
+        denied=[denied for one in steps for denied in one.denied],
+        portfolio=trader.account.portfolio,
+        counters=counters,
+        stages=stages,
+        ages=trader.ages.quantiles(COMPILING_STEPS),
+        counts=np.asarray(trader.observing.counts),
+        recompiles=recompiles,
+    )

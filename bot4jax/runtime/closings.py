@@ -1,0 +1,167 @@
+"""From frames to closed bars: the feed orders ticks, the device absorbs them."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from bot4jax.data.source import Source
+from bot4jax.data.universe import Universe
+from bot4jax.engine import Engine
+from bot4jax.kernels.bars import OpenBars
+from bot4jax.runtime import indicative
+from bot4jax.runtime.feed import Batch, Close, Feed
+from bot4jax.runtime.gate import Market
+from bot4jax.runtime.market import Quotes
+from bot4jax.runtime.publish import Arrival
+from bot4jax.runtime.stages import Stages
+
+
+class Closed(NamedTuple):
+    """All symbols' bars at one boundary, still on the device."""
+
+    bar: int
+    boundary_ns: int
+    ints: Int[Array, "B S"]
+    floats: Float[Array, "D S"]
+    market: Market
+    """quotes that stand at the boundary, on the host"""
+    timer_s: float
+    """when the message that closed the bar was taken up"""
+    watermark_ns: int
+    ticks: int
+    late: int
+    arrivals: Float[np.ndarray, "A 2"]
+    """timer and number of ticks of every frame since the last closing"""
+
+
+NO_ARRIVALS = np.empty((0, 2))
+"""Bars that came ready-made: nothing is known of when their trades were heard of."""
+
+
+class BarTape:
+    """Closed bars of a source that has no ticks; quotes are indicative.
+
+    `on_records` hears the quotes around each opening and closing price.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        terms: indicative.Terms,
+        on_records: Callable[[np.ndarray], None],
+    ) -> None:
+        self._source, self._terms, self._on_records = source, terms, on_records
+        self.quotes = Quotes(source.universe)
+
+    def closed(self, first: int, stop: int) -> Iterator[Closed]:
+        """The bars `first … stop − 1`, one after the other."""
+        source, before = self._source, None
+        for block in source.bars(first, stop):
+            timer_s = time.perf_counter()
+            open_ns = source.start_ns + block.index * source.bar_ns
+            boundary_ns = open_ns + source.bar_ns
+            if before is not None:
+                self._show(
+                    indicative.opening_quotes(
+                        block, before, source.universe, self._terms, open_ns
+                    )
+                )
+            self._show(
+                indicative.closing_quotes(
+                    block, source.universe, self._terms, boundary_ns - 1
+                )
+            )
+            before = indicative.volume(block)
+            ints, floats = jax.device_put((block.ints, block.floats))
+            market = self.quotes.market()
+            yield Closed(
+                block.index,
+                boundary_ns,
+                ints,
+                floats,
+                market,
+                timer_s,
+                boundary_ns,
+                0,
+                0,
+                NO_ARRIVALS,
+            )
+
+    def _show(self, records: np.ndarray) -> None:
+        self.quotes.absorb(records)
+        self._on_records(records)
+
+
+class Tape:
+    """Turns frames into closed bars and keeps the open ones in between.
+
+    `on_batch` hears every batch before the device does: what was absorbed, in order.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        feed: Feed,
+        open_bars: OpenBars,
+        latency: Int[Array, ""],
+        universe: Universe,
+        on_batch: Callable[[np.ndarray], None] = lambda records: None,
+    ) -> None:
+        self._engine, self.feed, self.open_bars = engine, feed, open_bars
+        self._latency, self._on_batch = latency, on_batch
+        self.quotes = Quotes(universe)
+        self.stages = Stages()
+        self._ticks = self._late = 0
+        self._arrivals: list[tuple[float, int]] = []
+
+    def closed(self, arrivals: Iterable[Arrival]) -> Iterator[Closed]:
+        """Every bar as it closes; in silence, what waits for a full batch goes on."""
+        for one in arrivals:
+            for event in self._events(one):
+                if isinstance(event, Batch):
+                    self._absorb(event)
+                else:
+                    yield self._close(event, one.timer_s)
+
+    def _events(self, one: Arrival) -> Iterator[Batch | Close]:
+        if one.frame is None:
+            yield from self.feed.flush()
+            yield from self.feed.advance(one.receive_ns)
+            return
+        yield from self.feed.push(one.frame, one.receive_ns)
+        if len(one.frame.records):
+            self._arrivals.append((one.timer_s, len(one.frame.records)))
+
+    def _absorb(self, batch: Batch) -> None:
+        began = time.perf_counter()
+        self.quotes.absorb(batch.records)
+        self._on_batch(batch.records)
+        # A copy: the feed writes its buffer again before the device may have read it.
+        packed = jax.device_put(batch.packed.copy())
+        self.open_bars = self._engine.absorb(self.open_bars, packed, self._latency)
+        self.stages.add("absorb", time.perf_counter() - began)
+
+    def _close(self, event: Close, timer_s: float) -> Closed:
+        began = time.perf_counter()
+        self.open_bars, ints, floats = self._engine.close(self.open_bars)
+        self.stages.add("close", time.perf_counter() - began)
+        counters = self.feed.counters
+        ticks, late = counters.absorbed - self._ticks, counters.late - self._late
+        self._ticks, self._late = counters.absorbed, counters.late
+        arrivals, self._arrivals = self._arrivals, []
+        return Closed(
+            bar=event.bar,
+            boundary_ns=event.boundary_ns,
+            ints=ints,
+            floats=floats,
+            market=self.quotes.market(),
+            timer_s=timer_s,
+            watermark_ns=event.receive_ns,
+            ticks=ticks,
+            late=late,
+            arrivals=np.array(arrivals).reshape(-1, 2),
+        )

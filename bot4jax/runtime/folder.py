@@ -1,0 +1,115 @@
+"""The folder of a run: what it was asked, what it found, and where it can go on."""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from bot4jax.config import config_hash, run_folder, to_yaml
+from bot4jax.schema import Config
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "xgboost", "pyzmq", "apsw")
+
+
+class RunFolder:
+    """`runs/<name>/`; the files in it are part of the interface."""
+
+    def __init__(self, config: Config) -> None:
+        self.path = run_folder(config)
+        self.name = self.path.name
+        self.hash = config_hash(config)
+        self.manifest: dict[str, Any] = {}
+        self._config = config
+
+    def open(self) -> str | None:
+        """Make the folder; the name of the run it resumes, or None if it is new.
+
+        What another configuration left behind is removed, checkpoints included: a
+        folder never mixes two configurations.
+        """
+        before = self._former_hash()
+        if self._config.run.fresh or before != self.hash:
+            shutil.rmtree(self.path, ignore_errors=True)
+            before = None
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_text(self.path / "config.yaml", to_yaml(self._config))
+        self.manifest = manifest(self._config, self.hash)
+        self.write_json("manifest.json", self.manifest)
+        return self.name if before else None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run has told its story already."""
+        return (self.path / "report.html").is_file()
+
+    def write_json(self, name: str, content: Any) -> Path:
+        """Write a file of the run, whole or not at all."""
+        text = json.dumps(content, indent=1, allow_nan=False, default=str)
+        return write_text(self.path / name, text + "\n")
+
+    def _former_hash(self) -> str | None:
+        try:
+            return json.loads((self.path / "manifest.json").read_text())["config_hash"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Replace a file in one move, so that nothing half-written stays behind."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text)
+    os.replace(part, path)
+    return path
+
+
+def manifest(config: Config, hash_: str) -> dict[str, Any]:
+    """Where the figures of a run come from: command, machine, versions, seed."""
+    return {
+        "schema": "bot4jax.run/1",
+        "command": " ".join(["python -m bot4jax.run", *map(_shown, sys.argv[1:])]),
+        "config_hash": hash_,
+        "seed": config.run.seed,
+        "commit": _commit(),
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(package: str) -> str | None:
+    """None where another distribution provides the package."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _shown(word: str) -> str:
+    """An argument without the paths of this machine."""
+    key, found, value = word.partition("=")
+    return f"{key}=PATH" if found and "/" in value else word
+
+
+def _commit() -> str | None:
+    asked = ("git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD")
+    try:
+        done = subprocess.run(asked, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
+    return names[0] if names else platform.processor()

@@ -1,0 +1,237 @@
+"""The trading loop: one closed bar in, checked orders and signals out.
+
+The order of a step is the promise: what the venue said is booked, the device decides,
+the gate checks, the journal commits, and only then anything leaves.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from bot4jax.data.universe import Universe
+from bot4jax.engine import (
+    Decided,
+    Deciding,
+    Engine,
+    Observing,
+    Params,
+    unpack_decisions,
+)
+from bot4jax.runtime.closings import Closed
+from bot4jax.runtime.gate import Context, Denied, account
+from bot4jax.runtime.journal import Closing, StepRecord
+from bot4jax.runtime.limits import Limits, TradingState
+from bot4jax.runtime.messages import Step
+from bot4jax.runtime.orders import Answer, Kind, Order
+from bot4jax.runtime.portfolio import EquityRow, Portfolio
+from bot4jax.runtime.stages import Ages, Stages
+from bot4jax.runtime.targets import orders_from_targets
+from bot4jax.runtime.venue_link import VenueLink
+
+
+class StepLog(Protocol):
+    """Where a step is written before its orders leave: `journal.Journal`."""
+
+    def commit(self, record: StepRecord) -> bytes: ...
+
+
+class Stepped(NamedTuple):
+    """What one step did."""
+
+    closed: Closed
+    decided: Decided
+    orders: Sequence[Order]
+    denied: Sequence[Denied]
+    answers: Sequence[Answer]
+    equity: EquityRow
+    values: jax.Array
+    """feature scores `[S, F]`, still on the device"""
+    volatility: jax.Array
+    """of one bar's log return `[S]`, still on the device"""
+
+
+@dataclass
+class Account:
+    """What the loop trades for, and within which limits."""
+
+    universe: Universe
+    portfolio: Portfolio
+    limits: Limits
+    run: str
+    kind: Kind = "ioc"
+    state: TradingState = TradingState.ACTIVE
+
+
+class Trader:
+    """Carries the device's state, the positions and the step number."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        params: Params,
+        observing: Observing,
+        deciding: Deciding,
+        members: int,
+        account: Account,
+        venue: VenueLink,
+        journal: StepLog,
+        publish: Callable[[Stepped], None],
+        bar_ns: int,
+    ) -> None:
+        self._engine, self._params = engine, params
+        self.observing, self.deciding = observing, deciding
+        self._members, self.account = members, account
+        self._venue, self._journal, self._publish = venue, journal, publish
+        self._bar_ns = bar_ns
+        self.step_number = 0
+        self.stages = Stages()
+        self.ages = Ages()
+        self._increment = account.universe.column("increment").astype(np.float64)
+
+    def step(self, closed: Closed) -> Stepped:
+        """Decide at one boundary, and send what passes the gate."""
+        self.step_number += 1
+        clock = _Clock(self.stages)
+        engine, units = self._engine, self._params.units
+        self.observing, seen = engine.observe(
+            units, self.observing, closed.ints, closed.floats
+        )
+        answers = self._settle(closed, clock)
+        equity = self._value(closed)
+        held = self.account.portfolio.held()
+        clock.lap("portfolio")
+        self.deciding, packed = engine.conclude(
+            self._params,
+            self.deciding,
+            seen,
+            closed.ints,
+            closed.floats,
+            jax.device_put(held),
+        )
+        raw = np.asarray(packed)
+        decided = unpack_decisions(raw, self._members, len(held))
+        clock.lap("decide")
+        orders, denied = self._gated(closed, decided, held, equity)
+        clock.lap("gate")
+        self._journal.commit(self._record(closed, raw, orders, denied, answers))
+        clock.lap("journal")
+        self._send(closed, orders)
+        clock.lap("send")
+        waited = self.stages.ms["venue_wait"][-1] / 1e3
+        self.stages.add("decision", clock.now - closed.timer_s - waited)
+        self.ages.add(clock.now, closed.arrivals)
+        done = Stepped(
+            closed,
+            decided,
+            orders,
+            denied,
+            answers,
+            equity,
+            seen.values,
+            seen.risk.volatility,
+        )
+        self._publish(done)
+        return done
+
+    def finish(self, through_ns: int) -> Sequence[Answer]:
+        """Book what the venue still says up to `through_ns`, and take leave of it."""
+        answers = self._venue.settle(through_ns)
+        portfolio = self.account.portfolio
+        for answer in answers:
+            portfolio.apply(answer)
+        unknown = np.full(len(self._increment), np.nan)
+        portfolio.value(self.step_number + 1, through_ns, unknown)
+        self._venue.close()
+        return answers
+
+    def _settle(self, closed: Closed, clock: "_Clock") -> Sequence[Answer]:
+        """What the venue said since the last step; the device works meanwhile."""
+        answers = self._venue.settle(closed.boundary_ns) if self.step_number > 1 else ()
+        for answer in answers:
+            self.account.portfolio.apply(answer)
+        clock.lap("venue_wait")
+        return answers
+
+    def _value(self, closed: Closed) -> EquityRow:
+        bid, ask = closed.market.bid, closed.market.ask
+        is_quoted = (bid > 0) & (ask >= bid)
+        mids = np.where(is_quoted, (bid + ask) * self._increment / 2, np.nan)
+        return self.account.portfolio.value(self.step_number, closed.boundary_ns, mids)
+
+    def _gated(
+        self,
+        closed: Closed,
+        decided: Decided,
+        held: Float[np.ndarray, " S"],
+        equity: EquityRow,
+    ) -> tuple[list[Order], list[Denied]]:
+        own = self.account
+        context = Context(
+            own.universe,
+            own.limits,
+            closed.market,
+            account(own.portfolio, equity),
+            closed.boundary_ns,
+            own.state,
+        )
+        return orders_from_targets(
+            decided.decisions.intent,
+            held,
+            context,
+            run=own.run,
+            step=self.step_number,
+            boundary_ns=closed.boundary_ns,
+            kind=own.kind,
+        )
+
+    def _record(
+        self,
+        closed: Closed,
+        raw: np.ndarray,
+        orders: Sequence[Order],
+        denied: Sequence[Denied],
+        answers: Sequence[Answer],
+    ) -> StepRecord:
+        closing = Closing(closed.watermark_ns, closed.ticks, closed.late)
+        return StepRecord(
+            step=self.step_number,
+            boundary_ns=closed.boundary_ns,
+            bar=closed.bar,
+            closing=closing,
+            decisions=raw.astype("<f4").tobytes(),
+            orders=orders,
+            denied=denied,
+            answers=answers,
+        )
+
+    def _send(self, closed: Closed, orders: Sequence[Order]) -> None:
+        own = self.account
+        mid = (closed.market.bid + closed.market.ask) * self._increment / 2
+        for order in orders:
+            own.portfolio.expect(order, float(mid[order.symbol]))
+        self._venue.send(
+            Step(
+                run=own.run,
+                step=self.step_number,
+                universe_hash=own.universe.hash,
+                boundary_ns=closed.boundary_ns,
+                through_ns=closed.boundary_ns + self._bar_ns,
+                orders=list(orders),
+            )
+        )
+
+
+class _Clock:
+    """Laps of one step."""
+
+    def __init__(self, stages: Stages) -> None:
+        self._stages, self.now = stages, time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        before, self.now = self.now, time.perf_counter()
+        self._stages.add(stage, self.now - before)

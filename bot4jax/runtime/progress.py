@@ -1,0 +1,74 @@
+"""What a long job says of itself: bars with ETA on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+Report = Callable[..., None]
+"""`report(stage, done, total, text="")`: how far a stage has come."""
+
+PLAIN_EVERY_S = 5.0
+"""Without a terminal a stage speaks at its start, its end, and this often between."""
+
+
+@contextmanager
+def progress(console: Console | None = None) -> Iterator[Report]:
+    """A reporter for as long as the block lasts; everything goes to stderr."""
+    console = console or Console(stderr=True)
+    if console.is_terminal:
+        with _bars(console) as report:
+            yield report
+    else:
+        yield plain_lines(console)
+
+
+@contextmanager
+def _bars(console: Console) -> Iterator[Report]:
+    columns = (
+        TextColumn("{task.description:<28}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}"),
+    )
+    with Progress(*columns, console=console) as shown:
+        tasks = {}
+
+        def report(stage: str, done: int, total: int, text: str = "") -> None:
+            if stage not in tasks:
+                tasks[stage] = shown.add_task(stage, total=total, text=text)
+            shown.update(tasks[stage], completed=done, total=total, text=text)
+
+        yield report
+
+
+def plain_lines(console: Console, now: Callable[[], float] = time.monotonic) -> Report:
+    """A reporter of lines, with the time left as the pace so far suggests it."""
+    began: dict[str, float] = {}
+    spoken: dict[str, float] = {}
+
+    def report(stage: str, done: int, total: int, text: str = "") -> None:
+        clock = now()
+        is_new = stage not in began
+        began.setdefault(stage, clock)
+        is_due = clock - spoken.get(stage, clock) >= PLAIN_EVERY_S
+        if not (is_new or is_due or done >= total):
+            return
+        spoken[stage] = clock
+        left = (clock - began[stage]) * (total - done) / max(done, 1)
+        eta = f", about {left:.0f} s left" if 0 < done < total else ""
+        tail = f" ({text})" if text else ""
+        console.print(f"{stage}: {done}/{total}{eta}{tail}", highlight=False)
+
+    return report

@@ -1,0 +1,48 @@
+"""How long each stage took, every time."""
+
+import numpy as np
+from jaxtyping import Float
+
+
+class Stages:
+    """Milliseconds by stage, in the order they were measured."""
+
+    def __init__(self) -> None:
+        self.ms: dict[str, list[float]] = {}
+
+    def add(self, stage: str, seconds: float) -> None:
+        self.ms.setdefault(stage, []).append(seconds * 1e3)
+
+    def quantiles(self, skip: int = 0) -> dict[str, dict[str, float]]:
+        """p50, p99 and p99.9 of each stage, without its first `skip` measurements."""
+        found = {}
+        for stage, values in self.ms.items():
+            kept = np.array(values[skip:] or values)
+            p50, p99, p999 = np.quantile(kept, (0.5, 0.99, 0.999)).tolist()
+            found[stage] = {"p50": p50, "p99": p99, "p999": p999, "n": len(kept)}
+        return found
+
+
+class Ages:
+    """How old ticks were when the first decision that used them had been sent."""
+
+    def __init__(self) -> None:
+        self._ms: list[np.ndarray] = []
+        self._ticks: list[np.ndarray] = []
+
+    def add(self, sent_s: float, arrivals: Float[np.ndarray, "A 2"]) -> None:
+        """A decision left at this timer; rows are frames: timer and ticks."""
+        self._ms.append((sent_s - arrivals[:, 0]) * 1e3)
+        self._ticks.append(arrivals[:, 1])
+
+    def quantiles(self, skip: int = 0) -> dict[str, float | None]:
+        """p50 and p99 over ticks, without the first `skip` decisions."""
+        ms = np.concatenate(self._ms[skip:] or [np.empty(0)])
+        ticks = np.concatenate(self._ticks[skip:] or [np.empty(0)])
+        if not ticks.sum():
+            return {"p50": None, "p99": None}
+        order = np.argsort(ms)
+        reached = np.cumsum(ticks[order]) / ticks.sum()
+        at = np.minimum(np.searchsorted(reached, (0.5, 0.99)), len(ms) - 1)
+        p50, p99 = ms[order][at].tolist()
+        return {"p50": p50, "p99": p99}
