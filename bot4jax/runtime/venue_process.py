@@ -1,0 +1,284 @@
+"""The paper venue as a process of its own: ticks come in, steps are answered.
+
+A step is answered once the ticks have reached its `through_ns`. In lock-step nothing
+beyond that is looked at before the next step has come, so the answers depend on the
+stream and on the steps alone, and not on which process was faster.
+"""
+
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+import zmq
+from jaxtyping import Int
+
+from bot4jax.data.source import Source
+from bot4jax.errors import Halted
+from bot4jax.runtime.messages import Goodbye, MessageError, Report, Step, pack, unpack
+from bot4jax.runtime.orders import Answer
+from bot4jax.runtime.publish import PATIENCE_S
+from bot4jax.runtime.screen import screen
+from bot4jax.runtime.sockets import bound_endpoint, router, subscriber
+from bot4jax.runtime.venue import PaperVenue
+from bot4jax.runtime.venue_link import LocalVenue
+from bot4jax.runtime.wire import MAGIC, WireError, decode, is_end
+from bot4jax.schema import Config
+from bot4jax.types import Frame
+
+BURST = 64
+"""Frames read before the engine is looked at again."""
+
+
+class Heard(NamedTuple):
+    """What one frame says to a venue."""
+
+    records: np.ndarray
+    heartbeat_ns: int | None
+    """event time of a frame without records"""
+
+
+class Intake:
+    """Ticks that may be believed, each once: numbered and screened as the engine's."""
+
+    def __init__(
+        self, universe_hash: int, anchors: Int[np.ndarray, " S"], skew_limit_ns: int
+    ) -> None:
+        self.frames = self.ticks = 0
+        self.refused: Counter[str] = Counter()
+        """frames and ticks dropped, by reason"""
+        self._universe_hash, self._anchors = universe_hash, anchors
+        self._skew_limit_ns = skew_limit_ns
+        self._next: dict[int, tuple[int, int]] = {}
+        """epoch and next sequence by publisher"""
+        self._ended: set[int] = set()
+
+    @property
+    def is_over(self) -> bool:
+        """Every publisher heard of has sent its last frame."""
+        return bool(self._next) and self._ended == set(self._next)
+
+    def read(self, buffer: bytes) -> Heard | None:
+        """What a message says; None if it is not a frame of this universe."""
+        try:
+            frame = decode(buffer, self._universe_hash)
+        except WireError as error:
+            self.refused[str(error.reason)] += 1
+            return None
+        records = self._screened(self._numbered(frame), frame.sent_ns)
+        if is_end(buffer):
+            self._ended.add(frame.publisher)
+        self.frames, self.ticks = self.frames + 1, self.ticks + len(records)
+        return Heard(records, None if len(frame.records) else frame.sent_ns)
+
+    def _numbered(self, frame: Frame) -> np.ndarray:
+        """The records that were not seen before, in the publisher's latest epoch."""
+        epoch, following = self._next.get(frame.publisher, (frame.epoch, 0))
+        if frame.epoch < epoch:
+            self.refused["epoch"] += len(frame.records)
+            return frame.records[:0]
+        if frame.epoch > epoch:
+            following = 0
+        repeated = min(max(following - frame.sequence, 0), len(frame.records))
+        if repeated:
+            self.refused["duplicate"] += repeated
+        reached = max(following, frame.sequence + len(frame.records))
+        self._next[frame.publisher] = frame.epoch, reached
+        return frame.records[repeated:]
+
+    def _screened(self, records: np.ndarray, sent_ns: int) -> np.ndarray:
+        records = np.ascontiguousarray(records)
+        reasons = screen(records, self._anchors)
+        is_fine = records["event_ns"] <= sent_ns + self._skew_limit_ns
+        if reasons is not None:
+            is_fine &= reasons == 0
+        if is_fine.all():
+            return records
+        self.refused["tick"] += int((~is_fine).sum())
+        return records[is_fine]
+
+
+class Desk:
+    """What the venue does between its two sockets; it knows neither."""
+
+    def __init__(
+        self, venue: PaperVenue, universe_hash: int, lockstep: bool = True
+    ) -> None:
+        self.is_over = False
+        self.steps = self.orders = 0
+        self._link, self._lockstep = LocalVenue(venue), lockstep
+        self._universe_hash = universe_hash
+        self._step: Step | None = None
+        """being waited for"""
+        self._last: tuple[Step, Report] | None = None
+        self._reached_ns = -(2**62)
+        """event time that the ticks have reached"""
+        self._is_ended = False
+        self._answers: list[Answer] = []
+        """not reported yet"""
+
+    def hear(self, records: np.ndarray, heartbeat_ns: int | None = None) -> None:
+        """Take in accepted ticks, or the event time of a heartbeat."""
+        if len(records):
+            self._link.hear(records)
+            self._reached_ns = max(self._reached_ns, int(records["event_ns"].max()))
+        if heartbeat_ns is not None:
+            self._reached_ns = max(self._reached_ns, heartbeat_ns)
+        if not self._lockstep:
+            self._answers += self._link.settle(self._reached_ns)
+
+    def end(self) -> None:
+        """No tick follows: what was to be reached counts as reached."""
+        self._is_ended = True
+
+    def take(self, message: Step | Goodbye) -> None:
+        """Hear the engine; a step that came before is answered again, not traded."""
+        if isinstance(message, Goodbye):
+            self.is_over = True
+            return
+        if message.universe_hash != self._universe_hash:
+            raise Halted(
+                f"The engine's universe is {message.universe_hash:08x}, this venue's "
+                f"{self._universe_hash:08x}: start both with the same data."
+            )
+        self._step = message
+        if not self._is_repeated(message):
+            self.steps, self.orders = self.steps + 1, self.orders + len(message.orders)
+            self._link.send(message)
+
+    def report(self) -> Report | None:
+        """The answer to the step taken, once the ticks have reached its end."""
+        step = self._step
+        if step is None:
+            return None
+        if self._last is not None and self._is_repeated(step):
+            self._step = None
+            return self._last[1]
+        if self._reached_ns < step.through_ns and not self._is_ended:
+            return None
+        answers = [*self._answers, *self._link.settle(step.through_ns)]
+        report = Report(step=step.step, through_ns=step.through_ns, answers=answers)
+        self._step, self._last, self._answers = None, (step, report), []
+        return report
+
+    def _is_repeated(self, step: Step) -> bool:
+        last = self._last
+        return last is not None and (step.run, step.step) == (last[0].run, last[0].step)
+
+
+class Served(NamedTuple):
+    """What came in and went out."""
+
+    frames: int
+    ticks: int
+    """accepted, each once"""
+    steps: int
+    orders: int
+    fills: int
+    refused: dict[str, int]
+    """frames, ticks and messages dropped, by reason"""
+
+
+class Sockets(NamedTuple):
+    """Both ends of the venue's process."""
+
+    ticks: zmq.Socket
+    orders: zmq.Socket
+
+
+def run_venue(config: Config, source: Source) -> Served:
+    """Be the venue that the configuration describes until the engine says goodbye."""
+    own, runtime = config.venue, config.runtime
+    venue = PaperVenue(
+        source.universe,
+        latency_ns=round(own.latency_ms * 1e6),
+        taker_fee=own.taker_fee_bps,
+        maker_fee=own.maker_fee_bps,
+        seed=own.seed,
+        reject_share=own.reject_share,
+    )
+    universe_hash = source.universe.hash
+    desk = Desk(venue, universe_hash, own.lockstep)
+    skew_limit_ns = round(runtime.skew_limit_ms * 1e6)
+    intake = Intake(universe_hash, source.anchors, skew_limit_ns)
+    with (
+        router(runtime.endpoints.orders) as orders,
+        subscriber(runtime.endpoints.ticks, (MAGIC,)) as ticks,
+    ):
+        serve(desk, intake, Sockets(ticks, orders))
+    return Served(
+        frames=intake.frames,
+        ticks=intake.ticks,
+        steps=desk.steps,
+        orders=desk.orders,
+        fills=len(venue.record.fills),
+        refused=dict(intake.refused),
+    )
+
+
+def serve(
+    desk: Desk, intake: Intake, sockets: Sockets, patience_s: float = PATIENCE_S
+) -> None:
+    """Carry messages between the sockets and the desk until the engine leaves."""
+    poller = zmq.Poller()
+    for socket in sockets:
+        poller.register(socket, zmq.POLLIN)
+    engine = b""
+    while not desk.is_over:
+        ready = dict(poller.poll(round(patience_s * 1e3)))
+        if not ready:
+            raise Halted(_silence(sockets, patience_s))
+        if sockets.ticks in ready:
+            _hear(desk, intake, sockets.ticks)
+        if sockets.orders in ready:
+            engine = _take(desk, intake, sockets.orders) or engine
+        if (report := desk.report()) is not None:
+            _send(sockets.orders, engine, report)
+
+
+def _hear(desk: Desk, intake: Intake, socket: zmq.Socket) -> None:
+    """Take in the frames that wait, but not so many that the engine is forgotten."""
+    for _ in range(BURST):
+        try:
+            buffer = b"".join(socket.recv_multipart(zmq.NOBLOCK))
+        except zmq.Again:
+            break
+        if (heard := intake.read(buffer)) is not None:
+            desk.hear(*heard)
+    if intake.is_over:
+        desk.end()
+
+
+def _take(desk: Desk, intake: Intake, socket: zmq.Socket) -> bytes | None:
+    """Give one message to the desk; the peer that sent it, None if it was refused."""
+    peer, *parts = socket.recv_multipart()
+    try:
+        message = _message(b"".join(parts))
+    except MessageError:
+        intake.refused["message"] += 1
+        return None
+    desk.take(message)
+    return peer
+
+
+def _message(buffer: bytes) -> Step | Goodbye:
+    try:
+        return unpack(buffer, Step)
+    except MessageError:
+        return unpack(buffer, Goodbye)
+
+
+def _send(socket: zmq.Socket, engine: bytes, report: Report) -> None:
+    """Send to an engine that may be gone: it will ask for the same step again."""
+    try:
+        socket.send_multipart([engine, pack(report)])
+    except zmq.ZMQError as error:
+        if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
+            raise
+
+
+def _silence(sockets: Sockets, patience_s: float) -> str:
+    return (
+        f"Neither ticks nor steps came to {bound_endpoint(sockets.orders)} for "
+        f"{patience_s:g} s. Are mode=feed and mode=live running with the same "
+        "runtime.endpoints?"
+    )

@@ -1,0 +1,331 @@
+"""A venue behind sockets answers as one in the engine's own process does."""
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import zmq
+
+from bot4jax.data.universe import universe
+from bot4jax.errors import Halted
+from bot4jax.runtime.messages import Goodbye, Report, Step, pack, unpack
+from bot4jax.runtime.orders import Answer, Fill, Order, order_id
+from bot4jax.runtime.publish import publish
+from bot4jax.runtime.sockets import (
+    bound_endpoint,
+    dealer,
+    publisher,
+    router,
+    subscriber,
+)
+from bot4jax.runtime.venue import PaperVenue
+from bot4jax.runtime.venue_link import LocalVenue
+from bot4jax.runtime.venue_process import Desk, Intake, Sockets, serve
+from bot4jax.runtime.wire import END, encode
+from bot4jax.types import BUY, QUOTE, SELL, TICK, TRADE, Frame, Instrument
+
+UNIVERSE = universe([Instrument(symbol=name, increment=0.5) for name in "ABC"])
+ANCHORS = np.full(3, 1_000)
+BAR_NS, BARS, LATENCY_NS = 1_000, 12, 150
+START_NS = 5_000_000
+RUN = "process"
+ANY_PORT = "tcp://127.0.0.1:*"
+
+
+def boundary(bar: int) -> int:
+    """Event time at which a bar closes."""
+    return START_NS + (bar + 1) * BAR_NS
+
+
+def stream(seed: int = 0, per_bar: int = 40) -> np.ndarray:
+    """Quotes and trades of all bars, a little out of order, some at boundaries."""
+    rng = np.random.default_rng(seed)
+    count = BARS * per_bar
+    records = np.zeros(count, TICK)
+    events = np.sort(rng.integers(0, BARS * BAR_NS, count)) + START_NS
+    events[rng.random(count) < 0.05] -= 30
+    records["event_ns"] = np.maximum(events, START_NS)
+    records["event_ns"][::per_bar] = START_NS + np.arange(BARS) * BAR_NS
+    records["kind"] = rng.choice([QUOTE, TRADE], count, p=[0.7, 0.3])
+    records["symbol"] = rng.integers(0, 3, count)
+    is_trade = records["kind"] == TRADE
+    price = rng.integers(990, 1_010, count)
+    records["a"] = price
+    records["b"] = np.where(is_trade, rng.integers(1, 9, count), price + 2)
+    records["c"] = rng.integers(1, 9, count)
+    records["d"] = np.where(is_trade, 0, rng.integers(1, 9, count))
+    records["side"] = np.where(is_trade, rng.integers(0, 3, count), 0)
+    return records
+
+
+def frames(records: np.ndarray, cuts: list[int]) -> Iterator[Frame]:
+    """The stream cut into frames, the END not among them."""
+    places = [0, *sorted(cuts), len(records)]
+    for first, stop in itertools.pairwise(places):
+        part = records[first:stop]
+        sent_ns = int(part["event_ns"].max(initial=START_NS)) + 5
+        if len(part):
+            yield Frame(1, 1, first, sent_ns, part)
+
+
+def step_after(bar: int, answers: list[Answer]) -> Step:
+    """What an engine could ask for: it depends on everything answered so far."""
+    fills = [one for one in answers if isinstance(one, Fill)]
+    held = [
+        sum(f.lots if f.side == BUY else -f.lots for f in fills if f.symbol == slot)
+        for slot in range(3)
+    ]
+    orders = [
+        Order(
+            id=order_id(RUN, bar, slot, 0),
+            symbol=slot,
+            side=SELL if (held[slot] + len(answers)) % 2 else BUY,
+            lots=1 + (abs(held[slot]) + bar) % 7,
+            kind=("ioc", "limit", "market")[(bar + slot) % 3],
+            limit=0 if (bar + slot) % 3 == 2 else 1_000 + bar % 3,
+            step=bar,
+        )
+        for slot in range(3)
+    ]
+    return Step(
+        run=RUN,
+        step=bar,
+        universe_hash=UNIVERSE.hash,
+        boundary_ns=boundary(bar),
+        through_ns=boundary(bar + 1),
+        orders=list(orders),
+    )
+
+
+def new_venue() -> PaperVenue:
+    return PaperVenue(UNIVERSE, LATENCY_NS, seed=1, reject_share=0.1)
+
+
+def here() -> list[Answer]:
+    """All answers when engine and venue take turns in one process."""
+    venue, answers = LocalVenue(new_venue()), []
+    venue.hear(stream())
+    for bar in range(1, BARS - 1):
+        venue.send(step_after(bar, answers))
+        answers += venue.settle(boundary(bar + 1))
+    return answers
+
+
+def desk(**changes) -> Desk:
+    return Desk(new_venue(), UNIVERSE.hash, **changes)
+
+
+def test_the_scene_is_rich_enough_to_prove_something():
+    kinds = {type(one).__name__ for one in here()}
+    assert kinds == {"Ack", "Fill", "Reject", "Expired"}
+    fills = [one for one in here() if isinstance(one, Fill)]
+    assert len(fills) > 20
+    assert {one.is_maker for one in fills} == {True, False}
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 7, 10_000])
+@pytest.mark.parametrize("cut", [1, 7, 200])
+def test_lockstep_depends_neither_on_frames_nor_on_who_is_faster(ahead, cut):
+    """The ticks run `ahead` frames in front of the engine."""
+    records = stream()
+    waiting = list(frames(records, list(range(cut, len(records), cut))))
+    own, answers = desk(), []
+    for bar in range(1, BARS - 1):
+        own.take(step_after(bar, answers))
+        for _ in range(ahead):
+            if waiting:
+                own.hear(waiting.pop(0).records)
+        while (report := own.report()) is None:
+            if waiting:
+                own.hear(waiting.pop(0).records)
+            else:
+                own.end()
+        assert (report.step, report.through_ns) == (bar, boundary(bar + 1))
+        answers += report.answers
+    assert answers == here()
+
+
+def test_a_step_is_answered_when_the_ticks_have_reached_its_end():
+    own = desk()
+    own.take(step_after(0, []))
+    last = stream()[:1].copy()
+    for event_ns, is_answered in ((boundary(1) - 1, False), (boundary(1), True)):
+        last["event_ns"] = event_ns
+        own.hear(last)
+        assert (own.report() is not None) == is_answered
+    assert own.report() is None, "one report a step"
+
+
+def test_a_heartbeat_and_the_end_reach_too():
+    nothing = np.empty(0, TICK)
+    own = desk()
+    own.take(step_after(0, []))
+    own.hear(nothing, boundary(1))
+    assert own.report() is not None
+    own.take(step_after(1, []))
+    assert own.report() is None
+    own.end()
+    assert own.report() is not None
+
+
+def test_a_repeated_step_is_answered_again_and_not_traded():
+    own = desk()
+    own.hear(stream())
+    step = step_after(1, [])
+    own.take(step)
+    first = own.report()
+    own.take(step)
+    assert own.report() == first
+    assert first is not None
+    assert any(isinstance(one, Fill) for one in first.answers)
+    assert (own.steps, own.orders) == (1, 3)
+
+
+def test_without_lockstep_the_market_goes_on_and_nothing_is_lost():
+    own, answers = desk(lockstep=False), []
+    for frame in frames(stream(), list(range(9, 480, 9))):
+        own.hear(frame.records)
+    own.end()
+    for bar in range(1, 4):
+        own.take(step_after(bar, []))
+        report = own.report()
+        assert report is not None
+        answers += report.answers
+    assert len({one.order for one in answers}) == 9
+    assert min(one.event_ns for one in answers) >= boundary(BARS - 1) - BAR_NS
+
+
+def test_another_universe_is_refused_by_name():
+    own = desk()
+    step = step_after(1, [])
+    other = Step(
+        run=RUN,
+        step=1,
+        universe_hash=UNIVERSE.hash ^ 1,
+        boundary_ns=step.boundary_ns,
+        through_ns=step.through_ns,
+    )
+    with pytest.raises(Halted, match=f"{UNIVERSE.hash:08x}"):
+        own.take(other)
+
+
+def intake() -> Intake:
+    return Intake(UNIVERSE.hash, ANCHORS, skew_limit_ns=10)
+
+
+def test_damaged_repeated_and_unfit_ticks_are_counted_and_dropped():
+    records, taken = stream()[:20].copy(), intake()
+    sent_ns = int(records["event_ns"].max())
+    good = encode(Frame(1, 2, 100, sent_ns, records), UNIVERSE.hash)
+    for place in range(0, len(good), 37):
+        bad = bytearray(good)
+        bad[place] ^= 0x10
+        assert taken.read(bytes(bad)) is None
+    assert taken.frames == 0
+    heard = taken.read(good)
+    assert heard is not None
+    np.testing.assert_array_equal(heard.records, records)
+    again = taken.read(encode(Frame(1, 2, 110, sent_ns, records), UNIVERSE.hash))
+    assert again is not None
+    np.testing.assert_array_equal(again.records, records[10:])
+    former = taken.read(encode(Frame(1, 1, 130, sent_ns, records), UNIVERSE.hash))
+    assert former is not None
+    assert len(former.records) == 0
+    unfit = records[:4].copy()
+    unfit["symbol"][0], unfit["a"][1] = 3, -1
+    unfit["event_ns"][2] = sent_ns + 11
+    last = taken.read(encode(Frame(1, 2, 130, sent_ns, unfit), UNIVERSE.hash))
+    assert last is not None
+    np.testing.assert_array_equal(last.records, unfit[3:])
+    counted = {name: taken.refused[name] for name in ("duplicate", "epoch", "tick")}
+    assert counted == {"duplicate": 10, "epoch": 20, "tick": 3}
+    assert taken.ticks == 20 + 10 + 1
+
+
+def test_the_end_is_over_when_every_publisher_has_ended():
+    taken, nothing = intake(), np.empty(0, TICK)
+    assert not taken.is_over
+    taken.read(encode(Frame(1, 1, 0, 10, nothing), UNIVERSE.hash))
+    taken.read(encode(Frame(2, 1, 0, 10, nothing), UNIVERSE.hash, flags=END))
+    assert not taken.is_over
+    taken.read(encode(Frame(1, 1, 0, 10, nothing), UNIVERSE.hash, flags=END))
+    assert taken.is_over
+
+
+class Wires:
+    """A venue in a thread, with a feed and an engine at its sockets."""
+
+    def __init__(self, context: zmq.Context, patience_s: float) -> None:
+        self.desk, self.intake = desk(), intake()
+        self.error: BaseException | None = None
+        self.market = publisher(ANY_PORT, context=context)
+        self.feed = self.market.__enter__()
+        self.orders = router(ANY_PORT, context=context)
+        self.ticks = subscriber(bound_endpoint(self.feed), context=context)
+        ends = Sockets(self.ticks.__enter__(), self.orders.__enter__())
+        self.line = dealer(bound_endpoint(ends.orders), context=context)
+        self.engine = self.line.__enter__()
+        self.thread = threading.Thread(target=self._serve, args=(ends, patience_s))
+
+    def _serve(self, ends: Sockets, patience_s: float) -> None:
+        try:
+            serve(self.desk, self.intake, ends, patience_s)
+        except BaseException as error:
+            self.error = error
+
+    def ask(self, step: Step) -> Report:
+        self.engine.send(pack(step))
+        assert self.engine.poll(10_000), "the venue does not answer"
+        return unpack(self.engine.recv(), Report)
+
+    def close(self) -> None:
+        self.thread.join(10)
+        assert not self.thread.is_alive()
+        for one in (self.line, self.ticks, self.orders, self.market):
+            one.__exit__(None, None, None)
+
+
+@pytest.fixture
+def wires() -> Iterator[Callable[..., Wires]]:
+    made: list[Wires] = []
+    with zmq.Context() as context:
+
+        def open_wires(patience_s: float = 10.0) -> Wires:
+            made.append(Wires(context, patience_s))
+            made[-1].thread.start()
+            return made[-1]
+
+        yield open_wires
+        for one in made:
+            one.close()
+
+
+def test_over_real_sockets_the_answers_are_the_same(wires):
+    line = wires()
+    assert line.feed.poll(10_000), "no subscription"
+    line.feed.recv()
+    line.engine.send(b"not a message")
+    line.feed.send(b"not a frame")
+    records = stream()
+    parts = frames(records, list(range(50, len(records), 50)))
+    publish(parts, line.feed, UNIVERSE.hash, boundary(BARS - 1))
+    answers: list[Answer] = []
+    for bar in range(1, BARS - 1):
+        answers += line.ask(step_after(bar, answers)).answers
+    repeated = line.ask(step_after(BARS - 2, []))
+    line.engine.send(pack(Goodbye(run=RUN, step=BARS - 2)))
+    line.thread.join(10)
+    assert line.error is None
+    assert answers == here()
+    assert answers[-len(repeated.answers) :] == repeated.answers
+    assert line.intake.ticks == len(records)
+    assert dict(line.intake.refused) == {"message": 1, "short": 1}
+
+
+def test_silence_on_both_sides_ends_the_venue_with_a_sentence(wires):
+    line = wires(patience_s=0.05)
+    line.thread.join(10)
+    assert isinstance(line.error, Halted)
+    assert "Neither ticks nor steps" in str(line.error)
