@@ -2,8 +2,8 @@
 
 Given the path of volatility, what remains is Gaussian: the imbalance's effect on the
 later bars sums in closed form. Volatility paths, the entry's price and the spreads at
-both ends are drawn, a few dozen times, with the same draws for all symbols; the rounding
-of mids to the price grid is exact.
+both ends are drawn, a few dozen times, with the same draws for all symbols; rounding
+mids to the price grid is exact.
 """
 
 from functools import lru_cache
@@ -17,7 +17,7 @@ from bot4jax.data import latent
 from bot4jax.data.latent import FLOW_LOADING, FLOW_PERSISTENCE, Dynamics
 from bot4jax.data.quotes import bid_at, spread_drawn, wide_chance
 from bot4jax.data.simulator import Simulator
-from bot4jax.data.tape import QUOTE_SHARE
+from bot4jax.data.tape import FLICKER, QUOTE_SHARE
 
 PATHS = 32
 """Volatility paths a decision bar."""
@@ -40,6 +40,8 @@ class Draws(NamedTuple):
     flow: Float[np.ndarray, " P"]
     other: Float[np.ndarray, " P"]
     """shocks before the entry"""
+    flicker: Float[np.ndarray, " P"]
+    """of the quote met at the entry"""
     spreads: Float[np.ndarray, "P 2"]
     """uniform, for the spread at entry and closing"""
 
@@ -113,6 +115,7 @@ def class_chances(
     behind = entry_shares(rng, simulator.counts[bar], latency_fraction, paths)
     entry, later = entry_and_rest(law, hidden, bar, draws, volatility, behind)
     price = simulator.edges.price[bar] * (1 + entry)
+    quoted = price + np.where(behind < 1, FLICKER * draws.flicker[:, None], 0.0)
     spreads = [
         spread_drawn(
             wide_chance(volatility[i], law.reference), draws.spreads[:, i, None]
@@ -121,7 +124,7 @@ def class_chances(
     ]
     above, below = (
         chance_above(law, volatility, behind, later, np.log(edge / price))
-        for edge in class_edges(price, spreads[0], spreads[1], threshold)
+        for edge in class_edges(quoted, spreads[0], spreads[1], threshold)
     )
     return np.stack([1 - below, below - above, above], axis=-1)
 
@@ -153,6 +156,7 @@ def draw(
         regimes,
         common,
         own,
+        rng.permutation(normal_strata(paths)),
         rng.permutation(normal_strata(paths)),
         rng.permutation(normal_strata(paths)),
         spreads,
@@ -252,7 +256,7 @@ def entry_and_rest(
 
 
 def class_edges(
-    price: Float[np.ndarray, "P S"],
+    quoted: Float[np.ndarray, "P S"],
     entry_spread: Int[np.ndarray, "P S"],
     close_spread: Int[np.ndarray, "P S"],
     threshold: Float[np.ndarray, " S"],
@@ -262,7 +266,7 @@ def class_edges(
     Exact on the grid: an entry at half increments m is up if the closing mid exceeds
     m·exp(threshold), and a mid is the nearest with the parity of its spread.
     """
-    entry = 2 * bid_at(price, entry_spread) + entry_spread
+    entry = 2 * bid_at(quoted, entry_spread) + entry_spread
     half = close_spread / 2
     above = np.floor(entry * np.exp(threshold) / 2 - half) + 0.5 + half
     below = np.ceil(entry * np.exp(-threshold) / 2 - half) - 0.5 + half

@@ -15,6 +15,16 @@ from bot4jax.data.bayes import PATHS, bayes_probabilities, check
 from bot4jax.data.simulator import Simulator
 
 
+class Truth(NamedTuple):
+    """The best forecast of some labels, and what came true."""
+
+    chances: Float[np.ndarray, "T S C"]
+    classes: Int[np.ndarray, "T S"]
+    known: Bool[np.ndarray, "T S"]
+    """the label has an entry and a closing"""
+    horizon: int
+
+
 class Bound(NamedTuple):
     """Nats a row; compare a forecast of the *same rows* with it."""
 
@@ -48,39 +58,48 @@ def bayes_log_loss(
       threshold: class boundary ± of the label, log return, a row a decision bar.
       rows: which labels count; those without an entry or a closing never do.
     """
-    arguments = simulator, first, stop, horizon, latency_fraction, threshold
-    probabilities = bayes_probabilities(*arguments, paths)
-    classes, known = outcomes(*arguments)
-    counted = known if rows is None else known & rows
-    surprise = entropy(probabilities)
-    error = log_loss(probabilities, classes) - surprise
-    return Bound(
-        float(surprise[counted].mean()), clustered_error(error, counted, horizon)
-    )
+    labels = truth(simulator, first, stop, horizon, latency_fraction, threshold, paths)
+    return bound_of(labels, rows)
 
 
-def excess_log_loss(
+def truth(
     simulator: Simulator,
-    probabilities: Float[np.ndarray, "T S C"],
     first: int,
     stop: int,
     horizon: int,
     latency_fraction: float,
     threshold: Float[np.ndarray, "T S"],
-    rows: Bool[np.ndarray, "T S"] | None = None,
     paths: int = PATHS,
+) -> Truth:
+    """What can be known, and what came true, of the labels of `first … stop − 1`."""
+    arguments = simulator, first, stop, horizon, latency_fraction, threshold
+    chances = bayes_probabilities(*arguments, paths)
+    return Truth(chances, *outcomes(*arguments), horizon)
+
+
+def bound_of(labels: Truth, rows: Bool[np.ndarray, "T S"] | None = None) -> Bound:
+    """Expected log loss of the best forecast of these labels."""
+    counted = labels.known if rows is None else labels.known & rows
+    surprise = entropy(labels.chances)
+    error = log_loss(labels.chances, labels.classes) - surprise
+    standard_error = clustered_error(error, counted, labels.horizon)
+    return Bound(float(surprise[counted].mean()), standard_error)
+
+
+def excess_log_loss(
+    labels: Truth,
+    probabilities: Float[np.ndarray, "T S C"],
+    rows: Bool[np.ndarray, "T S"] | None = None,
 ) -> Excess:
     """How much a forecast loses to the best one: the sharpest test for a leak.
 
     Both face the same outcomes, so that the luck they share cancels.
     """
-    arguments = simulator, first, stop, horizon, latency_fraction, threshold
-    best = bayes_probabilities(*arguments, paths)
-    classes, known = outcomes(*arguments)
-    counted = known if rows is None else known & rows
-    gap = log_loss(probabilities, classes) - log_loss(best, classes)
+    counted = labels.known if rows is None else labels.known & rows
+    gap = log_loss(probabilities, labels.classes)
+    gap -= log_loss(labels.chances, labels.classes)
     mean = float(gap[counted].mean())
-    return Excess(mean, clustered_error(gap - mean, counted, horizon))
+    return Excess(mean, clustered_error(gap - mean, counted, labels.horizon))
 
 
 def outcomes(

@@ -19,13 +19,13 @@ from jaxtyping import Bool, Float, Int
 REGIMES = ("trending", "ranging", "volatile", "crisis")
 """Names of the numbers in `Latent.regimes`."""
 
-DWELL = np.array([100.0, 150.0, 60.0, 25.0])
+DWELL = np.array([60.0, 80.0, 40.0, 20.0])
 """Mean stay in a regime, bars."""
 LEAVE = np.array(
     [
         [0, 0.60, 0.35, 0.05],
         [0.55, 0, 0.40, 0.05],
-        [0.35, 0.40, 0, 0.25],
+        [0.35, 0.35, 0, 0.30],
         [0.1, 0.1, 0.8, 0],
     ]
 )
@@ -100,15 +100,15 @@ def dynamics(
     halts: bool,
 ) -> Dynamics:
     """The law of motion for the knobs; `volatility` is the root mean square a bar."""
-    link = predictive_r2**0.5
+    link = max(predictive_r2, 0.0) ** 0.5
     news = 1 - (FLOW_LOADING * FLOW_PERSISTENCE) ** 2
     explained = link * FLOW_LOADING * FLOW_PERSISTENCE
-    impact = (contemporaneous_r2**0.5 - explained) / np.sqrt(news)
+    impact = (max(contemporaneous_r2, 0.0) ** 0.5 - explained) / np.sqrt(news)
     rest = 1 - link**2 - impact**2
     if not (predictive_r2 >= 0 and contemporaneous_r2 >= 0 and rest.min() >= 0):
         raise ValueError(
             f"predictive_r2 {predictive_r2} and contemporaneous_r2 {contemporaneous_r2}"
-            " leave no room for noise: both must be at least 0, and together below .7."
+            " leave no room for noise: both must be at least 0; lower the larger."
         )
     moving = 1.0 if stochastic_volatility else 0.0
     chain = transition_matrix()

@@ -221,7 +221,7 @@ class Simulator:
             flow=self.latent.flow[bar, rows],
             activity=self.latent.activity[bar, rows],
             wide=quotes.wide_chance(volatility, self.law.reference),
-            depth=self.listings.depth[rows],
+            depth=self.listings.depth[rows].astype(np.float32),
             reopens=reopens,
         )
 

@@ -21,9 +21,11 @@ PRESSURE = 0.5
 """As `TILT`, per unit of the bar's flow, for the queues between its boundaries."""
 DEPLETED = 0.3
 """What is left of a queue just before its price gives way."""
+FLICKER = 0.5
+"""Deviation of the quoted price between the boundaries, increments."""
 TRADE_SIZE, TRADE_DEVIATION = 0.08, 0.9
 """Median trade as a share of the median queue; deviation of its logarithm."""
-AGGRESSION, HERDING = 0.6, 0.4
+AGGRESSION, HERDING = 0.65, 0.6
 """Loadings of a trade's sign on the bar's flow and on the bar's own mood."""
 EXTRA_TICKS = 8
 """Most ticks of a bar and symbol beyond the least."""
@@ -178,14 +180,14 @@ def draw_quotes(
     closing: Edge,
     span: Span,
 ) -> Best:
-    """The best quotes around the efficient price; at the ends, those of the edges."""
+    """The best quotes near the efficient price; at the ends, those of the edges."""
     first = events.standing[events.first]
     last = events.standing[events.first + span.count]
-    shown = Shown(
-        events.row.take(events.quotes), events.share.take(events.quotes), first, last
-    )
+    share = events.share.take(events.quotes).astype(np.float32)
+    shown = Shown(events.row.take(events.quotes), share, first, last)
     spread = spread_drawn(span.wide.take(shown.row), rng.random(len(price), np.float32))
     spread[first], spread[last] = opening.spread, closing.spread
+    price = price + FLICKER * rng.standard_normal(len(price), np.float32)
     price[first], price[last] = opening.price, closing.price
     bid = bid_at(price, spread)
     ask = bid + spread
@@ -208,8 +210,8 @@ def draw_queues(
     price is the new bid queue, which the flow has filled.
     """
     start, change = opening.imbalance, closing.imbalance - opening.imbalance
-    tilt = (TILT * start + PRESSURE * span.flow).take(shown.row)
-    tilt += (TILT * change).take(shown.row) * shown.share
+    tilt = (TILT * change).take(shown.row) * shown.share
+    tilt += (TILT * start + PRESSURE * span.flow).take(shown.row)
     depth = span.depth.take(shown.row)
     bid_size = queue_sizes(rng, depth, tilt)
     ask_size = queue_sizes(rng, depth, -tilt)
