@@ -10,6 +10,7 @@ import math
 import types
 import typing
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -29,6 +30,7 @@ def checked(tree: Mapping[str, Any]) -> tuple[Config | None, Problems]:
     return (None if problems else config), problems
 
 
+@cache
 def known_keys() -> tuple[str, ...]:
     """All dotted keys of leaves, those of every data source included."""
     return tuple(dict.fromkeys(_leaves(Config, "")))
@@ -64,7 +66,7 @@ def _section(kind: type, node: Any, key: str, problems: Problems) -> Any:
         )
         return None
     before = len(problems)
-    fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    fields = _hints(kind)
     for name in node:
         if name not in fields:
             problems.append(_misplaced(f"{key}{name}", kind))
@@ -110,8 +112,7 @@ def _data(node: Any, problems: Problems) -> Any:
 
 def source_of(kind: type) -> str:
     """The name by which a data section is chosen."""
-    hints = {field.name: field.type for field in msgspec.structs.fields(kind)}
-    return typing.get_args(hints["source"])[0]
+    return typing.get_args(_hints(kind)["source"])[0]
 
 
 def _misplaced(key: str, kind: type) -> str:
@@ -128,6 +129,12 @@ def _misplaced(key: str, kind: type) -> str:
                 f"{key}: data={source_of(kind)} has no such key; data={owners[0]} has"
             )
     return unknown_key(key)
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    """Field → its type with bounds; read once, for reading them is what takes time."""
+    return {field.name: field.type for field in msgspec.structs.fields(kind)}
 
 
 def _is_section(hint: Any) -> bool:
