@@ -15,16 +15,22 @@ be read the clock closes nothing: a consumer that was slow has not received them
 """
 
 import zlib
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 
 from bot4jax.data.universe import Universe
 from bot4jax.runtime.pack import instrument_terms, pack
+from bot4jax.runtime.publishers import (
+    Counters,
+    Publisher,
+    hear,
+    known,
+    numbered,
+    timely,
+)
 from bot4jax.runtime.screen import Drop, screen
 from bot4jax.types import CONFLATED, LATE, PACKED, TICK, Frame
 
@@ -57,46 +63,6 @@ class Close(NamedTuple):
     """in the bar's batches"""
     late: int
     """of them"""
-
-
-@dataclass
-class Counters:
-    """What became of the ticks."""
-
-    received: int = 0
-    """in frames, before any check"""
-    absorbed: int = 0
-    """in batches; the late ones are among them"""
-    late: int = 0
-    duplicates: int = 0
-    gaps: int = 0
-    missing: int = 0
-    """in gaps"""
-    restarts: int = 0
-    heartbeats: int = 0
-    dropped: Counter[Drop] = field(default_factory=Counter)
-
-    @property
-    def sent(self) -> int:
-        """Different ticks that the publishers numbered."""
-        return self.received - self.duplicates + self.missing
-
-
-@dataclass
-class Publisher:
-    """What is known of one sender."""
-
-    epoch: int
-    next_sequence: int
-    event_ns: int | None = None
-    """latest event time; None before the first tick or heartbeat"""
-    delay_ns: int = 0
-    """least receive − event"""
-    shift_ns: int = 0
-    """least sent − event, where that is negative, down to the skew limit"""
-    is_stale: bool = False
-    """something is missing since the last gap or restart"""
-    is_live: bool = True
 
 
 class FeedState(NamedTuple):
@@ -186,17 +152,18 @@ class Feed:
         """
         received_ns = frame.sent_ns if receive_ns is None else receive_ns
         self.counters.received += len(frame.records)
-        publisher = self._known(frame)
+        publisher = known(self.publishers, frame, self.counters)
         if publisher is None:
             self.counters.dropped.update([Drop.EPOCH] * len(frame.records))
             return
         yield from self._close_passed(received_ns)
-        records = self._screened(publisher, frame, self._numbered(publisher, frame))
+        records = numbered(publisher, frame, self.counters)
+        records = self._screened(publisher, frame.sent_ns, records)
         if len(records):
             yield from self._distribute(publisher, records, received_ns)
         elif not len(frame.records):
             self.counters.heartbeats += 1
-            _hear(publisher, frame.sent_ns, received_ns)
+            hear(publisher, frame.sent_ns, received_ns)
             yield from self._close_passed(received_ns)
 
     def advance(self, receive_ns: int) -> Iterator[Batch | Close]:
@@ -217,68 +184,21 @@ class Feed:
     def _pending(self) -> np.ndarray:
         return self._buffers[self._turn].records[: self._filled]
 
-    def _known(self, frame: Frame) -> Publisher | None:
-        """The frame's publisher, begun anew with a new epoch; None for a former one."""
-        known = self.publishers.get(frame.publisher)
-        if known is not None and frame.epoch == known.epoch:
-            return known
-        if known is not None and frame.epoch < known.epoch:
-            return None
-        begun = Publisher(frame.epoch, frame.sequence)
-        if known is not None:
-            self.counters.restarts += 1
-            begun.is_stale = known.is_stale or frame.sequence != known.next_sequence
-        self.publishers[frame.publisher] = begun
-        return begun
-
-    def _numbered(self, publisher: Publisher, frame: Frame) -> np.ndarray:
-        """The records not seen before; a gap before them is counted."""
-        ahead = frame.sequence - publisher.next_sequence
-        if ahead > 0:
-            self.counters.gaps += 1
-            self.counters.missing += ahead
-            publisher.is_stale = True
-        repeated = min(max(-ahead, 0), len(frame.records))
-        self.counters.duplicates += repeated
-        following = frame.sequence + len(frame.records)
-        publisher.next_sequence = max(publisher.next_sequence, following)
-        return np.ascontiguousarray(frame.records[repeated:])
-
     def _screened(
-        self, publisher: Publisher, frame: Frame, records: np.ndarray
+        self, publisher: Publisher, sent_ns: int, records: np.ndarray
     ) -> np.ndarray:
         """The records that are fit for the engine; the others are counted."""
         reasons = screen(records, self._terms.anchor)
         if reasons is not None:
             self.counters.dropped.update(map(Drop, reasons[reasons > 0].tolist()))
             records = records[reasons == 0]
-        is_timely = self._timely(publisher, frame.sent_ns - records["event_ns"])
+        latency_ns = sent_ns - records["event_ns"]
+        is_timely = timely(publisher, latency_ns, self.skew_limit_ns)
         if is_timely is not None:
             early = len(records) - int(is_timely.sum())
             self.counters.dropped.update([Drop.FUTURE] * early)
             records = records[is_timely]
         return records
-
-    def _timely(
-        self, publisher: Publisher, latency_ns: Int[np.ndarray, " N"]
-    ) -> Bool[np.ndarray, " N"] | None:
-        """Which ticks are not from the future; None if none is.
-
-        A publisher's clock may stand ahead by the skew limit, which is learned from
-        its own ticks; beyond that shift, a tick may be ahead by the limit again.
-        """
-        limit, shift = self.skew_limit_ns, publisher.shift_ns
-        least = int(latency_ns.min(initial=0))
-        if least >= shift - limit:
-            publisher.shift_ns = max(min(shift, least), -limit)
-            return None
-        is_timely = np.zeros(len(latency_ns), bool)
-        for row, latency in enumerate(latency_ns.tolist()):
-            if latency >= shift - limit:
-                is_timely[row] = True
-                shift = max(min(shift, latency), -limit)
-        publisher.shift_ns = shift
-        return is_timely
 
     def _distribute(
         self, publisher: Publisher, records: np.ndarray, receive_ns: int
@@ -288,11 +208,11 @@ class Feed:
             events = records["event_ns"]
             cut = self._crossing(publisher, events)
             if cut:
-                _hear(publisher, int(events[:cut].max()), receive_ns)
+                hear(publisher, int(events[:cut].max()), receive_ns)
                 yield from self._enter(records[:cut])
             records = records[cut:]
             if len(records):
-                _hear(publisher, int(events[cut]), receive_ns)
+                hear(publisher, int(events[cut]), receive_ns)
                 yield from self._close_passed(receive_ns)
 
     def _crossing(self, publisher: Publisher, events: Int[np.ndarray, " N"]) -> int:
@@ -366,16 +286,6 @@ class Feed:
         self._before = counted.absorbed, counted.late
         self.bar, self.open_ns = self.bar + 1, self.boundary_ns
         return closed
-
-
-def _hear(publisher: Publisher, event_ns: int, receive_ns: int) -> None:
-    """Note that a publisher has reached an event time."""
-    delay_ns = receive_ns - event_ns
-    if publisher.event_ns is None:
-        publisher.event_ns, publisher.delay_ns = event_ns, delay_ns
-    publisher.event_ns = max(publisher.event_ns, event_ns)
-    publisher.delay_ns = min(publisher.delay_ns, delay_ns)
-    publisher.is_live = True
 
 
 def _buffer(capacity: int) -> _Buffer:

@@ -1,0 +1,112 @@
+"""What is known of each sender: its numbering, its clock, how far it has come."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from bot4jax.runtime.screen import Drop
+from bot4jax.types import Frame
+
+
+@dataclass
+class Counters:
+    """What became of the ticks."""
+
+    received: int = 0
+    """in frames, before any check"""
+    absorbed: int = 0
+    """in batches; the late ones are among them"""
+    late: int = 0
+    duplicates: int = 0
+    gaps: int = 0
+    missing: int = 0
+    """in gaps"""
+    restarts: int = 0
+    heartbeats: int = 0
+    dropped: Counter[Drop] = field(default_factory=Counter)
+
+    @property
+    def sent(self) -> int:
+        """Different ticks that the publishers numbered."""
+        return self.received - self.duplicates + self.missing
+
+
+@dataclass
+class Publisher:
+    """What is known of one sender."""
+
+    epoch: int
+    next_sequence: int
+    event_ns: int | None = None
+    """latest event time; None before the first tick or heartbeat"""
+    delay_ns: int = 0
+    """least receive − event"""
+    shift_ns: int = 0
+    """least sent − event, where that is negative, down to the skew limit"""
+    is_stale: bool = False
+    """something is missing since the last gap or restart"""
+    is_live: bool = True
+
+
+def known(
+    publishers: dict[int, Publisher], frame: Frame, counters: Counters
+) -> Publisher | None:
+    """The frame's publisher, begun anew with a new epoch; None for a former one."""
+    former = publishers.get(frame.publisher)
+    if former is not None and frame.epoch == former.epoch:
+        return former
+    if former is not None and frame.epoch < former.epoch:
+        return None
+    begun = Publisher(frame.epoch, frame.sequence)
+    if former is not None:
+        counters.restarts += 1
+        begun.is_stale = former.is_stale or frame.sequence != former.next_sequence
+    publishers[frame.publisher] = begun
+    return begun
+
+
+def numbered(publisher: Publisher, frame: Frame, counters: Counters) -> np.ndarray:
+    """The frame's records not seen before; a gap before them is counted."""
+    ahead = frame.sequence - publisher.next_sequence
+    if ahead > 0:
+        counters.gaps += 1
+        counters.missing += ahead
+        publisher.is_stale = True
+    repeated = min(max(-ahead, 0), len(frame.records))
+    counters.duplicates += repeated
+    following = frame.sequence + len(frame.records)
+    publisher.next_sequence = max(publisher.next_sequence, following)
+    return np.ascontiguousarray(frame.records[repeated:])
+
+
+def timely(
+    publisher: Publisher, latency_ns: Int[np.ndarray, " N"], limit_ns: int
+) -> Bool[np.ndarray, " N"] | None:
+    """Which ticks are not from the future; None if none is.
+
+    A publisher's clock may stand ahead by the limit, which is learned from its own
+    ticks; beyond that shift, a tick may be ahead by the limit again.
+    """
+    shift, least = publisher.shift_ns, int(latency_ns.min(initial=0))
+    if least >= shift - limit_ns:
+        publisher.shift_ns = max(min(shift, least), -limit_ns)
+        return None
+    is_timely = np.zeros(len(latency_ns), bool)
+    for row, latency in enumerate(latency_ns.tolist()):
+        if latency >= shift - limit_ns:
+            is_timely[row] = True
+            shift = max(min(shift, latency), -limit_ns)
+    publisher.shift_ns = shift
+    return is_timely
+
+
+def hear(publisher: Publisher, event_ns: int, receive_ns: int) -> None:
+    """Note that a publisher has reached an event time."""
+    delay_ns = receive_ns - event_ns
+    if publisher.event_ns is None:
+        publisher.event_ns, publisher.delay_ns = event_ns, delay_ns
+    publisher.event_ns = max(publisher.event_ns, event_ns)
+    publisher.delay_ns = min(publisher.delay_ns, delay_ns)
+    publisher.is_live = True
