@@ -39,7 +39,8 @@ MAY_IMPORT = {
     | {"runtime", "config", "environment"}
     | {"learn.checkpoint", "learn.evaluate", "data.universe", "data.source"},
     # what a mode does: puts the rooms together, so it may know all of them
-    "modes": NUMERIC | {"modes", "runtime", "learn", "data", "config", "environment"},
+    "modes": NUMERIC
+    | {"modes", "runtime", "learn", "data", "config", "environment", "run"},
     # the command line
     "consistency": {"schema"},
     "validation": {"schema", "consistency"},
