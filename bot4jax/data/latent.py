@@ -151,17 +151,18 @@ def draw_latent(law: Dynamics, seed: int, bars: int, symbols: int) -> Latent:
     jump = draw_jumps(law, generator(seed, 5), volatility)
     path = np.zeros((bars + 1, symbols))
     np.cumsum(volatility * standard + jump, axis=0, dtype=np.float64, out=path[1:])
+    excited = own + (levels - law.reference)[:, None]
     return Latent(
-        regimes,
-        volatility,
-        common,
-        own,
-        imbalance,
-        flow,
-        jump,
-        path,
-        draw_activity(generator(seed, 6), own + (levels - law.reference)[:, None]),
-        draw_halts(law, generator(seed, 7), shape),
+        regimes=regimes,
+        volatility=volatility,
+        common=common,
+        own=own,
+        imbalance=imbalance,
+        flow=flow,
+        jump=jump,
+        path=path,
+        activity=draw_activity(generator(seed, 6), excited),
+        halted=draw_halts(law, generator(seed, 7), shape),
     )
 
 

@@ -6,6 +6,7 @@ one market, byte for byte. Whatever is computed from it must be marked as simula
 """
 
 from collections.abc import Iterator
+from math import ceil
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from bot4jax.data import latent, quotes, tape
 from bot4jax.data.source import BarBlock, DataError
 from bot4jax.data.universe import Universe, universe
-from bot4jax.types import HALTED, QUOTE, TRADING, Bar, Frame, Instrument
+from bot4jax.types import HALTED, QUOTE, TICK, TRADING, Bar, Frame, Instrument
 
 START_NS = 1_704_067_200 * 1_000_000_000
 """2024-01-01 00:00 UTC"""
@@ -131,6 +132,7 @@ class Simulator:
 
     def ticks(self, bar: int) -> np.ndarray:
         """`TICK` records of one bar, in order of event time."""
+        self._check(bar, bar + 1)
         open_ns = self.start_ns + bar * self.bar_ns
         halted = self.halted[bar]
         before = self.halted[bar - 1] if bar else np.zeros_like(halted)
@@ -148,10 +150,8 @@ class Simulator:
             is_new[openings] = False
             records = records.take(np.flatnonzero(is_new))
         if np.any(halted != before):
-            stops, resumes = (
-                np.flatnonzero(halted > before),
-                np.flatnonzero(before > halted),
-            )
+            stops = np.flatnonzero(halted & ~before)
+            resumes = np.flatnonzero(before & ~halted)
             stopped = tape.status_records(stops, HALTED, open_ns)
             resumed = tape.status_records(resumes, TRADING, open_ns)
             records = np.concatenate([stopped, resumed, records])
@@ -165,11 +165,11 @@ class Simulator:
         The second array says where there is one; the first is 0 elsewhere.
         """
         records = self.ticks(bar)
-        since = self.start_ns + bar * self.bar_ns + latency_fraction * self.bar_ns
+        since = self.start_ns + bar * self.bar_ns + ceil(latency_fraction * self.bar_ns)
         meets = (records["kind"] == QUOTE) & (records["event_ns"] >= since)
-        quotes = records[meets][::-1]  # the last to be written is the first in time
+        met = records[meets][::-1]  # the last to be written is the first in time
         mids = np.zeros(len(self.anchors), np.int64)
-        mids[quotes["symbol"]] = quotes["a"] + quotes["b"]
+        mids[met["symbol"]] = met["a"] + met["b"]
         return mids, mids > 0
 
     def frames(
@@ -188,7 +188,7 @@ class Simulator:
                 sequence = int(self.sequence[bar]) + at
                 yield Frame(PUBLISHER, EPOCH, sequence, sent, part)
         close = self.start_ns + stop * self.bar_ns
-        nothing = np.zeros(0, tape.TICK)
+        nothing = np.zeros(0, TICK)
         yield Frame(PUBLISHER, EPOCH, int(self.sequence[stop]), close, nothing)
 
     def bars(self, first: int, stop: int) -> Iterator[BarBlock]:
@@ -208,10 +208,8 @@ class Simulator:
     def _span(
         self, bar: int, rows: Int[np.ndarray, " S"], reopens: Bool[np.ndarray, " S"]
     ) -> tape.Span:
-        price, volatility = (
-            self.edges.price[bar, rows],
-            self.latent.volatility[bar, rows],
-        )
+        price = self.edges.price[bar, rows]
+        volatility = self.latent.volatility[bar, rows]
         diffusion = (1 - self.law.link**2) ** 0.5
         return tape.Span(
             symbol=rows,

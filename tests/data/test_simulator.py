@@ -112,6 +112,8 @@ class TestFrames:
     def test_outside_the_market_are_refused(self, market):
         with pytest.raises(ValueError, match="the simulator holds 0 … 240"):
             next(market.frames(239, 241))
+        with pytest.raises(ValueError, match="the simulator holds 0 … 240"):
+            market.ticks(-1)
         with pytest.raises(DataError, match="read frames"):
             market.bars(0, 1)
 
