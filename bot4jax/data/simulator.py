@@ -72,7 +72,7 @@ class Simulator:
         bars: int = 1700,
         seed: int = 0,
         bar_seconds: float = 1.0,
-        ticks_per_bar: int = 12,
+        ticks_per_bar: float = 12.0,
         volatility_bps: float = 4.0,
         predictive_r2: float = 0.01,
         contemporaneous_r2: float = 0.4,
