@@ -1,5 +1,7 @@
 """The fitted temperature against SciPy's optimiser and against a known distortion."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
@@ -32,9 +34,9 @@ def test_equals_scipy_and_finds_the_distortion(true):
         given = log_softmax(logs.astype(np.float64) / temperature, axis=1)
         return -np.average(given[np.arange(len(labels)), labels], weights=weights)
 
-    best = minimize_scalar(loss, bounds=(0.05, 20), method="bounded")["x"]
+    best: Any = minimize_scalar(loss, bounds=(0.05, 20), method="bounded")
     found = fit_temperature(logs, labels, weights)
-    assert found == pytest.approx(best, rel=1e-3)
+    assert found == pytest.approx(best.x, rel=1e-3)
     assert found == pytest.approx(true, rel=0.1)
 
 

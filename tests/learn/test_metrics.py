@@ -1,5 +1,7 @@
 """Every metric against scikit-learn, SciPy, statsmodels or its definition."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import statsmodels.api as sm
@@ -166,9 +168,10 @@ def test_the_information_coefficient_is_the_mean_of_each_bars_correlation(ranks)
     forecast, returns, weights = skilled(80, 40)
     weights[7] = 0
     returns[8] = 1.0  # a constant has no correlation
-    correlate = stats.spearmanr if ranks else stats.pearsonr
+    correlate: Any = stats.spearmanr if ranks else stats.pearsonr
+    counts = weights > 0
     series = [
-        float(correlate(forecast[t, weights[t] > 0], returns[t, weights[t] > 0])[0])
+        correlate(forecast[t, counts[t]], returns[t, counts[t]])[0]
         for t in range(80)
         if t not in (7, 8)
     ]
