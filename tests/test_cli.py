@@ -270,6 +270,6 @@ def test_catalogue_on_a_terminal_is_one_table_a_category():
     terminal = io.StringIO()
     specs = list(CATALOGUE.values())
     catalogue.show(specs, Console(file=terminal, **TERMINAL))
-    assert terminal.getvalue().count("feature ") == len(
+    assert terminal.getvalue().count("┃ feature ") == len(
         {spec.category for spec in specs}
     )
