@@ -30,18 +30,18 @@ from bot4jax.usage import usage
 
 MODES = {
     "demo": (
-        "bot4jax.runtime.demo:demo",
+        "bot4jax.modes.demo:demo",
         "train, then paper-trade unseen bars; default",
     ),
-    "train": ("bot4jax.runtime.demo:train", "fit the members and write a checkpoint"),
+    "train": ("bot4jax.modes.demo:train", "fit the members and write a checkpoint"),
     "backtest": (
-        "bot4jax.runtime.demo:backtest",
+        "bot4jax.modes.demo:backtest",
         "paper-trade a source in one process",
     ),
-    "live": ("bot4jax.runtime.live:live", "decide on ticks from sockets, send orders"),
-    "replay": ("bot4jax.runtime.live:replay", "run a recorded journal again"),
-    "feed": ("bot4jax.runtime.publish:feed", "publish a source's ticks"),
-    "venue": ("bot4jax.runtime.venue_process:venue", "answer orders as a paper venue"),
+    "live": ("bot4jax.modes.live:live", "decide on ticks from sockets, send orders"),
+    "replay": ("bot4jax.modes.replay:replay", "run a recorded journal again"),
+    "feed": ("bot4jax.modes.feed:feed", "publish a source's ticks"),
+    "venue": ("bot4jax.modes.venue:venue", "answer orders as a paper venue"),
     "doctor": ("bot4jax.runtime.doctor:doctor", "check this machine and installation"),
     "catalogue": ("bot4jax.runtime.catalogue:catalogue", "list the features"),
 }

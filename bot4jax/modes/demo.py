@@ -9,9 +9,9 @@ from bot4jax.learn.params import Learned
 from bot4jax.modes import lines
 from bot4jax.modes.keeping import Kept, adopt, keep, take_up
 from bot4jax.modes.learning import train as learn
-from bot4jax.modes.trading import trade_here as trade_over_sockets
 from bot4jax.modes.setting import Setting, set_stage
-from bot4jax.modes.telling import Played, tell
+from bot4jax.modes.sockets import trade_with_children
+from bot4jax.modes.telling import Played, tell, tell_training
 from bot4jax.modes.trading import Traded, trade_here
 from bot4jax.runtime.folder import RunFolder
 from bot4jax.runtime.progress import Report, progress
@@ -25,7 +25,23 @@ def demo(config: Config) -> int:
 
     A market without ticks has nothing to publish and is traded in this process.
     """
-    return _run(config, trade_over_sockets)
+    return _run(config, trade_with_children)
+
+
+def train(config: Config) -> int:
+    """Learn, keep the checkpoint, and tell how good it is on the calibration span."""
+    folder = RunFolder(config)
+    if folder.open() and folder.is_finished:
+        return lines.finished(folder.path)
+    seconds: dict[str, float] = {}
+    with progress() as report:
+        with _timed(seconds, "setting"):
+            setting = set_stage(config)
+        with _timed(seconds, "learning"):
+            learned, kept = learn(setting, report)
+            keep(folder.path, setting, kept, learned.members.booster)
+        tell_training(folder, setting, learned, seconds)
+    return lines.finished(folder.path)
 
 
 def backtest(config: Config) -> int:

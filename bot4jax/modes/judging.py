@@ -127,11 +127,13 @@ def skill(
 
 
 def market_facts(
-    setting: Setting, learned: Learned | None, outcome: Outcome
+    setting: Setting, learned: Learned | None, outcome: Outcome | None
 ) -> MarketFacts:
     """What was read."""
     config, source = setting.config, setting.source
-    shares = {"test": class_shares(outcome.classes, outcome.weights)}
+    shares = {}
+    if outcome is not None:
+        shares["test"] = class_shares(outcome.classes, outcome.weights)
     if learned is not None:
         for name in ("train", "calibrate"):
             rows = rows_of(learned.data, getattr(setting.split, name))
@@ -145,22 +147,25 @@ def market_facts(
         bar_seconds=config.data.bar_seconds,
         spans={name: len(span) for name, span in setting.split._asdict().items()},
         class_shares=shares,
-        labels=outcome.counted,
-        effective_labels=outcome.effective,
+        labels=0 if outcome is None else outcome.counted,
+        effective_labels=0 if outcome is None else outcome.effective,
         rejected=getattr(source, "rejected", {}),
     )
 
 
 def feature_facts(
-    setting: Setting, traded: Traded, learned: Learned | None
+    setting: Setting, traded: Traded | None, learned: Learned | None
 ) -> FeatureFacts:
     """What validation did to each feature on the test span."""
     plan = setting.settings.plan
     names = tuple(spec.name for spec in plan.specs)
+    gain = {} if learned is None else tree_fit.gain(learned.members.booster, names)
+    if traded is None:
+        nothing = dict.fromkeys(names, 0)
+        return FeatureFacts(names, plan.absent, nothing, nothing, 0, gain)
     masked, clamped = (
         dict(zip(names, row.tolist(), strict=True)) for row in traded.counts
     )
-    gain = {} if learned is None else tree_fit.gain(learned.members.booster, names)
     live = int((traded.record.column("live") > 0).sum())
     return FeatureFacts(names, plan.absent, masked, clamped, live, gain)
 

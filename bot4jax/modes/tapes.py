@@ -5,14 +5,15 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
+from bot4jax.data.source import Source
 from bot4jax.kernels.bars import OpenBars
 from bot4jax.learn.params import latency_of
 from bot4jax.modes.setting import Setting
 from bot4jax.runtime.closings import BarTape, Closed, Tape
 from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.indicative import Terms
-from bot4jax.runtime.publish import Arrival
-from bot4jax.types import Frame
+from bot4jax.runtime.publish import Arrival, heartbeat
+from bot4jax.runtime.venue_process import Intake
 
 Hear = Callable[[np.ndarray], None]
 
@@ -33,16 +34,11 @@ def closed_bars(
         bar_tape = BarTape(source, terms(setting), hear)
         return bar_tape, bar_tape.closed(first, stop)
     tape = tick_tape(setting, open_bars, first)
-    frames = heard(source.frames(first, stop), hear)
-    return tape, (one for one in tape.closed(frames) if one.bar < stop)
+    arrivals = heard(setting, taken_up(source, first, stop), hear)
+    return tape, (one for one in tape.closed(arrivals) if one.bar < stop)
 
 
-def tick_tape(
-    setting: Setting,
-    open_bars: OpenBars,
-    first: int,
-    on_batch: Hear = lambda records: None,
-) -> Tape:
+def tick_tape(setting: Setting, open_bars: OpenBars, first: int) -> Tape:
     """A tape whose open bar is `first`."""
     source, runtime = setting.source, setting.config.runtime
     feed = Feed(
@@ -55,14 +51,31 @@ def tick_tape(
         skew_limit_ns=round(runtime.skew_limit_ms * 1e6),
     )
     latency = latency_of(setting.config)
-    return Tape(setting.engine, feed, open_bars, latency, source.universe, on_batch)
+    return Tape(setting.engine, feed, open_bars, latency, source.universe)
 
 
-def heard(frames: Iterable[Frame], hear: Hear) -> Iterator[Arrival]:
-    """Frames with the time they were taken up, told to a listener first."""
-    for frame in frames:
-        hear(frame.records)
-        yield Arrival(frame, time.perf_counter(), frame.sent_ns)
+def taken_up(source: Source, first: int, stop: int) -> Iterator[Arrival]:
+    """Frames as if each had been received when it was sent, and the last boundary."""
+    last = None
+    for last in source.frames(first, stop):
+        yield Arrival(last, time.perf_counter(), last.sent_ns)
+    if last is not None:
+        end_ns = source.start_ns + stop * source.bar_ns
+        yield Arrival(heartbeat(last, end_ns), time.perf_counter(), end_ns)
+
+
+def heard(
+    setting: Setting, arrivals: Iterable[Arrival], hear: Hear
+) -> Iterator[Arrival]:
+    """Arrivals, told to a listener first: each tick that may be believed, once."""
+    source, runtime = setting.source, setting.config.runtime
+    intake = Intake(
+        source.universe.hash, source.anchors, round(runtime.skew_limit_ms * 1e6)
+    )
+    for one in arrivals:
+        if one.frame is not None:
+            hear(intake.take(one.frame).records)
+        yield one
 
 
 def terms(setting: Setting) -> Terms:

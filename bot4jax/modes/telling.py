@@ -2,7 +2,9 @@
 
 from typing import Any, NamedTuple
 
-from bot4jax.learn import metrics
+import numpy as np
+
+from bot4jax.learn import metrics, params
 from bot4jax.learn.evaluate import Outcome
 from bot4jax.learn.params import Learned
 from bot4jax.modes import judging, summary
@@ -10,6 +12,7 @@ from bot4jax.modes.report import write_report
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.story import Story
 from bot4jax.modes.trading import Traded
+from bot4jax.nets import zoo
 from bot4jax.registry import catalogue_hash
 from bot4jax.runtime.folder import RunFolder
 from bot4jax.types import CLASSES
@@ -56,6 +59,66 @@ def tell(folder: RunFolder, setting: Setting, played: Played) -> None:
         latency_ms=played.traded.stages,
         information_age_ms=played.traded.ages,
         seconds=played.seconds,
+    )
+    write_report(folder.path / "report.html", story)
+
+
+def tell_training(
+    folder: RunFolder, setting: Setting, learned: Learned, seconds: dict[str, float]
+) -> None:
+    """The same of a fit that nothing was traded with yet.
+
+    Members are judged on the calibration span, on which one number of each was fitted.
+    """
+    facts = judging.market_facts(setting, learned, None)
+    judged = {
+        name: {"log_loss": one.log_loss[1], "ece": one.ece[1]}
+        for name, one in learned.calibration.items()
+    }
+    ensemble = judged.pop("ensemble")
+    rows = params.rows_of(learned.data, setting.split.calibrate)
+    labels, weights = learned.labels.classes[rows], learned.labels.weights[rows]
+    prior = metrics.prior_log_loss(learned.labels.shares, labels, weights)
+    counts = {
+        "schema": summary.SCHEMA,
+        "mode": setting.config.mode,
+        "data": facts.source,
+        "simulated": facts.simulated,
+        "symbols": facts.symbols,
+        "bars": facts.spans,
+        "classes": facts.class_shares["calibrate"].tolist(),
+        "members": judged,
+        "ensemble": ensemble,
+        "baselines": {"class_prior": {"log_loss": prior}},
+        "parameters": zoo.parameter_counts(
+            setting.settings.sizes, learned.members.nets
+        ),
+        "skipped_updates": int(learned.members.history.skipped.sum()),
+        "seed": setting.config.run.seed,
+        "config_hash": folder.hash,
+        "catalogue_hash": catalogue_hash(setting.settings.plan.specs),
+        "seconds": sum(seconds.values()),
+    }
+    folder.write_json("summary.json", counts)
+    story = Story(
+        title=folder.name,
+        manifest=folder.manifest,
+        summary=counts,
+        market=facts,
+        members={},
+        ensemble=None,
+        baselines={},
+        bound=None,
+        calibration=learned.calibration,
+        reliability={},
+        weights=np.empty((0, 0)),
+        training=training(learned, "loss"),
+        gradients=training(learned, "gradient_norm"),
+        features=judging.feature_facts(setting, None, learned),
+        trade=None,
+        latency_ms={},
+        information_age_ms={},
+        seconds=seconds,
     )
     write_report(folder.path / "report.html", story)
 

@@ -81,13 +81,15 @@ def paper_venue(setting: Setting) -> PaperVenue:
     )
 
 
-def trade_here(setting: Setting, kept: Kept, folder: Path, report: Report) -> Traded:
+def trade_here(
+    setting: Setting, kept: Kept, folder: Path, report: Report, run: str | None = None
+) -> Traded:
     """Trade the test span in this process: source, engine and venue in turns."""
     venue, span = LocalVenue(paper_venue(setting)), setting.split.test
     tape, bars = tapes.closed_bars(
         setting, kept.state.bars, span.start, span.stop, venue.hear
     )
-    return trade(setting, kept, tape, bars, venue, folder, report)
+    return trade(setting, kept, tape, bars, venue, folder, report, run=run)
 
 
 def trade(
@@ -99,9 +101,16 @@ def trade(
     folder: Path,
     report: Report,
     publish: Callable[[Stepped], None] = lambda stepped: None,
+    run: str | None = None,
 ) -> Traded:
-    """Every closed bar of the test span through the trading loop."""
-    with closing(new_journal(folder)) as journal, Compilations() as compiled:
+    """Every closed bar of the test span through the trading loop.
+
+    `run` names the orders: a replay names them as the run that it repeats.
+    """
+    with (
+        closing(new_journal(folder, run or folder.name)) as journal,
+        Compilations() as compiled,
+    ):
         trader = make_trader(setting, kept, venue, journal, publish)
         steps, total = [], len(setting.split.test)
         for closed in bars:
@@ -117,12 +126,12 @@ def trade(
     return collect(steps, trader, last, tape, compiled.late)
 
 
-def new_journal(folder: Path) -> Journal:
+def new_journal(folder: Path, run: str) -> Journal:
     """An empty journal; a run that is repeated writes the same steps again."""
     path = folder / "journal.sqlite"
     for left in folder.glob("journal.sqlite*"):
         left.unlink()
-    return Journal.open(path, folder.name)
+    return Journal.open(path, run)
 
 
 def make_trader(

@@ -97,10 +97,7 @@ class BarTape:
 
 
 class Tape:
-    """Turns frames into closed bars and keeps the open ones in between.
-
-    `on_batch` hears every batch before the device does: what was absorbed, in order.
-    """
+    """Turns frames into closed bars and keeps the open ones in between."""
 
     def __init__(
         self,
@@ -109,13 +106,11 @@ class Tape:
         open_bars: OpenBars,
         latency: Int[Array, ""],
         universe: Universe,
-        on_batch: Callable[[np.ndarray], None] = lambda records: None,
     ) -> None:
         self._engine, self.feed, self.open_bars = engine, feed, open_bars
-        self._latency, self._on_batch = latency, on_batch
+        self._latency = latency
         self.quotes = Quotes(universe)
         self.stages = Stages()
-        self._ticks = self._late = 0
         self._arrivals: list[tuple[float, int]] = []
 
     def closed(self, arrivals: Iterable[Arrival]) -> Iterator[Closed]:
@@ -139,7 +134,6 @@ class Tape:
     def _absorb(self, batch: Batch) -> None:
         began = time.perf_counter()
         self.quotes.absorb(batch.records)
-        self._on_batch(batch.records)
         # A copy: the feed writes its buffer again before the device may have read it.
         packed = jax.device_put(batch.packed.copy())
         self.open_bars = self._engine.absorb(self.open_bars, packed, self._latency)
@@ -149,9 +143,6 @@ class Tape:
         began = time.perf_counter()
         self.open_bars, ints, floats = self._engine.close(self.open_bars)
         self.stages.add("close", time.perf_counter() - began)
-        counters = self.feed.counters
-        ticks, late = counters.absorbed - self._ticks, counters.late - self._late
-        self._ticks, self._late = counters.absorbed, counters.late
         arrivals, self._arrivals = self._arrivals, []
         return Closed(
             bar=event.bar,
@@ -160,8 +151,8 @@ class Tape:
             floats=floats,
             market=self.quotes.market(),
             timer_s=timer_s,
-            watermark_ns=event.receive_ns,
-            ticks=ticks,
-            late=late,
+            watermark_ns=event.watermark_ns,
+            ticks=event.ticks,
+            late=event.late,
             arrivals=np.array(arrivals).reshape(-1, 2),
         )

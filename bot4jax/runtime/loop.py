@@ -172,7 +172,7 @@ class Trader:
     ) -> tuple[list[Order], list[Denied]]:
         own = self.account
         context = Context(
-            own.universe,
+            own.portfolio.units,
             own.limits,
             closed.market,
             account(own.portfolio, equity),

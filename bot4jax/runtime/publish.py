@@ -87,10 +87,10 @@ def publish(
     count = ticks = 0
     for frame in frames:
         for event_ns in pace.pauses(frame):
-            send(socket, encode(_heartbeat(last, event_ns), universe_hash))
+            send(socket, encode(heartbeat(last, event_ns), universe_hash))
         send(socket, encode(frame, universe_hash))
         last, count, ticks = frame, count + 1, ticks + len(frame.records)
-    send(socket, encode(_heartbeat(last, end_ns), universe_hash, flags=END))
+    send(socket, encode(heartbeat(last, end_ns), universe_hash, flags=END))
     return Published(count, ticks)
 
 
@@ -232,7 +232,7 @@ class _Pace:
         self.event_ns = event_ns
 
 
-def _heartbeat(last: Frame, event_ns: int) -> Frame:
+def heartbeat(last: Frame, event_ns: int) -> Frame:
     """An empty frame that follows `last`.
 
     In a pause it repeats an event time already sent: a heartbeat that ran ahead would

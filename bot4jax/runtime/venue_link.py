@@ -4,12 +4,15 @@ Both keep the same order of events: a step's orders go out, and before the next
 decision comes everything that happened up to its boundary.
 """
 
+import time
 from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
+import zmq
 
-from bot4jax.runtime.messages import Step
+from bot4jax.errors import Halted
+from bot4jax.runtime.messages import Goodbye, Report, Step, pack, unpack
 from bot4jax.runtime.orders import Answer
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.types import TICK
@@ -57,3 +60,40 @@ class LocalVenue:
 
     def close(self) -> None:
         self._heard.clear()
+
+
+class SocketVenue:
+    """A venue in another process; every step is answered by one report."""
+
+    def __init__(self, socket: zmq.Socket, timeout_s: float) -> None:
+        self._socket, self._timeout_s = socket, timeout_s
+        self._awaited: int | None = None
+        self._last = Goodbye(run="-", step=0)
+
+    def hear(self, records: np.ndarray) -> None:
+        """It has a feed of its own."""
+
+    def send(self, step: Step) -> None:
+        self._socket.send(pack(step))
+        self._awaited = step.step
+        self._last = Goodbye(run=step.run, step=step.step)
+
+    def settle(self, through_ns: int) -> Sequence[Answer]:
+        if self._awaited is None:
+            return ()
+        give_up_s = time.monotonic() + self._timeout_s
+        while (left_s := give_up_s - time.monotonic()) > 0:
+            if not self._socket.poll(round(left_s * 1e3)):
+                break
+            report = unpack(self._socket.recv(), Report)
+            if report.step == self._awaited:
+                self._awaited = None
+                return report.answers
+        raise Halted(
+            f"The venue has not answered step {self._awaited} within "
+            f"{self._timeout_s:g} s: nothing more is sent. Is mode=venue running with "
+            "the same runtime.endpoints? Raise runtime.venue_timeout_s if it is slow."
+        )
+
+    def close(self) -> None:
+        self._socket.send(pack(self._last))

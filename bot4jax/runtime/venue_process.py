@@ -64,9 +64,13 @@ class Intake:
         except WireError as error:
             self.refused[str(error.reason)] += 1
             return None
-        records = self._screened(self._numbered(frame), frame.sent_ns)
         if is_end(buffer):
             self._ended.add(frame.publisher)
+        return self.take(frame)
+
+    def take(self, frame: Frame) -> Heard:
+        """What a frame says."""
+        records = self._screened(self._numbered(frame), frame.sent_ns)
         self.frames, self.ticks = self.frames + 1, self.ticks + len(records)
         return Heard(records, None if len(frame.records) else frame.sent_ns)
 

@@ -1,0 +1,35 @@
+"""`mode=live`: a fitted engine on paper, with a feed and a venue started apart."""
+
+import time
+from pathlib import Path
+
+from bot4jax.errors import ConfigError
+from bot4jax.modes import lines
+from bot4jax.modes.keeping import adopt, take_up
+from bot4jax.modes.setting import set_stage
+from bot4jax.modes.sockets import trade_over_sockets
+from bot4jax.modes.telling import Played, tell
+from bot4jax.runtime.folder import RunFolder
+from bot4jax.runtime.progress import progress
+from bot4jax.schema import Config
+
+
+def live(config: Config) -> int:
+    """Trade what `mode=feed` sends, with `mode=venue`, from the checkpoint's bar on."""
+    if config.run.model is None:
+        raise ConfigError(
+            ["run.model: mode=live needs run.model=FOLDER of a trained run"]
+        )
+    config = adopt(config, Path(config.run.model))
+    folder = RunFolder(config)
+    folder.open()
+    began = time.perf_counter()
+    with progress() as report:
+        setting = set_stage(config)
+        kept = take_up(Path(config.run.model or ""), setting)
+        traded = trade_over_sockets(setting, kept, folder.path, report)
+        seconds = {"trading": round(time.perf_counter() - began, 3)}
+        model = Path(config.run.model or "").name
+        threshold = float(kept.params.threshold)
+        tell(folder, setting, Played(None, threshold, traded, model, seconds))
+    return lines.finished(folder.path)

@@ -1,0 +1,147 @@
+"""The report's pictures, as SVG that stands in the page itself."""
+
+import io
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import matplotlib as mpl
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bot4jax.learn.metrics import Reliability
+from bot4jax.modes.story import Bound, Story
+
+STYLE = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e4e7eb",
+    "axes.edgecolor": "#9aa5b1",
+    "svg.fonttype": "none",
+    "svg.hashsalt": "bot4jax",
+    "legend.frameon": False,
+}
+COLOURS = ("#2f6fed", "#e07a1f", "#2a9d5c", "#a04fd1", "#c23b57", "#6b7785")
+SIZE = (7.2, 3.0)
+
+
+def svg(figure: Figure, simulated: bool) -> str:
+    """The figure as an SVG element; simulated markets say so in the picture."""
+    if simulated:
+        figure.text(
+            0.995, 0.99, "SIMULATED", ha="right", va="top", color="#c23b57", size=8
+        )
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None}, bbox_inches="tight")
+    found = text.getvalue()
+    return found[found.index("<svg") :]
+
+
+def drawn(simulated: bool, draw, *arguments) -> str:
+    """One picture of one panel: `draw(axes, …)`."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=SIZE, layout="constrained")
+        draw(figure.subplots(), *arguments)
+        return svg(figure, simulated)
+
+
+def skill(axes: Axes, story: Story) -> None:
+    """Log loss of every forecaster less the class prior's, with 95 % intervals."""
+    judged = dict(story.members)
+    if story.ensemble is not None:
+        judged["ensemble"] = story.ensemble
+    others = {n: one for n, one in story.baselines.items() if n != "class_prior"}
+    judged |= others
+    prior = story.baselines["class_prior"].log_loss
+    names = list(judged)[::-1]
+    gain = [(judged[name].log_loss - prior) * 1e3 for name in names]
+    error = [1.96e3 * judged[name].log_loss_error for name in names]
+    colours = [COLOURS[5] if name in others else COLOURS[0] for name in names]
+    axes.barh(names, gain, xerr=error, color=colours, ecolor="#52606d", height=0.6)
+    axes.axvline(0, color="#323f4b", linewidth=0.8)
+    axes.set_xlabel("log loss − class prior, 10⁻³ nats (left is better)")
+    if story.bound is not None:
+        _mark_bound(axes, story.bound, prior)
+
+
+def _mark_bound(axes: Axes, bound: Bound, prior: float) -> None:
+    at, reach = (bound.log_loss - prior) * 1e3, 1.96e3 * bound.standard_error
+    axes.axvspan(at - reach, at + reach, color=COLOURS[2], alpha=0.15, linewidth=0)
+    axes.axvline(at, color=COLOURS[2], linestyle="--", label="best possible forecast")
+    axes.legend(loc="lower left")
+
+
+def reliability(axes: Axes, curves: Mapping[str, Reliability]) -> None:
+    """How often a class came true where the ensemble gave it that probability."""
+    for colour, (name, curve) in zip(COLOURS, curves.items(), strict=False):
+        size = 12 + 160 * curve.share
+        axes.scatter(
+            curve.forecast, curve.observed, size, colour, alpha=0.8, label=name
+        )
+    ends = (0.0, max(max(c.forecast.max(initial=0.5) for c in curves.values()), 0.6))
+    axes.plot(ends, ends, color="#9aa5b1", linewidth=1)
+    axes.set_xlabel("probability given")
+    axes.set_ylabel("share that came true")
+    axes.legend(loc="upper left")
+
+
+def weights(axes: Axes, names: Sequence[str], values: Float[np.ndarray, "T W"]) -> None:
+    """The members' weights, bar by bar; the fallback's on top."""
+    axes.stackplot(
+        np.arange(len(values)), values.T, labels=[*names, "fallback"], colors=COLOURS
+    )
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("test bar")
+    axes.set_ylabel("weight in the vote")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def training(axes: Axes, losses: Mapping[str, Float[np.ndarray, " U"]]) -> None:
+    """Loss of each net, a running mean over a twentieth of the updates."""
+    for colour, (name, values) in zip(COLOURS, losses.items(), strict=False):
+        width = max(1, len(values) // 20)
+        smooth = np.convolve(values, np.ones(width) / width, "valid")
+        axes.plot(np.arange(len(smooth)) + width, smooth, color=colour, label=name)
+    axes.set_xlabel("update")
+    axes.set_ylabel("training log loss, nats")
+    axes.legend(ncols=2)
+
+
+def gradients(axes: Axes, norms: Mapping[str, Float[np.ndarray, " U"]]) -> None:
+    """Length of each net's gradient before it is clipped."""
+    for colour, (name, values) in zip(COLOURS, norms.items(), strict=False):
+        axes.semilogy(values, color=colour, linewidth=0.8, label=name)
+    axes.set_xlabel("update")
+    axes.set_ylabel("gradient norm")
+    axes.legend(ncols=2)
+
+
+def equity(axes: Axes, story: Story) -> None:
+    """Net asset value over the test span, and before costs at mid prices."""
+    if story.trade is None:
+        return
+    curve = story.trade.curve
+    when = [datetime.fromtimestamp(row.boundary_ns / 1e9, UTC) for row in curve]
+    start = curve[0].nav
+    net = [row.nav - start for row in curve]
+    gross = [row.nav - start + row.fees + row.slippage for row in curve]
+    axes.plot(when, gross, color=COLOURS[5], label="before costs, at mid prices")
+    axes.plot(when, net, color=COLOURS[0], label="net")
+    axes.axhline(0, color="#9aa5b1", linewidth=0.8)
+    axes.set_ylabel(f"profit, {story.trade.currency}")
+    axes.legend(loc="upper left")
+    axes.tick_params(axis="x", rotation=20)
+
+
+def latency(axes: Axes, stages: Mapping[str, Mapping[str, float]]) -> None:
+    """p50 and p99 of every stage of a step."""
+    names = list(stages)[::-1]
+    for colour, quantile in zip((COLOURS[0], COLOURS[1]), ("p50", "p99"), strict=True):
+        values = [max(stages[name][quantile], 1e-3) for name in names]
+        axes.scatter(values, names, color=colour, label=quantile)
+    axes.set_xscale("log")
+    axes.set_xlabel("milliseconds")
+    axes.legend(loc="lower right")

@@ -1,0 +1,140 @@
+"""`mode=replay`: the recorded ticks of a run through the engine again, and compared."""
+
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from bot4jax.config import from_yaml
+from bot4jax.errors import CheckpointError, ConfigError
+from bot4jax.modes import lines, tapes
+from bot4jax.modes.keeping import Kept, take_up
+from bot4jax.modes.setting import Setting, set_stage
+from bot4jax.modes.telling import Played, tell
+from bot4jax.modes.trading import Report, Traded, paper_venue, trade, trade_here
+from bot4jax.runtime.folder import RunFolder
+from bot4jax.runtime.journal import Journal, StepRecord
+from bot4jax.runtime.progress import progress
+from bot4jax.runtime.publish import Arrival
+from bot4jax.runtime.ticks_record import recorded
+from bot4jax.runtime.venue_link import LocalVenue
+from bot4jax.schema import Config
+
+CERTIFICATE_VIOLATED = 4
+
+
+class Comparison(NamedTuple):
+    """Two runs of the same ticks, step by step."""
+
+    steps: int
+    decisions_differ: int
+    """steps whose decisions are not the same bits"""
+    worst: float
+    """largest difference of any number in them"""
+    orders: int
+    orders_differ: int
+    """steps whose orders are not the same"""
+
+    @property
+    def is_equal(self) -> bool:
+        return not (self.decisions_differ or self.orders_differ)
+
+
+def replay(config: Config) -> int:
+    """Repeat `replay.run` and say whether decisions and orders are the same."""
+    if config.replay.run is None:
+        raise ConfigError(["replay.run: mode=replay needs replay.run=FOLDER of a run"])
+    former = Path(config.replay.run)
+    before = from_yaml(former / "config.yaml")
+    folder = RunFolder(config)
+    folder.open()
+    began = time.perf_counter()
+    with progress() as report:
+        setting = set_stage(before)
+        kept = take_up(Path(before.run.model or former), setting)
+        traded = again(setting, kept, former, folder.path, report)
+        seconds = {"trading": round(time.perf_counter() - began, 3)}
+        threshold = float(kept.params.threshold)
+        tell(folder, setting, Played(None, threshold, traded, former.name, seconds))
+    found = compare(steps_of(former), steps_of(folder.path))
+    folder.write_json("replay.json", found._asdict())
+    print(sentence(found))
+    lines.finished(folder.path)
+    return 0 if found.is_equal else CERTIFICATE_VIOLATED
+
+
+def again(
+    setting: Setting, kept: Kept, former: Path, folder: Path, report: Report
+) -> Traded:
+    """The former run's ticks, or its source where it had none, traded once more."""
+    if not setting.source.has_ticks:
+        return trade_here(setting, kept, folder, report, former.name)
+    venue = LocalVenue(paper_venue(setting))
+    tape = tapes.tick_tape(setting, kept.state.bars, setting.split.test.start)
+    arrivals = tapes.heard(setting, played(former), venue.hear)
+    return trade(
+        setting,
+        kept,
+        tape,
+        tape.closed(arrivals),
+        venue,
+        folder,
+        report,
+        run=former.name,
+    )
+
+
+def played(former: Path) -> Iterable[Arrival]:
+    """The former run's frames; the timer is now, for nothing was received."""
+    for one in recorded(former / "ticks"):
+        yield one._replace(timer_s=time.perf_counter())
+
+
+def steps_of(folder: Path) -> list[StepRecord]:
+    """Everything a run's journal holds."""
+    if not (folder / "journal.sqlite").is_file():
+        raise CheckpointError(f"{folder} holds no journal.sqlite: name a run's folder.")
+    with closing(Journal.open(folder / "journal.sqlite", journal_run(folder))) as found:
+        return list(found.read())
+
+
+def journal_run(folder: Path) -> str:
+    """The run that a folder's journal names its orders by."""
+    return former_name(folder) or folder.name
+
+
+def former_name(folder: Path) -> str | None:
+    """The run that the folder repeats, if it is a replay's."""
+    repeated = from_yaml(folder / "config.yaml").replay.run
+    return Path(repeated).name if repeated else None
+
+
+def compare(before: list[StepRecord], now: list[StepRecord]) -> Comparison:
+    """Step by step; a step that one of them lacks differs."""
+    pairs = list(zip(before, now, strict=False))
+    missing = abs(len(before) - len(now))
+    decided = [[np.frombuffer(one.decisions, "<f4") for one in pair] for pair in pairs]
+    gaps = [float(np.nanmax(np.abs(a - b), initial=0.0)) for a, b in decided]
+    return Comparison(
+        steps=len(before),
+        decisions_differ=missing + sum(a.decisions != b.decisions for a, b in pairs),
+        worst=max(gaps, default=0.0),
+        orders=sum(len(one.orders) for one in before),
+        orders_differ=missing + sum(list(a.orders) != list(b.orders) for a, b in pairs),
+    )
+
+
+def sentence(found: Comparison) -> str:
+    """What a person wants to know of a comparison."""
+    if found.is_equal:
+        return (
+            f"replay: {found.steps} steps and {found.orders} orders are the same, "
+            "bit by bit"
+        )
+    return (
+        f"replay: of {found.steps} steps {found.decisions_differ} differ in decisions "
+        f"(by {found.worst:.2g} at most) and {found.orders_differ} in orders"
+    )

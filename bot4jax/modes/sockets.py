@@ -1,0 +1,79 @@
+"""Trading over ZeroMQ: ticks from a feed, orders to a venue, signals to all."""
+
+from pathlib import Path
+
+import numpy as np
+
+from bot4jax.modes import tapes
+from bot4jax.modes.children import children
+from bot4jax.modes.keeping import Kept
+from bot4jax.modes.setting import Setting
+from bot4jax.modes.trading import Report, Traded, trade
+from bot4jax.runtime.client import send_signals
+from bot4jax.runtime.loop import Stepped
+from bot4jax.runtime.messages import Signal, Signals
+from bot4jax.runtime.publish import receive
+from bot4jax.runtime.sockets import dealer, publisher, subscriber
+from bot4jax.runtime.ticks_record import TickRecord
+from bot4jax.runtime.venue_link import SocketVenue
+from bot4jax.runtime.wire import MAGIC
+
+
+def trade_with_children(
+    setting: Setting, kept: Kept, folder: Path, report: Report
+) -> Traded:
+    """Start a feed and a venue, trade the test span with them, and see them end."""
+    with children(setting.config, ("venue", "feed")):
+        return trade_over_sockets(setting, kept, folder, report)
+
+
+def trade_over_sockets(
+    setting: Setting, kept: Kept, folder: Path, report: Report
+) -> Traded:
+    """Trade the test span with a feed and a venue that run beside this process."""
+    runtime, universe = setting.config.runtime, setting.source.universe
+    ends = runtime.endpoints
+    record = TickRecord(folder / "ticks")
+    with (
+        subscriber(ends.ticks, (MAGIC,)) as ticks,
+        dealer(ends.orders) as orders,
+        publisher(ends.signals) as signals,
+        record,
+    ):
+        arrivals = record.heard(receive(ticks, universe.hash, runtime.feed_timeout_s))
+        tape = tapes.tick_tape(setting, kept.state.bars, setting.split.test.start)
+        return trade(
+            setting,
+            kept,
+            tape,
+            tape.closed(arrivals),
+            SocketVenue(orders, runtime.venue_timeout_s),
+            folder,
+            report,
+            lambda stepped: send_signals(signals, batch(setting, folder.name, stepped)),
+        )
+
+
+def batch(setting: Setting, run: str, stepped: Stepped) -> Signals:
+    """What one step tells subscribers; symbols without a quote are left out."""
+    closed, decisions = stepped.closed, stepped.decided.decisions
+    increments = setting.source.universe.column("increment")
+    mid = (closed.market.bid + closed.market.ask) * increments / 2
+    probability = np.clip(decisions.probability.astype(float), 0, 1).tolist()
+    return Signals(
+        run=run,
+        step=closed.bar,
+        boundary_ns=closed.boundary_ns,
+        regime=int(decisions.regime),
+        signals=[
+            Signal(
+                symbol=symbol,
+                probability=tuple(probability[i]),
+                confidence=float(decisions.confidence[i]),
+                target=float(decisions.intent[i]),
+                price=float(mid[i]),
+            )
+            for i, symbol in enumerate(setting.source.universe.symbols)
+            if closed.market.bid[i] > 0 and np.isfinite(decisions.intent[i])
+        ],
+    )

@@ -1,0 +1,92 @@
+"""Received ticks on disk, as they came: what a replay plays again.
+
+One Parquet file a few thousand frames, each row a tick, frames told apart by number.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import polars as pl
+
+from bot4jax.errors import DataError
+from bot4jax.runtime.publish import Arrival
+from bot4jax.types import TICK, Frame
+
+FRAMES_A_FILE = 8192
+
+HEADER = ("publisher", "epoch", "sequence", "sent_ns", "receive_ns", "count")
+
+
+class TickRecord:
+    """Keeps every frame it hears; files appear whole, in order of their numbers."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._heard: list[tuple[Frame, int]] = []
+        self._files = 0
+
+    def __enter__(self) -> Self:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for left in self._folder.glob("*.parquet*"):
+            left.unlink()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._write()
+
+    def heard(self, arrivals: Iterable[Arrival]) -> Iterator[Arrival]:
+        """The same arrivals, remembered in passing."""
+        for one in arrivals:
+            if one.frame is not None:
+                self._heard.append((one.frame, one.receive_ns))
+                if len(self._heard) >= FRAMES_A_FILE:
+                    self._write()
+            yield one
+
+    def _write(self) -> None:
+        if not self._heard:
+            return
+        name = f"{self._files:06d}"
+        heads = [
+            (f.publisher, f.epoch, f.sequence, f.sent_ns, receive_ns, len(f.records))
+            for f, receive_ns in self._heard
+        ]
+        frames = pl.DataFrame(heads, schema=dict.fromkeys(HEADER, pl.Int64), orient="row")
+        records = np.concatenate([frame.records for frame, _ in self._heard])
+        ticks = pl.DataFrame({field: records[field] for field in TICK.names or ()})
+        for kind, table in (("ticks", ticks), ("frames", frames)):
+            part = self._folder / f"{name}.{kind}.part"
+            table.write_parquet(part, compression="zstd", compression_level=1)
+            part.replace(self._folder / f"{name}.{kind}.parquet")
+        self._files += 1
+        self._heard.clear()
+
+
+def recorded(folder: Path) -> Iterator[Arrival]:
+    """The frames of a record in the order they came, with their receive times."""
+    files = sorted(folder.glob("*.frames.parquet"))
+    if not files:
+        raise DataError(
+            f"{folder} holds no recorded ticks: replay.run must name the folder of a "
+            "run that traded over sockets."
+        )
+    for path in files:
+        ticks = pl.read_parquet(path.with_name(path.name.replace("frames", "ticks")))
+        records = np.empty(len(ticks), TICK)
+        for field in TICK.names or ():
+            records[field] = ticks[field].to_numpy()
+        at = 0
+        for row in pl.read_parquet(path).iter_rows():
+            publisher, epoch, sequence, sent_ns, receive_ns, count = row
+            own = records[at : at + count]
+            at += count
+            frame = Frame(publisher, epoch, sequence, sent_ns, own)
+            yield Arrival(frame, 0.0, receive_ns)
