@@ -350,6 +350,21 @@ def test_what_was_admitted_counts_for_the_next_question():
     assert check(order(1), here) == Reason.ORDER_BUDGET
 
 
+def test_net_exposure_grows_with_each_accepted_order():
+    for sign in (1, -1):
+        rows = ((0, sign * 200, 3.0), (1, sign * 200, 2.0), (2, sign * 10, 1.0))
+        accepted, denied = admit(proposals(*rows), context())
+        assert accepted == [0, 1]
+        assert [one.reason for one in denied] == [Reason.NET]
+
+
+def test_what_was_sold_counts_for_the_next_question():
+    here = context()
+    admit(proposals((0, -200, 1.0)), here)
+    assert check(order(-101), here) == Reason.POSITION
+    assert check(order(-100), here) is None
+
+
 def test_nothing_is_admitted_while_halted():
     here = context(state=TradingState.HALTED, owned_is=owned(lots=column(0, at1=50)))
     accepted, denied = admit(

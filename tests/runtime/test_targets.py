@@ -42,6 +42,7 @@ def made_from(
     sells: int = 0,
     nav: float = NAV,
     size: int | None = None,
+    marks: np.ndarray | None = None,
     **market_changes,
 ) -> Made:
     """One lot is worth 100 in every slot; the minimum notional is 200."""
@@ -62,7 +63,7 @@ def made_from(
         lots=np.array(lots),
         open_buys=np.full(count, buys),
         open_sells=np.full(count, sells),
-        marks=np.full(count, 100.0),
+        marks=np.full(count, 100.0) if marks is None else marks,
         rates=np.ones(count),
         nav=nav,
         daily_loss=0.0,
@@ -143,6 +144,16 @@ def test_what_is_in_flight_counts_as_filled():
     assert signed(made_from([0.0], [100], sells=70)) == [(0, -30, True)]
 
 
+def test_buying_back_in_flight_leaves_less_to_reduce():
+    made = made_from([0.05], [-100], buys=30)
+    assert signed(made) == [(0, 70, True), (0, 50, False)]
+
+
+def test_what_is_in_flight_has_taken_its_part_of_what_is_displayed():
+    assert signed(made_from([0.1], [0], buys=30, size=80)) == [(0, 10, False)]
+    assert signed(made_from([0.1], [0], buys=40, size=80)) == []
+
+
 def test_opening_legs_shrink_to_what_is_displayed_and_reductions_do_not():
     made = made_from([0.1, -0.05], [0, 100], size=80)
     assert signed(made) == [(1, -100, True), (0, 40, False), (1, -40, False)]
@@ -169,6 +180,12 @@ def test_no_quote_no_order_and_the_reason_is_named():
         Reason.INSTRUMENT_HALTED: [1],
         Reason.MISSING_REFERENCE: [0],
     }
+
+
+def test_no_quote_is_no_denial_where_nothing_is_asked():
+    nothing = np.array([0])
+    made = made_from([0.05], [50], bid=nothing, marks=np.array([np.nan]))
+    assert (made.orders, made.denied) == ([], [])
 
 
 def test_without_capital_nothing_is_asked_but_closing():

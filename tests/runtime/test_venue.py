@@ -295,6 +295,14 @@ def test_two_own_orders_share_one_trade_by_price_and_time():
     assert fills == [(first.id, 5), (second.id, 2), (second.id, 3), (worse.id, 3)]
 
 
+def test_two_own_orders_share_one_crossing_quote():
+    venue = PaperVenue(UNIVERSE)
+    venue.advance(ticks(quote(0)))
+    venue.submit([order(number, 5, "limit", 100) for number in (1, 2)], 0)
+    answers = venue.advance(ticks(quote(1, bid=98, ask=99, ask_size=7)))
+    assert traded(answers) == [(5, 100, True), (2, 100, True)]
+
+
 def test_a_crossing_limit_order_takes_and_then_rests():
     answers = resting(quote(1, ask=104), trade(2, 103, 9), limit=103, signed=15)
     assert traded(answers) == [(10, 102, False), (5, 103, True)]
