@@ -217,7 +217,7 @@ def predict(
     carry, by_nets = zoo.step(settings.sizes, params.nets, carry, values)
     named = dict(zip(settings.sizes.members, by_nets, strict=True))
     if "trees" in settings.members:
-        named["trees"] = jnp.log(forest.predict(params.forest, values))
+        named["trees"] = forest.log_probability(params.forest, values)
     raw = jnp.stack([named[name] for name in settings.members])
     return carry, temper(raw, params.temperature[:, None, None])
 

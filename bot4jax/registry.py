@@ -108,7 +108,8 @@ CATALOGUE: dict[str, FeatureSpec] = {}
 
 
 def snake(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    boundary = r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Za-z])(?=[0-9])"
+    return re.sub(boundary, "_", name).lower()
 
 
 def feature(

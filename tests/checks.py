@@ -95,7 +95,7 @@ class Evidence:
         for name, column in zip(Bar._fields, silent, strict=True):
             if name not in ("anchor", "adjustment"):
                 column[:RESET, list(HANDED)] = 0
-        return self.replay(self.bars, fresh), self.replay(Bar(*silent))
+        return self.replay(self.bars, fresh), self.replay(recorded.of_columns(silent))
 
     def of(self, spec: FeatureSpec, run: Run) -> Run:
         """One feature's values and masks, `[T, S]`."""

@@ -7,23 +7,46 @@ once, prices as prices, logarithms as logarithms.
 import numpy as np
 
 from bot4jax.types import Bar
+from tests.recorded import of_columns
 
-QUEUES = (
-    "bid_size ask_size flow flow_2 flow_3 flow_4 flow_5 bid_added bid_removed "
-    "ask_added ask_removed inferred_cancels bid_depth_5 ask_depth_5 bid_depth_10 "
-    "ask_depth_10 buy_volume sell_volume"
-).split()
-AS_THEY_ARE = (
-    "trade_count quote_updates best_changes live best_lifetime time_at_minimum_spread "
-    "effective_spread realised_spread price_impact"
-).split()
+QUEUES = [
+    "bid_size",
+    "ask_size",
+    "flow",
+    "flow_2",
+    "flow_3",
+    "flow_4",
+    "flow_5",
+    "bid_added",
+    "bid_removed",
+    "ask_added",
+    "ask_removed",
+    "inferred_cancels",
+    "bid_depth_5",
+    "ask_depth_5",
+    "bid_depth_10",
+    "ask_depth_10",
+    "buy_volume",
+    "sell_volume",
+]
+AS_THEY_ARE = [
+    "trade_count",
+    "quote_updates",
+    "best_changes",
+    "live",
+    "best_lifetime",
+    "time_at_minimum_spread",
+    "effective_spread",
+    "realised_spread",
+    "price_impact",
+]
 
 
 class Columns:
     """The columns of a recording `[T, S]`; see `history.COLUMNS` for what they mean."""
 
     def __init__(self, bars: Bar, returns: np.ndarray, volume: np.ndarray) -> None:
-        self.bars = Bar(*(column.astype(np.float64) for column in bars))
+        self.bars = of_columns(np.asarray(column, np.float64) for column in bars)
         self.scale = returns.astype(np.float64)
         self.lot = volume.astype(np.float64)
         self.price = self._price(self.bars.mid_close)

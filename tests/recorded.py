@@ -1,6 +1,7 @@
 """Random bars with planted edges, as a recording `[T, S]` of every column of `Bar`."""
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -44,17 +45,22 @@ def recorded_bars(seed: int, count: int) -> Bar:
     columns |= _trades(rng, count, columns)
     columns |= _queues(rng, count)
     columns = _silence(columns, count)
-    integers = {name: columns[name].astype(np.int32) for name in BAR_INTS}
-    floats = {name: columns[name].astype(np.float32) for name in BAR_FLOATS}
-    return Bar(**integers, **floats)
+    typed: dict[str, Any] = {name: columns[name].astype(np.int32) for name in BAR_INTS}
+    typed |= {name: columns[name].astype(np.float32) for name in BAR_FLOATS}
+    return Bar(**typed)
 
 
 def cut(bars: Bar, start: int, stop: int) -> Bar:
-    return Bar(*(column[start:stop] for column in bars))
+    return of_columns(column[start:stop] for column in bars)
 
 
 def joined(first: Bar, then: Bar) -> Bar:
-    return Bar(*(np.concatenate(pair) for pair in zip(first, then, strict=True)))
+    return of_columns(np.concatenate(pair) for pair in zip(first, then, strict=True))
+
+
+def of_columns(columns: Iterable[Any]) -> Bar:
+    """A recording from its columns in the order of `Bar`."""
+    return Bar(*columns)
 
 
 def _prices(rng, count):
@@ -163,13 +169,35 @@ def _queues(rng, count):
     }
 
 
-SUMS = (
-    "buy_count sell_count trade_count quote_updates best_changes live buy_volume "
-    "sell_volume base_turnover quote_turnover vwap_offset signed_root_notional "
-    "effective_spread realised_spread price_impact squared_return_fast "
-    "squared_return_slow bid_added bid_removed ask_added ask_removed flow flow_2 flow_3 "
-    "flow_4 flow_5 inferred_cancels"
-).split()
+SUMS = [
+    "buy_count",
+    "sell_count",
+    "trade_count",
+    "quote_updates",
+    "best_changes",
+    "live",
+    "buy_volume",
+    "sell_volume",
+    "base_turnover",
+    "quote_turnover",
+    "vwap_offset",
+    "signed_root_notional",
+    "effective_spread",
+    "realised_spread",
+    "price_impact",
+    "squared_return_fast",
+    "squared_return_slow",
+    "bid_added",
+    "bid_removed",
+    "ask_added",
+    "ask_removed",
+    "flow",
+    "flow_2",
+    "flow_3",
+    "flow_4",
+    "flow_5",
+    "inferred_cancels",
+]
 """Columns that are zero in a bar without a word."""
 
 

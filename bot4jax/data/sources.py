@@ -50,7 +50,7 @@ def _simulator(data: SimulatorData, config: Config, bars: int) -> Source:
         bars=bars,
         seed=config.run.seed,
         bar_seconds=data.bar_seconds,
-        ticks_per_bar=round(data.ticks_per_bar),
+        ticks_per_bar=data.ticks_per_bar,
         volatility_bps=data.volatility_bps,
         predictive_r2=data.predictive_r2,
         contemporaneous_r2=data.contemporaneous_r2,

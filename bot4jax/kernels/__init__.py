@@ -1,6 +1,34 @@
 """Numeric kernels: bars, features, vote, sizing. Importing it fills the catalogue."""
 
-from bot4jax.kernels import statistics
+from bot4jax.kernels import (
+    autocorrelation,
+    cross,
+    fractal,
+    frequency,
+    information,
+    liquidity,
+    microstructure,
+    order_flow,
+    statistics,
+    technical,
+    volatility,
+    wavelets,
+)
 from bot4jax.registry import CATALOGUE, catalogue_hash
 
-__all__ = ["CATALOGUE", "catalogue_hash", "statistics"]
+__all__ = [
+    "CATALOGUE",
+    "autocorrelation",
+    "catalogue_hash",
+    "cross",
+    "fractal",
+    "frequency",
+    "information",
+    "liquidity",
+    "microstructure",
+    "order_flow",
+    "statistics",
+    "technical",
+    "volatility",
+    "wavelets",
+]

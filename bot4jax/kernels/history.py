@@ -4,9 +4,12 @@ Columns are dimensionless: returns are logarithmic, volumes come in units of the
 symbol's frozen median bar volume, spreads are relative to the mid.
 """
 
+from functools import partial
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float, Int
 
 from bot4jax.numerics import safe_divide, safe_log
@@ -182,21 +185,24 @@ def _across(own: dict[str, Array]) -> dict[str, Array]:
     total = (log_return * live).sum()
     mean = safe_divide((z * live).sum(), number)
     spread = safe_divide(((z - mean) ** 2 * live).sum(), number)
+    ranks = _ranks(jnp.stack([log_return, own["volume"]]), live)
     return {
         "market_return": (total - log_return * live) / jnp.maximum(number - live, 1.0),
-        "return_rank": _rank(log_return, live),
-        "volume_rank": _rank(own["volume"], live),
+        "return_rank": ranks[0],
+        "volume_rank": ranks[1],
         "dispersion": jnp.broadcast_to(jnp.sqrt(spread), live.shape),
     }
 
 
-def _rank(value: Float[Array, " S"], live: Float[Array, " S"]) -> Float[Array, " S"]:
+def _ranks(values: Float[Array, "K S"], live: Float[Array, " S"]) -> Array:
     """Share of the live symbols below, ties counted half, less a half; 0 if dead."""
-    ordered = jnp.sort(jnp.where(live > 0, value, jnp.inf))
-    below = jnp.searchsorted(ordered, value, side="left")
-    within = jnp.searchsorted(ordered, value, side="right")
+    ordered = jnp.sort(jnp.where(live[None] > 0, values, jnp.inf))
+    below, within = (
+        jax.vmap(partial(jnp.searchsorted, side=side))(ordered, values)
+        for side in ("left", "right")
+    )
     middle = (below + within).astype(jnp.float32) / 2
-    return jnp.where(live > 0, safe_divide(middle, live.sum()) - 0.5, 0.0)
+    return jnp.where(live[None] > 0, safe_divide(middle, live.sum()) - 0.5, 0.0)
 
 
 def _volumes(bar: Bar, past: Past, scales: Scales) -> dict[str, Array]:
@@ -250,34 +256,43 @@ def _queues(bar: Bar, scales: Scales) -> dict[str, Array]:
 
 
 class Windows(NamedTuple):
-    """Ordered windows, the oldest bar first; only the columns that are asked for."""
+    """The last `W` bars of the columns that are asked for, as rings written twice.
 
-    floats: Float[Array, "R S W"]
-    mids: Int[Array, "Q S W"]
+    A bar is written at `index % W` and again `W` further: the last `W` bars then lie
+    in order somewhere, and no bar is ever moved.
+    """
+
+    floats: Float[Array, "R S 2W"]
+    mids: Int[Array, "Q S 2W"]
 
 
 def init_windows(floats: int, mids: int, symbols: int, window: int) -> Windows:
     return Windows(
-        jnp.zeros((floats, symbols, window), jnp.float32),
-        jnp.zeros((mids, symbols, window), jnp.int32),
+        jnp.zeros((floats, symbols, 2 * window), jnp.float32),
+        jnp.zeros((mids, symbols, 2 * window), jnp.int32),
     )
 
 
 def push_windows(
-    windows: Windows, floats: list[Array], mids: list[Array], is_new: Array
+    windows: Windows, index: Int[Array, ""], floats: list[Array], mids: list[Array]
 ) -> Windows:
-    """Every window one bar on; a symbol's first bar fills its window of mids."""
+    """Every ring with bar `index` written over the bar `W` before it."""
 
-    def pushed(old: Array, new: list[Array]) -> Array:
+    def pushed(ring: Array, new: list[Array]) -> Array:
         if not new:
-            return old
-        return jnp.concatenate([old[:, :, 1:], jnp.stack(new)[:, :, None]], 2)
+            return ring
+        window = ring.shape[2] // 2
+        at, column = index % window, jnp.stack(new)[:, :, None]
+        ring = lax.dynamic_update_slice_in_dim(ring, column, at, 2)
+        return lax.dynamic_update_slice_in_dim(ring, column, at + window, 2)
 
-    whole = pushed(windows.mids, mids)
-    if mids:
-        first = jnp.broadcast_to(jnp.stack(mids)[:, :, None], whole.shape)
-        whole = jnp.where(is_new[None, :, None], first, whole)
-    return Windows(pushed(windows.floats, floats), whole)
+    return Windows(pushed(windows.floats, floats), pushed(windows.mids, mids))
+
+
+def in_order(ring: Array, index: Int[Array, ""]) -> Array:
+    """The last `W` bars of every ring, the oldest first, once `index` is in."""
+    window = ring.shape[2] // 2
+    return lax.dynamic_slice_in_dim(ring, index % window + 1, window, 2)
 
 
 def relative_path(mids: Int[Array, "S W"], bar: Bar) -> Float[Array, "S W"]:

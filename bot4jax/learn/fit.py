@@ -172,7 +172,8 @@ def update(
     norm = optax.tree.norm(gradient)
     is_sane = jnp.isfinite(norm)
     safe = jax.tree.map(lambda g: jnp.where(is_sane, g, 0), gradient)
-    change, moved = optimiser.update(safe, state.optimiser, state.params)
+    with jax.numpy_dtype_promotion("standard"):  # Optax counts in integers
+        change, moved = optimiser.update(safe, state.optimiser, state.params)
     change = jax.tree.map(lambda u: jnp.where(is_sane, u, 0), change)
     params = optax.apply_updates(state.params, change)
     mean = jax.tree.map(

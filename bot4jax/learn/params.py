@@ -263,8 +263,8 @@ def forecasts(
     by_nets, _ = fit.net_probabilities(settings.sizes, members.nets, rest, carry)
     named = {name: by_nets[:, i] for i, name in enumerate(settings.sizes.members)}
     if "trees" in settings.members:
-        predict = jax.jit(forest.predict)
-        named["trees"] = np.log([predict(members.forest, bar) for bar in rest])
+        predict = jax.jit(forest.log_probability)
+        named["trees"] = np.stack([predict(members.forest, bar) for bar in rest])
     report("forecasts", 1, 1)
     return np.stack([named[name] for name in settings.members]), carry
 

@@ -7,19 +7,18 @@ without `verify` naming it; a journal cut at its end is shorter, but whole.
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import apsw
 import msgspec
-import numpy as np
 
 from bot4jax.errors import Bot4JaxError, Halted
-from bot4jax.runtime.gate import Denied
-from bot4jax.runtime.limits import Reason
-from bot4jax.runtime.orders import Answer, Fill, Order
+from bot4jax.runtime import journal_rows as rows
+from bot4jax.runtime.journal_rows import TABLES, Closing, StepRecord
+from bot4jax.runtime.orders import Answer, Fill
 
 SCHEMA = "bot4jax.journal/1"
 Durability = Literal["process_crash", "power_loss"]
@@ -27,71 +26,11 @@ SYNCHRONOUS = {"process_crash": "NORMAL", "power_loss": "FULL"}
 WAL_PAGES = 10_000
 """Pages of the write-ahead log after which a commit folds it in by itself."""
 
-TABLES = """
-CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE steps (
-    step INTEGER PRIMARY KEY, boundary_ns INTEGER NOT NULL, bar INTEGER NOT NULL,
-    hash BLOB NOT NULL) STRICT;
-CREATE TABLE closings (
-    step INTEGER PRIMARY KEY, watermark_ns INTEGER NOT NULL, ticks INTEGER NOT NULL,
-    late INTEGER NOT NULL) STRICT;
-CREATE TABLE decisions (step INTEGER PRIMARY KEY, packed BLOB NOT NULL) STRICT;
-CREATE TABLE orders (
-    step INTEGER NOT NULL, place INTEGER NOT NULL, id TEXT NOT NULL UNIQUE,
-    symbol INTEGER NOT NULL, side INTEGER NOT NULL, lots INTEGER NOT NULL,
-    kind TEXT NOT NULL, "limit" INTEGER NOT NULL, reduce_only INTEGER NOT NULL,
-    post_only INTEGER NOT NULL, sent_ns INTEGER NOT NULL,
-    PRIMARY KEY (step, place)) STRICT, WITHOUT ROWID;
-CREATE TABLE denials (
-    step INTEGER NOT NULL, place INTEGER NOT NULL, reason INTEGER NOT NULL,
-    symbols BLOB NOT NULL, lots BLOB NOT NULL,
-    count INTEGER AS (length(symbols) / 4),
-    PRIMARY KEY (step, place)) STRICT, WITHOUT ROWID;
-CREATE TABLE fills (
-    step INTEGER NOT NULL, place INTEGER NOT NULL, "order" TEXT NOT NULL,
-    symbol INTEGER NOT NULL, side INTEGER NOT NULL, lots INTEGER NOT NULL,
-    price INTEGER NOT NULL, fee REAL NOT NULL, is_maker INTEGER NOT NULL,
-    event_ns INTEGER NOT NULL, number INTEGER NOT NULL,
-    PRIMARY KEY (step, place)) STRICT, WITHOUT ROWID;
-CREATE TABLE answers (
-    step INTEGER NOT NULL, place INTEGER NOT NULL, "order" TEXT NOT NULL,
-    content BLOB NOT NULL, PRIMARY KEY (step, place)) STRICT, WITHOUT ROWID;
-"""
-"""`place` is the position within the step; fills and other answers share one count.
-Denials are one row a reason: slots as int32, signed lots as int64, little-endian."""
-
 
 class JournalError(Bot4JaxError):
     """The journal cannot be trusted, or belongs to something else."""
 
     exit_code = 3
-
-
-class Closing(msgspec.Struct, frozen=True):
-    """Why and with what a bar closed: an input, which a replay must not guess."""
-
-    watermark_ns: int
-    """event time that had been reached"""
-    ticks: int
-    """absorbed into the bar"""
-    late: int
-    """of them, those that belonged to an earlier one"""
-
-
-class StepRecord(msgspec.Struct, frozen=True):
-    """Everything one step received and decided."""
-
-    step: int
-    boundary_ns: int
-    bar: int
-    closing: Closing
-    decisions: bytes
-    """packed float32, little-endian"""
-    orders: Sequence[Order] = ()
-    """what is about to be sent"""
-    denied: Sequence[Denied] = ()
-    answers: Sequence[Answer] = ()
-    """what the venue said since the step before"""
 
 
 class Journal:
@@ -138,7 +77,7 @@ class Journal:
             raise JournalError(
                 f"Step {record.step} comes after step {self.last_step}; steps grow."
             )
-        chained = _chained(self._hash, record)
+        chained = rows.chained(self._hash, record)
         try:
             with self._transaction():
                 self._write(record, chained)
@@ -161,7 +100,7 @@ class Journal:
         before = self._genesis
         for row in self._heads(0, None):
             try:
-                before = _chained(before, self._record(row))
+                before = rows.chained(before, self._record(row))
             except (ValueError, TypeError, msgspec.MsgspecError):
                 return row[0]
             if before != row[3]:
@@ -192,25 +131,11 @@ class Journal:
             raise
 
     def _write(self, record: StepRecord, chained: bytes) -> None:
-        step = record.step
-        rows: dict[str, list[tuple]] = {
-            "steps": [(step, record.boundary_ns, record.bar, chained)],
-            "closings": [(step, *msgspec.structs.astuple(record.closing))],
-            "decisions": [(step, record.decisions)],
-            "orders": [_order_row(step, *one) for one in enumerate(record.orders)],
-            "denials": [_denied_row(step, *one) for one in enumerate(record.denied)],
-            "fills": [],
-            "answers": [],
-        }
-        for place, answer in enumerate(record.answers):
-            table = "fills" if isinstance(answer, Fill) else "answers"
-            rows[table].append(_answer_row(step, place, answer))
-        for table, values in rows.items():
+        for table, values in rows.of_step(record, chained).items():
             if values:
                 marks = ",".join("?" * len(values[0]))
-                self._connection.executemany(
-                    f"INSERT INTO {table} VALUES ({marks})", values
-                )
+                insert = f"INSERT INTO {table} VALUES ({marks})"
+                self._connection.executemany(insert, values)
 
     def _heads(self, first: int, stop: int | None) -> Iterable[tuple[Any, ...]]:
         query = (
@@ -228,8 +153,8 @@ class Journal:
             bar=bar,
             closing=Closing(watermark_ns, ticks, late),
             decisions=packed or b"",
-            orders=[_order(row) for row in self._rows("orders", step)],
-            denied=[_denied(row) for row in self._rows("denials", step)],
+            orders=[rows.order(row) for row in self._rows("orders", step)],
+            denied=[rows.denied(row) for row in self._rows("denials", step)],
             answers=self._answers(step),
         )
 
@@ -240,10 +165,10 @@ class Journal:
     def _answers(self, step: int) -> list[Answer]:
         """Fills and other answers in the order they came in."""
         found: list[tuple[int, Answer]] = [
-            (row[1], _fill(row)) for row in self._rows("fills", step)
+            (row[1], rows.fill(row)) for row in self._rows("fills", step)
         ]
         for _, place, order, content in self._rows("answers", step):
-            answer = _DECODER.decode(content)
+            answer = rows.DECODER.decode(content)
             if answer.order != order:
                 raise ValueError(f"step {step}: an answer to {answer.order} as {order}")
             found.append((place, answer))
@@ -297,69 +222,3 @@ def _identify(connection: apsw.Connection, path: Path, run: str) -> None:
                 f"The journal {path} has {name} '{about.get(name)}', expected "
                 f"'{expected}'. Use another run.name, or run.fresh=true."
             )
-
-
-def _chained(before: bytes, record: StepRecord) -> bytes:
-    """SHA-256 of the hash before and the step's content as canonical MessagePack."""
-    denied = [(int(one.reason), *_packed(one)) for one in record.denied]
-    content = msgspec.structs.astuple(msgspec.structs.replace(record, denied=denied))
-    return hashlib.sha256(before + _ENCODER.encode(content)).digest()
-
-
-_ENCODER = msgspec.msgpack.Encoder(order="deterministic")
-_DECODER = msgspec.msgpack.Decoder(Answer)
-
-
-def _order_row(step: int, place: int, order: Order) -> tuple:
-    if order.step != step:
-        raise JournalError(
-            f"Order {order.id} belongs to step {order.step}, not to {step}."
-        )
-    return (
-        step,
-        place,
-        order.id,
-        order.symbol,
-        order.side,
-        order.lots,
-        order.kind,
-        order.limit,
-        order.reduce_only,
-        order.post_only,
-        order.sent_ns,
-    )
-
-
-def _order(row: tuple) -> Order:
-    columns = "step place id symbol side lots kind limit reduce_only post_only sent_ns"
-    fields = dict(zip(columns.split(), row, strict=True))
-    del fields["place"]
-    return msgspec.convert(fields, Order, strict=False)
-
-
-def _packed(denied: Denied) -> tuple[bytes, bytes]:
-    return (
-        denied.symbols.astype("<i4").tobytes(),
-        denied.lots.astype("<i8").tobytes(),
-    )
-
-
-def _denied_row(step: int, place: int, denied: Denied) -> tuple:
-    return step, place, int(denied.reason), *_packed(denied)
-
-
-def _denied(row: tuple) -> Denied:
-    reason, symbols, lots, _ = row[2:]
-    slots = np.frombuffer(symbols, "<i4").astype(np.int64)
-    return Denied(Reason(reason), slots, np.frombuffer(lots, "<i8"))
-
-
-def _answer_row(step: int, place: int, answer: Answer) -> tuple:
-    if isinstance(answer, Fill):
-        return (step, place, *msgspec.structs.astuple(answer))
-    return step, place, answer.order, _ENCODER.encode(answer)
-
-
-def _fill(row: tuple) -> Fill:
-    fields = zip(Fill.__struct_fields__, row[2:], strict=True)
-    return msgspec.convert(dict(fields), Fill, strict=False)

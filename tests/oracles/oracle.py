@@ -1,13 +1,13 @@
 """What an outside truth about a feature is."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Oracle(NamedTuple):
     """A feature's value on one window by other means than the feature's own."""
 
-    value: Callable[..., float]
+    value: Callable[..., Any]
     """takes the feature's columns, `window + lag` bars, the oldest first"""
     truth: str
     """the library, or the paper it is written from"""

@@ -1,5 +1,7 @@
 """Moments and autocorrelations by SciPy, pandas and statsmodels."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -45,7 +47,7 @@ def _complexity(standardised_return):
     if np.ptp(z[1:]) == 0:
         return np.nan
     scored = (z - z[1:].mean()) / z[1:].std()
-    return np.sqrt(sum((b - a) ** 2 for a, b in zip(scored, scored[1:], strict=False)))
+    return np.sqrt(sum((b - a) ** 2 for a, b in itertools.pairwise(scored)))
 
 
 def _asymmetry(standardised_return):
@@ -60,7 +62,7 @@ def _absolute_autocorrelation(standardised_return):
 
 def _range(standardised_return):
     z = standardised_return
-    return np.ptp(stats.zscore(z)) if np.ptp(z) > 0 else np.nan
+    return np.ptp(np.asarray(stats.zscore(z))) if np.ptp(z) > 0 else np.nan
 
 
 ORACLES = {

@@ -1,0 +1,156 @@
+"""Autocorrelations of the bars' log returns, over the last W pairs."""
+
+from functools import partial
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from bot4jax.kernels.moments import correlation, pearson, resolved, variance
+from bot4jax.numerics import safe_divide, safe_root
+from bot4jax.registry import Additive, Scalar, Terms, feature
+
+statistical = partial(feature, category="statistical")
+
+Window = Float[np.ndarray, " W"]
+
+LAGS = (1, 2, 3, 4, 5, 10)
+"""Lags whose pairs are summed."""
+
+
+class LaggedPairs(Additive):
+    """Sums of returns and of their pairs with earlier ones, shared by the lags."""
+
+    @staticmethod
+    def terms(
+        standardised_return: Scalar,
+        standardised_return_1_ago: Scalar,
+        standardised_return_2_ago: Scalar,
+        standardised_return_3_ago: Scalar,
+        standardised_return_4_ago: Scalar,
+        standardised_return_5_ago: Scalar,
+        standardised_return_10_ago: Scalar,
+    ) -> Terms:
+        z = standardised_return
+        earlier = (
+            standardised_return_1_ago,
+            standardised_return_2_ago,
+            standardised_return_3_ago,
+            standardised_return_4_ago,
+            standardised_return_5_ago,
+            standardised_return_10_ago,
+        )
+        pairs = [term for y in earlier for term in (y, y**2, z * y)]
+        return z, z**2, *pairs
+
+    @staticmethod
+    def at(lag: int, sums: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
+        """Σy, Σy² and Σzy of one lag."""
+        first = 2 + 3 * LAGS.index(lag)
+        return sums[first : first + 3]
+
+    @staticmethod
+    def correlation(lag: int, sums: tuple[Scalar, ...]) -> Scalar:
+        z, zz, count = sums[0], sums[1], sums[-1]
+        y, yy, zy = LaggedPairs.at(lag, sums)
+        return correlation(z, zz, y, yy, zy, count)
+
+
+class Autocorrelation(LaggedPairs):
+    """Correlation of returns with those `lag` bars earlier, over the last W pairs."""
+
+    def __init__(self, lag: int) -> None:
+        self.lag = lag
+        self.__doc__ = f"Autocorrelation of returns at lag {lag}, over the last W pairs."
+
+    def finish(self, *sums: Scalar) -> Scalar:
+        return LaggedPairs.correlation(self.lag, sums)
+
+    def reference(self, standardised_return: Window) -> float:
+        return pearson(
+            standardised_return[self.lag :], standardised_return[: -self.lag]
+        )
+
+
+for lag in (1, 2, 5, 10):
+    statistical(
+        name=f"autocorrelation_{lag}",
+        lag=lag,
+        unit="1",
+        low=-1.0,
+        high=1.0,
+        source="Box & Jenkins (1970), Time Series Analysis: Forecasting and Control",
+    )(Autocorrelation(lag))
+
+
+class PartialAutocorrelation(LaggedPairs):
+    """Correlation with returns `lag` bars earlier that nearer ones do not explain.
+
+    Durbin's recursion on the window's autocorrelations. Where those leave nothing to
+    explain, further lags are 0.
+    """
+
+    def __init__(self, lag: int) -> None:
+        self.lag = lag
+        self.__doc__ = f"Partial autocorrelation of returns at lag {lag}."
+
+    def finish(self, *sums: Scalar) -> Scalar:
+        acf = [LaggedPairs.correlation(k, sums) for k in range(1, self.lag + 1)]
+        row: list[Scalar] = []
+        for k, own in enumerate(acf):
+            explained, left = jnp.zeros_like(own), jnp.ones_like(own)
+            for j in range(k):
+                explained, left = (
+                    explained + row[j] * acf[k - 1 - j],
+                    left - row[j] * acf[j],
+                )
+            last = jnp.where(left > 1e-3, safe_divide(own - explained, left), 0.0)
+            row = [row[j] - last * row[k - 1 - j] for j in range(k)] + [last]
+        return row[-1]
+
+    def reference(self, standardised_return: Window) -> float:
+        z, width = standardised_return, len(standardised_return) - self.lag
+        acf = [1.0] + [
+            pearson(z[-width:], z[-width - k : -k]) for k in range(1, self.lag + 1)
+        ]
+        apart = np.abs(np.subtract.outer(range(self.lag), range(self.lag)))
+        toeplitz = np.array(acf)[apart]
+        return float(np.linalg.solve(toeplitz, acf[1:])[-1])
+
+
+for lag in (2, 5):
+    statistical(
+        name=f"partial_autocorrelation_{lag}",
+        lag=lag,
+        unit="1",
+        low=-1.5,
+        high=1.5,
+        source="Durbin (1960), The Fitting of Time-Series Models",
+        tolerance=2e-4,
+    )(PartialAutocorrelation(lag))
+
+
+@statistical(
+    lag=1,
+    unit="1",
+    low=0.0,
+    high=40.0,
+    source="Batista et al. (2014), CID: An Efficient Complexity-Invariant Distance",
+    tolerance=2e-4,
+)
+class ComplexityEstimate(LaggedPairs):
+    """Root of the summed squared changes of z-scored returns; 0 on a flat window."""
+
+    @staticmethod
+    def finish(*sums: Scalar) -> Scalar:
+        z, zz, count = sums[0], sums[1], sums[-1]
+        _, yy, zy = LaggedPairs.at(1, sums)
+        return safe_root(safe_divide(zz + yy - 2 * zy, variance(z, zz, count)))
+
+    @staticmethod
+    def reference(standardised_return: Window) -> float:
+        spread = resolved(standardised_return[1:])
+        steps = (np.diff(standardised_return) ** 2).sum()
+        return float(np.sqrt(steps / spread)) if spread else 0.0
+
+

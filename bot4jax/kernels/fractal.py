@@ -1,0 +1,312 @@
+"""How rough the path of the price is, and how its motion grows with time.
+
+Slopes on doubly logarithmic paper. On a window of 256 random-walk bars their standard
+errors are about: detrended fluctuation .09, generalised Hurst .06, Higuchi .03, Katz
+.1, Petrosian .001. A price that stands still has the values of a straight line.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from bot4jax.kernels.bank import intermediate
+from bot4jax.numerics import safe_divide, safe_log
+from bot4jax.registry import Additive, Scalar, Shared, Terms, feature
+
+fractal = partial(feature, category="fractal")
+
+Window = Float[np.ndarray, " W"]
+
+PENG = "Peng et al. (1994), Mosaic Organization of DNA Nucleotides"
+SPANS = (1, 2, 4, 8, 16)
+"""Bars over which the generalised Hurst exponent takes differences."""
+HIGUCHI = 8
+"""Longest step of Higuchi's lengths."""
+
+
+def scales(window: int) -> list[int]:
+    """Lengths of the boxes of detrended fluctuation: 4, 8 … a quarter window."""
+    return [4 << i for i in range(20) if 4 << i <= window // 4]
+
+
+def fitted_slope(x: np.ndarray, y: Float[Array, " K"]) -> Scalar:
+    """Least-squares slope of y on known x."""
+    weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
+    return (y * weights.astype(np.float32)).sum()
+
+
+def measured_slope(x: np.ndarray, y: np.ndarray) -> float:
+    """Least-squares slope, 0 where y is not finite: nothing moved."""
+    return float(np.polyfit(x, y, 1)[0]) if np.isfinite(y).all() else 0.0
+
+
+@intermediate
+def log_path(close_path: Float[Array, "S W"]) -> Float[Array, "S W"]:
+    """Log price of each bar less the newest.
+
+    log(1 + x) = 2 artanh(x / (2 + x)) by its series: within 1e-7 while prices stay
+    within a factor of two, and several times as fast as the library's.
+    """
+    s = close_path / (2 + close_path)
+    square, total = s * s, jnp.full_like(s, 1 / 13)
+    for k in (11, 9, 7, 5, 3, 1):
+        total = total * square + 1 / k
+    return 2 * s * total
+
+
+class Boxes(NamedTuple):
+    """Straight lines fitted in boxes of equal length; `[boxes, S]` each."""
+
+    middle: Float[Array, "B S"]
+    slope: Float[Array, "B S"]
+    residual: Float[Array, "B S"]
+    """sum of squares about the line"""
+
+
+def first_boxes(path: Float[Array, "W S"]) -> Boxes:
+    """Boxes of four bars."""
+    a, b, c, d = (path.reshape(-1, 4, path.shape[1])[:, k] for k in range(4))
+    # A constant, a line, a bend and a wave are orthogonal: what the first two miss.
+    bend, wave = (a - b - c + d) / 2, (a - 3 * b + 3 * c - d)
+    return Boxes(
+        (a + b + c + d) / 4,
+        (3 * (d - a) + (c - b)) / 10,
+        bend**2 + wave**2 / 20,
+    )
+
+
+def merged(boxes: Boxes, length: int) -> Boxes:
+    """Boxes of twice the length: one line for the points of two.
+
+    What one line adds to the squares of two is a sum of squares itself, so that a
+    step of the price far from a box leaves no rounding in it.
+    """
+    left, right = (Boxes(*(part[k::2] for part in boxes)) for k in (0, 1))
+    apart, moment = right.middle - left.middle, length * (length**2 - 1) / 12
+    whole = 2 * length * (4 * length**2 - 1) / 12
+    both = moment * (left.slope + right.slope) + length**2 / 2 * apart
+    slope = both / whole
+    gap = apart - length * slope
+    added = moment * ((left.slope - slope) ** 2 + (right.slope - slope) ** 2)
+    return Boxes(
+        (left.middle + right.middle) / 2,
+        slope,
+        left.residual + right.residual + added + length / 2 * gap**2,
+    )
+
+
+@intermediate
+def log_fluctuations(log_path: Float[Array, "S W"]) -> Float[Array, "S K"]:
+    """Log root mean square of the path about straight lines fitted in boxes."""
+    window, found = log_path.shape[1], []
+    boxes = first_boxes(log_path.T)
+    for scale in scales(window):
+        found.append(boxes.residual.sum(0) / window)
+        boxes = merged(boxes, scale)
+    return safe_log(jnp.stack(found, 1)) / 2
+
+
+def fluctuations(log_return: Window) -> Window:
+    """The log fluctuation of each scale by its definition: a line fitted a box."""
+    profile = np.cumsum(log_return - log_return.mean())
+    found = []
+    for scale in scales(len(profile)):
+        time = np.arange(scale)
+        boxes = profile.reshape(-1, scale)
+        lines = np.array([np.polyval(np.polyfit(time, box, 1), time) for box in boxes])
+        found.append(((boxes - lines) ** 2).mean())
+    return np.log(np.maximum(found, 1e-30)) / 2
+
+
+@fractal(unit="1", low=-1.0, high=3.0, source=PENG, tolerance=5e-4)
+class DetrendedFluctuation(Shared):
+    """Growth of the detrended fluctuation with scale: ½ for a random walk."""
+
+    @staticmethod
+    def value(log_fluctuations: Float[Array, " K"]) -> Scalar:
+        sizes = np.log(4.0) + np.log(2.0) * np.arange(log_fluctuations.size)
+        return fitted_slope(sizes, log_fluctuations)
+
+    @staticmethod
+    def reference(log_return: Window) -> float:
+        sizes = np.log(scales(len(log_return)))
+        return float(np.polyfit(sizes, fluctuations(log_return), 1)[0])
+
+
+@fractal(
+    unit="1",
+    low=-20.0,
+    high=20.0,
+    source="Peng et al. (1995), Quantification of Scaling Exponents and Crossover",
+    tolerance=2e-3,
+)
+class FluctuationCrossover(Shared):
+    """Growth of the detrended fluctuation on short scales over that on long ones."""
+
+    @staticmethod
+    def value(log_fluctuations: Float[Array, " K"]) -> Scalar:
+        half = (log_fluctuations.size + 1) // 2
+        sizes = np.log(2.0) * np.arange(half)
+        short = fitted_slope(sizes, log_fluctuations[:half])
+        return safe_divide(short, fitted_slope(sizes, log_fluctuations[-half:]))
+
+    @staticmethod
+    def reference(log_return: Window) -> float:
+        found, sizes = fluctuations(log_return), np.log(scales(len(log_return)))
+        half = (len(found) + 1) // 2
+        short = np.polyfit(sizes[:half], found[:half], 1)[0]
+        long = np.polyfit(sizes[-half:], found[-half:], 1)[0]
+        return float(short / long) if log_return.any() else 0.0
+
+
+class Changes(Additive):
+    """Changes of the log price over several spans, the last W of each."""
+
+    @staticmethod
+    def terms(
+        close_path_1_ago: Scalar,
+        close_path_2_ago: Scalar,
+        close_path_3_ago: Scalar,
+        close_path_4_ago: Scalar,
+        close_path_5_ago: Scalar,
+        close_path_6_ago: Scalar,
+        close_path_7_ago: Scalar,
+        close_path_8_ago: Scalar,
+        close_path_16_ago: Scalar,
+    ) -> Terms:
+        earlier = (
+            close_path_1_ago,
+            close_path_2_ago,
+            close_path_3_ago,
+            close_path_4_ago,
+            close_path_5_ago,
+            close_path_6_ago,
+            close_path_7_ago,
+            close_path_8_ago,
+            close_path_16_ago,
+        )
+        moved = [jnp.log1p(path) for path in earlier]
+        lengths = [jnp.abs(one) for one in moved[:HIGUCHI]]
+        squares = [moved[i] ** 2 for i in (0, 1, 3, 7, 8)]
+        return *lengths, *squares
+
+
+@fractal(
+    lag=16,
+    unit="1",
+    low=-1.0,
+    high=2.0,
+    source="Di Matteo, Aste & Dacorogna (2005), Long-Term Memories of Developed and "
+    "Emerging Markets",
+    tolerance=1e-4,
+)
+class GeneralisedHurst(Changes):
+    """Growth of the root mean square change with its span: ½ for a random walk."""
+
+    @staticmethod
+    def finish(*sums: Scalar) -> Scalar:
+        squares = jnp.stack(sums[HIGUCHI:-1])
+        return fitted_slope(np.log(SPANS), safe_log(squares) / 2)
+
+    @staticmethod
+    def reference(close_path: Window) -> float:
+        level = np.log(1 + close_path)
+        squares = [np.mean((level[16:] - level[16 - k : -k]) ** 2) for k in SPANS]
+        with np.errstate(divide="ignore"):
+            return measured_slope(np.log(SPANS), np.log(squares) / 2)
+
+
+@fractal(
+    lag=HIGUCHI,
+    unit="1",
+    low=0.5,
+    high=2.5,
+    source="Higuchi (1988), Approach to an Irregular Time Series on the Basis of the "
+    "Fractal Theory",
+    tolerance=1e-4,
+)
+class HiguchiDimension(Changes):
+    """Growth of the log path's length as the step shrinks: 1½ for a random walk.
+
+    Steps of all phases count alike: the last W of every length.
+    """
+
+    @staticmethod
+    def finish(*sums: Scalar) -> Scalar:
+        steps = np.arange(1, HIGUCHI + 1)
+        lengths = jnp.stack(sums[:HIGUCHI]) * (1 / steps**2).astype(np.float32)
+        found = -fitted_slope(np.log(steps), safe_log(lengths))
+        return jnp.where(sums[0] > 0, found, 1.0)
+
+    @staticmethod
+    def reference(close_path: Window) -> float:
+        level, steps = np.log(1 + close_path), np.arange(1, HIGUCHI + 1)
+        if not np.diff(level[HIGUCHI - 1 :]).any():
+            return 1.0
+        moves = [np.abs(level[HIGUCHI:] - level[HIGUCHI - k : -k]) for k in steps]
+        lengths = [one.sum() / k**2 for one, k in zip(moves, steps, strict=True)]
+        return -measured_slope(np.log(steps), np.log(lengths))
+
+
+@fractal(
+    unit="1",
+    low=1.0,
+    high=20.0,
+    source="Katz (1988), Fractals and the Analysis of Waveforms",
+    tolerance=1e-4,
+)
+class KatzDimension(Shared):
+    """Dimension of the log path from its length and its reach: 1 for a line."""
+
+    @staticmethod
+    def value(log_path: Float[Array, " W"]) -> Scalar:
+        steps = log_path.size - 1
+        length = jnp.abs(log_path[1:] - log_path[:-1]).sum()
+        reach = jnp.abs(log_path[1:] - log_path[0]).max()
+        wander = safe_log(safe_divide(reach, length, default=1.0))
+        return float(np.log(steps)) / (float(np.log(steps)) + wander)
+
+    @staticmethod
+    def reference(close_path: Window) -> float:
+        level = np.log(1 + close_path)
+        length = np.abs(np.diff(level)).sum()
+        if length == 0:
+            return 1.0
+        steps = np.log(len(level) - 1)
+        return float(steps / (steps + np.log(np.abs(level - level[0]).max() / length)))
+
+
+@fractal(
+    lag=1,
+    unit="1",
+    low=1.0,
+    high=1.2,
+    source="Petrosian (1995), Kolmogorov Complexity of Finite Sequences",
+    tolerance=1e-6,
+)
+class PetrosianDimension(Additive):
+    """Dimension of the log path from how often it turns; standing counts as rising."""
+
+    @staticmethod
+    def terms(
+        standardised_return: Scalar, standardised_return_1_ago: Scalar
+    ) -> Terms:
+        turns = (standardised_return < 0) != (standardised_return_1_ago < 0)
+        return (turns.astype(standardised_return.dtype),)
+
+    @staticmethod
+    def finish(turns: Scalar, count: Scalar) -> Scalar:
+        # `count` turns are looked at between `count + 1` moves of `count + 2` prices.
+        points = count + 2
+        excess = jnp.log1p(0.4 * turns / points)
+        return jnp.log(points) / (jnp.log(points) - excess)
+
+    @staticmethod
+    def reference(standardised_return: Window) -> float:
+        falls = standardised_return < 0
+        turns = np.count_nonzero(falls[1:] != falls[:-1])
+        n = len(standardised_return) + 1
+        return float(np.log(n) / (np.log(n) + np.log(n / (n + 0.4 * turns))))

@@ -1,0 +1,245 @@
+"""What it costs to trade: spreads, depth, and how little volume moves a price.
+
+Spreads are relative to the price, volumes in median bar volumes, returns in the
+training data's standard deviations.
+"""
+
+from functools import partial
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from bot4jax.kernels.moments import covariance, mean
+from bot4jax.numerics import safe_divide, safe_log, safe_root
+from bot4jax.registry import Additive, Scalar, Terms, feature
+
+microstructure = partial(feature, category="microstructure")
+
+Window = Float[np.ndarray, " W"]
+
+SMALLEST_DEPTH = 1e-6
+"""Median bar volumes that an empty book counts for in `log_depth`."""
+
+HUANG_STOLL = "Huang & Stoll (1996), Dealer versus Auction Markets"
+DEMSETZ = "Demsetz (1968), The Cost of Transacting"
+
+
+def per_trade(total: Window, trades: Window) -> float:
+    """A sum over trades divided by their number, 0 where there were none."""
+    return float(total.sum() / trades.sum()) if trades.any() else 0.0
+
+
+class Illiquidity(Additive):
+    """Absolute returns and volumes, shared by the ratios of the two."""
+
+    @staticmethod
+    def terms(standardised_return: Scalar, volume: Scalar) -> Terms:
+        size = jnp.abs(standardised_return)
+        traded = (volume > 0).astype(volume.dtype)
+        return size, volume, safe_divide(size, volume), traded
+
+
+@microstructure(
+    window=64,
+    unit="σ of training per median bar volume",
+    low=0.0,
+    high=1e4,
+    source="Amihud (2002), Illiquidity and Stock Returns",
+)
+class Amihud(Illiquidity):
+    """Mean absolute return over volume, of the bars that traded; 0 if none did."""
+
+    @staticmethod
+    def finish(
+        size: Scalar, volume: Scalar, each: Scalar, traded: Scalar, count: Scalar
+    ) -> Scalar:
+        return safe_divide(each, traded)
+
+    @staticmethod
+    def reference(standardised_return: Window, volume: Window) -> float:
+        size, traded = np.abs(standardised_return), volume > 0
+        return float((size[traded] / volume[traded]).mean()) if traded.any() else 0.0
+
+
+@microstructure(
+    window=64,
+    unit="log (median bar volumes per σ of training)",
+    low=-20.0,
+    high=20.0,
+    source="Cooper, Groth & Avera (1985), Liquidity, Exchange Listing, and Common "
+    "Stock Performance",
+)
+class LogLiquidityRatio(Illiquidity):
+    """Log of the volume traded per absolute return; 1 is added to both sums.
+
+    The one keeps still and untraded windows finite: their ratio is neutral.
+    """
+
+    @staticmethod
+    def finish(
+        size: Scalar, volume: Scalar, each: Scalar, traded: Scalar, count: Scalar
+    ) -> Scalar:
+        return jnp.log1p(volume) - jnp.log1p(size)
+
+    @staticmethod
+    def reference(standardised_return: Window, volume: Window) -> float:
+        size = np.abs(standardised_return).sum()
+        return float(np.log((1 + volume.sum()) / (1 + size)))
+
+
+@microstructure(
+    lag=1,
+    unit="relative price",
+    low=0.0,
+    high=1.0,
+    source="Roll (1984), A Simple Implicit Measure of the Effective Bid-Ask Spread",
+    tolerance=5e-7,
+)
+class RollSpread(Additive):
+    """Spread that bouncing trade prices imply; 0 where they do not bounce.
+
+    Twice the root of minus the covariance of consecutive returns of trade prices,
+    about their means.
+    """
+
+    @staticmethod
+    def terms(trade_return: Scalar, trade_return_1_ago: Scalar) -> Terms:
+        return trade_return, trade_return_1_ago, trade_return * trade_return_1_ago
+
+    @staticmethod
+    def finish(x: Scalar, y: Scalar, xy: Scalar, count: Scalar) -> Scalar:
+        return 2 * safe_root(-covariance(x, y, xy, count))
+
+    @staticmethod
+    def reference(trade_return: Window) -> float:
+        x, y = trade_return[1:], trade_return[:-1]
+        shared = ((x - x.mean()) * (y - y.mean())).mean()
+        return float(2 * np.sqrt(max(-shared, 0.0)))
+
+
+@microstructure(
+    window=64,
+    unit="relative price",
+    low=-1.0,
+    high=1.0,
+    source=HUANG_STOLL,
+    tolerance=1e-8,
+)
+class EffectiveSpread(Additive):
+    """Mean of twice the signed distance of a trade from the mid that stood before it.
+
+    The mean is over trades; 0 where there were none.
+    """
+
+    @staticmethod
+    def terms(effective_spread: Scalar, trade_count: Scalar) -> Terms:
+        return effective_spread, trade_count
+
+    @staticmethod
+    def finish(spread: Scalar, trades: Scalar, count: Scalar) -> Scalar:
+        return safe_divide(spread, trades)
+
+    @staticmethod
+    def reference(effective_spread: Window, trade_count: Window) -> float:
+        return per_trade(effective_spread, trade_count)
+
+
+@microstructure(
+    window=64,
+    unit="relative price",
+    low=-1.0,
+    high=1.0,
+    source=HUANG_STOLL,
+    tolerance=1e-8,
+)
+class RealisedSpread(Additive):
+    """Mean of twice the signed distance of a trade from the mid a bar later.
+
+    The mean is over the trades of the bars before; 0 where there were none.
+    """
+
+    @staticmethod
+    def terms(realised_spread: Scalar, earlier_trade_count: Scalar) -> Terms:
+        return realised_spread, earlier_trade_count
+
+    @staticmethod
+    def finish(spread: Scalar, trades: Scalar, count: Scalar) -> Scalar:
+        return safe_divide(spread, trades)
+
+    @staticmethod
+    def reference(realised_spread: Window, earlier_trade_count: Window) -> float:
+        return per_trade(realised_spread, earlier_trade_count)
+
+
+@microstructure(
+    window=64,
+    unit="relative price",
+    low=-1.0,
+    high=1.0,
+    source=HUANG_STOLL,
+    tolerance=1e-8,
+)
+class PriceImpact(Additive):
+    """Effective less realised spread: how far the mid followed the trades."""
+
+    @staticmethod
+    def terms(price_impact: Scalar, earlier_trade_count: Scalar) -> Terms:
+        return price_impact, earlier_trade_count
+
+    @staticmethod
+    def finish(impact: Scalar, trades: Scalar, count: Scalar) -> Scalar:
+        return safe_divide(impact, trades)
+
+    @staticmethod
+    def reference(price_impact: Window, earlier_trade_count: Window) -> float:
+        return per_trade(price_impact, earlier_trade_count)
+
+
+@microstructure(
+    window=64,
+    unit="relative price",
+    low=0.0,
+    high=1.0,
+    source=DEMSETZ,
+    tolerance=1e-8,
+)
+class RelativeSpread(Additive):
+    """Mean of the quoted spread at the bars' closes, over the mid."""
+
+    @staticmethod
+    def terms(relative_spread: Scalar) -> Terms:
+        return (relative_spread,)
+
+    @staticmethod
+    def finish(spread: Scalar, count: Scalar) -> Scalar:
+        return mean(spread, count)
+
+    @staticmethod
+    def reference(relative_spread: Window) -> float:
+        return float(relative_spread.mean())
+
+
+@microstructure(
+    window=64,
+    unit="log median bar volumes",
+    low=-14.0,
+    high=20.0,
+    source="Goyenko, Holden & Trzcinka (2009), Do Liquidity Measures Measure "
+    "Liquidity?",
+    tolerance=1e-5,
+)
+class LogDepth(Additive):
+    """Log of the mean size at the best bid and ask; an empty book counts as 10⁻⁶."""
+
+    @staticmethod
+    def terms(bid_size: Scalar, ask_size: Scalar) -> Terms:
+        return ((bid_size + ask_size) / 2,)
+
+    @staticmethod
+    def finish(depth: Scalar, count: Scalar) -> Scalar:
+        return safe_log(mean(depth, count), SMALLEST_DEPTH)
+
+    @staticmethod
+    def reference(bid_size: Window, ask_size: Window) -> float:
+        return float(np.log(max((bid_size + ask_size).mean() / 2, SMALLEST_DEPTH)))

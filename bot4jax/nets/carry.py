@@ -1,0 +1,80 @@
+"""What a net remembers of one symbol, and the clock that all rings share.
+
+Nets are written for one symbol and vmapped outside. What is rewritten at every step
+(hidden states) is one flat vector; what is written at one place only (past inputs,
+keys, values) lies in rings, whose write position is the same for all symbols: left
+unbatched by `AXES`, it keeps the write a `dynamic_update_slice` in place, where a
+position per symbol would be a scatter.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+OLDEST = float(1 << 20)
+"""Bars after which the age of a symbol is counted no further; float32 is exact."""
+
+
+class Clock(NamedTuple):
+    """Where the rings stand."""
+
+    index: Int[Array, ""]
+    """steps since the rings began, modulo a multiple of every ring's length"""
+    age: Float[Array, ""]
+    """bars the symbol has been seen before this one: what older rows hold is stale"""
+
+
+class Carry(NamedTuple):
+    """The state of one net and one symbol."""
+
+    memory: Float[Array, " K"]
+    rings: tuple[Array, ...]
+    clock: Clock
+
+
+AXES = Carry(memory=0, rings=0, clock=Clock(index=None, age=0))  # pyright: ignore
+"""Axes of `jax.vmap` over symbols."""
+
+
+def fresh(memory: int, rings: tuple[tuple[int, ...], ...] = ()) -> Carry:
+    """The state before the first bar: zeros."""
+    zeros = tuple(jnp.zeros(shape) for shape in rings)
+    return Carry(jnp.zeros(memory), zeros, Clock(jnp.zeros((), jnp.int32), jnp.zeros(())))
+
+
+def advance(clock: Clock, bars: int, period: int) -> Clock:
+    """The clock some bars later."""
+    index = (clock.index + bars) % period
+    return Clock(index, jnp.minimum(clock.age + bars, OLDEST))
+
+
+def distances(clock: Clock, length: int) -> Int[Array, " R"]:
+    """How many bars ago each slot of a ring was written, once this bar is written."""
+    return (clock.index - jnp.arange(length, dtype=jnp.int32)) % length
+
+
+def is_seen(clock: Clock, bars: Int[Array, " R"]) -> Bool[Array, " R"]:
+    """Whether the symbol had been here this many bars ago."""
+    return bars.astype(jnp.float32) <= clock.age
+
+
+def oldest_first(ring: Array, clock: Clock, axis: int) -> Array:
+    """The rows of a ring in the order of time, before this bar is written.
+
+    Rows from before the symbol's first bar are zero: a slot may be inherited.
+    """
+    length = ring.shape[axis]
+    rows = jnp.roll(ring, -(clock.index % length), axis)
+    ago = jnp.arange(length, 0, -1, dtype=jnp.int32)
+    shape = [1] * ring.ndim
+    shape[axis] = length
+    return jnp.where(is_seen(clock, ago).reshape(shape), rows, 0)
+
+
+def as_ring(rows: Array, clock: Clock, length: int, axis: int) -> Array:
+    """The ring that holds the last `length` of the rows written up to `clock`."""
+    total = rows.shape[axis]
+    last = lax.slice_in_dim(rows, total - length, total, axis=axis)
+    return jnp.roll(last, clock.index % length, axis)

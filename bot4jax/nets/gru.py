@@ -1,0 +1,60 @@
+"""The GRU: two gates and no separate cell (Cho et al. 2014)."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import lax
+from jaxtyping import Array, Float
+
+from bot4jax.nets.recurrent import Recurrent
+from bot4jax.nets.sizes import GRUSizes
+
+UNROLL = 1
+"""Steps of a scan that are compiled as one: fewer turns of the loop."""
+
+
+class GRULayer(nnx.Module):
+    """norm(hidden), hidden from a reset and an update gate.
+
+    r, z = σ(W x + U hidden + b); n = tanh(W x + r (U hidden + c) + b);
+    hidden ← (1 − z) n + z hidden. The reset gate acts after the product, so that the
+    three products are one.
+    """
+
+    def __init__(self, inputs: int, width: int, *, rngs: nnx.Rngs):
+        orthogonal = nnx.initializers.orthogonal()
+        self.width = self.memory = width
+        self.input = nnx.Linear(inputs, 3 * width, rngs=rngs)
+        self.hidden = nnx.Linear(
+            width, 3 * width, kernel_init=orthogonal, rngs=rngs
+        )
+        self.norm = nnx.LayerNorm(width, use_fast_variance=False, rngs=rngs)
+
+    def step(
+        self, memory: Float[Array, " H"], x: Float[Array, " F"]
+    ) -> tuple[Float[Array, " H"], Float[Array, " H"]]:
+        memory, hidden = self._turn(memory, self.input(x))
+        return memory, self.norm(hidden)
+
+    def unroll(
+        self, memory: Float[Array, " H"], xs: Float[Array, "T F"]
+    ) -> tuple[Float[Array, " H"], Float[Array, "T H"]]:
+        memory, hidden = lax.scan(self._turn, memory, self.input(xs), unroll=UNROLL)
+        return memory, self.norm(hidden)
+
+    def _turn(
+        self, hidden: Float[Array, " H"], drive: Float[Array, " G"]
+    ) -> tuple[Float[Array, " H"], Float[Array, " H"]]:
+        r, z, n = jnp.split(drive, 3)
+        past_r, past_z, past_n = jnp.split(self.hidden(hidden), 3)
+        n = jnp.tanh(n + jax.nn.sigmoid(r + past_r) * past_n)
+        z = jax.nn.sigmoid(z + past_z)
+        hidden = n + z * (hidden - n)
+        return hidden, hidden
+
+
+def gru(sizes: GRUSizes, inputs: int, rngs: nnx.Rngs) -> Recurrent:
+    """One layer a width."""
+    ends = (inputs, *sizes.widths)
+    pairs = zip(ends, sizes.widths, strict=False)
+    return Recurrent([GRULayer(before, width, rngs=rngs) for before, width in pairs])

@@ -1,0 +1,63 @@
+"""The LSTM: gated memory with projected residuals (Hochreiter & Schmidhuber 1997)."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import lax
+from jaxtyping import Array, Float
+
+from bot4jax.nets.recurrent import Recurrent
+from bot4jax.nets.sizes import LSTMSizes
+
+UNROLL = 1
+"""Steps of a scan that are compiled as one: fewer turns of the loop."""
+
+
+class LSTMLayer(nnx.Module):
+    """norm(hidden + projection of the input), hidden from four gates.
+
+    i, f, o = σ(·), g = tanh(·) of W x + U hidden + b; cell ← f cell + i g;
+    hidden ← o tanh(cell). The forget gate opens at 1 (Gers, Schmidhuber & Cummins
+    2000), so that the first gradients reach back at all.
+    """
+
+    def __init__(self, inputs: int, width: int, *, rngs: nnx.Rngs):
+        orthogonal = nnx.initializers.orthogonal()
+        self.width, self.memory = width, 2 * width
+        self.input = nnx.Linear(inputs, 4 * width, rngs=rngs)
+        bias = jnp.zeros((4, width)).at[1].set(1.0)
+        self.input.bias = nnx.Param(bias.reshape(-1))
+        self.hidden = nnx.Linear(
+            width, 4 * width, use_bias=False, kernel_init=orthogonal, rngs=rngs
+        )
+        self.shortcut = nnx.Linear(inputs, width, use_bias=False, rngs=rngs)
+        self.norm = nnx.LayerNorm(width, use_fast_variance=False, rngs=rngs)
+
+    def step(
+        self, memory: Float[Array, " K"], x: Float[Array, " F"]
+    ) -> tuple[Float[Array, " K"], Float[Array, " H"]]:
+        memory, hidden = self._turn(memory, self.input(x))
+        return memory, self.norm(hidden + self.shortcut(x))
+
+    def unroll(
+        self, memory: Float[Array, " K"], xs: Float[Array, "T F"]
+    ) -> tuple[Float[Array, " K"], Float[Array, "T H"]]:
+        """All that does not wait for the past is one matrix product for all bars."""
+        memory, hidden = lax.scan(self._turn, memory, self.input(xs), unroll=UNROLL)
+        return memory, self.norm(hidden + self.shortcut(xs))
+
+    def _turn(
+        self, memory: Float[Array, " K"], drive: Float[Array, " G"]
+    ) -> tuple[Float[Array, " K"], Float[Array, " H"]]:
+        hidden, cell = jnp.split(memory, 2)
+        i, f, o, g = jnp.split(drive + self.hidden(hidden), 4)
+        cell = jax.nn.sigmoid(f) * cell + jax.nn.sigmoid(i) * jnp.tanh(g)
+        hidden = jax.nn.sigmoid(o) * jnp.tanh(cell)
+        return jnp.concatenate([hidden, cell]), hidden
+
+
+def lstm(sizes: LSTMSizes, inputs: int, rngs: nnx.Rngs) -> Recurrent:
+    """One layer a width."""
+    ends = (inputs, *sizes.widths)
+    pairs = zip(ends, sizes.widths, strict=False)
+    return Recurrent([LSTMLayer(before, width, rngs=rngs) for before, width in pairs])

@@ -1,0 +1,153 @@
+"""The Transformer: attention over the last bars (Vaswani et al. 2017).
+
+Keys and values lie in rings `[blocks, key heads, d, context]`, the bars minor. They
+are read whole at every step and so are the net's cost; key heads that several query
+heads share divide it (Shazeer 2019, Fast Transformer Decoding: One Write-Head Is All
+You Need).
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import lax
+from jaxtyping import Array, Bool, Float
+
+from bot4jax.nets.carry import (
+    Carry,
+    Clock,
+    advance,
+    as_ring,
+    distances,
+    fresh,
+    is_seen,
+    oldest_first,
+)
+from bot4jax.nets.sizes import TransformerSizes
+
+NEVER = -1e30
+"""Score of what must not be attended to; its exponential is 0."""
+
+
+class Block(nnx.Module):
+    """x + attention(norm(x)), then x + feed-forward(norm(x)) (Xiong et al. 2020).
+
+    Positions are relative: one bias a head and distance (Raffel et al. 2020), stored
+    by minus the distance, modulo the context, so that the ring's slots see it rolled.
+    """
+
+    def __init__(self, sizes: TransformerSizes, row: int, *, rngs: nnx.Rngs):
+        width, self.row, self.context = sizes.width, row, sizes.context
+        self.groups, self.depth = sizes.key_heads, width // sizes.heads
+        self.shared = sizes.heads // sizes.key_heads
+        inner = width + 2 * self.groups * self.depth
+        self.norm = nnx.LayerNorm(width, use_fast_variance=False, rngs=rngs)
+        self.project = nnx.Linear(width, inner, use_bias=False, rngs=rngs)
+        self.bias = nnx.Param(jnp.zeros((self.groups, self.shared, self.context)))
+        self.out = nnx.Linear(width, width, use_bias=False, rngs=rngs)
+        self.mix_norm = nnx.LayerNorm(width, use_fast_variance=False, rngs=rngs)
+        self.widen = nnx.Linear(width, sizes.feed_forward, rngs=rngs)
+        self.narrow = nnx.Linear(sizes.feed_forward, width, rngs=rngs)
+
+    def step(
+        self, keys: Array, values: Array, clock: Clock, x: Float[Array, " H"]
+    ) -> tuple[Array, Array, Float[Array, " H"]]:
+        """Write this bar's key and value, then attend to the rings as they lie.
+
+        Products are written out as sums: small matrix products, one a symbol, take
+        longer.
+        """
+        query, key, value = self._heads(x)
+        place = (self.row, 0, 0, clock.index % self.context)
+        keys = lax.dynamic_update_slice(keys, key[None, ..., None], place)
+        values = lax.dynamic_update_slice(values, value[None, ..., None], place)
+        seen = is_seen(clock, distances(clock, self.context))[None, None]
+        bias = jnp.roll(self.bias[...], clock.index % self.context, axis=2)
+        scores = jnp.sum(query[..., None] * keys[self.row][:, None], axis=2)
+        weight, total = _weights(scores + bias, seen)
+        read = jnp.where(seen, values[self.row], 0)[:, None]
+        mixed = jnp.sum(weight[:, :, None] * read, axis=-1) / total
+        return keys, values, self._mix(x, mixed.reshape(-1))
+
+    def unroll(
+        self, keys: Array, values: Array, clock: Clock, xs: Float[Array, "T H"]
+    ) -> tuple[Array, Array, Float[Array, "T H"]]:
+        """Banded attention over the rings, oldest first, followed by the new bars.
+
+        Returns the block's own rows of the rings.
+        """
+        bars, context = xs.shape[0], self.context
+        query, key, value = jax.vmap(self._heads, out_axes=(2, 2, 2))(xs)
+        keys = jnp.concatenate([oldest_first(keys[self.row], clock, 2), key], axis=2)
+        values = oldest_first(values[self.row], clock, 2)
+        values = jnp.concatenate([values, value], axis=2)
+        at = jnp.arange(context + bars, dtype=jnp.int32)
+        ago = at[context:, None] - at[None]
+        first = context - jnp.minimum(clock.age, context).astype(jnp.int32)
+        seen = (ago >= 0) & (ago < context) & (at >= first)[None]
+        bias = self.bias[...][:, :, -ago % context]
+        scores = jnp.einsum("ghtd,gdr->ghtr", query, keys) + bias
+        weight, total = _weights(scores, seen[None, None])
+        mixed = jnp.einsum("ghtr,gdr->ghtd", weight, values) / total
+        mixed = jnp.moveaxis(mixed, 2, 0).reshape(bars, -1)
+        after = Clock(clock.index + bars, clock.age)
+        keys, values = (as_ring(rows, after, context, 2) for rows in (keys, values))
+        return keys, values, self._mix(xs, mixed)
+
+    def _heads(self, x: Float[Array, " H"]) -> tuple[Array, Array, Array]:
+        """Query, scaled by 1/√d, key and value of one bar."""
+        inner, shape = self.project(self.norm(x)), (self.groups, self.depth)
+        ends = (x.shape[0], x.shape[0] + self.groups * self.depth)
+        query, key, value = jnp.split(inner, ends)
+        query = query.reshape(self.groups, self.shared, self.depth) * self.depth**-0.5
+        return query, key.reshape(shape), value.reshape(shape)
+
+    def _mix(self, x: Array, mixed: Array) -> Array:
+        x = x + self.out(mixed)
+        return x + self.narrow(jax.nn.relu(self.widen(self.mix_norm(x))))
+
+
+class Transformer(nnx.Module):
+    """Blocks in a row over rings that turn together."""
+
+    def __init__(self, sizes: TransformerSizes, inputs: int, *, rngs: nnx.Rngs):
+        self.width, self.period = sizes.width, sizes.context
+        depth = sizes.width // sizes.heads
+        self.ring = (sizes.blocks, sizes.key_heads, depth, sizes.context)
+        self.embed = nnx.Linear(inputs, sizes.width, rngs=rngs)
+        self.blocks = nnx.List(
+            Block(sizes, row, rngs=rngs) for row in range(sizes.blocks)
+        )
+        self.norm = nnx.LayerNorm(sizes.width, use_fast_variance=False, rngs=rngs)
+
+    def init_state(self) -> Carry:
+        return fresh(0, (self.ring, self.ring))
+
+    def step(
+        self, carry: Carry, x: Float[Array, " F"]
+    ) -> tuple[Carry, Float[Array, " H"]]:
+        (keys, values), x = carry.rings, self.embed(x)
+        for block in self.blocks:
+            keys, values, x = block.step(keys, values, carry.clock, x)
+        clock = advance(carry.clock, 1, self.period)
+        return Carry(carry.memory, (keys, values), clock), self.norm(x)
+
+    def unroll(
+        self, carry: Carry, xs: Float[Array, "T F"]
+    ) -> tuple[Carry, Float[Array, "T H"]]:
+        xs, rows = self.embed(xs), []
+        for block in self.blocks:
+            *row, xs = block.unroll(*carry.rings, carry.clock, xs)
+            rows.append(row)
+        keys, values = (jnp.stack(column) for column in zip(*rows, strict=True))
+        clock = advance(carry.clock, xs.shape[0], self.period)
+        return Carry(carry.memory, (keys, values), clock), self.norm(xs)
+
+
+def _weights(
+    scores: Float[Array, "*R T"], seen: Bool[Array, "*R T"]
+) -> tuple[Float[Array, "*R T"], Float[Array, "*R 1"]]:
+    """Softmax before its division: exp(score − largest), and their sum."""
+    scores = jnp.where(seen, scores, NEVER)
+    largest = lax.stop_gradient(jnp.max(scores, axis=-1, keepdims=True))
+    weight = jnp.exp(scores - largest)
+    return weight, jnp.sum(weight, axis=-1, keepdims=True)

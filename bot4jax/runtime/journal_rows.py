@@ -1,0 +1,155 @@
+"""A step as rows of tables and back, and the hash that chains it to the one before."""
+
+import hashlib
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from bot4jax.runtime.gate import Denied
+from bot4jax.runtime.limits import Reason
+from bot4jax.runtime.orders import Answer, Fill, Order
+
+TABLES = """
+CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE steps (
+    step INTEGER PRIMARY KEY, boundary_ns INTEGER NOT NULL, bar INTEGER NOT NULL,
+    hash BLOB NOT NULL) STRICT;
+CREATE TABLE closings (
+    step INTEGER PRIMARY KEY, watermark_ns INTEGER NOT NULL, ticks INTEGER NOT NULL,
+    late INTEGER NOT NULL) STRICT;
+CREATE TABLE decisions (step INTEGER PRIMARY KEY, packed BLOB NOT NULL) STRICT;
+CREATE TABLE orders (
+    step INTEGER NOT NULL, place INTEGER NOT NULL, id TEXT NOT NULL UNIQUE,
+    symbol INTEGER NOT NULL, side INTEGER NOT NULL, lots INTEGER NOT NULL,
+    kind TEXT NOT NULL, "limit" INTEGER NOT NULL, reduce_only INTEGER NOT NULL,
+    post_only INTEGER NOT NULL, sent_ns INTEGER NOT NULL,
+    PRIMARY KEY (step, place)) STRICT, WITHOUT ROWID;
+CREATE TABLE denials (
+    step INTEGER NOT NULL, place INTEGER NOT NULL, reason INTEGER NOT NULL,
+    symbols BLOB NOT NULL, lots BLOB NOT NULL,
+    count INTEGER AS (length(symbols) / 4),
+    PRIMARY KEY (step, place)) STRICT, WITHOUT ROWID;
+CREATE TABLE fills (
+    step INTEGER NOT NULL, place INTEGER NOT NULL, "order" TEXT NOT NULL,
+    symbol INTEGER NOT NULL, side INTEGER NOT NULL, lots INTEGER NOT NULL,
+    price INTEGER NOT NULL, fee REAL NOT NULL, is_maker INTEGER NOT NULL,
+    event_ns INTEGER NOT NULL, number INTEGER NOT NULL,
+    PRIMARY KEY (step, place)) STRICT, WITHOUT ROWID;
+CREATE TABLE answers (
+    step INTEGER NOT NULL, place INTEGER NOT NULL, "order" TEXT NOT NULL,
+    content BLOB NOT NULL, PRIMARY KEY (step, place)) STRICT, WITHOUT ROWID;
+"""
+"""`place` is the position within the step; fills and other answers share one count.
+Denials are one row a reason: slots as int32, signed lots as int64, little-endian."""
+
+
+ENCODER = msgspec.msgpack.Encoder(order="deterministic")
+DECODER = msgspec.msgpack.Decoder(Answer)
+
+
+class Closing(msgspec.Struct, frozen=True):
+    """Why and with what a bar closed: an input, which a replay must not guess."""
+
+    watermark_ns: int
+    """event time that had been reached"""
+    ticks: int
+    """absorbed into the bar"""
+    late: int
+    """of them, those that belonged to an earlier one"""
+
+
+class StepRecord(msgspec.Struct, frozen=True):
+    """Everything one step received and decided."""
+
+    step: int
+    boundary_ns: int
+    bar: int
+    closing: Closing
+    decisions: bytes
+    """packed float32, little-endian"""
+    orders: Sequence[Order] = ()
+    """what is about to be sent"""
+    denied: Sequence[Denied] = ()
+    answers: Sequence[Answer] = ()
+    """what the venue said since the step before"""
+
+
+def chained(before: bytes, record: StepRecord) -> bytes:
+    """SHA-256 of the hash before and the step's content as canonical MessagePack."""
+    denied = [(int(one.reason), *packed(one)) for one in record.denied]
+    content = msgspec.structs.astuple(msgspec.structs.replace(record, denied=denied))
+    return hashlib.sha256(before + ENCODER.encode(content)).digest()
+
+
+def of_step(record: StepRecord, chained: bytes) -> dict[str, list[tuple]]:
+    """By table, the rows that a step consists of."""
+    step = record.step
+    rows: dict[str, list[tuple]] = {
+        "steps": [(step, record.boundary_ns, record.bar, chained)],
+        "closings": [(step, *msgspec.structs.astuple(record.closing))],
+        "decisions": [(step, record.decisions)],
+        "orders": [order_row(step, *one) for one in enumerate(record.orders)],
+        "denials": [denied_row(step, *one) for one in enumerate(record.denied)],
+        "fills": [],
+        "answers": [],
+    }
+    for place, answer in enumerate(record.answers):
+        table = "fills" if isinstance(answer, Fill) else "answers"
+        rows[table].append(answer_row(step, place, answer))
+    return rows
+
+
+def order_row(step: int, place: int, order: Order) -> tuple:
+    if order.step != step:
+        raise ValueError(
+            f"Order {order.id} belongs to step {order.step}, not to {step}."
+        )
+    return (
+        step,
+        place,
+        order.id,
+        order.symbol,
+        order.side,
+        order.lots,
+        order.kind,
+        order.limit,
+        order.reduce_only,
+        order.post_only,
+        order.sent_ns,
+    )
+
+
+def order(row: tuple) -> Order:
+    columns = "step place id symbol side lots kind limit reduce_only post_only sent_ns"
+    fields = dict(zip(columns.split(), row, strict=True))
+    del fields["place"]
+    return msgspec.convert(fields, Order, strict=False)
+
+
+def packed(denied: Denied) -> tuple[bytes, bytes]:
+    return (
+        denied.symbols.astype("<i4").tobytes(),
+        denied.lots.astype("<i8").tobytes(),
+    )
+
+
+def denied_row(step: int, place: int, denied: Denied) -> tuple:
+    return step, place, int(denied.reason), *packed(denied)
+
+
+def denied(row: tuple) -> Denied:
+    reason, symbols, lots, _ = row[2:]
+    slots = np.frombuffer(symbols, "<i4").astype(np.int64)
+    return Denied(Reason(reason), slots, np.frombuffer(lots, "<i8"))
+
+
+def answer_row(step: int, place: int, answer: Answer) -> tuple:
+    if isinstance(answer, Fill):
+        return (step, place, *msgspec.structs.astuple(answer))
+    return step, place, answer.order, ENCODER.encode(answer)
+
+
+def fill(row: tuple) -> Fill:
+    fields = zip(Fill.__struct_fields__, row[2:], strict=True)
+    return msgspec.convert(dict(fields), Fill, strict=False)

@@ -1,0 +1,206 @@
+"""One promise for all nets: serving bar by bar is training on whole chunks."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tests.small_nets import (
+    BARS,
+    FEATURES,
+    SMALL,
+    SYMBOLS,
+    by_steps,
+    inputs,
+    noisy,
+    unroll,
+    warmed,
+)
+
+from bot4jax.nets import zoo
+from bot4jax.nets.sizes import NETS, NetSizes
+
+FORMS = pytest.mark.parametrize("form", [unroll, by_steps], ids=["unroll", "steps"])
+
+
+@pytest.fixture(scope="module")
+def params():
+    return noisy(SMALL)
+
+
+@pytest.fixture(scope="module")
+def fresh():
+    return zoo.init_carry(SMALL, SYMBOLS)
+
+
+@pytest.fixture(scope="module")
+def used(params):
+    return warmed(SMALL, params)
+
+
+@pytest.mark.parametrize("start", ["fresh", "used"])
+def test_unroll_says_what_steps_say(params, start, request):
+    carry, xs = request.getfixturevalue(start), inputs()
+    end, found = unroll(SMALL, params, carry, xs)
+    expected_end, expected = by_steps(SMALL, params, carry, xs)
+    assert np.ptp(expected, axis=(0, 2, 3)).min() > 0.1  # every net says something
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+    for one, other in zip(
+        jax.tree.leaves(end), jax.tree.leaves(expected_end), strict=True
+    ):
+        np.testing.assert_allclose(one, other, atol=2e-6)
+
+
+def test_unroll_has_the_gradients_of_steps(params, used):
+    xs, pull = inputs(), inputs(5, BARS, len(NETS) * SYMBOLS, 3)
+    pull = pull.reshape(BARS, len(NETS), SYMBOLS, 3) / 10
+
+    def gradient(form):
+        def loss(params, memory, rings, xs):
+            carry = used._replace(memory=memory, rings=rings)
+            return (form(SMALL, params, carry, xs)[1] * pull).sum()
+
+        grade = jax.jit(jax.grad(loss, argnums=(0, 1, 2, 3)))
+        return jax.tree.leaves(grade(params, used.memory, used.rings, xs))
+
+    for found, expected in zip(gradient(unroll), gradient(by_steps), strict=True):
+        assert np.abs(expected).max() > 1e-3
+        np.testing.assert_allclose(found, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("chunk", [1, 6])
+def test_any_split_into_chunks_says_the_same(params, fresh, chunk):
+    xs, carry, said = inputs(), fresh, []
+    _, expected = unroll(SMALL, params, fresh, xs)
+    for start in range(0, BARS, chunk):
+        carry, part = unroll(SMALL, params, carry, xs[start : start + chunk])
+        said.append(part)
+    np.testing.assert_allclose(np.concatenate(said), expected, atol=2e-6)
+
+
+@FORMS
+def test_the_future_changes_nothing_earlier(params, used, form):
+    xs, half = inputs(), BARS // 2
+    _, one = form(SMALL, params, used, xs)
+    _, other = form(SMALL, params, used, xs.at[half:].multiply(-50.0))
+    np.testing.assert_array_equal(one[:half], other[:half])
+    assert np.abs(one - other)[half].max(axis=(1, 2)).min() > 1e-3
+
+
+@FORMS
+def test_symbols_do_not_hear_each_other(params, fresh, form):
+    xs = inputs()
+    _, one = form(SMALL, params, fresh, xs)
+    _, other = form(SMALL, params, fresh, xs.at[:, 1].add(3.0))
+    np.testing.assert_array_equal(one[:, :, [0, 2]], other[:, :, [0, 2]])
+    assert np.abs(one - other)[:, :, 1].max(axis=2).min() > 0
+
+
+@FORMS
+def test_a_reset_slot_equals_a_fresh_one(params, fresh, used, form):
+    """Even where the former owner's states were not numbers."""
+    xs = inputs()
+    spoilt = used._replace(
+        memory=used.memory.at[1].set(jnp.nan),
+        rings=tuple(ring.at[1].set(jnp.nan) for ring in used.rings),
+    )
+    again = zoo.reset(spoilt, jnp.array([False, True, False]))
+    _, found = form(SMALL, params, again, xs)
+    _, expected = form(SMALL, params, fresh._replace(index=used.index), xs)
+    _, kept = form(SMALL, params, used, xs)
+    np.testing.assert_array_equal(found[:, :, 1], expected[:, :, 1])
+    np.testing.assert_array_equal(found[:, :, [0, 2]], kept[:, :, [0, 2]])
+    assert np.abs(kept - expected)[0].max(axis=(1, 2)).min() > 1e-3
+
+
+def test_the_index_of_the_rings_never_outgrows_its_type(params, fresh):
+    """Modulo the least common multiple of 3, 5, 7 and 6 slots."""
+    late = fresh._replace(index=jnp.int32(209))
+    end, _ = by_steps(SMALL, params, late, inputs())
+    assert int(end.index) == (209 + BARS) % 210
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_net_says_the_same_without_the_others(params, fresh, name):
+    alone = NetSizes(
+        stem=SMALL.stem,
+        **{key: getattr(SMALL, key) for key in NETS},
+        members=(name,),
+    )
+    at, pieces = NETS.index(name), np.cumsum([3 * 6, 3 * 5, 3 * 7])
+    heads = np.split(params.heads, pieces)[at]
+    own = zoo.NetParams(params.stem, (params.nets[at],), jnp.asarray(heads))
+    _, found = unroll(alone, own, zoo.init_carry(alone, SYMBOLS), inputs())
+    _, expected = unroll(SMALL, params, fresh, inputs())
+    np.testing.assert_allclose(found[:, 0], expected[:, at], atol=1e-6)
+
+
+def test_a_step_writes_the_rings_in_place():
+    """Donated: the compiled step has no copy of a ring's or the memory's shape."""
+    params, carry = noisy(SMALL), zoo.init_carry(SMALL, 64)
+    step = jax.jit(partial(zoo.step, SMALL), donate_argnums=1)
+    text = step.lower(params, carry, inputs(symbols=64)[0]).compile().as_text()
+    for leaf in (carry.memory, *carry.rings):
+        shape = "f32[" + ",".join(map(str, leaf.shape)) + "]{"
+        lines = [line for line in text.splitlines() if f"= {shape}" in line]
+        assert lines
+        assert not [line for line in lines if " copy(" in line]
+
+
+def test_wild_inputs_still_give_probabilities(params, fresh):
+    _, said = by_steps(SMALL, params, fresh, inputs() * 1e4)
+    np.testing.assert_allclose(np.exp(said).sum(-1), 1, atol=1e-6)
+
+
+def test_fresh_nets_say_the_prior(fresh):
+    prior = (0.2, 0.5, 0.3)
+    _, said = unroll(SMALL, zoo.init(SMALL, FEATURES, 3, prior), fresh, inputs())
+    expected = np.broadcast_to(prior, said.shape)
+    np.testing.assert_allclose(np.exp(said), expected, atol=1e-6)
+
+
+def test_weights_come_from_the_seed_alone():
+    one, same, other = (zoo.init(SMALL, FEATURES, seed) for seed in (4, 4, 5))
+    for a, b, c in zip(*map(jax.tree.leaves, (one, same, other)), strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert c is one.heads or not np.array_equal(a, c) or a.size == one.heads.size
+
+
+def test_parameters_are_counted_by_part():
+    sizes, features = NetSizes(), 130
+    counts = zoo.parameter_counts(sizes, zoo.init(sizes, features, 0))
+    stem = features * 48 + 48 + 2 * 48
+    lstm = sum(
+        4 * h * (x + h + 1) + x * h + 2 * h for x, h in [(48, 64), (64, 32)]
+    )
+    gru = 3 * 48 * (48 + 48 + 2) + 2 * 48
+    cnn = (3 * 48 + 1) * 32 + 48 * 32 + 2 * (3 * 32 + 1) * 32 + 3 * 2 * 32
+    attention = 32 * (32 + 2 * 8) + 4 * 32 + 32 * 32
+    transformer = 49 * 32 + attention + 33 * 64 + 65 * 32 + 3 * 2 * 32
+    heads = 3 * (33 + 49 + 33 + 33)
+    assert counts == {
+        "stem": stem,
+        "lstm": lstm,
+        "gru": gru,
+        "cnn": cnn,
+        "transformer": transformer,
+        "heads": heads,
+        "total": stem + lstm + gru + cnn + transformer + heads,
+    }
+
+
+def test_only_matrices_decay():
+    mask, params = zoo.decay_mask(SMALL, FEATURES), zoo.init(SMALL, FEATURES, 0)
+    assert [m.shape for m in jax.tree.leaves(mask)] == [
+        p.shape for p in jax.tree.leaves(params)
+    ]
+    assert float(mask.stem.sum()) == FEATURES * SMALL.stem
+    assert float(mask.heads.sum()) == 3 * (5 + 4 + 6 + 8)
+
+
+def test_impossible_sizes_are_refused_with_every_reason():
+    with pytest.raises(ValueError, match=r"names.*cnn\.dilations: 1 dilations"):
+        zoo.init(
+            NetSizes(members=("names",), cnn={"channels": (2,)}), FEATURES, 0
+        )

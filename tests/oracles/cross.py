@@ -1,0 +1,40 @@
+"""The market model by SciPy; ranks are compared within `tests.columns`."""
+
+import math
+
+import numpy as np
+from scipy import stats
+
+from tests.oracles.oracle import Oracle
+
+FLAT = "no variance: 0 by definition"
+
+
+def _mean(values):
+    return math.fsum(values) / len(values)
+
+
+def _beta(log_return, market_return):
+    return stats.linregress(market_return, log_return).slope
+
+
+def _correlation(log_return, market_return):
+    if np.ptp(log_return) == 0:
+        return np.nan
+    return stats.pearsonr(log_return, market_return).statistic
+
+
+def _residual(log_return, market_return):
+    if np.ptp(log_return) == 0:
+        return np.nan
+    return stats.linregress(market_return, log_return).intercept / log_return.std()
+
+
+ORACLES = {
+    "rank_of_return": Oracle(lambda return_rank: _mean(return_rank), "its definition"),
+    "rank_of_volume": Oracle(lambda volume_rank: _mean(volume_rank), "its definition"),
+    "dispersion": Oracle(lambda dispersion: _mean(dispersion), "its definition"),
+    "market_beta": Oracle(_beta, "SciPy"),
+    "market_correlation": Oracle(_correlation, "SciPy", FLAT),
+    "residual_return": Oracle(_residual, "SciPy", FLAT),
+}

@@ -1,0 +1,139 @@
+"""Costs, pressure and noise of trading, bar by bar from the papers, slopes by SciPy."""
+
+import math
+
+import numpy as np
+from scipy import stats
+
+from tests.oracles.oracle import Oracle
+
+STILL = "a regressor that never varies: 0 by definition"
+
+
+def _slope(x, y):
+    return stats.linregress(x, y).slope if np.ptp(x) > 0 else np.nan
+
+
+def _kyle(standardised_return, signed_volume):
+    return _slope(signed_volume, standardised_return)
+
+
+def _hasbrouck(standardised_return, signed_root_notional):
+    return _slope(signed_root_notional, standardised_return)
+
+
+def _amihud(standardised_return, volume):
+    pairs = zip(standardised_return, volume, strict=True)
+    each = [abs(z) / v for z, v in pairs if v > 0]
+    return math.fsum(each) / len(each) if each else 0.0
+
+
+def _liquidity(standardised_return, volume):
+    moved = math.fsum(abs(z) for z in standardised_return)
+    return math.log(1 + math.fsum(volume)) - math.log(1 + moved)
+
+
+def _roll(trade_return):
+    covariance = np.cov(trade_return[1:], trade_return[:-1], ddof=0)[0, 1]
+    return 2 * math.sqrt(-covariance) if covariance < 0 else 0.0
+
+
+def _effective(effective_spread, trade_count):
+    trades = math.fsum(trade_count)
+    return math.fsum(effective_spread) / trades if trades else 0.0
+
+
+def _realised(realised_spread, earlier_trade_count):
+    trades = math.fsum(earlier_trade_count)
+    return math.fsum(realised_spread) / trades if trades else 0.0
+
+
+def _impact(price_impact, earlier_trade_count):
+    trades = math.fsum(earlier_trade_count)
+    return math.fsum(price_impact) / trades if trades else 0.0
+
+
+def _flow(flow, bid_size, ask_size):
+    depth = [(b + a) / 2 for b, a in zip(bid_size, ask_size, strict=True)]
+    return len(depth) * math.fsum(flow) / math.fsum(depth)
+
+
+def _volume_imbalance(buy_volume, sell_volume):
+    buys, sells = math.fsum(buy_volume), math.fsum(sell_volume)
+    return (buys - sells) / (buys + sells) if buys + sells else 0.0
+
+
+def _count_imbalance(signed_count, trade_count):
+    trades = math.fsum(trade_count)
+    return math.fsum(signed_count) / trades if trades else 0.0
+
+
+def _size_imbalance(bid_size, ask_size):
+    each = [
+        (b - a) / (b + a) if b + a else 0.0
+        for b, a in zip(bid_size, ask_size, strict=True)
+    ]
+    return math.fsum(each) / len(each)
+
+
+def _depth(bid_size, ask_size):
+    return math.log((math.fsum(bid_size) + math.fsum(ask_size)) / 2 / len(bid_size))
+
+
+def _twap(close_path):
+    prices = [1 + x for x in close_path]
+    average = math.fsum(prices) / len(prices)
+    return (prices[-1] - average) / average
+
+
+def _vwap(high_path, low_path, close_path, volume):
+    bars = zip(high_path, low_path, close_path, volume, strict=True)
+    turnover = math.fsum(v * (3 + h + lo + c) / 3 for h, lo, c, v in bars)
+    if turnover == 0:
+        return 0.0
+    average = turnover / math.fsum(volume)
+    return (1 - average) / average
+
+
+def _noise(squared_return_fast, trade_count):
+    trades = math.fsum(trade_count)
+    return math.fsum(squared_return_fast) / 2 / trades if trades else 0.0
+
+
+def _signal(squared_return_fast, squared_return_slow, trade_count):
+    fast, slow = math.fsum(squared_return_fast), math.fsum(squared_return_slow)
+    n, grids = math.fsum(trade_count), 5
+    if fast == 0:
+        return 0.0
+    small = (n - grids + 1) / grids
+    variance = (slow - small / n * fast) * n / (n - small) / len(trade_count)
+    return variance / _noise(squared_return_fast, trade_count)
+
+
+ORACLES = {
+    "kyle_lambda": Oracle(_kyle, "SciPy", STILL),
+    "hasbrouck_lambda": Oracle(_hasbrouck, "SciPy", STILL),
+    "amihud": Oracle(_amihud, "Amihud (2002)"),
+    "log_liquidity_ratio": Oracle(_liquidity, "Cooper, Groth & Avera (1985)"),
+    "roll_spread": Oracle(_roll, "NumPy's covariance, Roll (1984)"),
+    "effective_spread": Oracle(_effective, "Huang & Stoll (1996)"),
+    "realised_spread": Oracle(_realised, "Huang & Stoll (1996)"),
+    "price_impact": Oracle(_impact, "Huang & Stoll (1996)"),
+    "relative_spread": Oracle(
+        lambda relative_spread: math.fsum(relative_spread) / len(relative_spread),
+        "Demsetz (1968)",
+    ),
+    "log_depth": Oracle(_depth, "Goyenko, Holden & Trzcinka (2009)"),
+    "order_flow_imbalance": Oracle(_flow, "Cont, Kukanov & Stoikov (2014)"),
+    "volume_imbalance": Oracle(
+        _volume_imbalance, "Chordia, Roll & Subrahmanyam (2002)"
+    ),
+    "trade_count_imbalance": Oracle(_count_imbalance, "Chordia & Subrahmanyam (2004)"),
+    "top_size_imbalance": Oracle(
+        _size_imbalance, "Cartea, Donnelly & Jaimungal (2018)"
+    ),
+    "twap_deviation": Oracle(_twap, "Perold (1988)"),
+    "vwap_deviation": Oracle(_vwap, "Berkowitz, Logue & Noser (1988)"),
+    "noise_variance": Oracle(_noise, "Zhang, Mykland & Aït-Sahalia (2005)"),
+    "signal_to_noise": Oracle(_signal, "Zhang, Mykland & Aït-Sahalia (2005)"),
+}

@@ -1,0 +1,105 @@
+"""Indicators by TA-Lib, on prices made from the relative path."""
+
+import numpy as np
+import talib
+
+from tests.oracles.oracle import Oracle
+
+PRICE = 1000.0
+FLAT = "a range of zero: the middle by definition, where TA-Lib has 0 or NaN"
+RELATIVE = "divided by the close, since TA-Lib's value is in units of price"
+
+
+def _price(path):
+    return PRICE * (1 + path)
+
+
+def _still(path):
+    return not path.any()
+
+
+def _rsi(close_path):
+    return np.nan if _still(close_path) else talib.RSI(_price(close_path), 14)[-1]
+
+
+def _macd(part):
+    def value(close_path):
+        return talib.MACD(_price(close_path), 12, 26, 9)[part][-1] / PRICE
+
+    return value
+
+
+def _ema_ratio(close_path):
+    price = _price(close_path)
+    return talib.EMA(price, 12)[-1] / talib.EMA(price, 26)[-1] - 1
+
+
+def _sma(close_path):
+    return PRICE / talib.SMA(_price(close_path), 50)[-1] - 1
+
+
+def _bands(close_path):
+    return [band[-1] for band in talib.BBANDS(_price(close_path), 20, 2, 2)]
+
+
+def _bollinger_position(close_path):
+    if _still(close_path):
+        return np.nan
+    upper, _, lower = _bands(close_path)
+    return (PRICE - lower) / (upper - lower)
+
+
+def _bollinger_width(close_path):
+    upper, middle, lower = _bands(close_path)
+    return (upper - lower) / middle
+
+
+def _atr(high_path, low_path, close_path):
+    prices = [_price(path) for path in (high_path, low_path, close_path)]
+    return talib.ATR(*prices, 14)[-1] / PRICE
+
+
+def _fast_stochastic(bars, part):
+    def value(high_path, low_path, close_path):
+        if high_path.max() == low_path.min():
+            return np.nan
+        prices = [_price(path) for path in (high_path, low_path, close_path)]
+        return talib.STOCHF(*prices, bars, 3)[part][-1]
+
+    return value
+
+
+def _stochastic_k(high_path, low_path, close_path):
+    """TA-Lib wants enough bars for %D too; two more in front leave %K alone."""
+    pad = [np.concatenate([path[:1]] * 2 + [path]) for path in (high_path, low_path)]
+    close = np.concatenate([close_path[:1]] * 2 + [close_path])
+    return _fast_stochastic(14, 0)(*pad, close)
+
+
+def _donchian(high_path, low_path, close_path):
+    top = talib.MAX(_price(high_path), 55)[-1]
+    bottom = talib.MIN(_price(low_path), 55)[-1]
+    return (PRICE - bottom) / (top - bottom) if top > bottom else np.nan
+
+
+def _williams(high_path, low_path, close_path):
+    if high_path.max() == low_path.min():
+        return np.nan
+    prices = [_price(path) for path in (high_path, low_path, close_path)]
+    return talib.WILLR(*prices, 28)[-1]
+
+
+ORACLES = {
+    "rsi_14": Oracle(_rsi, "TA-Lib", FLAT),
+    "macd": Oracle(_macd(0), f"TA-Lib, {RELATIVE}"),
+    "macd_histogram": Oracle(_macd(2), f"TA-Lib, {RELATIVE}"),
+    "ema_ratio": Oracle(_ema_ratio, "TA-Lib"),
+    "sma_distance_50": Oracle(_sma, "TA-Lib"),
+    "bollinger_position": Oracle(_bollinger_position, "TA-Lib", FLAT),
+    "bollinger_width": Oracle(_bollinger_width, "TA-Lib"),
+    "average_true_range_14": Oracle(_atr, f"TA-Lib, {RELATIVE}"),
+    "stochastic_k_14": Oracle(_stochastic_k, "TA-Lib", FLAT),
+    "stochastic_d_14": Oracle(_fast_stochastic(14, 1), "TA-Lib", FLAT),
+    "williams_r_28": Oracle(_williams, "TA-Lib", FLAT),
+    "donchian_position": Oracle(_donchian, "TA-Lib", FLAT),
+}

@@ -1,0 +1,59 @@
+"""Small nets with nothing at zero, for the tests of all nets."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bot4jax.nets import zoo
+from bot4jax.nets.sizes import (
+    NETS,
+    CNNSizes,
+    GRUSizes,
+    LSTMSizes,
+    NetSizes,
+    TransformerSizes,
+)
+
+FEATURES, SYMBOLS, BARS = 7, 3, 18
+
+SMALL = NetSizes(
+    stem=8,
+    lstm=LSTMSizes(widths=(6, 5)),
+    gru=GRUSizes(widths=(5, 4)),
+    cnn=CNNSizes(channels=(4, 4, 6), dilations=(1, 2, 3), kernel=3),
+    transformer=TransformerSizes(
+        width=8, blocks=2, heads=4, key_heads=2, feed_forward=6, context=6
+    ),
+    members=NETS,
+)
+"""Rings of 3, 5, 7 and 6 slots: they wrap early and at different bars."""
+
+unroll = jax.jit(zoo.unroll, static_argnums=0)
+
+
+@partial(jax.jit, static_argnums=0)
+def by_steps(sizes, params, carry, xs):
+    """What serving says of the same bars."""
+    return jax.lax.scan(partial(zoo.step, sizes, params), carry, xs)
+
+
+def noisy(sizes, seed=0, scale=0.3):
+    """Weights with noise on all of them: a fresh head or bias hides what it reads."""
+    keys = iter(jax.random.split(jax.random.key(seed), 99))
+    return jax.tree.map(
+        lambda w: w + scale * jax.random.normal(next(keys), w.shape),
+        zoo.init(sizes, FEATURES, seed),
+    )
+
+
+def inputs(seed=1, bars=BARS, symbols=SYMBOLS, features=FEATURES):
+    random = np.random.default_rng(seed)
+    return jnp.asarray(random.normal(size=(bars, symbols, features)), jnp.float32)
+
+
+def warmed(sizes, params):
+    """A carry in use: its rings have wrapped and stand somewhere in the middle."""
+    carry = zoo.init_carry(sizes, SYMBOLS)._replace(index=jnp.int32(11))
+    return by_steps(sizes, params, carry, inputs(seed=8))[0]
