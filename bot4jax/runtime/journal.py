@@ -18,7 +18,7 @@ import msgspec
 from bot4jax.errors import Bot4JaxError, Halted
 from bot4jax.runtime import journal_rows as rows
 from bot4jax.runtime.journal_rows import TABLES, Closing, StepRecord
-from bot4jax.runtime.orders import Answer, Fill
+from bot4jax.runtime.orders import Answer
 
 SCHEMA = "bot4jax.journal/1"
 Durability = Literal["process_crash", "power_loss"]
