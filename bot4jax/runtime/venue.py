@@ -14,7 +14,6 @@ quote proves otherwise; one trade fills at most its own size.
 import enum
 import heapq
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -34,6 +33,7 @@ from bot4jax.runtime.orders import (
     Order,
     Reject,
 )
+from bot4jax.runtime.resting import Live, Resting, by_priority, is_beyond
 from bot4jax.types import BUY, QUOTE, SELL, TRADE, TRADING
 
 
@@ -61,36 +61,6 @@ class Record(NamedTuple):
         return [one for one in self.answers if isinstance(one, Fill)]
 
 
-@dataclass
-class _Live:
-    """An order in the book, or on its way into it."""
-
-    order: Order
-    left: int
-    fills: int = 0
-    ahead: int | None = None
-    """lots displayed before it at its price; None: unknown, wait for a trade beyond"""
-
-
-@dataclass
-class _Resting:
-    """Live orders by slot, first come first."""
-
-    by_symbol: dict[int, list[_Live]] = field(default_factory=dict)
-    by_id: dict[str, _Live] = field(default_factory=dict)
-
-    def add(self, live: _Live) -> None:
-        self.by_id[live.order.id] = live
-        self.by_symbol.setdefault(live.order.symbol, []).append(live)
-
-    def remove(self, live: _Live) -> None:
-        del self.by_id[live.order.id]
-        others = self.by_symbol[live.order.symbol]
-        others.remove(live)
-        if not others:
-            del self.by_symbol[live.order.symbol]
-
-
 class PaperVenue:
     """One venue for the whole universe; deterministic for a seed."""
 
@@ -114,7 +84,7 @@ class PaperVenue:
         self._seed, self._reject_share = seed, reject_share
         self._pending: list[tuple[int, int, Order | Cancel]] = []
         self._serial = 0
-        self._resting = _Resting()
+        self._resting = Resting()
         self._said: dict[str, list[Answer]] = {}
         """answers so far by order id; an id that is pending has none yet"""
         self._outbox: list[Answer] = []
@@ -189,7 +159,7 @@ class PaperVenue:
         if (refusal := self._refusal(request)) is not None:
             return self._say(Reject(request.id, str(refusal), now_ns))
         self._say(Ack(request.id, now_ns))
-        live = _Live(request, request.lots)
+        live = Live(request, request.lots)
         self._take(live, now_ns)
         if not live.left:
             return None
@@ -236,11 +206,11 @@ class PaperVenue:
         """(level, price, lots left) of the opposite side within the order's limit."""
         opposite = SELL if order.side == BUY else BUY
         for level, price, lots in self.displayed.side(order.symbol, opposite):
-            if order.kind != "market" and _is_beyond(price, order):
+            if order.kind != "market" and is_beyond(price, order):
                 return
             yield level, price, lots
 
-    def _take(self, live: _Live, now_ns: int) -> None:
+    def _take(self, live: Live, now_ns: int) -> None:
         """Trade at once with what is displayed and not yet taken."""
         order = live.order
         opposite = SELL if order.side == BUY else BUY
@@ -255,20 +225,20 @@ class PaperVenue:
         kind, side, _, symbol, _, a, b, c, d = row
         if kind == QUOTE:
             self.displayed.refresh(symbol)
-        resting = _by_priority(self._resting.by_symbol.get(symbol, ()))
+        resting = by_priority(self._resting.by_symbol.get(symbol, ()))
         if kind == TRADE and a > 0:
             self._meet_trade(resting, side, a, b, now_ns)
         elif kind == QUOTE:
             self._meet_quote(resting, (a, b, c, d), now_ns)
 
     def _meet_trade(
-        self, resting: list[_Live], side: int, price: int, size: int, now_ns: int
+        self, resting: list[Live], side: int, price: int, size: int, now_ns: int
     ) -> None:
         """A trade takes the queue at its price and everything that was better."""
         left = size
         for live in resting:
             order, ahead = live.order, 0
-            if side == order.side or _is_beyond(price, order):
+            if side == order.side or is_beyond(price, order):
                 continue
             if price == order.limit:
                 if live.ahead is None:
@@ -278,7 +248,7 @@ class PaperVenue:
             left -= self._fill(live, lots, order.limit, is_maker=True, now_ns=now_ns)
 
     def _meet_quote(
-        self, resting: list[_Live], quote: tuple[int, int, int, int], now_ns: int
+        self, resting: list[Live], quote: tuple[int, int, int, int], now_ns: int
     ) -> None:
         """A quote fills what it crosses, and tells how long a queue is at most."""
         bid, ask, bid_size, ask_size = quote
@@ -289,7 +259,7 @@ class PaperVenue:
             if own == order.limit:
                 ahead = own_size if live.ahead is None else min(live.ahead, own_size)
                 live.ahead = max(ahead, 0)
-            if other > 0 and not _is_beyond(other, order):
+            if other > 0 and not is_beyond(other, order):
                 opposite = SELL if is_buy else BUY
                 size -= self.displayed.taken_at_best(order.symbol, opposite)
                 traded = self._fill(
@@ -298,7 +268,7 @@ class PaperVenue:
                 self.displayed.take(order.symbol, opposite, 0, traded)
 
     def _fill(
-        self, live: _Live, lots: int, price: int, *, is_maker: bool, now_ns: int
+        self, live: Live, lots: int, price: int, *, is_maker: bool, now_ns: int
     ) -> int:
         """Trade up to `lots` of the order at `price`; how many it became."""
         order = live.order
@@ -324,7 +294,7 @@ class PaperVenue:
         self._settle(live, now_ns)
         return max(lots, 0)
 
-    def _settle(self, live: _Live, now_ns: int) -> None:
+    def _settle(self, live: Live, now_ns: int) -> None:
         """A resting order that is filled, or has nothing left to reduce, leaves."""
         order = live.order
         if order.id not in self._resting.by_id:
@@ -347,20 +317,6 @@ class PaperVenue:
     def _tell(self, answer: Answer) -> None:
         self.record.answers.append(answer)
         self._outbox.append(answer)
-
-
-def _by_priority(resting: Sequence[_Live]) -> list[_Live]:
-    """The better price first, then the earlier; a copy, as orders may leave."""
-
-    def rank(live: _Live) -> int:
-        return -live.order.limit if live.order.side == BUY else live.order.limit
-
-    return sorted(resting, key=rank)
-
-
-def _is_beyond(price: int, order: Order) -> bool:
-    """The price is worse for the order than its limit."""
-    return price > order.limit if order.side == BUY else price < order.limit
 
 
 def _draw(seed: int, order: str) -> float:
