@@ -4,7 +4,6 @@
     close(bars)                      → bars, bar        the watermark passed a boundary
     observe(params, state, bar)      → state, seen      bank, scores, volatility
     conclude(params, state, …, held) → state, decided   nets, trees, vote, sizing
-    fallback(params, seen)           → probabilities    small, its own executable
 
 The same compiled functions make training data, backtest, trade on paper and trade
 live. `observe` stands alone because training needs features before there are nets;
@@ -121,7 +120,6 @@ class Engine(NamedTuple):
     close: Callable[..., tuple[OpenBars, Array, Array]]
     observe: Callable[..., tuple[Observing, Seen]]
     conclude: Callable[..., tuple[Deciding, Array]]
-    fallback: Callable[..., Array]
 
 
 def compile_engine(settings: Settings) -> Engine:
@@ -131,7 +129,6 @@ def compile_engine(settings: Settings) -> Engine:
         close=jax.jit(bars.close_bars, donate_argnums=0),
         observe=jax.jit(partial(observe, settings), donate_argnums=1),
         conclude=jax.jit(partial(conclude, settings), donate_argnums=1),
-        fallback=jax.jit(fallback),
     )
 
 

@@ -122,7 +122,7 @@ def feature(
     window: int = 256,
     lag: int = 0,
     name: str | None = None,
-    tolerance: float = 1e-4,
+    tolerance: float = 1e-5,
 ) -> Callable[[Any], Any]:
     """Register a class, or an instance where one formula has several parameters."""
     if category not in CATEGORIES:

@@ -140,7 +140,7 @@ class Spans(Section, frozen=True):
     train: Count
     """bars that fit parameters, scalers and trees"""
     calibrate: Count
-    """bars that fit calibration and stop early"""
+    """bars that fit calibration and the members' weights"""
     test: Count
     """bars that nothing was fitted on"""
 
@@ -204,7 +204,7 @@ class Trees(Section, frozen=True):
 
     rounds: Count
     """trees a class"""
-    depth: Annotated[int, Meta(ge=1, le=12)]
+    depth: Annotated[int, Meta(ge=1, le=8)]
     """splits from root to leaf"""
     learning_rate: PositiveShare
     """η: share of each tree's step that is taken"""
@@ -218,8 +218,6 @@ class Trees(Section, frozen=True):
     """share of the features each tree sees"""
     reg_lambda: NonNegative
     """L2 penalty of the leaves"""
-    predictor: Literal["fused", "xgboost"]
-    """fused: the forest compiled into the step, quicker on a CPU; xgboost: its own"""
 
 
 class Labels(Section, frozen=True):
@@ -285,7 +283,7 @@ class Risk(Section, frozen=True):
     daily_loss_share: PositiveShare
     """of the capital lost in a day, fees included; then only reductions"""
     drawdown_share: PositiveShare
-    """of the highest net worth lost; then flatten and halt"""
+    """of the highest net worth lost; then only reductions"""
 
 
 class Endpoints(Section, frozen=True):

@@ -40,7 +40,7 @@ EXAMPLES = (
 
 EXIT_CODES = (
     "0 fine · 1 defect of the program · 2 configuration · 3 data or checkpoint · "
-    "5 halted · 130 interrupted"
+    "4 certificate violated · 5 halted · 130 interrupted"
 )
 
 

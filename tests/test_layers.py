@@ -58,7 +58,7 @@ ONLY_IN = {
     "hydra": {"run", "config"},
     "omegaconf": {"run", "config"},
     "rich": {"runtime"},
-    "matplotlib": {"runtime", "learn.evaluate"},
+    "matplotlib": {"modes.plots"},
 }
 
 CLOCKS = {

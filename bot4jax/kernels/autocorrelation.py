@@ -61,7 +61,9 @@ class Autocorrelation(LaggedPairs):
 
     def __init__(self, lag: int) -> None:
         self.lag = lag
-        self.__doc__ = f"Autocorrelation of returns at lag {lag}, over the last W pairs."
+        self.__doc__ = (
+            f"Autocorrelation of returns at lag {lag}, over the last W pairs."
+        )
 
     def finish(self, *sums: Scalar) -> Scalar:
         return LaggedPairs.correlation(self.lag, sums)
@@ -126,7 +128,6 @@ for lag in (2, 5):
         low=-1.5,
         high=1.5,
         source="Durbin (1960), The Fitting of Time-Series Models",
-        tolerance=2e-4,
     )(PartialAutocorrelation(lag))
 
 
@@ -136,7 +137,6 @@ for lag in (2, 5):
     low=0.0,
     high=40.0,
     source="Batista et al. (2014), CID: An Efficient Complexity-Invariant Distance",
-    tolerance=2e-4,
 )
 class ComplexityEstimate(LaggedPairs):
     """Root of the summed squared changes of z-scored returns; 0 on a flat window."""
@@ -152,5 +152,3 @@ class ComplexityEstimate(LaggedPairs):
         spread = resolved(standardised_return[1:])
         steps = (np.diff(standardised_return) ** 2).sum()
         return float(np.sqrt(steps / spread)) if spread else 0.0
-
-

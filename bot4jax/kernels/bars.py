@@ -93,6 +93,12 @@ FLOAT_REST = ("anchor", "earlier_signed_offset", "earlier_effective", "adjustmen
 BOOKED = 2 * (LEVELS - 1)
 """Book levels 1 … 9 of both sides, bids first."""
 
+MIDS = ("mid_open", "mid_high", "mid_low", "mid_entry")
+TRADES = ("trade_open", "trade_high", "trade_low")
+
+NOTHING = -(1 << 31) + 1
+"""Below every offset and row: no tick of that kind."""
+
 INTS = {name: i for i, name in enumerate(INT_SUMS + INT_LASTS + INT_REST)}
 FLOATS = {name: i for i, name in enumerate(FLOAT_SUMS + FLOAT_LASTS + FLOAT_REST)}
 LEVEL_PRICES = len(INTS)
@@ -161,11 +167,12 @@ def absorb(
     own_floats = floats.at[batch.slot].get(mode="fill", fill_value=0)
     quote = _standing_quote(batch, own_ints, own_floats)
     int_rows, float_rows = _contributions(batch, quote, own_ints, own_floats)
+    before = ints
     ints = ints.at[batch.slot, : len(INT_SUMS)].add(int_rows, mode="drop")
     floats = floats.at[batch.slot, : len(FLOAT_SUMS)].add(float_rows, mode="drop")
-    ints = _record_extremes(ints, batch, own_ints)
-    ints = _record_moments(ints, batch, quote, latency)
-    return _record_lasts(ints, floats, batch, own_ints)
+    ints, floats = _record_levels(ints, floats, batch, own_ints)
+    found = _found(batch, quote, latency, ints.shape[0])
+    return _record_found(ints, floats, before, batch, found)
 
 
 def close_bars(
@@ -367,69 +374,112 @@ def _book_amounts(batch: _Batch, ints: Array, floats: Array) -> dict[str, Array]
     }
 
 
-def _record_extremes(ints: Array, batch: _Batch, own: Array) -> Array:
-    """Highs and lows; a symbol's first quote or trade of the bar starts them."""
-    nobody = ints.shape[0]
-    mid = batch.bid + batch.ask
-    quoted = jnp.where(batch.kind == QUOTE, batch.slot, nobody)
-    traded = jnp.where(batch.kind == TRADE, batch.slot, nobody)
-    is_unquoted = (batch.previous < 0) & (own[:, INTS["has_quote"]] == 0)
-    is_untraded = (batch.trade_rank == 0) & (own[:, INTS["trade_count"]] == 0)
-    first_quote = jnp.where(is_unquoted, quoted, nobody)
-    first_trade = jnp.where(is_untraded, traded, nobody)
-    for name in ("mid_open", "mid_high", "mid_low", "mid_entry"):
-        ints = ints.at[first_quote, INTS[name]].set(mid, mode="drop")
-    for name in ("trade_open", "trade_high", "trade_low"):
-        ints = ints.at[first_trade, INTS[name]].set(batch.bid, mode="drop")
-    ints = ints.at[quoted, INTS["mid_high"]].max(mid, mode="drop")
-    ints = ints.at[quoted, INTS["mid_low"]].min(mid, mode="drop")
-    ints = ints.at[traded, INTS["trade_high"]].max(batch.bid, mode="drop")
-    return ints.at[traded, INTS["trade_low"]].min(batch.bid, mode="drop")
+def _found(
+    batch: _Batch, quote: _Quote, latency: Int[Array, ""], symbols: int
+) -> dict[str, Int[Array, " S"]]:
+    """What a symbol's ticks reach at most, `NOTHING` where there is none.
 
-
-def _record_moments(
-    ints: Array, batch: _Batch, quote: _Quote, latency: Int[Array, ""]
-) -> Array:
-    """When the best prices last changed, and the mid that stands after `latency`."""
-    is_quote = batch.kind == QUOTE
+    Lows are highs of the negative, firsts are lasts of the negative: one scatter finds
+    them all, and scatters are what absorbing costs.
+    """
+    is_quote, is_trade = batch.kind == QUOTE, batch.kind == TRADE
     rows = jnp.arange(batch.slot.shape[0], dtype=jnp.int32)
+    mid = batch.bid + batch.ask
+    reached = {
+        "mid_high": (is_quote, mid),
+        "mid_low": (is_quote, -mid),
+        "trade_high": (is_trade, batch.bid),
+        "trade_low": (is_trade, -batch.bid),
+        "last_quote": (is_quote, rows),
+        "first_quote": (is_quote, -rows),
+        "first_trade": (is_trade, -rows),
+        "last_entry": (is_quote & (batch.time <= latency), rows),
+        "bid_moved": (is_quote & (~quote.known | (batch.bid != quote.bid)), rows),
+        "ask_moved": (is_quote & (~quote.known | (batch.ask != quote.ask)), rows),
+        "last_status": (batch.kind == STATUS, rows),
+    }
+    each = jnp.stack([jnp.where(is_so, x, NOTHING) for is_so, x in reached.values()], 1)
+    nothing = jnp.full((symbols, len(reached)), NOTHING, jnp.int32)
+    most = nothing.at[batch.slot].max(each, mode="drop")
+    return {name: most[:, i] for i, name in enumerate(reached)}
 
-    def record(ints: Array, name: str, chosen: Array, value: Array) -> Array:
-        slot = jnp.where(is_quote & chosen, batch.slot, ints.shape[0])
-        last = jnp.full(ints.shape[0], -1, jnp.int32).at[slot].max(rows, mode="drop")
-        kept = ints[:, INTS[name]]
-        return ints.at[:, INTS[name]].set(_before(last, value, kept))
 
-    bid_moved = ~quote.known | (batch.bid != quote.bid)
-    ask_moved = ~quote.known | (batch.ask != quote.ask)
-    ints = record(ints, "bid_since", bid_moved, batch.time)
-    ints = record(ints, "ask_since", ask_moved, batch.time)
-    return record(ints, "mid_entry", batch.time <= latency, batch.bid + batch.ask)
+def _record_found(
+    ints: Array, floats: Array, before: Array, batch: _Batch, found: dict[str, Array]
+) -> OpenBars:
+    """Highs, lows, openings and what the last tick of a kind leaves standing."""
+    old = {name: before[:, i] for name, i in INTS.items()}
+    mid = batch.bid + batch.ask
+
+    def at(name: str, column: Array, otherwise: Array, sign: int = 1) -> Array:
+        row = found[name]
+        value = column[jnp.maximum(sign * row, 0)]
+        return jnp.where(row == NOTHING, otherwise, value)
+
+    def widened(name: str, low: str, opening: Array) -> dict[str, Array]:
+        least = jnp.where(found[low] == NOTHING, -NOTHING, -found[low])
+        return {
+            name: jnp.maximum(opening[0], found[name]),
+            low: jnp.minimum(opening[1], least),
+        }
+
+    # A symbol's first quote ever, or first trade of the bar, starts high and low.
+    is_new = old["has_quote"] == 0
+    first_mid = at("first_quote", mid, old["mid_open"], -1)
+    first_trade = at("first_trade", batch.bid, old["trade_open"], -1)
+    is_untraded = (old["trade_count"] == 0) & (found["first_trade"] != NOTHING)
+    mids = {k: jnp.where(is_new, first_mid, old[k]) for k in MIDS}
+    trades = {k: jnp.where(is_untraded, first_trade, old[k]) for k in TRADES}
+    new = (
+        old
+        | mids
+        | trades
+        | widened("mid_high", "mid_low", (mids["mid_high"], mids["mid_low"]))
+        | widened(
+            "trade_high", "trade_low", (trades["trade_high"], trades["trade_low"])
+        )
+        | {
+            "bid": at("last_quote", batch.bid, old["bid"]),
+            "ask": at("last_quote", batch.ask, old["ask"]),
+            "quote_time": at("last_quote", batch.time, old["quote_time"]),
+            "mid_entry": at("last_entry", mid, mids["mid_entry"]),
+            "bid_since": at("bid_moved", batch.time, old["bid_since"]),
+            "ask_since": at("ask_moved", batch.time, old["ask_since"]),
+            "status": at("last_status", batch.bid, old["status"]),
+            "has_quote": jnp.where(found["last_quote"] == NOTHING, old["has_quote"], 1),
+        }
+    )
+    standing = jnp.stack([new[name] for name in INT_LASTS + INT_REST], 1)
+    first = len(FLOAT_SUMS)
+    sizes = jnp.stack(
+        [
+            at("last_quote", column, floats[:, first + i])
+            for i, column in enumerate((batch.bid_size, batch.ask_size))
+        ],
+        1,
+    )
+    return OpenBars(
+        ints.at[:, len(INT_SUMS) : LEVEL_PRICES].set(standing),
+        floats.at[:, first : first + len(FLOAT_LASTS)].set(sizes),
+    )
 
 
-def _record_lasts(
+def _record_levels(
     ints: Array, floats: Array, batch: _Batch, own: Array
 ) -> tuple[Array, Array]:
-    """What the last tick of its kind leaves standing: quote, level, trade, status."""
+    """Book levels as last stated, and the latest trade prices."""
     nobody = ints.shape[0]
     last = jnp.where(batch.is_last > 0, batch.slot, nobody)
-    quote, level, trade, status = (
-        jnp.where(batch.kind == kind, last, nobody)
-        for kind in (QUOTE, BOOK, TRADE, STATUS)
-    )
-    first_int, first_float = len(INT_SUMS), len(FLOAT_SUMS)
-    whole = jnp.stack([batch.bid, batch.ask, batch.time], 1)
-    sizes = jnp.stack([batch.bid_size, batch.ask_size], 1)
-    ints = ints.at[quote, first_int : first_int + 3].set(whole, mode="drop")
-    floats = floats.at[quote, first_float : first_float + 2].set(sizes, mode="drop")
-    ints = ints.at[quote, INTS["has_quote"]].set(1, mode="drop")
-    ints = ints.at[status, INTS["status"]].set(batch.bid, mode="drop")
-    column = _level_column(batch)
-    ints = ints.at[level, LEVEL_PRICES + column].set(batch.bid, mode="drop")
-    floats = floats.at[level, LEVEL_SIZES + column].set(batch.bid_size, mode="drop")
+    level = jnp.where(batch.kind == BOOK, last, nobody)
+    trade = jnp.where(batch.kind == TRADE, last, nobody)
     turn = jnp.mod(own[:, INTS["trades_ever"]] + batch.trade_rank, GRID)
-    ints = ints.at[trade, RECENT_TRADES + turn].set(batch.bid, mode="drop")
-    return OpenBars(ints, floats)
+    column = _level_column(batch)
+    is_level = batch.kind == BOOK
+    place = jnp.where(is_level, LEVEL_PRICES + column, RECENT_TRADES + turn)
+    either = jnp.where(is_level, level, trade)
+    ints = ints.at[either, place].set(batch.bid, mode="drop")
+    floats = floats.at[level, LEVEL_SIZES + column].set(batch.bid_size, mode="drop")
+    return ints, floats
 
 
 def _closed(ints: dict, floats: dict, bars: OpenBars) -> dict[str, Array]:
@@ -506,8 +556,8 @@ def _reopened(bars: OpenBars, ints: dict, floats: dict) -> OpenBars:
         "earlier_reference": ints["reference"],
         "earlier_signed_count": ints["buy_count"] - ints["sell_count"],
     }
-    kept |= dict.fromkeys(("mid_open", "mid_high", "mid_low", "mid_entry"), mid)
-    kept |= dict.fromkeys(("trade_open", "trade_high", "trade_low"), last_trade)
+    kept |= dict.fromkeys(MIDS, mid)
+    kept |= dict.fromkeys(TRADES, last_trade)
     carried = {name: jnp.zeros_like(floats["anchor"]) for name in FLOAT_SUMS}
     carried |= {
         "earlier_signed_offset": floats["signed_offset"],

@@ -29,9 +29,7 @@ JEGADEESH = "Jegadeesh & Titman (1993), Returns to Buying Winners and Selling Lo
 SHARPE = "Sharpe (1963), A Simplified Model for Portfolio Analysis"
 
 
-@cross_sectional(
-    window=16, unit="share", low=-0.5, high=0.5, source=JEGADEESH, tolerance=1e-5
-)
+@cross_sectional(window=16, unit="share", low=-0.5, high=0.5, source=JEGADEESH)
 class RankOfReturn(Additive):
     """Mean rank of the return among live symbols, from −½ to ½; ties share theirs."""
 
@@ -54,7 +52,6 @@ class RankOfReturn(Additive):
     low=-0.5,
     high=0.5,
     source="Lee & Swaminathan (2000), Price Momentum and Trading Volume",
-    tolerance=1e-5,
 )
 class RankOfVolume(Additive):
     """Mean rank of the volume, in own medians, among live symbols, from −½ to ½."""
@@ -104,7 +101,7 @@ class MarketModel(Additive):
         return m, m**2, r, r**2, r * m
 
 
-@cross_sectional(unit="1", low=-100.0, high=100.0, source=SHARPE)
+@cross_sectional(unit="1", low=-100.0, high=100.0, source=SHARPE, tolerance=1e-4)
 class MarketBeta(MarketModel):
     """Slope of the symbol's return on the market's; 0 where the market stands still."""
 

@@ -121,7 +121,7 @@ def fluctuations(log_return: Window) -> Window:
     return np.log(np.maximum(found, 1e-30)) / 2
 
 
-@fractal(unit="1", low=-1.0, high=3.0, source=PENG, tolerance=5e-4)
+@fractal(unit="1", low=-1.0, high=3.0, source=PENG)
 class DetrendedFluctuation(Shared):
     """Growth of the detrended fluctuation with scale: ½ for a random walk."""
 
@@ -141,17 +141,18 @@ class DetrendedFluctuation(Shared):
     low=-20.0,
     high=20.0,
     source="Peng et al. (1995), Quantification of Scaling Exponents and Crossover",
-    tolerance=2e-3,
+    tolerance=5e-5,
 )
 class FluctuationCrossover(Shared):
-    """Growth of the detrended fluctuation on short scales over that on long ones."""
+    """Growth of the fluctuation on short scales over that on long ones; 1 if flat."""
 
     @staticmethod
     def value(log_fluctuations: Float[Array, " K"]) -> Scalar:
         half = (log_fluctuations.size + 1) // 2
         sizes = np.log(2.0) * np.arange(half)
         short = fitted_slope(sizes, log_fluctuations[:half])
-        return safe_divide(short, fitted_slope(sizes, log_fluctuations[-half:]))
+        long = fitted_slope(sizes, log_fluctuations[-half:])
+        return safe_divide(short, long, 1.0)
 
     @staticmethod
     def reference(log_return: Window) -> float:
@@ -159,7 +160,7 @@ class FluctuationCrossover(Shared):
         half = (len(found) + 1) // 2
         short = np.polyfit(sizes[:half], found[:half], 1)[0]
         long = np.polyfit(sizes[-half:], found[-half:], 1)[0]
-        return float(short / long) if log_return.any() else 0.0
+        return float(short / long) if log_return.any() else 1.0
 
 
 class Changes(Additive):
@@ -201,7 +202,6 @@ class Changes(Additive):
     high=2.0,
     source="Di Matteo, Aste & Dacorogna (2005), Long-Term Memories of Developed and "
     "Emerging Markets",
-    tolerance=1e-4,
 )
 class GeneralisedHurst(Changes):
     """Growth of the root mean square change with its span: ½ for a random walk."""
@@ -226,7 +226,6 @@ class GeneralisedHurst(Changes):
     high=2.5,
     source="Higuchi (1988), Approach to an Irregular Time Series on the Basis of the "
     "Fractal Theory",
-    tolerance=1e-4,
 )
 class HiguchiDimension(Changes):
     """Growth of the log path's length as the step shrinks: 1½ for a random walk.
@@ -256,7 +255,6 @@ class HiguchiDimension(Changes):
     low=1.0,
     high=20.0,
     source="Katz (1988), Fractals and the Analysis of Waveforms",
-    tolerance=1e-4,
 )
 class KatzDimension(Shared):
     """Dimension of the log path from its length and its reach: 1 for a line."""
@@ -291,9 +289,7 @@ class PetrosianDimension(Additive):
     """Dimension of the log path from how often it turns; standing counts as rising."""
 
     @staticmethod
-    def terms(
-        standardised_return: Scalar, standardised_return_1_ago: Scalar
-    ) -> Terms:
+    def terms(standardised_return: Scalar, standardised_return_1_ago: Scalar) -> Terms:
         turns = (standardised_return < 0) != (standardised_return_1_ago < 0)
         return (turns.astype(standardised_return.dtype),)
 

@@ -130,7 +130,6 @@ for band in range(BANDS):
         low=0.0,
         high=1.0 + 1e-5,
         source=WELCH,
-        tolerance=1e-5,
     )(RelativePower(band))
 
 
@@ -139,7 +138,6 @@ for band in range(BANDS):
     low=0.0,
     high=1.0 + 1e-5,
     source="Inouye et al. (1991), Quantification of EEG Irregularity by Entropy",
-    tolerance=1e-5,
 )
 class SpectralEntropy(Shared):
     """Entropy of the power spectrum over that of white noise; 0 on a flat window."""
@@ -156,7 +154,7 @@ class SpectralEntropy(Shared):
         return float(-(present * np.log(present)).sum() / np.log(len(found)))
 
 
-@spectral(unit="cycles per bar", low=0.0, high=0.5, source=WELCH, tolerance=1e-5)
+@spectral(unit="cycles per bar", low=0.0, high=0.5, source=WELCH)
 class PeakFrequency(Shared):
     """Frequency of the strongest cycle; 0 on a flat window."""
 
@@ -177,7 +175,6 @@ class PeakFrequency(Shared):
     low=0.0,
     high=0.5,
     source="Grey & Gordon (1978), Perceptual Effects of Spectral Modifications",
-    tolerance=1e-5,
 )
 class SpectralCentroid(Shared):
     """Mean frequency, weighted by power; 0 on a flat window."""
@@ -228,7 +225,6 @@ spectral(
     low=0.0,
     high=0.5,
     source="Stulen & De Luca (1981), Frequency Parameters of the Myoelectric Signal",
-    tolerance=1e-5,
 )(FrequencyQuantile(0.5, "Frequency below which half of the power lies."))
 
 spectral(
@@ -238,5 +234,4 @@ spectral(
     high=0.5,
     source="Scheirer & Slaney (1997), Evaluation of a Robust Multifeature Speech/Music "
     "Discriminator",
-    tolerance=1e-5,
 )(FrequencyQuantile(0.85, "Frequency below which 85 % of the power lies."))

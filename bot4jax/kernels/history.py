@@ -18,7 +18,7 @@ from bot4jax.types import Bar
 COLUMNS: dict[str, tuple[str, ...]] = {
     "log_return": ("mid_close",),
     "standardised_return": ("mid_close",),
-    "trade_return": ("trade_close",),
+    "trade_return": ("trade_close", "trade_count"),
     "open_over_close": ("mid_open", "mid_close"),
     "high_over_close": ("mid_high", "mid_close"),
     "low_over_close": ("mid_low", "mid_close"),
@@ -100,6 +100,7 @@ class Past(NamedTuple):
 
     mid: Int[Array, " S"]
     trade: Int[Array, " S"]
+    has_traded: Int[Array, " S"]
     trade_count: Int[Array, " S"]
     age: Int[Array, " S"]
     """bars since the symbol was first live"""
@@ -126,6 +127,7 @@ def next_past(past: Past, bar: Bar) -> Past:
     return Past(
         mid=bar.mid_close,
         trade=bar.trade_close,
+        has_traded=past.has_traded | (bar.trade_count > 0).astype(jnp.int32),
         trade_count=bar.trade_count,
         age=jnp.where(known, past.age + 1, 0),
         silent=jnp.where(bar.live > 0, 0, past.silent + 1),
@@ -158,7 +160,7 @@ def bar_columns(bar: Bar, past: Past, scales: Scales) -> dict[str, Float[Array, 
 def _returns(bar: Bar, past: Past, scales: Scales) -> dict[str, Array]:
     is_known = past.age > 0
     log_return = jnp.where(is_known, log_ratio(bar, bar.mid_close, past.mid), 0.0)
-    traded = is_known & (past.trade != 0) & (bar.trade_count > 0)
+    traded = is_known & (past.has_traded > 0) & (bar.trade_count > 0)
     trade = log_ratio(bar, 2 * bar.trade_close, 2 * past.trade)
     high = log_ratio(bar, bar.mid_high, bar.mid_close)
     low = log_ratio(bar, bar.mid_low, bar.mid_close)

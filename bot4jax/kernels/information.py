@@ -58,7 +58,7 @@ def shared(counts: np.ndarray) -> float:
     return shannon(counts.sum(0)) + shannon(counts.sum(1)) - whole
 
 
-@information(unit="1", low=0.0, high=1.0 + 1e-5, source=SHANNON, tolerance=1e-5)
+@information(unit="1", low=0.0, high=1.0 + 1e-5, source=SHANNON)
 class ShannonEntropy(Additive):
     """Entropy of returns in eight bins, equally likely for training's σ; 1 if even.
 
@@ -87,7 +87,6 @@ class ShannonEntropy(Additive):
     low=0.0,
     high=1.0 + 1e-5,
     source="Bandt & Pompe (2002), Permutation Entropy",
-    tolerance=1e-5,
 )
 class PermutationEntropy3(Additive):
     """Entropy of the order of three consecutive returns; 1 if all six are even.
@@ -132,9 +131,7 @@ def mutual_information(counts: tuple[Scalar, ...], count: Scalar) -> Scalar:
     return jnp.maximum(entropy(rows, count) + entropy(columns, count) - joint, 0.0)
 
 
-@information(
-    lag=1, unit="nats", low=0.0, high=1.1, source=SHANNON, tolerance=1e-5
-)
+@information(lag=1, unit="nats", low=0.0, high=1.1, source=SHANNON)
 class MutualInformationReturns(Additive):
     """What the bar before tells of a return: down, flat or up by thirds of training.
 
@@ -157,9 +154,7 @@ class MutualInformationReturns(Additive):
         return max(shared(table(found[1:], found[:-1], 3, 3)), 0.0)
 
 
-@information(
-    lag=1, unit="nats", low=0.0, high=1.1, source=SHANNON, tolerance=1e-5
-)
+@information(lag=1, unit="nats", low=0.0, high=1.1, source=SHANNON)
 class MutualInformationVolume(Additive):
     """What the volume of the bar before tells of a return; three symbols each.
 
@@ -187,7 +182,6 @@ class MutualInformationVolume(Additive):
     low=0.0,
     high=0.7,
     source="Schreiber (2000), Measuring Information Transfer",
-    tolerance=1e-5,
 )
 class TransferEntropyVolume(Additive):
     """What volume tells of the next return beyond what the last return tells.
@@ -216,9 +210,7 @@ class TransferEntropyVolume(Additive):
         moves = [cells[i] + cells[i + 1] for i in range(0, 8, 2)]
         earlier = [past[i] + past[i + 1] for i in (0, 2)]
         known = entropy(cells, count) - entropy(past, count)
-        return jnp.maximum(
-            entropy(moves, count) - entropy(earlier, count) - known, 0.0
-        )
+        return jnp.maximum(entropy(moves, count) - entropy(earlier, count) - known, 0.0)
 
     @staticmethod
     def reference(standardised_return: Window, volume: Window) -> float:
@@ -242,7 +234,7 @@ class TransferEntropyVolume(Additive):
     high=1.0 + 1e-5,
     source="Roberts, Penny & Rezek (1999), Temporal and Spatial Complexity Measures "
     "for EEG",
-    tolerance=5e-4,
+    tolerance=1e-4,
 )
 class SvdEntropy(Additive):
     """Evenness of the singular values of three consecutive returns; 0 if all flat.

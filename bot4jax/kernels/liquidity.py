@@ -94,7 +94,7 @@ class LogLiquidityRatio(Illiquidity):
     low=0.0,
     high=1.0,
     source="Roll (1984), A Simple Implicit Measure of the Effective Bid-Ask Spread",
-    tolerance=5e-7,
+    tolerance=1e-8,
 )
 class RollSpread(Additive):
     """Spread that bouncing trade prices imply; 0 where they do not bounce.
@@ -227,7 +227,6 @@ class RelativeSpread(Additive):
     high=20.0,
     source="Goyenko, Holden & Trzcinka (2009), Do Liquidity Measures Measure "
     "Liquidity?",
-    tolerance=1e-5,
 )
 class LogDepth(Additive):
     """Log of the mean size at the best bid and ask; an empty book counts as 10⁻⁶."""

@@ -158,7 +158,6 @@ class TradeCountImbalance(Additive):
     high=1.0,
     source="Cartea, Donnelly & Jaimungal (2018), Enhancing Trading Strategies with "
     "Order Book Signals",
-    tolerance=1e-5,
 )
 class TopSizeImbalance(Additive):
     """Mean of (bid − ask) / (bid + ask) of the sizes at the best prices."""
@@ -184,7 +183,7 @@ class TopSizeImbalance(Additive):
     low=-1.0,
     high=1.0,
     source="Perold (1988), The Implementation Shortfall: Paper versus Reality",
-    tolerance=1e-8,
+    tolerance=2e-7,
 )
 class TwapDeviation(Windowed):
     """Newest close over the mean close of the window, less one."""
@@ -206,7 +205,7 @@ class TwapDeviation(Windowed):
     high=1.0,
     source="Berkowitz, Logue & Noser (1988), The Total Cost of Transactions on the "
     "NYSE",
-    tolerance=1e-8,
+    tolerance=2e-7,
 )
 class VwapDeviation(Windowed):
     """Newest close over the volume-weighted price, less one; 0 without volume.
@@ -235,9 +234,7 @@ class VwapDeviation(Windowed):
         return float(1 / average - 1)
 
 
-@microstructure(
-    unit="σ² of training", low=0.0, high=1e6, source=ZHANG, tolerance=1e-5
-)
+@microstructure(unit="σ² of training", low=0.0, high=1e6, source=ZHANG, tolerance=1e-6)
 class NoiseVariance(Additive):
     """Variance of what separates trade prices from the efficient price.
 
@@ -257,7 +254,7 @@ class NoiseVariance(Additive):
         return ratio(squared_return_fast.sum(), 2 * trade_count.sum())
 
 
-@microstructure(unit="1", low=-1e6, high=1e6, source=ZHANG, tolerance=1e-4)
+@microstructure(unit="1", low=-1e6, high=1e6, source=ZHANG)
 class SignalToNoise(Additive):
     """Two-scales realised variance of a bar over the variance of the noise.
 

@@ -28,10 +28,12 @@ def imbalance(bid: Scalar, ask: Scalar) -> Scalar:
 
 def mean_imbalance(bid: Window, ask: Window) -> float:
     both = bid + ask
-    return float(np.where(both > 0, (bid - ask) / np.where(both > 0, both, 1), 0).mean())
+    return float(
+        np.where(both > 0, (bid - ask) / np.where(both > 0, both, 1), 0).mean()
+    )
 
 
-@order_flow(window=16, unit="1", low=-1.0, high=1.0, source=CAO, tolerance=1e-5)
+@order_flow(window=16, unit="1", low=-1.0, high=1.0, source=CAO)
 class DepthImbalance5(Additive):
     """Mean of (bid − ask) / (bid + ask) of the depth on five levels."""
 
@@ -48,7 +50,7 @@ class DepthImbalance5(Additive):
         return mean_imbalance(bid_depth_5, ask_depth_5)
 
 
-@order_flow(window=16, unit="1", low=-1.0, high=1.0, source=CAO, tolerance=1e-5)
+@order_flow(window=16, unit="1", low=-1.0, high=1.0, source=CAO)
 class DepthImbalance10(Additive):
     """Mean of (bid − ask) / (bid + ask) of the depth on ten levels."""
 
@@ -122,7 +124,7 @@ class InferredOrderToTradeRatio(Additive):
     high=1.0,
     source="Stoikov (2018), The Micro-Price: A High-Frequency Estimator of Future "
     "Prices",
-    tolerance=1e-8,
+    tolerance=2e-7,
 )
 class MicropriceMomentum(Incremental):
     """Return over sixteen bars of the microprice, the size-weighted mid.
@@ -149,9 +151,7 @@ class MicropriceMomentum(Incremental):
         return float(level[-1] - level[0])
 
 
-@order_flow(
-    window=64, unit="log bars", low=-20.0, high=20.0, source=HASBROUCK_SAAR
-)
+@order_flow(window=64, unit="log bars", low=-20.0, high=20.0, source=HASBROUCK_SAAR)
 class TopOfBookLifetime(Additive):
     """Log of the bars that a best price lasts: bars over changes, 1 added to both.
 
@@ -178,7 +178,6 @@ class TopOfBookLifetime(Additive):
     high=1.0,
     source="Foucault, Kadan & Kandel (2005), Limit Order Book as a Market for "
     "Liquidity",
-    tolerance=1e-5,
 )
 class TimeAtMinimumSpread(Additive):
     """Share of the time with the best prices one increment apart."""

@@ -47,7 +47,7 @@ def own_place(value: float, low: float, high: float) -> float:
     return float((value - low) / (high - low)) if high > low else 0.5
 
 
-@technical(unit="%", low=0.0, high=100.0, source=WILDER, tolerance=1e-4)
+@technical(unit="%", low=0.0, high=100.0, source=WILDER)
 class Rsi14(Windowed):
     """Relative strength index: rises over all moves, Wilder's average; 50 if flat."""
 
@@ -212,7 +212,7 @@ class StochasticK14(Windowed):
         return 100 * own_place(close_path[-1], low_path.min(), high_path.max())
 
 
-@technical(window=16, unit="%", low=0.0, high=100.0, source=LANE)
+@technical(window=16, unit="%", low=0.0, high=100.0, source=LANE, tolerance=1e-4)
 class StochasticD14(Windowed):
     """Mean of the last three places of the close between low and high of 14 bars."""
 
@@ -265,7 +265,6 @@ class WilliamsR28(Windowed):
     low=0.0,
     high=1.0,
     source="Faith (2003), The Original Turtle Trading Rules (Donchian's channel)",
-    tolerance=1e-5,
 )
 class DonchianPosition(Windowed):
     """Place of the close between low and high of 55 bars; ½ if flat."""

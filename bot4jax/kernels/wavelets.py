@@ -134,7 +134,6 @@ for level in range(1, LEVELS + 1):
         low=0.0,
         high=1.0 + 1e-5,
         source=ROSSO,
-        tolerance=1e-5,
     )(WaveletEnergy(level))
 
 for level in range(1, LEVELS + 1):
@@ -144,7 +143,6 @@ for level in range(1, LEVELS + 1):
         low=0.0,
         high=1.0 + 1e-5,
         source=ROSSO,
-        tolerance=1e-5,
     )(WaveletEntropy(level))
 
 for level in range(1, LEVELS + 1):

@@ -100,7 +100,7 @@ def blank(setting: Setting) -> Kept:
             setting.config.trees.depth,
             len(CLASSES),
         ),
-        fallback=fallback.blank(),
+        fallback=fallback.blank(min(fallback.FEATURES, features)),
         temperature=jnp.zeros(members, jnp.float32),
         vote_temperature=number,
         threshold=number,

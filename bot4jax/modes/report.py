@@ -118,6 +118,13 @@ def warnings(story: Story) -> str:
             "The test span is shorter than a day: right for checking the machine, far "
             "too short for any claim of profit."
         )
+    if market.rejected:
+        listed = ", ".join(
+            f"{count:,} {reason.replace('_', ' ')}"
+            for reason, count in market.rejected.items()
+            if count
+        )
+        said.append(f"Rows of the source that were not used, by reason: {listed}.")
     return "".join(f'<p class="warn">{one}</p>' for one in said)
 
 
@@ -136,8 +143,8 @@ def skill(story: Story) -> str:
             f"{one.macro_f1:.3f}",
             f"{one.mcc:.3f}",
             f"{one.hit_rate:.3f}",
-            f"{one.information_coefficient:.3f} ({one.information_t:.1f})",
-            f"{one.rank_coefficient:.3f} ({one.rank_t:.1f})",
+            with_t(one.information_coefficient, one.information_t),
+            with_t(one.rank_coefficient, one.rank_t),
         )
         for name, one in judged
     ]
@@ -345,6 +352,11 @@ def provenance(story: Story) -> str:
         + paragraph(f"The run took {took}.")
         + folded("Command, machine, versions", table(("what", ""), rows, text_from=1))
     )
+
+
+def with_t(value: float, t: float) -> str:
+    """A coefficient and its t value; a forecaster that never varies has neither."""
+    return f"{value:.3f} ({t:.1f})" if value == value else "–"
 
 
 def section(title: str) -> str:

@@ -19,6 +19,10 @@ from bot4jax.runtime.venue_link import SocketVenue
 from bot4jax.runtime.wire import MAGIC
 
 
+FAREWELL = Limits(linger_ms=1000)
+"""The venue ends when it hears the last message: it must get out."""
+
+
 def trade_with_children(
     setting: Setting, kept: Kept, folder: Path, report: Report
 ) -> Traded:
@@ -36,22 +40,36 @@ def trade_over_sockets(
     record = TickRecord(folder / "ticks")
     with (
         subscriber(ends.ticks, (MAGIC,)) as ticks,
-        dealer(ends.orders) as orders,
-        publisher(ends.signals) as signals,
+        dealer(ends.orders, limits=FAREWELL) as orders,
+        publisher(ends.signals, drops=True) as signals,
         record,
     ):
-        arrivals = record.heard(receive(ticks, universe.hash, runtime.feed_timeout_s))
-        tape = tapes.tick_tape(setting, kept.state.bars, setting.split.test.start)
+        lateness_ns, idle_s = patience(setting)
+        came = receive(ticks, universe.hash, runtime.feed_timeout_s, idle_s)
+        first = setting.split.test.start
+        tape = tapes.tick_tape(setting, kept.state.bars, first, lateness_ns)
         return trade(
             setting,
             kept,
             tape,
-            tape.closed(arrivals),
+            tape.closed(record.heard(came)),
             SocketVenue(orders, runtime.venue_timeout_s),
             folder,
             report,
             lambda stepped: send_signals(signals, batch(setting, folder.name, stepped)),
         )
+
+
+def patience(setting: Setting) -> tuple[int | None, float | None]:
+    """How late a tick may be, ns, and how often silence is noticed, s.
+
+    Only a market that runs at the pace of the clock may be judged by the clock.
+    """
+    runtime = setting.config.runtime
+    if runtime.speed != 1:
+        return None, None
+    lateness_s = runtime.allowed_lateness_ms / 1e3
+    return round(lateness_s * 1e9), max(lateness_s / 4, 0.001)
 
 
 def batch(setting: Setting, run: str, stepped: Stepped) -> Signals:

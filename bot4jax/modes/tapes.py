@@ -38,8 +38,13 @@ def closed_bars(
     return tape, (one for one in tape.closed(arrivals) if one.bar < stop)
 
 
-def tick_tape(setting: Setting, open_bars: OpenBars, first: int) -> Tape:
-    """A tape whose open bar is `first`."""
+def tick_tape(
+    setting: Setting,
+    open_bars: OpenBars,
+    first: int,
+    allowed_lateness_ns: int | None = None,
+) -> Tape:
+    """A tape whose open bar is `first`; without a lateness no clock closes bars."""
     source, runtime = setting.source, setting.config.runtime
     feed = Feed(
         source.universe,
@@ -48,6 +53,7 @@ def tick_tape(setting: Setting, open_bars: OpenBars, first: int) -> Tape:
         source.start_ns,
         runtime.capacity,
         first,
+        allowed_lateness_ns,
         skew_limit_ns=round(runtime.skew_limit_ms * 1e6),
     )
     latency = latency_of(setting.config)

@@ -1,6 +1,7 @@
 """The forecaster that is always there: logistic regression on ten features.
 
-It has an executable of its own, small enough to answer when nothing else does.
+What the healthy members leave of the vote is its: half where one is healthy, all where
+none is.
 """
 
 from typing import NamedTuple

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bot4jax.config import config_hash, run_folder, to_yaml
+from bot4jax.errors import ConfigError
 from bot4jax.schema import Config
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "xgboost", "pyzmq", "apsw")
@@ -29,13 +30,18 @@ class RunFolder:
     def open(self) -> str | None:
         """Make the folder; the name of the run it resumes, or None if it is new.
 
-        What another configuration left behind is removed, checkpoints included: a
-        folder never mixes two configurations.
+        A folder never mixes two configurations, and nothing is removed unasked.
         """
-        before = self._former_hash()
-        if self._config.run.fresh or before != self.hash:
+        if self._config.run.fresh:
             shutil.rmtree(self.path, ignore_errors=True)
-            before = None
+        before = self._former_hash()
+        if before not in (None, self.hash):
+            raise ConfigError(
+                [
+                    f"run.name: {self.path} holds a run of another configuration; "
+                    "choose another run.name, or run.fresh=true to remove that run"
+                ]
+            )
         self.path.mkdir(parents=True, exist_ok=True)
         write_text(self.path / "config.yaml", to_yaml(self._config))
         self.manifest = manifest(self._config, self.hash)

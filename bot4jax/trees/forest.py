@@ -82,7 +82,7 @@ def pack(booster: "Booster", capacity_trees: int, depth: int, classes: int) -> F
     if not 1 <= depth <= MAX_DEPTH:
         raise ForestError(
             f"depth {depth}: the fused forest has 1 to {MAX_DEPTH} levels; choose "
-            "trees.predictor=xgboost for deeper trees"
+            "trees.depth within them"
         )
     document = model_document(booster)
     trees, owners = read_trees(document, classes)

@@ -25,10 +25,9 @@ def _of_spectrum(function):
 def _band(number):
     def share(frequency, density):
         edges = np.logspace(0, np.log10(len(density)), 11)
-        bins = frequency * 2 * len(density)
-        bins = np.round(bins)
-        last = bins <= edges[number] if number == 10 else bins < edges[number]
-        return density[(bins >= edges[number - 1]) & last].sum() / density.sum()
+        bins = np.round(frequency * 2 * len(density))
+        band = np.searchsorted(edges[1:10], bins, side="right") + 1
+        return density[band == number].sum() / density.sum()
 
     return share
 

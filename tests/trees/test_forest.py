@@ -150,7 +150,7 @@ def test_a_blank_forest_has_the_shapes_of_a_full_one_and_no_opinion():
         (16, 4, 3, "declare a multiple of 3, at least 15"),
         (15, 3, 3, "deeper than 3 levels"),
         (15, 4, 2, "gbtree of 3 classes; expected a gbtree of 2"),
-        (15, 9, 3, "trees.predictor=xgboost"),
+        (15, 9, 3, "trees.depth"),
     ],
 )
 def test_a_forest_that_does_not_fit_is_refused(capacity, depth, classes, found):
