@@ -13,11 +13,10 @@ from bot4jax.runtime.client import send_signals
 from bot4jax.runtime.loop import Stepped
 from bot4jax.runtime.messages import Signal, Signals
 from bot4jax.runtime.publish import receive
-from bot4jax.runtime.sockets import dealer, publisher, subscriber
+from bot4jax.runtime.sockets import Limits, dealer, publisher, subscriber
 from bot4jax.runtime.ticks_record import TickRecord
 from bot4jax.runtime.venue_link import SocketVenue
 from bot4jax.runtime.wire import MAGIC
-
 
 FAREWELL = Limits(linger_ms=1000)
 """The venue ends when it hears the last message: it must get out."""
