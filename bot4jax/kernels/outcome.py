@@ -60,7 +60,8 @@ def init_moments(scales: Scales) -> Moments:
 def push_moments(moments: Moments, columns: dict[str, Array]) -> Moments:
     """One bar later; symbols that are not live keep their moments."""
     r, live = columns["log_return"], columns["live"] > 0
-    market = safe_divide((r * live).sum(), live.sum().astype(jnp.float32))
+    count = live.sum().astype(jnp.float32)
+    market = safe_divide(jnp.where(live, r, 0.0).sum(), count)
 
     def blend(old: Array, new: Array) -> Array:
         return DECAY * old + (1 - DECAY) * new
