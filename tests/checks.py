@@ -113,7 +113,7 @@ class Evidence:
     def windows(self, spec: FeatureSpec) -> list[tuple[int, int]]:
         """Symbols and bars to compare at: all symbols, around every planted edge."""
         edges = (recorded.SPIKE, recorded.SPIKE + 1, BARS - recorded.SILENCE)
-        bars = {*range(spec.window + spec.lag, BARS, 13), *edges, BARS - 1}
+        bars = {*range(spec.window + spec.lag, BARS, 29), *edges, BARS - 1}
         first = spec.window + spec.lag - 1
         return [
             (symbol, bar)

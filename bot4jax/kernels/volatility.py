@@ -120,7 +120,7 @@ class GarmanKlass(Additive):
     source="Barndorff-Nielsen & Shephard (2004), Power and Bipower Variation",
 )
 class JumpShare(Additive):
-    """Share of the squared returns that bipower variation leaves to jumps; 0 if flat."""
+    """Share of squared returns that bipower variation leaves to jumps; 0 if flat."""
 
     @staticmethod
     def terms(standardised_return: Scalar, standardised_return_1_ago: Scalar) -> Terms:

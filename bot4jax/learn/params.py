@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Float, Int
 
 from bot4jax import engine as engines
@@ -319,18 +320,25 @@ def assemble(
         vote=VoteParams(
             *map(jnp.float32, (vote.decay, vote.learning_rate, vote.floor, vote.cap))
         ),
-        sizing=sizing_params(config, universe, labels),
+        sizing=sizing_params(
+            config, universe, labels.class_mean, labels.class_square
+        ),
         confidence_floor=jnp.float32(config.strategy.confidence_floor),
     )
 
 
-def sizing_params(config: Config, universe: Universe, labels: Labels) -> SizingParams:
+def sizing_params(
+    config: Config,
+    universe: Universe,
+    class_mean: Float[ArrayLike, " C"],
+    class_square: Float[ArrayLike, " C"],
+) -> SizingParams:
     """What classes are worth, what trading costs and how much may be risked."""
     risk = config.risk
     fee = np.full(len(universe.instruments), config.venue.taker_fee_bps * 1e-4)
     return SizingParams(
-        class_mean=jnp.asarray(labels.class_mean, jnp.float32),
-        class_square=jnp.asarray(labels.class_square, jnp.float32),
+        class_mean=jnp.asarray(class_mean, jnp.float32),
+        class_square=jnp.asarray(class_square, jnp.float32),
         kelly=jnp.float32(config.strategy.kelly),
         fee=jnp.asarray(fee, jnp.float32),
         symbol_cap=jnp.float32(risk.max_position_share),

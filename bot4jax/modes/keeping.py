@@ -15,7 +15,7 @@ from bot4jax.engine import Params, State
 from bot4jax.errors import CheckpointError
 from bot4jax.kernels import clean, history, vote
 from bot4jax.kernels.sizing import SizingParams
-from bot4jax.learn import checkpoint
+from bot4jax.learn import checkpoint, params
 from bot4jax.learn.checkpoint import Identity
 from bot4jax.modes.setting import Setting
 from bot4jax.nets import fallback, zoo
@@ -70,12 +70,22 @@ def take_up(folder: Path, setting: Setting) -> Kept:
             f"{folder} holds no checkpoint: run `mode=train` or the demo first and "
             "name its folder with run.model=DIR."
         )
-    found, _ = checkpoint.restore(
+    kept, _ = checkpoint.restore(
         folder / "checkpoints",
         jax.eval_shape(lambda: blank(setting)),
         identity(setting),
     )
-    return found
+    return kept._replace(params=as_configured(setting, kept.params))
+
+
+def as_configured(setting: Setting, fitted: Params) -> Params:
+    """What was fitted, with this run's own costs and limits of risk."""
+    config, worth = setting.config, fitted.sizing
+    sizing = params.sizing_params(
+        config, setting.source.universe, worth.class_mean, worth.class_square
+    )
+    floor = jnp.float32(config.strategy.confidence_floor)
+    return fitted._replace(sizing=sizing, confidence_floor=floor)
 
 
 def anchors_of(setting: Setting) -> Float[Array, " S"]:

@@ -166,8 +166,8 @@ def skill(story: Story) -> str:
     text = paragraph(
         f"{story.market.labels:,} labels count, worth "
         f"{story.market.effective_labels:,} that share no bar. Classes down / flat / "
-        f"up, in per cent: {shares}. Intervals are a stationary block bootstrap over time with all "
-        "symbols together; t values are Newey–West."
+        f"up, in per cent: {shares}. Intervals are a stationary block bootstrap over "
+        "time with all symbols together; t values are Newey–West."
     )
     if story.bound is not None:
         text += paragraph(

@@ -80,7 +80,8 @@ class Story(NamedTuple):
     market: MarketFacts
     members: dict[str, Judged]
     """on the test span, in the order of the ensemble"""
-    ensemble: Judged
+    ensemble: Judged | None
+    """None where nothing was traded"""
     baselines: dict[str, Judged]
     """`class_prior` first"""
     bound: Bound | None
@@ -96,10 +97,10 @@ class Story(NamedTuple):
     gradients: dict[str, Float[np.ndarray, " U"]]
     """gradient norm of each net by update"""
     features: FeatureFacts
-    trade: TradeFacts
+    trade: TradeFacts | None
     latency_ms: dict[str, dict[str, float]]
     """p50, p99, p999 and n of each stage"""
-    information_age_ms: dict[str, float]
+    information_age_ms: dict[str, float | None]
     """p50 and p99 from any tick to the first decision that used it"""
     seconds: dict[str, float]
     """what each part of the run took"""

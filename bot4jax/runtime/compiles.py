@@ -35,5 +35,5 @@ class Compilations:
         """Compilations since `settle`."""
         return self._total - self._early
 
-    def _hear(self, event: str, duration: float, **_: Any) -> None:
+    def _hear(self, event: str, duration_secs: float, **kwargs: Any) -> None:
         self._total += event == EVENT

@@ -1,27 +1,31 @@
-"""Volatility and its states by pandas and from the papers."""
+"""Volatility and its states, bar by bar from the papers."""
 
 import math
+import statistics
 from itertools import pairwise
 
 import numpy as np
-import pandas as pd
 
 from tests.oracles.oracle import Oracle
 
 FLAT = "no volatility: neutral by definition"
 
 
+def _blocks(z, bars):
+    """Root mean squares of consecutive blocks of bars, the newest last."""
+    ends = range(len(z), 0, -bars)
+    return [math.hypot(*z[end - bars : end]) / math.sqrt(bars) for end in ends][::-1]
+
+
 def _ratio(standardised_return):
-    squares = pd.Series(standardised_return).pow(2)
-    long = squares.rolling(len(squares)).mean().iloc[-1]
-    short = squares.rolling(16).mean().iloc[-1]
-    return math.sqrt(short / long) if long else np.nan
+    long = _blocks(standardised_return, len(standardised_return))[0]
+    return _blocks(standardised_return, 16)[-1] / long if long else np.nan
 
 
 def _of_volatility(standardised_return):
-    squares = pd.Series(standardised_return).pow(2)
-    blocks = squares.groupby(np.arange(len(squares)) // 16).sum().pow(0.5)
-    return blocks.std(ddof=0) / blocks.mean() if blocks.any() else np.nan
+    blocks = _blocks(standardised_return, 16)
+    middle = statistics.fmean(blocks)
+    return statistics.pstdev(blocks) / middle if middle else np.nan
 
 
 def _parkinson(standardised_range):
@@ -44,8 +48,8 @@ def _jumps(standardised_return):
 
 
 ORACLES = {
-    "volatility_ratio": Oracle(_ratio, "pandas", FLAT),
-    "volatility_of_volatility": Oracle(_of_volatility, "pandas", FLAT),
+    "volatility_ratio": Oracle(_ratio, "Müller et al. (1997)", FLAT),
+    "volatility_of_volatility": Oracle(_of_volatility, "Corsi et al. (2008)", FLAT),
     "parkinson": Oracle(_parkinson, "Parkinson (1980)"),
     "garman_klass": Oracle(_garman_klass, "Garman & Klass (1980)"),
     "jump_share": Oracle(_jumps, "Barndorff-Nielsen & Shephard (2004)", FLAT),
