@@ -19,7 +19,7 @@ from bot4jax.kernels.smoothing import (
     running_average,
     wilder_decay,
 )
-from bot4jax.numerics import safe_divide, safe_root
+from bot4jax.numerics import pairwise_sum, safe_divide, safe_root
 from bot4jax.registry import Scalar, Shared, Windowed, feature
 
 technical = partial(feature, category="technical")
@@ -218,12 +218,12 @@ class StochasticD14(Windowed):
 
     @staticmethod
     def value(high_path: Path, low_path: Path, close_path: Path) -> Scalar:
-        total = 0.0
-        for back in range(3):
-            bars = slice(2 - back, 16 - back)
+        places = []
+        for end in (14, 15, 16):
+            bars = slice(end - 14, end)
             low, high = low_path[bars].min(), high_path[bars].max()
-            total = total + place(close_path[-1 - back], low, high)
-        return 100 * total / 3
+            places.append(place(close_path[end - 1], low, high))
+        return 100 * pairwise_sum(places) / 3
 
     @staticmethod
     def reference(high_path: Window, low_path: Window, close_path: Window) -> float:

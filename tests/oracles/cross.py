@@ -15,19 +15,19 @@ def _mean(values):
 
 
 def _beta(log_return, market_return):
-    return stats.linregress(market_return, log_return).slope
+    return stats.linregress(market_return, log_return)[0]
 
 
 def _correlation(log_return, market_return):
     if np.ptp(log_return) == 0:
         return np.nan
-    return stats.pearsonr(log_return, market_return).statistic
+    return stats.pearsonr(log_return, market_return)[0]
 
 
 def _residual(log_return, market_return):
     if np.ptp(log_return) == 0:
         return np.nan
-    return stats.linregress(market_return, log_return).intercept / log_return.std()
+    return stats.linregress(market_return, log_return)[1] / log_return.std()
 
 
 ORACLES = {

@@ -11,7 +11,7 @@ STILL = "a regressor that never varies: 0 by definition"
 
 
 def _slope(x, y):
-    return stats.linregress(x, y).slope if np.ptp(x) > 0 else np.nan
+    return stats.linregress(x, y)[0] if np.ptp(x) > 0 else np.nan
 
 
 def _kyle(standardised_return, signed_volume):

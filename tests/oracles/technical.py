@@ -1,9 +1,13 @@
 """Indicators by TA-Lib, on prices made from the relative path."""
 
+from typing import Any
+
 import numpy as np
 import talib
 
 from tests.oracles.oracle import Oracle
+
+library: Any = talib  # its stubs know no defaults
 
 PRICE = 1000.0
 FLAT = "a range of zero: the middle by definition, where TA-Lib has 0 or NaN"
@@ -19,27 +23,27 @@ def _still(path):
 
 
 def _rsi(close_path):
-    return np.nan if _still(close_path) else talib.RSI(_price(close_path), 14)[-1]
+    return np.nan if _still(close_path) else library.RSI(_price(close_path), 14)[-1]
 
 
 def _macd(part):
     def value(close_path):
-        return talib.MACD(_price(close_path), 12, 26, 9)[part][-1] / PRICE
+        return library.MACD(_price(close_path), 12, 26, 9)[part][-1] / PRICE
 
     return value
 
 
 def _ema_ratio(close_path):
     price = _price(close_path)
-    return talib.EMA(price, 12)[-1] / talib.EMA(price, 26)[-1] - 1
+    return library.EMA(price, 12)[-1] / library.EMA(price, 26)[-1] - 1
 
 
 def _sma(close_path):
-    return PRICE / talib.SMA(_price(close_path), 50)[-1] - 1
+    return PRICE / library.SMA(_price(close_path), 50)[-1] - 1
 
 
 def _bands(close_path):
-    return [band[-1] for band in talib.BBANDS(_price(close_path), 20, 2, 2)]
+    return [band[-1] for band in library.BBANDS(_price(close_path), 20, 2, 2)]
 
 
 def _bollinger_position(close_path):
@@ -56,7 +60,7 @@ def _bollinger_width(close_path):
 
 def _atr(high_path, low_path, close_path):
     prices = [_price(path) for path in (high_path, low_path, close_path)]
-    return talib.ATR(*prices, 14)[-1] / PRICE
+    return library.ATR(*prices, 14)[-1] / PRICE
 
 
 def _fast_stochastic(bars, part):
@@ -64,7 +68,7 @@ def _fast_stochastic(bars, part):
         if high_path.max() == low_path.min():
             return np.nan
         prices = [_price(path) for path in (high_path, low_path, close_path)]
-        return talib.STOCHF(*prices, bars, 3)[part][-1]
+        return library.STOCHF(*prices, bars, 3)[part][-1]
 
     return value
 
@@ -73,12 +77,12 @@ def _stochastic_k(high_path, low_path, close_path):
     """TA-Lib wants enough bars for %D too; two more in front leave %K alone."""
     pad = [np.concatenate([path[:1]] * 2 + [path]) for path in (high_path, low_path)]
     close = np.concatenate([close_path[:1]] * 2 + [close_path])
-    return _fast_stochastic(14, 0)(*pad, close)
+    return _fast_stochastic(14, 0)(pad[0], pad[1], close)
 
 
 def _donchian(high_path, low_path, close_path):
-    top = talib.MAX(_price(high_path), 55)[-1]
-    bottom = talib.MIN(_price(low_path), 55)[-1]
+    top = library.MAX(_price(high_path), 55)[-1]
+    bottom = library.MIN(_price(low_path), 55)[-1]
     return (PRICE - bottom) / (top - bottom) if top > bottom else np.nan
 
 
@@ -86,7 +90,7 @@ def _williams(high_path, low_path, close_path):
     if high_path.max() == low_path.min():
         return np.nan
     prices = [_price(path) for path in (high_path, low_path, close_path)]
-    return talib.WILLR(*prices, 28)[-1]
+    return library.WILLR(*prices, 28)[-1]
 
 
 ORACLES = {
