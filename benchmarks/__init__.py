@@ -1,0 +1,1 @@
+"""How long things take. `python -m benchmarks.run` says how to ask."""

@@ -1,0 +1,141 @@
+"""What the machine needs at least: copies, matrix products, syncs, measured here.
+
+A floor counts only what cannot be avoided: what must be read or written once, at the
+speed of a copy of as many bytes, or multiplied, at the speed of the best product.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.timing import least_ms
+from bot4jax.engine import Observing, Seen
+from bot4jax.kernels.bars import OpenBars
+from bot4jax.nets import zoo
+from bot4jax.nets.sizes import NetSizes
+from bot4jax.numerics import BLOCK
+from bot4jax.types import PACKED, TICK
+
+REPETITIONS = 30
+SQUARES = ((1024, 1024, 1024), (2048, 2048, 2048))
+"""Products `[m, k] × [k, n]` that libraries are good at."""
+
+
+class MatrixRate(NamedTuple):
+    """The best rate of float32 matrix products."""
+
+    gflops: float
+    impl: str
+    """whose it was"""
+
+
+def copy_ms(touched: int, repetitions: int = REPETITIONS) -> float:
+    """Least time to read half of so many bytes and to write the other half."""
+    source = np.ones(max(touched // 8, 1), np.float32)
+    target, on_device = np.empty_like(source), jax.device_put(source)
+    negative = jax.jit(jnp.negative)
+    jax.block_until_ready(negative(on_device))
+    return min(
+        least_ms(lambda: np.copyto(target, source), repetitions),
+        least_ms(lambda: negative(on_device), repetitions),
+    )
+
+
+def matrix_rate(
+    shapes: Sequence[tuple[int, int, int]], repetitions: int = 5
+) -> MatrixRate:
+    """The best of JAX and NumPy over products `[m, k] × [k, n]`."""
+    product = jax.jit(jnp.matmul)
+    found = []
+    for m, k, n in shapes:
+        a, b = np.ones((m, k), np.float32), np.ones((k, n), np.float32)
+        on_device = jax.device_put((a, b))
+        jax.block_until_ready(product(*on_device))
+        gflop = 2 * m * k * n / 1e9
+        ms = least_ms(lambda pair=on_device: product(*pair), repetitions)
+        found.append(MatrixRate(gflop / ms * 1e3, "jax"))
+        ms = least_ms(lambda a=a, b=b: a @ b, repetitions)
+        found.append(MatrixRate(gflop / ms * 1e3, "numpy"))
+    return max(found)
+
+
+def sync_ms(folder: Path, size: int, repetitions: int = REPETITIONS) -> float:
+    """Least time to append so many bytes to a file and to wait for the disk."""
+    path, content = folder / "sync", os.urandom(size)
+    shortest = float("inf")
+    with path.open("wb", buffering=0) as file:
+        for _ in range(repetitions):
+            began = time.perf_counter()
+            file.write(content)
+            os.fdatasync(file.fileno())
+            shortest = min(shortest, time.perf_counter() - began)
+    path.unlink()
+    return shortest * 1e3
+
+
+def size_of(tree: Any) -> int:
+    """Bytes of all arrays in a tree, or of those that its shapes stand for."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def pack_bytes(ticks: float) -> int:
+    """Read and written once a tick: its record, and its packed row."""
+    return round(ticks * (TICK.itemsize + 4 * len(PACKED)))
+
+
+def absorb_bytes(bars: OpenBars, capacity: int) -> int:
+    """The packed rows, and the open bars they belong to, read and written."""
+    symbols = bars.ints.shape[0]
+    touched = size_of(bars) * min(capacity, symbols) // symbols
+    return 4 * len(PACKED) * capacity + 2 * touched
+
+
+def close_bytes(bars: OpenBars, closed: Any) -> int:
+    """The open bars, read and written, and the closed ones."""
+    return 2 * size_of(bars) + size_of(closed)
+
+
+def observe_bytes(state: Observing, seen: Seen, closed: Any) -> int:
+    """What one bar must touch of the bank.
+
+    Windows are read once (they are stored twice); of the sums the blocks and one open
+    block; what is carried is read and written; the bar is read, the scores written.
+    """
+    sums = sum(
+        size_of(one.blocks) + BLOCK * size_of(one.rows) // one.rows.shape[0]
+        for one in state.bank.sums
+    )
+    carried = (state.bank.past, state.bank.recursions, state.moments, state.counts)
+    return (
+        size_of(state.bank.windows) // 2
+        + sums
+        + 2 * size_of(carried)
+        + size_of(closed)
+        + size_of(seen)
+    )
+
+
+def net_flops(sizes: NetSizes, features: int) -> int:
+    """Operations of all matrix products of one symbol and bar, attention's included.
+
+    Every matrix is met once a bar. The biases of positions are stored as one, but
+    only added.
+    """
+    mask = zoo.decay_mask(sizes, features)
+    entries = sum(int(leaf.sum()) for leaf in jax.tree.leaves(mask))
+    if "transformer" not in sizes.members:
+        return 2 * entries
+    own = sizes.transformer
+    positions = own.blocks * own.heads * own.context
+    return 2 * (entries - positions) + 4 * own.blocks * own.width * own.context
+
+
+def stem_shape(sizes: NetSizes, symbols: int, features: int) -> tuple[int, int, int]:
+    """The product that all nets share, as `[m, k] × [k, n]`."""
+    return symbols, features, sizes.stem

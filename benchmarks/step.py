@@ -1,0 +1,174 @@
+"""What does each stage of a step cost, from simulated ticks to orders?
+
+Every bar is walked through twice. *Apart*: each stage alone, its completion awaited
+before the next begins. *Together*: the trading loop as a run has it, where the device
+works while the host does.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import numpy as np
+from jaxtyping import Array
+
+from benchmarks import floors
+from benchmarks.loop import together
+from benchmarks.result import Measured, Row
+from benchmarks.stage import Stage, copied, set_up, shapes_of_calls
+from benchmarks.timing import Laps, one
+from bot4jax.engine import Seen, State
+from bot4jax.kernels.bars import OpenBars
+from bot4jax.learn.params import latency_of
+from bot4jax.modes.tapes import tick_tape
+from bot4jax.nets.zoo import NetCarry
+from bot4jax.runtime.closings import Tape
+from bot4jax.runtime.feed import Batch
+from bot4jax.runtime.progress import Report
+from bot4jax.schema import Config
+
+
+@dataclass
+class Walk:
+    """Where the engine stands, and where it is noted how long things took."""
+
+    stage: Stage
+    tape: Tape
+    """for its feed and quotes; batches are absorbed here"""
+    state: State
+    nets: NetCarry
+    """of the nets by themselves"""
+    laps: Laps
+
+
+def measure(config: Config, steps: int, warmup: int, report: Report) -> Measured:
+    """Both walks, and what the machine needs at least."""
+    stage = set_up(config, warmup + steps, report)
+    laps = apart(stage, copied(stage.kept.state), warmup, report)
+    with journal_folder(config) as folder:
+        own = copied(stage.kept.state)
+        loop = together(stage, own, warmup, folder, report)
+        known, machine = machine_floors(stage, laps, folder)
+    rows = laps.rows(warmup, known) + loop.rows(warmup, known)
+    needs = stage.compiled.temporaries.items()
+    rows += [one(name, mib, "MiB") for name, mib in needs]
+    return Measured(rows + machine, {}, stage.compiled.seconds)
+
+
+def apart(stage: Stage, state: State, warmup: int, report: Report) -> Laps:
+    """Every stage by itself, bar after bar."""
+    span = stage.setting.split.test
+    tape = tick_tape(stage.setting, state.bars, span.start)
+    walk = Walk(stage, tape, state, copied(state.deciding.carry), Laps())
+    for done, bar in enumerate(span, 1):
+        closed = bar_of_ticks(walk, bar)
+        decisions_of_bar(walk, *closed)
+        if done == warmup:
+            walk.laps = Laps()
+        report("stages apart", done, len(span))
+    return walk.laps
+
+
+def bar_of_ticks(walk: Walk, bar: int) -> tuple[Array, Array]:
+    """Ticks made, packed and absorbed, and their bar closed."""
+    laps, feed, engine = walk.laps, walk.tape.feed, walk.stage.setting.engine
+    source = walk.stage.setting.source
+    frames = list(laps.each("simulate", source.frames(bar, bar + 1)))
+    ticks, ms = 0, []
+    pushed = (event for frame in frames for event in feed.push(frame))
+    for event in laps.each("pack", pushed):
+        if isinstance(event, Batch):
+            laps.call("quotes_batch", walk.tape.quotes.absorb, event.records)
+            absorb(walk, event)
+            ms.append(laps.last("absorb_batch"))
+            ticks += event.count
+    laps.add("absorb", sum(ms))
+    laps.add("absorb", ticks, "ticks")
+    left, *closed = laps.call("close", engine.close, walk.state.bars)
+    walk.state = walk.state._replace(bars=left)
+    return closed[0], closed[1]
+
+
+def absorb(walk: Walk, batch: Batch) -> None:
+    """One batch onto the device and into the open bars, as the tape does it."""
+    setting = walk.stage.setting
+    latency = latency_of(setting.config)
+
+    def absorbed() -> OpenBars:
+        packed = jax.device_put(batch.packed.copy())
+        return setting.engine.absorb(walk.state.bars, packed, latency)
+
+    walk.state = walk.state._replace(bars=walk.laps.call("absorb_batch", absorbed))
+
+
+def decisions_of_bar(walk: Walk, ints: Array, floats: Array) -> None:
+    """Features, members and sizing of a closed bar; then nets and forest alone."""
+    laps, (setting, alone, _, kept) = walk.laps, walk.stage
+    engine, params, state = setting.engine, kept.params, walk.state
+    held = jax.device_put(np.zeros(ints.shape[1], np.float32))
+    observing, seen = laps.call(
+        "observe", engine.observe, params.units, state.observing, ints, floats
+    )
+    deciding, packed = laps.call(
+        "conclude", engine.conclude, params, state.deciding, seen, ints, floats, held
+    )
+    laps.call("pull", np.asarray, packed)
+    walk.state = State(state.bars, observing, deciding)
+    walk.nets, _ = laps.call("nets", alone.nets, params.nets, walk.nets, seen.values)
+    if "trees" in setting.settings.members:
+        laps.call("forest", alone.forest, params.forest, seen.values)
+
+
+def machine_floors(
+    stage: Stage, laps: Laps, folder: Path
+) -> tuple[dict[str, float], list[Row]]:
+    """What stages need at least, ms, and what that was measured as."""
+    settings, state = stage.setting.settings, stage.kept.state
+    layout, features = settings.layout, len(settings.plan.specs)
+    ticks = float(np.mean(laps.values["absorb", "ticks"]))
+    ints, floats, seen, decisions = shapes_between(stage)
+    observed = floors.observe_bytes(state.observing, seen, (ints, floats))
+    batch = floors.copy_ms(floors.absorb_bytes(state.bars, layout.capacity))
+    copied_ms = floors.copy_ms(observed)
+    shape = floors.stem_shape(settings.sizes, layout.symbols, features)
+    product = floors.matrix_rate((*floors.SQUARES, shape))
+    flops = layout.symbols * floors.net_flops(settings.sizes, features)
+    known = {
+        "pack": floors.copy_ms(floors.pack_bytes(ticks)),
+        "absorb_batch": batch,
+        "absorb": batch * np.ceil(ticks / layout.capacity).item(),
+        "close": floors.copy_ms(floors.close_bytes(state.bars, (ints, floats))),
+        "observe": copied_ms,
+        "nets": flops / product.gflops / 1e6,
+        "journal": floors.sync_ms(folder, floors.size_of(decisions)),
+    }
+    known["conclude"] = known["nets"]
+    parts = ("close", "observe", "conclude", "journal")
+    known["decision"] = sum(known[name] for name in parts)
+    return known, [
+        one("copy", observed / copied_ms / 1e6, "GB/s", "machine"),
+        one("matrix_product", product.gflops, "GFLOP/s", product.impl),
+        one("sync", known["journal"], "ms", "machine"),
+    ]
+
+
+def shapes_between(stage: Stage) -> tuple[Array, Array, Seen, Array]:
+    """Shapes of the closed bar, of what is seen in it, and of the decisions."""
+    calls = shapes_of_calls(stage.setting, stage.alone)
+    observe, observing = calls["observe"]
+    conclude, concluding = calls["conclude"]
+    _, seen = jax.eval_shape(observe, *observing)
+    _, decisions = jax.eval_shape(conclude, *concluding)
+    return *observing[2:], seen, decisions
+
+
+@contextmanager
+def journal_folder(config: Config) -> Iterator[Path]:
+    """A folder where runs keep their journals, and on the same disk; gone after."""
+    root = Path(config.run.root)
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=root) as name:
+        yield Path(name)
