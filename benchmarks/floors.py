@@ -48,7 +48,7 @@ def copy_ms(touched: int, repetitions: int = REPETITIONS) -> float:
 
 
 def matrix_rate(
-    shapes: Sequence[tuple[int, int, int]], repetitions: int = 5
+    shapes: Sequence[tuple[int, int, int]], repetitions: int = 3
 ) -> MatrixRate:
     """The best of JAX and NumPy over products `[m, k] × [k, n]`."""
     product = jax.jit(jnp.matmul)

@@ -304,27 +304,35 @@ def _pack_decisions(decisions: Decisions, voted: vote.Vote) -> Float[Array, " P"
 
 
 class Decided(NamedTuple):
-    """Decisions on the host, and the weights they were made with."""
+    """The decisions of one step on the host, and the weights they were made with."""
 
-    decisions: Decisions
-    weight: np.ndarray
+    probability: Float[np.ndarray, "S C"]
+    member_probability: Float[np.ndarray, "M S C"]
+    confidence: Float[np.ndarray, " S"]
+    disagreement: Float[np.ndarray, " S"]
+    regime: int
+    intent: Float[np.ndarray, " S"]
+    flags: Int[np.ndarray, " S"]
+    weight: Float[np.ndarray, " W"]
     """of every member, then of the fallback"""
 
 
-def unpack_decisions(packed: np.ndarray, members: int, symbols: int) -> Decided:
+def unpack_decisions(
+    packed: Float[np.ndarray, " P"], members: int, symbols: int
+) -> Decided:
     """The decisions of one step from their packed form."""
     rows = 3 + 3 * members + 4
     each = packed[: rows * symbols].reshape(rows, symbols)
     tail = packed[rows * symbols :]
     by_member = each[3 : 3 + 3 * members].reshape(members, 3, symbols)
     confidence, disagreement, intent, flags = each[-4:]
-    decisions = Decisions(
+    return Decided(
         probability=each[:3].T,
         member_probability=by_member.transpose(0, 2, 1),
         confidence=confidence,
         disagreement=disagreement,
-        regime=tail[-1].astype(np.int32),
+        regime=int(tail[-1]),
         intent=intent,
         flags=flags.astype(np.int32),
+        weight=tail[:-1],
     )
-    return Decided(decisions, tail[:-1])

@@ -39,11 +39,15 @@ class Run(NamedTuple):
 class Evidence:
     """Replays of one recording, compiled once for all of them."""
 
-    def __init__(self, specs: Iterable[FeatureSpec]) -> None:
+    def __init__(
+        self,
+        specs: Iterable[FeatureSpec],
+        bars: Bar | None = None,
+        columns: tuple[str, ...] = Bar._fields,
+    ) -> None:
         self.units = recorded.units()
-        layout = Layout(SYMBOLS, WINDOW, 0, 5, 0, Bar._fields)
-        self.plan = bank.plan(layout, specs)
-        self.bars = recorded.recorded_bars(7, BARS)
+        self.plan = bank.plan(Layout(SYMBOLS, WINDOW, 0, 5, 0, columns), specs)
+        self.bars = recorded.recorded_bars(7, BARS) if bars is None else bars
 
     @cached_property
     def chunk(self):
@@ -111,10 +115,11 @@ class Evidence:
         }
 
     def windows(self, spec: FeatureSpec) -> list[tuple[int, int]]:
-        """Symbols and bars to compare at: all symbols, around every planted edge."""
-        edges = (recorded.SPIKE, recorded.SPIKE + 1, BARS - recorded.SILENCE)
-        bars = {*range(spec.window + spec.lag, BARS, 29), *edges, BARS - 1}
-        first = spec.window + spec.lag - 1
+        """Symbols and bars to compare at, the last ones: around every planted edge."""
+        count, first = len(self.bars.live), spec.window + spec.lag - 1
+        start = max(first + 1, count - BARS)
+        edges = (recorded.SPIKE, recorded.SPIKE + 1, count - recorded.SILENCE)
+        bars = {*range(start, count, 29), *edges, count - 1}
         return [
             (symbol, bar)
             for bar in sorted(bars)

@@ -416,11 +416,12 @@ def _record_found(
         value = column[jnp.maximum(sign * row, 0)]
         return jnp.where(row == NOTHING, otherwise, value)
 
-    def widened(name: str, low: str, opening: Array) -> dict[str, Array]:
+    def widened(kind: str, start: dict[str, Array]) -> dict[str, Array]:
+        high, low = f"{kind}_high", f"{kind}_low"
         least = jnp.where(found[low] == NOTHING, -NOTHING, -found[low])
         return {
-            name: jnp.maximum(opening[0], found[name]),
-            low: jnp.minimum(opening[1], least),
+            high: jnp.maximum(start[high], found[high]),
+            low: jnp.minimum(start[low], least),
         }
 
     # A symbol's first quote ever, or first trade of the bar, starts high and low.
@@ -434,10 +435,8 @@ def _record_found(
         old
         | mids
         | trades
-        | widened("mid_high", "mid_low", (mids["mid_high"], mids["mid_low"]))
-        | widened(
-            "trade_high", "trade_low", (trades["trade_high"], trades["trade_low"])
-        )
+        | widened("mid", mids)
+        | widened("trade", trades)
         | {
             "bid": at("last_quote", batch.bid, old["bid"]),
             "ask": at("last_quote", batch.ask, old["ask"]),

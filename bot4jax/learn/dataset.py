@@ -115,7 +115,8 @@ def _column_median(
 ) -> Float[np.ndarray, " S"]:
     """Median of the finite values of each column; `default` where there are none."""
     is_empty = ~np.isfinite(values).any(0)
-    return np.nanmedian(np.where(is_empty[None], default, values), axis=0)
+    filled = np.where(is_empty.reshape(1, -1), default, values)
+    return np.nanmedian(filled, axis=0)
 
 
 def observe_bars(

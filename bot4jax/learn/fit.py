@@ -145,8 +145,10 @@ def batches(
             own = order[at : at + group]
             for start in range(0, bars, chunk):
                 rows = slice(start, start + chunk)
-                parts = (column[rows][:, own] for column in samples)
-                yield start == 0, *(padded(one, chunk, group) for one in parts)
+                x, y, w = (
+                    padded(column[rows][:, own], chunk, group) for column in samples
+                )
+                yield start == 0, x, y, w
 
 
 def padded(part: np.ndarray, bars: int, symbols: int) -> np.ndarray:
@@ -175,7 +177,7 @@ def update(
     with jax.numpy_dtype_promotion("standard"):  # Optax counts in integers
         change, moved = optimiser.update(safe, state.optimiser, state.params)
     change = jax.tree.map(lambda u: jnp.where(is_sane, u, 0), change)
-    params = optax.apply_updates(state.params, change)
+    params: Any = optax.apply_updates(state.params, change)
     mean = jax.tree.map(
         lambda old, new: AVERAGING * old + (1 - AVERAGING) * new, state.mean, params
     )
@@ -212,8 +214,8 @@ def losses(
     return each.sum(), (each, after)
 
 
-def norms(tree: zoo.NetParams) -> Float[Array, " M"]:
-    """Euclidean norm of each net's own vector."""
+def norms(tree: Any) -> Float[Array, " M"]:
+    """Euclidean norm of each net's own vector, in a tree like `NetParams`."""
     return jnp.stack([jnp.linalg.norm(flat) for flat in tree.nets])
 
 

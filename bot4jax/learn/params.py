@@ -20,6 +20,7 @@ from bot4jax.kernels.clean import init_scaler
 from bot4jax.kernels.sizing import SizingParams
 from bot4jax.kernels.vote import VoteParams
 from bot4jax.learn import dataset, fit
+from bot4jax.learn.baselines import sampled_rows
 from bot4jax.learn.calibrate import Calibration, calibrate
 from bot4jax.learn.dataset import BarRecord, Dataset
 from bot4jax.learn.labels import (
@@ -42,6 +43,14 @@ Report = Callable[..., None]
 
 UNCLIPPED = 3e38
 """Scores of the first pass are raw values, so that the scaler can be fitted."""
+
+
+WARM_BARS = 256
+"""Bars that nets run through before their forecasts count."""
+
+TREE_SAMPLES = 100_000
+"""Rows that the forest is fitted on at most: leaves of a forest of depth 4 hold
+thousands of them, and more teach it nothing."""
 
 
 class Labels(NamedTuple):
@@ -225,11 +234,12 @@ def fit_trees(
     """The forest of every `horizon`-th bar: labels between share most of their bars."""
     own = config.trees
     every = slice(None, None, settings.layout.horizon)
-    chosen = samples.weights[every] > 0
+    x, y, w = (column[every] for column in samples)
+    t, s = sampled_rows(w, TREE_SAMPLES, config.run.seed)
     booster = tree_fit.fit_forest(
-        samples.features[every][chosen],
-        samples.labels[every][chosen],
-        samples.weights[every][chosen],
+        x[t, s],
+        y[t, s],
+        w[t, s],
         tree_fit.Settings(
             rounds=own.rounds,
             depth=own.depth,
@@ -252,15 +262,13 @@ def forecasts(
 ) -> tuple[Float[np.ndarray, "M T S C"], zoo.NetCarry]:
     """Uncalibrated log probabilities from the end of training on, and the carry there.
 
-    The nets run through the training span first, as they would have run in service.
+    The nets run through the last `WARM_BARS` of training first: by then they have
+    forgotten that they began with nothing.
     """
-    symbols = settings.layout.symbols
-    train, rest = (
-        data.features[: split.train.stop - data.first],
-        data.features[split.train.stop - data.first :],
-    )
-    carry = zoo.init_carry(settings.sizes, symbols)
-    _, carry = fit.net_probabilities(settings.sizes, members.nets, train, carry)
+    end = split.train.stop - data.first
+    warm, rest = data.features[max(end - WARM_BARS, 0) : end], data.features[end:]
+    carry = zoo.init_carry(settings.sizes, settings.layout.symbols)
+    _, carry = fit.net_probabilities(settings.sizes, members.nets, warm, carry)
     by_nets, _ = fit.net_probabilities(settings.sizes, members.nets, rest, carry)
     named = {name: by_nets[:, i] for i, name in enumerate(settings.sizes.members)}
     if "trees" in settings.members:
@@ -320,9 +328,7 @@ def assemble(
         vote=VoteParams(
             *map(jnp.float32, (vote.decay, vote.learning_rate, vote.floor, vote.cap))
         ),
-        sizing=sizing_params(
-            config, universe, labels.class_mean, labels.class_square
-        ),
+        sizing=sizing_params(config, universe, labels.class_mean, labels.class_square),
         confidence_floor=jnp.float32(config.strategy.confidence_floor),
     )
 
@@ -375,7 +381,7 @@ def vote_through(
         found = engines.unpack_decisions(
             np.asarray(packed), len(settings.members), layout.symbols
         )
-        voted.append(found.decisions.probability)
+        voted.append(found.probability)
         report("vote", t - start + 1, total)
     rows = rows_of(data, split.calibrate)
     own = slice(rows.start - start, rows.stop - start)

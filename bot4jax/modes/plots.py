@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from bot4jax.learn.metrics import Reliability
 from bot4jax.modes.story import Bound, Story
 
-STYLE = {
+STYLE: Any = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -124,7 +124,7 @@ def equity(axes: Axes, story: Story) -> None:
     if story.trade is None:
         return
     curve = story.trade.curve
-    when = [datetime.fromtimestamp(row.boundary_ns / 1e9, UTC) for row in curve]
+    when = np.array([row.boundary_ns for row in curve], "datetime64[ns]")
     start = curve[0].nav
     net = [row.nav - start for row in curve]
     gross = [row.nav - start + row.fees + row.slippage for row in curve]

@@ -73,7 +73,7 @@ def patience(setting: Setting) -> tuple[int | None, float | None]:
 
 def batch(setting: Setting, run: str, stepped: Stepped) -> Signals:
     """What one step tells subscribers; symbols without a quote are left out."""
-    closed, decisions = stepped.closed, stepped.decided.decisions
+    closed, decisions = stepped.closed, stepped.decided
     increments = setting.source.universe.column("increment")
     mid = (closed.market.bid + closed.market.ask) * increments / 2
     probability = np.clip(decisions.probability.astype(float), 0, 1).tolist()
@@ -81,7 +81,7 @@ def batch(setting: Setting, run: str, stepped: Stepped) -> Signals:
         run=run,
         step=closed.bar,
         boundary_ns=closed.boundary_ns,
-        regime=int(decisions.regime),
+        regime=decisions.regime,
         signals=[
             Signal(
                 symbol=symbol,

@@ -23,7 +23,7 @@ def closed_bars(
     open_bars: OpenBars,
     first: int,
     stop: int,
-    hear: Hear = lambda records: None,
+    hear: Hear | None = None,
 ) -> tuple[Tape | BarTape, Iterator[Closed]]:
     """The bars `first … stop − 1` of the setting's own source, in this process.
 
@@ -31,10 +31,12 @@ def closed_bars(
     """
     source = setting.source
     if not source.has_ticks:
-        bar_tape = BarTape(source, terms(setting), hear)
+        bar_tape = BarTape(source, terms(setting), hear or (lambda records: None))
         return bar_tape, bar_tape.closed(first, stop)
     tape = tick_tape(setting, open_bars, first)
-    arrivals = heard(setting, taken_up(source, first, stop), hear)
+    arrivals = taken_up(source, first, stop)
+    if hear is not None:
+        arrivals = heard(setting, arrivals, hear)
     return tape, (one for one in tape.closed(arrivals) if one.bar < stop)
 
 

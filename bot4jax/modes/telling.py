@@ -176,9 +176,7 @@ def figures(
             name: summary.finite(one._asdict()) for name, one in found.baselines.items()
         },
         "bayes_bound": found.bound and found.bound._asdict(),
-        "decisions": sum(
-            int((one.decisions.flags & 1 == 0).sum()) for one in traded.decided
-        ),
+        "decisions": sum(int((one.flags & 1 == 0).sum()) for one in traded.decided),
         "orders": trade.orders,
         "fills": trade.fills,
         "partial_fills": trade.partial_fills,

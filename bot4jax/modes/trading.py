@@ -55,11 +55,11 @@ class Traded(NamedTuple):
 
     @property
     def probability(self) -> Float[np.ndarray, "T S C"]:
-        return np.stack([one.decisions.probability for one in self.decided])
+        return np.stack([one.probability for one in self.decided])
 
     @property
     def member_probability(self) -> Float[np.ndarray, "M T S C"]:
-        rows = [one.decisions.member_probability for one in self.decided]
+        rows = [one.member_probability for one in self.decided]
         return np.stack(rows, axis=1)
 
     @property

@@ -41,7 +41,9 @@ AXES = Carry(memory=0, rings=0, clock=Clock(index=None, age=0))  # pyright: igno
 def fresh(memory: int, rings: tuple[tuple[int, ...], ...] = ()) -> Carry:
     """The state before the first bar: zeros."""
     zeros = tuple(jnp.zeros(shape) for shape in rings)
-    return Carry(jnp.zeros(memory), zeros, Clock(jnp.zeros((), jnp.int32), jnp.zeros(())))
+    return Carry(
+        jnp.zeros(memory), zeros, Clock(jnp.zeros((), jnp.int32), jnp.zeros(()))
+    )
 
 
 def advance(clock: Clock, bars: int, period: int) -> Clock:

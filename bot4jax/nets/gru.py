@@ -25,9 +25,7 @@ class GRULayer(nnx.Module):
         orthogonal = nnx.initializers.orthogonal()
         self.width = self.memory = width
         self.input = nnx.Linear(inputs, 3 * width, rngs=rngs)
-        self.hidden = nnx.Linear(
-            width, 3 * width, kernel_init=orthogonal, rngs=rngs
-        )
+        self.hidden = nnx.Linear(width, 3 * width, kernel_init=orthogonal, rngs=rngs)
         self.norm = nnx.LayerNorm(width, use_fast_variance=False, rngs=rngs)
 
     def step(

@@ -24,6 +24,8 @@ class Heads(nnx.Module):
         for head in self.maps:
             head.bias = nnx.Param(jnp.log(prior))
 
-    def __call__(self, hidden: Sequence[Float[Array, "*T H"]]) -> Float[Array, "*T M C"]:
+    def __call__(
+        self, hidden: Sequence[Float[Array, "*T H"]]
+    ) -> Float[Array, "*T M C"]:
         logits = [head(h) for head, h in zip(self.maps, hidden, strict=True)]
         return jax.nn.log_softmax(jnp.stack(logits, axis=-2), axis=-1)

@@ -180,7 +180,7 @@ class Trader:
             own.state,
         )
         return orders_from_targets(
-            decided.decisions.intent,
+            decided.intent,
             held,
             context,
             run=own.run,

@@ -59,7 +59,9 @@ class TickRecord:
             (f.publisher, f.epoch, f.sequence, f.sent_ns, receive_ns, len(f.records))
             for f, receive_ns in self._heard
         ]
-        frames = pl.DataFrame(heads, schema=dict.fromkeys(HEADER, pl.Int64), orient="row")
+        frames = pl.DataFrame(
+            heads, schema=dict.fromkeys(HEADER, pl.Int64), orient="row"
+        )
         records = np.concatenate([frame.records for frame, _ in self._heard])
         ticks = pl.DataFrame({field: records[field] for field in TICK.names or ()})
         for kind, table in (("ticks", ticks), ("frames", frames)):
