@@ -1,0 +1,204 @@
+"""The bank: columns, sums that do not drift, absent features, and checks that bite."""
+
+import re
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bot4jax.kernels import CATALOGUE, bank, history
+from bot4jax.kernels.history import COLUMNS, PATHS, Scales
+from bot4jax.registry import Additive, Incremental, feature, select
+from bot4jax.types import Bar, Layout
+from tests import recorded
+from tests.checks import (
+    BARS,
+    CHUNK,
+    SYMBOLS,
+    WINDOW,
+    Evidence,
+    check_ignores_the_future,
+    check_is_finite,
+    check_matches_reference,
+)
+from tests.columns import Columns
+
+LONG = 84 * CHUNK
+FLOOD = 4_200
+"""Bar of a long recording in which a billion times the usual volume is traded."""
+
+WITHOUT_QUOTES = (
+    "mid_open mid_high mid_low mid_close trade_close base_turnover live anchor"
+)
+"""Bar columns of a source of daily bars."""
+
+planted = partial(
+    feature, category="statistical", unit="1", low=-np.inf, high=np.inf, source="a test"
+)
+
+
+@pytest.fixture(autouse=True)
+def same_catalogue():
+    """What a test registers is gone after it."""
+    before = dict(CATALOGUE)
+    yield
+    CATALOGUE.clear()
+    CATALOGUE.update(before)
+
+
+@pytest.fixture(scope="module")
+def long_bars():
+    """Volumes of 60,000 give or take one, and a flood in one bar."""
+    bars = recorded.recorded_bars(11, LONG)
+    rng = np.random.default_rng(12)
+    volume = rng.normal(60_000, 0.83, (LONG, SYMBOLS)) * recorded.LOT
+    volume[FLOOD] *= 1e9
+    return bars._replace(base_turnover=volume.astype(np.float32))
+
+
+def scales():
+    units = recorded.units()
+    return Scales(jnp.asarray(units.returns), jnp.asarray(units.volume))
+
+
+def test_every_column_is_what_it_says():
+    bars = recorded.recorded_bars(5, 120)
+    columns = Columns(bars, *recorded.units())
+
+    def step(past, bar):
+        return history.next_past(past, bar), history.bar_columns(bar, past, scales())
+
+    _, streamed = jax.jit(partial(jax.lax.scan, step))(history.init_past(SYMBOLS), bars)
+    assert set(streamed) | set(PATHS) == set(COLUMNS)
+    for name, own in streamed.items():
+        truth = columns.by_name[name]
+        error = np.abs(np.asarray(own) - truth)
+        assert (error <= 1e-5 * np.abs(truth) + 1e-6 * truth.std()).all(), name
+
+
+def test_sums_do_not_drift(long_bars):
+    @planted(tolerance=1e-6)
+    class MeanSquareVolume(Additive):
+        """Two-level sums of numbers whose squares float32 cannot add exactly."""
+
+        @staticmethod
+        def terms(volume):
+            return volume, volume**2
+
+        @staticmethod
+        def finish(volume, square, count):
+            return square / count
+
+        @staticmethod
+        def reference(volume):
+            return (volume**2).mean()
+
+    names = "mean excess_kurtosis autocorrelation_10 order_flow_imbalance roll_spread"
+    specs = select(["mean_square_volume", *names.split()])
+    evidence = Evidence(specs, long_bars)
+    for spec in specs:
+        check_matches_reference(spec, evidence)
+
+
+def test_a_running_sum_is_caught(long_bars):
+    @planted(tolerance=1e-6)
+    class RunningVolume(Incremental):
+        """A sum that adds the newest bar and subtracts the oldest."""
+
+        @staticmethod
+        def init():
+            return jnp.zeros(WINDOW), jnp.float32(0)
+
+        @staticmethod
+        def update(state, volume):
+            ring, total = state
+            total = total + volume - ring[0]
+            return (jnp.append(ring[1:], volume), total), total / WINDOW
+
+        @staticmethod
+        def reference(volume):
+            return volume.mean()
+
+    spec = CATALOGUE["running_volume"]
+    with pytest.raises(AssertionError, match="running_volume at"):
+        check_matches_reference(spec, Evidence([spec], long_bars))
+
+
+class Foresight(Evidence):
+    """Hands the feature the whole recording before it is replayed."""
+
+    def replay(self, bars, fresh=None):
+        (spec,) = self.plan.specs
+        spec.implementation.recording = np.asarray(bars.mid_close[:, 0], np.float32)
+        self.__dict__.pop("chunk", None)
+        return super().replay(bars, fresh)
+
+
+def test_a_look_ahead_is_caught():
+    class NextClose(Incremental):
+        """The close of the bar after this one."""
+
+        recording = np.zeros(BARS)
+
+        def init(self):
+            return jnp.float32(0)
+
+        def update(self, state, live):
+            following = jnp.minimum(state + 1, BARS - 1).astype(jnp.int32)
+            return state + 1, jnp.asarray(self.recording)[following] * live
+
+        def reference(self, live):
+            return 0.0
+
+    planted(name="next_close", window=1)(NextClose())
+    spec = CATALOGUE["next_close"]
+    evidence = Foresight([spec])
+    check_is_finite(spec, evidence)
+    with pytest.raises(AssertionError, match="Mismatched elements"):
+        check_ignores_the_future(spec, evidence)
+
+
+def test_absent_features_are_named_and_never_faked():
+    names = "mean rsi_14 vwap_deviation effective_spread order_flow_imbalance"
+    specs = select(names.split())
+    poor = Evidence(specs, columns=tuple(WITHOUT_QUOTES.split()))
+    missing = poor.plan.absent
+    assert missing == {
+        "effective_spread": ("effective_spread", "trade_count"),
+        "order_flow_imbalance": ("ask_size", "bid_size", "flow"),
+    }
+    for spec in specs:
+        run = poor.of(spec, poor.whole)
+        if spec.name in missing:
+            assert not run.usable.any()
+            assert not run.values.any()
+        else:
+            assert run.usable.any()
+            check_matches_reference(spec, poor)
+
+
+def test_unknown_features_are_named():
+    with pytest.raises(ValueError, match=r"\['menu'\]"):
+        select(["mean", "menu"])
+
+
+def test_no_copy_of_the_state_is_made():
+    """The donated state is written in place: a copy would cost more than the work."""
+    symbols = 32
+    layout = Layout(symbols, WINDOW, 0, 5, 0, Bar._fields)
+    plan = bank.plan(layout, select(["mean", "rsi_14", "range_over_deviation"]))
+    state = jax.eval_shape(lambda: bank.init(plan))
+    bar = recorded.of_columns(
+        jax.ShapeDtypeStruct((symbols,), column.dtype)
+        for column in recorded.recorded_bars(1, 1)
+    )
+    units = Scales(jnp.ones(symbols), jnp.ones(symbols))
+    step = jax.jit(partial(bank.update, plan, units), donate_argnums=0)
+    text = str(step.lower(state, bar).compile().as_text())
+    sizes = {leaf.size for leaf in jax.tree.leaves(state) if leaf.size > symbols}
+    copied = re.findall(r"= \w+\[([\d,]+)\]\S* copy\(", text)
+    counts = {int(np.prod([int(n) for n in shape.split(",")])) for shape in copied}
+    assert sizes
+    assert not sizes & counts
