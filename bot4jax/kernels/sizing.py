@@ -7,9 +7,10 @@ import enum
 from typing import NamedTuple
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from bot4jax.numerics import safe_divide, safe_root
+from bot4jax.numerics import safe_root
 
 
 class Clamp(enum.IntFlag):
@@ -23,6 +24,10 @@ class Clamp(enum.IntFlag):
     NET = 32
     NO_MEMBER = 64
     NOT_FINITE = 128
+
+
+HALVINGS = 36
+"""Steps of bisection: the factor is then as exact as float32 has it."""
 
 
 class SizingParams(NamedTuple):
@@ -68,17 +73,31 @@ def forecast(
     return Forecast(mean, jnp.maximum(square - mean**2, 1e-12))
 
 
-def no_trade_band(
-    forecast: Forecast, kelly: Array, cost: Array, held: Array
-) -> Float[Array, " S"]:
-    """What is held, moved only as far as the gain covers the cost of the move.
+class Band(NamedTuple):
+    """Positions between which trading would cost more than it gains."""
 
-    Davis & Norman (1990): with proportional cost the best action is to do nothing
-    inside a band and to trade to its edge outside.
-    """
-    low = kelly * (forecast.mean - cost) / forecast.variance
-    high = kelly * (forecast.mean + cost) / forecast.variance
-    return jnp.clip(held, low, high)
+    low: Float[Array, " S"]
+    high: Float[Array, " S"]
+
+    def scaled(self, factor: Array, cap: Array) -> "Band":
+        """Both edges times the factor, then within ±cap."""
+        return Band(
+            jnp.clip(self.low * factor, -cap, cap),
+            jnp.clip(self.high * factor, -cap, cap),
+        )
+
+    def nearest(self, held: Float[Array, " S"]) -> Float[Array, " S"]:
+        """What is held, moved only as far as the gain covers the cost of the move."""
+        return jnp.clip(held, self.low, self.high)
+
+
+def no_trade_band(forecast: Forecast, kelly: Array, cost: Array) -> Band:
+    """Davis & Norman (1990): with proportional cost the best action is to do nothing
+    inside a band and to trade to its edge outside."""
+    return Band(
+        kelly * (forecast.mean - cost) / forecast.variance,
+        kelly * (forecast.mean + cost) / forecast.variance,
+    )
 
 
 def targets(
@@ -93,31 +112,46 @@ def targets(
 ) -> tuple[Float[Array, " S"], Int[Array, " S"]]:
     """Target shares of capital, and the `Clamp` flags that bound them."""
     kelly = params.kelly * confidence
-    cost = half_spread + params.fee
+    free = no_trade_band(forecast, kelly, half_spread + params.fee)
     wanted = kelly * forecast.mean / forecast.variance
-    target = no_trade_band(forecast, kelly, cost, held)
+    target = free.nearest(held)
     flags = jnp.where(jnp.abs(target - held) < jnp.abs(wanted - held), Clamp.COST, 0)
-    capped = jnp.clip(target, -params.symbol_cap, params.symbol_cap)
-    flags = flags | jnp.where(capped != target, Clamp.SYMBOL_CAP, 0)
-    factor, why = _common_factor(params, risk, horizon, capped)
-    target = capped * factor
-    net = jnp.abs(target.sum())
-    narrowed = target * jnp.minimum(1.0, safe_divide(params.net_cap, net, 1.0))
-    flags = flags | why | jnp.where(net > params.net_cap, Clamp.NET, 0)
-    return _permitted(narrowed, held, may_open, flags)
+    factor, why = _common_factor(params, risk, horizon, free, held)
+    uncapped = jnp.clip(held, free.low * factor, free.high * factor)
+    capped = free.scaled(factor, params.symbol_cap).nearest(held)
+    flags = flags | why | jnp.where(capped != uncapped, Clamp.SYMBOL_CAP, 0)
+    return _permitted(capped, held, may_open, flags)
 
 
 def _common_factor(
-    params: SizingParams, risk: Risk, horizon: int, target: Array
+    params: SizingParams, risk: Risk, horizon: int, band: Band, held: Array
 ) -> tuple[Array, Array]:
-    """The one factor ≤ 1 that brings volatility and gross within their caps."""
-    spread = book_volatility(risk, target) * horizon**0.5
-    gross = jnp.abs(target).sum()
-    by_risk = jnp.minimum(1.0, safe_divide(params.volatility_cap, spread, 1.0))
-    by_gross = jnp.minimum(1.0, safe_divide(params.gross_cap, gross, 1.0))
-    why = jnp.where(by_risk < 1, Clamp.VOLATILITY, 0)
-    why = why | jnp.where(by_gross < 1, Clamp.GROSS, 0)
-    return jnp.minimum(by_risk, by_gross), why
+    """The largest factor ≤ 1 that brings volatility, gross and net within their caps.
+
+    It scales the band and not the target: what is held inside the smaller band stays,
+    or a factor that trembles from bar to bar would trade every position every bar.
+    """
+
+    def excess(factor: Array) -> list[tuple[Clamp, Array]]:
+        target = band.scaled(factor, params.symbol_cap).nearest(held)
+        spread = book_volatility(risk, target) * horizon**0.5
+        return [
+            (Clamp.VOLATILITY, spread > params.volatility_cap),
+            (Clamp.GROSS, jnp.abs(target).sum() > params.gross_cap),
+            (Clamp.NET, jnp.abs(target.sum()) > params.net_cap),
+        ]
+
+    def halve(_: int, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = bounds
+        middle = (low + high) / 2
+        is_large = jnp.stack([over for _, over in excess(middle)]).any()
+        return jnp.where(is_large, low, middle), jnp.where(is_large, middle, high)
+
+    over = excess(jnp.float32(1.0))
+    why = sum(jnp.where(is_over, clamp.value, 0) for clamp, is_over in over)
+    # At 0 nothing is held, which is within every cap: `low` never leaves them.
+    low, _ = lax.fori_loop(0, HALVINGS, halve, (jnp.float32(0.0), jnp.float32(1.0)))
+    return jnp.where(why > 0, low, 1.0), why
 
 
 def book_volatility(risk: Risk, target: Float[Array, " S"]) -> Float[Array, ""]:

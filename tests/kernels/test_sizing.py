@@ -102,6 +102,17 @@ def test_book_volatility_is_that_of_the_full_covariance():
     assert float(found) == pytest.approx(np.sqrt(weight @ covariance @ weight), 1e-4)
 
 
+def test_what_is_held_inside_the_smaller_band_is_left_alone():
+    sides = np.linspace(0.01, 0.05, 9)
+    found = [
+        float(targets([0.1, 0.4, 0.5], held=h, gross_cap=0.2)[0][0]) for h in sides
+    ]
+    assert max(found) <= 0.05 + 1e-6
+    same = np.isclose(found, sides, rtol=1e-6)
+    assert same.any()
+    assert not same.all()
+
+
 @settings(max_examples=50, deadline=None)
 @given(
     st.floats(-0.3, 0.3),
