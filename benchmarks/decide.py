@@ -7,6 +7,7 @@ sizing of all symbols, and the decisions brought over. No ticks, no gate, no jou
 import jax
 import numpy as np
 
+from benchmarks import least
 from benchmarks.result import Measured
 from benchmarks.stage import Stage, copied, set_up
 from benchmarks.timing import Laps, one, rate
@@ -22,12 +23,13 @@ def measure(config: Config, steps: int, warmup: int, report: Report) -> Measured
     stage = set_up(config, warmup + steps, report)
     record = recorded(stage, report)
     laps = walk(stage, record, report).since(warmup)
-    rows = laps.rows(warmup, {})
+    known, machine = least.on_device(stage)
+    rows = laps.rows(warmup, known)
     symbols = stage.setting.settings.layout.symbols
     rows.insert(1, rate(rows[0], symbols, "decisions/s"))
     needs = stage.compiled.temporaries
     rows += [one(name, needs[name], "MiB") for name in ("observe", "conclude")]
-    return Measured(rows, {}, stage.compiled.seconds)
+    return Measured(rows + machine, {}, stage.compiled.seconds)
 
 
 def recorded(stage: Stage, report: Report) -> BarRecord:

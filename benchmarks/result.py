@@ -67,7 +67,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     load1: float
     """processes that wanted to run, mean of the minute before"""
     compile_s: dict[str, float]
-    """seconds of each executable, traced, lowered and compiled without a cache"""
+    """seconds of each executable, lowered and compiled without a cache"""
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

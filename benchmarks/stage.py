@@ -64,7 +64,11 @@ class Stage(NamedTuple):
 
 
 def set_up(config: Config, steps: int, report: Report) -> Stage:
-    """Compile everything anew, record the first bars and take units from them."""
+    """Compile everything anew, record the first bars and take units from them.
+
+    The cache is turned off before anything is compiled: later it would be too late.
+    """
+    jax.config.update("jax_enable_compilation_cache", False)
     setting = set_stage(for_bench(config, steps))
     alone = compile_alone(setting)
     compiled = compile_cold(setting, alone, report)
@@ -87,11 +91,7 @@ def compile_alone(setting: Setting) -> Alone:
 
 
 def compile_cold(setting: Setting, alone: Alone, report: Report) -> Compiled:
-    """Compile every executable; calls of the same shapes then use what was compiled.
-
-    From here on this process keeps nothing in, and takes nothing from, the cache.
-    """
-    jax.config.update("jax_enable_compilation_cache", False)
+    """Compile every executable; calls of the same shapes then use what was compiled."""
     calls, seconds, temporaries = shapes_of_calls(setting, alone), {}, {}
     for done, (name, (function, shapes)) in enumerate(calls.items()):
         report("compiling", done, len(calls), name)

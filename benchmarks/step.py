@@ -15,12 +15,12 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from benchmarks import floors
+from benchmarks import least
 from benchmarks.loop import together
-from benchmarks.result import Measured, Row
-from benchmarks.stage import Stage, copied, set_up, shapes_of_calls
+from benchmarks.result import Measured
+from benchmarks.stage import Stage, copied, set_up
 from benchmarks.timing import Laps, one
-from bot4jax.engine import Seen, State
+from bot4jax.engine import State
 from bot4jax.kernels.bars import OpenBars
 from bot4jax.learn.params import latency_of
 from bot4jax.modes.tapes import tick_tape
@@ -51,7 +51,8 @@ def measure(config: Config, steps: int, warmup: int, report: Report) -> Measured
     with journal_folder(config) as folder:
         own = copied(stage.kept.state)
         loop = together(stage, own, warmup, folder, report)
-        known, machine = machine_floors(stage, laps, folder)
+        ticks = float(np.mean(laps.values["absorb", "ticks"]))
+        known, machine = least.of_step(stage, ticks, folder)
     rows = laps.rows(warmup, known) + loop.rows(warmup, known)
     needs = stage.compiled.temporaries.items()
     rows += [one(name, mib, "MiB") for name, mib in needs]
@@ -120,49 +121,6 @@ def decisions_of_bar(walk: Walk, ints: Array, floats: Array) -> None:
     walk.nets, _ = laps.call("nets", alone.nets, params.nets, walk.nets, seen.values)
     if "trees" in setting.settings.members:
         laps.call("forest", alone.forest, params.forest, seen.values)
-
-
-def machine_floors(
-    stage: Stage, laps: Laps, folder: Path
-) -> tuple[dict[str, float], list[Row]]:
-    """What stages need at least, ms, and what that was measured as."""
-    settings, state = stage.setting.settings, stage.kept.state
-    layout, features = settings.layout, len(settings.plan.specs)
-    ticks = float(np.mean(laps.values["absorb", "ticks"]))
-    ints, floats, seen, decisions = shapes_between(stage)
-    observed = floors.observe_bytes(state.observing, seen, (ints, floats))
-    batch = floors.copy_ms(floors.absorb_bytes(state.bars, layout.capacity))
-    copied_ms = floors.copy_ms(observed)
-    shape = floors.stem_shape(settings.sizes, layout.symbols, features)
-    product = floors.matrix_rate((*floors.SQUARES, shape))
-    flops = layout.symbols * floors.net_flops(settings.sizes, features)
-    known = {
-        "pack": floors.copy_ms(floors.pack_bytes(ticks)),
-        "absorb_batch": batch,
-        "absorb": batch * np.ceil(ticks / layout.capacity).item(),
-        "close": floors.copy_ms(floors.close_bytes(state.bars, (ints, floats))),
-        "observe": copied_ms,
-        "nets": flops / product.gflops / 1e6,
-        "journal": floors.sync_ms(folder, floors.size_of(decisions)),
-    }
-    known["conclude"] = known["nets"]
-    parts = ("close", "observe", "conclude", "journal")
-    known["decision"] = sum(known[name] for name in parts)
-    return known, [
-        one("copy", observed / copied_ms / 1e6, "GB/s", "machine"),
-        one("matrix_product", product.gflops, "GFLOP/s", product.impl),
-        one("sync", known["journal"], "ms", "machine"),
-    ]
-
-
-def shapes_between(stage: Stage) -> tuple[Array, Array, Seen, Array]:
-    """Shapes of the closed bar, of what is seen in it, and of the decisions."""
-    calls = shapes_of_calls(stage.setting, stage.alone)
-    observe, observing = calls["observe"]
-    conclude, concluding = calls["conclude"]
-    _, seen = jax.eval_shape(observe, *observing)
-    _, decisions = jax.eval_shape(conclude, *concluding)
-    return *observing[2:], seen, decisions
 
 
 @contextmanager

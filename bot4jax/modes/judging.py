@@ -27,6 +27,7 @@ from bot4jax.modes.story import (
 from bot4jax.modes.trading import Traded
 from bot4jax.runtime.limits import Reason
 from bot4jax.runtime.orders import Fill
+from bot4jax.runtime.portfolio import EquityRow
 from bot4jax.trees import fit as tree_fit
 from bot4jax.types import BUY, SELL
 
@@ -166,13 +167,27 @@ def feature_facts(
     masked, clamped = (
         dict(zip(names, row.tolist(), strict=True)) for row in traded.counts
     )
+    masked |= dict.fromkeys(plan.absent, 0)
     live = int((traded.record.column("live") > 0).sum())
     return FeatureFacts(names, plan.absent, masked, clamped, live, gain)
 
 
+def equity_curve(setting: Setting, traded: Traded) -> list[EquityRow]:
+    """The account at every boundary.
+
+    Where a market shows no quotes, an order decided at a close meets the next opening:
+    its distance from the close is the night's move, and its cost the stated spread.
+    """
+    curve = traded.portfolio.curve
+    if setting.source.has_ticks:
+        return curve
+    half_spread = setting.config.venue.half_spread_bps * 1e-4
+    return [row._replace(slippage=row.turnover * half_spread) for row in curve]
+
+
 def trade_facts(setting: Setting, traded: Traded) -> TradeFacts:
     """What trading came to."""
-    own, curve = setting.config.venue, traded.portfolio.curve
+    own, curve = setting.config.venue, equity_curve(setting, traded)
     fills = [one for one in traded.answers if isinstance(one, Fill)]
     rates = f"taker {own.taker_fee_bps:g} bps, maker {own.maker_fee_bps:g} bps"
     currency = traded.portfolio.base

@@ -2,12 +2,10 @@
 
 Nets are written for one symbol and vmapped outside. What is rewritten at every step
 (hidden states) is one flat vector; what is written at one place only (past inputs,
-keys, values) lies in rings, whose write position is the same for all symbols: left
-unbatched by `AXES`, it keeps the write a `dynamic_update_slice` in place, where a
-position per symbol would be a scatter.
+keys, values) lies in rings, whose write position is the same for all symbols.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax.numpy as jnp
 from jax import lax
@@ -34,8 +32,23 @@ class Carry(NamedTuple):
     clock: Clock
 
 
-AXES = Carry(memory=0, rings=0, clock=Clock(index=None, age=0))  # pyright: ignore
-"""Axes of `jax.vmap` over symbols."""
+class Net(Protocol):
+    """One net and one symbol: `step` serves, `unroll` trains, both say the same."""
+
+    width: int
+    """of what it says"""
+    period: int
+    """a multiple of the length of each of its rings"""
+
+    def init_state(self) -> Carry: ...
+
+    def step(
+        self, carry: Carry, x: Float[Array, " F"]
+    ) -> tuple[Carry, Float[Array, " H"]]: ...
+
+    def unroll(
+        self, carry: Carry, xs: Float[Array, "T F"]
+    ) -> tuple[Carry, Float[Array, "T H"]]: ...
 
 
 def fresh(memory: int, rings: tuple[tuple[int, ...], ...] = ()) -> Carry:

@@ -5,6 +5,7 @@ from math import lcm
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
@@ -18,6 +19,7 @@ from bot4jax.nets.carry import (
     is_seen,
     oldest_first,
 )
+from bot4jax.nets.layers import LayerNorm, Linear
 from bot4jax.nets.sizes import CNNSizes
 
 
@@ -32,21 +34,19 @@ class Convolution(nnx.Module):
         self,
         inputs: int,
         width: int,
+        rng: np.random.Generator,
         *,
         kernel: int,
         dilation: int,
         offset: int,
-        rngs: nnx.Rngs,
     ):
         self.inputs, self.width, self.offset = inputs, width, offset
         self.reach = (kernel - 1) * dilation
         self.ago = tuple(range(self.reach, -1, -dilation))
-        self.taps = nnx.Linear(kernel * inputs, width, rngs=rngs)
-        self.norm = nnx.LayerNorm(width, use_fast_variance=False, rngs=rngs)
+        self.taps = Linear(kernel * inputs, width, rng)
+        self.norm = LayerNorm(width)
         self.shortcut = (
-            None
-            if inputs == width
-            else nnx.Linear(inputs, width, use_bias=False, rngs=rngs)
+            None if inputs == width else Linear(inputs, width, rng, use_bias=False)
         )
 
     @property
@@ -91,7 +91,7 @@ class Convolution(nnx.Module):
 class CNN(nnx.Module):
     """Convolutions in a row, whose rings turn together."""
 
-    def __init__(self, sizes: CNNSizes, inputs: int, *, rngs: nnx.Rngs):
+    def __init__(self, sizes: CNNSizes, inputs: int, rng: np.random.Generator):
         channels = (inputs, *sizes.channels)
         slots = [(sizes.kernel - 1) * dilation + 1 for dilation in sizes.dilations]
         lengths = [n * width for n, width in zip(slots, channels, strict=False)]
@@ -102,10 +102,10 @@ class CNN(nnx.Module):
             Convolution(
                 channels[k],
                 channels[k + 1],
+                rng,
                 kernel=sizes.kernel,
                 dilation=dilation,
                 offset=offsets[k],
-                rngs=rngs,
             )
             for k, dilation in enumerate(sizes.dilations)
         )

@@ -2,10 +2,12 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
 
+from bot4jax.nets.layers import LayerNorm, Linear, orthogonal
 from bot4jax.nets.recurrent import Recurrent
 from bot4jax.nets.sizes import GRUSizes
 
@@ -21,12 +23,11 @@ class GRULayer(nnx.Module):
     three products are one.
     """
 
-    def __init__(self, inputs: int, width: int, *, rngs: nnx.Rngs):
-        orthogonal = nnx.initializers.orthogonal()
+    def __init__(self, inputs: int, width: int, rng: np.random.Generator):
         self.width = self.memory = width
-        self.input = nnx.Linear(inputs, 3 * width, rngs=rngs)
-        self.hidden = nnx.Linear(width, 3 * width, kernel_init=orthogonal, rngs=rngs)
-        self.norm = nnx.LayerNorm(width, use_fast_variance=False, rngs=rngs)
+        self.input = Linear(inputs, 3 * width, rng)
+        self.hidden = Linear(width, 3 * width, rng, start=orthogonal)
+        self.norm = LayerNorm(width)
 
     def step(
         self, memory: Float[Array, " H"], x: Float[Array, " F"]
@@ -51,8 +52,8 @@ class GRULayer(nnx.Module):
         return hidden, hidden
 
 
-def gru(sizes: GRUSizes, inputs: int, rngs: nnx.Rngs) -> Recurrent:
+def gru(sizes: GRUSizes, inputs: int, rng: np.random.Generator) -> Recurrent:
     """One layer a width."""
     ends = (inputs, *sizes.widths)
     pairs = zip(ends, sizes.widths, strict=False)
-    return Recurrent([GRULayer(before, width, rngs=rngs) for before, width in pairs])
+    return Recurrent([GRULayer(before, width, rng) for before, width in pairs])

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from bot4jax.nets.layers import Linear, zeros
 from bot4jax.types import CLASSES
 
 
@@ -14,15 +16,15 @@ class Heads(nnx.Module):
     """One linear map a net, zero at first: a fresh head says the class prior."""
 
     def __init__(
-        self, widths: Sequence[int], prior: Float[Array, " C"], *, rngs: nnx.Rngs
+        self,
+        widths: Sequence[int],
+        prior: Float[np.ndarray, " C"],
+        rng: np.random.Generator,
     ):
-        zeros = nnx.initializers.zeros_init()
+        bias = np.log(prior).astype(np.float32)
         self.maps = nnx.List(
-            nnx.Linear(width, len(CLASSES), kernel_init=zeros, rngs=rngs)
-            for width in widths
+            Linear(width, len(CLASSES), rng, start=zeros, bias=bias) for width in widths
         )
-        for head in self.maps:
-            head.bias = nnx.Param(jnp.log(prior))
 
     def __call__(
         self, hidden: Sequence[Float[Array, "*T H"]]

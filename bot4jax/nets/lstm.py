@@ -2,10 +2,12 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
 
+from bot4jax.nets.layers import LayerNorm, Linear, orthogonal
 from bot4jax.nets.recurrent import Recurrent
 from bot4jax.nets.sizes import LSTMSizes
 
@@ -21,17 +23,13 @@ class LSTMLayer(nnx.Module):
     2000), so that the first gradients reach back at all.
     """
 
-    def __init__(self, inputs: int, width: int, *, rngs: nnx.Rngs):
-        orthogonal = nnx.initializers.orthogonal()
+    def __init__(self, inputs: int, width: int, rng: np.random.Generator):
         self.width, self.memory = width, 2 * width
-        self.input = nnx.Linear(inputs, 4 * width, rngs=rngs)
-        bias = jnp.zeros((4, width)).at[1].set(1.0)
-        self.input.bias = nnx.Param(bias.reshape(-1))
-        self.hidden = nnx.Linear(
-            width, 4 * width, use_bias=False, kernel_init=orthogonal, rngs=rngs
-        )
-        self.shortcut = nnx.Linear(inputs, width, use_bias=False, rngs=rngs)
-        self.norm = nnx.LayerNorm(width, use_fast_variance=False, rngs=rngs)
+        bias = np.repeat(np.array([0, 1, 0, 0], np.float32), width)
+        self.input = Linear(inputs, 4 * width, rng, bias=bias)
+        self.hidden = Linear(width, 4 * width, rng, start=orthogonal, use_bias=False)
+        self.shortcut = Linear(inputs, width, rng, use_bias=False)
+        self.norm = LayerNorm(width)
 
     def step(
         self, memory: Float[Array, " K"], x: Float[Array, " F"]
@@ -56,8 +54,8 @@ class LSTMLayer(nnx.Module):
         return jnp.concatenate([hidden, cell]), hidden
 
 
-def lstm(sizes: LSTMSizes, inputs: int, rngs: nnx.Rngs) -> Recurrent:
+def lstm(sizes: LSTMSizes, inputs: int, rng: np.random.Generator) -> Recurrent:
     """One layer a width."""
     ends = (inputs, *sizes.widths)
     pairs = zip(ends, sizes.widths, strict=False)
-    return Recurrent([LSTMLayer(before, width, rngs=rngs) for before, width in pairs])
+    return Recurrent([LSTMLayer(before, width, rng) for before, width in pairs])

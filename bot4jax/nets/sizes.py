@@ -85,7 +85,7 @@ def problems(sizes: NetSizes) -> list[str]:
 
 
 def _small(sizes: NetSizes) -> list[str]:
-    """Sizes below one."""
+    """Sizes below one, and nets without a layer."""
     attention = msgspec.structs.asdict(sizes.transformer)
     numbers = {
         "stem": (sizes.stem,),
@@ -97,8 +97,7 @@ def _small(sizes: NetSizes) -> list[str]:
         **{f"transformer.{name}": (value,) for name, value in attention.items()},
     }
     return [
-        f"{key}: found {value}; every size is at least 1"
+        f"{key}: found {list(values)}; give at least one number, each at least 1"
         for key, values in numbers.items()
-        for value in ([min(values)] if values else ["nothing"])
-        if value == "nothing" or value < 1
+        if min(values, default=0) < 1
     ]

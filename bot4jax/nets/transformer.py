@@ -8,6 +8,7 @@ You Need).
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import lax
 from jaxtyping import Array, Bool, Float
@@ -22,6 +23,7 @@ from bot4jax.nets.carry import (
     is_seen,
     oldest_first,
 )
+from bot4jax.nets.layers import LayerNorm, Linear
 from bot4jax.nets.sizes import TransformerSizes
 
 NEVER = -1e30
@@ -35,18 +37,19 @@ class Block(nnx.Module):
     by minus the distance, modulo the context, so that the ring's slots see it rolled.
     """
 
-    def __init__(self, sizes: TransformerSizes, row: int, *, rngs: nnx.Rngs):
+    def __init__(self, sizes: TransformerSizes, row: int, rng: np.random.Generator):
         width, self.row, self.context = sizes.width, row, sizes.context
         self.groups, self.depth = sizes.key_heads, width // sizes.heads
         self.shared = sizes.heads // sizes.key_heads
         inner = width + 2 * self.groups * self.depth
-        self.norm = nnx.LayerNorm(width, use_fast_variance=False, rngs=rngs)
-        self.project = nnx.Linear(width, inner, use_bias=False, rngs=rngs)
-        self.bias = nnx.Param(jnp.zeros((self.groups, self.shared, self.context)))
-        self.out = nnx.Linear(width, width, use_bias=False, rngs=rngs)
-        self.mix_norm = nnx.LayerNorm(width, use_fast_variance=False, rngs=rngs)
-        self.widen = nnx.Linear(width, sizes.feed_forward, rngs=rngs)
-        self.narrow = nnx.Linear(sizes.feed_forward, width, rngs=rngs)
+        bias = (self.groups, self.shared, self.context)
+        self.norm = LayerNorm(width)
+        self.project = Linear(width, inner, rng, use_bias=False)
+        self.bias = nnx.Param(np.zeros(bias, np.float32))
+        self.out = Linear(width, width, rng, use_bias=False)
+        self.mix_norm = LayerNorm(width)
+        self.widen = Linear(width, sizes.feed_forward, rng)
+        self.narrow = Linear(sizes.feed_forward, width, rng)
 
     def step(
         self, keys: Array, values: Array, clock: Clock, x: Float[Array, " H"]
@@ -109,15 +112,13 @@ class Block(nnx.Module):
 class Transformer(nnx.Module):
     """Blocks in a row over rings that turn together."""
 
-    def __init__(self, sizes: TransformerSizes, inputs: int, *, rngs: nnx.Rngs):
+    def __init__(self, sizes: TransformerSizes, inputs: int, rng: np.random.Generator):
         self.width, self.period = sizes.width, sizes.context
         depth = sizes.width // sizes.heads
         self.ring = (sizes.blocks, sizes.key_heads, depth, sizes.context)
-        self.embed = nnx.Linear(inputs, sizes.width, rngs=rngs)
-        self.blocks = nnx.List(
-            Block(sizes, row, rngs=rngs) for row in range(sizes.blocks)
-        )
-        self.norm = nnx.LayerNorm(sizes.width, use_fast_variance=False, rngs=rngs)
+        self.embed = Linear(inputs, sizes.width, rng)
+        self.blocks = nnx.List(Block(sizes, row, rng) for row in range(sizes.blocks))
+        self.norm = LayerNorm(sizes.width)
 
     def init_state(self) -> Carry:
         return fresh(0, (self.ring, self.ring))
@@ -134,10 +135,10 @@ class Transformer(nnx.Module):
     def unroll(
         self, carry: Carry, xs: Float[Array, "T F"]
     ) -> tuple[Carry, Float[Array, "T H"]]:
-        xs, rows = self.embed(xs), []
+        (keys, values), xs, rows = carry.rings, self.embed(xs), []
         for block in self.blocks:
-            *row, xs = block.unroll(*carry.rings, carry.clock, xs)
-            rows.append(row)
+            key, value, xs = block.unroll(keys, values, carry.clock, xs)
+            rows.append((key, value))
         keys, values = (jnp.stack(column) for column in zip(*rows, strict=True))
         clock = advance(carry.clock, xs.shape[0], self.period)
         return Carry(carry.memory, (keys, values), clock), self.norm(xs)

@@ -41,13 +41,18 @@ def used(params):
     return warmed(SMALL, params)
 
 
+def assert_same_forecast(found, expected):
+    """Other shapes are other executables: probabilities agree to 1e-6, not in bits."""
+    np.testing.assert_allclose(np.exp(found), np.exp(expected), atol=1e-6)
+
+
 @pytest.mark.parametrize("start", ["fresh", "used"])
 def test_unroll_says_what_steps_say(params, start, request):
     carry, xs = request.getfixturevalue(start), inputs()
     end, found = unroll(SMALL, params, carry, xs)
     expected_end, expected = by_steps(SMALL, params, carry, xs)
     assert np.ptp(expected, axis=(0, 2, 3)).min() > 0.1  # every net says something
-    np.testing.assert_allclose(found, expected, atol=2e-6)
+    assert_same_forecast(found, expected)
     for one, other in zip(
         jax.tree.leaves(end), jax.tree.leaves(expected_end), strict=True
     ):
@@ -78,7 +83,7 @@ def test_any_split_into_chunks_says_the_same(params, fresh, chunk):
     for start in range(0, BARS, chunk):
         carry, part = unroll(SMALL, params, carry, xs[start : start + chunk])
         said.append(part)
-    np.testing.assert_allclose(np.concatenate(said), expected, atol=2e-6)
+    assert_same_forecast(np.concatenate(said), expected)
 
 
 @FORMS
@@ -131,7 +136,7 @@ def test_nets_say_the_same_in_other_company(params, fresh):
     own = zoo.NetParams(params.stem, (params.nets[2], params.nets[0]), heads)
     _, found = unroll(chosen, own, zoo.init_carry(chosen, SYMBOLS), inputs())
     _, expected = unroll(SMALL, params, fresh, inputs())
-    np.testing.assert_allclose(found, expected[:, [2, 0]], atol=1e-6)
+    assert_same_forecast(found, expected[:, [2, 0]])
 
 
 def test_a_step_writes_in_place():
