@@ -1,0 +1,105 @@
+"""One small market, learnt and traded once, for all tests of the modes.
+
+Compiling takes most of the time: what one test compiled, the next one finds.
+"""
+
+import contextlib
+import io
+import shutil
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import pytest
+from jax.experimental.compilation_cache import compilation_cache
+
+from bot4jax.config import load
+from bot4jax.modes import demo, trading
+from bot4jax.modes.keeping import Kept, take_up
+from bot4jax.modes.setting import Setting, set_stage
+from bot4jax.modes.trading import Traded
+from bot4jax.schema import Config
+from tests.modes.ways import silent
+
+CACHE = {
+    "jax_compilation_cache_dir": None,
+    "jax_persistent_cache_min_compile_time_secs": 0.1,
+}
+
+
+class Run(NamedTuple):
+    """A run that is over."""
+
+    config: Config
+    folder: Path
+    code: int
+    printed: str
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once(tmp_path_factory):
+    """Equal programs of different engines share one compilation."""
+    before = {name: getattr(jax.config, name) for name in CACHE}
+    folder = before["jax_compilation_cache_dir"] or tmp_path_factory.mktemp("compiled")
+    for name, value in (CACHE | {"jax_compilation_cache_dir": str(folder)}).items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()  # whether there is one is looked up once
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+
+
+@pytest.fixture(scope="session")
+def endpoints():
+    """Words for sockets that nobody else uses; the names of such files must be short"""
+    with tempfile.TemporaryDirectory(prefix="b4") as folder:
+        yield [
+            f"runtime.endpoints.{name}=ipc://{folder}/{name}"
+            for name in ("ticks", "signals", "orders")
+        ]
+
+
+@pytest.fixture(scope="session")
+def words(endpoints, tmp_path_factory):
+    """The small market's configuration, as a user would type it."""
+    root = tmp_path_factory.mktemp("runs")
+    return ["debug=tiny", f"run.root={root}", "runtime.speed=0", *endpoints]
+
+
+@pytest.fixture(scope="session")
+def run(words) -> Run:
+    """The main job: five members learnt, and traded with a feed and a venue apart."""
+    config = load(["mode=demo", "run.name=first", *words])
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        code = demo.demo(config)
+    return Run(config, Path(config.run.root) / "first", code, printed.getvalue())
+
+
+@pytest.fixture(scope="session")
+def setting(run) -> Setting:
+    """The stage of the run, set once more."""
+    return set_stage(run.config)
+
+
+@pytest.fixture
+def kept(run, setting) -> Kept:
+    """The run's checkpoint; each test has its own, for states are given away."""
+    return take_up(run.folder, setting)
+
+
+@pytest.fixture(scope="session")
+def here(run, setting, tmp_path_factory) -> Traded:
+    """The same bars traded in this process."""
+    folder = tmp_path_factory.mktemp("here")
+    return trading.trade_here(
+        setting, take_up(run.folder, setting), folder, silent, run.folder.name
+    )
+
+
+@pytest.fixture
+def copied(run, tmp_path) -> Path:
+    """A copy of the run's folder, to be damaged."""
+    return Path(shutil.copytree(run.folder, tmp_path / run.folder.name))
