@@ -53,10 +53,12 @@ def table(old: Result, new: Result) -> str:
     )
 
 
-def gain(old: Row, new: Row, quantile: str) -> float | None:
+def gain(old: Row | None, new: Row | None, quantile: str) -> float | None:
     """How many times as good; None where that has no meaning."""
+    if old is None or new is None or old.unit in NEUTRAL:
+        return None
     before, after = getattr(old, quantile), getattr(new, quantile)
-    if old.unit in NEUTRAL or not before or not after:
+    if not before or not after:
         return None
     return after / before if old.is_rate else before / after
 
@@ -81,9 +83,8 @@ def _line(old: Row | None, new: Row | None) -> tuple[str, ...]:
         for quantile in ("p50", "p99")
         for one in (old, new)
     ]
-    both = old is not None and new is not None
-    gains = [gain(old, new, q) if both else None for q in ("p50", "p99")]
-    return (*either.key, *values, *map(_told, gains))
+    gains = [_told(gain(old, new, quantile)) for quantile in ("p50", "p99")]
+    return (*either.key, *values, *gains)
 
 
 def _told(value: float | None) -> str:

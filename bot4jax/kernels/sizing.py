@@ -148,7 +148,7 @@ def _common_factor(
         return jnp.where(is_large, low, middle), jnp.where(is_large, middle, high)
 
     over = excess(jnp.float32(1.0))
-    why = sum(jnp.where(is_over, clamp.value, 0) for clamp, is_over in over)
+    why = jnp.stack([jnp.where(is_over, c.value, 0) for c, is_over in over]).sum()
     # At 0 nothing is held, which is within every cap: `low` never leaves them.
     low, _ = lax.fori_loop(0, HALVINGS, halve, (jnp.float32(0.0), jnp.float32(1.0)))
     return jnp.where(why > 0, low, 1.0), why
