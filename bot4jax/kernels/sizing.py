@@ -134,11 +134,13 @@ def _common_factor(
 
     def excess(factor: Array) -> list[tuple[Clamp, Array]]:
         target = band.scaled(factor, params.symbol_cap).nearest(held)
+        # Kept where unknown: one NaN in the sums would lift the caps for everyone.
+        target = jnp.where(jnp.isfinite(target), target, held)
         spread = book_volatility(risk, target) * horizon**0.5
         return [
-            (Clamp.VOLATILITY, spread > params.volatility_cap),
-            (Clamp.GROSS, jnp.abs(target).sum() > params.gross_cap),
-            (Clamp.NET, jnp.abs(target.sum()) > params.net_cap),
+            (Clamp.VOLATILITY, ~(spread <= params.volatility_cap)),
+            (Clamp.GROSS, ~(jnp.abs(target).sum() <= params.gross_cap)),
+            (Clamp.NET, ~(jnp.abs(target.sum()) <= params.net_cap)),
         ]
 
     def halve(_: int, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
