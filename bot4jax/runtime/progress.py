@@ -1,4 +1,4 @@
-"""What a long job says of itself: bars with ETA on a terminal, plain lines elsewhere."""
+"""What a long job says of itself: bars with ETA on a terminal, lines elsewhere."""
 
 import time
 from collections.abc import Callable, Iterator

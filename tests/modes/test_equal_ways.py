@@ -1,11 +1,9 @@
 """A stream is traded alike, whichever way it takes through the engine."""
 
-import numpy as np
-
+from bot4jax.modes.summary import partial_fills
 from bot4jax.runtime.orders import Fill
 from bot4jax.types import BUY, SELL
 from tests.modes.ways import journal_of
-from bot4jax.modes.summary import partial_fills
 
 
 def test_the_market_gives_enough_to_compare(run, here):
@@ -22,4 +20,4 @@ def test_sockets_change_no_bit(run, here, setting):
     assert len(steps) == len(here.decided) == len(setting.split.test)
     assert [o for one in steps for o in one.orders] == here.orders
     answers = [a for one in steps for a in one.answers]
-    assert answers == here.answers[:len(answers)]
+    assert answers == here.answers[: len(answers)]

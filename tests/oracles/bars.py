@@ -21,15 +21,38 @@ class SlowBars:
         mid = self.quote[0] + self.quote[1] if self.quote else 0
         last = self.trades[-1] if self.trades else 0
         self.ints = dict.fromkeys(
-            "buy_count sell_count trade_count quote_updates best_changes late "
-            "conflated".split(),
+            [
+                "buy_count",
+                "sell_count",
+                "trade_count",
+                "quote_updates",
+                "best_changes",
+                "late",
+                "conflated",
+            ],
             0,
         )
         self.sums = dict.fromkeys(
-            "buy_volume sell_volume base_turnover quote_turnover vwap_offset flow "
-            "flow_2 flow_3 flow_4 flow_5 signed_root_notional effective_spread "
-            "squared_return_fast squared_return_slow bid_added bid_removed ask_added "
-            "ask_removed".split(),
+            [
+                "buy_volume",
+                "sell_volume",
+                "base_turnover",
+                "quote_turnover",
+                "vwap_offset",
+                "flow",
+                "flow_2",
+                "flow_3",
+                "flow_4",
+                "flow_5",
+                "signed_root_notional",
+                "effective_spread",
+                "squared_return_fast",
+                "squared_return_slow",
+                "bid_added",
+                "bid_removed",
+                "ask_added",
+                "ask_removed",
+            ],
             0.0,
         )
         self.mids = [mid] if self.quote else []
