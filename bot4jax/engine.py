@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from bot4jax.kernels import bank, bars, clean, history, outcome, sizing, vote
+from bot4jax.kernels.absorb import absorb
 from bot4jax.kernels.bank import BankState, Plan
 from bot4jax.kernels.bars import OpenBars
 from bot4jax.kernels.calibration import temper
@@ -125,7 +126,7 @@ class Engine(NamedTuple):
 def compile_engine(settings: Settings) -> Engine:
     """The engine's functions, compiled when first called and never again."""
     return Engine(
-        absorb=jax.jit(bars.absorb, donate_argnums=0),
+        absorb=jax.jit(absorb, donate_argnums=0),
         close=jax.jit(bars.close_bars, donate_argnums=0),
         observe=jax.jit(partial(observe, settings), donate_argnums=1),
         conclude=jax.jit(partial(conclude, settings), donate_argnums=1),

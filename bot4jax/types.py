@@ -132,7 +132,7 @@ PACKED = (
 class Bar(NamedTuple):
     """What every symbol did between two boundaries of event time; all `[S]`.
 
-    Built from events by `kernels.bars`, or filled by a source that has only bars.
+    Built from events by `kernels.absorb`, or filled by a source that has only bars.
     A column that its source cannot know is named absent by the source, never guessed.
     """
 

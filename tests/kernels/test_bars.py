@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from bot4jax.kernels import absorb as absorbing
 from bot4jax.kernels import bars
 from bot4jax.types import BAR_INTS, FRACTION, QUOTE, TRADE, Bar
 from tests.oracles.bars import SlowBars
@@ -13,7 +14,7 @@ from tests.ticks import pack, random_ticks
 SYMBOLS, CAPACITY, ANCHOR = 5, 64, 60_000
 LATENCY = FRACTION // 10
 
-absorb, close_bars = jax.jit(bars.absorb), jax.jit(bars.close_bars)
+absorb, close_bars = jax.jit(absorbing.absorb), jax.jit(bars.close_bars)
 
 
 def stream(seed, count=6, ticks=220):
