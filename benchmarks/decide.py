@@ -34,7 +34,7 @@ def measure(config: Config, steps: int, warmup: int, report: Report) -> Measured
 
 def recorded(stage: Stage, report: Report) -> BarRecord:
     """The bars of the test span."""
-    span = stage.setting.split.test
+    span = stage.span
     opened = copied(stage.kept.state.bars)
     _, closed = closed_bars(stage.setting, opened, span.start, span.stop)
     rows = []

@@ -17,7 +17,6 @@ import numpy as np
 from benchmarks.stage import Stage
 from benchmarks.timing import Laps, page_faults
 from bot4jax.engine import State
-from bot4jax.modes.setting import Setting
 from bot4jax.modes.tapes import heard, taken_up, tick_tape
 from bot4jax.modes.trading import make_trader, new_journal, paper_venue
 from bot4jax.runtime.closings import Tape
@@ -74,13 +73,13 @@ def together(
     stage: Stage, state: State, warmup: int, folder: Path, report: Report
 ) -> Laps:
     """The test span through the trading loop."""
-    setting, span = stage.setting, stage.setting.split.test
+    setting, span = stage.setting, stage.span
     venue = PreparedVenue(LocalVenue(paper_venue(setting)))
     tape = tick_tape(setting, state.bars, span.start)
     laps, kept = Laps(), stage.kept._replace(state=state)
     with closing(new_journal(folder, folder.name)) as journal:
         trader = make_trader(setting, kept, venue, journal, lambda stepped: None)
-        closed = tape.closed(arrivals(setting, tape, venue))
+        closed = tape.closed(arrivals(stage, tape, venue))
         for done, bar in zip(range(1, len(span) + 1), closed, strict=False):
             faults = page_faults()
             stepped = trader.step(bar)
@@ -95,9 +94,9 @@ def together(
     return laps.since(warmup)
 
 
-def arrivals(setting: Setting, tape: Tape, venue: PreparedVenue) -> Iterator[Arrival]:
+def arrivals(stage: Stage, tape: Tape, venue: PreparedVenue) -> Iterator[Arrival]:
     """Frames one by one, stamped when all that is owed to earlier ones is done."""
-    span = setting.split.test
+    setting, span = stage.setting, stage.span
     frames = taken_up(setting.source, span.start, span.stop)
     for one in heard(setting, frames, venue.hear):
         boundary_ns = tape.feed.boundary_ns

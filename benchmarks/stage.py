@@ -31,7 +31,7 @@ from bot4jax.trees import forest
 from bot4jax.types import PACKED
 
 TRAIN, CALIBRATE = 64, 16
-"""Bars: enough for units and scalers; none is used for calibration."""
+"""Bars: enough for units and scalers; nothing is calibrated."""
 
 AS_IT_IS = Calibration(1.0, (0.0, 0.0), (0.0, 0.0))
 
@@ -61,6 +61,8 @@ class Stage(NamedTuple):
     compiled: Compiled
     kept: Kept
     """the engine before the first bar to be measured"""
+    span: range
+    """bars to walk through, warm-up and measured"""
 
 
 def set_up(config: Config, steps: int, report: Report) -> Stage:
@@ -72,15 +74,20 @@ def set_up(config: Config, steps: int, report: Report) -> Stage:
     setting = set_stage(for_bench(config, steps))
     alone = compile_alone(setting)
     compiled = compile_cold(setting, alone, report)
-    return Stage(setting, alone, compiled, warmed(setting, report))
+    first = setting.split.test.start
+    span = range(first, first + steps)
+    return Stage(setting, alone, compiled, warmed(setting, report), span)
 
 
 def for_bench(config: Config, steps: int) -> Config:
-    """Short spans, and no limit of losses: chance loses, but must go on trading."""
+    """Short spans, and no limit of losses: chance loses, but must go on trading.
+
+    A span must be long enough for a label, even if fewer steps are walked.
+    """
     risk = msgspec.structs.replace(
         config.risk, daily_loss_share=1.0, drawdown_share=1.0
     )
-    spans = Spans(train=TRAIN, calibrate=CALIBRATE, test=steps)
+    spans = Spans(train=TRAIN, calibrate=CALIBRATE, test=max(steps, CALIBRATE))
     return msgspec.structs.replace(config, risk=risk, spans=spans)
 
 

@@ -61,7 +61,7 @@ def measure(config: Config, steps: int, warmup: int, report: Report) -> Measured
 
 def apart(stage: Stage, state: State, warmup: int, report: Report) -> Laps:
     """Every stage by itself, bar after bar."""
-    span = stage.setting.split.test
+    span = stage.span
     tape = tick_tape(stage.setting, state.bars, span.start)
     walk = Walk(stage, tape, state, copied(state.deciding.carry), Laps())
     for done, bar in enumerate(span, 1):
@@ -107,7 +107,7 @@ def absorb(walk: Walk, batch: Batch) -> None:
 
 def decisions_of_bar(walk: Walk, ints: Array, floats: Array) -> None:
     """Features, members and sizing of a closed bar; then nets and forest alone."""
-    laps, (setting, alone, _, kept) = walk.laps, walk.stage
+    laps, (setting, alone, _, kept, _) = walk.laps, walk.stage
     engine, params, state = setting.engine, kept.params, walk.state
     held = jax.device_put(np.zeros(ints.shape[1], np.float32))
     observing, seen = laps.call(
