@@ -170,7 +170,7 @@ def _expect_shape(
 def _refuse_fallback(device: str) -> None:
     """Without a usable GPU, XGBoost only warns and goes on with the CPU."""
     with warnings.catch_warnings():
-        # Builds with and without CUDA word it differently; the device read back decides.
+        # Builds word it differently; what is read back decides.
         warnings.filterwarnings("ignore", ".*(Device is changed|No visible GPU)")
         nothing = xgboost.DMatrix(np.zeros((1, 1)), np.zeros(1))
         probe = xgboost.train({"device": device}, nothing, num_boost_round=0)
