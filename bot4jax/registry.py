@@ -53,7 +53,10 @@ class Additive:
 
 
 class Incremental:
-    """A recursion: `init() -> state`, `update(state, columns…) -> (state, value)`."""
+    """A recursion: `init() -> state`, `update(state, columns…) -> (state, value)`.
+
+    The state is one or more float32 arrays, packed with all others' into one.
+    """
 
     form = "incremental"
 

@@ -44,9 +44,10 @@ class Evidence:
         specs: Iterable[FeatureSpec],
         bars: Bar | None = None,
         columns: tuple[str, ...] = Bar._fields,
+        window: int = WINDOW,
     ) -> None:
         self.units = recorded.units()
-        self.plan = bank.plan(Layout(SYMBOLS, WINDOW, 0, 5, 0, columns), specs)
+        self.plan = bank.plan(Layout(SYMBOLS, window, 0, 5, 0, columns), specs)
         self.bars = recorded.recorded_bars(7, BARS) if bars is None else bars
 
     @cached_property
@@ -106,9 +107,13 @@ class Evidence:
         at = self.plan.specs.index(spec)
         return Run(run.values[:, :, at], run.usable[:, :, at])
 
+    def reach(self, spec: FeatureSpec) -> int:
+        """Bars that the feature looks back, cut to the bank's window."""
+        return min(spec.window, self.plan.layout.window) + spec.lag
+
     def asked(self, spec: FeatureSpec, symbol: int, bar: int) -> dict[str, np.ndarray]:
         """The columns of one window, as `FeatureSpec.reference` wants them."""
-        length = spec.window + spec.lag
+        length = self.reach(spec)
         return {
             name: self.columns.window(name, symbol, bar + 1, length)
             for name in spec.columns
@@ -116,8 +121,8 @@ class Evidence:
 
     def windows(self, spec: FeatureSpec) -> list[tuple[int, int]]:
         """Symbols and bars to compare at, the last ones: around every planted edge."""
-        count, first = len(self.bars.live), spec.window + spec.lag - 1
-        start = max(first + 1, count - BARS)
+        count, first = len(self.bars.live), self.reach(spec) - 1
+        start = max(first, count - BARS)
         edges = (recorded.SPIKE, recorded.SPIKE + 1, count - recorded.SILENCE)
         bars = {*range(start, count, 29), *edges, count - 1}
         return [
@@ -162,7 +167,7 @@ def check_ignores_the_future(spec: FeatureSpec, evidence: Evidence) -> None:
 def check_warms_up(spec: FeatureSpec, evidence: Evidence) -> None:
     """Unusable until `window + lag` bars are in, usable from that very bar."""
     _, usable = evidence.of(spec, evidence.whole)
-    first = spec.window + spec.lag - 1
+    first = evidence.reach(spec) - 1
     assert not usable[evidence.columns.age <= first].any()
     assert usable[first, recorded.WILD]
     assert usable[recorded.BEGINS + first, recorded.LATE]

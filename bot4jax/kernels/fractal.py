@@ -1,8 +1,9 @@
 """How rough the path of the price is, and how its motion grows with time.
 
-Slopes on doubly logarithmic paper. On a window of 256 random-walk bars their standard
-errors are about: detrended fluctuation .09, generalised Hurst .06, Higuchi .03, Katz
-.1, Petrosian .001. A price that stands still has the values of a straight line.
+Slopes on doubly logarithmic paper. On 256 bars of a Gaussian random walk their
+standard errors, from 600 draws, are: detrended fluctuation .055 (mean .54), crossover
+.37 (1.29), generalised Hurst .05 (.49), Higuchi .05 (1.50), Katz .25 (1.83), Petrosian
+.002 (1.034). A price that stands still has the values of a straight line.
 """
 
 from functools import partial
@@ -257,24 +258,21 @@ class HiguchiDimension(Changes):
     source="Katz (1988), Fractals and the Analysis of Waveforms",
 )
 class KatzDimension(Shared):
-    """Dimension of the log path from its length and its reach: 1 for a line."""
+    """Dimension of the price's path from its length and its reach: 1 for a line."""
 
     @staticmethod
-    def value(log_path: Float[Array, " W"]) -> Scalar:
-        steps = log_path.size - 1
-        length = jnp.abs(log_path[1:] - log_path[:-1]).sum()
-        reach = jnp.abs(log_path[1:] - log_path[0]).max()
-        wander = safe_log(safe_divide(reach, length, default=1.0))
-        return float(np.log(steps)) / (float(np.log(steps)) + wander)
+    def value(close_path: Float[Array, " W"], moves: Float[Array, " V"]) -> Scalar:
+        reach = jnp.abs(close_path - close_path[0]).max()
+        wander = safe_log(safe_divide(reach, jnp.abs(moves).sum(), default=1.0))
+        return float(np.log(moves.size)) / (float(np.log(moves.size)) + wander)
 
     @staticmethod
     def reference(close_path: Window) -> float:
-        level = np.log(1 + close_path)
-        length = np.abs(np.diff(level)).sum()
+        length = np.abs(np.diff(close_path)).sum()
         if length == 0:
             return 1.0
-        steps = np.log(len(level) - 1)
-        return float(steps / (steps + np.log(np.abs(level - level[0]).max() / length)))
+        steps, reach = np.log(len(close_path) - 1), np.abs(close_path - close_path[0])
+        return float(steps / (steps + np.log(reach.max() / length)))
 
 
 @fractal(

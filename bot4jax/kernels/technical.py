@@ -47,13 +47,18 @@ def own_place(value: float, low: float, high: float) -> float:
     return float((value - low) / (high - low)) if high > low else 0.5
 
 
+@intermediate
+def moves(close_path: Float[Array, "S W"]) -> Float[Array, "S V"]:
+    """Changes of the close from bar to bar, over the newest close."""
+    return close_path[:, 1:] - close_path[:, :-1]
+
+
 @technical(unit="%", low=0.0, high=100.0, source=WILDER)
-class Rsi14(Windowed):
+class Rsi14(Shared):
     """Relative strength index: rises over all moves, Wilder's average; 50 if flat."""
 
     @staticmethod
-    def value(close_path: Path) -> Scalar:
-        moves = close_path[1:] - close_path[:-1]
+    def value(moves: Float[Array, " V"]) -> Scalar:
         weights = average_weights(moves.size, wilder_decay(14))
         rises = (jnp.maximum(moves, 0.0) * weights).sum()
         return 100 * safe_divide(rises, (jnp.abs(moves) * weights).sum(), 0.5)

@@ -82,6 +82,8 @@ class OfLevel(Shared):
 
 
 class WaveletEnergy(OfLevel):
+    """Sum of squared coefficients; they are scaled to the window's energy."""
+
     about = "Share of the energy of returns in wavelet"
 
     def value(self, wavelet_details: Float[Array, " K"]) -> Scalar:
@@ -92,6 +94,8 @@ class WaveletEnergy(OfLevel):
 
 
 class WaveletEntropy(OfLevel):
+    """Entropy of the squared coefficients over that of as many equal ones."""
+
     about = "Evenness of the energy over time (entropy, 1 if even) in wavelet"
 
     def value(self, wavelet_details: Float[Array, " K"]) -> Scalar:
@@ -110,6 +114,8 @@ class WaveletEntropy(OfLevel):
 
 
 class WaveletKurtosis(OfLevel):
+    """Fourth standardised moment of the coefficients less the normal's 3."""
+
     about = "Excess kurtosis of the detail coefficients in wavelet"
 
     def value(self, wavelet_details: Float[Array, " K"]) -> Scalar:

@@ -22,6 +22,7 @@ from tests.checks import (
     check_ignores_the_future,
     check_is_finite,
     check_matches_reference,
+    check_warms_up,
 )
 from tests.columns import Columns
 
@@ -177,6 +178,20 @@ def test_absent_features_are_named_and_never_faked():
         else:
             assert run.usable.any()
             check_matches_reference(spec, poor)
+
+
+def test_a_shorter_bank_cuts_the_windows():
+    """A bank of 64 bars keeps the definitions on as many as it has."""
+    names = (
+        "skewness relative_power_3 spectral_roll_off wavelet_entropy_4 roll_spread "
+        "detrended_fluctuation katz_dimension rsi_14 macd_histogram "
+        "volatility_of_volatility donchian_position"
+    )
+    specs = select(names.split())
+    evidence = Evidence(specs, window=64)
+    for spec in specs:
+        check_matches_reference(spec, evidence)
+        check_warms_up(spec, evidence)
 
 
 def test_unknown_features_are_named():

@@ -53,8 +53,7 @@ def _higuchi(close_path):
 
 
 def _katz(close_path):
-    level = np.log1p(close_path)
-    return antropy.katz_fd(level) if level.any() else np.nan
+    return antropy.katz_fd(close_path) if close_path.any() else np.nan
 
 
 def _petrosian(standardised_return):
