@@ -14,9 +14,21 @@ import msgspec
 import numpy as np
 import pytest
 
-from benchmarks import compare, findings, floors, loop, manifest, run, start, timing
+from benchmarks import (
+    compare,
+    decide,
+    findings,
+    floors,
+    loop,
+    manifest,
+    run,
+    start,
+    timing,
+)
+from benchmarks import step as step_bench
 from benchmarks.members import random_forest
 from benchmarks.result import Manifest, Result, Row, read, write
+from benchmarks.stage import set_up
 from bot4jax.config import load
 from bot4jax.errors import Bot4JaxError, DataError
 from bot4jax.nets.sizes import NetSizes
@@ -45,11 +57,21 @@ TOGETHER = {"answers", "portfolio", "await", "gate", "journal", "send", "decisio
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    """Runs a benchmark in this process, whose environment is ready: lines and file."""
-    root = tmp_path_factory.mktemp("bench")
+    """Runs a benchmark in this process, whose environment is ready: lines and file.
+
+    All play on one stage: what takes long is to compile it.
+    """
+    root, built = tmp_path_factory.mktemp("bench"), []
+
+    def shared(config, steps, report):
+        built.extend([set_up(config, steps, report)] if not built else [])
+        return built[0]
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "prepare", lambda hardware: None)
         patch.setattr(floors, "SQUARES", ((64, 64, 64),))
+        for bench in (decide, step_bench):
+            patch.setattr(bench, "set_up", shared)
 
         def serve(bench):
             words = [f"bench={bench}", "symbols=16", f"steps={STEPS}", *TINY]
@@ -371,7 +393,8 @@ class TestFloors:
         classes = len(CLASSES)
         blank = forest.blank(trees.rounds * classes, trees.depth, classes)
         assert jax.eval_shape(lambda: made) == jax.eval_shape(lambda: blank)
-        spread = np.ptp(forest.predict(made, np.eye(7, dtype=np.float32)), axis=0)
+        rows = np.eye(7, dtype=np.float32)
+        spread = np.ptp(jax.jit(forest.predict)(made, rows), axis=0)
         assert spread.min() > 0.01
 
 
