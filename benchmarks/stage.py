@@ -98,13 +98,17 @@ def compile_alone(setting: Setting) -> Alone:
 
 
 def compile_cold(setting: Setting, alone: Alone, report: Report) -> Compiled:
-    """Compile every executable; calls of the same shapes then use what was compiled."""
+    """Compile every executable; calls of the same shapes then use what was compiled.
+
+    What this process compiled before is dropped first, or nothing would be measured.
+    """
+    jax.clear_caches()
     calls, seconds, temporaries = shapes_of_calls(setting, alone), {}, {}
     for done, (name, (function, shapes)) in enumerate(calls.items()):
         report("compiling", done, len(calls), name)
         began = time.perf_counter()
         executable = function.lower(*shapes).compile()
-        seconds[name] = round(time.perf_counter() - began, 3)
+        seconds[name] = round(time.perf_counter() - began, 4)
         needs = executable.memory_analysis()
         temporaries[name] = getattr(needs, "temp_size_in_bytes", 0) / MIB
     report("compiling", len(calls), len(calls))

@@ -1,19 +1,24 @@
 """Fitting the nets and the fallback; every training sample is seen in every epoch.
 
-Truncated back-propagation with carried state: a group of symbols walks through the
-training span chunk by chunk, and each chunk starts from the state the last one ended
-in. So training sees the states that serving will.
+Truncated back-propagation with carried state: each chunk of bars starts from the state
+its symbols ended the last one in, so training sees the states that serving will.
+
+Time is the outer loop: every group of symbols learns from a chunk before any goes on.
+Symbols share the market's noise, and a group that walks through the whole span alone
+teaches it to the nets once more: of simulated returns with a common factor, forecasts
+were worse than the class prior by .001 to .002 of log loss where they are now better by
+as much.
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from bot4jax.learn import baselines
 from bot4jax.nets import zoo
@@ -24,16 +29,16 @@ from bot4jax.types import CLASSES
 
 Report = Callable[..., None]
 
-AVERAGING = 0.98
-"""Decay of the running mean of the weights: it is the mean that is kept, since the last
-steps of a weak signal are mostly noise (Polyak & Juditsky 1992)."""
+AVERAGED = 0.3
+"""Share of the updates, the last ones, whose weights are averaged: their mean is kept,
+since single steps on a weak signal are mostly noise (Polyak & Juditsky 1992)."""
 
 PASS_BARS = 64
 """Bars of one call when forecasts of a long span are made."""
 
 
 class Samples(NamedTuple):
-    """One span: feature scores, labels and what each sample is worth."""
+    """Feature scores, labels and what each sample is worth."""
 
     features: Float[np.ndarray, "T S F"]
     labels: Int[np.ndarray, "T S"]
@@ -54,6 +59,28 @@ class History(NamedTuple):
     """1 where it was not finite and nothing was learnt from it"""
 
 
+class Step(NamedTuple):
+    """One chunk of bars of one group of symbols."""
+
+    bar: int
+    """of the span, where the chunk starts; at 0 nothing is remembered yet"""
+    group: int
+    batch: Samples
+
+
+class Pace(NamedTuple):
+    """How far one update goes: numbers, so that other settings do not recompile."""
+
+    rate: np.float32
+    """learning rate"""
+    decay: np.float32
+    """share of a matrix that an update at rate 1 takes away"""
+    averaging: np.float32
+    """how far the mean moves to the weights: not at all at first, then by 1, ½, ⅓ …"""
+    clip_norm: np.float32
+    """longest gradient, all weights together"""
+
+
 class Fitting(NamedTuple):
     """What one update hands to the next."""
 
@@ -68,34 +95,31 @@ class Health(NamedTuple):
     loss: Float[Array, " M"]
     gradient_norm: Float[Array, " M"]
     update_ratio: Float[Array, " M"]
-    clipped: Float[Array, ""]
-    skipped: Float[Array, ""]
+    is_clipped: Bool[Array, ""]
+    is_skipped: Bool[Array, ""]
 
 
 def fit_nets(
     sizes: NetSizes, samples: Samples, settings: Train, seed: int, report: Report
 ) -> tuple[zoo.NetParams, History]:
     """All nets at once, by the sum of their losses; all of them teach the stem."""
-    bars, symbols, features = samples.features.shape
+    _, symbols, features = samples.features.shape
     group = min(settings.symbols_per_batch, symbols)
-    total = settings.epochs * -(-symbols // group) * -(-bars // settings.chunk)
-    optimiser = make_optimiser(sizes, features, settings, total)
-    prior = class_prior(samples)
-    params = zoo.init(sizes, features, seed, prior)
-    mean = jax.tree.map(jnp.zeros_like, params)
-    state = Fitting(params, mean, optimiser.init(params))
-    step = jax.jit(
-        partial(update, sizes, optimiser, settings.clip_norm), donate_argnums=(0, 1)
-    )
+    state = begin(zoo.init(sizes, features, seed, class_prior(samples)))
+    worth = np.float32(samples.weights.mean(dtype=float) * group * settings.chunk)
+    learn = jax.jit(partial(update, sizes), donate_argnums=(0, 1))
+    plan = paces(settings, updates_of(samples, settings))
+    carries: dict[int, zoo.NetCarry] = {}
     rows: list[Health] = []
-    for fresh, *batch in batches(samples, group, settings.chunk, settings.epochs, seed):
-        if fresh:
-            carry = zoo.init_carry(sizes, group)
-        state, carry, health = step(state, carry, *batch)
+    for pace, step in zip(plan, steps(samples, group, settings, seed), strict=True):
+        carry = carries[step.group] if step.bar else zoo.init_carry(sizes, group)
+        state, carries[step.group], health = learn(
+            state, carry, step.batch, worth, pace
+        )
+        jax.block_until_ready(rows[-1:])  # the next batch is cut while this one runs
         rows.append(health)
-        report("nets", len(rows), total)
-    fitted = unbiased(state.mean, len(rows))
-    return fitted, history(sizes, jax.device_get(rows))
+        report("nets", len(rows), len(plan))
+    return state.mean, history(sizes, jax.device_get(rows))
 
 
 def class_prior(samples: Samples) -> tuple[float, ...]:
@@ -103,52 +127,57 @@ def class_prior(samples: Samples) -> tuple[float, ...]:
     count = np.bincount(
         samples.labels.ravel(), samples.weights.ravel().astype(float), len(CLASSES)
     )
+    if not count.sum() > 0:
+        raise ValueError(
+            f"none of {samples.weights.size} training samples has a weight: lengthen "
+            "spans.train"
+        )
     share = (count + 1) / (count + 1).sum()
     return tuple(share.tolist())
 
 
-def make_optimiser(
-    sizes: NetSizes, features: int, settings: Train, updates: int
-) -> optax.GradientTransformation:
-    """AdamW under a warm-up and a cosine; matrices decay, biases and norms do not."""
+def updates_of(samples: Samples, settings: Train) -> int:
+    """How many updates fitting takes."""
+    bars, symbols, _ = samples.features.shape
+    group = min(settings.symbols_per_batch, symbols)
+    return settings.epochs * -(-symbols // group) * -(-bars // settings.chunk)
+
+
+def paces(settings: Train, updates: int) -> list[Pace]:
+    """Rates rise in a line and fall in a cosine (Loshchilov & Hutter 2017)."""
     warm = max(1, round(settings.warmup * updates))
-    rate = optax.warmup_cosine_decay_schedule(
-        0.0, settings.learning_rate, warm, max(updates, warm + 1)
+    done = np.arange(1, updates + 1)
+    fall = np.clip((done - warm) / max(updates - warm, 1), 0, 1)
+    rates = settings.learning_rate * np.minimum(
+        done / warm, (1 + np.cos(np.pi * fall)) / 2
     )
-    mask = zoo.decay_mask(sizes, features)
-    decayed = optax.stateless(
-        lambda updates, params: jax.tree.map(
-            lambda u, p, m: u + settings.weight_decay * m * p, updates, params, mask
-        )
-    )
-    return optax.chain(
-        optax.clip_by_global_norm(settings.clip_norm),
-        optax.scale_by_adam(),
-        decayed,
-        optax.scale_by_learning_rate(rate),
-    )
+    counted = np.maximum(done - int((1 - AVERAGED) * updates), 0)
+    moves = np.divide(1, counted, out=np.zeros(updates), where=counted > 0)
+    decay, clip_norm = np.float32(settings.weight_decay), np.float32(settings.clip_norm)
+    return [
+        Pace(np.float32(rate), decay, np.float32(move), clip_norm)
+        for rate, move in zip(rates, moves, strict=True)
+    ]
 
 
-def batches(
-    samples: Samples, group: int, chunk: int, epochs: int, seed: int
-) -> Iterator[tuple[bool, np.ndarray, np.ndarray, np.ndarray]]:
-    """(a new walk begins, features, labels, weights), chunks of a group in order.
+def steps(samples: Samples, group: int, settings: Train, seed: int) -> Iterator[Step]:
+    """Chunks in the order of time; each of all groups, in an order drawn anew.
 
     Symbols are dealt anew in every epoch. The last group and the last chunk are filled
     up with samples of weight 0, so that all batches have one shape.
     """
     bars, symbols, _ = samples.features.shape
     random = np.random.default_rng(seed)
-    for _ in range(epochs):
+    for _ in range(settings.epochs):
         order = random.permutation(symbols)
-        for at in range(0, symbols, group):
-            own = order[at : at + group]
-            for start in range(0, bars, chunk):
-                rows = slice(start, start + chunk)
+        groups = [order[at : at + group] for at in range(0, symbols, group)]
+        for bar in range(0, bars, settings.chunk):
+            rows = [column[bar : bar + settings.chunk] for column in samples]
+            for own in random.permutation(len(groups)).tolist():
                 x, y, w = (
-                    padded(column[rows][:, own], chunk, group) for column in samples
+                    padded(r[:, groups[own]], settings.chunk, group) for r in rows
                 )
-                yield start == 0, x, y, w
+                yield Step(bar, own, Samples(x, y, w))
 
 
 def padded(part: np.ndarray, bars: int, symbols: int) -> np.ndarray:
@@ -158,60 +187,67 @@ def padded(part: np.ndarray, bars: int, symbols: int) -> np.ndarray:
     return np.pad(part, missing) if any(m for _, m in missing) else part
 
 
+def begin(params: zoo.NetParams) -> Fitting:
+    """Before the first update."""
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    return Fitting(params, zeros, optax.scale_by_adam().init(params))  # type: ignore
+
+
 def update(
     sizes: NetSizes,
-    optimiser: optax.GradientTransformation,
-    clip_norm: float,
     state: Fitting,
     carry: zoo.NetCarry,
-    features: Float[Array, "T S F"],
-    labels: Int[Array, "T S"],
-    weights: Float[Array, "T S"],
+    batch: Samples,
+    worth: Float[Array, ""],
+    pace: Pace,
 ) -> tuple[Fitting, zoo.NetCarry, Health]:
-    """One step of descent; nothing is learnt from a gradient that is not finite."""
+    """One step of AdamW (Loshchilov & Hutter 2019); matrices decay, the rest does not.
+
+    `worth` is the weight of an ordinary batch: a poorer one moves the nets less.
+    Nothing is learnt from a gradient that is not finite, and what it did to the states
+    is forgotten.
+    """
     grade = jax.value_and_grad(partial(losses, sizes), has_aux=True)
-    (_, (each, after)), gradient = grade(state.params, carry, features, labels, weights)
+    (_, (each, after)), gradient = grade(state.params, carry, batch, worth)
     norm = optax.tree.norm(gradient)
     is_sane = jnp.isfinite(norm)
-    safe = jax.tree.map(lambda g: jnp.where(is_sane, g, 0), gradient)
+    shrink = jnp.minimum(1.0, pace.clip_norm / jnp.maximum(norm, 1e-12))
+    clipped = jax.tree.map(lambda g: jnp.where(is_sane, g * shrink, 0), gradient)
     with jax.numpy_dtype_promotion("standard"):  # Optax counts in integers
-        change, moved = optimiser.update(safe, state.optimiser, state.params)
-    change = jax.tree.map(lambda u: jnp.where(is_sane, u, 0), change)
-    params: Any = optax.apply_updates(state.params, change)
-    mean = jax.tree.map(
-        lambda old, new: AVERAGING * old + (1 - AVERAGING) * new, state.mean, params
+        direction, moved = optax.scale_by_adam().update(clipped, state.optimiser)
+    mask = zoo.decay_mask(sizes, batch.features.shape[2])
+    rate = jnp.where(is_sane, pace.rate, 0)
+    change = jax.tree.map(
+        lambda d, p, m: -rate * (d + pace.decay * m * p), direction, state.params, mask
     )
-    optimised = jax.tree.map(
+    params = jax.tree.map(jnp.add, state.params, change)
+    mean = jax.tree.map(
+        lambda old, new: old + pace.averaging * (new - old), state.mean, params
+    )
+    moved = jax.tree.map(
         lambda new, old: jnp.where(is_sane, new, old), moved, state.optimiser
     )
     after = jax.tree.map(lambda new: jnp.where(jnp.isfinite(new), new, 0), after)
-    health = Health(
-        each,
-        norms(gradient),
-        norms(change) / jnp.maximum(norms(params), 1e-12),
-        (norm > clip_norm).astype(jnp.float32),
-        (~is_sane).astype(jnp.float32),
-    )
-    return Fitting(params, mean, optimised), after, health
+    ratio = norms(change) / jnp.maximum(norms(params), 1e-12)
+    health = Health(each, norms(gradient), ratio, norm > pace.clip_norm, ~is_sane)
+    return Fitting(params, mean, moved), after, health
 
 
 def losses(
     sizes: NetSizes,
     params: zoo.NetParams,
     carry: zoo.NetCarry,
-    features: Float[Array, "T S F"],
-    labels: Int[Array, "T S"],
-    weights: Float[Array, "T S"],
+    batch: Samples,
+    worth: Float[Array, ""],
 ) -> tuple[Float[Array, ""], tuple[Float[Array, " M"], zoo.NetCarry]]:
-    """Sum over nets of the weighted mean log loss; each net's own beside it."""
-    after, forecast = zoo.unroll(sizes, params, carry, features)
-    asked = jnp.broadcast_to(
-        labels[:, None, :, None].astype(jnp.int32), (*forecast.shape[:3], 1)
-    )
+    """Sum over nets of the weighted log loss; beside it each net's own mean."""
+    after, forecast = zoo.unroll(sizes, params, carry, jnp.asarray(batch.features))
+    asked = batch.labels[:, None, :, None].astype(jnp.int32)
+    asked = jnp.broadcast_to(asked, (*forecast.shape[:3], 1))
     chosen = jnp.take_along_axis(forecast, asked, 3)[..., 0]
-    total = jnp.maximum(weights.sum(), 1e-6)
-    each = -(chosen * weights[:, None]).sum((0, 2)) / total
-    return each.sum(), (each, after)
+    each = -(chosen * batch.weights[:, None]).sum((0, 2))
+    mean = each / jnp.maximum(batch.weights.sum(), 1e-6)
+    return each.sum() / worth, (mean, after)
 
 
 def norms(tree: Any) -> Float[Array, " M"]:
@@ -219,13 +255,10 @@ def norms(tree: Any) -> Float[Array, " M"]:
     return jnp.stack([jnp.linalg.norm(flat) for flat in tree.nets])
 
 
-def unbiased(mean: zoo.NetParams, updates: int) -> zoo.NetParams:
-    """The running mean without the zeros that it started from."""
-    return jax.tree.map(lambda m: m / (1 - AVERAGING**updates), mean)
-
-
 def history(sizes: NetSizes, rows: list[Health]) -> History:
-    columns = (np.stack(column) for column in zip(*rows, strict=True))
+    columns = (
+        np.stack(column).astype(np.float32) for column in zip(*rows, strict=True)
+    )
     return History(tuple(sizes.members), *columns)
 
 
@@ -239,8 +272,7 @@ def net_probabilities(
 
     Whole passes are unrolled; the bars left over are served one by one.
     """
-    walk = jax.jit(partial(zoo.unroll, sizes))
-    step = jax.jit(partial(zoo.step, sizes))
+    walk, step = (_compiled(form, sizes) for form in (zoo.unroll, zoo.step))
     whole = len(features) - len(features) % PASS_BARS
     found = []
     for start in range(0, whole, PASS_BARS):
@@ -250,6 +282,12 @@ def net_probabilities(
         carry, one = step(params, carry, bar)
         found.append(np.asarray(one)[None])
     return np.concatenate(found), carry
+
+
+@lru_cache(maxsize=16)
+def _compiled(form: Callable, sizes: NetSizes) -> Callable:
+    """One compilation for all spans."""
+    return jax.jit(partial(form, sizes))
 
 
 def fit_fallback(samples: Samples, seed: int) -> FallbackParams:
