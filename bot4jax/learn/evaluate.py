@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from bot4jax.learn import baselines, metrics
+from bot4jax.learn import baselines, bootstrap, metrics
 
 
 class Judged(NamedTuple):
@@ -60,7 +60,7 @@ def judge(probability: Float[np.ndarray, "T S C"], outcome: Outcome) -> Judged:
     loss = metrics.sample_log_loss(probability, classes)
     return Judged(
         log_loss=metrics.log_loss(probability, classes, weights),
-        log_loss_error=metrics.standard_error(loss, weights, block=4 * horizon),
+        log_loss_error=bootstrap.standard_error(loss, weights, block=4 * horizon),
         brier=metrics.brier(probability, classes, weights),
         ece=metrics.ece(probability, classes, weights),
         macro_f1=metrics.macro_f1(confusion),

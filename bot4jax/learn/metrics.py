@@ -17,9 +17,6 @@ LEAST_PROBABILITY = 1e-15
 LEAST_CROSS_SECTION = 10
 """Symbols that a bar needs for a correlation across symbols to mean something."""
 
-LEAST_DAYS = 30
-"""Days below which an annual figure is not given."""
-
 ROUNDING = 1e-12
 """Relative spread below which a column counts as constant."""
 
@@ -225,63 +222,6 @@ def newey_west_t(series: Float[np.ndarray, " T"], lag: int) -> float:
     for j in range(1, lag + 1):
         long_run += 2 * (1 - j / (lag + 1)) * (apart[j:] @ apart[:-j]) / count
     return float(series.mean() / sqrt(long_run / count)) if long_run > 0 else np.nan
-
-
-def standard_error(
-    loss: Float[np.ndarray, "T S"],
-    weights: Float[np.ndarray, "T S"],
-    block: float,
-    draws: int = 500,
-    seed: int = 0,
-) -> float:
-    """Of a weighted mean loss, by the stationary bootstrap over bars.
-
-    Whole bars are drawn, so that what symbols share is not taken for evidence; blocks
-    of consecutive bars, `block` long on average, keep what labels and volatility share
-    over time. Take at least the horizon. For a pair of members pass the difference of
-    their losses.
-    """
-    weight = weights.astype(np.float64)
-    weighed = np.where(weight > 0, loss * weight, 0.0).sum(1)
-    rows = stationary_rows(len(loss), block, draws, np.random.default_rng(seed))
-    means = weighed[rows].sum(1) / weight.sum(1)[rows].sum(1)
-    return float(means.std(ddof=1))
-
-
-def stationary_rows(
-    length: int, block: float, draws: int, random: np.random.Generator
-) -> Int[np.ndarray, "draws length"]:
-    """Rows of resampled series: blocks of geometric length that wrap around the end.
-
-    Source: Politis & Romano (1994), The Stationary Bootstrap.
-    """
-    begins = random.random((draws, length)) < 1 / block
-    begins[:, 0] = True
-    place = np.arange(length)
-    begun = np.maximum.accumulate(np.where(begins, place, 0), axis=1)
-    first = random.integers(length, size=(draws, length))
-    return (np.take_along_axis(first, begun, 1) + place - begun) % length
-
-
-def max_drawdown(equity: Float[np.ndarray, " T"]) -> float:
-    """Largest fall from a previous peak as a share of that peak, 0 … 1 and beyond."""
-    peak = np.maximum.accumulate(equity)
-    return float(((peak - equity) / peak).max(initial=0.0))
-
-
-def sharpe(
-    daily_returns: Float[np.ndarray, " D"], days_a_year: float = 365.0
-) -> float | None:
-    """Annual mean over standard deviation of daily returns; None under 30 days.
-
-    Source: Sharpe (1994). A constant series has no ratio: None.
-    """
-    if len(daily_returns) < LEAST_DAYS:
-        return None
-    spread = daily_returns.std(ddof=1)
-    if not spread > 0:
-        return None
-    return float(daily_returns.mean() / spread * sqrt(days_a_year))
 
 
 def weighted_mean(

@@ -9,7 +9,6 @@ from scipy import stats
 from sklearn import metrics as truth
 from sklearn.calibration import calibration_curve
 
-from bot4jax.learn import metrics
 from bot4jax.learn.metrics import (
     average_ranks,
     brier,
@@ -21,14 +20,10 @@ from bot4jax.learn.metrics import (
     information_coefficient,
     log_loss,
     macro_f1,
-    max_drawdown,
     mcc,
     newey_west_t,
     prior_log_loss,
     reliability_curve,
-    sharpe,
-    standard_error,
-    stationary_rows,
 )
 
 CLASSES = [0, 1, 2]
@@ -212,68 +207,3 @@ def test_newey_west_equals_statsmodels(lag):
 def test_too_short_or_constant_series_have_no_t():
     assert np.isnan(newey_west_t(np.arange(5.0), 4))
     assert np.isnan(newey_west_t(np.ones(50), 4))
-
-
-def overlapping_losses(bars: int = 240, symbols: int = 6):
-    """Losses with a common factor and memory, as overlapping labels have."""
-    rng = np.random.default_rng(1)
-    common = np.convolve(rng.normal(size=bars + 4), np.ones(5) / 5, "valid")
-    return 1 + common[:, None] + 0.3 * rng.normal(size=(bars, symbols))
-
-
-def test_the_bootstrap_has_the_variance_that_its_authors_derive():
-    """Politis & Romano (1994) give it exactly, without drawing anything."""
-    losses, block = overlapping_losses(), 8.0
-    series, count = losses.mean(1), len(losses)
-    apart = series - series.mean()
-    lags = np.arange(1, count)
-    covariance = [apart[: count - i] @ apart[i:] / count for i in lags]
-    stay = 1 - 1 / block
-    kept = (1 - lags / count) * stay**lags + lags / count * stay ** (count - lags)
-    expected = np.sqrt((apart @ apart / count + 2 * kept @ covariance) / count)
-    found = standard_error(losses, np.ones_like(losses), block, draws=4000)
-    assert found == pytest.approx(expected, rel=0.04)  # 3.5 sd of 4,000 draws
-    naive = losses.std() / np.sqrt(losses.size)
-    assert found > 2 * naive
-
-
-def test_the_bootstrap_of_single_bars_is_the_plain_standard_error():
-    losses = np.random.default_rng(5).normal(size=(300, 1))
-    found = standard_error(losses, np.ones_like(losses), block=1.0, draws=4000)
-    assert found == pytest.approx(losses.std() / np.sqrt(300), rel=0.04)
-
-
-def test_the_bootstrap_ignores_what_weighs_nothing():
-    losses = overlapping_losses()
-    weights = np.ones_like(losses)
-    weights[:, -1] = 0
-    expected = standard_error(losses[:, :-1], weights[:, :-1], 5.0)
-    losses[:, -1] = np.nan
-    assert standard_error(losses, weights, 5.0) == pytest.approx(expected)
-    assert standard_error(losses, weights, 5.0, seed=1) != expected
-
-
-def test_blocks_have_the_mean_length_that_was_asked_for():
-    rows = stationary_rows(400, 10.0, 200, np.random.default_rng(0))
-    assert rows.min() == 0
-    assert rows.max() == 399
-    follows = (rows[:, 1:] - rows[:, :-1]) % 400 == 1
-    # a new block begins right after the old one by chance once in 400
-    assert 1 - follows.mean() == pytest.approx(0.1 * 399 / 400, abs=0.004)
-    counts = np.bincount(rows.ravel(), minlength=400) / 200
-    assert counts.std() < 0.5  # every row is as likely as any other
-
-
-def test_drawdown_is_the_largest_fall_from_a_peak():
-    assert max_drawdown(np.array([100, 120, 90, 130, 104.0])) == pytest.approx(0.25)
-    assert max_drawdown(np.array([1.0, 2, 3])) == 0
-    assert max_drawdown(np.array([])) == 0
-
-
-def test_sharpe_is_annual_and_needs_thirty_days():
-    returns = np.random.default_rng(0).normal(0.001, 0.01, 30)
-    expected = returns.mean() / returns.std(ddof=1) * np.sqrt(252)
-    assert sharpe(returns, 252) == pytest.approx(expected)
-    assert sharpe(returns[1:]) is None
-    assert sharpe(np.zeros(40)) is None
-    assert metrics.LEAST_DAYS == 30

@@ -1,0 +1,114 @@
+"""Every look at a test span is written down, so that luck can be charged for.
+
+One JSON line a trial, `trials.jsonl` beside the run folders: whatever was tried in this
+root, by hand or by a sweep, counts against the best of it.
+"""
+
+import fcntl
+import json
+import os
+from math import isfinite
+from pathlib import Path
+from typing import NamedTuple
+
+NAME = "trials.jsonl"
+SCHEMA = "bot4jax.trial/1"
+
+
+class Trial(NamedTuple):
+    """One configuration that was judged on a test span."""
+
+    run: str
+    kind: str
+    """the mode that judged it"""
+    data: str
+    """the source; trials on another one say nothing about luck on this one"""
+    config_hash: str
+    seed: int
+    sharpe: float | None
+    """of one period, not annual; None where it was not defined"""
+    periods: int
+    net: float | None
+    """share of the capital"""
+
+
+class Ledger(NamedTuple):
+    """What stands in the file."""
+
+    trials: tuple[Trial, ...]
+    damaged: tuple[int, ...]
+    """lines, from 1, that are not a trial; a torn one was to become one"""
+
+    def on(self, data: str) -> "Ledger":
+        """The same for one source of data."""
+        return self._replace(trials=tuple(t for t in self.trials if t.data == data))
+
+    @property
+    def distinct(self) -> dict[str, Trial]:
+        """The last trial of each configuration: to repeat a run is no new trial."""
+        return {one.config_hash: one for one in self.trials}
+
+    @property
+    def count(self) -> int:
+        """Configurations tried; a damaged line counts, for it stood for one."""
+        return len(self.distinct) + len(self.damaged)
+
+    @property
+    def sharpes(self) -> tuple[float, ...]:
+        """Every known ratio, one a configuration."""
+        known = (one.sharpe for one in self.distinct.values())
+        return tuple(one for one in known if one is not None)
+
+
+def append(path: Path, trial: Trial) -> None:
+    """Add one line, whole, after all that other processes add; durable on return.
+
+    A line that a killed process left torn is closed first, so that it spoils no other.
+    """
+    text = json.dumps({"schema": SCHEMA, **_finite(trial)}, allow_nan=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        start = b"\n" if _is_torn(descriptor) else b""
+        os.write(descriptor, start + text.encode() + b"\n")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read(path: Path) -> Ledger:
+    """Everything tried so far; no file is an empty ledger."""
+    if not path.is_file():
+        return Ledger((), ())
+    trials, damaged = [], []
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        trial = _trial(line)
+        if trial is None:
+            damaged.append(number)
+        else:
+            trials.append(trial)
+    return Ledger(tuple(trials), tuple(damaged))
+
+
+def _finite(trial: Trial) -> dict[str, object]:
+    return {
+        name: None if isinstance(value, float) and not isfinite(value) else value
+        for name, value in trial._asdict().items()
+    }
+
+
+def _is_torn(descriptor: int) -> bool:
+    size = os.fstat(descriptor).st_size
+    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+
+
+def _trial(line: bytes) -> Trial | None:
+    """None for what is not a whole trial of this schema."""
+    try:
+        found = json.loads(line)
+        if found.pop("schema") != SCHEMA:
+            return None
+        return Trial(**found)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None

@@ -1,0 +1,111 @@
+"""What a span of trading was worth: ratios of its profits to their risk.
+
+Profits are shares of the capital, one a bar or one a day; money and floats are for
+reports only, nothing is traded on them.
+"""
+
+from math import sqrt
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+LEAST_DAYS = 30
+"""Days below which an annual figure is not given."""
+
+DAYS_A_YEAR = 365.0
+"""Of a market that never closes."""
+
+DAY_NS = 86_400 * 1_000_000_000
+
+CAPACITY_SHARE = 0.05
+"""Of the trades, that may be larger than the market lets pass: the largest few decide
+nothing."""
+
+
+def daily_profits(
+    profits: Float[np.ndarray, " T"], ends_ns: Int[np.ndarray, " T"]
+) -> Float[np.ndarray, " D"]:
+    """Sums by UTC day of the bar's end; a boundary at midnight ends the day before.
+
+    Days without a bar are not days of trading and do not occur.
+    """
+    day = (ends_ns - 1) // DAY_NS
+    _, which = np.unique(day, return_inverse=True)
+    return np.bincount(which, profits)
+
+
+def sharpe(
+    daily_returns: Float[np.ndarray, " D"], days_a_year: float = DAYS_A_YEAR
+) -> float | None:
+    """Annual mean over standard deviation of daily returns; None under 30 days.
+
+    Source: Sharpe (1994). A constant series has no ratio: None.
+    """
+    if len(daily_returns) < LEAST_DAYS:
+        return None
+    spread = daily_returns.std(ddof=1)
+    if not spread > 0:
+        return None
+    return float(daily_returns.mean() / spread * sqrt(days_a_year))
+
+
+def sortino(
+    daily_returns: Float[np.ndarray, " D"], days_a_year: float = DAYS_A_YEAR
+) -> float | None:
+    """Annual mean over the root mean square of losses; None under 30 days.
+
+    Source: Sortino & Price (1994), with a target of 0: days without a loss count in the
+    mean as 0. Without any loss there is no ratio: None.
+    """
+    if len(daily_returns) < LEAST_DAYS:
+        return None
+    downside = sqrt(np.mean(np.minimum(daily_returns, 0.0) ** 2))
+    if not downside > 0:
+        return None
+    return float(daily_returns.mean() / downside * sqrt(days_a_year))
+
+
+def max_drawdown(equity: Float[np.ndarray, " T"]) -> float:
+    """Largest fall from a previous peak as a share of that peak, 0 … 1 and beyond."""
+    peak = np.maximum.accumulate(equity)
+    return float(((peak - equity) / peak).max(initial=0.0))
+
+
+def profit_factor(profits: Float[np.ndarray, " T"]) -> float | None:
+    """Everything gained over everything lost; None where nothing was lost."""
+    gained = profits[profits > 0].sum()
+    lost = -profits[profits < 0].sum()
+    return float(gained / lost) if lost > 0 else None
+
+
+def turnover(holdings: Float[np.ndarray, "T S"]) -> float:
+    """Mean traded share of the capital a bar, from nothing at the start."""
+    return float(trades(holdings).sum(1).mean())
+
+
+def trades(holdings: Float[np.ndarray, "T S"]) -> Float[np.ndarray, "T S"]:
+    """Absolute change of each holding, from nothing at the start."""
+    return np.abs(np.diff(holdings, axis=0, prepend=np.zeros_like(holdings[:1])))
+
+
+def capacity(
+    traded: Float[np.ndarray, "T S"],
+    volume: Float[np.ndarray, "T S"],
+    participation: float,
+) -> float | None:
+    """Largest capital of which 95 % of the trades stay within a share of the volume.
+
+    `traded` are shares of the capital, `volume` what the market traded in the same bar,
+    in money. It knows nothing of the prices that a larger trade would move: an upper
+    bound. None where nothing was traded or no volume is known.
+    """
+    counted: Bool[np.ndarray, "T S"] = (traded > 0) & np.isfinite(volume)
+    if not counted.any() or not (volume[counted] > 0).any():
+        return None
+    most = participation * volume[counted] / traded[counted]
+    return float(np.quantile(most, CAPACITY_SHARE, method="inverted_cdf"))
+
+
+def break_even(gross: float, cost: float) -> float | None:
+    """How many times the cost the gross profit pays; None without a cost to pay."""
+    return gross / cost if cost > 0 else None

@@ -1,0 +1,95 @@
+"""Resampling against the variance that its authors derive, and against counts."""
+
+import numpy as np
+import pytest
+
+from bot4jax.learn.bootstrap import (
+    effective_size,
+    mean_interval,
+    standard_error,
+    stationary_rows,
+    sum_interval,
+)
+
+
+def overlapping_losses(bars: int = 240, symbols: int = 6):
+    """Losses with a common factor and memory, as overlapping labels have."""
+    rng = np.random.default_rng(1)
+    common = np.convolve(rng.normal(size=bars + 4), np.ones(5) / 5, "valid")
+    return 1 + common[:, None] + 0.3 * rng.normal(size=(bars, symbols))
+
+
+def test_the_bootstrap_has_the_variance_that_its_authors_derive():
+    """Politis & Romano (1994) give it exactly, without drawing anything."""
+    losses, block = overlapping_losses(), 8.0
+    series, count = losses.mean(1), len(losses)
+    apart = series - series.mean()
+    lags = np.arange(1, count)
+    covariance = [apart[: count - i] @ apart[i:] / count for i in lags]
+    stay = 1 - 1 / block
+    kept = (1 - lags / count) * stay**lags + lags / count * stay ** (count - lags)
+    expected = np.sqrt((apart @ apart / count + 2 * kept @ covariance) / count)
+    found = standard_error(losses, np.ones_like(losses), block, draws=4000)
+    assert found == pytest.approx(expected, rel=0.04)  # 3.5 sd of 4,000 draws
+    naive = losses.std() / np.sqrt(losses.size)
+    assert found > 2 * naive
+
+
+def test_the_bootstrap_of_single_bars_is_the_plain_standard_error():
+    losses = np.random.default_rng(5).normal(size=(300, 1))
+    found = standard_error(losses, np.ones_like(losses), block=1.0, draws=4000)
+    assert found == pytest.approx(losses.std() / np.sqrt(300), rel=0.04)
+
+
+def test_the_bootstrap_ignores_what_weighs_nothing():
+    losses = overlapping_losses()
+    weights = np.ones_like(losses)
+    weights[:, -1] = 0
+    expected = standard_error(losses[:, :-1], weights[:, :-1], 5.0)
+    losses[:, -1] = np.nan
+    assert standard_error(losses, weights, 5.0) == pytest.approx(expected)
+    assert standard_error(losses, weights, 5.0, seed=1) != expected
+
+
+def test_blocks_have_the_mean_length_that_was_asked_for():
+    rows = stationary_rows(400, 10.0, 200, np.random.default_rng(0))
+    assert rows.min() == 0
+    assert rows.max() == 399
+    follows = (rows[:, 1:] - rows[:, :-1]) % 400 == 1
+    # a new block begins right after the old one by chance once in 400
+    assert 1 - follows.mean() == pytest.approx(0.1 * 399 / 400, abs=0.004)
+    counts = np.bincount(rows.ravel(), minlength=400) / 200
+    assert counts.std() < 0.5  # every row is as likely as any other
+
+
+def test_an_interval_holds_the_truth_as_often_as_it_says():
+    """One true mean, 60 markets with memory: about 95 % of intervals hold it."""
+    rng = np.random.default_rng(2)
+    held = 0
+    for seed in range(60):
+        noise = rng.normal(size=(404, 1))
+        losses = sum(noise[k : k + 400] for k in range(5)) / 5
+        found = mean_interval(losses, np.ones_like(losses), 20.0, 300, seed)
+        assert found.low < found.value < found.high
+        held += found.low <= 0 <= found.high
+    assert 50 <= held <= 60
+
+
+def test_a_sum_is_the_mean_times_the_bars():
+    gains = np.random.default_rng(1).normal(size=80)
+    total = sum_interval(gains, 5.0)
+    mean = mean_interval(gains[:, None], np.ones((80, 1)), 5.0)
+    np.testing.assert_allclose(total, 80 * np.array(mean))
+    assert total.value == pytest.approx(gains.sum())
+
+
+def test_effective_size_of_an_autoregression_is_the_closed_form():
+    """T·(1 − φ)/(1 + φ) for an AR(1) process."""
+    noise = np.random.default_rng(0).normal(size=40_000)
+    series = np.zeros_like(noise)
+    for t in range(1, len(series)):
+        series[t] = 0.5 * series[t - 1] + noise[t]
+    found = effective_size(series, lag=100)
+    assert found == pytest.approx(40_000 / 3, rel=0.1)  # 2 sd of 100 lags
+    assert effective_size(noise, lag=0) == pytest.approx(40_000)
+    assert effective_size(np.ones(7), lag=2) == 7

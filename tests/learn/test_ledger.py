@@ -1,0 +1,84 @@
+"""Nothing tried is forgotten: not by a second writer, not by a torn line."""
+
+import json
+import multiprocessing
+
+import pytest
+
+from bot4jax.learn.ledger import NAME, Trial, append, read
+
+
+def trial(number: int, data: str = "simulator") -> Trial:
+    return Trial(f"run-{number}", "backtest", data, f"hash-{number}", 0, 0.1, 60, 0.01)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "runs" / NAME
+
+
+def test_what_is_appended_is_read_back(path):
+    assert read(path).count == 0
+    for number in range(3):
+        append(path, trial(number))
+    found = read(path)
+    assert found.trials == tuple(trial(n) for n in range(3))
+    assert found.damaged == ()
+    assert found.sharpes == (0.1, 0.1, 0.1)
+
+
+def test_a_repeated_run_is_no_new_trial_and_other_data_do_not_count(path):
+    append(path, trial(1))
+    append(path, trial(1)._replace(sharpe=0.2))
+    append(path, trial(2, "daily"))
+    assert read(path).count == 2
+    assert read(path).on("simulator").count == 1
+    assert read(path).on("simulator").sharpes == (0.2,)
+
+
+def test_a_ratio_that_is_none_or_nan_still_counts(path):
+    append(path, trial(1)._replace(sharpe=float("nan"), net=float("inf")))
+    append(path, trial(2)._replace(sharpe=None))
+    found = read(path)
+    assert (found.count, found.sharpes) == (2, ())
+    assert found.trials[0].net is None
+
+
+@pytest.mark.parametrize("kept", [1, 40, -2, -1])
+def test_a_torn_last_line_is_named_counted_and_spoils_nothing(path, kept):
+    append(path, trial(1))
+    append(path, trial(2))
+    whole = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(whole[0] + whole[1][:kept])
+    torn = (2,) if kept < -1 or kept > 0 else ()  # without its newline it is whole
+    assert read(path).damaged == torn
+    assert read(path).count == 2
+    append(path, trial(3))
+    found = read(path)
+    assert found.damaged == torn
+    assert found.count == 3
+    assert found.trials[-1] == trial(3)
+
+
+def test_lines_of_another_schema_are_named(path):
+    append(path, trial(1))
+    with path.open("a") as file:
+        file.write(json.dumps({"schema": "bot4jax.trial/9"}) + "\n[1]\n")
+    assert read(path).damaged == (2, 3)
+
+
+def append_many(path, first):
+    for number in range(first, first + 50):
+        append(path, trial(number))
+
+
+def test_two_processes_append_without_a_mixed_line(path):
+    spawn = multiprocessing.get_context("spawn")
+    writers = [spawn.Process(target=append_many, args=(path, n)) for n in (0, 100)]
+    for one in writers:
+        one.start()
+    for one in writers:
+        one.join()
+    found = read(path)
+    assert found.damaged == ()
+    assert found.count == 100

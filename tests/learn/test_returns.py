@@ -1,0 +1,78 @@
+"""Ratios of profit to risk against their definitions, and what they refuse to say."""
+
+import numpy as np
+import pytest
+
+from bot4jax.learn.returns import (
+    DAY_NS,
+    LEAST_DAYS,
+    break_even,
+    capacity,
+    daily_profits,
+    max_drawdown,
+    profit_factor,
+    sharpe,
+    sortino,
+    trades,
+    turnover,
+)
+
+
+def test_drawdown_is_the_largest_fall_from_a_peak():
+    assert max_drawdown(np.array([100, 120, 90, 130, 104.0])) == pytest.approx(0.25)
+    assert max_drawdown(np.array([1.0, 2, 3])) == 0
+    assert max_drawdown(np.array([])) == 0
+
+
+def test_sharpe_is_annual_and_needs_thirty_days():
+    returns = np.random.default_rng(0).normal(0.001, 0.01, 30)
+    expected = returns.mean() / returns.std(ddof=1) * np.sqrt(252)
+    assert sharpe(returns, 252) == pytest.approx(expected)
+    assert sharpe(returns[1:]) is None
+    assert sharpe(np.zeros(40)) is None
+    assert LEAST_DAYS == 30
+
+
+def test_sortino_counts_only_losses_as_risk():
+    daily = np.random.default_rng(0).normal(0.001, 0.01, 40)
+    squares = [min(r, 0.0) ** 2 for r in daily]
+    expected = daily.mean() / np.sqrt(sum(squares) / 40) * np.sqrt(365)
+    assert sortino(daily) == pytest.approx(expected)
+    assert sortino(daily[:29]) is None
+    assert sortino(np.abs(daily)) is None
+
+
+def test_days_end_at_midnight():
+    hour = DAY_NS // 24
+    ends = np.arange(1, 51) * hour  # 24 bars, 24 bars, two of a third day
+    found = daily_profits(np.ones(50), ends)
+    np.testing.assert_array_equal(found, [24, 24, 2])
+    ends[24:] += 5 * DAY_NS  # days without trading do not occur
+    np.testing.assert_array_equal(daily_profits(np.ones(50), ends), [24, 24, 2])
+
+
+def test_profit_factor_by_hand():
+    assert profit_factor(np.array([3.0, -1.0, 0.0, -0.5])) == 2
+    assert profit_factor(np.array([3.0, 1.0])) is None
+
+
+def test_turnover_begins_from_nothing():
+    holdings = np.array([[0.1, 0.0], [0.1, -0.2], [0.0, 0.2]])
+    np.testing.assert_allclose(trades(holdings).sum(1), [0.1, 0.2, 0.5])
+    assert turnover(holdings) == pytest.approx(0.8 / 3)
+
+
+def test_capacity_is_what_all_but_the_largest_trades_leave():
+    traded, volume = np.full((40, 1), 0.1), np.arange(1, 41.0)[:, None]
+    # of 40 trades 2 are 5 %, so the second smallest volume decides
+    assert capacity(traded, volume, participation=0.5) == pytest.approx(0.5 * 2 / 0.1)
+    traded[:2] = 0.0
+    assert capacity(traded, volume, 0.5) == pytest.approx(0.5 * 4 / 0.1)
+    assert capacity(0 * traded, volume, 0.5) is None
+    assert capacity(traded, np.full_like(volume, np.nan), 0.5) is None
+
+
+def test_break_even_is_how_often_the_cost_is_earned():
+    assert break_even(30.0, 20.0) == 1.5
+    assert break_even(-1.0, 2.0) == -0.5
+    assert break_even(1.0, 0.0) is None

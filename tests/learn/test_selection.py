@@ -1,0 +1,141 @@
+"""Deflation against its authors' own example, overfitting against a plain walk."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bot4jax.data.simulator import Simulator
+from bot4jax.learn import ledger
+from bot4jax.learn.ledger import Trial
+from bot4jax.learn.selection import (
+    deflated_sharpe,
+    expected_best,
+    overfitting,
+    period_profits,
+    period_sharpe,
+    probabilistic_sharpe,
+)
+
+
+@pytest.mark.parametrize(("trials", "expected"), [(100, 0.9004), (46, 0.9505)])
+def test_equals_the_example_of_its_authors(trials, expected):
+    """Annual Sharpe ratio 2.5 over 1,250 days, √V = √½ a year, skewed and heavy."""
+    best = expected_best(trials, np.sqrt(0.5 / 250))
+    found = probabilistic_sharpe(2.5 / np.sqrt(250), best, 1250, -3.0, 10.0)
+    assert found == pytest.approx(expected, abs=6e-5)
+    if trials == 100:
+        assert best == pytest.approx(0.1132, abs=5e-5)
+
+
+def test_the_best_of_worthless_trials_is_about_as_good_as_expected():
+    draws = np.random.default_rng(0).normal(0, 0.3, (4000, 50)).max(1)
+    # the formula is an approximation for large N: 2 % at 50
+    assert expected_best(50, 0.3) == pytest.approx(draws.mean(), rel=0.02)
+    assert expected_best(1, 0.3) == 0
+
+
+def test_deflation_uses_the_moments_of_the_series():
+    profits = np.random.default_rng(1).standard_t(4, 300) + 0.1
+    others = (0.02, -0.05, 0.08, float("nan"))
+    found = deflated_sharpe(profits, 3, others)
+    ratio = profits.mean() / profits.std(ddof=1)
+    best = expected_best(3, np.std(others[:3], ddof=1))
+    expected = probabilistic_sharpe(
+        ratio,
+        best,
+        300,
+        float(stats.skew(profits)),
+        float(stats.kurtosis(profits, fisher=False)),
+    )
+    assert found.probability == pytest.approx(expected)
+    assert found[:4] == pytest.approx((ratio, 300, 3, best))
+
+
+def test_a_first_trial_is_not_deflated_and_few_are_by_their_own_error():
+    profits = np.random.default_rng(1).normal(0.1, 1, 200)
+    assert deflated_sharpe(profits, 1).expected_best == 0
+    found = deflated_sharpe(profits, 20, [0.1]).expected_best
+    assert found == pytest.approx(expected_best(20, 1 / np.sqrt(199)))
+
+
+def test_what_never_moves_has_no_ratio():
+    assert np.isnan(period_sharpe(np.ones(9)))
+    assert np.isnan(deflated_sharpe(np.zeros(9), 5).probability)
+
+
+def test_periods_are_whole():
+    found = period_profits(np.arange(8.0), 3)
+    np.testing.assert_array_equal(found, [0 + 1 + 2, 3 + 4 + 5])
+
+
+def plain_overfitting(profits, blocks):
+    """The definition: every half, its best, and that one's rank in the other half."""
+    length = len(profits) // blocks
+    parts = profits[: length * blocks].reshape(blocks, length, -1)
+    below = []
+    for inside in combinations(range(blocks), blocks // 2):
+        outside = [b for b in range(blocks) if b not in inside]
+        first, second = (np.concatenate(parts[list(h)]) for h in (inside, outside))
+        best = (first.mean(0) / first.std(0)).argmax()
+        ranks = stats.rankdata(second.mean(0) / second.std(0))
+        share = ranks[best] / (profits.shape[1] + 1)
+        below.append(np.log(share / (1 - share)) <= 0)
+    return np.mean(below), len(below)
+
+
+def test_overfitting_equals_its_definition():
+    profits = np.random.default_rng(3).normal(size=(121, 7))
+    profits[:, 2] += 0.1
+    found = overfitting(profits, blocks=6)
+    assert found is not None
+    assert (found.probability, found.ways) == plain_overfitting(profits, 6)
+    assert found.candidates == 7
+
+
+def test_overfitting_tells_luck_from_skill():
+    rng = np.random.default_rng(4)
+    # each half's winner is a draw: the mean over many tables is a half
+    luck = [overfitting(rng.normal(size=(100, 20))) for _ in range(30)]
+    assert np.mean([one.probability for one in luck if one]) == pytest.approx(
+        0.5, abs=0.12
+    )
+    skilled = rng.normal(size=(100, 20))
+    skilled[:, 5] += 1
+    found = overfitting(skilled)
+    assert found is not None
+    assert found.probability == 0
+    assert overfitting(skilled[:, :1]) is None
+    assert overfitting(skilled[:20]) is None
+
+
+def test_of_a_hundred_random_strategies_without_a_link_few_pass(tmp_path):
+    """A market that cannot be foretold; each strategy is a trial in the ledger."""
+    profits = random_strategies(trials=100)
+    path = tmp_path / ledger.NAME
+    for number, one in enumerate(profits.T):
+        ratio = period_sharpe(one)
+        name = f"strategy-{number}"
+        trial = Trial(name, "backtest", "simulator", name, 0, ratio, len(one), None)
+        ledger.append(path, trial)
+    tried = ledger.read(path).on("simulator")
+    assert tried.count == 100
+    chances = [
+        deflated_sharpe(one, tried.count, tried.sharpes).probability
+        for one in profits.T
+    ]
+    assert np.mean(np.array(chances) > 0.95) <= 0.05
+    naive = np.array([deflated_sharpe(one, 1).probability for one in profits.T])
+    assert naive.max() > 0.95  # chosen alone, the luckiest would have passed
+    assert 0.005 <= (naive > 0.95).mean() <= 0.12
+
+
+def random_strategies(trials: int, bars: int = 500, symbols: int = 8):
+    """Profits before cost, by bar: positions drawn anew every five bars."""
+    market = Simulator(symbols=symbols, bars=bars, predictive_r2=0.0, halts=False)
+    moved = np.diff(np.log(market.mids[: bars + 1].astype(float)), axis=0)
+    rng = np.random.default_rng(7)
+    blocks = -(-len(moved) // 5)
+    side = rng.choice([-1.0, 1.0], (blocks, symbols, trials)).repeat(5, axis=0)
+    return (moved[:, :, None] * side[: len(moved)]).sum(1)
