@@ -14,6 +14,9 @@ from bot4jax.config import config_hash, run_folder, to_yaml
 from bot4jax.errors import ConfigError
 from bot4jax.schema import Config
 
+OPENING = frozenset({"config.yaml", "manifest.json"})
+"""What `open` writes, before there is any result."""
+
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "xgboost", "pyzmq", "apsw")
 
 
@@ -59,6 +62,9 @@ class RunFolder:
         return write_text(self.path / name, text + "\n")
 
     def _former_hash(self) -> str | None:
+        """Of the run that lies here; one that ended before its first result is none."""
+        if set(os.listdir(self.path) if self.path.is_dir() else ()) <= OPENING:
+            return None
         try:
             return json.loads((self.path / "manifest.json").read_text())["config_hash"]
         except (OSError, ValueError, KeyError, TypeError):

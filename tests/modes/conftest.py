@@ -91,11 +91,15 @@ def kept(run, setting) -> Kept:
 
 
 @pytest.fixture(scope="session")
-def here(run, setting, tmp_path_factory) -> Traded:
+def here_folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("here")
+
+
+@pytest.fixture(scope="session")
+def here(run, setting, here_folder) -> Traded:
     """The same bars traded in this process."""
-    folder = tmp_path_factory.mktemp("here")
     return trading.trade_here(
-        setting, take_up(run.folder, setting), folder, silent, run.folder.name
+        setting, take_up(run.folder, setting), here_folder, silent, run.folder.name
     )
 
 
