@@ -291,6 +291,8 @@ class Endpoints(Section, frozen=True):
 
     ticks: Text
     """PUB of the feed"""
+    snapshots: Text
+    """ROUTER of the feed: greetings, and what stands for who came late"""
     signals: Text
     """XPUB of the engine"""
     orders: Text

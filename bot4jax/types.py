@@ -38,6 +38,12 @@ TRADING, HALTED, AUCTION, CLOSED = 0, 1, 2, 3
 LATE, CONFLATED = 1, 2
 """Flags of a tick record: arrived after its bar closed; stands for several ticks."""
 
+TICKS, SNAPSHOT = 1, 2
+"""Kinds of frame: what happened next, or what stands after all that came before."""
+
+END, BEGIN = 1, 2
+"""Flags of a frame: a publisher's last one in this epoch, and its very first."""
+
 TICK = np.dtype(
     [
         ("kind", "u1"),
@@ -97,6 +103,18 @@ class Frame(NamedTuple):
     sent_ns: int
     records: np.ndarray
     """`TICK`, any length; empty is a heartbeat whose event time is `sent_ns`"""
+    kind: int = TICKS
+    flags: int = 0
+
+    @property
+    def is_end(self) -> bool:
+        """Nothing follows it in this epoch."""
+        return bool(self.flags & END)
+
+    @property
+    def is_begin(self) -> bool:
+        """Nothing came before it in this epoch: who hears it has missed nothing."""
+        return bool(self.flags & BEGIN)
 
 
 class Ticks(NamedTuple):

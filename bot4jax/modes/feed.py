@@ -14,7 +14,7 @@ def feed(config: Config) -> int:
         source,
         split.test.start,
         split.test.stop,
-        runtime.endpoints.ticks,
+        runtime.endpoints,
         runtime.subscribers,
         runtime.speed,
     )

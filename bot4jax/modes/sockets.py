@@ -13,6 +13,7 @@ from bot4jax.runtime.client import send_signals
 from bot4jax.runtime.loop import Stepped
 from bot4jax.runtime.messages import Signal, Signals
 from bot4jax.runtime.publish import receive
+from bot4jax.runtime.snapshots import Snapshots
 from bot4jax.runtime.sockets import Limits, dealer, publisher, subscriber
 from bot4jax.runtime.ticks_record import TickRecord
 from bot4jax.runtime.venue_link import SocketVenue
@@ -39,14 +40,22 @@ def trade_over_sockets(
     record = TickRecord(folder / "ticks")
     with (
         subscriber(ends.ticks, (MAGIC,)) as ticks,
+        dealer(ends.snapshots) as standing,
         dealer(ends.orders, limits=FAREWELL) as orders,
         publisher(ends.signals, drops=True) as signals,
         record,
     ):
         lateness_ns, idle_s = patience(setting)
-        came = receive(ticks, universe.hash, runtime.feed_timeout_s, idle_s)
         first = setting.split.test.start
         tape = tapes.tick_tape(setting, kept.state.bars, first, lateness_ns)
+        snapshots = Snapshots(standing, universe.hash, lambda: tape.feed.is_stale)
+        came = receive(
+            ticks,
+            universe.hash,
+            runtime.feed_timeout_s,
+            idle_s,
+            snapshots=snapshots,
+        )
         return trade(
             setting,
             kept,

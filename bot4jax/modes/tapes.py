@@ -12,7 +12,7 @@ from bot4jax.modes.setting import Setting
 from bot4jax.runtime.closings import BarTape, Closed, Tape
 from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.indicative import Terms
-from bot4jax.runtime.publish import Arrival, heartbeat
+from bot4jax.runtime.publish import Arrival, begun, heartbeat
 from bot4jax.runtime.venue_process import Intake
 
 Hear = Callable[[np.ndarray], None]
@@ -65,7 +65,7 @@ def tick_tape(
 def taken_up(source: Source, first: int, stop: int) -> Iterator[Arrival]:
     """Frames as if each had been received when it was sent, and the last boundary."""
     last = None
-    for last in source.frames(first, stop):
+    for last in begun(source.frames(first, stop)):
         yield Arrival(last, time.perf_counter(), last.sent_ns)
     if last is not None:
         end_ns = source.start_ns + stop * source.bar_ns

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from bot4jax.data.source import Source
 from bot4jax.data.universe import Universe
@@ -18,6 +18,15 @@ from bot4jax.runtime.gate import Market
 from bot4jax.runtime.market import Quotes
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.stages import Stages
+from bot4jax.types import BAR_INTS
+
+LIVE = BAR_INTS.index("live")
+
+
+@jax.jit
+def seen_only(ints: Int[Array, "B S"], seen: Int[Array, " S"]) -> Int[Array, "B S"]:
+    """The closed bars, alive only where `seen` is 1."""
+    return ints.at[LIVE].multiply(seen)
 
 
 class Closed(NamedTuple):
@@ -36,6 +45,8 @@ class Closed(NamedTuple):
     late: int
     arrivals: Float[np.ndarray, "A 2"]
     """timer and number of ticks of every frame since the last closing"""
+    stale: Bool[np.ndarray, " S"]
+    """symbols of which something was missed and no snapshot has told it since"""
 
 
 NO_ARRIVALS = np.empty((0, 2))
@@ -89,6 +100,7 @@ class BarTape:
                 0,
                 0,
                 NO_ARRIVALS,
+                np.zeros(len(source.universe.instruments), bool),
             )
 
     def _show(self, records: np.ndarray) -> None:
@@ -112,6 +124,8 @@ class Tape:
         self.quotes = Quotes(universe)
         self.stages = Stages()
         self._arrivals: list[tuple[float, int]] = []
+        none = jax.device_put(np.zeros((len(BAR_INTS), len(feed.stale)), np.int32))
+        self._mask(none, ())  # compiled before the first gap, not during it
 
     def closed(self, arrivals: Iterable[Arrival]) -> Iterator[Closed]:
         """Every bar as it closes; in silence, what waits for a full batch goes on."""
@@ -131,6 +145,14 @@ class Tape:
         if len(one.frame.records):
             self._arrivals.append((one.timer_s, len(one.frame.records)))
 
+    def _mask(
+        self, ints: Int[Array, "B S"], masked: tuple[int, ...]
+    ) -> Int[Array, "B S"]:
+        """A bar that was not seen whole counts as not seen at all."""
+        seen = np.ones(ints.shape[1], np.int32)
+        seen[list(masked)] = 0
+        return seen_only(ints, jax.device_put(seen))
+
     def _absorb(self, batch: Batch) -> None:
         began = time.perf_counter()
         self.quotes.absorb(batch.records)
@@ -142,6 +164,8 @@ class Tape:
     def _close(self, event: Close, timer_s: float) -> Closed:
         began = time.perf_counter()
         self.open_bars, ints, floats = self._engine.close(self.open_bars)
+        if event.masked:
+            ints = self._mask(ints, event.masked)
         self.stages.add("close", time.perf_counter() - began)
         arrivals, self._arrivals = self._arrivals, []
         return Closed(
@@ -155,4 +179,5 @@ class Tape:
             ticks=event.ticks,
             late=event.late,
             arrivals=np.array(arrivals).reshape(-1, 2),
+            stale=self.feed.stale,
         )

@@ -12,6 +12,9 @@ boundary. `advance`, called when nothing is waiting to be read, also closes it w
 receive time has passed the boundary by `allowed_lateness_ns`; each publisher's least
 receive − event is taken off first, so that clocks need not agree. While frames wait to
 be read the clock closes nothing: a consumer that was slow has not received them late.
+
+Gaps. When records are missed, the symbols that their publisher speaks of are stale
+until a snapshot states them again, and their bars until then are masked.
 """
 
 import zlib
@@ -19,9 +22,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from bot4jax.data.universe import Universe
+from bot4jax.runtime.coverage import Coverage
 from bot4jax.runtime.pack import instrument_terms, pack
 from bot4jax.runtime.publishers import (
     Counters,
@@ -32,7 +36,7 @@ from bot4jax.runtime.publishers import (
     timely,
 )
 from bot4jax.runtime.screen import Drop, screen
-from bot4jax.types import CONFLATED, LATE, PACKED, TICK, Frame
+from bot4jax.types import CONFLATED, LATE, PACKED, SNAPSHOT, TICK, Frame
 
 ROTATION = 8
 """Batches until a buffer is written again: the device reads one after the call that
@@ -63,6 +67,8 @@ class Close(NamedTuple):
     """in the bar's batches"""
     late: int
     """of them"""
+    masked: tuple[int, ...] = ()
+    """slots of which something was missing at some moment of the bar"""
 
 
 class FeedState(NamedTuple):
@@ -74,6 +80,9 @@ class FeedState(NamedTuple):
     """checksum of the ticks that no batch holds yet"""
     held: int
     """checksum of the ticks of later bars"""
+    coverage: int
+    """checksum of what is known to be missing"""
+    snapshots: tuple[tuple[int, ...], ...]
     counted: tuple[int, ...]
     dropped: tuple[tuple[Drop, int], ...]
 
@@ -100,6 +109,7 @@ class Feed:
         """`start_ns` opens bar 0. Without a lateness only event time closes bars:
         right for streams that are faster or slower than real time."""
         self.counters = Counters()
+        self.coverage = Coverage(len(universe.instruments))
         self.publishers: dict[int, Publisher] = {}
         self.bar = first_bar
         self.bar_ns = bar_ns
@@ -109,6 +119,8 @@ class Feed:
         self.capacity = capacity
         self._terms = instrument_terms(universe, anchors)
         self._held = np.empty(0, TICK)
+        self._snapshots: dict[int, Frame] = {}
+        """the latest of each publisher, until its place in the stream has come"""
         self._buffers = [_buffer(capacity) for _ in range(ROTATION)]
         self._turn = self._filled = 0
         self._before = (0, 0)
@@ -120,9 +132,14 @@ class Feed:
         return self.open_ns + self.bar_ns
 
     @property
-    def stale(self) -> set[int]:
-        """Publishers of whom something is missing."""
-        return {name for name, one in self.publishers.items() if one.is_stale}
+    def is_stale(self) -> bool:
+        """Something is missing that a snapshot could heal."""
+        return bool(self.coverage.behind)
+
+    @property
+    def stale(self) -> Bool[np.ndarray, " S"]:
+        """Symbols of which something is missing."""
+        return self.coverage.stale
 
     @property
     def held(self) -> int:
@@ -138,6 +155,8 @@ class Feed:
             tuple((name, *vars(one).values()) for name, one in self.publishers.items()),
             zlib.crc32(self._pending.tobytes()),
             zlib.crc32(self._held.tobytes()),
+            self.coverage.checksum,
+            tuple(one[:4] for one in self._snapshots.values()),
             tuple(one for one in vars(counted).values() if isinstance(one, int)),
             tuple(sorted(counted.dropped.items())),
         )
@@ -151,6 +170,14 @@ class Feed:
         Without a receive time the frame counts as received when it was sent.
         """
         received_ns = frame.sent_ns if receive_ns is None else receive_ns
+        if frame.kind == SNAPSHOT:
+            self._snapshots[frame.publisher] = frame
+        else:
+            yield from self._take(frame, received_ns)
+        yield from self._restate(frame.publisher, received_ns)
+
+    def _take(self, frame: Frame, received_ns: int) -> Iterator[Batch | Close]:
+        """A frame of ticks, or a heartbeat."""
         self.counters.received += len(frame.records)
         publisher = known(self.publishers, frame, self.counters)
         if publisher is None:
@@ -158,8 +185,10 @@ class Feed:
             return
         yield from self._close_passed(received_ns)
         records = numbered(publisher, frame, self.counters)
+        self._lose(frame.publisher, publisher)
         records = self._screened(publisher, frame.sent_ns, records)
         if len(records):
+            self.coverage.hear(frame.publisher, frame.sequence, records)
             yield from self._distribute(publisher, records, received_ns)
         elif not len(frame.records):
             self.counters.heartbeats += 1
@@ -183,6 +212,31 @@ class Feed:
     @property
     def _pending(self) -> np.ndarray:
         return self._buffers[self._turn].records[: self._filled]
+
+    def _lose(self, name: int, publisher: Publisher) -> None:
+        """Note what was missed; every gap is told once."""
+        if publisher.missed_until is not None:
+            self.coverage.lose(name, publisher.missed_until)
+            publisher.missed_until = None
+
+    def _restate(self, name: int, receive_ns: int) -> Iterator[Batch | Close]:
+        """Heal what a snapshot heals, once its place in the stream has come.
+
+        In order of event time, so that what it states enters the bars it belongs to.
+        """
+        snapshot, publisher = self._snapshots.get(name), self.publishers.get(name)
+        if snapshot is None or publisher is None or _is_ahead(snapshot, publisher):
+            return
+        del self._snapshots[name]
+        if snapshot.epoch != publisher.epoch or not self.coverage.covers(snapshot):
+            return
+        whole = self._screened(publisher, snapshot.sent_ns, snapshot.records)
+        news = self.coverage.news(snapshot, whole)
+        news = news[news["event_ns"].argsort(kind="stable")]
+        self.counters.snapshots += 1
+        self.counters.restated += len(news)
+        yield from self._distribute(publisher, news, receive_ns)
+        self.coverage.heal(snapshot, whole)
 
     def _screened(
         self, publisher: Publisher, sent_ns: int, records: np.ndarray
@@ -281,11 +335,24 @@ class Feed:
         counted, before = self.counters, self._before
         ticks, late = counted.absorbed - before[0], counted.late - before[1]
         closed = Close(
-            self.bar, self.boundary_ns, watermark_ns, receive_ns, ticks, late
+            self.bar,
+            self.boundary_ns,
+            watermark_ns,
+            receive_ns,
+            ticks,
+            late,
+            tuple(self.coverage.blind.nonzero()[0].tolist()),
         )
+        self.coverage.next_bar()
         self._before = counted.absorbed, counted.late
         self.bar, self.open_ns = self.bar + 1, self.boundary_ns
         return closed
+
+
+def _is_ahead(snapshot: Frame, publisher: Publisher) -> bool:
+    """Whether the stream has yet to reach the record that a snapshot was taken at."""
+    place = publisher.epoch, publisher.next_sequence
+    return (snapshot.epoch, snapshot.sequence) > place
 
 
 def _buffer(capacity: int) -> _Buffer:

@@ -22,6 +22,9 @@ PRICE_COLLAR, ORDER_NOTIONAL = int(Reason.PRICE_COLLAR), int(Reason.ORDER_NOTION
 POSITION, GROSS, NET = int(Reason.POSITION), int(Reason.GROSS), int(Reason.NET)
 ORDER_BUDGET = int(Reason.ORDER_BUDGET)
 
+EXCUSED = (int(Reason.STALE_REFERENCE), int(Reason.MISSED_TICKS))
+"""What is wrong with a reference that reductions may still rest on."""
+
 
 class Market(NamedTuple):
     """The market as the step sees it, by slot."""
@@ -99,14 +102,17 @@ class Context:
         now_ns: int,
         state: TradingState = TradingState.ACTIVE,
         known: Collection[str] = (),
+        stale: Bool[np.ndarray, " S"] | None = None,
     ) -> None:
-        """`known`: ids of orders that were sent before."""
+        """`known`: ids of orders that were sent before; `stale`: symbols of which
+        the feed missed something that no snapshot has healed yet."""
         self.contracts, self.limits, self.state = units, limits, state
         self.market, self.owned, self.slots = market, owned, len(units.size)
         self.known, self.budget = known, limits.orders_per_step
-        self.refused = _refusals(limits, market, now_ns)
+        is_stale = np.zeros(self.slots, bool) if stale is None else stale
+        self.refused = _refusals(limits, market, is_stale, now_ns)
         self.opening = _opening_stop(limits, owned, state)
-        self.is_priced = (self.refused == 0) | (self.refused == Reason.STALE_REFERENCE)
+        self.is_priced = (self.refused == 0) | np.isin(self.refused, EXCUSED)
         self.unit = _unit_values(units, market, owned)
         self.order_lots = _whole_lots(limits.max_order_notional, self.unit)
         share = limits.max_position_share * owned.nav
@@ -237,7 +243,7 @@ def _own_reasons(
     """What speaks against each row, whatever the others are; 0: nothing."""
     slot, opening = proposals.symbols, ~reducing
     refused = context.refused[slot]
-    is_excused = reducing & (refused == Reason.STALE_REFERENCE)
+    is_excused = reducing & np.isin(refused, EXCUSED)
     stop = 0 if context.opening is None else int(context.opening)
     reason = np.where(opening & ~(reached <= context.position_lots[slot]), POSITION, 0)
     is_small = abs(proposals.lots) <= context.order_lots[slot]
@@ -274,12 +280,15 @@ def _opening_stop(limits: Limits, owned: Account, state: TradingState) -> Reason
     return None
 
 
-def _refusals(limits: Limits, market: Market, now_ns: int) -> np.ndarray:
+def _refusals(
+    limits: Limits, market: Market, is_stale: Bool[np.ndarray, " S"], now_ns: int
+) -> np.ndarray:
     """By slot: what is wrong with the instrument or its reference, or 0."""
     has_quote = (market.bid > 0) & (market.bid <= market.ask) & (market.ask <= LARGEST)
     age_ns = now_ns - market.quote_ns
     is_fresh = age_ns <= limits.stale_seconds * 1e9
-    reason = np.where(is_fresh, 0, Reason.STALE_REFERENCE)
+    reason = np.where(is_stale, Reason.MISSED_TICKS, 0)
+    reason = np.where(is_fresh, reason, Reason.STALE_REFERENCE)
     reason = np.where(has_quote, reason, Reason.MISSING_REFERENCE)
     return np.where(market.status == TRADING, reason, Reason.INSTRUMENT_HALTED)
 

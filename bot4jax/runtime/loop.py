@@ -178,6 +178,7 @@ class Trader:
             account(own.portfolio, equity),
             closed.boundary_ns,
             own.state,
+            stale=closed.stale,
         )
         return orders_from_targets(
             decided.intent,

@@ -78,6 +78,26 @@ class Goodbye(Message, frozen=True, kw_only=True):
     """the last one sent"""
 
 
+class Hello(Message, frozen=True, kw_only=True):
+    """Consumer to feed: what it speaks, and whether it needs a snapshot."""
+
+    version: Annotated[int, Meta(ge=0, lt=256)]
+    """of the wire"""
+    record_bytes: Annotated[int, Meta(ge=0, lt=2**16)]
+    universe_hash: Hash
+    wants_snapshot: bool = False
+
+
+class Welcome(Message, frozen=True, kw_only=True):
+    """Feed to consumer: both speak alike."""
+
+
+class Refused(Message, frozen=True, kw_only=True):
+    """Feed to consumer: why nothing it says would be understood."""
+
+    reason: Text
+
+
 class Signal(Message, frozen=True, kw_only=True):
     """What the engine concludes about one symbol."""
 
@@ -198,6 +218,11 @@ def unpack(buffer: bytes | memoryview, expected: type[T]) -> T:
 def unpack_reference(buffer: bytes | memoryview) -> Reference:
     """The reference event in these bytes, of whichever type."""
     return _decoded(buffer, Reference)
+
+
+def unpack_welcome(buffer: bytes | memoryview) -> Welcome | Refused:
+    """A feed's answer to a greeting."""
+    return _decoded(buffer, Welcome | Refused)
 
 
 def _decoded(buffer: bytes | memoryview, expected: Any) -> Any:

@@ -6,7 +6,7 @@ waits, its last frame is flagged END, and it leaves after its subscribers have.
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,9 +15,11 @@ import zmq
 
 from bot4jax.data.source import Source
 from bot4jax.errors import DataError, Halted
-from bot4jax.runtime.sockets import bound_endpoint, publisher
-from bot4jax.runtime.wire import END, Refusal, WireError, decode, encode, is_end
-from bot4jax.types import TICK, Frame
+from bot4jax.runtime.snapshots import SnapshotDesk, Snapshots
+from bot4jax.runtime.sockets import bound_endpoint, publisher, router
+from bot4jax.runtime.wire import Refusal, WireError, decode, encode
+from bot4jax.schema import Endpoints
+from bot4jax.types import BEGIN, END, TICK, Frame
 
 HEARTBEAT_S = 1.0
 """Pause in a paced stream after which the publisher shows that it is alive."""
@@ -51,7 +53,7 @@ def serve(
     source: Source,
     first: int,
     stop: int,
-    endpoint: str,
+    endpoints: Endpoints,
     subscribers: int = 1,
     speed: float = 0.0,
 ) -> Published:
@@ -62,10 +64,13 @@ def serve(
             "source with ticks such as data=simulator or data=binance."
         )
     end_ns = source.start_ns + stop * source.bar_ns
-    with publisher(endpoint) as socket:
+    with publisher(endpoints.ticks) as socket, router(endpoints.snapshots) as asked:
+        desk = SnapshotDesk(asked, source.universe)
         await_subscribers(socket, subscribers)
         frames = source.frames(first, stop)
-        published = publish(frames, socket, source.universe.hash, end_ns, speed)
+        published = publish(
+            frames, socket, source.universe.hash, end_ns, speed, desk=desk
+        )
         await_departures(socket, subscribers)
     return published
 
@@ -77,21 +82,33 @@ def publish(
     end_ns: int,
     speed: float = 0.0,
     heartbeat_s: float = HEARTBEAT_S,
+    desk: SnapshotDesk | None = None,
 ) -> Published:
     """Send the frames, then one flagged END whose event time is `end_ns`.
 
-    `speed` × real time by event time; 0 sends as fast as the subscribers read.
+    `speed` × real time by event time; 0 sends as fast as the subscribers read. Whoever
+    asks at the desk is answered between two frames.
     """
     last = Frame(1, 1, 0, end_ns, np.empty(0, TICK))
-    pace = _Pace(speed, heartbeat_s)
+    pace = _Pace(speed, heartbeat_s, time.sleep if desk is None else desk.wait)
     count = ticks = 0
-    for frame in frames:
+    for frame in begun(frames):
         for event_ns in pace.pauses(frame):
             send(socket, encode(heartbeat(last, event_ns), universe_hash))
         send(socket, encode(frame, universe_hash))
+        if desk is not None:
+            desk.sent(frame)
+            desk.wait(0)
         last, count, ticks = frame, count + 1, ticks + len(frame.records)
-    send(socket, encode(heartbeat(last, end_ns), universe_hash, flags=END))
+    end = heartbeat(last, end_ns)._replace(flags=END)
+    send(socket, encode(end, universe_hash))
     return Published(count, ticks)
+
+
+def begun(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """The frames, the first one flagged as its publisher's very first."""
+    for number, frame in enumerate(frames):
+        yield frame if number else frame._replace(flags=frame.flags | BEGIN)
 
 
 def send(socket: zmq.Socket, buffer: bytes, patience_s: float = PATIENCE_S) -> None:
@@ -142,20 +159,22 @@ def receive(
     timeout_s: float,
     idle_s: float | None = None,
     refused: Counter[Refusal] | None = None,
+    snapshots: Snapshots | None = None,
 ) -> Iterator[Arrival]:
     """Frames as they come, until every publisher heard from has sent its END.
 
     What is not a whole frame of this universe is dropped and counted in `refused`.
     With `idle_s`, an `Arrival` without a frame comes each time nothing is waiting and
     then every `idle_s`: the moment to flush the feed and let the clock close bars.
+    With `snapshots`, what is missing is asked for and comes as a frame like others.
     """
     refused = Counter() if refused is None else refused
-    inbox = _Inbox(socket, universe_hash, refused)
+    inbox = _Inbox(socket, universe_hash, refused, snapshots)
     wait_ms = round(1e3 * (timeout_s if idle_s is None else min(idle_s, timeout_s)))
     silent_s = 0.0
     while not inbox.is_over:
         began_s = time.monotonic()
-        socket.poll(wait_ms)
+        inbox.poll(wait_ms)
         silent_s += time.monotonic() - began_s
         for frame in inbox.waiting():
             silent_s = 0.0
@@ -173,17 +192,31 @@ class _Inbox:
     socket: zmq.Socket
     universe_hash: int
     refused: Counter[Refusal]
+    snapshots: Snapshots | None = None
     heard: set[int] = field(default_factory=set)
     ended: set[int] = field(default_factory=set)
     offset_ns: int = field(default_factory=lambda: time.time_ns() - time.monotonic_ns())
+    _poller: zmq.Poller = field(default_factory=zmq.Poller)
 
     @property
     def is_over(self) -> bool:
         return bool(self.heard) and self.heard == self.ended
 
+    def __post_init__(self) -> None:
+        self._poller.register(self.socket, zmq.POLLIN)
+        if self.snapshots is not None:
+            self._poller.register(self.snapshots.socket, zmq.POLLIN)
+            self.snapshots.greet()
+
+    def poll(self, wait_ms: int) -> None:
+        """Wait for something to read."""
+        self._poller.poll(wait_ms)
+
     def waiting(self) -> Iterator[Frame]:
         """Whole frames that have arrived, until there are none or all have ended."""
         while not self.is_over:
+            if self.snapshots is not None:
+                yield from self.snapshots.tend()
             try:
                 buffer = b"".join(self.socket.recv_multipart(zmq.NOBLOCK))
             except zmq.Again:
@@ -194,7 +227,7 @@ class _Inbox:
                 self.refused[error.reason] += 1
                 continue
             self.heard.add(frame.publisher)
-            if is_end(buffer):
+            if frame.is_end:
                 self.ended.add(frame.publisher)
             yield frame
 
@@ -209,6 +242,7 @@ class _Pace:
 
     speed: float
     heartbeat_s: float
+    sleep: Callable[[float], None]
     start: tuple[float, int] | None = None
     """monotonic seconds and event time of the first frame"""
     event_ns: int = 0
@@ -225,10 +259,10 @@ class _Pace:
         began_s, first_ns = self.start
         due_s = began_s + (event_ns - first_ns) / 1e9 / self.speed
         while (left_s := due_s - time.monotonic()) > self.heartbeat_s:
-            time.sleep(self.heartbeat_s)
+            self.sleep(self.heartbeat_s)
             yield self.event_ns
         if left_s > 0:
-            time.sleep(left_s)
+            self.sleep(left_s)
         self.event_ns = event_ns
 
 

@@ -25,6 +25,10 @@ class Counters:
     """in gaps"""
     restarts: int = 0
     heartbeats: int = 0
+    snapshots: int = 0
+    """that healed something"""
+    restated: int = 0
+    """records taken from them; they are among the absorbed"""
     dropped: Counter[Drop] = field(default_factory=Counter)
 
     @property
@@ -45,24 +49,32 @@ class Publisher:
     """least receive − event"""
     shift_ns: int = 0
     """least sent − event, where that is negative, down to the skew limit"""
-    is_stale: bool = False
-    """something is missing since the last gap or restart"""
+    missed_until: int | None = None
+    """number of the first record after what was missed last; None: nothing was"""
     is_live: bool = True
 
 
 def known(
     publishers: dict[int, Publisher], frame: Frame, counters: Counters
 ) -> Publisher | None:
-    """The frame's publisher, begun anew with a new epoch; None for a former one."""
+    """The frame's publisher, begun anew with a new epoch; None for a former one.
+
+    Who begins in the middle has missed something: a late joiner, whose first frame is
+    not its publisher's, and a new epoch that does not resume at the next record.
+    """
     former = publishers.get(frame.publisher)
     if former is not None and frame.epoch == former.epoch:
         return former
     if former is not None and frame.epoch < former.epoch:
         return None
     begun = Publisher(frame.epoch, frame.sequence)
-    if former is not None:
+    if former is None:
+        is_whole = frame.is_begin
+    else:
         counters.restarts += 1
-        begun.is_stale = former.is_stale or frame.sequence != former.next_sequence
+        is_whole = frame.sequence == former.next_sequence
+    if not is_whole:
+        begun.missed_until = frame.sequence
     publishers[frame.publisher] = begun
     return begun
 
@@ -73,7 +85,7 @@ def numbered(publisher: Publisher, frame: Frame, counters: Counters) -> np.ndarr
     if ahead > 0:
         counters.gaps += 1
         counters.missing += ahead
-        publisher.is_stale = True
+        publisher.missed_until = frame.sequence
     repeated = min(max(-ahead, 0), len(frame.records))
     counters.duplicates += repeated
     following = frame.sequence + len(frame.records)

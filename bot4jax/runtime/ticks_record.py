@@ -17,7 +17,10 @@ from bot4jax.types import TICK, Frame
 
 FRAMES_A_FILE = 8192
 
-HEADER = ("publisher", "epoch", "sequence", "sent_ns", "receive_ns", "count")
+HEADER = (
+    *("publisher", "epoch", "sequence", "sent_ns", "kind", "flags"),
+    *("receive_ns", "count"),
+)
 
 
 class TickRecord:
@@ -56,8 +59,8 @@ class TickRecord:
             return
         name = f"{self._files:06d}"
         heads = [
-            (f.publisher, f.epoch, f.sequence, f.sent_ns, receive_ns, len(f.records))
-            for f, receive_ns in self._heard
+            (*one[:4], one.kind, one.flags, receive_ns, len(one.records))
+            for one, receive_ns in self._heard
         ]
         frames = pl.DataFrame(
             heads, schema=dict.fromkeys(HEADER, pl.Int64), orient="row"
@@ -87,8 +90,8 @@ def recorded(folder: Path) -> Iterator[Arrival]:
             records[field] = ticks[field].to_numpy()
         at = 0
         for row in pl.read_parquet(path).iter_rows():
-            publisher, epoch, sequence, sent_ns, receive_ns, count = row
+            publisher, epoch, sequence, sent_ns, kind, flags, receive_ns, count = row
             own = records[at : at + count]
             at += count
-            frame = Frame(publisher, epoch, sequence, sent_ns, own)
+            frame = Frame(publisher, epoch, sequence, sent_ns, own, kind, flags)
             yield Arrival(frame, 0.0, receive_ns)

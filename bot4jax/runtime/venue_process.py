@@ -21,9 +21,9 @@ from bot4jax.runtime.screen import screen
 from bot4jax.runtime.sockets import bound_endpoint, router, subscriber
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import LocalVenue
-from bot4jax.runtime.wire import MAGIC, WireError, decode, is_end
+from bot4jax.runtime.wire import MAGIC, WireError, decode
 from bot4jax.schema import Config
-from bot4jax.types import Frame
+from bot4jax.types import SNAPSHOT, Frame
 
 BURST = 64
 """Frames read before the engine is looked at again."""
@@ -64,12 +64,14 @@ class Intake:
         except WireError as error:
             self.refused[str(error.reason)] += 1
             return None
-        if is_end(buffer):
+        if frame.is_end:
             self._ended.add(frame.publisher)
         return self.take(frame)
 
     def take(self, frame: Frame) -> Heard:
-        """What a frame says."""
+        """What a frame says; a snapshot restates what was shown and is no news."""
+        if frame.kind == SNAPSHOT:
+            return Heard(frame.records[:0], None)
         records = self._screened(self._numbered(frame), frame.sent_ns)
         self.frames, self.ticks = self.frames + 1, self.ticks + len(records)
         return Heard(records, None if len(frame.records) else frame.sent_ns)

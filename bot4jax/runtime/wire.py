@@ -11,16 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bot4jax.types import TICK, Frame
+from bot4jax.types import BEGIN, END, SNAPSHOT, TICK, TICKS, Frame
 
 MAGIC = b"B4JX"
 VERSION = 1
-
-TICKS = 1
-"""Kind of a frame that holds tick records."""
-
-END = 1
-"""Flag of a publisher's last frame: nothing follows it in this epoch."""
 
 HEADER = struct.Struct("<4sBBHIIQqIHHII")
 """magic · version · kind · flags · publisher · epoch · sequence · sent ns · count ·
@@ -74,16 +68,14 @@ class Header(NamedTuple):
     checksum: int
 
 
-def encode(
-    frame: Frame, universe_hash: int, kind: int = TICKS, flags: int = 0
-) -> bytes:
+def encode(frame: Frame, universe_hash: int) -> bytes:
     """The frame as bytes; `universe_hash` names the list that its slots refer to."""
     payload = np.ascontiguousarray(frame.records, TICK).tobytes()
     start = HEADER.pack(
         MAGIC,
         VERSION,
-        kind,
-        flags,
+        frame.kind,
+        frame.flags,
         frame.publisher,
         frame.epoch,
         frame.sequence,
@@ -110,7 +102,13 @@ def decode(buffer: bytes | memoryview, universe_hash: int) -> Frame:
     _check_meaning(header, universe_hash)
     records = np.frombuffer(buffer, np.uint8, offset=HEADER.size).view(TICK)
     return Frame(
-        header.publisher, header.epoch, header.sequence, header.sent_ns, records
+        header.publisher,
+        header.epoch,
+        header.sequence,
+        header.sent_ns,
+        records,
+        header.kind,
+        header.flags,
     )
 
 
@@ -121,11 +119,6 @@ def read_header(buffer: bytes | memoryview) -> Header:
             Refusal.SHORT, f"{len(buffer)} bytes", f"at least {HEADER.size}"
         )
     return Header(*HEADER.unpack_from(buffer))
-
-
-def is_end(buffer: bytes | memoryview) -> bool:
-    """Whether the frame in these bytes is its publisher's last one."""
-    return bool(read_header(buffer).flags & END)
 
 
 def _check_shape(header: Header, length: int) -> None:
@@ -151,9 +144,10 @@ def _check_sum(header: Header, buffer: bytes | memoryview) -> None:
 
 
 def _check_meaning(header: Header, universe_hash: int) -> None:
-    if header.kind != TICKS:
-        raise WireError(Refusal.KIND, f"kind {header.kind}", TICKS)
-    if header.flags & ~END or header.reserved:
+    if header.kind not in (TICKS, SNAPSHOT):
+        expected = f"{TICKS} or {SNAPSHOT}"
+        raise WireError(Refusal.KIND, f"kind {header.kind}", expected)
+    if header.flags & ~(END | BEGIN) or header.reserved:
         found = f"flags {header.flags:#06x}, reserved {header.reserved}"
         raise WireError(Refusal.FLAGS, found, "no unknown bit, reserved 0")
     if not 0 <= header.sent_ns < LATEST_NS:

@@ -19,7 +19,7 @@ from bot4jax.modes import demo, trading
 from bot4jax.modes.keeping import Kept, take_up
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.modes.trading import Traded
-from bot4jax.schema import Config
+from bot4jax.schema import Config, Endpoints
 from tests.modes.ways import silent
 
 CACHE = {
@@ -57,7 +57,7 @@ def endpoints():
     with tempfile.TemporaryDirectory(prefix="b4") as folder:
         yield [
             f"runtime.endpoints.{name}=ipc://{folder}/{name}"
-            for name in ("ticks", "signals", "orders")
+            for name in Endpoints.__struct_fields__
         ]
 
 

@@ -18,6 +18,7 @@ def test_the_test_span_arrives_whole(tmp_path):
             *("mode=feed", "debug=tiny", "data.symbols=3", "spans.test=20"),
             *("runtime.speed=0", "runtime.subscribers=1"),
             f"runtime.endpoints.ticks={endpoint}",
+            f"runtime.endpoints.snapshots=ipc://{tmp_path}/snapshots",
         ]
     )
     split = spans(config)

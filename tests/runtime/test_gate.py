@@ -88,6 +88,7 @@ def context(
     owned_is: Account | None = None,
     state: TradingState = TradingState.ACTIVE,
     known: tuple[str, ...] = (),
+    stale: tuple[int, ...] = (),
 ) -> Context:
     return Context(
         UNITS,
@@ -97,6 +98,7 @@ def context(
         NOW,
         state,
         known,
+        np.isin(np.arange(S), stale),
     )
 
 
@@ -137,6 +139,7 @@ DENIED = [
         BUY_10,
         {"market_is": market(quote_ns=column(NOW - 5 * SECOND - 1))},
     ),
+    (Reason.MISSED_TICKS, BUY_10, {"stale": (0, 2)}),
     (Reason.PRICE_COLLAR, order(10, limit=203), {}),
     (Reason.PRICE_COLLAR, order(-10, limit=197), {}),
     (Reason.PRICE_COLLAR, order(10, limit=1), {}),
@@ -197,7 +200,7 @@ def test_every_reason_can_be_reached():
 def test_what_is_exactly_at_every_limit_passes():
     exact = owned(daily_loss=0.02, drawdown=0.1, lots=column(0, at0=100, at1=-200))
     quotes = market(quote_ns=column(NOW - 5 * SECOND))
-    here = context(owned_is=exact, market_is=quotes)
+    here = context(owned_is=exact, market_is=quotes, stale=(1,))
     assert check(order(200, limit=202), here) is None
 
 
@@ -214,6 +217,7 @@ PASSING = [
         {},
         {"state": TradingState.REDUCING},
         {"market_is": market(quote_ns=column(0))},
+        {"stale": (0,)},
         {"limits": {"max_order_notional": 1.0, "max_position_share": 0.001}},
         {"limits": {"max_gross": 0.0, "max_net": 0.0}},
         {"owned_is": owned(lots=column(0, at0=300), daily_loss=0.5)},

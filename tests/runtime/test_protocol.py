@@ -13,7 +13,19 @@ from bot4jax.data.universe import universe
 from bot4jax.runtime import messages, orders, wire
 from bot4jax.runtime.messages import pack
 from bot4jax.runtime.screen import Drop
-from bot4jax.types import BOOK, BUY, QUOTE, SELL, STATUS, TICK, TRADE, Frame, Instrument
+from bot4jax.runtime.snapshots import greeting
+from bot4jax.types import (
+    BOOK,
+    BUY,
+    END,
+    QUOTE,
+    SELL,
+    STATUS,
+    TICK,
+    TRADE,
+    Frame,
+    Instrument,
+)
 
 MARKET = universe(
     [
@@ -50,6 +62,7 @@ SIGNAL = messages.Signal(
     price=60_000.05,
 )
 MESSAGES = {
+    "hello": greeting(MARKET.hash, wants_snapshot=True),
     "step": messages.Step(
         run="demo",
         step=3,
@@ -77,7 +90,7 @@ MESSAGES = {
 BYTES = {
     "ticks": wire.encode(TICKS, MARKET.hash),
     "heartbeat": wire.encode(Frame(7, 1, 44, SENT_NS, NOTHING), MARKET.hash),
-    "end": wire.encode(Frame(7, 1, 44, CLOSE_NS, NOTHING), MARKET.hash, flags=wire.END),
+    "end": wire.encode(Frame(7, 1, 44, CLOSE_NS, NOTHING, flags=END), MARKET.hash),
     **{name: pack(message) for name, message in MESSAGES.items()},
 }
 
@@ -91,6 +104,7 @@ TYPES = {
 }
 
 STRUCTS: list[type[Any]] = [
+    *(messages.Hello, messages.Welcome, messages.Refused),
     *(messages.Step, messages.Report, messages.Goodbye, messages.Signals),
     *(messages.Signal, *get_args(messages.Reference)),
     *(messages.Control, messages.ControlAnswer),

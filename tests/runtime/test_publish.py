@@ -24,8 +24,9 @@ from bot4jax.runtime.publish import (
     serve,
 )
 from bot4jax.runtime.sockets import Limits, bound_endpoint, publisher, subscriber
-from bot4jax.runtime.wire import END, MAGIC, Refusal, encode
-from bot4jax.types import BUY, TICK, TRADE, Frame, Instrument
+from bot4jax.runtime.wire import MAGIC, Refusal, encode
+from bot4jax.schema import Endpoints
+from bot4jax.types import BUY, END, TICK, TRADE, Frame, Instrument
 
 ANY_PORT = "tcp://127.0.0.1:*"
 PATIENCE_S = 20.0
@@ -92,7 +93,7 @@ def test_a_stream_arrives_whole_and_ends(line, aside):
 def test_corrupt_frames_are_counted_and_dropped(line):
     source, sink = line
     good = encode(frames(1)[0], MARKET.hash)
-    end = encode(frames(1)[0]._replace(sequence=4), MARKET.hash, flags=END)
+    end = encode(frames(1)[0]._replace(sequence=4, flags=END), MARKET.hash)
     damaged = bytes([*good[:-1], good[-1] ^ 1])
     foreign = encode(frames(1)[0], MARKET.hash + 1)
     for buffer in (MAGIC, damaged, foreign, good, damaged, end):
@@ -144,7 +145,7 @@ def test_moments_of_silence_are_told_between_the_frames(line):
         seen.append(next(stream).frame)
     assert same(seen[-1], frames(1)[0])
     assert next(stream).frame is None
-    source.send(encode(frames(2)[1], MARKET.hash, flags=END))
+    source.send(encode(frames(2)[1]._replace(flags=END), MARKET.hash))
     rest = [one.frame for one in stream]
     assert rest[-1] is not None
 
@@ -153,8 +154,8 @@ def test_all_publishers_must_have_ended(line):
     source, sink = line
     first, second = frames(1)[0], frames(1)[0]._replace(publisher=4)
     source.send(encode(first, MARKET.hash))
-    source.send(encode(second, MARKET.hash, flags=END))
-    source.send(encode(first._replace(sequence=4), MARKET.hash, flags=END))
+    source.send(encode(second._replace(flags=END), MARKET.hash))
+    source.send(encode(first._replace(sequence=4, flags=END), MARKET.hash))
     assert len(list(receive(sink, MARKET.hash, PATIENCE_S))) == 3
 
 
@@ -269,16 +270,21 @@ def market(has_ticks: bool = True) -> Any:
     )
 
 
+def places(folder) -> Endpoints:
+    """Sockets that nobody else uses."""
+    names = Endpoints.__struct_fields__
+    return Endpoints(**{name: f"ipc://{folder}/{name}" for name in names})
+
+
 def test_a_span_of_a_source_is_served(aside, tmp_path):
-    endpoint = f"ipc://{tmp_path}/ticks"
-    aside(serve, market(), 1, 3, endpoint)
-    with subscriber(endpoint, (MAGIC,)) as sink:
+    aside(serve, market(), 1, 3, places(tmp_path))
+    with subscriber(places(tmp_path).ticks, (MAGIC,)) as sink:
         got = [one.frame for one in receive(sink, MARKET.hash, PATIENCE_S)]
     assert [one.sequence for one in got if one] == [*range(40, 120, 4), 120]
     assert got[-1] is not None
     assert got[-1].sent_ns == 3 * BAR_NS
 
 
-def test_a_source_without_ticks_is_refused():
+def test_a_source_without_ticks_is_refused(tmp_path):
     with pytest.raises(DataError, match="no ticks"):
-        serve(market(has_ticks=False), 0, 1, ANY_PORT)
+        serve(market(has_ticks=False), 0, 1, places(tmp_path))

@@ -23,8 +23,8 @@ from bot4jax.runtime.sockets import (
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import LocalVenue
 from bot4jax.runtime.venue_process import Desk, Intake, Sockets, serve
-from bot4jax.runtime.wire import END, encode
-from bot4jax.types import BUY, QUOTE, SELL, TICK, TRADE, Frame, Instrument
+from bot4jax.runtime.wire import encode
+from bot4jax.types import BUY, END, QUOTE, SELL, TICK, TRADE, Frame, Instrument
 
 UNIVERSE = universe([Instrument(symbol=name, increment=0.5) for name in "ABC"])
 ANCHORS = np.full(3, 1_000)
@@ -248,9 +248,9 @@ def test_the_end_is_over_when_every_publisher_has_ended():
     taken, nothing = intake(), np.empty(0, TICK)
     assert not taken.is_over
     taken.read(encode(Frame(1, 1, 0, 10, nothing), UNIVERSE.hash))
-    taken.read(encode(Frame(2, 1, 0, 10, nothing), UNIVERSE.hash, flags=END))
+    taken.read(encode(Frame(2, 1, 0, 10, nothing, flags=END), UNIVERSE.hash))
     assert not taken.is_over
-    taken.read(encode(Frame(1, 1, 0, 10, nothing), UNIVERSE.hash, flags=END))
+    taken.read(encode(Frame(1, 1, 0, 10, nothing, flags=END), UNIVERSE.hash))
     assert taken.is_over
 
 

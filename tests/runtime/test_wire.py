@@ -8,8 +8,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot4jax.runtime.wire import END, Refusal, WireError, decode, encode, is_end
-from bot4jax.types import BUY, QUOTE, TICK, TRADE, Frame
+from bot4jax.runtime.wire import Refusal, WireError, decode, encode
+from bot4jax.types import (
+    BEGIN,
+    BUY,
+    END,
+    QUOTE,
+    SNAPSHOT,
+    TICK,
+    TICKS,
+    TRADE,
+    Frame,
+)
 
 UNIVERSE = 0xC0FFEE42
 
@@ -28,6 +38,8 @@ frames = st.builds(
     sequence=st.integers(0, 2**64 - 1),
     sent_ns=st.integers(0, 2**62 - 1),
     records=st.lists(ticks, max_size=5).map(lambda rows: np.array(rows, TICK)),
+    kind=st.sampled_from([TICKS, SNAPSHOT]),
+    flags=st.sampled_from([0, END, BEGIN, END | BEGIN]),
 )
 
 
@@ -47,7 +59,7 @@ def resealed(buffer: bytes, at: int, replacement: bytes) -> bytes:
 
 
 def assert_same(left: Frame, right: Frame) -> None:
-    assert left[:4] == right[:4]
+    assert (left[:4], left[5:]) == (right[:4], right[5:])
     assert left.records.dtype == right.records.dtype == TICK
     assert left.records.tobytes() == right.records.tobytes()
 
@@ -65,7 +77,7 @@ def test_bytes_equal_those_packed_by_hand():
     fields = (b"B4JX", 1, 1, END, 7, 1, 40, 2_500, 2, 48, 0, UNIVERSE)
     start = struct.pack("<4sBBHIIQqIHHI", *fields)
     checksum = struct.pack("<I", zlib.crc32(start + payload))
-    encoded = encode(small_frame(), UNIVERSE, flags=END)
+    encoded = encode(small_frame()._replace(flags=END), UNIVERSE)
     assert encoded == start + checksum + payload
 
 
@@ -129,7 +141,7 @@ def test_a_cut_or_longer_frame_is_refused(frame, data):
         (0, b"BAJX", Refusal.MAGIC),
         (4, b"\x02", Refusal.VERSION),
         (5, b"\x09", Refusal.KIND),
-        (6, b"\x02\x00", Refusal.FLAGS),
+        (6, b"\x04\x00", Refusal.FLAGS),
         (24, struct.pack("<q", -1), Refusal.TIME),
         (24, struct.pack("<q", 2**62), Refusal.TIME),
         (32, struct.pack("<I", 3), Refusal.LENGTH),
@@ -158,6 +170,7 @@ def test_damage_is_named_apart_from_a_foreign_universe():
     assert refused.value.reason == Refusal.SHORT
 
 
-def test_the_end_is_marked_in_the_header():
-    assert is_end(encode(small_frame(), UNIVERSE, flags=END))
-    assert not is_end(encode(small_frame(), UNIVERSE))
+def test_beginning_and_end_are_marked_in_the_header():
+    for flags in (0, END, BEGIN, END | BEGIN):
+        frame = small_frame()._replace(flags=flags)
+        assert decode(encode(frame, UNIVERSE), UNIVERSE).flags == flags

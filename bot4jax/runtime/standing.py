@@ -1,0 +1,67 @@
+"""What stands in a market: the last word on every quote, book level and status.
+
+A trade is over when it has happened and stands for nothing; a snapshot leaves it out.
+"""
+
+import numpy as np
+from jaxtyping import Int
+
+from bot4jax.types import (
+    BOOK,
+    CONFLATED,
+    LEVELS,
+    QUOTE,
+    SNAPSHOT,
+    STATUS,
+    TICK,
+    TRADE,
+    Frame,
+)
+
+BEHIND = LEVELS - 1
+"""Levels behind the best one, of a side."""
+
+PLACES = 2 + 2 * BEHIND
+"""What a symbol has one of: its quote, each side's levels, its status."""
+
+NOWHERE = -1
+
+
+def places(records: np.ndarray) -> Int[np.ndarray, " N"]:
+    """Which place of its symbol each record restates; trades: `NOWHERE`."""
+    kind = records["kind"]
+    level = BEHIND * (records["side"].astype(np.int64) - 1) + records["c"]
+    found = np.where(kind == BOOK, level, 0)
+    found[kind == STATUS] = PLACES - 1
+    found[kind == TRADE] = NOWHERE
+    return found
+
+
+class Standing:
+    """The last record of every place, in the order of the slots."""
+
+    def __init__(self, symbols: int) -> None:
+        self._records = np.zeros((symbols, PLACES), TICK)
+        self._is_known = np.zeros((symbols, PLACES), bool)
+
+    def absorb(self, records: np.ndarray) -> None:
+        """Take in records in their order: of one place the last one stays."""
+        place = places(records)
+        stated = place != NOWHERE
+        at = records["symbol"][stated], place[stated]
+        self._records[at] = records[stated]
+        self._is_known[at] = True
+
+    def snapshot(self, after: Frame) -> Frame:
+        """All that stands once the frame `after` has been sent."""
+        records = self._records[self._is_known]
+        records["flags"] |= CONFLATED
+        following = after.sequence + len(after.records)
+        return after._replace(
+            sequence=following, records=records, kind=SNAPSHOT, flags=0
+        )
+
+
+def quoted(records: np.ndarray) -> Int[np.ndarray, " N"]:
+    """Slots whose quote a snapshot states."""
+    return records["symbol"][records["kind"] == QUOTE]

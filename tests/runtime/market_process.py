@@ -1,0 +1,32 @@
+"""A publisher as a process of its own, to be killed: endpoint, epoch, first frame."""
+
+import sys
+import time
+
+from bot4jax.runtime.publish import (
+    await_departures,
+    await_subscribers,
+    begun,
+    heartbeat,
+)
+from bot4jax.runtime.sockets import publisher
+from bot4jax.runtime.wire import encode
+from bot4jax.types import END
+from tests.runtime.small_market import BAR_NS, BARS, MARKET, stream
+
+
+def main(endpoint: str, epoch: int, first: int) -> None:
+    """Send the stream from its frame `first` on, not faster than one a centisecond."""
+    frames = [one._replace(epoch=epoch) for one in stream()[first:]]
+    with publisher(endpoint) as socket:
+        await_subscribers(socket, 1)
+        for one in begun(frames):
+            socket.send(encode(one, MARKET.hash))
+            time.sleep(0.01)
+        end = heartbeat(frames[-1], BARS * BAR_NS)._replace(flags=END)
+        socket.send(encode(end, MARKET.hash))
+        await_departures(socket, 1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

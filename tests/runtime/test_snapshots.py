@@ -1,0 +1,475 @@
+"""What was missed is seen at once, bars an engine, and is healed by a snapshot."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import zmq
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot4jax.errors import Halted
+from bot4jax.kernels.absorb import absorb
+from bot4jax.kernels.bars import OpenBars, close_bars, init_bars
+from bot4jax.runtime.closings import LIVE, seen_only
+from bot4jax.runtime.displayed import Displayed
+from bot4jax.runtime.feed import Batch, Close, Feed
+from bot4jax.runtime.messages import Hello, Refused, pack, unpack_welcome
+from bot4jax.runtime.publish import begun, heartbeat, publish, receive
+from bot4jax.runtime.snapshots import SnapshotDesk, Snapshots, greeting
+from bot4jax.runtime.sockets import (
+    bound_endpoint,
+    dealer,
+    publisher,
+    router,
+    subscriber,
+)
+from bot4jax.runtime.standing import Standing
+from bot4jax.runtime.wire import MAGIC, decode, encode
+from bot4jax.types import (
+    CONFLATED,
+    END,
+    QUOTE,
+    SNAPSHOT,
+    TICK,
+    Frame,
+)
+from tests.runtime.small_market import BAR_NS, BARS, MARKET, S, stream
+
+ANCHORS = np.array([100, 100, 100])
+ANY_PORT = "tcp://127.0.0.1:*"
+PATIENCE_S = 20.0
+
+
+def new_feed() -> Feed:
+    return Feed(MARKET, ANCHORS, BAR_NS, start_ns=0, capacity=8)
+
+
+def snapshot_of(frames: list[Frame]) -> Frame:
+    """What a publisher that has sent these frames would answer."""
+    standing = Standing(S)
+    for one in frames:
+        standing.absorb(one.records)
+    return standing.snapshot(frames[-1])
+
+
+class Screen:
+    """What the batches of a feed show by the end, and which bars were whole."""
+
+    def __init__(self, feed: Feed) -> None:
+        self.feed, self.shown = feed, Displayed(S)
+        self.closed: list[Close] = []
+
+    def push(self, *frames: Frame) -> None:
+        for one in frames:
+            for event in [*self.feed.push(one), *self.feed.flush()]:
+                if isinstance(event, Batch):
+                    self.shown.absorb(event.records)
+                else:
+                    self.closed.append(event)
+
+    @property
+    def market(self) -> tuple[bytes, ...]:
+        shown = self.shown
+        return shown.quotes.tobytes(), shown.levels.tobytes(), shown.status.tobytes()
+
+
+def whole(frames: list[Frame]) -> Screen:
+    screen = Screen(new_feed())
+    screen.push(*frames)
+    return screen
+
+
+# What stands.
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 10**6), st.integers(1, 39))
+def test_a_snapshot_shows_what_all_its_records_together_show(seed, stop):
+    frames = stream(seed=seed)[:stop]
+    alone, everything = Displayed(S), Displayed(S)
+    snapshot = snapshot_of(frames)
+    alone.absorb(snapshot.records)
+    everything.absorb(np.concatenate([one.records for one in frames]))
+    np.testing.assert_array_equal(alone.quotes, everything.quotes)
+    np.testing.assert_array_equal(alone.levels, everything.levels)
+    np.testing.assert_array_equal(alone.status, everything.status)
+    assert (snapshot.records["flags"] == CONFLATED).all()
+    assert snapshot.kind == SNAPSHOT
+    assert snapshot.sequence == frames[-1].sequence + len(frames[-1].records)
+
+
+# Gaps.
+
+
+@settings(max_examples=50)
+@given(st.integers(1, 20), st.integers(1, 8), st.integers(0, 8), st.integers(0, 8))
+def test_dropped_messages_make_stale_and_a_snapshot_heals(
+    first, dropped, taken_after, comes_after
+):
+    """The snapshot is taken some frames after the gap and arrives before or after
+    the stream has got there; in the end the market is that of an undisturbed run."""
+    frames = stream()
+    gap = first + dropped
+    taken = gap + taken_after
+    screen = whole(frames[:first])
+    assert not screen.feed.is_stale
+    screen.push(frames[gap])
+    assert screen.feed.stale.all()
+    screen.push(*frames[gap + 1 : gap + comes_after + 1])
+    screen.push(snapshot_of(frames[:taken]))
+    screen.push(*frames[gap + comes_after + 1 :])
+    assert not screen.feed.is_stale
+    assert screen.feed.counters.snapshots == 1
+    assert screen.market == whole(frames).market
+
+
+def test_a_snapshot_from_before_the_gap_heals_nothing():
+    frames = stream()
+    screen = whole(frames[:5])
+    screen.push(*frames[9:12], snapshot_of(frames[:7]))
+    assert screen.feed.stale.all()
+    assert screen.feed.counters.snapshots == 0
+    screen.push(snapshot_of(frames[:12]))
+    assert not screen.feed.is_stale
+
+
+def test_bars_are_masked_from_the_gap_until_the_snapshot():
+    frames = stream()  # five a bar
+    screen = whole(frames[:11])
+    screen.push(*frames[13:26], snapshot_of(frames[:26]), *frames[26:])
+    masked = {one.bar: one.masked for one in screen.closed}
+    all_of_them = tuple(range(S))
+    assert [bar for bar, slots in masked.items() if slots] == [2, 3, 4, 5]
+    assert {slots for slots in masked.values() if slots} == {all_of_them}
+
+
+def test_a_second_gap_makes_the_first_ones_snapshot_too_old():
+    frames = stream()
+    screen = whole(frames[:5])
+    screen.push(frames[7], frames[9], snapshot_of(frames[:8]))
+    assert screen.feed.is_stale
+    screen.push(snapshot_of(frames[:10]))
+    assert not screen.feed.is_stale
+
+
+def test_only_the_symbols_of_the_publisher_are_stale():
+    feed = new_feed()
+    one = Frame(1, 1, 0, 10, np.array([(QUOTE, 0, 0, 0, 1, 99, 101, 5, 5)], TICK))
+    two = Frame(2, 1, 0, 10, np.array([(QUOTE, 0, 0, 1, 1, 99, 101, 5, 5)], TICK))
+    for frame in (*begun([one]), *begun([two])):
+        list(feed.push(frame))
+    list(feed.push(two._replace(sequence=7)))
+    assert feed.stale.tolist() == [False, True, True]  # nobody has spoken of the third
+
+
+def test_a_symbol_that_the_snapshot_does_not_quote_stays_stale():
+    frames = stream()
+    screen = whole(frames[:5])
+    screen.push(frames[7])
+    full = snapshot_of(frames[:8])
+    screen.push(full._replace(records=full.records[full.records["symbol"] != 1]))
+    assert screen.feed.stale.tolist() == [False, True, False]
+    screen.push(full)
+    assert not screen.feed.is_stale
+
+
+def test_an_unasked_snapshot_changes_nothing():
+    frames = stream()
+    screen, other = whole(frames[:9]), whole(frames[:9])
+    screen.push(snapshot_of(frames[:12]))
+    screen.push(*frames[9:])
+    other.push(*frames[9:])
+    assert screen.market == other.market
+    assert screen.closed == other.closed
+    assert screen.feed.counters == other.feed.counters
+
+
+def test_a_corrupt_snapshot_record_is_screened():
+    frames = stream()
+    screen = whole(frames[:5])
+    screen.push(frames[7])
+    bad = snapshot_of(frames[:8])
+    bad.records["a"][bad.records["kind"] == QUOTE] = -5
+    screen.push(bad)
+    assert screen.feed.stale.all()
+    assert screen.feed.counters.dropped.total() == S
+
+
+# Late joiners and restarted publishers.
+
+
+def test_a_late_joiner_is_masked_until_a_snapshot_heals_it():
+    frames = stream()
+    late = whole(frames[12:14])
+    assert late.feed.stale.all()
+    late.push(snapshot_of(frames[:14]), *frames[14:])
+    assert not late.feed.is_stale
+    undisturbed = whole(frames)
+    assert late.market == undisturbed.market
+    masked = [one.bar for one in late.closed if one.masked]
+    assert masked == [0, 1, 2]
+    assert late.closed[3:] == undisturbed.closed[3:]
+
+
+def test_a_publisher_that_resumes_at_the_next_record_disturbs_nothing():
+    """A new epoch, the same numbering: to the bit the state of an undisturbed run."""
+    frames = stream()
+    again = [one._replace(epoch=2) for one in frames[17:]]
+    assert device_bars(frames) == device_bars(frames[:17] + list(begun(again)))
+
+
+def test_a_killed_and_restarted_publisher_leaves_the_state_undisturbed(tmp_path):
+    """Two processes, the first one killed: the second resumes at the next record."""
+    endpoint = f"ipc://{tmp_path}/ticks"
+    with subscriber(endpoint, (MAGIC,)) as sink:
+        closed = device_bars(over_a_restart(sink, endpoint))
+    assert closed == device_bars(stream())
+
+
+def over_a_restart(sink: zmq.Socket, endpoint: str) -> Iterator[Frame]:
+    """Frames of a publisher that is killed after some, then of its successor."""
+    frames, arrived = stream(), 0
+    with market_process(endpoint, epoch=1, first=0) as process:
+        while arrived < 17:
+            yield heard_one(sink)
+            arrived += 1
+        process.kill()
+        process.wait()
+        while sink.poll(200):  # what had left before the end
+            yield heard_one(sink)
+            arrived += 1
+    assert arrived < len(frames)
+    with market_process(endpoint, epoch=2, first=arrived):
+        while not (frame := heard_one(sink)).is_end:
+            yield frame
+            arrived += 1
+        assert (frame.epoch, arrived) == (2, len(frames))
+        sink.close()  # the publisher stays until its subscriber has left
+
+
+@contextmanager
+def market_process(endpoint: str, epoch: int, first: int) -> Iterator[subprocess.Popen]:
+    words = ["-m", "tests.runtime.market_process", endpoint, str(epoch), str(first)]
+    with subprocess.Popen([sys.executable, *words]) as process:
+        try:
+            yield process
+            process.wait(PATIENCE_S)
+        finally:
+            process.kill()
+
+
+def heard_one(sink: zmq.Socket) -> Frame:
+    assert sink.poll(round(PATIENCE_S * 1e3)), "nothing arrived"
+    return decode(sink.recv(), MARKET.hash)
+
+
+def test_a_publisher_that_resends_what_was_sent_disturbs_nothing():
+    frames = stream()
+    assert device_bars(frames) == device_bars(frames[:17] + frames[9:17] + frames[9:])
+
+
+def test_a_new_epoch_that_skips_records_heals_by_its_own_snapshot():
+    frames = stream()
+    again = [one._replace(epoch=2, sequence=one.sequence - 40) for one in frames]
+    screen = whole(frames[:15])
+    screen.push(again[17], snapshot_of(frames[:15]))
+    assert screen.feed.stale.all()  # the former epoch's numbers mean nothing now
+    screen.push(snapshot_of(again[:18]), *again[18:])
+    assert not screen.feed.is_stale
+    assert screen.market == whole(frames).market
+
+
+def device_bars(frames: Iterable[Frame]) -> list[bytes]:
+    """The closed bars' bytes, from the device."""
+    feed, bars, closed = new_feed(), init_bars(jnp.full(S, 100.0)), []
+    latency = jnp.int32(0)
+    for one in frames:
+        for event in feed.push(one):
+            if isinstance(event, Batch):
+                bars = ABSORB(bars, jax.device_put(event.packed.copy()), latency)
+            else:
+                bars, ints, floats = CLOSE(bars)
+                closed.append(np.asarray(ints).tobytes() + np.asarray(floats).tobytes())
+    assert len(closed) >= BARS - 1
+    return closed[: BARS - 1]
+
+
+ABSORB, CLOSE = jax.jit(absorb), jax.jit(close_bars)
+
+
+def test_a_masked_bar_is_alive_only_where_it_was_seen():
+    bars: OpenBars = init_bars(jnp.full(S, 100.0))
+    _, ints, _ = CLOSE(bars)
+    ints = ints.at[LIVE].set(1)
+    found = np.asarray(seen_only(ints, jnp.array([1, 0, 1], jnp.int32)))
+    expected = np.asarray(ints).copy()
+    expected[LIVE] = [1, 0, 1]
+    np.testing.assert_array_equal(found, expected)
+
+
+# Over real sockets.
+
+
+class Line:
+    """A publisher with a desk, in a thread, and a consumer's two sockets."""
+
+    def __init__(self, ticks: zmq.Socket, asked: zmq.Socket) -> None:
+        self.ticks, self.desk = ticks, SnapshotDesk(asked, MARKET)
+        self.endpoint = bound_endpoint(ticks)
+        self.desk_endpoint = bound_endpoint(asked)
+
+
+@pytest.fixture
+def line() -> Iterator[Line]:
+    with publisher(ANY_PORT) as ticks, router(ANY_PORT) as asked:
+        yield Line(ticks, asked)
+
+
+def heard(line: Line, send: Callable[[], None], feed: Feed) -> Screen:
+    """A consumer that reads all that `send` sends once it has subscribed."""
+    screen = Screen(feed)
+    with (
+        subscriber(line.endpoint, (MAGIC,)) as sink,
+        dealer(line.desk_endpoint) as standing,
+    ):
+        assert line.ticks.poll(round(PATIENCE_S * 1e3))
+        line.ticks.recv()
+        thread = threading.Thread(target=send)
+        thread.start()
+        snapshots = Snapshots(standing, MARKET.hash, lambda: feed.is_stale)
+        for one in receive(sink, MARKET.hash, PATIENCE_S, snapshots=snapshots):
+            if one.frame is not None:
+                screen.push(one.frame)
+        thread.join(PATIENCE_S)
+    return screen
+
+
+def test_over_sockets_what_a_full_queue_would_lose_is_healed(line):
+    """Frames that never leave are missed; the publisher itself knows of them."""
+    frames = stream()
+    feed, asked = new_feed(), threading.Event()
+
+    def send() -> None:
+        for number, one in enumerate(frames):
+            line.desk.sent(one)
+            if not 10 <= number < 14:
+                line.ticks.send(encoded(one))
+            if number == 14:
+                await_until(lambda: feed.is_stale)
+                asked.set()
+            line.desk.wait(0.02 if number < 30 else 0)
+        finish(line, frames[-1])
+
+    screen = heard(line, send, feed)
+    assert asked.is_set()
+    assert not feed.is_stale
+    assert feed.counters.gaps == feed.counters.snapshots == 1
+    assert screen.market == whole(frames).market
+
+
+def test_over_sockets_a_late_joiner_is_healed(line):
+    frames = stream()
+    for one in begun(frames[:12]):
+        line.desk.sent(one)
+
+    def send() -> None:
+        for one in frames[12:]:
+            line.ticks.send(encoded(one))
+            line.desk.sent(one)
+            line.desk.wait(0.02)
+        finish(line, frames[-1])
+
+    screen = heard(line, send, new_feed())
+    assert not screen.feed.is_stale
+    assert screen.market == whole(frames).market
+    assert screen.closed[0].masked == tuple(range(S))
+    assert screen.closed[-1].masked == ()
+
+
+def test_who_was_there_from_the_beginning_asks_for_nothing(line):
+    frames = stream()
+    feed = new_feed()
+
+    def send() -> None:
+        publish(frames, line.ticks, MARKET.hash, BARS * BAR_NS, desk=line.desk)
+
+    screen = heard(line, send, feed)
+    assert feed.counters.snapshots == 0
+    assert not any(one.masked for one in screen.closed)
+    assert screen.market == whole(frames).market
+
+
+@pytest.mark.parametrize("field", ["version", "record_bytes", "universe_hash"])
+def test_a_peer_that_speaks_otherwise_is_refused_by_name(line, field):
+    ours = greeting(MARKET.hash)
+    theirs = Hello(
+        **{
+            name: getattr(ours, name) + (name == field)
+            for name in ("version", "record_bytes", "universe_hash")
+        }
+    )
+    with dealer(line.desk_endpoint) as socket:
+        socket.send(pack(theirs))
+        line.desk.wait(0.2)
+        answer = unpack_welcome(socket.recv())
+    assert isinstance(answer, Refused)
+    assert answer.reason.startswith(f"{field} ")
+
+
+def test_a_refused_engine_stops_with_the_reason(line):
+    with dealer(line.desk_endpoint) as socket:
+        snapshots = Snapshots(socket, MARKET.hash + 1, lambda: False)
+        snapshots.greet()
+        line.desk.wait(0.2)
+        assert socket.poll(round(PATIENCE_S * 1e3))
+        with pytest.raises(Halted, match=r"refuses this engine: universe_hash \d+"):
+            list(snapshots.tend())
+
+
+def test_noise_at_the_desk_is_answered_with_a_refusal(line):
+    with dealer(line.desk_endpoint) as socket:
+        for noise in (b"", b"\x00" * 50, b"hello", MAGIC):
+            socket.send(noise)
+        socket.send(pack(greeting(MARKET.hash)))
+        line.desk.wait(0.2)
+        answers = [socket.recv() for _ in range(5)]
+    assert all(b"refused" in one for one in answers[:4])
+    assert b"welcome" in answers[4]
+
+
+def test_the_desk_answers_with_what_was_sent_so_far(line):
+    frames = stream()
+    for one in frames[:9]:
+        line.desk.sent(one)
+    with dealer(line.desk_endpoint) as socket:
+        socket.send(pack(greeting(MARKET.hash, wants_snapshot=True)))
+        line.desk.wait(0.2)
+        answer = decode(socket.recv(), MARKET.hash)
+    expected = snapshot_of(frames[:9])
+    assert answer[:4] == expected[:4]
+    assert answer.records.tobytes() == expected.records.tobytes()
+
+
+def encoded(frame: Frame) -> bytes:
+    return encode(frame, MARKET.hash)
+
+
+def finish(line: Line, last: Frame) -> None:
+    """The stream's end, told by whoever sent `last`."""
+    end = heartbeat(last, BARS * BAR_NS)._replace(flags=END)
+    line.ticks.send(encoded(end))
+
+
+def await_until(happens: Callable[[], bool]) -> None:
+    give_up_s = time.monotonic() + PATIENCE_S
+    while not happens():
+        assert time.monotonic() < give_up_s
+        time.sleep(0.001)
