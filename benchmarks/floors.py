@@ -130,3 +130,14 @@ def net_flops(sizes: NetSizes, features: int) -> int:
 def stem_shape(sizes: NetSizes, symbols: int, features: int) -> tuple[int, int, int]:
     """The product that all nets share, as `[m, k] × [k, n]`."""
     return symbols, features, sizes.stem
+
+
+def layer_shape(sizes: NetSizes, symbols: int) -> tuple[int, int, int]:
+    """The largest product of the LSTM's layers, as `[m, k] × [k, n]`.
+
+    A layer multiplies its input and its own hidden state, each with four gates.
+    """
+    widths = sizes.lstm.widths
+    pairs = zip((sizes.stem, *widths), widths, strict=False)
+    shapes = [(k, 4 * n) for inputs, n in pairs for k in (inputs, n)]
+    return symbols, *max(shapes, key=lambda shape: shape[0] * shape[1])

@@ -28,6 +28,17 @@ PACKAGES = (
     "msgspec",
     "apsw",
     "hydra-core",
+    # peers
+    "scipy",
+    "statsmodels",
+    "PyWavelets",
+    "antropy",
+    "TA-Lib",
+    "tsfresh",
+    "pycatch22",
+    "torch",
+    "treelite",
+    "tl2cgen",
 )
 """Whose versions matter, where they are installed."""
 

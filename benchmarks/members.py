@@ -12,6 +12,7 @@ from bot4jax.engine import Settings
 from bot4jax.learn import fit
 from bot4jax.learn.params import Members
 from bot4jax.nets import fallback, zoo
+from bot4jax.nets.sizes import NetSizes
 from bot4jax.schema import Trees
 from bot4jax.trees.forest import Forest
 from bot4jax.types import CLASSES
@@ -28,7 +29,7 @@ def random_members(settings: Settings, trees: Trees, seed: int) -> Members:
     nothing = np.zeros((0, len(settings.sizes.members)))
     history = fit.History(settings.sizes.members, *[nothing] * 3, *[np.zeros(0)] * 2)
     return Members(
-        nets=random_nets(settings, seed),
+        nets=random_nets(settings.sizes, features, seed),
         booster=None,
         forest=random_forest(trees, features, seed),
         fallback=fallback.blank(min(fallback.FEATURES, features)),
@@ -36,9 +37,9 @@ def random_members(settings: Settings, trees: Trees, seed: int) -> Members:
     )
 
 
-def random_nets(settings: Settings, seed: int) -> zoo.NetParams:
+def random_nets(sizes: NetSizes, features: int, seed: int) -> zoo.NetParams:
     """Fresh nets whose heads listen."""
-    params = zoo.init(settings.sizes, len(settings.plan.specs), seed)
+    params = zoo.init(sizes, features, seed)
     noise = jax.random.normal(jax.random.key(seed), params.heads.shape, jnp.float32)
     return params._replace(heads=params.heads + HEAD_DEVIATION * noise)
 

@@ -10,6 +10,7 @@ Nothing here imports JAX: the environment comes first.
 
 import importlib
 import itertools
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -48,11 +49,18 @@ BENCHES = {
     "decide": Bench(
         "benchmarks.decide:measure", "how many decisions a second", 1000, 20
     ),
+    "nets": Bench("benchmarks.nets:measure", "how fast nets are, and others", 200, 3),
+    "trees": Bench("benchmarks.trees:measure", "how fast forests are", 200, 3),
+    "train": Bench("benchmarks.train:measure", "how fast nets learn", 50, 2),
     "start": Bench("benchmarks.start:measure", "how soon the program answers", 20, 1),
 }
 
 OWN: dict[str, Any] = {"steps": Count, "warmup": CountOrNone, "results": Text}
 """Keys of ours beside `bench` and `symbols`, with what they may be."""
+
+TUNED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+"""Variables that tell NumPy's library another processor than there is: peers run as
+they come."""
 
 MULTIRUN = {"-m", "--multirun"}
 
@@ -124,6 +132,8 @@ def expanded(words: Sequence[str]) -> list[list[str]]:
 
 def measured(job: Job, words: Sequence[str]) -> Path:
     """Run the job in this process; the file with its result."""
+    for name in TUNED:
+        os.environ.pop(name, None)
     prepare(job.config.hardware)
     begun = manifest.describe(job.config, words)
     bench = BENCHES[job.name]

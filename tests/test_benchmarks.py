@@ -216,7 +216,7 @@ class TestCommandLine:
         for begin in (*starts, "wat: unknown key", "data.symbols: expected"):
             assert sum(line.startswith(begin) for line in lines) == 1, begin
 
-    @pytest.mark.parametrize("name", ["features", "peers", "Step", ""])
+    @pytest.mark.parametrize("name", ["feature", "peers", "Step", ""])
     def test_unknown_benchmark_is_told_what_there_is(self, name, capsys):
         assert run.main([f"bench={name}"]) == 2
         told = capsys.readouterr().err

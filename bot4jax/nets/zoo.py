@@ -94,7 +94,7 @@ def step(
     sizes: NetSizes, params: NetParams, carry: NetCarry, x: Float[Array, "S F"]
 ) -> tuple[NetCarry, Float[Array, "M S C"]]:
     """One bar of all symbols. A symbol that is not live has x = 0; its time passes."""
-    turn = partial(_turn, _modules(sizes, x.shape[1], params), "step", 1)
+    turn = partial(_turn, modules_of(sizes, x.shape[1], params), "step", 1)
     return jax.vmap(turn, (AXES, 0), (AXES, 1))(carry, x)
 
 
@@ -103,7 +103,7 @@ def unroll(
 ) -> tuple[NetCarry, Float[Array, "T M S C"]]:
     """Many bars at once: what as many steps would say."""
     bars, _, features = xs.shape
-    turn = partial(_turn, _modules(sizes, features, params), "unroll", bars)
+    turn = partial(_turn, modules_of(sizes, features, params), "unroll", bars)
     return jax.vmap(turn, (AXES, 1), (AXES, 2))(carry, xs)
 
 
@@ -129,6 +129,14 @@ def decay_mask(sizes: NetSizes, features: int) -> NetParams:
     nets = tuple(jnp.asarray(matrices(own)) for own in blueprint.nets)
     stem, heads = matrices(blueprint.stem), matrices(blueprint.heads)
     return NetParams(jnp.asarray(stem), nets, jnp.asarray(heads))
+
+
+def modules_of(sizes: NetSizes, features: int, params: NetParams) -> Modules:
+    """The modules with these weights, while tracing."""
+    blueprint = _blueprint(sizes, features)
+    nets = tuple(map(assemble, blueprint.nets, params.nets))
+    stem = assemble(blueprint.stem, params.stem)
+    return Modules(stem, nets, assemble(blueprint.heads, params.heads))
 
 
 class _Blueprint(NamedTuple):
@@ -164,14 +172,6 @@ def _build(
     stem = Stem(features, sizes.stem, rng)
     nets = tuple(makers[name]() for name in sizes.members)
     return Modules(stem, nets, Heads([net.width for net in nets], prior, rng))
-
-
-def _modules(sizes: NetSizes, features: int, params: NetParams) -> Modules:
-    """The modules with these weights, while tracing."""
-    blueprint = _blueprint(sizes, features)
-    nets = tuple(map(assemble, blueprint.nets, params.nets))
-    stem = assemble(blueprint.stem, params.stem)
-    return Modules(stem, nets, assemble(blueprint.heads, params.heads))
 
 
 def _turn(

@@ -1,0 +1,114 @@
+"""How many windows a second do nets learn from, ours and PyTorch's?
+
+One update of the preset's LSTM: a chunk of bars of a group of symbols forwards and
+backwards, the gradient clipped, one step of AdamW. A window is one symbol's chunk.
+PyTorch starts from the same weights, and must end at the same loss and weights.
+"""
+
+import time
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from benchmarks.contest import Entry, contest, expect_equal
+from benchmarks.members import random_nets
+from benchmarks.nets import lstm_alone, width
+from benchmarks.peers import is_here
+from benchmarks.result import Measured
+from benchmarks.timing import rate, rounded
+from bot4jax.learn import fit
+from bot4jax.modes.setting import net_sizes
+from bot4jax.nets import zoo
+from bot4jax.nets.sizes import NetSizes
+from bot4jax.runtime.progress import Report
+from bot4jax.schema import Config, Train
+from bot4jax.types import CLASSES
+
+TOLERANCE = 1e-4
+"""Of losses: sums of thousands of products, in another order."""
+UPDATES = 3
+"""That are compared: the later ones depend on what the first have learnt."""
+
+
+class Learner:
+    """Our update, again and again on the same chunk."""
+
+    def __init__(
+        self, sizes: NetSizes, own: Train, batch: fit.Samples, seed: int
+    ) -> None:
+        _, symbols, features = batch.features.shape
+        self.batch = jax.tree.map(jnp.asarray, batch)
+        self.pace, self.worth = pace_of(own), np.float32(batch.weights.sum())
+        self.params = random_nets(sizes, features, seed)
+        self.state = fit.begin(jax.tree.map(jnp.copy, self.params))
+        self.carry = zoo.init_carry(sizes, symbols)
+        began = time.perf_counter()
+        update = jax.jit(partial(fit.update, sizes), donate_argnums=(0,))
+        self.update = update.lower(*self._arguments()).compile()
+        self.compile_s = round(time.perf_counter() - began, 4)
+
+    def __call__(self) -> Array:
+        """The loss before the update."""
+        self.state, _, health = self.update(*self._arguments())
+        return health.loss[0]
+
+    def _arguments(self) -> tuple:
+        return self.state, self.carry, self.batch, self.worth, self.pace
+
+
+def measure(config: Config, steps: int, warmup: int, report: Report) -> Measured:
+    """Updates in turns."""
+    jax.config.update("jax_enable_compilation_cache", False)
+    sizes, own = net_sizes(config), config.train
+    lstm = lstm_alone(sizes, sizes.lstm.widths)
+    batch = chunk(config)
+    group = batch.labels.shape[1]
+    ours = Learner(lstm, own, batch, config.run.seed)
+    entries = [
+        Entry("update", "bot4jax", ours),
+        *pytorch_entries(lstm, own, batch, ours),
+    ]
+    rows = contest(entries, steps, warmup, report)
+    rates = [rate(row, group, "windows/s") for row in rows]
+    times = {row.impl: row.p50 for row in rows}
+    ratios = {
+        name: rounded(ms / times["bot4jax"])
+        for name, ms in times.items()
+        if name != "bot4jax"
+    }
+    return Measured([*rates, *rows], ratios, {"update": ours.compile_s})
+
+
+def chunk(config: Config) -> fit.Samples:
+    """Random scores and classes of one chunk and group, all of weight 1."""
+    random = np.random.default_rng(config.run.seed)
+    symbols = min(config.train.symbols_per_batch, config.data.symbols)
+    shape = (config.train.chunk, symbols)
+    return fit.Samples(
+        random.normal(size=(*shape, width(config))).astype(np.float32),
+        random.integers(0, len(CLASSES), shape).astype(np.int32),
+        np.ones(shape, np.float32),
+    )
+
+
+def pace_of(own: Train) -> fit.Pace:
+    """The peak rate; no mean of weights is kept, for PyTorch keeps none."""
+    rate, decay = np.float32(own.learning_rate), np.float32(own.weight_decay)
+    return fit.Pace(rate, decay, np.float32(0), np.float32(own.clip_norm))
+
+
+def pytorch_entries(
+    sizes: NetSizes, own: Train, batch: fit.Samples, ours: Learner
+) -> list[Entry]:
+    """The same update with PyTorch's own LSTM, which is not compiled further."""
+    if not is_here("torch"):
+        return []
+    from benchmarks.pytorch_update import Update
+
+    theirs = Update(sizes, own, batch, ours.params)
+    for _ in range(UPDATES):
+        expect_equal("pytorch's loss", ours(), theirs().numpy(), TOLERANCE)
+    return [Entry("update", "pytorch", theirs)]

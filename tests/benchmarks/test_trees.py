@@ -1,0 +1,56 @@
+"""`bench=trees`: one booster, read by everyone."""
+
+import numpy as np
+import pytest
+
+from benchmarks import trees
+from benchmarks.peers import is_here
+from bot4jax.config import load
+from bot4jax.errors import Bot4JaxError
+from bot4jax.trees import fit
+
+TINY = ("debug=tiny", "features.names=[mean,skewness,rsi_14]")
+
+
+@pytest.fixture(scope="module")
+def result(serve):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trees, "SAMPLES", 300)
+        return serve("trees")
+
+
+def test_predictors_and_fitting_are_measured(result):
+    expected = {"bot4jax", "xgboost", "xgboost_dmatrix"}
+    compiles = is_here("tl2cgen", "treelite")
+    expected |= {"tl2cgen"} if compiles else set()
+    assert {row.impl for row in result.rows if row.stage == "forest"} == expected
+    fits = result.row("fit", "ms of 100 samples")
+    assert (fits.n, fits.p50 > 0) == (trees.FITS, True)
+    assert set(result.ratios) == {"xgboost"} | (
+        {"compiled_trees"} if compiles else set()
+    )
+
+
+def test_samples_are_worth_splitting():
+    x, y = trees.samples(4, seed=0)
+    assert np.isnan(x).mean() == pytest.approx(trees.MISSING, rel=0.1)
+    np.testing.assert_allclose(np.bincount(y) / len(y), [0.25, 0.5, 0.25], atol=0.01)
+    settings = fit.Settings(2, 3, 0.3, 3.0, 0.1, 0.8, 0.8, 1.0, seed=0)
+    booster = trees.fitted(x, y, settings)
+    leaves = [text.count("leaf") for text in booster.get_dump()]
+    assert min(leaves) > 2**3 / 2
+
+
+def test_another_forest_is_refused(monkeypatch):
+    """Fitted on other labels, and given to XGBoost's predictor alone."""
+    own = trees.xgboost_entries
+
+    def spoilt(booster, rows, threads):
+        x, y = trees.samples(rows.shape[1], seed=5)
+        settings = fit.Settings(2, 2, 0.3, 3.0, 0.1, 0.8, 0.8, 1.0, seed=0)
+        return own(trees.fitted(x, 2 - y, settings), rows, threads)
+
+    monkeypatch.setattr(trees, "SAMPLES", 300)
+    monkeypatch.setattr(trees, "xgboost_entries", spoilt)
+    with pytest.raises(Bot4JaxError, match="xgboost differs from ours"):
+        trees.measure(load(TINY), 1, 0, lambda *told: None)
