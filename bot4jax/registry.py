@@ -94,13 +94,16 @@ class FeatureSpec:
     """columns that `reference` reads, the same that the streaming form needs"""
     tolerance: float
     """largest difference to `reference`, relative to max(1, |reference|)"""
+    carried: bool
+    """a recursion that forgets slowly: `reference` reads all bars since the first"""
     summary: str
     implementation: Any
 
     def reference(self, columns: dict[str, np.ndarray]) -> float:
         """The value by its definition, in float64 NumPy.
 
-        `columns[name]` holds `window + lag` bars, the oldest first.
+        `columns[name]` holds `window + lag` bars, the oldest first; of a carried
+        feature every bar since the symbol's first.
         """
         asked = {name: np.asarray(columns[name], np.float64) for name in self.columns}
         return float(self.implementation.reference(**asked))
@@ -126,8 +129,12 @@ def feature(
     lag: int = 0,
     name: str | None = None,
     tolerance: float = 1e-5,
+    carried: bool = False,
 ) -> Callable[[Any], Any]:
-    """Register a class, or an instance where one formula has several parameters."""
+    """Register a class, or an instance where one formula has several parameters.
+
+    `window` of a `carried` feature is its warm-up alone.
+    """
     if category not in CATEGORIES:
         raise ValueError(f"Unknown category '{category}'. Use one of: {CATEGORIES}.")
 
@@ -146,6 +153,7 @@ def feature(
             source=source,
             columns=arguments(implementation.reference),
             tolerance=tolerance,
+            carried=carried,
             summary=(inspect.getdoc(implementation) or "").split("\n")[0],
             implementation=implementation,
         )

@@ -53,7 +53,7 @@ class Evidence:
     @cached_property
     def chunk(self):
         """`CHUNK` bars through the bank; slots marked fresh are reset before each."""
-        scales = Scales(jnp.asarray(self.units.returns), jnp.asarray(self.units.volume))
+        scales = Scales(*map(jnp.asarray, self.units))
 
         def step(state, given):
             bar, fresh = given
@@ -111,12 +111,19 @@ class Evidence:
         """Bars that the feature looks back, cut to the bank's window."""
         return min(spec.window, self.plan.layout.window) + spec.lag
 
-    def asked(self, spec: FeatureSpec, symbol: int, bar: int) -> dict[str, np.ndarray]:
+    def asked(
+        self,
+        spec: FeatureSpec,
+        symbol: int,
+        bar: int,
+        names: tuple[str, ...] | None = None,
+    ) -> dict[str, np.ndarray]:
         """The columns of one window, as `FeatureSpec.reference` wants them."""
-        length = self.reach(spec)
+        age = int(self.columns.age[bar, symbol])
+        length = age if spec.carried else self.reach(spec)
         return {
             name: self.columns.window(name, symbol, bar + 1, length)
-            for name in spec.columns
+            for name in names or spec.columns
         }
 
     def windows(self, spec: FeatureSpec) -> list[tuple[int, int]]:

@@ -5,6 +5,7 @@ once, prices as prices, logarithms as logarithms.
 """
 
 import numpy as np
+from scipy import stats
 
 from bot4jax.types import Bar
 from tests.recorded import of_columns
@@ -45,22 +46,31 @@ AS_THEY_ARE = [
 class Columns:
     """The columns of a recording `[T, S]`; see `history.COLUMNS` for what they mean."""
 
-    def __init__(self, bars: Bar, returns: np.ndarray, volume: np.ndarray) -> None:
+    def __init__(
+        self, bars: Bar, returns: np.ndarray, volume: np.ndarray, levels: np.ndarray
+    ) -> None:
         self.bars = of_columns(np.asarray(column, np.float64) for column in bars)
         self.scale = returns.astype(np.float64)
         self.lot = volume.astype(np.float64)
+        self.levels = levels.astype(np.float64)
         self.price = self._price(self.bars.mid_close)
         self.age = self._age()
-        self.by_name = self._own() | self._spreads()
+        self.by_name = self._own() | self._ranges() | self._spreads()
+        self.by_name |= self._flows()
         self.by_name |= self._across()
 
     def window(self, name: str, symbol: int, stop: int, length: int) -> np.ndarray:
-        """`length` bars of one symbol, the last of them bar `stop − 1`."""
-        paths = {"close_path": "close", "high_path": "high", "low_path": "low"}
-        if name in paths:
-            mids = getattr(self.bars, f"mid_{paths[name]}")
+        """`length` bars of one symbol, the last of them bar `stop − 1`.
+
+        `high_price`, `low_price` and `close_price` are for oracles, in increments.
+        """
+        part, _, kind = name.partition("_")
+        if kind in ("path", "price"):
+            mids = getattr(self.bars, f"mid_{part}")
             prices = self._price(mids)[stop - length : stop, symbol]
-            return prices / self.price[stop - 1, symbol] - 1
+            if kind == "path":
+                return prices / self.price[stop - 1, symbol] - 1
+            return prices
         return self.by_name[name][stop - length : stop, symbol]
 
     def _price(self, mids):
@@ -87,6 +97,7 @@ class Columns:
                 ("low", bars.mid_low),
             )
         }
+        sided = bars.buy_count + bars.sell_count
         columns = {name: getattr(bars, name) for name in AS_THEY_ARE}
         columns |= {name: getattr(bars, name) / self.lot for name in QUEUES}
         return columns | {
@@ -102,13 +113,48 @@ class Columns:
             "volume": bars.base_turnover / self.lot,
             "signed_volume": (bars.buy_volume - bars.sell_volume) / self.lot,
             "signed_count": bars.buy_count - bars.sell_count,
-            "earlier_trade_count": np.vstack(
-                [0 * bars.trade_count[:1], bars.trade_count[:-1]]
-            ),
+            "sided_count": sided,
+            "earlier_sided_count": np.vstack([0 * sided[:1], sided[:-1]]),
+            "follows": (self.age > 1).astype(float),
             "signed_root_notional": bars.signed_root_notional
             / np.sqrt(self.price * self.lot),
             "squared_return_fast": bars.squared_return_fast / self.scale**2,
             "squared_return_slow": bars.squared_return_slow / self.scale**2,
+        }
+
+    def _ranges(self):
+        """Wilder's movements and true range, place of the close, signed turnover."""
+        bars = self.bars
+        high, low = self._price(bars.mid_high), self._price(bars.mid_low)
+        close, known = self.price, self.age > 1
+        up, down = high - earlier(high), earlier(low) - low
+        gaps = np.stack([high, low]) - earlier(close)
+        reach = np.maximum(high - low, np.abs(gaps).max(0))
+        place = (2 * close - high - low) / np.where(high > low, high - low, np.inf)
+        total = high + low + close
+        turn = np.sign(total - earlier(total)) * total / 3 / bars.anchor
+        return {
+            "directional_rise": known * np.where((up > down) & (up > 0), up, 0) / close,
+            "directional_fall": known
+            * np.where((down > up) & (down > 0), down, 0)
+            / close,
+            "true_range": known * reach / close,
+            "close_location": place,
+            "money_flow": known * turn * bars.base_turnover / self.lot,
+        }
+
+    def _flows(self):
+        """Levels of the book in one, and trades without aggressors by their return."""
+        bars = self.bars
+        flows = (bars.flow, bars.flow_2, bars.flow_3, bars.flow_4, bars.flow_5)
+        told = bars.buy_volume + bars.sell_volume
+        unknown = np.maximum(bars.base_turnover - told, 0)
+        unknown[unknown < 1e-5 * bars.base_turnover] = 0
+        bought = stats.norm.cdf(self.by_name["standardised_return"])
+        net = bars.buy_volume - bars.sell_volume + unknown * (2 * bought - 1)
+        return {
+            "integrated_flow": np.tensordot(self.levels, np.stack(flows), 1) / self.lot,
+            "classified_volume": net / self.lot,
         }
 
     def _trade_return(self):
@@ -127,8 +173,7 @@ class Columns:
         lean = np.where(both > 0, bars.bid_size / np.where(both > 0, both, 1), 0.5)
         micro = bars.anchor + bars.bid + spread * lean
         volume = bars.base_turnover
-        earlier = np.vstack([self.price[:1], self.price[:-1]])
-        vwap = earlier + bars.vwap_offset / np.where(volume > 0, volume, 1)
+        vwap = earlier(self.price) + bars.vwap_offset / np.where(volume > 0, volume, 1)
         known = (volume > 0) & (self.age > 1)
         return {
             "relative_spread": spread / self.price,
@@ -157,3 +202,8 @@ class Columns:
                     beaten = (among < mine).sum() + (among == mine).sum() / 2
                     found[rank][t, symbol] = beaten / here.sum() - 0.5
         return found
+
+
+def earlier(column):
+    """The same column one bar before; the first bar twice."""
+    return np.vstack([column[:1], column[:-1]])

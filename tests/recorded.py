@@ -8,9 +8,10 @@ import numpy as np
 from bot4jax.types import BAR_FLOATS, BAR_INTS, Bar
 
 NORMAL, DEAR, FLAT, UNTRADED, SPIKED, LATE, LOST, WILD = range(8)
-"""Slots: ordinary · price of 6,000,000 increments · price never moves · no trade ever ·
-one trade and one huge move · first live at bar 40, empty queues now and then · silent
-for the last 60 bars · trending, volatile, volume in bursts."""
+"""Slots: ordinary, no aggressors told · price of 6,000,000 increments · price never
+moves · no trade ever · one trade and one huge move · first live at bar 40, empty queues
+now and then, half of the aggressors told · silent for the last 60 bars · trending,
+volatile, volume in bursts."""
 
 BEGINS = 40
 """Bar of the first word from slot `LATE`."""
@@ -31,11 +32,13 @@ class Units(NamedTuple):
 
     returns: np.ndarray
     volume: np.ndarray
+    levels: np.ndarray
 
 
 def units() -> Units:
     returns = np.where(STEP > 0, STEP, 1.0) / ANCHORS
-    return Units(returns.astype(np.float32), LOT.astype(np.float32))
+    levels = np.array([0.3, 0.25, 0.2, -0.1, 0.15], np.float32)
+    return Units(returns.astype(np.float32), LOT.astype(np.float32), levels)
 
 
 def recorded_bars(seed: int, count: int) -> Bar:
@@ -107,8 +110,13 @@ def _trades(rng, count, prices):
     buy_volume = buys * LOT * rng.exponential(0.2, shape)
     sell_volume = sells * LOT * rng.exponential(0.2, shape)
     number, volume = buys + sells, buy_volume + sell_volume
+    # Half of what is traded in one slot, and all in another, tells no aggressor.
+    number[:, LATE] *= 2
+    volume[:, LATE] *= 2
+    for side in (buys, sells, buy_volume, sell_volume):
+        side[:, NORMAL] = 0
     width = (prices["ask"] - prices["bid"]) / ANCHORS
-    effective = number * width * rng.uniform(0.8, 1.2, shape)
+    effective = (buys + sells) * width * rng.uniform(0.8, 1.2, shape)
     earlier = np.vstack([np.zeros((1, len(LOT))), effective[:-1]])
     realised = earlier * rng.normal(0.3, 0.5, shape)
     last = np.where(rng.random(shape) < 0.5, prices["bid"], prices["ask"])

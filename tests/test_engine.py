@@ -58,7 +58,10 @@ def params(settings) -> Params:
     each, number = jnp.ones(SYMBOLS), jnp.float32
     return Params(
         units=Units(
-            Scales(each, each), init_scaler(len(NAMES)), number(6), jnp.int32(0)
+            Scales(each, each, jnp.ones(5)),
+            init_scaler(len(NAMES)),
+            number(6),
+            jnp.int32(0),
         ),
         nets=zoo.init(settings.sizes, len(NAMES), 0),
         forest=grown._replace(base=up),

@@ -9,8 +9,11 @@ from bot4jax.kernels import (
     liquidity,
     microstructure,
     order_flow,
+    pressure,
     statistics,
     technical,
+    toxicity,
+    trend,
     volatility,
     wavelets,
 )
@@ -27,8 +30,11 @@ __all__ = [
     "liquidity",
     "microstructure",
     "order_flow",
+    "pressure",
     "statistics",
     "technical",
+    "toxicity",
+    "trend",
     "volatility",
     "wavelets",
 ]

@@ -12,7 +12,15 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from bot4jax.numerics import safe_divide, safe_log
+from bot4jax.kernels.past import (
+    Past,
+    Scales,
+    log_ratio,
+    price,
+)
+from bot4jax.kernels.ranges import ranges
+from bot4jax.kernels.turnover import classified, trades, volumes
+from bot4jax.numerics import pairwise_sum, safe_divide
 from bot4jax.types import Bar
 
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -25,11 +33,20 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "previous_over_close": ("mid_close",),
     "standardised_range": ("mid_high", "mid_low"),
     "standardised_body": ("mid_open", "mid_close"),
+    "follows": ("live",),
+    "directional_rise": ("mid_high", "mid_low", "mid_close"),
+    "directional_fall": ("mid_high", "mid_low", "mid_close"),
+    "true_range": ("mid_high", "mid_low", "mid_close"),
+    "close_location": ("mid_high", "mid_low", "mid_close"),
     "volume": ("base_turnover",),
     "buy_volume": ("buy_volume",),
     "sell_volume": ("sell_volume",),
     "signed_volume": ("buy_volume", "sell_volume"),
+    "classified_volume": ("base_turnover", "mid_close"),
+    "money_flow": ("base_turnover", "mid_high", "mid_low", "mid_close"),
     "signed_count": ("buy_count", "sell_count"),
+    "sided_count": ("buy_count", "sell_count"),
+    "earlier_sided_count": ("buy_count", "sell_count"),
     "trade_count": ("trade_count",),
     "quote_updates": ("quote_updates",),
     "best_changes": ("best_changes",),
@@ -43,11 +60,11 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "flow_3": ("flow_3",),
     "flow_4": ("flow_4",),
     "flow_5": ("flow_5",),
+    "integrated_flow": ("flow", "flow_2", "flow_3", "flow_4", "flow_5"),
     "signed_root_notional": ("signed_root_notional",),
     "effective_spread": ("effective_spread",),
     "realised_spread": ("realised_spread",),
     "price_impact": ("price_impact",),
-    "earlier_trade_count": ("trade_count",),
     "squared_return_fast": ("squared_return_fast",),
     "squared_return_slow": ("squared_return_slow",),
     "bid_added": ("bid_added",),
@@ -76,7 +93,18 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 `price / close − 1`. `market_return` is the mean over the other live symbols, `*_rank`
 the place among the live symbols in −½ … ½, `dispersion` the spread of their returns.
 `standardised_*` and `squared_return_*` are in units of the frozen return scale.
+`follows` is 1 in every bar of a symbol but its first. `directional_*` are Wilder's
+directional movements, over the close like `true_range`; `close_location` is −1 at the
+low, 1 at the high. `sided_count` are trades whose aggressor is known.
+
+`classified_volume` is bought less sold volume, by the aggressor where the feed tells
+it; the rest is split by bulk classification. A source without aggressors leaves both
+volumes at zero, so that all of it is: they are read, but not needed. `money_flow` is
+volume times typical price over the anchor, with the sign of the typical price's move.
 """
+
+BOOK_LEVELS = 5
+"""Levels of the book whose order flow is integrated."""
 
 FLOAT_WINDOWS = (
     "log_return",
@@ -95,28 +123,6 @@ STALE_BARS = 32
 """Bars without a tick after which a symbol's features are masked."""
 
 
-class Past(NamedTuple):
-    """What the next bar's columns need of the bars before."""
-
-    mid: Int[Array, " S"]
-    trade: Int[Array, " S"]
-    has_traded: Int[Array, " S"]
-    trade_count: Int[Array, " S"]
-    age: Int[Array, " S"]
-    """bars since the symbol was first live"""
-    silent: Int[Array, " S"]
-    """bars since the symbol was last live"""
-
-
-class Scales(NamedTuple):
-    """Frozen units, fitted on training bars."""
-
-    returns: Float[Array, " S"]
-    """standard deviation of a bar's log return"""
-    volume: Float[Array, " S"]
-    """median base volume of a bar that traded"""
-
-
 def init_past(symbols: int) -> Past:
     return Past(*(jnp.zeros(symbols, jnp.int32) for _ in Past._fields))
 
@@ -128,32 +134,25 @@ def next_past(past: Past, bar: Bar) -> Past:
         mid=bar.mid_close,
         trade=bar.trade_close,
         has_traded=past.has_traded | (bar.trade_count > 0).astype(jnp.int32),
-        trade_count=bar.trade_count,
+        high=bar.mid_high,
+        low=bar.mid_low,
+        sided_count=bar.buy_count + bar.sell_count,
         age=jnp.where(known, past.age + 1, 0),
         silent=jnp.where(bar.live > 0, 0, past.silent + 1),
     )
-
-
-def price(bar: Bar) -> Float[Array, " S"]:
-    """Closing mid in increments."""
-    return bar.anchor + bar.mid_close.astype(jnp.float32) / 2
-
-
-def log_ratio(bar: Bar, mid: Array, base: Array) -> Float[Array, " S"]:
-    """log(mid / base) of two mids; exact where the difference is small."""
-    moved = (mid - base).astype(jnp.float32) / 2
-    below = bar.anchor + base.astype(jnp.float32) / 2
-    return jnp.log1p(safe_divide(moved, below))
 
 
 def bar_columns(bar: Bar, past: Past, scales: Scales) -> dict[str, Float[Array, " S"]]:
     """The newest value of every column, paths excepted."""
     own = (
         _returns(bar, past, scales)
-        | _volumes(bar, past, scales)
+        | ranges(bar, past)
+        | volumes(bar, past, scales)
+        | trades(bar, past, scales)
         | _spreads(bar)
         | _queues(bar, scales)
     )
+    own |= classified(bar, own)
     return own | _across(own)
 
 
@@ -176,6 +175,7 @@ def _returns(bar: Bar, past: Past, scales: Scales) -> dict[str, Array]:
         "standardised_range": safe_divide(high - low, scales.returns),
         "standardised_body": safe_divide(-opened, scales.returns),
         "live": bar.live.astype(jnp.float32),
+        "follows": is_known.astype(jnp.float32),
     }
 
 
@@ -207,32 +207,6 @@ def _ranks(values: Float[Array, "K S"], live: Float[Array, " S"]) -> Array:
     return jnp.where(live[None] > 0, safe_divide(middle, live.sum()) - 0.5, 0.0)
 
 
-def _volumes(bar: Bar, past: Past, scales: Scales) -> dict[str, Array]:
-    volume = bar.base_turnover
-    root = jnp.sqrt(price(bar) * scales.volume)
-    vwap = safe_divide(bar.vwap_offset, volume)
-    from_close = (past.mid - bar.mid_close).astype(jnp.float32) / 2
-    traded = (volume > 0) & (past.age > 0)
-    return {
-        "volume": volume / scales.volume,
-        "buy_volume": bar.buy_volume / scales.volume,
-        "sell_volume": bar.sell_volume / scales.volume,
-        "signed_volume": (bar.buy_volume - bar.sell_volume) / scales.volume,
-        "signed_count": (bar.buy_count - bar.sell_count).astype(jnp.float32),
-        "trade_count": bar.trade_count.astype(jnp.float32),
-        "earlier_trade_count": past.trade_count.astype(jnp.float32),
-        "signed_root_notional": safe_divide(bar.signed_root_notional, root),
-        "vwap_deviation": jnp.where(
-            traded, safe_divide(vwap + from_close, price(bar)), 0.0
-        ),
-        "effective_spread": bar.effective_spread,
-        "realised_spread": bar.realised_spread,
-        "price_impact": bar.price_impact,
-        "squared_return_fast": safe_divide(bar.squared_return_fast, scales.returns**2),
-        "squared_return_slow": safe_divide(bar.squared_return_slow, scales.returns**2),
-    }
-
-
 def _spreads(bar: Bar) -> dict[str, Array]:
     spread = (bar.ask - bar.bid).astype(jnp.float32)
     both = bar.bid_size + bar.ask_size
@@ -254,7 +228,10 @@ def _queues(bar: Bar, scales: Scales) -> dict[str, Array]:
         "ask_added ask_removed inferred_cancels bid_depth_5 ask_depth_5 bid_depth_10 "
         "ask_depth_10"
     )
-    return {name: getattr(bar, name) / scales.volume for name in names.split()}
+    queues = {name: getattr(bar, name) / scales.volume for name in names.split()}
+    flows = ["flow", *(f"flow_{k}" for k in range(2, BOOK_LEVELS + 1))]
+    weighted = [scales.levels[k] * queues[flow] for k, flow in enumerate(flows)]
+    return queues | {"integrated_flow": pairwise_sum(weighted)}
 
 
 class Windows(NamedTuple):
@@ -301,8 +278,3 @@ def relative_path(mids: Int[Array, "S W"], bar: Bar) -> Float[Array, "S W"]:
     """Prices of the window over the newest close, less one."""
     moved = (mids - bar.mid_close[:, None]).astype(jnp.float32) / 2
     return moved / jnp.maximum(price(bar), 1e-6)[:, None]
-
-
-def log_price(bar: Bar) -> Float[Array, " S"]:
-    """Logarithm of the closing mid in increments."""
-    return safe_log(price(bar))

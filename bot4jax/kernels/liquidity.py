@@ -21,13 +21,21 @@ Window = Float[np.ndarray, " W"]
 SMALLEST_DEPTH = 1e-6
 """Median bar volumes that an empty book counts for in `log_depth`."""
 
+WIDEST = 0.999
+"""Half a spread over the mid at most: a bid is worth something."""
+
 HUANG_STOLL = "Huang & Stoll (1996), Dealer versus Auction Markets"
 DEMSETZ = "Demsetz (1968), The Cost of Transacting"
 
 
+def ratio(numerator: float, denominator: float) -> float:
+    """A quotient of sums, 0 where there is nothing to divide by."""
+    return float(numerator / denominator) if denominator else 0.0
+
+
 def per_trade(total: Window, trades: Window) -> float:
     """A sum over trades divided by their number, 0 where there were none."""
-    return float(total.sum() / trades.sum()) if trades.any() else 0.0
+    return ratio(total.sum(), trades.sum())
 
 
 class Illiquidity(Additive):
@@ -129,20 +137,20 @@ class RollSpread(Additive):
 class EffectiveSpread(Additive):
     """Mean of twice the signed distance of a trade from the mid that stood before it.
 
-    The mean is over trades; 0 where there were none.
+    The mean is over trades whose aggressor is known; 0 where there were none.
     """
 
     @staticmethod
-    def terms(effective_spread: Scalar, trade_count: Scalar) -> Terms:
-        return effective_spread, trade_count
+    def terms(effective_spread: Scalar, sided_count: Scalar) -> Terms:
+        return effective_spread, sided_count
 
     @staticmethod
     def finish(spread: Scalar, trades: Scalar, count: Scalar) -> Scalar:
         return safe_divide(spread, trades)
 
     @staticmethod
-    def reference(effective_spread: Window, trade_count: Window) -> float:
-        return per_trade(effective_spread, trade_count)
+    def reference(effective_spread: Window, sided_count: Window) -> float:
+        return per_trade(effective_spread, sided_count)
 
 
 @microstructure(
@@ -160,16 +168,16 @@ class RealisedSpread(Additive):
     """
 
     @staticmethod
-    def terms(realised_spread: Scalar, earlier_trade_count: Scalar) -> Terms:
-        return realised_spread, earlier_trade_count
+    def terms(realised_spread: Scalar, earlier_sided_count: Scalar) -> Terms:
+        return realised_spread, earlier_sided_count
 
     @staticmethod
     def finish(spread: Scalar, trades: Scalar, count: Scalar) -> Scalar:
         return safe_divide(spread, trades)
 
     @staticmethod
-    def reference(realised_spread: Window, earlier_trade_count: Window) -> float:
-        return per_trade(realised_spread, earlier_trade_count)
+    def reference(realised_spread: Window, earlier_sided_count: Window) -> float:
+        return per_trade(realised_spread, earlier_sided_count)
 
 
 @microstructure(
@@ -184,16 +192,16 @@ class PriceImpact(Additive):
     """Effective less realised spread: how far the mid followed the trades."""
 
     @staticmethod
-    def terms(price_impact: Scalar, earlier_trade_count: Scalar) -> Terms:
-        return price_impact, earlier_trade_count
+    def terms(price_impact: Scalar, earlier_sided_count: Scalar) -> Terms:
+        return price_impact, earlier_sided_count
 
     @staticmethod
     def finish(impact: Scalar, trades: Scalar, count: Scalar) -> Scalar:
         return safe_divide(impact, trades)
 
     @staticmethod
-    def reference(price_impact: Window, earlier_trade_count: Window) -> float:
-        return per_trade(price_impact, earlier_trade_count)
+    def reference(price_impact: Window, earlier_sided_count: Window) -> float:
+        return per_trade(price_impact, earlier_sided_count)
 
 
 @microstructure(
@@ -218,6 +226,39 @@ class RelativeSpread(Additive):
     @staticmethod
     def reference(relative_spread: Window) -> float:
         return float(relative_spread.mean())
+
+
+@microstructure(
+    window=64,
+    unit="log price per log size",
+    low=-1.0,
+    high=1e3,
+    source="Hasbrouck & Seppi (2001), Common Factors in Prices, Order Flows, and "
+    "Liquidity",
+    tolerance=1e-8,
+)
+class LogQuoteSlope(Additive):
+    """Mean log of ask over bid, over the mean summed log sizes at both.
+
+    Sizes are in median bar volumes, plus 1, so that a thin queue does not turn the
+    sign; 0 where all queues are empty, since then nothing is offered at any price.
+    """
+
+    @staticmethod
+    def terms(relative_spread: Scalar, bid_size: Scalar, ask_size: Scalar) -> Terms:
+        half = jnp.clip(relative_spread / 2, -WIDEST, WIDEST)
+        width = jnp.log1p(half) - jnp.log1p(-half)
+        return width, jnp.log1p(bid_size) + jnp.log1p(ask_size)
+
+    @staticmethod
+    def finish(width: Scalar, size: Scalar, count: Scalar) -> Scalar:
+        return safe_divide(width, size)
+
+    @staticmethod
+    def reference(relative_spread: Window, bid_size: Window, ask_size: Window) -> float:
+        half = np.clip(relative_spread / 2, -WIDEST, WIDEST)
+        size = np.log1p(bid_size) + np.log1p(ask_size)
+        return ratio(np.log((1 + half) / (1 - half)).sum(), size.sum())
 
 
 @microstructure(

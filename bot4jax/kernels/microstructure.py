@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from bot4jax.kernels.bars import GRID
+from bot4jax.kernels.liquidity import ratio
 from bot4jax.kernels.moments import least_squares, mean, slope
 from bot4jax.numerics import safe_divide
 from bot4jax.registry import Additive, Scalar, Terms, Windowed, feature
@@ -20,11 +21,6 @@ microstructure = partial(feature, category="microstructure")
 Window = Float[np.ndarray, " W"]
 
 ZHANG = "Zhang, Mykland & Aït-Sahalia (2005), A Tale of Two Time Scales"
-
-
-def ratio(numerator: float, denominator: float) -> float:
-    """A quotient of sums, 0 where there is nothing to divide by."""
-    return float(numerator / denominator) if denominator else 0.0
 
 
 @microstructure(
@@ -136,19 +132,19 @@ class VolumeImbalance(Additive):
     "Returns",
 )
 class TradeCountImbalance(Additive):
-    """Buyers' less sellers' trades over all trades; 0 without any."""
+    """Buyers' less sellers' trades over the sum of both; 0 without any."""
 
     @staticmethod
-    def terms(signed_count: Scalar, trade_count: Scalar) -> Terms:
-        return signed_count, trade_count
+    def terms(signed_count: Scalar, sided_count: Scalar) -> Terms:
+        return signed_count, sided_count
 
     @staticmethod
     def finish(net: Scalar, trades: Scalar, count: Scalar) -> Scalar:
         return safe_divide(net, trades)
 
     @staticmethod
-    def reference(signed_count: Window, trade_count: Window) -> float:
-        return ratio(signed_count.sum(), trade_count.sum())
+    def reference(signed_count: Window, sided_count: Window) -> float:
+        return ratio(signed_count.sum(), sided_count.sum())
 
 
 @microstructure(
@@ -259,7 +255,9 @@ class SignalToNoise(Additive):
     """Two-scales realised variance of a bar over the variance of the noise.
 
     The slow scale's variance less the fast one's times n̄ / n corrects for the noise,
-    division by 1 − n̄ / n for small samples; 0 where trade prices never moved.
+    division by 1 − n̄ / n for small samples. n̄ / n is one over `GRID`: the slow returns
+    reach back before the window, so every trade ends one of each scale. 0 where trade
+    prices never moved.
     """
 
     @staticmethod
@@ -270,8 +268,7 @@ class SignalToNoise(Additive):
 
     @staticmethod
     def finish(fast: Scalar, slow: Scalar, trades: Scalar, count: Scalar) -> Scalar:
-        share = safe_divide((trades - GRID + 1) / GRID, trades)
-        efficient = safe_divide((slow - share * fast) / (1 - share), count)
+        efficient = mean((slow - fast / GRID) / (1 - 1 / GRID), count)
         return safe_divide(efficient, safe_divide(fast, 2 * trades))
 
     @staticmethod
@@ -279,9 +276,5 @@ class SignalToNoise(Additive):
         squared_return_fast: Window, squared_return_slow: Window, trade_count: Window
     ) -> float:
         fast, slow = squared_return_fast.sum(), squared_return_slow.sum()
-        if fast == 0:
-            return 0.0
-        n = trade_count.sum()
-        n_slow = (n - GRID + 1) / GRID
-        tsrv = (slow - n_slow / n * fast) / (1 - n_slow / n)
-        return float(tsrv / len(trade_count) / (fast / (2 * n)))
+        efficient = (slow - fast / GRID) / (1 - 1 / GRID) / len(trade_count)
+        return ratio(efficient, ratio(fast, 2 * trade_count.sum()))

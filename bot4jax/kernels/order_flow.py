@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from bot4jax.kernels.history import BOOK_LEVELS
 from bot4jax.kernels.moments import mean
 from bot4jax.numerics import safe_divide
 from bot4jax.registry import Additive, Incremental, Scalar, Terms, feature
@@ -31,6 +32,39 @@ def mean_imbalance(bid: Window, ask: Window) -> float:
     return float(
         np.where(both > 0, (bid - ask) / np.where(both > 0, both, 1), 0).mean()
     )
+
+
+@order_flow(
+    window=64,
+    unit="1 (flow over depth)",
+    low=-1e4,
+    high=1e4,
+    source="Cont, Cucuringu & Zhang (2023), Cross-Impact of Order Flow Imbalance in "
+    "Equity Markets",
+)
+class MultiLevelOrderFlowImbalance(Additive):
+    """Order flow of five book levels in one, over the mean depth of a level.
+
+    The levels are weighted by their first principal component in the training data,
+    frozen with the units (column `integrated_flow`).
+    """
+
+    @staticmethod
+    def terms(
+        integrated_flow: Scalar, bid_depth_5: Scalar, ask_depth_5: Scalar
+    ) -> Terms:
+        return integrated_flow, (bid_depth_5 + ask_depth_5) / (2 * BOOK_LEVELS)
+
+    @staticmethod
+    def finish(flow: Scalar, depth: Scalar, count: Scalar) -> Scalar:
+        return safe_divide(flow, mean(depth, count))
+
+    @staticmethod
+    def reference(
+        integrated_flow: Window, bid_depth_5: Window, ask_depth_5: Window
+    ) -> float:
+        depth = (bid_depth_5 + ask_depth_5).mean() / (2 * BOOK_LEVELS)
+        return float(integrated_flow.sum() / depth) if depth else 0.0
 
 
 @order_flow(window=16, unit="1", low=-1.0, high=1.0, source=CAO)

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 
 from bot4jax.engine import Observing, Seen, Units
 from bot4jax.kernels.clean import Scaler, fit_scaler
-from bot4jax.kernels.history import Scales
+from bot4jax.kernels.history import BOOK_LEVELS, Scales
 from bot4jax.kernels.sizing import Risk
 from bot4jax.types import BAR_FLOATS, BAR_INTS
 
@@ -98,7 +98,25 @@ def fit_scales(record: BarRecord, span: range) -> Scales:
     return Scales(
         returns=jnp.asarray(_column_scale(counted), jnp.float32),
         volume=jnp.asarray(_column_median(traded), jnp.float32),
+        levels=jnp.asarray(_level_weights(record, rows), jnp.float32),
     )
+
+
+def _level_weights(record: BarRecord, rows: slice) -> Float[np.ndarray, " L"]:
+    """First principal component of the order flow of the book's levels, Σ |w| = 1.
+
+    All symbols together, each brought to the same total variance first. A market that
+    never showed its book has no such component: its levels weigh the same.
+    """
+    names = ["flow", *(f"flow_{k}" for k in range(2, BOOK_LEVELS + 1))]
+    flow = np.stack([record.column(name)[rows] for name in names]).astype(np.float64)
+    centred = flow - flow.mean(1, keepdims=True)
+    total = np.sqrt((centred**2).mean(1).sum(0))
+    each = centred[:, :, total > 0] / total[total > 0]
+    if each.size == 0:
+        return np.full(BOOK_LEVELS, 1 / BOOK_LEVELS)
+    first = np.linalg.eigh(np.einsum("kts,lts->kl", each, each))[1][:, -1]
+    return first * np.sign(first.sum()) / np.abs(first).sum()
 
 
 def _column_scale(moved: Float[np.ndarray, "T S"]) -> Float[np.ndarray, " S"]:

@@ -99,8 +99,12 @@ def blank(setting: Setting) -> Kept:
     members, features = len(settings.members), len(settings.plan.specs)
     number, each = jnp.float32(0), jnp.zeros(symbols, jnp.float32)
     classes = jnp.zeros(len(CLASSES), jnp.float32)
+    levels = jnp.zeros(history.BOOK_LEVELS, jnp.float32)
     units = engines.Units(
-        history.Scales(each, each), clean.init_scaler(features), number, jnp.int32(0)
+        history.Scales(each, each, levels),
+        clean.init_scaler(features),
+        number,
+        jnp.int32(0),
     )
     fitted = Params(
         units=units,

@@ -60,8 +60,7 @@ def long_bars():
 
 
 def scales():
-    units = recorded.units()
-    return Scales(jnp.asarray(units.returns), jnp.asarray(units.volume))
+    return Scales(*map(jnp.asarray, recorded.units()))
 
 
 def test_every_column_is_what_it_says():
@@ -101,6 +100,20 @@ def test_sums_do_not_drift(long_bars):
     evidence = Evidence(specs, long_bars)
     for spec in specs:
         check_matches_reference(spec, evidence)
+
+
+def test_what_is_carried_does_not_drift():
+    """After 20,160 bars, against the definition over all of them."""
+    bars = recorded.recorded_bars(13, 336 * CHUNK)
+    specs = [spec for spec in CATALOGUE.values() if spec.carried]
+    evidence, last = Evidence(specs, bars), len(bars.live) - 1
+    assert len(specs) == 4
+    for spec in specs:
+        values, _ = evidence.of(spec, evidence.whole)
+        for symbol in (recorded.LATE, recorded.WILD):
+            truth = spec.reference(evidence.asked(spec, symbol, last))
+            error = abs(values[last, symbol] - truth) / max(1, abs(truth))
+            assert error <= spec.tolerance, f"{spec.name}: {error} off, slot {symbol}"
 
 
 def test_a_running_sum_is_caught(long_bars):
@@ -167,7 +180,7 @@ def test_absent_features_are_named_and_never_faked():
     poor = Evidence(specs, columns=tuple(WITHOUT_QUOTES.split()))
     missing = poor.plan.absent
     assert missing == {
-        "effective_spread": ("effective_spread", "trade_count"),
+        "effective_spread": ("buy_count", "effective_spread", "sell_count"),
         "order_flow_imbalance": ("ask_size", "bid_size", "flow"),
     }
     for spec in specs:
@@ -209,7 +222,7 @@ def test_no_copy_of_the_state_is_made():
         jax.ShapeDtypeStruct((symbols,), column.dtype)
         for column in recorded.recorded_bars(1, 1)
     )
-    units = Scales(jnp.ones(symbols), jnp.ones(symbols))
+    units = Scales(jnp.ones(symbols), jnp.ones(symbols), jnp.ones(5))
     step = jax.jit(partial(bank.update, plan, units), donate_argnums=0)
     text = str(step.lower(state, bar).compile().as_text())
     sizes = {leaf.size for leaf in jax.tree.leaves(state) if leaf.size > symbols}

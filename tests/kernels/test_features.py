@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bot4jax.kernels import CATALOGUE
+from bot4jax.registry import arguments
 from tests.checks import CHECKS, Evidence
 from tests.oracles.features import ORACLES
 
@@ -25,9 +26,9 @@ def test_feature(spec, check, evidence):
 def test_oracle(spec, evidence):
     oracle = ORACLES[spec.name]
     values, _ = evidence.of(spec, evidence.whole)
-    compared = 0
+    names, compared = arguments(oracle.value), 0
     for symbol, bar in evidence.windows(spec):
-        truth = oracle.value(**evidence.asked(spec, symbol, bar))
+        truth = oracle.value(**evidence.asked(spec, symbol, bar, names))
         if np.isnan(truth):
             assert oracle.undefined, f"{spec.name} is undefined at {symbol}, {bar}"
             continue

@@ -57,7 +57,8 @@ def test_running_variance_equals_the_recursion_and_waits_for_live_bars():
     returns = rng.normal(0, 1e-3, (50, SYMBOLS)).astype(np.float32)
     live = rng.random(returns.shape) > 0.3
     start = np.full(SYMBOLS, 2e-3, np.float32)
-    moments = outcome.init_moments(Scales(jnp.asarray(start), jnp.ones(SYMBOLS)))
+    scales = Scales(jnp.asarray(start), jnp.ones(SYMBOLS), jnp.ones(5))
+    moments = outcome.init_moments(scales)
     expected = start.astype(np.float64) ** 2
     for r, is_live in zip(returns, live, strict=True):
         columns = {

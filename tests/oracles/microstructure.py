@@ -38,18 +38,18 @@ def _roll(trade_return):
     return 2 * math.sqrt(-covariance) if covariance < 0 else 0.0
 
 
-def _effective(effective_spread, trade_count):
-    trades = math.fsum(trade_count)
+def _effective(effective_spread, sided_count):
+    trades = math.fsum(sided_count)
     return math.fsum(effective_spread) / trades if trades else 0.0
 
 
-def _realised(realised_spread, earlier_trade_count):
-    trades = math.fsum(earlier_trade_count)
+def _realised(realised_spread, earlier_sided_count):
+    trades = math.fsum(earlier_sided_count)
     return math.fsum(realised_spread) / trades if trades else 0.0
 
 
-def _impact(price_impact, earlier_trade_count):
-    trades = math.fsum(earlier_trade_count)
+def _impact(price_impact, earlier_sided_count):
+    trades = math.fsum(earlier_sided_count)
     return math.fsum(price_impact) / trades if trades else 0.0
 
 
@@ -63,8 +63,8 @@ def _volume_imbalance(buy_volume, sell_volume):
     return (buys - sells) / (buys + sells) if buys + sells else 0.0
 
 
-def _count_imbalance(signed_count, trade_count):
-    trades = math.fsum(trade_count)
+def _count_imbalance(signed_count, sided_count):
+    trades = math.fsum(sided_count)
     return math.fsum(signed_count) / trades if trades else 0.0
 
 
@@ -101,13 +101,37 @@ def _noise(squared_return_fast, trade_count):
 
 
 def _signal(squared_return_fast, squared_return_slow, trade_count):
+    """Both scales know one return a trade, so n̄ is n / 5."""
     fast, slow = math.fsum(squared_return_fast), math.fsum(squared_return_slow)
     n, grids = math.fsum(trade_count), 5
     if fast == 0:
         return 0.0
-    small = (n - grids + 1) / grids
+    small = n / grids
     variance = (slow - small / n * fast) * n / (n - small) / len(trade_count)
     return variance / _noise(squared_return_fast, trade_count)
+
+
+def _quote_slope(relative_spread, bid_size, ask_size):
+    """From prices: a mid of 1, the bid half a spread below, the ask half above."""
+    bids, asks = 1 - relative_spread / 2, 1 + relative_spread / 2
+    width = math.fsum(math.log(a / b) for a, b in zip(asks, bids, strict=True))
+    sizes = zip(bid_size, ask_size, strict=True)
+    size = math.fsum(math.log(1 + b) + math.log(1 + a) for b, a in sizes)
+    return width / size
+
+
+def _vpin(classified_volume, volume):
+    """By running totals: flow up to each multiple of a bucket, and what lies between.
+
+    Both totals run on straight lines within a bar, which is what splitting it means.
+    """
+    held = np.minimum(volume, 4.0 * 50)
+    share = np.divide(classified_volume, volume, out=0 * volume, where=volume > 0)
+    total = np.append(0, np.cumsum(held))
+    flow = np.append(0, np.cumsum(share * held))
+    edges = np.arange(0, total[-1] + 4.0 * 2.0**-13, 4.0)
+    between = np.abs(np.diff(np.interp(edges, total, flow))) / 4.0
+    return between[-50:].mean() if between.size else 0.0
 
 
 ORACLES = {
@@ -123,6 +147,8 @@ ORACLES = {
         lambda relative_spread: math.fsum(relative_spread) / len(relative_spread),
         "Demsetz (1968)",
     ),
+    "log_quote_slope": Oracle(_quote_slope, "Hasbrouck & Seppi (2001)"),
+    "vpin": Oracle(_vpin, "Easley, López de Prado & O'Hara (2012), by interpolation"),
     "log_depth": Oracle(_depth, "Goyenko, Holden & Trzcinka (2009)"),
     "order_flow_imbalance": Oracle(_flow, "Cont, Kukanov & Stoikov (2014)"),
     "volume_imbalance": Oracle(

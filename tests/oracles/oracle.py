@@ -8,7 +8,8 @@ class Oracle(NamedTuple):
     """A feature's value on one window by other means than the feature's own."""
 
     value: Callable[..., Any]
-    """takes the feature's columns, `window + lag` bars, the oldest first"""
+    """takes columns by name, `window + lag` bars, the oldest first: the feature's own,
+    or prices in increments (`high_price`, `low_price`, `close_price`)"""
     truth: str
     """the library, or the paper it is written from"""
     undefined: str = ""

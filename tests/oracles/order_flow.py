@@ -12,6 +12,11 @@ def _imbalance(bids, asks):
     return math.fsum(each) / len(each)
 
 
+def _integrated(integrated_flow, bid_depth_5, ask_depth_5):
+    depths = [(b + a) / 10 for b, a in zip(bid_depth_5, ask_depth_5, strict=True)]
+    return len(depths) * math.fsum(integrated_flow) / math.fsum(depths)
+
+
 def _depth_5(bid_depth_5, ask_depth_5):
     return _imbalance(bid_depth_5, ask_depth_5)
 
@@ -46,6 +51,9 @@ def _narrow(time_at_minimum_spread):
 
 
 ORACLES = {
+    "multi_level_order_flow_imbalance": Oracle(
+        _integrated, "Cont, Cucuringu & Zhang (2023)"
+    ),
     "depth_imbalance_5": Oracle(_depth_5, "Cao, Hansch & Wang (2009)"),
     "depth_imbalance_10": Oracle(_depth_10, "Cao, Hansch & Wang (2009)"),
     "inferred_cancel_burst": Oracle(_burst, "Hasbrouck & Saar (2009)"),
