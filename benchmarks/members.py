@@ -13,7 +13,8 @@ from bot4jax.learn import fit
 from bot4jax.learn.params import Members
 from bot4jax.nets import fallback, zoo
 from bot4jax.nets.sizes import NetSizes
-from bot4jax.schema import Trees
+from bot4jax.registry import FeatureSpec, select
+from bot4jax.schema import Config, Trees
 from bot4jax.trees.forest import Forest
 from bot4jax.types import CLASSES
 
@@ -21,6 +22,12 @@ HEAD_DEVIATION = 0.1
 """Of the heads' weights, which are zero when fresh."""
 LEAF_DEVIATION = 0.5
 """Of the sum of a class's leaves, log odds."""
+
+
+def chosen(config: Config) -> tuple[FeatureSpec, ...]:
+    """The configured features."""
+    names = config.features.names
+    return select(["all"] if names == "all" else names)
 
 
 def random_members(settings: Settings, trees: Trees, seed: int) -> Members:

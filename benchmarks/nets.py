@@ -17,14 +17,13 @@ from jaxtyping import Array, Float
 
 from benchmarks import floors, products
 from benchmarks.contest import Entry, contest, expect_equal, fastest
-from benchmarks.members import random_nets
+from benchmarks.members import chosen, random_nets
 from benchmarks.peers import is_here
 from benchmarks.result import Measured, Row
 from benchmarks.timing import one, rounded
 from bot4jax.modes.setting import net_sizes
 from bot4jax.nets import zoo
 from bot4jax.nets.sizes import LSTMSizes, NetSizes
-from bot4jax.registry import select
 from bot4jax.runtime.progress import Report
 from bot4jax.schema import Config
 
@@ -86,8 +85,7 @@ def measure(config: Config, steps: int, warmup: int, report: Report) -> Measured
 
 def width(config: Config) -> int:
     """Features that the nets read."""
-    names = config.features.names
-    return len(select(["all"] if names == "all" else names))
+    return len(chosen(config))
 
 
 def lstm_alone(sizes: NetSizes, widths: Sequence[int]) -> NetSizes:

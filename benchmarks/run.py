@@ -49,6 +49,9 @@ BENCHES = {
     "decide": Bench(
         "benchmarks.decide:measure", "how many decisions a second", 1000, 20
     ),
+    "features": Bench(
+        "benchmarks.features:measure", "what each feature costs, and others", 200, 3
+    ),
     "nets": Bench("benchmarks.nets:measure", "how fast nets are, and others", 200, 3),
     "trees": Bench("benchmarks.trees:measure", "how fast forests are", 200, 3),
     "train": Bench("benchmarks.train:measure", "how fast nets learn", 50, 2),

@@ -1,0 +1,120 @@
+"""Indicators by TA-Lib, one series at a time, and by NumPy for whole arrays.
+
+Prices are the relative path plus one: every indicator here is unchanged when all prices
+are multiplied, and the newest close then is 1.
+"""
+
+from typing import Any
+
+import talib
+
+from benchmarks.peers.peer import one_by_one, peer
+
+library: Any = talib  # its stubs know no defaults
+
+
+@one_by_one("talib", "rsi_14")
+def rsi(close_path):
+    return library.RSI(1 + close_path, 14)[-1]
+
+
+@one_by_one("talib", "macd", "macd_histogram")
+def macd(close_path):
+    line, _, histogram = library.MACD(1 + close_path, 12, 26, 9)
+    return line[-1], histogram[-1]
+
+
+@one_by_one("talib", "ema_ratio")
+def ema_ratio(close_path):
+    price = 1 + close_path
+    return library.EMA(price, 12)[-1] / library.EMA(price, 26)[-1] - 1
+
+
+@one_by_one("talib", "sma_distance_50")
+def sma_distance(close_path):
+    return 1 / library.SMA(1 + close_path, 50)[-1] - 1
+
+
+@one_by_one("talib", "bollinger_position", "bollinger_width")
+def bollinger(close_path):
+    upper, middle, lower = (
+        band[-1] for band in library.BBANDS(1 + close_path, 20, 2, 2)
+    )
+    return (1 - lower) / (upper - lower), (upper - lower) / middle
+
+
+@one_by_one("talib", "average_true_range_14")
+def true_range(high_path, low_path, close_path):
+    return library.ATR(1 + high_path, 1 + low_path, 1 + close_path, 14)[-1]
+
+
+@one_by_one("talib", "stochastic_d_14")
+def stochastic_d(high_path, low_path, close_path):
+    prices = 1 + high_path, 1 + low_path, 1 + close_path
+    return library.STOCHF(*prices, 14, 3)[1][-1]
+
+
+@one_by_one("talib", "williams_r_28")
+def williams(high_path, low_path, close_path):
+    return library.WILLR(1 + high_path, 1 + low_path, 1 + close_path, 28)[-1]
+
+
+@peer("numpy", "sma_distance_50")
+def mean_distance(close_path):
+    return 1 / (1 + close_path.mean(1)) - 1
+
+
+@peer("numpy", "twap_deviation")
+def twap(close_path):
+    return 1 / (1 + close_path.mean(1)) - 1
+
+
+@peer("numpy", "vwap_deviation")
+def vwap(high_path, low_path, close_path, volume):
+    typical = (high_path + low_path + close_path) / 3
+    return 1 / (1 + (typical * volume).sum(1) / volume.sum(1)) - 1
+
+
+@peer("numpy", "bollinger_position", "bollinger_width")
+def bands(close_path):
+    middle, reach = close_path.mean(1), 2 * close_path.std(1)
+    return (close_path[:, -1] - middle + reach) / (2 * reach), 2 * reach / (1 + middle)
+
+
+def _place(high_path, low_path, close_path):
+    low = low_path.min(1)
+    return (close_path[:, -1] - low) / (high_path.max(1) - low)
+
+
+@peer("numpy", "stochastic_k_14")
+def stochastic_k(high_path, low_path, close_path):
+    return 100 * _place(high_path, low_path, close_path)
+
+
+@peer("numpy", "williams_r_28")
+def williams_of_arrays(high_path, low_path, close_path):
+    return 100 * _place(high_path, low_path, close_path) - 100
+
+
+@peer("numpy", "donchian_position")
+def donchian(high_path, low_path, close_path):
+    return _place(high_path, low_path, close_path)
+
+
+PEERS = [
+    rsi,
+    macd,
+    ema_ratio,
+    sma_distance,
+    bollinger,
+    true_range,
+    stochastic_d,
+    williams,
+    mean_distance,
+    twap,
+    vwap,
+    bands,
+    stochastic_k,
+    williams_of_arrays,
+    donchian,
+]

@@ -1,0 +1,74 @@
+"""A peer counts only where it computes what the feature is defined to be."""
+
+import numpy as np
+import pytest
+
+from benchmarks.peers.peer import called, one_by_one, peer, reach
+from benchmarks.peers.registry import PEERS
+from bot4jax.kernels import CATALOGUE
+from tests import recorded
+from tests.columns import Columns
+
+BARS = 340
+WINDOW = 256
+ORDINARY = (recorded.NORMAL, recorded.DEAR, recorded.WILD)
+"""Symbols without planted edges: libraries differ in what they call undefined."""
+
+CLOSE = 1e-7
+"""Over the largest value: float64 in another order, and Wilder's averages, which over a
+window forget with what they began to 2e-8."""
+
+
+@pytest.fixture(scope="module")
+def columns():
+    bars = recorded.recorded_bars(7, BARS)
+    units = recorded.units()
+    return Columns(bars, units.returns, units.volume)
+
+
+def windows_of(columns, names, length):
+    """`[symbols and bars, length]` by column."""
+    ends = range(BARS - 60, BARS, 7)
+    pairs = [(symbol, end) for symbol in ORDINARY for end in ends]
+    return {
+        name: np.stack([columns.window(name, *pair, length) for pair in pairs])
+        for name in names
+    }
+
+
+def furthest(one, columns):
+    """Largest difference to the definition, over the tolerance it is allowed."""
+    length = reach(one, CATALOGUE, WINDOW)
+    names = {name for feature in one.features for name in CATALOGUE[feature].columns}
+    windows = windows_of(columns, names, length)
+    found, worst = called(one, windows), 0.0
+    for feature, values in found.items():
+        rows = range(len(values))
+        cut = [{name: windows[name][row] for name in windows} for row in rows]
+        expected = np.array([CATALOGUE[feature].reference(row) for row in cut])
+        assert np.isfinite(expected).all()
+        assert np.ptp(expected) > 0
+        apart = np.abs(values - expected).max() / np.abs(expected).max()
+        worst = max(worst, float(apart / CLOSE))
+    return worst
+
+
+@pytest.mark.parametrize(
+    "one", PEERS, ids=lambda one: f"{one.library}-{one.features[0]}"
+)
+def test_computes_what_the_feature_is_defined_to_be(one, columns):
+    assert set(one.columns) <= set(CATALOGUE[one.features[0]].columns)
+    assert furthest(one, columns) <= 1
+
+
+def test_what_computes_something_else_is_seen(columns):
+    @peer("numpy", "standard_deviation")
+    def of_samples(standardised_return):
+        return standardised_return.std(1, ddof=1)
+
+    @one_by_one("numpy", "mean")
+    def shifted(standardised_return):
+        return standardised_return[1:].mean()
+
+    assert furthest(of_samples, columns) > 1
+    assert furthest(shifted, columns) > 1
