@@ -5,13 +5,16 @@ into the checkpoint. A feature has one of four forms, and the bank evaluates eac
 in its cheapest way:
 
 - `Additive`: `terms` of one bar, summed over the window, then `finish`;
-- `Incremental`: `init` and `update` with little work a bar;
+- `Incremental`: `init`, `update` with little work a bar, then `finish`;
 - `Shared`: `value` of a named intermediate that is computed once for all;
 - `Windowed`: `value` of the window itself, recomputed every bar; the last resort.
 
 The parameters' names are the columns a feature reads (`kernels.history.COLUMNS`): one
 number a bar in `terms` and `update`, the window with the oldest bar first in `value`.
-`<column>_<k>_ago` in `terms` is the column `k` bars earlier.
+In `terms`, `<column>_<k>_ago` is the column `k` bars earlier. In `update`,
+`<column>_window` is the ordered window, `<column>_ring` the same bars as they lie in
+memory, twice over, `<column>_dropped` the bar that has just left them and `bar` the
+number of the newest, which lies at `bar % W` and `W` further.
 """
 
 import hashlib
@@ -53,12 +56,18 @@ class Additive:
 
 
 class Incremental:
-    """A recursion: `init() -> state`, `update(state, columns…) -> (state, value)`.
+    """A recursion: `init -> state`, `update(state, columns…) -> (state, found)`.
 
-    The state is one or more float32 arrays, packed with all others' into one.
+    `init` may ask for `window`, the bars of the bank's rings. The state is any tree of
+    arrays; short float32 ones are packed with all others' into one. Classes that
+    inherit the same `update` share its state, and `finish(found)` is the value.
     """
 
     form = "incremental"
+
+    @staticmethod
+    def finish(found: Any) -> Scalar:
+        return found
 
 
 class Shared:
@@ -169,6 +178,14 @@ def feature(
 def arguments(function: Callable[..., Any]) -> tuple[str, ...]:
     """Names of a function's parameters."""
     return tuple(inspect.signature(function).parameters)
+
+
+VIEW = re.compile(r"_(\d+_ago|window|ring|dropped)$")
+
+
+def column_of(name: str) -> str:
+    """The column that a parameter of `terms`, `update` or `value` reads."""
+    return VIEW.sub("", name)
 
 
 def select(names: Iterable[str]) -> tuple[FeatureSpec, ...]:

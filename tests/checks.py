@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bot4jax.kernels import bank
+from bot4jax.kernels import bank, recursions
 from bot4jax.kernels.history import COLUMNS, STALE_BARS, Scales
-from bot4jax.registry import FeatureSpec, arguments
+from bot4jax.registry import FeatureSpec, arguments, column_of
 from bot4jax.types import Bar, Layout
 from tests import recorded
 from tests.columns import Columns
@@ -234,9 +234,8 @@ def streamed_columns(spec: FeatureSpec) -> set[str]:
     if spec.form in ("shared", "windowed"):
         return bank._expand(arguments(spec.implementation.value))
     if spec.form == "incremental":
-        return set(arguments(spec.implementation.update)[1:])
-    names = arguments(spec.implementation.terms)
-    return {n.rsplit("_", 2)[0] if n.endswith("_ago") else n for n in names}
+        return {column_of(name) for name in recursions.inputs(spec)}
+    return {column_of(name) for name in arguments(spec.implementation.terms)}
 
 
 CHECKS = (

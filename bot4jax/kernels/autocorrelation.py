@@ -1,4 +1,4 @@
-"""Autocorrelations of the bars' log returns, over the last W pairs."""
+"""Correlations of the bars' log returns with earlier ones, over the last W of each."""
 
 from functools import partial
 
@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from bot4jax.kernels.moments import correlation, pearson, resolved, variance
+from bot4jax.kernels.moments import correlation, mean, pearson, resolved, variance
 from bot4jax.numerics import safe_divide, safe_root
 from bot4jax.registry import Additive, Scalar, Terms, feature
 
@@ -14,8 +14,10 @@ statistical = partial(feature, category="statistical")
 
 Window = Float[np.ndarray, " W"]
 
-LAGS = (1, 2, 3, 4, 5, 10)
+LAGS = (1, 2, 3, 4, 5, 6, 10)
 """Lags whose pairs are summed."""
+TRIPLES = (1, 2, 3)
+"""Distances between the three returns whose products are summed."""
 
 
 class LaggedPairs(Additive):
@@ -29,6 +31,7 @@ class LaggedPairs(Additive):
         standardised_return_3_ago: Scalar,
         standardised_return_4_ago: Scalar,
         standardised_return_5_ago: Scalar,
+        standardised_return_6_ago: Scalar,
         standardised_return_10_ago: Scalar,
     ) -> Terms:
         z = standardised_return
@@ -38,16 +41,25 @@ class LaggedPairs(Additive):
             standardised_return_3_ago,
             standardised_return_4_ago,
             standardised_return_5_ago,
+            standardised_return_6_ago,
             standardised_return_10_ago,
         )
         pairs = [term for y in earlier for term in (y, y**2, z * y)]
-        return z, z**2, *pairs
+        products = [earlier[k - 1] * earlier[2 * k - 1] for k in TRIPLES]
+        triples = [term for one in products for term in (one, z * one)]
+        return z, z**2, *pairs, *triples
 
     @staticmethod
     def at(lag: int, sums: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
         """Σy, Σy² and Σzy of one lag."""
         first = 2 + 3 * LAGS.index(lag)
         return sums[first : first + 3]
+
+    @staticmethod
+    def triples(lag: int, sums: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
+        """Σyx and Σzyx of returns z, y and x that lie `lag` bars apart."""
+        first = 2 + 3 * len(LAGS) + 2 * TRIPLES.index(lag)
+        return sums[first : first + 2]
 
     @staticmethod
     def correlation(lag: int, sums: tuple[Scalar, ...]) -> Scalar:
@@ -152,3 +164,47 @@ class ComplexityEstimate(LaggedPairs):
         spread = resolved(standardised_return[1:])
         steps = (np.diff(standardised_return) ** 2).sum()
         return float(np.sqrt(steps / spread)) if spread else 0.0
+
+
+class ThirdOrderCumulant(LaggedPairs):
+    """Mean product of three z-scored returns `lag` bars apart, over the last W triples.
+
+    It is 0 in expectation for every linear Gaussian process.
+    """
+
+    def __init__(self, lag: int) -> None:
+        self.lag = lag
+        self.__doc__ = (
+            f"Mean product of three z-scored returns {lag} bars apart; 0 if flat."
+        )
+
+    def finish(self, *sums: Scalar) -> Scalar:
+        z, zz, count = sums[0], sums[1], sums[-1]
+        y, _, zy = LaggedPairs.at(self.lag, sums)
+        x, _, zx = LaggedPairs.at(2 * self.lag, sums)
+        yx, zyx = LaggedPairs.triples(self.lag, sums)
+        m, spread = mean(z, count), variance(z, zz, count)
+        pairs, ones = mean(zy + zx + yx, count), mean(z + y + x, count)
+        centred = mean(zyx, count) - m * pairs + m**2 * ones - m**3
+        return safe_divide(centred, spread * safe_root(spread))
+
+    def reference(self, standardised_return: Window) -> float:
+        newest = standardised_return[2 * self.lag :]
+        spread = resolved(newest)
+        if spread == 0:
+            return 0.0
+        z = (standardised_return - newest.mean()) / np.sqrt(spread)
+        later, middle = z[2 * self.lag :], z[self.lag : -self.lag]
+        return float((later * middle * z[: -2 * self.lag]).mean())
+
+
+for lag in TRIPLES:
+    statistical(
+        name=f"third_order_cumulant_{lag}",
+        lag=2 * lag,
+        unit="1",
+        low=-17.0,
+        high=17.0,
+        source="Schreiber & Schmitz (1997), Discrimination Power of Measures for "
+        "Nonlinearity in a Time Series",
+    )(ThirdOrderCumulant(lag))

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int
 
-from bot4jax.kernels import history
+from bot4jax.kernels import history, recursions
 from bot4jax.kernels.history import COLUMNS, Past, Scales, Windows
+from bot4jax.kernels.recursions import Carried
 from bot4jax.numerics import WindowSums, init_sums, push_sums
-from bot4jax.registry import FeatureSpec, arguments
+from bot4jax.registry import FeatureSpec, arguments, column_of
 from bot4jax.types import Bar, Layout
 
 INTERMEDIATES: dict[str, Callable[..., Array]] = {}
@@ -37,7 +37,9 @@ class BankState(NamedTuple):
     past: Past
     windows: Windows
     sums: tuple[WindowSums, ...]
-    recursions: Float[Array, "S K"]
+    recursions: Carried
+    sound: Int[Array, " S"]
+    """bars since a column that recursions read was not a finite number"""
 
 
 class RawFeatures(NamedTuple):
@@ -74,6 +76,10 @@ class Plan:
     """lengths over which sums are kept"""
 
     @property
+    def incremental(self) -> tuple[FeatureSpec, ...]:
+        return tuple(spec for spec in self.present if spec.form == "incremental")
+
+    @property
     def absent(self) -> dict[str, tuple[str, ...]]:
         """Features that the source cannot feed, and the columns they miss."""
         return {
@@ -86,6 +92,7 @@ class Plan:
 def plan(layout: Layout, specs: Iterable[FeatureSpec]) -> Plan:
     """Decide once what every bar will do."""
     chosen = tuple(specs)
+    layout = _cut(layout, chosen)
     present = tuple(one for one in chosen if not missing_columns(one, layout))
     terms = _plan_terms(layout, present)
     kept = {name for spec in present for name in _windows_read(spec)}
@@ -100,6 +107,20 @@ def plan(layout: Layout, specs: Iterable[FeatureSpec]) -> Plan:
         terms=terms,
         windows=tuple(sorted({term.window for term in terms})),
     )
+
+
+def _cut(layout: Layout, specs: tuple[FeatureSpec, ...]) -> Layout:
+    """The layout with rings no longer than any feature looks back."""
+    longest = max((spec.window for spec in specs), default=layout.window)
+    window = min(layout.window, longest)
+    for spec in specs:
+        fills_ring = spec.form == "incremental" and recursions.fills_ring(spec)
+        if fills_ring and spec.window < window:
+            raise ValueError(
+                f"Feature '{spec.name}' counts over whole rings, which are {window} "
+                f"bars long here, but its window is {spec.window}. Make both equal."
+            )
+    return layout._replace(window=window)
 
 
 def missing_columns(spec: FeatureSpec, layout: Layout) -> tuple[str, ...]:
@@ -118,7 +139,8 @@ def init(plan: Plan) -> BankState:
         sums=tuple(
             init_sums(length, _width(plan, length) * symbols) for length in plan.windows
         ),
-        recursions=jnp.tile(_fresh_recursions(plan)[None], (symbols, 1)),
+        recursions=recursions.init(plan.incremental, window, symbols),
+        sound=jnp.zeros(symbols, jnp.int32),
     )
 
 
@@ -135,11 +157,15 @@ def update(
     )
     ordered = _ordered(plan, windows, state.index, bar)
     sums, totals = _push_terms(plan, state, columns, ordered)
-    recursions, recursive = _recursions(plan, state.recursions, columns)
+    given = _given(plan, state, columns, windows, ordered)
+    carried, recursive = recursions.advance(
+        plan.incremental, plan.layout.window, state.recursions, given, state.index
+    )
+    sound = _sound(plan, state.sound, columns)
     past = history.next_past(state.past, bar)
     named = _shared(plan, ordered) | recursive | _finished(plan, totals)
-    next_state = BankState(state.index + 1, past, windows, sums, recursions)
-    return next_state, _gather(plan, named, past)
+    next_state = BankState(state.index + 1, past, windows, sums, carried, sound)
+    return next_state, _gather(plan, named, past, sound)
 
 
 def reset(plan: Plan, state: BankState, is_fresh: Bool[Array, " S"]) -> BankState:
@@ -155,13 +181,15 @@ def reset(plan: Plan, state: BankState, is_fresh: Bool[Array, " S"]) -> BankStat
         split = rows.reshape(rows.shape[0], -1, symbols)
         return clear(split, 2).reshape(rows.shape)
 
-    fresh = _fresh_recursions(plan)[None]
     return BankState(
         index=state.index,
         past=Past(*(clear(column, 0) for column in state.past)),
         windows=Windows(*(clear(column, 1) for column in state.windows)),
         sums=jax.tree.map(clear_sums, state.sums),
-        recursions=jnp.where(is_fresh[:, None], fresh, state.recursions),
+        recursions=recursions.reset(
+            plan.incremental, plan.layout.window, state.recursions, is_fresh
+        ),
+        sound=clear(state.sound, 0),
     )
 
 
@@ -169,13 +197,11 @@ def _windows_read(spec: FeatureSpec) -> set[str]:
     """Ordered windows that a feature reads, through intermediates and lags too."""
     implementation = spec.implementation
     if spec.form == "additive":
-        return {
-            name.rsplit("_", 2)[0]
-            for name in arguments(implementation.terms)
-            if name.endswith("_ago")
-        }
+        names = arguments(implementation.terms)
+        return {column_of(name) for name in names if column_of(name) != name}
     if spec.form == "incremental":
-        return set()
+        names = recursions.inputs(spec)
+        return {column_of(name) for name in names if column_of(name) != name}
     return _expand(arguments(implementation.value))
 
 
@@ -215,16 +241,6 @@ def _width(plan: Plan, window: int) -> int:
     return 1 + sum(term.width for term in plan.terms if term.window == window)
 
 
-def _incremental(plan: Plan) -> list[FeatureSpec]:
-    return [spec for spec in plan.present if spec.form == "incremental"]
-
-
-def _fresh_recursions(plan: Plan) -> Float[Array, " K"]:
-    states = [spec.implementation.init() for spec in _incremental(plan)]
-    flat, _ = ravel_pytree(states)
-    return flat.astype(jnp.float32)
-
-
 def _ordered(
     plan: Plan, windows: Windows, index: Int[Array, ""], bar: Bar
 ) -> dict[str, Array]:
@@ -242,8 +258,8 @@ def _ordered(
 def _lagged(name: str, columns: dict[str, Array], ordered: dict[str, Array]) -> Array:
     if not name.endswith("_ago"):
         return columns[name]
-    column, back, _ = name.rsplit("_", 2)
-    return ordered[column][:, -1 - int(back)]
+    back = name.removeprefix(f"{column_of(name)}_").removesuffix("_ago")
+    return ordered[column_of(name)][:, -1 - int(back)]
 
 
 def _push_terms(
@@ -293,26 +309,46 @@ def _finished(plan: Plan, totals: dict[int, Array]) -> dict[str, Array]:
     return values
 
 
-def _recursions(
-    plan: Plan, packed: Float[Array, "S K"], columns: dict[str, Array]
-) -> tuple[Float[Array, "S K"], dict[str, Array]]:
-    """Incremental features, their states packed into one array."""
-    specs = _incremental(plan)
-    if not specs:
-        return packed, {}
-    _, unravel = ravel_pytree([spec.implementation.init() for spec in specs])
-    names = [arguments(spec.implementation.update)[1:] for spec in specs]
+def _given(
+    plan: Plan,
+    state: BankState,
+    columns: dict[str, Array],
+    windows: Windows,
+    ordered: dict[str, Array],
+) -> dict[str, Array]:
+    """What recursions read: finite numbers only, since they could not forget others."""
 
-    def one_symbol(flat: Array, own: dict[str, Array]) -> tuple[Array, list[Array]]:
-        states, values = [], []
-        for spec, asked, state in zip(specs, names, unravel(flat), strict=True):
-            state, value = spec.implementation.update(state, *(own[n] for n in asked))
-            states.append(state)
-            values.append(value)
-        return ravel_pytree(states)[0], values
+    def view(name: str) -> Array:
+        column = column_of(name)
+        if name == column:
+            return _finite(columns[column])
+        if name.endswith("_window"):
+            return ordered[column]
+        ring = plan.floats.index(column)
+        if name.endswith("_ring"):
+            return windows.floats[ring]
+        last = lax.dynamic_index_in_dim(
+            state.windows.floats[ring], state.index % plan.layout.window, 1, False
+        )
+        return _finite(last)
 
-    flat, values = jax.vmap(one_symbol)(packed, columns)
-    return flat, {spec.name: v for spec, v in zip(specs, values, strict=True)}
+    asked = {name for spec in plan.incremental for name in recursions.inputs(spec)}
+    return {name: view(name) for name in sorted(asked)}
+
+
+def _finite(column: Float[Array, " S"]) -> Float[Array, " S"]:
+    return jnp.where(jnp.isfinite(column), column, 0.0)
+
+
+def _sound(
+    plan: Plan, sound: Int[Array, " S"], columns: dict[str, Array]
+) -> Int[Array, " S"]:
+    """Bars since a number that recursions read was none: as long are they masked."""
+    read = {column_of(n) for spec in plan.incremental for n in recursions.inputs(spec)}
+    known = [jnp.isfinite(columns[name]) for name in sorted(read & set(columns))]
+    if not known:
+        return sound + 1
+    return jnp.where(jnp.stack(known).all(0), sound + 1, 0)
 
 
 def _shared(plan: Plan, ordered: dict[str, Array]) -> dict[str, Array]:
@@ -337,7 +373,9 @@ def _shared(plan: Plan, ordered: dict[str, Array]) -> dict[str, Array]:
     return values
 
 
-def _gather(plan: Plan, named: dict[str, Array], past: Past) -> RawFeatures:
+def _gather(
+    plan: Plan, named: dict[str, Array], past: Past, sound: Int[Array, " S"]
+) -> RawFeatures:
     """All features in the catalogue's order; absent ones are zero and unusable."""
     zero = jnp.zeros(plan.layout.symbols, jnp.float32)
     values = jnp.stack([named.get(spec.name, zero) for spec in plan.specs])
@@ -347,7 +385,9 @@ def _gather(plan: Plan, named: dict[str, Array], past: Past) -> RawFeatures:
     low = jnp.array([spec.low for spec in plan.specs], jnp.float32)
     high = jnp.array([spec.high for spec in plan.specs], jnp.float32)
     is_present = jnp.array([spec in plan.present for spec in plan.specs])
-    warm = past.age[None] >= needed[:, None]
+    carries = jnp.array([spec.form == "incremental" for spec in plan.specs])[:, None]
+    known = jnp.where(carries, jnp.minimum(past.age, sound)[None], past.age[None])
+    warm = known >= needed[:, None]
     heard = (past.silent <= history.STALE_BARS)[None]
     valid = (values >= low[:, None]) & (values <= high[:, None])
     usable = is_present[:, None] & warm & heard & valid & jnp.isfinite(values)

@@ -112,6 +112,7 @@ class ReturnShape(Additive):
             earlier,
             earlier**2,
             size * earlier,
+            (z - 2 * y + x) / 2,
         )
 
 
@@ -126,6 +127,27 @@ class MeanAbsoluteChange(ReturnShape):
     @staticmethod
     def reference(standardised_return: Window) -> float:
         return float(np.abs(np.diff(standardised_return)).mean())
+
+
+@statistical(
+    lag=2,
+    unit="σ of training",
+    low=-1000.0,
+    high=1000.0,
+    source=TSFRESH,
+    tolerance=1e-6,
+)
+class MeanSecondDerivative(ReturnShape):
+    """Mean of half the change of the change of returns, by central differences."""
+
+    @staticmethod
+    def finish(*sums: Scalar) -> Scalar:
+        bend, count = sums[-2:]
+        return mean(bend, count)
+
+    @staticmethod
+    def reference(standardised_return: Window) -> float:
+        return float(np.diff(standardised_return, 2).mean() / 2)
 
 
 @statistical(unit="share", low=0.0, high=1.0, source=TSFRESH)
@@ -177,7 +199,7 @@ class AbsoluteAutocorrelation(ReturnShape):
 
     @staticmethod
     def finish(*sums: Scalar) -> Scalar:
-        size, square, earlier, earlier_square, product, count = sums[3:]
+        size, square, earlier, earlier_square, product, _, count = sums[3:]
         return correlation(size, square, earlier, earlier_square, product, count)
 
     @staticmethod

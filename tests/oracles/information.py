@@ -9,6 +9,7 @@ from sklearn.metrics import mutual_info_score
 
 from tests.oracles.oracle import Oracle
 
+UNMATCHED = "no three returns alike: the authors' upper bound"
 FLAT = "nothing but zeros: no entropy by definition"
 
 
@@ -25,6 +26,27 @@ def _shannon(standardised_return):
 def _permutation(standardised_return):
     found = antropy.perm_entropy(standardised_return, order=3, normalize=True)
     return abs(found)
+
+
+def _permutation_5(standardised_return):
+    found = antropy.perm_entropy(standardised_return, order=5, normalize=True)
+    return abs(found)
+
+
+def _steps(standardised_return):
+    """Returns on the frozen grid; antropy's r is a bound that matches stay under."""
+    return np.rint(40 * standardised_return), 8.5
+
+
+def _sample(standardised_return):
+    steps, within = _steps(standardised_return)
+    found = antropy.sample_entropy(steps, order=2, tolerance=within)
+    return found if np.isfinite(found) else np.nan
+
+
+def _approximate(standardised_return):
+    steps, within = _steps(standardised_return)
+    return antropy.app_entropy(steps, order=2, tolerance=within)
 
 
 def _returns(standardised_return):
@@ -59,6 +81,9 @@ def _svd(standardised_return):
 ORACLES = {
     "shannon_entropy": Oracle(_shannon, "SciPy"),
     "permutation_entropy_3": Oracle(_permutation, "antropy"),
+    "permutation_entropy_5": Oracle(_permutation_5, "antropy"),
+    "sample_entropy": Oracle(_sample, "antropy", UNMATCHED),
+    "approximate_entropy": Oracle(_approximate, "antropy"),
     "mutual_information_returns": Oracle(_returns, "scikit-learn"),
     "mutual_information_volume": Oracle(_volume, "scikit-learn"),
     "transfer_entropy_volume": Oracle(_transfer, "scikit-learn"),

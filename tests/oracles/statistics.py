@@ -65,6 +65,33 @@ def _range(standardised_return):
     return np.ptp(np.asarray(stats.zscore(z))) if np.ptp(z) > 0 else np.nan
 
 
+def _cumulant(lag):
+    """tsfresh's c3 of z-scored returns: mean of x[i + 2 lag] · x[i + lag] · x[i]."""
+
+    def value(standardised_return):
+        z = standardised_return
+        if np.ptp(z[2 * lag :]) == 0:
+            return np.nan
+        scored = list((z - np.mean(z[2 * lag :])) / np.std(z[2 * lag :]))
+        triples = zip(scored, scored[lag:], scored[2 * lag :], strict=False)
+        return np.mean([a * b * c for a, b, c in triples])
+
+    return value
+
+
+def _second_derivative(standardised_return):
+    """tsfresh's form: only the first two and the last two values are left."""
+    z = standardised_return
+    return (z[-1] - z[-2] - z[1] + z[0]) / (2 * (len(z) - 2))
+
+
+def _quantile(share):
+    def value(standardised_return):
+        return pd.Series(standardised_return).quantile(share)
+
+    return value
+
+
 ORACLES = {
     "mean": Oracle(
         lambda standardised_return: stats.tmean(standardised_return), "SciPy"
@@ -87,6 +114,17 @@ ORACLES = {
         lambda standardised_return: pd.Series(standardised_return).diff().abs().mean(),
         "pandas",
     ),
+    **{
+        f"third_order_cumulant_{k}": Oracle(
+            _cumulant(k), "Schreiber & Schmitz (1997)", FLAT
+        )
+        for k in (1, 2, 3)
+    },
+    "mean_second_derivative": Oracle(_second_derivative, "Christ et al. (2018)"),
+    **{
+        f"quantile_{round(100 * share)}": Oracle(_quantile(share), "pandas")
+        for share in (0.1, 0.25, 0.5, 0.75, 0.9)
+    },
     "share_above_two_sigma": Oracle(
         lambda standardised_return: (
             1 - stats.percentileofscore(np.abs(standardised_return), 2.0, "weak") / 100
