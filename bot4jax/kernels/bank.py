@@ -40,6 +40,8 @@ class BankState(NamedTuple):
     recursions: Carried
     sound: Int[Array, " S"]
     """bars since a column that recursions read was not a finite number"""
+    oldest: Float[Array, "R S"]
+    """what the next bar writes over: reading it then would copy all windows"""
 
 
 class RawFeatures(NamedTuple):
@@ -141,6 +143,7 @@ def init(plan: Plan) -> BankState:
         ),
         recursions=recursions.init(plan.incremental, window, symbols),
         sound=jnp.zeros(symbols, jnp.int32),
+        oldest=jnp.zeros((len(plan.floats), symbols)),
     )
 
 
@@ -156,6 +159,7 @@ def update(
         [getattr(bar, name) for name in plan.mids],
     )
     ordered = _ordered(plan, windows, state.index, bar)
+    oldest = [ordered[name][:, 0] for name in plan.floats]
     sums, totals = _push_terms(plan, state, columns, ordered)
     given = _given(plan, state, columns, windows, ordered)
     carried, recursive = recursions.advance(
@@ -164,7 +168,15 @@ def update(
     sound = _sound(plan, state.sound, columns)
     past = history.next_past(state.past, bar)
     named = _shared(plan, ordered) | recursive | _finished(plan, totals)
-    next_state = BankState(state.index + 1, past, windows, sums, carried, sound)
+    next_state = BankState(
+        index=state.index + 1,
+        past=past,
+        windows=windows,
+        sums=sums,
+        recursions=carried,
+        sound=sound,
+        oldest=jnp.stack(oldest) if oldest else state.oldest,
+    )
     return next_state, _gather(plan, named, past, sound)
 
 
@@ -190,6 +202,7 @@ def reset(plan: Plan, state: BankState, is_fresh: Bool[Array, " S"]) -> BankStat
             plan.incremental, plan.layout.window, state.recursions, is_fresh
         ),
         sound=clear(state.sound, 0),
+        oldest=clear(state.oldest, 1),
     )
 
 
@@ -327,10 +340,7 @@ def _given(
         ring = plan.floats.index(column)
         if name.endswith("_ring"):
             return windows.floats[ring]
-        last = lax.dynamic_index_in_dim(
-            state.windows.floats[ring], state.index % plan.layout.window, 1, False
-        )
-        return _finite(last)
+        return _finite(state.oldest[ring])
 
     asked = {name for spec in plan.incremental for name in recursions.inputs(spec)}
     return {name: view(name) for name in sorted(asked)}

@@ -77,18 +77,21 @@ def counted(
     counts: Counts,
     coming: Bool[Array, " W"],
     going: Bool[Array, " W"],
-    age: Int[Array, " W"],
+    place: Int[Array, ""],
     begins: int,
 ) -> tuple[Counts, Scalar]:
     """Counts with the newest piece in and the oldest out, and the newest one's own.
 
-    The newest piece begins `begins` bars before the newest bar.
+    The newest piece begins `begins` bars before the newest bar, which lies at `place`.
     """
+    window = counts.size
+    age = (place - jnp.arange(window, dtype=place.dtype)) % window
     added = (coming & (age >= begins)).astype(counts.dtype)
     taken = going.astype(counts.dtype)
     own = added.sum()
     moved = jnp.where(age > begins, counts + added - taken, 0.0)
-    return jnp.where(age == begins, own, moved), own
+    at = (place - begins) % window
+    return lax.dynamic_update_index_in_dim(moved, own, at, 0), own
 
 
 class TemplateMatches(Incremental):
@@ -107,7 +110,6 @@ class TemplateMatches(Incremental):
     ) -> tuple[Matches, Found]:
         ring, window = standardised_return_ring, state.pairs.size
         place = bar % window
-        age = (place - jnp.arange(window, dtype=place.dtype)) % window
         newest = piece_from(ring, place + window - 2)
         # The place of the oldest return holds the newest already.
         oldest = piece_from(ring, place).at[0].set(on_grid(standardised_return_dropped))
@@ -115,14 +117,14 @@ class TemplateMatches(Incremental):
             state.pairs,
             alike(ring, newest[1:], window),
             alike(ring, oldest[:2], window),
-            age,
+            place,
             begins=1,
         )
         triples, _ = counted(
             state.triples,
             alike(ring, newest, window),
             alike(ring, oldest, window),
-            age,
+            place,
             begins=2,
         )
         counts = Matches(pairs, triples)

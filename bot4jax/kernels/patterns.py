@@ -29,6 +29,8 @@ class Orders(NamedTuple):
 
     ring: Int[Array, " W"]
     counts: Int[Array, " P"]
+    oldest: Int[Array, ""]
+    """what the next pattern is written over"""
 
 
 @information(
@@ -47,9 +49,8 @@ class PermutationEntropy5(Incremental):
 
     @staticmethod
     def init(window: int) -> Orders:
-        return Orders(
-            jnp.full(window, PATTERNS, jnp.int32), jnp.zeros(PATTERNS, jnp.int32)
-        )
+        none = jnp.int32(PATTERNS)
+        return Orders(jnp.full(window, none), jnp.zeros(PATTERNS, jnp.int32), none)
 
     @staticmethod
     def update(
@@ -59,12 +60,15 @@ class PermutationEntropy5(Incremental):
     ) -> tuple[Orders, Int[Array, " P"]]:
         pattern = number_of(standardised_return_window[-ORDER:])
         place = bar % state.ring.size
-        gone = lax.dynamic_index_in_dim(state.ring, place, 0, False)
         cells = jnp.arange(PATTERNS, dtype=jnp.int32)
-        come, left = ((cells == one).astype(jnp.int32) for one in (pattern, gone))
+        come, left = (
+            (cells == one).astype(jnp.int32) for one in (pattern, state.oldest)
+        )
         ring = lax.dynamic_update_index_in_dim(state.ring, pattern, place, 0)
         counts = state.counts + come - left
-        return Orders(ring, counts), counts
+        after = (place + 1) % state.ring.size
+        oldest = lax.dynamic_index_in_dim(ring, after, 0, False)
+        return Orders(ring, counts, oldest), counts
 
     @staticmethod
     def finish(found: Int[Array, " P"]) -> Scalar:
