@@ -33,6 +33,8 @@ IRRELEVANT = (
     ("run", "fresh"),
     ("runtime", "endpoints"),
     ("catalogue", "write"),
+    ("keys", "folder"),
+    ("keys", "names"),
 )
 """Keys that say where and under which name, not what comes out."""
 

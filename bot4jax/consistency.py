@@ -11,8 +11,11 @@ from bot4jax.schema import Config
 BAR_SOURCES = ("daily", "candles")
 """sources without ticks"""
 
-WITHOUT_DATA = ("replay", "doctor", "catalogue")
+WITHOUT_DATA = ("replay", "doctor", "catalogue", "keys")
 """modes that open no source"""
+
+LOCAL_SOCKETS = ("control",)
+"""sockets that stay on this machine, keys or not: who may stop the engine sits here"""
 
 
 def contradictions(config: Config) -> Iterator[str]:
@@ -30,15 +33,17 @@ def _endpoint_problems(config: Config) -> Iterator[str]:
     seen: dict[str, str] = {}
     for name, address in endpoints.items():
         key = f"runtime.endpoints.{name}"
-        if problem := _not_local(address):
+        has_keys = config.keys.folder is not None and name not in LOCAL_SOCKETS
+        if problem := _unreachable(address, has_keys):
             yield f"{key}: {problem}"
         if address in seen:
             yield f"{key}: {address} is already that of '{seen[address]}'"
         seen[address] = name
 
 
-def _not_local(address: str) -> str | None:
-    """Why an address is refused; None for loopback with a port, or a local file.
+def _unreachable(address: str, is_proven: bool) -> str | None:
+    """Why an address is refused; None for a local file, or a number with a port that
+    is of this machine or behind keys.
 
     Names are refused too: what `localhost` stands for is decided elsewhere.
     """
@@ -48,14 +53,14 @@ def _not_local(address: str) -> str | None:
     if not parts or not 1 <= int(parts[2]) <= 65_535:
         return f"expected tcp://127.0.0.1:PORT or ipc://FILE, found '{address}'"
     try:
-        is_loopback = ipaddress.ip_address(parts[1]).is_loopback
+        ip = ipaddress.ip_address(parts[1])
     except ValueError:
-        is_loopback = False
-    if is_loopback:
+        ip = None
+    if ip is not None and (is_proven or ip.is_loopback):
         return None
     return (
-        f"'{address}' is not on this machine's loopback; every socket stays there "
-        "(tcp://127.0.0.1:PORT) until peers can be authenticated"
+        f"'{address}' is not on this machine's loopback (tcp://127.0.0.1:PORT); others "
+        "need keys (mode=keys, then keys.folder=FOLDER) and a numeric address"
     )
 
 
@@ -133,6 +138,8 @@ def _mode_problems(config: Config) -> Iterator[str]:
     mode = config.mode
     if mode in ("backtest", "live") and config.run.model is None:
         yield f"run.model: mode={mode} needs run.model=FOLDER of a trained run"
+    if mode == "keys" and config.keys.folder is None:
+        yield "keys.folder: mode=keys needs keys.folder=FOLDER to put them in"
     if mode == "replay" and config.replay.run is None:
         yield "replay.run: mode=replay needs replay.run=FOLDER of a recorded run"
     if mode in ("feed", "live") and config.data.source in BAR_SOURCES:

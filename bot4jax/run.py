@@ -44,6 +44,7 @@ MODES = {
     "venue": ("bot4jax.modes.venue:venue", "answer orders as a paper venue"),
     "doctor": ("bot4jax.runtime.doctor:doctor", "check this machine and installation"),
     "catalogue": ("bot4jax.runtime.catalogue:catalogue", "list the features"),
+    "keys": ("bot4jax.modes.keys:keys", "make keys for sockets beyond this machine"),
 }
 """Mode → the function that serves it, `Config -> exit code`, and what it does."""
 

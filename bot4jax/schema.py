@@ -32,6 +32,7 @@ Mode = Literal[
     "venue",
     "doctor",
     "catalogue",
+    "keys",
 ]
 Member = Literal["lstm", "gru", "cnn", "transformer", "trees"]
 
@@ -67,6 +68,15 @@ class Catalogue(Section, frozen=True):
 
     write: bool
     """true: write docs/features.md under the current folder"""
+
+
+class Keys(Section, frozen=True):
+    """CURVE keys, by which processes prove to each other who they are."""
+
+    folder: Text | None
+    """where they lie, 0700; null: nobody proves anything, sockets stay on loopback"""
+    names: Annotated[tuple[FolderName, ...], Meta(min_length=1)]
+    """for whom `mode=keys` makes a pair; feed, engine and venue are our processes"""
 
 
 class Data(Section, frozen=True):
@@ -382,6 +392,7 @@ class Config(Section, frozen=True):
     run: Run
     replay: Replay
     catalogue: Catalogue
+    keys: Keys
     data: AnyData
     spans: Spans
     features: Features

@@ -253,6 +253,21 @@ def test_local_socket_is_accepted(tree, address):
     assert validate(tree).runtime.endpoints.ticks == address
 
 
+@pytest.mark.parametrize("address", ["tcp://0.0.0.0:6000", "tcp://[2001:db8::1]:6000"])
+def test_with_keys_a_numeric_address_is_accepted(tree, address):
+    tree["keys"]["folder"] = "keys"
+    tree["runtime"]["endpoints"]["ticks"] = address
+    assert validate(tree).runtime.endpoints.ticks == address
+
+
+@pytest.mark.parametrize("address", ["tcp://localhost:5555", "tcp://*:5555"])
+def test_names_are_refused_with_keys_too(tree, address):
+    tree["keys"]["folder"] = "keys"
+    tree["runtime"]["endpoints"]["ticks"] = address
+    (problem,) = problems(tree)
+    assert "numeric address" in problem
+
+
 def test_one_address_for_two_sockets_is_refused(tree):
     tree["runtime"]["endpoints"]["orders"] = tree["runtime"]["endpoints"]["ticks"]
     (problem,) = problems(tree)

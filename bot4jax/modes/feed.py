@@ -2,6 +2,7 @@
 
 from bot4jax.data.sources import open_source
 from bot4jax.modes.setting import spans
+from bot4jax.runtime.curve import Keyring
 from bot4jax.runtime.publish import serve
 from bot4jax.schema import Config
 
@@ -17,5 +18,6 @@ def feed(config: Config) -> int:
         runtime.endpoints,
         runtime.subscribers,
         runtime.speed,
+        Keyring(config.keys.folder, "feed"),
     )
     return 0

@@ -10,6 +10,7 @@ from bot4jax.modes.keeping import Kept
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.trading import Report, Traded, trade
 from bot4jax.runtime.client import send_signals
+from bot4jax.runtime.curve import Keyring
 from bot4jax.runtime.loop import Stepped
 from bot4jax.runtime.messages import Signal, Signals
 from bot4jax.runtime.publish import receive
@@ -38,11 +39,13 @@ def trade_over_sockets(
     runtime, universe = setting.config.runtime, setting.source.universe
     ends = runtime.endpoints
     record = TickRecord(folder / "ticks")
+    keys = Keyring(setting.config.keys.folder, "engine")
+    feed, venue = keys.calling("feed"), keys.calling("venue")
     with (
-        subscriber(ends.ticks, (MAGIC,)) as ticks,
-        dealer(ends.snapshots) as standing,
-        dealer(ends.orders, limits=FAREWELL) as orders,
-        publisher(ends.signals, drops=True) as signals,
+        subscriber(ends.ticks, (MAGIC,), curve=feed) as ticks,
+        dealer(ends.snapshots, curve=feed) as standing,
+        dealer(ends.orders, limits=FAREWELL, curve=venue) as orders,
+        publisher(ends.signals, drops=True, curve=keys.serving) as signals,
         record,
     ):
         lateness_ns, idle_s = patience(setting)

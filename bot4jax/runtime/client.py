@@ -19,6 +19,7 @@ import msgspec
 import zmq
 
 from bot4jax.errors import Bot4JaxError
+from bot4jax.runtime.curve import NO_KEYS, Keyring
 from bot4jax.runtime.messages import (
     SIGNALS_TOPIC,
     MessageError,
@@ -43,16 +44,19 @@ def subscribe(
     timeout_s: float | None = None,
     limits: Limits = LIMITS,
     context: zmq.Context | None = None,
+    keys: Keyring = NO_KEYS,
 ) -> Generator[Signals, None, None]:
     """Batches of signals as the engine concludes them, one a bar.
 
     `symbols` keeps only those named; a batch without any of them comes empty, so that
     a bar can be told from silence. Raises `SignalSilence` after `timeout_s` without a
     batch; without a timeout it waits for ever. Leaving the loop closes the socket.
+    Where the engine has keys, so must you: `keys=Keyring("FOLDER", "client")`.
     """
     chosen = None if symbols is None else frozenset(symbols)
     poll_ms = None if timeout_s is None else round(timeout_s * 1e3)
-    with subscriber(endpoint, (SIGNALS_TOPIC,), limits, context) as socket:
+    curve = keys.calling("engine")
+    with subscriber(endpoint, (SIGNALS_TOPIC,), limits, context, curve) as socket:
         while socket.poll(poll_ms):
             batch = _taken(socket)
             if batch is not None:

@@ -15,6 +15,7 @@ import zmq
 
 from bot4jax.data.source import Source
 from bot4jax.errors import DataError, Halted
+from bot4jax.runtime.curve import NO_KEYS, Keyring
 from bot4jax.runtime.snapshots import SnapshotDesk, Snapshots
 from bot4jax.runtime.sockets import bound_endpoint, publisher, router
 from bot4jax.runtime.wire import Refusal, WireError, decode, encode
@@ -56,6 +57,7 @@ def serve(
     endpoints: Endpoints,
     subscribers: int = 1,
     speed: float = 0.0,
+    keys: Keyring = NO_KEYS,
 ) -> Published:
     """Publish the bars `first … stop − 1` once that many subscriptions have come."""
     if not source.has_ticks:
@@ -64,7 +66,10 @@ def serve(
             "source with ticks such as data=simulator or data=binance."
         )
     end_ns = source.start_ns + stop * source.bar_ns
-    with publisher(endpoints.ticks) as socket, router(endpoints.snapshots) as asked:
+    with (
+        publisher(endpoints.ticks, curve=keys.serving) as socket,
+        router(endpoints.snapshots, curve=keys.serving) as asked,
+    ):
         desk = SnapshotDesk(asked, source.universe)
         await_subscribers(socket, subscribers)
         frames = source.frames(first, stop)

@@ -1,4 +1,4 @@
-"""ZeroMQ sockets with every limit stated, on the loopback interface only.
+"""ZeroMQ sockets with every limit stated; beyond loopback only with CURVE.
 
 Every maker is a context manager that closes what it opened. Sending never blocks for
 ever (`SNDTIMEO`), closing never waits unless asked (`LINGER`), a giant message is
@@ -13,6 +13,7 @@ from typing import NamedTuple
 import zmq
 
 from bot4jax.errors import Bot4JaxError
+from bot4jax.runtime.curve import Calling, Serving, guarded, prove
 
 LOOPBACK_4 = ipaddress.ip_network("127.0.0.0/8")
 LOOPBACK_6 = ipaddress.ip_address("::1")
@@ -35,6 +36,9 @@ class Limits(NamedTuple):
 
 LIMITS = Limits()
 
+Curve = Serving | Calling | None
+"""The keys of a socket; None: it stays on this machine."""
+
 
 class EndpointError(Bot4JaxError):
     """An address that this process must not, or cannot, open."""
@@ -42,17 +46,19 @@ class EndpointError(Bot4JaxError):
     exit_code = 2
 
 
-def check_endpoint(endpoint: str) -> str:
-    """The endpoint itself, if nobody outside this machine can reach it."""
+def check_endpoint(endpoint: str, is_proven: bool = False) -> str:
+    """The endpoint itself, if nobody outside this machine can reach it unproven."""
     transport, separator, address = endpoint.partition("://")
     if separator and address and transport in LOCAL_TRANSPORTS:
         return endpoint
-    if transport == "tcp" and _is_loopback(address):
+    ip = _ip(address) if transport == "tcp" else None
+    if ip is not None and (is_proven or ip == LOOPBACK_6 or ip in LOOPBACK_4):
         return endpoint
     raise EndpointError(
-        f"Refused endpoint '{endpoint}': sockets stay on the loopback interface until "
-        "authentication exists. Use tcp://127.0.0.1:PORT, tcp://[::1]:PORT or "
-        "ipc://PATH."
+        f"Refused endpoint '{endpoint}': without CURVE keys sockets stay on the "
+        "loopback interface. Use tcp://127.0.0.1:PORT, tcp://[::1]:PORT or ipc://PATH, "
+        "or make keys with mode=keys and name their folder with keys.folder; then "
+        "tcp://ADDRESS:PORT with a numeric address passes."
     )
 
 
@@ -62,12 +68,13 @@ def subscriber(
     topics: tuple[bytes, ...] = (b"",),
     limits: Limits = LIMITS,
     context: zmq.Context | None = None,
+    curve: Curve = None,
 ) -> Iterator[zmq.Socket]:
     """SUB, connected: receives what begins with one of the topics."""
-    with _opened(zmq.SUB, limits, context) as socket:
+    with _opened(zmq.SUB, limits, context, curve) as socket:
         for topic in topics:
             socket.subscribe(topic)
-        _attach(socket, endpoint, is_server=False)
+        _attach(socket, endpoint, False, curve)
         yield socket
 
 
@@ -77,6 +84,7 @@ def publisher(
     limits: Limits = LIMITS,
     context: zmq.Context | None = None,
     drops: bool = False,
+    curve: Curve = None,
 ) -> Iterator[zmq.Socket]:
     """XPUB, bound: sends to all subscribers and receives every subscription.
 
@@ -84,10 +92,10 @@ def publisher(
     `drops` that subscriber misses the message instead. `XPUB_VERBOSER`, because the
     second subscriber's arrival and the first one's departure count as well.
     """
-    with _opened(zmq.XPUB, limits, context) as socket:
+    with _opened(zmq.XPUB, limits, context, curve) as socket:
         socket.setsockopt(zmq.XPUB_VERBOSER, 1)
         socket.setsockopt(zmq.XPUB_NODROP, 0 if drops else 1)
-        _attach(socket, endpoint, is_server=True)
+        _attach(socket, endpoint, True, curve)
         yield socket
 
 
@@ -97,23 +105,27 @@ def dealer(
     identity: bytes = b"",
     limits: Limits = LIMITS,
     context: zmq.Context | None = None,
+    curve: Curve = None,
 ) -> Iterator[zmq.Socket]:
     """DEALER, connected: asks and is answered, in any order."""
-    with _opened(zmq.DEALER, limits, context) as socket:
+    with _opened(zmq.DEALER, limits, context, curve) as socket:
         if identity:
             socket.setsockopt(zmq.IDENTITY, identity)
-        _attach(socket, endpoint, is_server=False)
+        _attach(socket, endpoint, False, curve)
         yield socket
 
 
 @contextmanager
 def router(
-    endpoint: str, limits: Limits = LIMITS, context: zmq.Context | None = None
+    endpoint: str,
+    limits: Limits = LIMITS,
+    context: zmq.Context | None = None,
+    curve: Curve = None,
 ) -> Iterator[zmq.Socket]:
     """ROUTER, bound: a message to a peer that is not there is an error."""
-    with _opened(zmq.ROUTER, limits, context) as socket:
+    with _opened(zmq.ROUTER, limits, context, curve) as socket:
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        _attach(socket, endpoint, is_server=True)
+        _attach(socket, endpoint, True, curve)
         yield socket
 
 
@@ -124,7 +136,7 @@ def bound_endpoint(socket: zmq.Socket) -> str:
 
 @contextmanager
 def _opened(
-    kind: int, limits: Limits, context: zmq.Context | None
+    kind: int, limits: Limits, context: zmq.Context | None, curve: Curve
 ) -> Iterator[zmq.Socket]:
     with ExitStack() as stack:
         owner = context if context else stack.enter_context(zmq.Context())
@@ -134,11 +146,15 @@ def _opened(
         socket.setsockopt(zmq.SNDTIMEO, limits.send_timeout_ms)
         socket.setsockopt(zmq.LINGER, limits.linger_ms)
         socket.setsockopt(zmq.MAXMSGSIZE, limits.largest_message)
+        if curve is not None:
+            prove(socket, curve)
+        if isinstance(curve, Serving):
+            stack.enter_context(guarded(socket, owner, curve))
         yield socket
 
 
-def _attach(socket: zmq.Socket, endpoint: str, is_server: bool) -> None:
-    check_endpoint(endpoint)
+def _attach(socket: zmq.Socket, endpoint: str, is_server: bool, curve: Curve) -> None:
+    check_endpoint(endpoint, is_proven=curve is not None)
     if endpoint.startswith("tcp://["):
         socket.setsockopt(zmq.IPV6, 1)
     try:
@@ -154,11 +170,11 @@ def _attach(socket: zmq.Socket, endpoint: str, is_server: bool) -> None:
         ) from error
 
 
-def _is_loopback(address: str) -> bool:
-    """Names are refused too: what they stand for is decided elsewhere."""
+def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address in front of a port; None for a name: others decide what it means."""
     host, separator, _ = address.rpartition(":")
     try:
         ip = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
     except ValueError:
-        return False
-    return bool(separator) and (ip == LOOPBACK_6 or ip in LOOPBACK_4)
+        return None
+    return ip if separator else None

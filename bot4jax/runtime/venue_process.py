@@ -14,6 +14,7 @@ from jaxtyping import Int
 
 from bot4jax.data.source import Source
 from bot4jax.errors import Halted
+from bot4jax.runtime.curve import Keyring
 from bot4jax.runtime.messages import Goodbye, MessageError, Report, Step, pack, unpack
 from bot4jax.runtime.orders import Answer
 from bot4jax.runtime.publish import PATIENCE_S
@@ -206,9 +207,11 @@ def run_venue(config: Config, source: Source) -> Served:
     desk = Desk(venue, universe_hash, own.lockstep)
     skew_limit_ns = round(runtime.skew_limit_ms * 1e6)
     intake = Intake(universe_hash, source.anchors, skew_limit_ns)
+    keys = Keyring(config.keys.folder, "venue")
+    feed = keys.calling("feed")
     with (
-        router(runtime.endpoints.orders) as orders,
-        subscriber(runtime.endpoints.ticks, (MAGIC,)) as ticks,
+        router(runtime.endpoints.orders, curve=keys.serving) as orders,
+        subscriber(runtime.endpoints.ticks, (MAGIC,), curve=feed) as ticks,
     ):
         serve(desk, intake, Sockets(ticks, orders))
     return Served(

@@ -63,7 +63,10 @@ def test_loopback_passes(endpoint):
 )
 @pytest.mark.parametrize("maker", [subscriber, publisher, dealer, router])
 def test_everything_else_is_refused(maker, endpoint):
-    with pytest.raises(EndpointError, match="stay on the loopback"), maker(endpoint):
+    with (
+        pytest.raises(EndpointError, match="stay on the"),
+        maker(endpoint),
+    ):
         pass
 
 

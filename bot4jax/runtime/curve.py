@@ -1,0 +1,188 @@
+"""Who may speak over a socket: CURVE keys, an allow-list, and a watch at the door.
+
+A folder of keys holds each name's secret in a file that only its owner may read, its
+public half beside it, and in `allowed/` the public halves of all who may connect.
+CURVE itself says nothing when it refuses somebody; the socket's monitor does, and what
+it says is logged.
+"""
+
+import logging
+import os
+import stat
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import zmq
+from zmq.auth import create_certificates, load_certificate
+from zmq.auth.thread import ThreadAuthenticator
+from zmq.utils.monitor import recv_monitor_message
+
+from bot4jax.errors import Bot4JaxError
+
+logger = logging.getLogger(__name__)
+
+PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
+ALLOWED = "allowed"
+"""Folder of the public keys that may connect."""
+
+DOMAIN = "bot4jax"
+"""Under which the library asks whether a key may connect; without one it asks none."""
+
+REFUSALS = {
+    zmq.Event.HANDSHAKE_FAILED_AUTH: "its key is not in the allow-list",
+    zmq.Event.HANDSHAKE_FAILED_PROTOCOL: "it does not speak CURVE with our key",
+    zmq.Event.HANDSHAKE_FAILED_NO_DETAIL: "the handshake broke off",
+}
+"""What a socket's monitor tells of a peer that was not let in."""
+
+
+class KeysError(Bot4JaxError):
+    """Keys that are missing, or that others can read."""
+
+    exit_code = 2
+
+
+class Serving(NamedTuple):
+    """With what a socket that binds proves who it is, and whom it lets in."""
+
+    public: bytes
+    secret: bytes
+    allowed: Path
+
+
+class Calling(NamedTuple):
+    """With what a socket that connects proves who it is, and whom it believes."""
+
+    public: bytes
+    secret: bytes
+    server: bytes
+
+
+class Keyring:
+    """The keys of one process by name; without a folder there are none."""
+
+    def __init__(self, folder: str | None, own: str) -> None:
+        self._folder = None if folder is None else Path(folder)
+        self._own = own
+        if self._folder is not None:
+            self._public, self._secret = own_keys(self._folder, own)
+
+    @property
+    def serving(self) -> Serving | None:
+        """For a socket that binds."""
+        if self._folder is None:
+            return None
+        return Serving(self._public, self._secret, allowed(self._folder))
+
+    def calling(self, server: str) -> Calling | None:
+        """For a socket that connects to the one who bears this name."""
+        if self._folder is None:
+            return None
+        theirs, _ = _read(self._folder / f"{server}.key")
+        return Calling(self._public, self._secret, theirs)
+
+
+NO_KEYS = Keyring(None, "")
+"""Nobody proves who they are: every socket stays on this machine."""
+
+
+def make_keys(folder: Path, names: Sequence[str]) -> list[Path]:
+    """Pairs of keys for names that have none yet; all of them are allowed."""
+    before = os.umask(0o077)
+    try:
+        (folder / ALLOWED).mkdir(parents=True, exist_ok=True)
+        made = []
+        for name in names:
+            if (folder / f"{name}.key_secret").exists():
+                continue
+            public, secret = create_certificates(folder, name)
+            (folder / ALLOWED / f"{name}.key").write_bytes(Path(public).read_bytes())
+            made += [Path(public), Path(secret)]
+        return made
+    finally:
+        os.umask(before)
+
+
+def own_keys(folder: Path, name: str) -> tuple[bytes, bytes]:
+    """Public and secret key of this process, if nobody else can read the secret."""
+    path = folder / f"{name}.key_secret"
+    public, secret = _read(path)
+    for place, most in ((folder, PRIVATE_FOLDER), (path, PRIVATE_FILE)):
+        mode = stat.S_IMODE(place.stat().st_mode)
+        if mode & ~most:
+            raise KeysError(
+                f"{place} has mode {mode:04o}, expected {most:04o}: others can reach "
+                f"the secret key. Run chmod {most:o} {place}, and make new keys if "
+                "somebody may have read it."
+            )
+    if secret is None:
+        raise KeysError(f"{path} holds no secret key; make one with mode=keys.")
+    return public, secret
+
+
+def allowed(folder: Path) -> Path:
+    """The folder of the public keys that may connect; an empty one lets nobody in."""
+    found = folder / ALLOWED
+    if not found.is_dir():
+        raise KeysError(
+            f"{found} is missing: put the public keys (*.key) of all who may connect "
+            "there."
+        )
+    return found
+
+
+def prove(socket: zmq.Socket, curve: Serving | Calling) -> None:
+    """Give a socket its keys, before it binds or connects."""
+    socket.curve_publickey, socket.curve_secretkey = curve.public, curve.secret
+    if isinstance(curve, Calling):
+        socket.curve_serverkey = curve.server
+        return
+    socket.curve_server = True
+    socket.setsockopt(zmq.ZAP_DOMAIN, DOMAIN.encode())
+
+
+@contextmanager
+def guarded(
+    socket: zmq.Socket, context: zmq.Context, serving: Serving
+) -> Iterator[None]:
+    """While it lasts, only allowed keys are let in and all others are logged.
+
+    The authenticator answers for its whole context, so a guarded socket has its own.
+    """
+    authenticator = ThreadAuthenticator(context, log=logger)
+    authenticator.start()
+    authenticator.configure_curve(domain=DOMAIN, location=serving.allowed)
+    watch = threading.Thread(target=_watch, args=(socket.get_monitor_socket(),))
+    watch.start()
+    try:
+        yield
+    finally:
+        socket.disable_monitor()
+        watch.join()
+        authenticator.stop()
+
+
+def _watch(monitor: zmq.Socket) -> None:
+    """Log every peer that is not let in, until the monitor is stopped."""
+    with monitor:
+        while True:
+            told = recv_monitor_message(monitor)
+            event = zmq.Event(told["event"])
+            if event == zmq.Event.MONITOR_STOPPED:
+                return
+            if event in REFUSALS:
+                where = told["endpoint"].decode(errors="replace")
+                logger.warning("Refused a peer at %s: %s.", where, REFUSALS[event])
+
+
+def _read(path: Path) -> tuple[bytes, bytes | None]:
+    try:
+        return load_certificate(path)
+    except (OSError, ValueError) as error:
+        raise KeysError(
+            f"{path} holds no key: make it with mode=keys, or copy it from the machine "
+            "where it was made."
+        ) from error

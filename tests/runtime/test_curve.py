@@ -1,0 +1,271 @@
+"""Who has no right key gets nothing and is told of; who has, speaks as ever."""
+
+import logging
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import zmq
+
+from bot4jax import run
+from bot4jax.errors import Bot4JaxError
+from bot4jax.runtime.client import send_signals, subscribe
+from bot4jax.runtime.curve import Calling, Keyring, KeysError, make_keys
+from bot4jax.runtime.messages import Signals
+from bot4jax.runtime.publish import await_subscribers, receive, serve
+from bot4jax.runtime.sockets import (
+    EndpointError,
+    Limits,
+    bound_endpoint,
+    dealer,
+    publisher,
+    router,
+    subscriber,
+)
+from bot4jax.runtime.wire import MAGIC
+from bot4jax.schema import Endpoints
+from tests.runtime.small_market import BAR_NS, MARKET, stream
+
+ANY_PORT = "tcp://127.0.0.1:*"
+PATIENCE_MS = 5_000
+NOTHING_MS = 300
+"""Ten times what an allowed peer needs to be heard."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Keys of four who may connect, and of one who may not."""
+    made = tmp_path_factory.mktemp("keys") / "keys"
+    make_keys(made, ("feed", "engine", "venue", "client", "stranger"))
+    (made / "allowed" / "stranger.key").unlink()
+    return made
+
+
+def ring(folder: Path, own: str) -> Keyring:
+    return Keyring(str(folder), own)
+
+
+@pytest.fixture
+def venue(folder) -> Iterator[zmq.Socket]:
+    """A router that lets in who is allowed."""
+    with router(ANY_PORT, curve=ring(folder, "venue").serving) as socket:
+        yield socket
+
+
+def said(caplog, words: str) -> bool:
+    """Whether a warning holds these words, within a while."""
+    give_up_s = time.monotonic() + PATIENCE_MS / 1e3
+    while time.monotonic() < give_up_s:
+        warnings = [one for one in caplog.records if one.levelno == logging.WARNING]
+        if any(words in one.getMessage() for one in warnings):
+            return True
+        time.sleep(0.005)
+    return False
+
+
+def test_an_allowed_key_speaks_and_is_answered(folder, venue):
+    calling = ring(folder, "engine").calling("venue")
+    with dealer(bound_endpoint(venue), b"engine", curve=calling) as engine:
+        engine.send(b"order")
+        assert venue.poll(PATIENCE_MS)
+        assert venue.recv_multipart() == [b"engine", b"order"]
+        venue.send_multipart([b"engine", b"ack"])
+        assert engine.poll(PATIENCE_MS)
+        assert engine.recv() == b"ack"
+        assert venue.mechanism == engine.mechanism == zmq.CURVE
+
+
+def test_an_allowed_key_hears_a_publisher(folder):
+    with publisher(ANY_PORT, curve=ring(folder, "engine").serving) as source:
+        batches = subscribe(
+            bound_endpoint(source), timeout_s=20, keys=ring(folder, "client")
+        )
+        answers: list[Signals] = []
+        listener = threading.Thread(target=lambda: answers.append(next(batches)))
+        listener.start()
+        await_subscribers(source, 1, 20)
+        sent = Signals(run="r", step=1, boundary_ns=1, regime=0)
+        send_signals(source, sent)
+        listener.join(20)
+        batches.close()
+    assert answers == [sent]
+
+
+def strangers(folder: Path) -> dict[str, tuple[Calling | None, str]]:
+    """Peers with something wrong, and what is said of them."""
+    known = ring(folder, "engine").calling("venue")
+    assert known is not None
+    unknown = ring(folder, "stranger").calling("venue")
+    other = ring(folder, "engine").calling("feed")
+    return {
+        "unknown key": (unknown, "not in the allow-list"),
+        "another server's key": (other, "does not speak CURVE with our key"),
+        "no key": (None, "does not speak CURVE with our key"),
+    }
+
+
+@pytest.mark.parametrize("who", ["unknown key", "another server's key", "no key"])
+def test_a_wrong_peer_is_not_heard_and_is_logged(folder, venue, caplog, who):
+    curve, words = strangers(folder)[who]
+    with dealer(bound_endpoint(venue), b"engine", curve=curve) as peer:
+        peer.send(b"order")
+        assert said(caplog, words)
+        assert not venue.poll(NOTHING_MS)
+        with pytest.raises(zmq.ZMQError, match="Host unreachable"):
+            venue.send_multipart([b"engine", b"ack"])
+        assert not peer.poll(0)
+
+
+@pytest.mark.parametrize("who", ["unknown key", "another server's key", "no key"])
+def test_a_wrong_peer_hears_nothing(folder, caplog, who):
+    curve, words = strangers(folder)[who]
+    with publisher(ANY_PORT, curve=ring(folder, "venue").serving) as source:
+        endpoint = bound_endpoint(source)
+        right = ring(folder, "engine").calling("venue")
+        with (
+            subscriber(endpoint, curve=curve) as wrong,
+            subscriber(endpoint, curve=right) as heard,
+        ):
+            assert said(caplog, words)
+            await_subscribers(source, 1, 20)
+            source.send(b"ticks")
+            assert heard.poll(PATIENCE_MS)
+            assert not wrong.poll(NOTHING_MS)
+
+
+def test_a_key_that_is_no_longer_allowed_is_refused(tmp_path, caplog):
+    make_keys(tmp_path / "keys", ("venue", "engine"))
+    keys = tmp_path / "keys"
+    (keys / "allowed" / "engine.key").unlink()
+    with router(ANY_PORT, curve=ring(keys, "venue").serving) as venue:
+        calling = ring(keys, "engine").calling("venue")
+        with dealer(bound_endpoint(venue), curve=calling) as engine:
+            engine.send(b"order")
+            assert said(caplog, "not in the allow-list")
+            assert not venue.poll(NOTHING_MS)
+
+
+# Beyond loopback.
+
+
+@pytest.mark.parametrize("maker", [publisher, router])
+def test_all_interfaces_are_bound_only_with_keys(folder, maker):
+    with pytest.raises(EndpointError, match="without CURVE keys"):
+        maker("tcp://0.0.0.0:*").__enter__()
+    with maker("tcp://0.0.0.0:*", curve=ring(folder, "feed").serving) as socket:
+        port = bound_endpoint(socket).rsplit(":", 1)[1]
+        assert int(port) > 0
+
+
+@pytest.mark.parametrize("maker", [subscriber, dealer])
+def test_other_machines_are_called_only_with_keys(folder, maker):
+    away = "tcp://192.0.2.1:5555"
+    with pytest.raises(EndpointError, match="without CURVE keys"):
+        maker(away).__enter__()
+    with maker(away, curve=ring(folder, "engine").calling("feed")) as socket:
+        assert bound_endpoint(socket) == away
+
+
+def test_names_stay_refused_with_keys(folder):
+    with pytest.raises(EndpointError):
+        dealer(
+            "tcp://localhost:5555", curve=ring(folder, "engine").calling("feed")
+        ).__enter__()
+
+
+def test_limits_hold_behind_keys(folder):
+    limits = Limits(largest_message=1_000)
+    serving, calling = (
+        ring(folder, "venue").serving,
+        ring(folder, "engine").calling("venue"),
+    )
+    with (
+        router(ANY_PORT, limits=limits, curve=serving) as venue,
+        dealer(bound_endpoint(venue), curve=calling) as engine,
+    ):
+        engine.send(bytes(2_000))
+        assert not venue.poll(NOTHING_MS)
+        engine.send(bytes(500))
+        assert venue.poll(PATIENCE_MS)
+        assert len(venue.recv_multipart()[1]) == 500
+
+
+def test_a_feed_serves_a_whole_stream_behind_keys(folder, tmp_path):
+    names = Endpoints.__struct_fields__
+    ends = Endpoints(**{name: f"ipc://{tmp_path}/{name}" for name in names})
+    frames = stream()
+    market: Any = SimpleNamespace(
+        universe=MARKET,
+        has_ticks=True,
+        bar_ns=BAR_NS,
+        start_ns=0,
+        frames=lambda first, stop: iter(frames),
+    )
+    feed = ring(folder, "feed")
+    thread = threading.Thread(target=serve, args=(market, 0, 8, ends, 1, 0.0, feed))
+    thread.start()
+    calling = ring(folder, "engine").calling("feed")
+    with subscriber(ends.ticks, (MAGIC,), curve=calling) as sink:
+        got = [one.frame for one in receive(sink, MARKET.hash, 20)]
+    thread.join(20)
+    assert [one.sequence for one in got[:-1] if one] == [one.sequence for one in frames]
+
+
+# Keys on disk.
+
+
+def test_secrets_are_private_from_the_first_moment(folder):
+    for path in folder.iterdir():
+        mode = stat.S_IMODE(path.stat().st_mode)
+        assert mode == (0o700 if path.is_dir() else 0o600), path
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_keys_that_are_there_stay(tmp_path):
+    keys = tmp_path / "keys"
+    assert len(make_keys(keys, ("feed",))) == 2
+    before = (keys / "feed.key_secret").read_bytes()
+    made = make_keys(keys, ("feed", "venue"))
+    assert [one.name for one in made] == ["venue.key", "venue.key_secret"]
+    assert (keys / "feed.key_secret").read_bytes() == before
+
+
+@pytest.mark.parametrize(("place", "mode"), [("feed.key_secret", 0o640), (".", 0o711)])
+def test_a_secret_that_others_can_reach_is_refused(tmp_path, place, mode):
+    keys = tmp_path / "keys"
+    make_keys(keys, ("feed",))
+    (keys / place).chmod(mode)
+    with pytest.raises(KeysError, match=rf"has mode {mode:04o}, expected 0\d00"):
+        ring(keys, "feed")
+
+
+def test_what_is_missing_is_named(tmp_path):
+    keys = tmp_path / "keys"
+    make_keys(keys, ("feed",))
+    with pytest.raises(KeysError, match=r"engine\.key_secret holds no key"):
+        ring(keys, "engine")
+    with pytest.raises(KeysError, match=r"venue\.key holds no key"):
+        ring(keys, "feed").calling("venue")
+    (keys / "feed.key_secret").write_bytes((keys / "feed.key").read_bytes())
+    with pytest.raises(KeysError, match="holds no secret key"):
+        ring(keys, "feed")
+    assert issubclass(KeysError, Bot4JaxError)
+
+
+def test_the_command_makes_keys_and_prints_no_secret(tmp_path, capsys):
+    keys = tmp_path / "keys"
+    words = ["mode=keys", f"keys.folder={keys}", "keys.names=[feed,engine]"]
+    assert run.main(words) == 0
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[-1] == f"keys {keys}"
+    for path in keys.glob("*.key_secret"):
+        secret = path.read_text().split('secret-key = "')[1].split('"')[0]
+        assert len(secret) == 40
+        assert secret not in printed
+    assert run.main(["mode=keys"]) == 2
+    assert "keys.folder" in capsys.readouterr().err
