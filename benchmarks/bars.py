@@ -36,7 +36,7 @@ def random_bars(symbols: int, count: int, seed: int) -> BarRecord:
 def unit_scales(symbols: int) -> Scales:
     """What the bars of `random_bars` are measured in."""
     each = jnp.ones(symbols, jnp.float32)
-    return Scales(each * (STEP / PRICE), each * LOT)
+    return Scales(each * (STEP / PRICE), each * LOT, jnp.full(5, 0.2))
 
 
 class Columns:
@@ -54,19 +54,24 @@ class Columns:
         self.kept: dict[tuple[str, int], Float[np.ndarray, "S W"]] = {}
 
     def window(self, name: str, length: int) -> Float[np.ndarray, "S W"]:
-        """The last bars of a column, float64, the oldest first."""
+        """The last bars of a column, float64, the oldest first.
+
+        Libraries may ask for prices, in increments, where features read paths.
+        """
         if (name, length) not in self.kept:
-            is_path = name in history.PATHS
-            found = self._path(name, length) if is_path else self._last(name, length)
+            part, _, kind = name.partition("_")
+            if kind in ("path", "price"):
+                found = self._prices(part, length)
+                found = (
+                    found / self._prices("close", 1) - 1 if kind == "path" else found
+                )
+            else:
+                found = np.stack(self.rows[name][-length:], axis=1)
             self.kept[name, length] = np.ascontiguousarray(found, np.float64)
         return self.kept[name, length]
 
-    def _last(self, name: str, length: int) -> np.ndarray:
-        return np.stack(self.rows[name][-length:], axis=1)
-
-    def _path(self, name: str, length: int) -> np.ndarray:
-        price = self.record.price(history.PATHS[name])[-length:]
-        return (price / self.record.price("mid_close")[-1] - 1).T
+    def _prices(self, part: str, length: int) -> np.ndarray:
+        return self.record.price(f"mid_{part}")[-length:].T
 
 
 @jax.jit

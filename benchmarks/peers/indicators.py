@@ -6,6 +6,7 @@ are multiplied, and the newest close then is 1.
 
 from typing import Any
 
+import numpy as np
 import talib
 
 from benchmarks.peers.peer import one_by_one, peer
@@ -57,6 +58,76 @@ def stochastic_d(high_path, low_path, close_path):
 @one_by_one("talib", "williams_r_28")
 def williams(high_path, low_path, close_path):
     return library.WILLR(1 + high_path, 1 + low_path, 1 + close_path, 28)[-1]
+
+
+@one_by_one("talib", "commodity_channel_index_20")
+def channel_index(high_price, low_price, close_price):
+    return library.CCI(high_price, low_price, close_price, 20)[-1]
+
+
+@one_by_one("talib", "money_flow_index_14")
+def money_flow(high_price, low_price, close_price, volume):
+    # TA-Lib takes a turnover below 1 for none
+    return library.MFI(high_price, low_price, close_price, 1e6 * volume, 14)[-1]
+
+
+@one_by_one("talib", "chaikin_money_flow_20")
+def chaikin(high_price, low_price, close_price, volume):
+    return library.AD(high_price, low_price, close_price, volume)[-1] / volume.sum()
+
+
+@one_by_one("talib", "aroon_oscillator_25")
+def aroon(high_path, low_path):
+    return library.AROONOSC(high_path, low_path, 25)[-1]
+
+
+@one_by_one("talib", "average_directional_index_14")
+def directional_index(high_price, low_price, close_price):
+    return library.ADX(high_price, low_price, close_price, 14)[-1]
+
+
+@one_by_one("talib", "directional_difference_14")
+def directional_difference(high_price, low_price, close_price):
+    prices = high_price, low_price, close_price
+    return library.PLUS_DI(*prices, 14)[-1] - library.MINUS_DI(*prices, 14)[-1]
+
+
+@one_by_one("talib", "adaptive_average_distance")
+def adaptive_average(close_price):
+    return close_price[-1] / library.KAMA(close_price, 10)[-1] - 1
+
+
+@peer("numpy", "chaikin_money_flow_20")
+def chaikin_of_arrays(close_location, volume):
+    return (close_location * volume).sum(1) / volume.sum(1)
+
+
+@peer("numpy", "commodity_channel_index_20")
+def channel_index_of_arrays(high_path, low_path, close_path):
+    typical = (high_path + low_path + close_path) / 3
+    apart = typical - typical.mean(1, keepdims=True)
+    return apart[:, -1] / (0.015 * np.abs(apart).mean(1))
+
+
+@peer("numpy", "money_flow_index_14")
+def money_flow_of_arrays(money_flow):
+    last = money_flow[:, -14:]
+    return 100 * np.maximum(last, 0).sum(1) / np.abs(last).sum(1)
+
+
+@peer("numpy", "on_balance_volume_slope_20")
+def balance_slope(log_return, volume):
+    signed = np.sign(log_return[:, 1:]) * volume[:, 1:]
+    balance = np.cumsum(np.pad(signed, ((0, 0), (1, 0))), axis=1)
+    time = np.arange(balance.shape[1]) - (balance.shape[1] - 1) / 2
+    return balance @ time / (time @ time) / volume[:, 1:].mean(1)
+
+
+@peer("numpy", "aroon_oscillator_25")
+def aroon_of_arrays(high_path, low_path):
+    since_high = high_path[:, ::-1].argmax(1)
+    since_low = low_path[:, ::-1].argmin(1)
+    return 100 * (since_low - since_high) / (high_path.shape[1] - 1)
 
 
 @peer("numpy", "sma_distance_50")
@@ -117,4 +188,16 @@ PEERS = [
     stochastic_k,
     williams_of_arrays,
     donchian,
+    channel_index,
+    money_flow,
+    chaikin,
+    aroon,
+    directional_index,
+    directional_difference,
+    adaptive_average,
+    chaikin_of_arrays,
+    channel_index_of_arrays,
+    money_flow_of_arrays,
+    balance_slope,
+    aroon_of_arrays,
 ]

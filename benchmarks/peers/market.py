@@ -70,6 +70,18 @@ def roll(trade_return):
     return 2 * np.sqrt(np.maximum(-shared, 0))
 
 
+@peer("numpy", "log_quote_slope")
+def quote_slope(relative_spread, bid_size, ask_size):
+    half = relative_spread / 2
+    size = np.log1p(bid_size) + np.log1p(ask_size)
+    return (2 * np.arctanh(half)).sum(1) / size.sum(1)
+
+
+@peer("numpy", "multi_level_order_flow_imbalance")
+def integrated_flow(integrated_flow, bid_depth_5, ask_depth_5):
+    return integrated_flow.sum(1) * 10 / (bid_depth_5 + ask_depth_5).mean(1)
+
+
 @peer("numpy", "log_depth")
 def depth(bid_size, ask_size):
     return np.log((bid_size + ask_size).mean(1) / 2)
@@ -113,9 +125,8 @@ def noise(squared_return_fast, trade_count):
 @peer("numpy", "signal_to_noise")
 def signal_to_noise(squared_return_fast, squared_return_slow, trade_count):
     fast, slow = squared_return_fast.sum(1), squared_return_slow.sum(1)
-    n, bars = trade_count.sum(1), trade_count.shape[1]
-    share = (n - 4) / 5 / n  # five interleaved grids
-    return (slow - share * fast) / (1 - share) / bars / (fast / (2 * n))
+    efficient = (slow - fast / 5) / (1 - 1 / 5)  # five interleaved grids
+    return efficient / trade_count.shape[1] / (fast / (2 * trade_count.sum(1)))
 
 
 @peer("numpy", "queue_age")
@@ -168,14 +179,16 @@ def market_model(log_return, market_return):
 
 PEERS = [
     *map(_mean_of, MEANS),
-    _per_trade("effective_spread", "trade_count"),
-    _per_trade("realised_spread", "earlier_trade_count"),
-    _per_trade("price_impact", "earlier_trade_count"),
+    _per_trade("effective_spread", "sided_count"),
+    _per_trade("realised_spread", "earlier_sided_count"),
+    _per_trade("price_impact", "earlier_sided_count"),
     kyle,
     hasbrouck,
     amihud,
     liquidity,
     roll,
+    quote_slope,
+    integrated_flow,
     depth,
     flow_imbalance,
     volume_imbalance,
