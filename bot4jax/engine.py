@@ -160,6 +160,26 @@ def init_deciding(settings: Settings) -> Deciding:
     )
 
 
+def reset_observing(
+    settings: Settings, scales: Scales, state: Observing, is_fresh: Bool[Array, " S"]
+) -> Observing:
+    """Slots that change hands see nothing of their former symbol."""
+    return Observing(
+        bank.reset(settings.plan, state.bank, is_fresh),
+        outcome.reset_moments(state.moments, scales, is_fresh),
+        state.counts,
+    )
+
+
+def reset_deciding(state: Deciding, is_fresh: Bool[Array, " S"]) -> Deciding:
+    """Nets and labels forget a slot's former symbol; the members keep their weights."""
+    return Deciding(
+        zoo.reset(state.carry, is_fresh),
+        state.vote,
+        outcome.reset_pending(state.pending, is_fresh),
+    )
+
+
 def observe(
     settings: Settings,
     units: Units,

@@ -45,6 +45,7 @@ MODES = {
     "doctor": ("bot4jax.runtime.doctor:doctor", "check this machine and installation"),
     "catalogue": ("bot4jax.runtime.catalogue:catalogue", "list the features"),
     "keys": ("bot4jax.modes.keys:keys", "make keys for sockets beyond this machine"),
+    "certify": ("bot4jax.modes.certify:certify", "prove: serving is training, no leak"),
 }
 """Mode → the function that serves it, `Config -> exit code`, and what it does."""
 

@@ -33,6 +33,7 @@ Mode = Literal[
     "doctor",
     "catalogue",
     "keys",
+    "certify",
 ]
 Member = Literal["lstm", "gru", "cnn", "transformer", "trees"]
 
@@ -77,6 +78,16 @@ class Keys(Section, frozen=True):
     """where they lie, 0700; null: nobody proves anything, sockets stay on loopback"""
     names: Annotated[tuple[FolderName, ...], Meta(min_length=1)]
     """for whom `mode=keys` makes a pair; feed, engine and venue are our processes"""
+
+
+class Certify(Section, frozen=True):
+    """How much `mode=certify` looks at."""
+
+    values: Annotated[int, Meta(ge=10_000)]
+    """values of each feature that are compared with their definition in float64; all
+    there are, where the data holds fewer"""
+    symbols: Count
+    """symbols it looks at, at most, in the source's own order: definitions are slow"""
 
 
 class Data(Section, frozen=True):
@@ -393,6 +404,7 @@ class Config(Section, frozen=True):
     replay: Replay
     catalogue: Catalogue
     keys: Keys
+    certify: Certify
     data: AnyData
     spans: Spans
     features: Features

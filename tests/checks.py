@@ -11,12 +11,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bot4jax.certify import features
+from bot4jax.certify.columns import Columns
+from bot4jax.certify.features import Said
+from bot4jax.certify.rows import relative_error
 from bot4jax.kernels import bank, recursions
 from bot4jax.kernels.history import COLUMNS, STALE_BARS, Scales
 from bot4jax.registry import FeatureSpec, arguments, column_of
 from bot4jax.types import Bar, Layout
 from tests import recorded
-from tests.columns import Columns
 
 WINDOW = 256
 CHUNK = 60
@@ -30,7 +33,7 @@ SYMBOLS = len(recorded.ANCHORS)
 
 
 class Run(NamedTuple):
-    """What the bank said at every bar."""
+    """What the bank said at every bar, `[T, S, F]`."""
 
     values: np.ndarray
     usable: np.ndarray
@@ -102,14 +105,14 @@ class Evidence:
                 column[:RESET, list(HANDED)] = 0
         return self.replay(self.bars, fresh), self.replay(recorded.of_columns(silent))
 
-    def of(self, spec: FeatureSpec, run: Run) -> Run:
+    def of(self, spec: FeatureSpec, run: Run) -> Said:
         """One feature's values and masks, `[T, S]`."""
         at = self.plan.specs.index(spec)
-        return Run(run.values[:, :, at], run.usable[:, :, at])
+        return Said(run.values[:, :, at], run.usable[:, :, at])
 
     def reach(self, spec: FeatureSpec) -> int:
         """Bars that the feature looks back, cut to the bank's window."""
-        return min(spec.window, self.plan.layout.window) + spec.lag
+        return features.reach(spec, self.plan.layout.window)
 
     def asked(
         self,
@@ -119,12 +122,9 @@ class Evidence:
         names: tuple[str, ...] | None = None,
     ) -> dict[str, np.ndarray]:
         """The columns of one window, as `FeatureSpec.reference` wants them."""
-        age = int(self.columns.age[bar, symbol])
-        length = age if spec.carried else self.reach(spec)
-        return {
-            name: self.columns.window(name, symbol, bar + 1, length)
-            for name in names or spec.columns
-        }
+        return features.asked(
+            spec, self.columns, self.reach(spec), symbol, bar, names or spec.columns
+        )
 
     def windows(self, spec: FeatureSpec) -> list[tuple[int, int]]:
         """Symbols and bars to compare at, the last ones: around every planted edge."""
@@ -146,12 +146,12 @@ def check_matches_reference(spec: FeatureSpec, evidence: Evidence) -> None:
     pairs = evidence.windows(spec)
     streamed = np.array([values[bar, symbol] for symbol, bar in pairs])
     defined = np.array([spec.reference(evidence.asked(spec, *pair)) for pair in pairs])
-    error = np.abs(streamed - defined) / np.maximum(1, np.abs(defined))
-    worst = int(np.nanargmax(error))
-    assert np.isfinite(error).all(), f"not finite: {np.argwhere(~np.isfinite(error))}"
-    assert error[worst] <= spec.tolerance, (
+    row = features.agrees(spec, streamed, defined)
+    error = relative_error(streamed, defined)
+    worst = int(np.nan_to_num(error, nan=np.inf).argmax())
+    assert row.passed, (
         f"{spec.name} at (symbol, bar) {pairs[worst]}: streamed {streamed[worst]}, "
-        f"defined {defined[worst]}, allowed {spec.tolerance}"
+        f"defined {defined[worst]}; {row}"
     )
 
 
@@ -165,19 +165,19 @@ def check_tolerance_bites(spec: FeatureSpec, evidence: Evidence) -> None:
 
 def check_ignores_the_future(spec: FeatureSpec, evidence: Evidence) -> None:
     """Another future leaves every earlier bit as it was, and only the earlier ones."""
-    whole, _ = evidence.of(spec, evidence.whole)
-    disturbed, _ = evidence.of(spec, evidence.disturbed)
-    np.testing.assert_array_equal(whole[:DISTURBED], disturbed[:DISTURBED])
-    assert (whole[DISTURBED:] != disturbed[DISTURBED:]).any()
+    runs = (evidence.of(spec, one) for one in (evidence.whole, evidence.disturbed))
+    row = features.future(spec, *runs, boundary=DISTURBED)
+    assert row.passed, row
 
 
 def check_warms_up(spec: FeatureSpec, evidence: Evidence) -> None:
     """Unusable until `window + lag` bars are in, usable from that very bar."""
-    _, usable = evidence.of(spec, evidence.whole)
+    said = evidence.of(spec, evidence.whole)
+    row = features.warmup(spec, said, evidence.columns, evidence.reach(spec))
+    assert row.passed, row
     first = evidence.reach(spec) - 1
-    assert not usable[evidence.columns.age <= first].any()
-    assert usable[first, recorded.WILD]
-    assert usable[recorded.BEGINS + first, recorded.LATE]
+    assert said.usable[first, recorded.WILD]
+    assert said.usable[recorded.BEGINS + first, recorded.LATE]
 
 
 def check_goes_stale(spec: FeatureSpec, evidence: Evidence) -> None:
@@ -198,17 +198,11 @@ def check_is_finite(spec: FeatureSpec, evidence: Evidence) -> None:
 
 def check_slot_reset_is_fresh(spec: FeatureSpec, evidence: Evidence) -> None:
     """A slot handed on says, bit for bit, what a new one says."""
-    reset, new = (evidence.of(spec, run) for run in evidence.handed)
-    slots = list(HANDED)
-    np.testing.assert_array_equal(
-        reset.usable[RESET:, slots], new.usable[RESET:, slots]
-    )
-    usable = reset.usable[:, slots]
-    usable[:RESET] = False
-    assert usable.any()
-    np.testing.assert_array_equal(
-        reset.values[:, slots][usable], new.values[:, slots][usable]
-    )
+    slots = np.isin(np.arange(SYMBOLS), HANDED)
+    reset, new = (evidence.of(spec, run).of(slots) for run in evidence.handed)
+    row = features.slot(spec, reset, new, RESET)
+    assert row.passed, row
+    assert reset.usable[RESET:].any()
 
 
 def check_names_what_it_misses(spec: FeatureSpec, evidence: Evidence) -> None:

@@ -35,12 +35,14 @@ MAY_IMPORT = {
     "engine": NUMERIC - {"engine"},
     "data": NUMERIC | {"data"},
     "learn": NUMERIC | {"data", "learn"},
+    # judges what learning and serving do; nothing but a mode asks it
+    "certify": NUMERIC | {"data", "learn", "certify"},
     "runtime": NUMERIC
     | {"runtime", "config", "environment"}
     | {"learn.checkpoint", "learn.evaluate", "data.universe", "data.source"},
     # what a mode does: puts the rooms together, so it may know all of them
     "modes": NUMERIC
-    | {"modes", "runtime", "learn", "data", "config", "environment", "run"},
+    | {"modes", "certify", "runtime", "learn", "data", "config", "environment", "run"},
     # the command line
     "consistency": {"schema"},
     "validation": {"schema", "consistency"},

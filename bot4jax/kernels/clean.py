@@ -40,7 +40,9 @@ def clean(
     scaler: Scaler, raw: RawFeatures, live: Int[Array, " S"], clip: Float[Array, ""]
 ) -> Cleaned:
     """Scores within ±`clip`; what is unusable is 0, the training data's centre."""
-    score = (raw.values - scaler.centre[None]) / scaler.width[None]
+    # By the reciprocal, as XLA divides by what all symbols share: so that the host,
+    # which scores training data, can do the same operations and get the same bits.
+    score = (raw.values - scaler.centre[None]) * (1 / scaler.width)[None]
     score = jnp.where(raw.usable, score, 0.0)
     counted = (live > 0)[:, None]
     is_clamped = (jnp.abs(score) > clip) & counted

@@ -73,6 +73,18 @@ def push_moments(moments: Moments, columns: dict[str, Array]) -> Moments:
     )
 
 
+def reset_moments(
+    moments: Moments, scales: Scales, is_fresh: Bool[Array, " S"]
+) -> Moments:
+    """The slots marked start anew; what is the market's own goes on."""
+    fresh = init_moments(scales)
+    return Moments(
+        jnp.where(is_fresh, fresh.variance, moments.variance),
+        jnp.where(is_fresh, fresh.covariance, moments.covariance),
+        moments.market_variance,
+    )
+
+
 def volatility(moments: Moments) -> Float[Array, " S"]:
     """Standard deviation of one bar's log return, causal."""
     return safe_root(moments.variance)
@@ -86,6 +98,20 @@ def init_pending(horizon: int, rows: int, symbols: int) -> Pending:
         scale=jnp.zeros((depth, symbols), jnp.float32),
         entry=jnp.zeros((depth, symbols), jnp.int32),
         live=jnp.zeros((depth, symbols), bool),
+    )
+
+
+def reset_pending(pending: Pending, is_fresh: Bool[Array, " S"]) -> Pending:
+    """Forecasts about the former owner of a slot are forgotten: none will mature."""
+    kept = ~is_fresh
+    return Pending(
+        index=pending.index,
+        log_probability=jnp.where(
+            kept[None, None, :, None], pending.log_probability, 0
+        ),
+        scale=jnp.where(kept[None], pending.scale, 0),
+        entry=jnp.where(kept[None], pending.entry, 0),
+        live=pending.live & kept[None],
     )
 
 

@@ -172,22 +172,30 @@ def dataset(record: BarRecord, rows: list[Seen]) -> Dataset:
 
 def fit_scores(raw: Dataset, span: range, seed: int) -> Scaler:
     """The scaler of raw features, from rows of live symbols in the training span."""
-    part = raw.part(span)
-    rows = np.argwhere(part.live)
+    rows = scaler_rows(raw, span, seed)
+    return fit_scaler(raw.features[rows], raw.usable[rows])
+
+
+def scaler_rows(
+    raw: Dataset, span: range, seed: int
+) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " N"]]:
+    """Bars, counted from the first of the data, and symbols that scalers see."""
+    rows = np.argwhere(raw.part(span).live)
     if len(rows) > SCALER_SAMPLES:
         chosen = np.random.default_rng(seed).choice(
             len(rows), SCALER_SAMPLES, replace=False
         )
         rows = rows[np.sort(chosen)]
     t, s = rows.T
-    return fit_scaler(part.features[t, s], part.usable[t, s])
+    return t + span.start - raw.first, s
 
 
 def score(raw: Dataset, scaler: Scaler, clip: float) -> Dataset:
     """Raw features as the scores that `observe` gives with this scaler, in place."""
     centre, width = (np.asarray(one) for one in scaler)
+    shrink = np.float32(1) / width
     for bar, usable in zip(raw.features, raw.usable, strict=True):
-        scores = np.where(usable, (bar - centre) / width, np.float32(0))
+        scores = np.where(usable, (bar - centre) * shrink, np.float32(0))
         np.clip(scores, np.float32(-clip), np.float32(clip), out=bar)
     return raw
 

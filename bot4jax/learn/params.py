@@ -167,9 +167,12 @@ def label_bars(data: Dataset, train: range, horizon: int, flat_share: float) -> 
     """
     returns = forward_returns(data.entry, data.close, horizon)
     rows = rows_of(data, range(train.start, train.stop - horizon))
-    scale = data.volatility
-    counted = sample_weights(
-        returns, scale, data.live, np.zeros(returns.shape, np.int8), horizon
+    scale, blank = data.volatility, np.zeros(returns.shape, np.int8)
+    counted = sample_weights(returns, scale, data.live, blank, horizon)
+    # A weight depends on the labels that overlap: those behind the span must not count.
+    own = rows_of(data, train)
+    counted[own] = sample_weights(
+        *(column[own] for column in (returns, scale, data.live, blank)), horizon
     )
     own, worth = counted[rows], returns[rows]
     edge = fit_threshold(worth, scale[rows], horizon, flat_share, own)

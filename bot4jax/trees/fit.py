@@ -74,6 +74,13 @@ def gain(booster: xgboost.Booster, names: Sequence[str]) -> dict[str, float]:
     return dict(zip(names, share.tolist(), strict=True))
 
 
+def probabilities(
+    booster: xgboost.Booster, features: Float[np.ndarray, "N F"]
+) -> Float[np.ndarray, "N C"]:
+    """Class probabilities by XGBoost's own predictor, all rows at once."""
+    return booster.inplace_predict(features)
+
+
 def save(booster: xgboost.Booster, path: Path) -> None:
     """Write the forest as XGBoost's JSON, with a digest among its attributes.
 

@@ -4,11 +4,12 @@ Written from the columns' meanings, not from `kernels.history`: whole recordings
 once, prices as prices, logarithms as logarithms.
 """
 
+from math import erf
+
 import numpy as np
-from scipy import stats
+from jaxtyping import Bool, Float
 
 from bot4jax.types import Bar
-from tests.recorded import of_columns
 
 QUEUES = [
     "bid_size",
@@ -49,7 +50,7 @@ class Columns:
     def __init__(
         self, bars: Bar, returns: np.ndarray, volume: np.ndarray, levels: np.ndarray
     ) -> None:
-        self.bars = of_columns(np.asarray(column, np.float64) for column in bars)
+        self.bars = Bar(*(np.asarray(column, np.float64) for column in bars))
         self.scale = returns.astype(np.float64)
         self.lot = volume.astype(np.float64)
         self.levels = levels.astype(np.float64)
@@ -79,6 +80,13 @@ class Columns:
     def _age(self):
         """Bars since a symbol was first live, that bar included."""
         return np.cumsum(np.cumsum(self.bars.live, 0) > 0, 0)
+
+    @property
+    def silent(self):
+        """Bars since a symbol was last live, 0 in a bar in which it is."""
+        bar = np.arange(len(self.bars.live))[:, None]
+        last = np.maximum.accumulate(np.where(self.bars.live > 0, bar, -1), 0)
+        return bar - last
 
     def _since_the_bar_before(self, prices):
         """Log return on the bar before; 0 in a symbol's first bar and before it."""
@@ -150,7 +158,7 @@ class Columns:
         told = bars.buy_volume + bars.sell_volume
         unknown = np.maximum(bars.base_turnover - told, 0)
         unknown[unknown < 1e-5 * bars.base_turnover] = 0
-        bought = stats.norm.cdf(self.by_name["standardised_return"])
+        bought = normal_share(self.by_name["standardised_return"] / np.sqrt(2))
         net = bars.buy_volume - bars.sell_volume + unknown * (2 * bought - 1)
         return {
             "integrated_flow": np.tensordot(self.levels, np.stack(flows), 1) / self.lot,
@@ -182,28 +190,45 @@ class Columns:
         }
 
     def _across(self):
-        live, own = self.bars.live > 0, self.by_name
-        found = {
-            name: np.zeros_like(self.price)
-            for name in ("market_return", "return_rank", "volume_rank", "dispersion")
+        live, own = self.bars.live, self.by_name
+        returns = np.where(live > 0, own["log_return"], 0.0)
+        z = np.where(live > 0, own["standardised_return"], 0.0)
+        number = live.sum(1, keepdims=True)
+        centre = z.sum(1, keepdims=True) / np.maximum(number, 1)
+        square = ((z - centre) ** 2 * live).sum(1, keepdims=True)
+        spread = np.sqrt(square / np.maximum(number, 1))
+        others = returns.sum(1, keepdims=True) - returns
+        return {
+            "market_return": others / np.maximum(number - live, 1),
+            "return_rank": ranks(own["log_return"], live > 0),
+            "volume_rank": ranks(own["volume"], live > 0),
+            "dispersion": np.broadcast_to(spread, live.shape),
         }
-        symbols = np.arange(live.shape[1])
-        for t, here in enumerate(live):
-            found["dispersion"][t] = own["standardised_return"][t, here].std()
-            for symbol in symbols:
-                others = own["log_return"][t, here & (symbols != symbol)]
-                found["market_return"][t, symbol] = others.mean()
-            for symbol in symbols[here]:
-                for rank, of in (
-                    ("return_rank", "log_return"),
-                    ("volume_rank", "volume"),
-                ):
-                    among, mine = own[of][t, here], own[of][t, symbol]
-                    beaten = (among < mine).sum() + (among == mine).sum() / 2
-                    found[rank][t, symbol] = beaten / here.sum() - 0.5
-        return found
 
 
 def earlier(column):
     """The same column one bar before; the first bar twice."""
     return np.vstack([column[:1], column[:-1]])
+
+
+def ranks(
+    values: Float[np.ndarray, "T S"], live: Bool[np.ndarray, "T S"]
+) -> Float[np.ndarray, "T S"]:
+    """Share of the live symbols below, ties counted half, less a half; 0 if dead.
+
+    A rank is no continuous function: values that float32 cannot tell apart are ties.
+    """
+    found = np.zeros(values.shape)
+    for t, here in enumerate(live):
+        _, place, count = np.unique(
+            values[t, here].astype(np.float32), return_inverse=True, return_counts=True
+        )
+        below = np.cumsum(count) - count
+        found[t, here] = (below + count / 2)[place] / max(here.sum(), 1) - 0.5
+    return found
+
+
+@np.vectorize
+def normal_share(value: float) -> float:
+    """Share of a normal distribution below √2 × the value."""
+    return (1 + erf(value)) / 2

@@ -1,0 +1,157 @@
+"""The vote once more in float64: what its weights and its forecast should have been."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from bot4jax.certify.rows import Row, Subject, broken, moved, same_bits, within
+from bot4jax.engine import Decided, Params
+from bot4jax.kernels.vote import FAINTEST, LEAST_SCORE
+
+TOLERANCE = 1e-6
+"""Of a probability."""
+
+WEIGHT_TOLERANCE = 1e-5
+"""Of a weight: it is the exponential of a sum of float32 scores of up to 40."""
+
+
+class Spoken(NamedTuple):
+    """What was decided over a span, and what was known of it afterwards."""
+
+    decided: list[Decided]
+    scores: Float[np.ndarray, "T S F"]
+    classes: Int[np.ndarray, "T S"]
+    counts: Bool[np.ndarray, "T S"]
+    """labels that count, at the bar of the decision"""
+
+
+def rows(
+    spoken: Spoken, other: list[Decided], params: Params, boundary: int, horizon: int
+) -> list[Row]:
+    """Every check of the vote but for its slots."""
+    return [
+        *parity(spoken, params, horizon),
+        future(spoken.decided, other, boundary),
+        warmup(spoken.decided, horizon),
+    ]
+
+
+def parity(spoken: Spoken, params: Params, horizon: int) -> list[Row]:
+    """Weights and forecasts of a whole span, from its labels in hindsight."""
+    said = np.stack([one.member_probability for one in spoken.decided])
+    found = np.stack([one.weight for one in spoken.decided])
+    weight = weights(said.astype(np.float64), spoken, params, horizon)
+    forecast = pooled(said.astype(np.float64), weight, spoken.scores, params)
+    probability = np.stack([one.probability for one in spoken.decided])
+    return [
+        within(
+            Subject("weights", "vote", "parity"),
+            np.abs(found[:, :-1] - weight),
+            WEIGHT_TOLERANCE,
+        ),
+        within(
+            Subject("probability", "vote", "parity"),
+            np.abs(probability - forecast),
+            TOLERANCE,
+        ),
+    ]
+
+
+def future(first: list[Decided], other: list[Decided], boundary: int) -> Row:
+    """Decisions before a bar are the same bits, whatever comes after it."""
+    fields = ("probability", "weight", "intent", "confidence", "flags")
+
+    def column(decided: list[Decided], name: str) -> np.ndarray:
+        return np.stack([getattr(one, name) for one in decided])
+
+    pairs = [
+        (column(first[:boundary], name), column(other[:boundary], name))
+        for name in fields
+    ]
+    bites = moved(
+        column(first[boundary:], "probability"), column(other[boundary:], "probability")
+    )
+    return same_bits(Subject("decision", "vote", "future"), pairs, sound=bites)
+
+
+def warmup(decided: list[Decided], horizon: int) -> Row:
+    """Weights rest until the first label has matured."""
+    found = np.stack([one.weight for one in decided[:horizon]])
+    return broken(Subject("weights", "vote", "warmup"), found != found[:1])
+
+
+def slot(
+    reset: list[Decided], fresh: list[Decided], slots: Bool[np.ndarray, " S"]
+) -> Row:
+    """After a slot has changed hands every decision is as if it had been empty."""
+    pairs = [
+        (getattr(a, name)[slots], getattr(b, name)[slots])
+        for a, b in zip(reset, fresh, strict=True)
+        for name in ("probability", "confidence", "intent", "flags")
+    ]
+    pairs += [(a.weight, b.weight) for a, b in zip(reset, fresh, strict=True)]
+    return same_bits(Subject("decision", "vote", "slot"), pairs)
+
+
+def weights(
+    said: Float[np.ndarray, "T M S C"], spoken: Spoken, params: Params, horizon: int
+) -> Float[np.ndarray, "T M"]:
+    """log w ← decay · log w + rate · mean log score, once every `horizon` bars."""
+    decay, rate = float(params.vote.decay), float(params.vote.rate)
+    log_weight, matured = np.zeros(said.shape[1]), 0
+    found = np.empty(said.shape[:2])
+    for t in range(len(said)):
+        made = t - horizon
+        counted = spoken.counts[made] if made >= 0 else np.zeros(said.shape[2], bool)
+        if counted.any():
+            if matured % horizon == 0:
+                own = spoken.classes[made][None, :, None].astype(int)
+                own = np.broadcast_to(own, (*said.shape[1:3], 1))
+                likely = np.take_along_axis(said[made], own, 2)[:, counted, 0]
+                score = np.log(np.maximum(likely, np.exp(LEAST_SCORE))).mean(1)
+                log_weight = decay * log_weight + rate * score
+            matured += 1
+        raw = np.exp(np.maximum(log_weight - log_weight.max(), FAINTEST))
+        found[t] = projected(raw, float(params.vote.floor), float(params.vote.cap))
+    return found
+
+
+def projected(
+    raw: Float[np.ndarray, " M"], floor: float, cap: float
+) -> Float[np.ndarray, " M"]:
+    """The one `clip(c · raw, floor, cap)` of the right sum, found piece by piece.
+
+    The sum rises with c in straight pieces; they change where a weight meets a bound.
+    """
+    total = min(1.0, cap * len(raw))
+    edges = np.sort(np.concatenate([floor / raw, cap / raw]))
+    sums = np.array([np.clip(c * raw, floor, cap).sum() for c in edges])
+    at = int(np.searchsorted(sums, total))
+    if at == 0 or at == len(edges):
+        scale = edges[min(at, len(edges) - 1)]
+    else:
+        share = (total - sums[at - 1]) / (sums[at] - sums[at - 1])
+        scale = edges[at - 1] + share * (edges[at] - edges[at - 1])
+    found = np.clip(scale * raw, floor, cap)
+    return found * total / found.sum()
+
+
+def pooled(
+    said: Float[np.ndarray, "T M S C"],
+    weight: Float[np.ndarray, "T M"],
+    scores: Float[np.ndarray, "T S F"],
+    params: Params,
+) -> Float[np.ndarray, "T S C"]:
+    """The weighted mean, the rest being the fallback's, sharpened by a temperature."""
+    own = params.fallback
+    chosen = scores[:, :, np.asarray(own.chosen)].astype(np.float64)
+    margin = chosen @ np.asarray(own.weight, np.float64) + np.asarray(own.bias)
+    rest = np.maximum(1 - weight.sum(1), 0)[:, None, None]
+    mean = np.einsum("tm,tmsc->tsc", weight, said) + rest * _softmax(margin)
+    return _softmax(np.log(mean) / float(params.vote_temperature))
+
+
+def _softmax(margin: Float[np.ndarray, "T S C"]) -> Float[np.ndarray, "T S C"]:
+    raised = np.exp(margin - margin.max(2, keepdims=True))
+    return raised / raised.sum(2, keepdims=True)

@@ -1,0 +1,204 @@
+"""`mode=certify` passes on an honest engine and names whatever was planted."""
+
+import json
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bot4jax.certify import certificate, features, learning, records
+from bot4jax.certify.rows import Subject, broken, same_bits, within
+from bot4jax.config import load
+from bot4jax.kernels import CATALOGUE
+from bot4jax.learn import dataset, params
+from bot4jax.modes import certify
+from bot4jax.modes.setting import set_stage
+from bot4jax.registry import Incremental, feature
+from tests.modes.ways import silent
+
+NAMES = (
+    "mean,standard_deviation,skewness,autocorrelation_1,relative_power_3,macd,rsi_14,"
+    "wavelet_entropy_2,kyle_lambda,order_flow_imbalance,rank_of_return,amihud"
+)
+WORDS = [
+    "mode=certify",
+    "debug=tiny",
+    "data.symbols=4",
+    "nets.transformer.context=8",
+]
+A_SUBJECT = Subject("one", "feature", "parity")
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory):
+    root = tmp_path_factory.mktemp("certified")
+    return [*WORDS, f"features.names=[{NAMES}]", f"run.root={root}"]
+
+
+@pytest.fixture(scope="module")
+def case(words):
+    return certify.case_of(set_stage(load(words)), silent)
+
+
+@pytest.fixture(scope="module")
+def other(case):
+    """The case's record with another market behind the training span."""
+    return records.perturbed(case.record, case.turn, 5)
+
+
+@pytest.fixture(scope="module")
+def stage(case):
+    scales = dataset.fit_scales(case.record, case.split.train)
+    units = records.raw_units(case.settings, scales, params.latency_of(case.config))
+    return records.Stage(case.settings, case.engine, units)
+
+
+@pytest.fixture(scope="module")
+def plain(stage, case):
+    return records.observed(stage, case.record, silent)
+
+
+@pytest.fixture(scope="module")
+def turned(stage, other):
+    return records.observed(stage, other, silent)
+
+
+def test_an_honest_engine_passes(words, capsys):
+    code = certify.certify(load([*words, "run.name=honest"]))
+    *_, last = capsys.readouterr().out.splitlines()
+    name, path = last.split(" ", 1)
+    written = json.loads(Path(path).read_text())
+    rows = written["rows"]
+    assert (code, name, written["passed"]) == (0, "certificate", True)
+    assert written["schema"] == "bot4jax.certify/1"
+    assert {one["check"] for one in rows} == set(certificate.CHECKS)
+    for one in NAMES.split(","):
+        own = [row for row in rows if row["name"] == one]
+        assert [row["check"] for row in own] == list(certificate.CHECKS)
+        assert all(row["compared"] for row in own)
+    kinds = {"feature", "net", "label", "scaler", "split", "vote"}
+    assert {row["kind"] for row in rows} == kinds
+    nets = {row["name"] for row in rows if row["kind"] == "net"}
+    assert nets == {"lstm", "gru", "cnn", "transformer", "trees"}
+
+
+def test_a_drifting_feature_violates_the_certificate(words, capsys, monkeypatch):
+    """The whole way, as a user's own feature would go."""
+    monkeypatch.setattr("bot4jax.registry.CATALOGUE", dict(CATALOGUE))
+
+    @feature(
+        category="statistical",
+        unit="1",
+        low=-np.inf,
+        high=np.inf,
+        source="a test",
+        window=32,
+    )
+    class RunningTurnover(Incremental):
+        """A sum that adds the newest bar and subtracts the oldest, at a height."""
+
+        @staticmethod
+        def init():
+            return jnp.full(32, 1e6), jnp.float32(32e6)
+
+        @staticmethod
+        def update(state, volume):
+            ring, total = state
+            total = total + (1e6 + volume) - ring[0]
+            return (jnp.append(ring[1:], 1e6 + volume), total), total / 32 - 1e6
+
+        @staticmethod
+        def reference(volume):
+            return volume.mean()
+
+    names = f"features.names=[{NAMES},running_turnover]"
+    code = certify.certify(load([*words, names, "run.name=drifting"]))
+    told = capsys.readouterr().out
+    assert code == certify.CERTIFICATE_VIOLATED
+    assert " rows failed; " in told
+    assert "feature running_turnover, parity: worst" in told
+
+
+def test_a_feature_that_looks_ahead_is_caught(case, plain, turned):
+    """Joined to its bar one too late, as a shifted column would be."""
+    spec, boundary = case.settings.plan.specs[0], case.turn
+    honest = [records.said(one, 0) for one in (plain, turned)]
+    ahead = [
+        features.Said(*(np.roll(part, -1, axis=0) for part in one)) for one in honest
+    ]
+    assert features.future(spec, *honest, boundary=boundary).passed
+    row = features.future(spec, *ahead, boundary=boundary)
+    assert not row.passed
+    assert row.worst
+
+
+def test_a_feature_that_is_usable_too_early_is_caught(case, plain, stage):
+    spec = case.settings.plan.specs[0]
+    columns = certificate.columns_of(case, stage.units)
+    length, said = features.reach(spec, 64), records.said(plain, 0)
+    assert features.warmup(spec, said, columns, length).passed
+    assert not features.warmup(spec, said, columns, length + 1).passed
+    late = said._replace(usable=np.roll(said.usable, 1, axis=0))
+    assert not features.warmup(spec, late, columns, length).passed
+
+
+def test_a_mask_that_hides_a_defined_value_is_caught(case, plain, stage):
+    spec, random = case.settings.plan.specs[0], np.random.default_rng(0)
+    columns = certificate.columns_of(case, stage.units)
+    length, said = features.reach(spec, 64), records.said(plain, 0)
+    usable = said.usable.copy()
+    usable[300:320, 1] = False
+    hidden = said._replace(usable=usable)
+    assert features.parity(spec, said, columns, length, 500, random).passed
+    row = features.parity(spec, hidden, columns, length, 500, random)
+    assert (row.passed, row.worst) == (False, None)
+
+
+def test_a_scaler_fitted_on_the_future_is_caught(case, plain, turned):
+    train, seed = case.split.train, case.config.run.seed
+    honest = [dataset.fit_scores(one, train, seed) for one in (plain, turned)]
+    greedy = range(train.start, case.turn + 20)
+    leaking = [dataset.fit_scores(one, greedy, seed) for one in (plain, turned)]
+    assert learning.refitted("scaler", *honest).passed
+    assert not learning.refitted("scaler", *leaking).passed
+
+
+def test_training_weights_do_not_know_the_bars_behind_their_gap(case, plain, turned):
+    """They once did: a weight counts overlapping labels up to 2h − 1 bars ahead."""
+    labels = [
+        params.label_bars(one, case.split.train, case.horizon, 0.5)
+        for one in (plain, turned)
+    ]
+    rows = params.rows_of(plain, case.split.train)
+    assert learning.split_future(labels[0], labels[1], rows).passed
+    early = slice(rows.start, rows.stop + case.horizon + 1)
+    assert not learning.split_future(labels[0], labels[1], early).passed
+
+
+def test_training_scores_are_the_served_bits(case, plain, stage):
+    """They once were not: XLA multiplies by the reciprocal of a shared divisor."""
+    scaler = dataset.fit_scores(plain, case.split.train, 0)
+    units = stage.units._replace(scaler=scaler, clip=jnp.float32(6.0))
+    served = records.observed(stage._replace(units=units), case.record, silent)
+    own = plain._replace(features=plain.features.copy())
+    assert learning.scores_parity(served, dataset.score(own, scaler, 6.0)).passed
+
+
+@pytest.mark.parametrize(
+    "other", [[0.0, -0.0], [0.0, np.nan], [0.0, 1e-45], [0.0], [0.0, 0.0, 0.0]]
+)
+def test_bits_that_differ_are_seen(other):
+    one, other = np.zeros(2, np.float32), np.array(other, np.float32)
+    assert same_bits(A_SUBJECT, [(one, one.copy())]).passed
+    assert not same_bits(A_SUBJECT, [(one, other)]).passed
+
+
+def test_nan_is_beyond_every_tolerance():
+    row = within(A_SUBJECT, np.array([0.0, np.nan]), np.inf)
+    assert (row.passed, row.worst, row.compared) == (False, None, 2)
+
+
+def test_broken_rules_are_counted():
+    row = broken(A_SUBJECT, np.array([True, False, True]), masked=4)
+    assert (row.passed, row.worst, row.compared, row.masked) == (False, 2.0, 3, 4)
