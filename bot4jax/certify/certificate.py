@@ -177,16 +177,16 @@ def feature_rows(
     plan, random = case.settings.plan, np.random.default_rng(case.config.run.seed)
     for i, spec in enumerate(plan.specs):
         report("definitions", i + 1, len(plan.specs))
-        own = Views(*(records.said(data, i) for data in views))
+        plain, turned, reset, fresh = (records.said(data, i) for data in views[:4])
         if spec.name in plan.absent:
-            yield from (features.absent(spec, own.plain, one) for one in CHECKS)
+            yield from (features.absent(spec, plain, one) for one in CHECKS)
             continue
         length, count = features.reach(spec, plan.layout.window), case.config.certify
-        yield features.parity(spec, own.plain, columns, length, count.values, random)
-        yield features.future(spec, own.plain, own.turned, case.turn)
-        yield features.warmup(spec, own.plain, columns, length)
-        after = (one.of(case.slots) for one in (own.reset, own.fresh))
-        yield features.slot(spec, *after, start=case.handover)
+        yield features.parity(spec, plain, columns, length, count.values, random)
+        yield features.future(spec, plain, turned, case.turn)
+        yield features.warmup(spec, plain, columns, length)
+        pair = reset.of(case.slots), fresh.of(case.slots)
+        yield features.slot(spec, *pair, start=case.handover)
 
 
 def net_rows(

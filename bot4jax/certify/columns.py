@@ -5,6 +5,7 @@ once, prices as prices, logarithms as logarithms.
 """
 
 from math import erf
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -50,7 +51,8 @@ class Columns:
     def __init__(
         self, bars: Bar, returns: np.ndarray, volume: np.ndarray, levels: np.ndarray
     ) -> None:
-        self.bars = Bar(*(np.asarray(column, np.float64) for column in bars))
+        exact: list[Any] = [np.asarray(column, np.float64) for column in bars]
+        self.bars = Bar(*exact)
         self.scale = returns.astype(np.float64)
         self.lot = volume.astype(np.float64)
         self.levels = levels.astype(np.float64)
@@ -190,7 +192,7 @@ class Columns:
         }
 
     def _across(self):
-        live, own = self.bars.live, self.by_name
+        live, own = np.asarray(self.bars.live), self.by_name
         returns = np.where(live > 0, own["log_return"], 0.0)
         z = np.where(live > 0, own["standardised_return"], 0.0)
         number = live.sum(1, keepdims=True)

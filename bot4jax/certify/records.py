@@ -1,7 +1,7 @@
 """Recordings that are tampered with, and what the serving engine says of them."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -49,7 +49,8 @@ def raw_units(settings: Settings, scales: Scales, latency: jax.Array) -> Units:
 
 def bars_of(record: BarRecord) -> Bar:
     """The record by column, `[T, S]`."""
-    return Bar(*(record.column(name) for name in (*BAR_INTS, *BAR_FLOATS)))
+    columns: list[Any] = [record.column(name) for name in (*BAR_INTS, *BAR_FLOATS)]
+    return Bar(*columns)
 
 
 def cut(record: BarRecord, start: int, stop: int) -> BarRecord:

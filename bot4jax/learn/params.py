@@ -172,7 +172,7 @@ def label_bars(data: Dataset, train: range, horizon: int, flat_share: float) -> 
     # A weight depends on the labels that overlap: those behind the span must not count.
     own = rows_of(data, train)
     counted[own] = sample_weights(
-        *(column[own] for column in (returns, scale, data.live, blank)), horizon
+        returns[own], scale[own], data.live[own], blank[own], horizon
     )
     own, worth = counted[rows], returns[rows]
     edge = fit_threshold(worth, scale[rows], horizon, flat_share, own)
