@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from bot4jax.kernels.bank import intermediate
-from bot4jax.numerics import safe_divide, safe_log
+from bot4jax.numerics import safe_divide, safe_log, safe_root
 from bot4jax.registry import Additive, Scalar, Shared, Terms, feature
 
 fractal = partial(feature, category="fractal")
@@ -48,14 +48,16 @@ def measured_slope(x: np.ndarray, y: np.ndarray) -> float:
 def log_path(close_path: Float[Array, "S W"]) -> Float[Array, "S W"]:
     """Log price of each bar less the newest.
 
-    log(1 + x) = 2 artanh(x / (2 + x)) by its series: within 1e-7 while prices stay
-    within a factor of two, and several times as fast as the library's.
+    With r the fourth root of 1 + x, log(1 + x) = 8 artanh((r − 1) / (r + 1)) by its
+    series: within 1e-7 while prices stay within a factor of 16, and several times as
+    fast as the library's.
     """
-    s = close_path / (2 + close_path)
+    root = safe_root(safe_root(1 + close_path))
+    s = close_path / ((root + 1) ** 2 * (root**2 + 1))
     square, total = s * s, jnp.full_like(s, 1 / 13)
     for k in (11, 9, 7, 5, 3, 1):
         total = total * square + 1 / k
-    return 2 * s * total
+    return 8 * s * total
 
 
 class Boxes(NamedTuple):
