@@ -5,9 +5,9 @@ import pytest
 
 from benchmarks.peers.peer import called, one_by_one, peer, reach
 from benchmarks.peers.registry import PEERS
+from bot4jax.certify.columns import Columns
 from bot4jax.kernels import CATALOGUE
 from tests import recorded
-from tests.columns import Columns
 
 BARS = 340
 WINDOW = 256

@@ -1,4 +1,4 @@
-"""The market model by SciPy; ranks are compared within `tests.columns`."""
+"""The market model by SciPy; ranks are compared within `certify.columns`."""
 
 import math
 
