@@ -132,7 +132,7 @@ class Tape:
         for one in arrivals:
             for event in self._events(one):
                 if isinstance(event, Batch):
-                    self._absorb(event)
+                    self.absorb(event)
                 else:
                     yield self._close(event, one.timer_s)
 
@@ -153,7 +153,8 @@ class Tape:
         seen[list(masked)] = 0
         return seen_only(ints, jax.device_put(seen))
 
-    def _absorb(self, batch: Batch) -> None:
+    def absorb(self, batch: Batch) -> None:
+        """Ticks of the open bar onto the device."""
         began = time.perf_counter()
         self.quotes.absorb(batch.records)
         # A copy: the feed writes its buffer again before the device may have read it.

@@ -1,0 +1,35 @@
+"""Ticks are counted by the device, and a stream that lost some is not measured."""
+
+import pytest
+
+from benchmarks import ingest
+from benchmarks.ingest import LostTicks
+from bot4jax.config import load
+
+STAGES = {"batch": (5_000, 256), "single": (300, 1)}
+
+
+@pytest.fixture(scope="module")
+def config():
+    return load(["debug=tiny", "data.symbols=4", "runtime.capacity=1024"])
+
+
+def test_two_processes_count_every_tick(config):
+    found = ingest.measure(config, 1, 1, lambda *told: None, STAGES)
+    keys = [(row.stage, row.impl, row.unit) for row in found.rows]
+    assert keys == [
+        ("batch", "bot4jax", "ticks/s"),
+        ("batch", "libzmq", "ticks/s"),
+        ("single", "bot4jax", "ticks/s"),
+        ("single", "libzmq", "ticks/s"),
+    ]
+    assert all(row.p50 > 0 and row.n == 1 for row in found.rows)
+    assert found.ratios["libzmq"] == found.rows[2].p50 / found.rows[3].p50
+
+
+def test_ticks_that_do_not_arrive_are_not_measured(config):
+    with (
+        pytest.raises(LostTicks, match=r"700 ticks were sent, .* counted 600"),
+        ingest.ticker(config, 600, 50, 1) as endpoint,
+    ):
+        ingest.ingested(ingest.set_stage(config), endpoint, 700)
