@@ -400,6 +400,8 @@ class Config(Section, frozen=True):
     """what to do"""
     preset: Literal["cpu", "full"]
     """sizes of nets and trees: for two processor cores, for an accelerator"""
+    plugins: tuple[Text, ...]
+    """modules of your own that register features, imported in this order"""
     run: Run
     replay: Replay
     catalogue: Catalogue

@@ -38,17 +38,29 @@ MAY_IMPORT = {
     # judges what learning and serving do; nothing but a mode asks it
     "certify": NUMERIC | {"data", "learn", "certify"},
     "runtime": NUMERIC
-    | {"runtime", "config", "environment"}
+    | {"runtime", "config", "environment", "plugins"}
     | {"learn.checkpoint", "learn.evaluate", "data.universe", "data.source"},
     # what a mode does: puts the rooms together, so it may know all of them
     "modes": NUMERIC
-    | {"modes", "certify", "runtime", "learn", "data", "config", "environment", "run"},
+    | {
+        "modes",
+        "certify",
+        "runtime",
+        "learn",
+        "data",
+        "config",
+        "environment",
+        "plugins",
+        "run",
+    },
     # the command line
     "consistency": {"schema"},
     "validation": {"schema", "consistency"},
     "config": WORDS | {"validation"},
     "usage": {"schema", "config"},
     "environment": {"schema"},
+    # features of the user's own: whoever asks for the catalogue asks here
+    "plugins": {"errors", "registry", "kernels"},
     "run": WORDS | {"config", "usage", "environment"},
 }
 

@@ -25,7 +25,16 @@ from bot4jax.trees import fit as tree_fit
 from bot4jax.trees import forest
 from bot4jax.types import CLASSES
 
-ADOPTED = ("data", "spans", "features", "nets", "trees", "labels", "ensemble")
+ADOPTED = (
+    "plugins",
+    "data",
+    "spans",
+    "features",
+    "nets",
+    "trees",
+    "labels",
+    "ensemble",
+)
 """Sections that a fitted engine brings with it."""
 
 

@@ -4,13 +4,13 @@ from typing import NamedTuple
 
 import msgspec
 
+from bot4jax import plugins
 from bot4jax.data.source import Source
 from bot4jax.data.sources import open_source
 from bot4jax.engine import Engine, Settings, compile_engine
 from bot4jax.kernels import bank
 from bot4jax.learn.splits import Split, purged_split
 from bot4jax.nets.sizes import NETS, NetSizes
-from bot4jax.registry import select
 from bot4jax.schema import Config
 from bot4jax.types import FRACTION, Layout
 
@@ -44,8 +44,7 @@ def set_stage(config: Config) -> Setting:
     """Open the source and decide everything static."""
     split = spans(config)
     source = open_source(config, split.bars)
-    names = config.features.names
-    specs = select(["all"] if names == "all" else names)
+    specs = plugins.chosen(config.plugins, config.features.names)
     layout = Layout(
         symbols=len(source.universe.instruments),
         window=config.features.window,

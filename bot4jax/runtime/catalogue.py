@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from bot4jax import plugins
 from bot4jax.kernels import CATALOGUE, catalogue_hash
 from bot4jax.registry import FeatureSpec
 from bot4jax.schema import Config
@@ -40,6 +41,7 @@ the definition in float64, relative to max(1, |value|).
 
 def catalogue(config: Config) -> int:
     """Print the catalogue; write the document when `catalogue.write` asks for it."""
+    plugins.load(config.plugins)
     specs = list(CATALOGUE.values())
     show(specs, Console())
     if config.catalogue.write:

@@ -1,0 +1,111 @@
+"""A user's own features: found, computed by the bank, hashed; what is wrong is told."""
+
+import sys
+
+import pytest
+
+from bot4jax import plugins
+from bot4jax.config import load
+from bot4jax.errors import ConfigError
+from bot4jax.kernels import CATALOGUE, catalogue_hash
+from bot4jax.modes.setting import set_stage
+from tests.checks import CHECKS, Evidence
+
+FEATURE = """
+from bot4jax.kernels.moments import mean
+from bot4jax.registry import Additive, feature
+
+
+@feature(
+    name="{name}",
+    category="statistical",
+    window=64,
+    unit="share",
+    low=0.0,
+    high=1.0,
+    source="a test",
+)
+class ShareOfRises(Additive):
+    \"\"\"Share of bars that closed above the bar before.\"\"\"
+
+    @staticmethod
+    def terms(log_return):
+        return ((log_return > 0).astype(log_return.dtype),)
+
+    @staticmethod
+    def finish(rises, count):
+        return mean(rises, count)
+
+    @staticmethod
+    def reference(log_return):
+        return float((log_return > 0).mean())
+"""
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Writes a module that plugins can name; catalogue and modules are as before."""
+    features, modules = dict(CATALOGUE), set(sys.modules)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def written(name, text):
+        (tmp_path / f"{name}.py").write_text(text)
+        return name
+
+    yield written
+    CATALOGUE.clear()
+    CATALOGUE.update(features)
+    for name in set(sys.modules) - modules:
+        del sys.modules[name]
+
+
+def test_a_plugin_joins_the_catalogue_and_its_hash(module):
+    before, count = catalogue_hash(), len(CATALOGUE)
+    name = module("rises", FEATURE.format(name="share_of_rises"))
+    specs = plugins.chosen([name], "all")
+    assert len(specs) == count + 1
+    assert "share_of_rises" in [spec.name for spec in specs]
+    assert catalogue_hash() != before
+    assert plugins.chosen([name], "all") == specs, "loading twice changes nothing"
+
+
+def test_a_plugin_keeps_every_promise(module):
+    name = module("rises", FEATURE.format(name="share_of_rises"))
+    (spec,) = plugins.chosen([name], ["share_of_rises"])
+    evidence = Evidence([spec])
+    for check in CHECKS:
+        check(spec, evidence)
+
+
+def test_the_stage_is_set_with_plugins(module):
+    name = module("rises", FEATURE.format(name="share_of_rises"))
+    setting = set_stage(load(["debug=tiny", "data.symbols=2", f"plugins=[{name}]"]))
+    assert "share_of_rises" in [spec.name for spec in setting.settings.plan.present]
+
+
+def test_an_unknown_module_is_named():
+    with pytest.raises(ConfigError, match=r"no module 'not_there' \(of"):
+        plugins.load(["not_there.mine"])
+
+
+def test_a_module_without_features_is_named(module):
+    with pytest.raises(ConfigError, match="'empty' registers no feature"):
+        plugins.load([module("empty", "x = 1\n")])
+
+
+def test_a_name_that_is_taken_is_named(module):
+    name = module("taken", FEATURE.format(name="mean"))
+    with pytest.raises(
+        ConfigError, match="'taken': Feature 'mean' is registered twice"
+    ):
+        plugins.load([name])
+
+
+def test_what_a_plugin_lacks_itself_is_its_own_defect(module):
+    with pytest.raises(ModuleNotFoundError, match="no_such_library"):
+        plugins.load([module("lacking", "import no_such_library\n")])
+
+
+def test_nothing_is_imported_while_the_configuration_is_read(module):
+    name = module("loud", "raise RuntimeError('imported')\n")
+    assert load([f"plugins=[{name}]"]).plugins == (name,)
