@@ -105,6 +105,8 @@ class FeatureSpec:
     """largest difference to `reference`, relative to max(1, |reference|)"""
     carried: bool
     """a recursion that forgets slowly: `reference` reads all bars since the first"""
+    standard_error: float | None
+    """of one value on independent normal returns, where it is an estimate"""
     summary: str
     implementation: Any
 
@@ -139,6 +141,7 @@ def feature(
     name: str | None = None,
     tolerance: float = 1e-5,
     carried: bool = False,
+    standard_error: float | None = None,
 ) -> Callable[[Any], Any]:
     """Register a class, or an instance where one formula has several parameters.
 
@@ -163,6 +166,7 @@ def feature(
             columns=arguments(implementation.reference),
             tolerance=tolerance,
             carried=carried,
+            standard_error=standard_error,
             summary=(inspect.getdoc(implementation) or "").split("\n")[0],
             implementation=implementation,
         )

@@ -35,7 +35,9 @@ Do not edit: change the feature.
 symbol did between two boundaries of event time; *carried* features remember more than
 their window, which is how long they warm up. *Range* holds both bounds; what lies
 outside is masked. *Tolerance* is the largest difference between the streaming form and
-the definition in float64, relative to max(1, |value|).
+the definition in float64, relative to max(1, |value|). A *standard error* is that of
+one value on as many independent normal returns as the window has bars, measured by
+`python -m benchmarks.standard_errors`.
 """
 
 
@@ -85,12 +87,18 @@ def _rows(specs: Iterable[FeatureSpec]) -> str:
     return "\n".join([head, *map(_row, specs)]) + "\n"
 
 
+def _meaning(spec: FeatureSpec) -> str:
+    if spec.standard_error is None:
+        return spec.summary
+    return f"{spec.summary} Standard error {spec.standard_error:g}."
+
+
 def _row(spec: FeatureSpec) -> str:
     window = f"{spec.window} + {spec.lag}" if spec.lag else str(spec.window)
     window += ", carried" if spec.carried else ""
     cells = (
         f"`{spec.name}`",
-        spec.summary,
+        _meaning(spec),
         spec.form,
         window,
         spec.unit,

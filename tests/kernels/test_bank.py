@@ -116,6 +116,27 @@ def test_what_is_carried_does_not_drift():
             assert error <= spec.tolerance, f"{spec.name}: {error} off, slot {symbol}"
 
 
+@pytest.fixture(scope="module")
+def long_evidence():
+    """All additive and incremental features after 20,040 bars."""
+    forms = ("additive", "incremental")
+    specs = [spec for spec in CATALOGUE.values() if spec.form in forms]
+    return Evidence(specs, recorded.recorded_bars(13, 334 * CHUNK))
+
+
+def test_no_form_drifts(long_evidence):
+    """After 20,040 steps the last window is still what its definition says."""
+    bar, drifted = len(long_evidence.bars.live) - 1, {}
+    for spec in long_evidence.plan.specs:
+        values, _ = long_evidence.of(spec, long_evidence.whole)
+        for symbol in range(SYMBOLS):
+            truth = spec.reference(long_evidence.asked(spec, symbol, bar))
+            error = abs(values[bar, symbol] - truth) / max(1, abs(truth))
+            if not error <= spec.tolerance:
+                drifted[spec.name, symbol] = (values[bar, symbol], truth)
+    assert not drifted
+
+
 def test_a_running_sum_is_caught(long_bars):
     @planted(tolerance=1e-6)
     class RunningVolume(Incremental):
@@ -215,8 +236,12 @@ def test_unknown_features_are_named():
 def test_no_copy_of_the_state_is_made():
     """The donated state is written in place: a copy would cost more than the work."""
     symbols = 32
+    names = (
+        "mean rsi_14 range_over_deviation quantile_50 sample_entropy "
+        "approximate_entropy permutation_entropy_5"
+    )
     layout = Layout(symbols, WINDOW, 0, 5, 0, Bar._fields)
-    plan = bank.plan(layout, select(["mean", "rsi_14", "range_over_deviation"]))
+    plan = bank.plan(layout, select(names.split()))
     state = jax.eval_shape(lambda: bank.init(plan))
     bar = recorded.of_columns(
         jax.ShapeDtypeStruct((symbols,), column.dtype)

@@ -5,6 +5,7 @@ import pytest
 
 from bot4jax.kernels import CATALOGUE
 from bot4jax.registry import arguments
+from tests import recorded
 from tests.checks import CHECKS, Evidence
 from tests.oracles.features import ORACLES
 
@@ -36,6 +37,31 @@ def test_oracle(spec, evidence):
         assert abs(values[bar, symbol] - truth) <= allowed * max(1, abs(truth))
         compared += 1
     assert compared >= 10
+
+
+def test_nothing_is_left_of_bars_that_were_no_numbers(evidence):
+    """Prices that are no numbers are masked, and forgotten with their window."""
+    first, last, clean = 20, 23, 340
+    anchor = np.array(evidence.bars.anchor)
+    anchor[first : last + 1, recorded.NORMAL] = np.nan
+    ill = evidence.replay(evidence.bars._replace(anchor=anchor))
+    for spec in SPECS:
+        values, usable = evidence.of(spec, ill)
+        truth, sure = evidence.of(spec, evidence.whole)
+        own = (slice(clean, None), recorded.NORMAL)
+        np.testing.assert_array_equal(usable[own], sure[own], spec.name)
+        if not spec.carried:
+            np.testing.assert_allclose(
+                values[own],
+                truth[own],
+                spec.tolerance,
+                spec.tolerance,
+                err_msg=spec.name,
+            )
+        if spec.form == "incremental" and "standardised_return" in spec.columns:
+            until = last + evidence.reach(spec)
+            assert not usable[first:until, recorded.NORMAL].any()
+            assert usable[max(until, evidence.reach(spec)), recorded.NORMAL]
 
 
 def test_every_feature_has_an_oracle():

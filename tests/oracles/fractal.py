@@ -1,7 +1,10 @@
 """Fractal dimensions by antropy; fluctuations box by box from the papers."""
 
+import math
+
 import antropy
 import numpy as np
+from scipy import special
 
 from tests.oracles.oracle import Oracle
 
@@ -47,6 +50,54 @@ def _hurst(close_path):
     return _slope(np.log2(spans), np.log2(moments)) / 2
 
 
+def _rescaled_range(returns):
+    """Hurst's range over deviation, from running sums about the mean."""
+    total, sums = 0.0, [0.0]
+    for move in returns:
+        total += move - np.mean(returns)
+        sums.append(total)
+    return (max(sums) - min(sums)) / np.std(returns)
+
+
+def _by_chance(n):
+    """Anis and Lloyd's expectation for n independent normal values."""
+    total = sum(np.sqrt((n - i) / i) for i in range(1, n))
+    return special.gamma((n - 1) / 2) / special.gamma(n / 2) / np.sqrt(np.pi) * total
+
+
+def _persistence(standardised_return):
+    if not standardised_return.any():
+        return np.nan
+    lengths, logs = [], []
+    for size in (8, 16, 32, 64):
+        starts = range(0, len(standardised_return), size)
+        boxes = [standardised_return[start : start + size] for start in starts]
+        ranges = [_rescaled_range(box) for box in boxes if np.ptp(box) > 0]
+        lengths.append(np.log10(size))
+        logs.append(np.log10(np.mean(ranges) / _by_chance(size)))
+    return 0.5 + _slope(lengths, logs)
+
+
+def _lyapunov(standardised_return):
+    """Rosenstein's method; pairs are sought in 64 bars before and followed for four."""
+    steps = [max(-1000, min(1000, round(40 * z))) for z in standardised_return]
+    states = {t: steps[t - 2 : t + 1] for t in range(2, len(steps))}
+    logs = {k: [] for k in range(5)}
+    for t in range(len(steps) - 68, len(steps)):
+        apart = {j: math.dist(states[t], states[j]) for j in range(t - 3, t - 65, -1)}
+        others = {j: distance for j, distance in apart.items() if distance > 0}
+        if not others:
+            continue
+        twin = min(others, key=others.__getitem__)
+        for k in range(5):
+            if len(steps) - 64 <= t + k < len(steps):
+                distance = math.dist(states[t + k], states[twin + k])
+                logs[k] += [math.log(distance)] if distance else []
+    if not all(logs.values()):
+        return np.nan
+    return _slope(range(5), [np.mean(logs[k]) for k in range(5)])
+
+
 def _higuchi(close_path):
     level = np.log1p(close_path)
     return antropy.higuchi_fd(level[8:], kmax=8) if level[7:].any() else np.nan
@@ -64,6 +115,10 @@ ORACLES = {
     "detrended_fluctuation": Oracle(_dfa, "NumPy's least squares", FLAT),
     "fluctuation_crossover": Oracle(_crossover, "NumPy's least squares", FLAT),
     "generalised_hurst": Oracle(_hurst, "Di Matteo et al. (2005)", FLAT),
+    "hurst_exponent": Oracle(_persistence, "Anis & Lloyd (1976)", FLAT),
+    "lyapunov_exponent": Oracle(
+        _lyapunov, "Rosenstein et al. (1993)", "all states are equal: 0 by definition"
+    ),
     "higuchi_dimension": Oracle(
         _higuchi,
         "antropy, whose steps of each phase start within the window: up to k fewer",

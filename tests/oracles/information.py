@@ -49,6 +49,11 @@ def _approximate(standardised_return):
     return antropy.app_entropy(steps, order=2, tolerance=within)
 
 
+def _lempel_ziv(standardised_return):
+    signs = (standardised_return >= 0).astype(int)
+    return antropy.lziv_complexity(signs) * np.log2(len(signs)) / len(signs)
+
+
 def _returns(standardised_return):
     third = _cut(standardised_return, [1 / 3, 2 / 3])
     return mutual_info_score(third[1:], third[:-1])
@@ -84,6 +89,7 @@ ORACLES = {
     "permutation_entropy_5": Oracle(_permutation_5, "antropy"),
     "sample_entropy": Oracle(_sample, "antropy", UNMATCHED),
     "approximate_entropy": Oracle(_approximate, "antropy"),
+    "lempel_ziv_complexity": Oracle(_lempel_ziv, "antropy"),
     "mutual_information_returns": Oracle(_returns, "scikit-learn"),
     "mutual_information_volume": Oracle(_volume, "scikit-learn"),
     "transfer_entropy_volume": Oracle(_transfer, "scikit-learn"),

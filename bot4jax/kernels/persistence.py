@@ -1,0 +1,107 @@
+"""Whether a price that went one way goes on that way: the rescaled range.
+
+The range of a sum of n returns about its own trend, over their standard deviation,
+grows like √n for a random walk, and faster where moves persist. On few returns it
+grows otherwise even without any memory: Anis and Lloyd's expectation is taken off.
+"""
+
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from bot4jax.kernels.bank import intermediate
+from bot4jax.kernels.fractal import fitted_slope, scales
+from bot4jax.kernels.moments import RESOLUTION, resolved
+from bot4jax.numerics import safe_divide, safe_log, safe_root
+from bot4jax.registry import Scalar, Shared, feature
+
+fractal = partial(feature, category="fractal")
+
+Window = Float[np.ndarray, " W"]
+
+
+def sizes(window: int) -> list[int]:
+    """Returns in a box."""
+    return scales(window)[-4:]
+
+
+def expected_range(returns: int) -> float:
+    """Expectation of the rescaled range of independent normal returns."""
+    halves = math.lgamma((returns - 1) / 2) - math.lgamma(returns / 2)
+    ratios = [(returns - i) / i for i in range(1, returns)]
+    return math.exp(halves) / math.sqrt(math.pi) * sum(map(math.sqrt, ratios))
+
+
+def expectations(window: int) -> Window:
+    """Log of the expected range of each size of box."""
+    return np.log([expected_range(size) for size in sizes(window)])
+
+
+def summing(size: int) -> Float[np.ndarray, "N N"]:
+    """The matrix that turns a box of returns into sums about their mean."""
+    about_mean = np.eye(size) - 1 / size
+    return (about_mean @ np.triu(np.ones((size, size)))).astype(np.float32)
+
+
+def mean_rescaled_range(z: Float[Array, "S W"], size: int) -> Float[Array, " S"]:
+    """Over the boxes in which returns differ; 0 without such a box."""
+    boxes = z.reshape(len(z), -1, size)
+    sums = jnp.matmul(boxes, summing(size), precision=jax.lax.Precision.HIGHEST)
+    reach = sums.max(2) - sums.min(2)
+    square = (boxes**2).mean(2)
+    spread = square - boxes.mean(2) ** 2
+    differs = spread > RESOLUTION * square
+    found = jnp.where(differs, safe_divide(reach, safe_root(spread)), 0.0)
+    return safe_divide(found.sum(1), differs.astype(found.dtype).sum(1))
+
+
+@intermediate
+def rescaled_ranges(standardised_return: Float[Array, "S W"]) -> Float[Array, "S K"]:
+    """Mean rescaled range of each size of box."""
+    z = standardised_return
+    return jnp.stack([mean_rescaled_range(z, n) for n in sizes(z.shape[1])], 1)
+
+
+@fractal(
+    unit="1",
+    low=-1.0,
+    high=2.0,
+    source="Anis & Lloyd (1976), The Expected Value of the Adjusted Rescaled Hurst "
+    "Range",
+    standard_error=0.059,
+)
+class HurstExponent(Shared):
+    """Growth of the rescaled range beyond chance: ½ for a random walk, and if flat."""
+
+    @staticmethod
+    def value(
+        rescaled_ranges: Float[Array, " K"], standardised_return: Float[Array, " W"]
+    ) -> Scalar:
+        window = standardised_return.size
+        expected = expectations(window).astype(np.float32)
+        excess = safe_log(rescaled_ranges) - expected
+        found = fitted_slope(np.log(sizes(window)), excess) + 0.5
+        return jnp.where((rescaled_ranges > 0).all(), found, 0.5)
+
+    @staticmethod
+    def reference(standardised_return: Window) -> float:
+        z, window = standardised_return, len(standardised_return)
+        means = [own_range(z, size) for size in sizes(window)]
+        if not all(means):
+            return 0.5
+        excess = np.log(means) - expectations(window)
+        return float(np.polyfit(np.log(sizes(window)), excess, 1)[0]) + 0.5
+
+
+def own_range(standardised_return: Window, size: int) -> float:
+    """Mean rescaled range by its definition, box by box."""
+    found = []
+    for box in standardised_return.reshape(-1, size):
+        if resolved(box) > 0:
+            sums = np.cumsum(box - box.mean())
+            found.append(np.ptp(np.append(0.0, sums)) / box.std())
+    return float(np.mean(found)) if found else 0.0

@@ -1,0 +1,49 @@
+"""Standard errors that the catalogue prints, and exponents of known motions."""
+
+import numpy as np
+import pytest
+
+from benchmarks.standard_errors import estimates, spread
+from bot4jax.kernels import CATALOGUE
+
+DRAWS = 200
+"""A standard deviation from so many draws is off by 5 %, if tails are normal."""
+
+
+@pytest.mark.parametrize("spec", estimates(), ids=lambda spec: spec.name)
+def test_standard_error_is_what_is_measured(spec):
+    assert spread(spec, DRAWS).deviation == pytest.approx(spec.standard_error, rel=0.2)
+
+
+def chaotic(random, bars):
+    """A logistic map at its fullest, whose exponent is ln 2, in its own σ."""
+    path = [random.uniform(0.1, 0.9)]
+    while len(path) < bars + 100:
+        path.append(4 * path[-1] * (1 - path[-1]))
+    path = np.array(path[100:])
+    return (path - path.mean()) / path.std()
+
+
+def test_lyapunov_exponent_of_a_chaotic_map():
+    """Near ln 2; a little under, since distances stop growing at the map's width."""
+    random, spec = np.random.default_rng(3), CATALOGUE["lyapunov_exponent"]
+    windows = [chaotic(random, spec.window) for _ in range(40)]
+    found = np.mean([spec.reference({"standardised_return": one}) for one in windows])
+    assert found == pytest.approx(np.log(2), rel=0.15)
+
+
+def test_hurst_exponent_of_persistent_returns():
+    """Above ½ where moves persist, below it where they are taken back."""
+    random, spec = np.random.default_rng(4), CATALOGUE["hurst_exponent"]
+
+    def mean_exponent(share):
+        found = []
+        for _ in range(40):
+            z = random.normal(size=spec.window)
+            for t in range(1, len(z)):
+                z[t] += share * z[t - 1]
+            found.append(spec.reference({"standardised_return": z}))
+        return np.mean(found)
+
+    assert mean_exponent(0.5) > 0.6
+    assert mean_exponent(-0.5) < 0.4
