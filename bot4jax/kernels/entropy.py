@@ -52,8 +52,9 @@ class Found(NamedTuple):
 
 
 def on_grid(standardised_return: Array) -> Array:
-    """Returns in whole steps."""
-    return jnp.clip(jnp.round(standardised_return * STEPS), -FARTHEST, FARTHEST)
+    """Returns in whole steps; 0 for what is no number, in the ring and as it leaves."""
+    known = jnp.where(jnp.isfinite(standardised_return), standardised_return, 0.0)
+    return jnp.clip(jnp.round(known * STEPS), -FARTHEST, FARTHEST)
 
 
 def piece_from(ring: Ring, first: Int[Array, ""]) -> Float[Array, " 3"]:

@@ -237,8 +237,8 @@ def test_no_copy_of_the_state_is_made():
     """The donated state is written in place: a copy would cost more than the work."""
     symbols = 32
     names = (
-        "mean rsi_14 range_over_deviation quantile_50 sample_entropy "
-        "approximate_entropy permutation_entropy_5"
+        "mean rsi_14 range_over_deviation sample_entropy approximate_entropy "
+        "permutation_entropy_5"
     )
     layout = Layout(symbols, WINDOW, 0, 5, 0, Bar._fields)
     plan = bank.plan(layout, select(names.split()))
