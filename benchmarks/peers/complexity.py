@@ -15,6 +15,26 @@ def permutation(standardised_return):
     return antropy.perm_entropy(standardised_return, order=3, normalize=True)
 
 
+@one_by_one("antropy", "permutation_entropy_5")
+def permutation_of_five(standardised_return):
+    return antropy.perm_entropy(standardised_return, order=5, normalize=True)
+
+
+def _steps(standardised_return):
+    """Returns on the frozen grid; antropy's bound is one that matches stay under."""
+    return np.rint(40 * standardised_return)
+
+
+@one_by_one("antropy", "sample_entropy")
+def sample_entropy(standardised_return):
+    return antropy.sample_entropy(_steps(standardised_return), order=2, tolerance=8.5)
+
+
+@one_by_one("antropy", "approximate_entropy")
+def approximate_entropy(standardised_return):
+    return antropy.app_entropy(_steps(standardised_return), order=2, tolerance=8.5)
+
+
 @one_by_one("antropy", "svd_entropy")
 def svd(standardised_return):
     return antropy.svd_entropy(standardised_return, order=3, normalize=True)
@@ -139,6 +159,9 @@ def fluctuation(log_return):
 
 PEERS = [
     permutation,
+    permutation_of_five,
+    sample_entropy,
+    approximate_entropy,
     svd,
     katz,
     petrosian,

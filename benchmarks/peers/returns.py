@@ -71,6 +71,28 @@ def mean_absolute_change(standardised_return):
     return np.abs(np.diff(standardised_return, axis=1)).mean(1)
 
 
+def _cumulant(lag: int) -> Peer:
+    @peer("numpy", f"third_order_cumulant_{lag}")
+    def values(standardised_return):
+        newest = standardised_return[:, 2 * lag :]
+        z = standardised_return - newest.mean(1, keepdims=True)
+        each = z[:, 2 * lag :] * z[:, lag:-lag] * z[:, : -2 * lag]
+        return each.mean(1) / newest.std(1) ** 3
+
+    return values
+
+
+@peer("numpy", *(f"quantile_{k}" for k in (10, 25, 50, 75, 90)))
+def quantiles(standardised_return):
+    return np.quantile(standardised_return, (0.1, 0.25, 0.5, 0.75, 0.9), axis=1)
+
+
+@peer("numpy", "mean_second_derivative")
+def second_derivative(standardised_return):
+    change = np.diff(standardised_return, axis=1)
+    return (change[:, -1] - change[:, 0]) / 2 / (change.shape[1] - 1)
+
+
 @peer("numpy", "share_above_two_sigma")
 def share_above(standardised_return):
     return (np.abs(standardised_return) > 2).mean(1)
@@ -123,6 +145,9 @@ def jump_share(standardised_return):
 PEERS = [
     *(_lagged(lag) for lag in (1, 2, 5, 10)),
     *(_partial(lag) for lag in (2, 5)),
+    *(_cumulant(lag) for lag in (1, 2, 3)),
+    quantiles,
+    second_derivative,
     mean,
     deviation,
     skewness,
@@ -152,4 +177,8 @@ if is_here("tsfresh"):
     def tsfresh_asymmetry(standardised_return):
         return tsfresh.time_reversal_asymmetry_statistic(standardised_return, 1)
 
-    PEERS += [tsfresh_change, tsfresh_asymmetry]
+    @one_by_one("tsfresh", "mean_second_derivative")
+    def tsfresh_second_derivative(standardised_return):
+        return tsfresh.mean_second_derivative_central(standardised_return)
+
+    PEERS += [tsfresh_change, tsfresh_asymmetry, tsfresh_second_derivative]
