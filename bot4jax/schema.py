@@ -128,6 +128,12 @@ class BinanceData(Data, frozen=True):
     source: Literal["binance"]
 
 
+class LeanData(Data, frozen=True):
+    """LEAN's tick archives of US equities: consolidated quotes, trades, no book."""
+
+    source: Literal["lean"]
+
+
 class DailyData(Data, frozen=True):
     """US equities, one bar a day: has bars, no ticks and no quotes."""
 
@@ -152,7 +158,7 @@ class ColumnData(Data, frozen=True):
     """unit of the file's integer times, since 1970 UTC"""
 
 
-AnyData = SimulatorData | BinanceData | DailyData | CandleData | ColumnData
+AnyData = SimulatorData | BinanceData | LeanData | DailyData | CandleData | ColumnData
 
 
 class Spans(Section, frozen=True):

@@ -56,25 +56,28 @@ class Evidence:
     @cached_property
     def chunk(self):
         """`CHUNK` bars through the bank; slots marked fresh are reset before each."""
-        scales = Scales(*map(jnp.asarray, self.units))
 
-        def step(state, given):
-            bar, fresh = given
-            state = bank.reset(self.plan, state, fresh)
-            return bank.update(self.plan, scales, state, bar)
+        def bars_through(scales, state, given):
+            def step(state, given):
+                bar, fresh = given
+                state = bank.reset(self.plan, state, fresh)
+                return bank.update(self.plan, scales, state, bar)
 
-        return jax.jit(lambda state, given: jax.lax.scan(step, state, given))
+            return jax.lax.scan(step, state, given)
+
+        return jax.jit(bars_through)
 
     def replay(self, bars: Bar, fresh: np.ndarray | None = None) -> Run:
         """The bank's values for whole chunks of bars."""
         total = len(bars.live)
-        fresh = np.zeros((total, SYMBOLS), bool) if fresh is None else fresh
-        parts = []
+        fresh = np.zeros(bars.live.shape, bool) if fresh is None else fresh
+        parts, scales = [], Scales(*map(jnp.asarray, self.units))
         with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
             state = bank.init(self.plan)
             for start in range(0, total, CHUNK):
                 given = recorded.cut(bars, start, start + CHUNK)
-                state, raw = self.chunk(state, (given, fresh[start : start + CHUNK]))
+                own = fresh[start : start + CHUNK]
+                state, raw = self.chunk(scales, state, (given, own))
                 parts.append([np.asarray(part) for part in raw])
         return Run(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 

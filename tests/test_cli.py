@@ -59,7 +59,7 @@ def test_help_names_modes_groups_and_exit_codes(capsys):
     assert run.main(["--help"]) == 0
     told = capsys.readouterr().out
     assert all(f"  {mode} " in told for mode in run.MODES)
-    assert "binance · candles · columns · daily · simulator" in told
+    assert "binance · candles · columns · daily · lean · simulator" in told
     assert "2 configuration" in told
 
 

@@ -8,6 +8,7 @@ from bot4jax.data.binance import Binance
 from bot4jax.data.candles import Candles
 from bot4jax.data.columns import Columns
 from bot4jax.data.daily import Daily
+from bot4jax.data.lean import Lean
 from bot4jax.data.simulator import Simulator
 from bot4jax.data.source import DataError, Source
 from bot4jax.schema import (
@@ -16,6 +17,7 @@ from bot4jax.schema import (
     ColumnData,
     Config,
     DailyData,
+    LeanData,
     SimulatorData,
 )
 
@@ -65,6 +67,10 @@ def _binance(data: BinanceData, config: Config, bars: int) -> Source:
     return Binance(folder(data.path, data.source), data.bar_seconds, data.symbols)
 
 
+def _lean(data: LeanData, config: Config, bars: int) -> Source:
+    return Lean(folder(data.path, data.source), data.bar_seconds, data.symbols)
+
+
 def _daily(data: DailyData, config: Config, bars: int) -> Source:
     train = config.features.window + config.spans.train
     return Daily(folder(data.path, data.source), data.symbols, train)
@@ -87,6 +93,7 @@ def _columns(data: ColumnData, config: Config, bars: int) -> Source:
 OPENERS: dict[type, Callable[[Any, Config, int], Source]] = {
     SimulatorData: _simulator,
     BinanceData: _binance,
+    LeanData: _lean,
     DailyData: _daily,
     CandleData: _candles,
     ColumnData: _columns,

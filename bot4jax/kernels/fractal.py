@@ -254,6 +254,12 @@ class HiguchiDimension(Changes):
         return -measured_slope(np.log(steps), np.log(lengths))
 
 
+@intermediate
+def moves(close_path: Float[Array, "S W"]) -> Float[Array, "S V"]:
+    """Changes of the close from bar to bar, over the newest close."""
+    return close_path[:, 1:] - close_path[:, :-1]
+
+
 @fractal(
     unit="1",
     low=1.0,

@@ -6,8 +6,14 @@ by running the filter itself, in float64, on unit vectors.
 
 from functools import cache
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
+
+WILDER_DECAY = 1 - 1 / 14
+"""What one bar leaves of Wilder's sums of 14 bars."""
+LEAST_RANGE = 1e-30
+"""Of the price: sums of moves below it have faded from float32, and count as none."""
 
 
 def running_average(values: Float[np.ndarray, "W ..."], decay: float) -> np.ndarray:
@@ -50,3 +56,24 @@ def difference_weights(window: int, fast: int, slow: int, signal: int) -> np.nda
     line = quick - steady
     histogram = line[-1] - running_average(line, exponential_decay(signal))[-1]
     return np.stack([quick[-1], steady[-1], histogram], 1).astype(np.float32)
+
+
+def faded(
+    sums: Float[Array, " K"], log_return: Float[Array, ""], new: Float[Array, " K"]
+) -> Float[Array, " K"]:
+    """Wilder's sums of 14 bars over the newest close, with a new bar's moves in.
+
+    Older bars fade, and all are smaller beside a close that has risen.
+    """
+    return sums * WILDER_DECAY * jnp.exp(-log_return) + new
+
+
+def wilder_sums(
+    log_return: Float[np.ndarray, " T"], *moves: Float[np.ndarray, " T"]
+) -> Float[np.ndarray, "T K"]:
+    """The same of all bars so far, at every bar, in float64."""
+    total, sums = np.zeros(len(moves)), []
+    for move, *new in zip(log_return, *moves, strict=True):
+        total = total * WILDER_DECAY * np.exp(-move) + new
+        sums.append(total)
+    return np.array(sums)

@@ -13,14 +13,17 @@ from jaxtyping import Array, Float
 
 from bot4jax.kernels.bank import intermediate
 from bot4jax.kernels.smoothing import (
+    LEAST_RANGE,
     average_weights,
     difference_weights,
     exponential_decay,
+    faded,
     running_average,
     wilder_decay,
+    wilder_sums,
 )
 from bot4jax.numerics import pairwise_sum, safe_divide, safe_root
-from bot4jax.registry import Scalar, Shared, Windowed, feature
+from bot4jax.registry import Incremental, Scalar, Shared, Windowed, feature
 
 technical = partial(feature, category="technical")
 
@@ -47,28 +50,32 @@ def own_place(value: float, low: float, high: float) -> float:
     return float((value - low) / (high - low)) if high > low else 0.5
 
 
-@intermediate
-def moves(close_path: Float[Array, "S W"]) -> Float[Array, "S V"]:
-    """Changes of the close from bar to bar, over the newest close."""
-    return close_path[:, 1:] - close_path[:, :-1]
+@technical(unit="%", low=0.0, high=100.001, source=WILDER, carried=True)
+class Rsi14(Incremental):
+    """Relative strength index: rises over all moves, Wilder's average; 50 if flat.
 
-
-@technical(unit="%", low=0.0, high=100.0, source=WILDER)
-class Rsi14(Shared):
-    """Relative strength index: rises over all moves, Wilder's average; 50 if flat."""
+    Moves come from returns, since prices that were rounded differ by rounding too.
+    """
 
     @staticmethod
-    def value(moves: Float[Array, " V"]) -> Scalar:
-        weights = average_weights(moves.size, wilder_decay(14))
-        rises = (jnp.maximum(moves, 0.0) * weights).sum()
-        return 100 * safe_divide(rises, (jnp.abs(moves) * weights).sum(), 0.5)
+    def init() -> Float[Array, "2"]:
+        return jnp.zeros(2, jnp.float32)
 
     @staticmethod
-    def reference(close_path: Window) -> float:
-        moves = np.diff(close_path)
-        rises = running_average(np.maximum(moves, 0), wilder_decay(14))[-1]
-        falls = running_average(np.maximum(-moves, 0), wilder_decay(14))[-1]
-        return float(100 * rises / (rises + falls)) if rises + falls else 50.0
+    def update(
+        state: Float[Array, "2"], log_return: Scalar
+    ) -> tuple[Float[Array, "2"], Scalar]:
+        move = -jnp.expm1(-log_return)
+        new = jnp.stack([jnp.maximum(move, 0.0), jnp.abs(move)])
+        state = faded(state, log_return, new)
+        total = jnp.where(state[1] > LEAST_RANGE, state[1], 0.0)
+        return state, 100 * safe_divide(state[0], total, 0.5)
+
+    @staticmethod
+    def reference(log_return: Window) -> float:
+        move = -np.expm1(-log_return)
+        rises, total = wilder_sums(log_return, np.maximum(move, 0), np.abs(move))[-1]
+        return float(100 * rises / total) if total > LEAST_RANGE else 50.0
 
 
 @intermediate

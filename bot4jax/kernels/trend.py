@@ -10,7 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from bot4jax.kernels.smoothing import exponential_decay, wilder_decay
+from bot4jax.kernels.smoothing import (
+    LEAST_RANGE,
+    WILDER_DECAY,
+    exponential_decay,
+    faded,
+    wilder_sums,
+)
 from bot4jax.numerics import safe_divide
 from bot4jax.registry import Incremental, Scalar, Windowed, feature
 
@@ -21,36 +27,12 @@ Path = Float[Array, " W"]
 
 WILDER = "Wilder (1978), New Concepts in Technical Trading Systems"
 
-DIRECTION_DECAY = wilder_decay(14)
-LEAST_RANGE = 1e-12
-"""Of the price: sums of moves below it have faded from float32, and count as none."""
-
 EFFICIENCY_BARS = 10
 FASTEST, SLOWEST = 1 - exponential_decay(2), 1 - exponential_decay(30)
 """Weight of the newest price in Kaufman's average, in a trend and in noise."""
 
 Movement = Float[Array, "3"]
 """Wilder's sums of rises, falls and true ranges, over the newest close."""
-
-
-def faded(
-    sums: Movement, log_return: Scalar, rise: Scalar, fall: Scalar, reach: Scalar
-) -> Movement:
-    """Wilder's sums with a new bar: older bars fade, and the close has moved."""
-    return sums * DIRECTION_DECAY * jnp.exp(-log_return) + jnp.stack(
-        [rise, fall, reach]
-    )
-
-
-def directions(
-    log_return: Window, rise: Window, fall: Window, reach: Window
-) -> Float[np.ndarray, "W 3"]:
-    """Wilder's sums at every bar, in float64."""
-    total, sums = np.zeros(3), []
-    for move, *new in zip(log_return, rise, fall, reach, strict=True):
-        total = total * DIRECTION_DECAY * np.exp(-move) + new
-        sums.append(total)
-    return np.array(sums)
 
 
 @trend(unit="%", low=-100.001, high=100.001, source=WILDER, carried=True)
@@ -73,7 +55,8 @@ class DirectionalDifference14(Incremental):
         directional_fall: Scalar,
         true_range: Scalar,
     ) -> tuple[Movement, Scalar]:
-        state = faded(state, log_return, directional_rise, directional_fall, true_range)
+        new = jnp.stack([directional_rise, directional_fall, true_range])
+        state = faded(state, log_return, new)
         rise, fall, reach = state
         share = safe_divide(rise - fall, jnp.where(reach > LEAST_RANGE, reach, 0.0))
         return state, 100 * share
@@ -85,7 +68,7 @@ class DirectionalDifference14(Incremental):
         directional_fall: Window,
         true_range: Window,
     ) -> float:
-        sums = directions(log_return, directional_rise, directional_fall, true_range)
+        sums = wilder_sums(log_return, directional_rise, directional_fall, true_range)
         rise, fall, reach = sums[-1]
         return float(100 * (rise - fall) / reach) if reach > LEAST_RANGE else 0.0
 
@@ -108,12 +91,13 @@ class AverageDirectionalIndex14(Incremental):
         follows: Scalar,
     ) -> tuple[tuple[Movement, Float[Array, "2"]], Scalar]:
         sums, average = state
-        sums = faded(sums, log_return, directional_rise, directional_fall, true_range)
+        new = jnp.stack([directional_rise, directional_fall, true_range])
+        sums = faded(sums, log_return, new)
         both = sums[0] + sums[1]
         both = jnp.where(both > LEAST_RANGE, both, 0.0)
         index = safe_divide(jnp.abs(sums[0] - sums[1]), both)
         # The second row adds up the weights, so that the first bars need no seed.
-        average = average * DIRECTION_DECAY + follows * jnp.stack([index, follows])
+        average = average * WILDER_DECAY + follows * jnp.stack([index, follows])
         return (sums, average), 100 * safe_divide(average[0], average[1])
 
     @staticmethod
@@ -124,12 +108,12 @@ class AverageDirectionalIndex14(Incremental):
         true_range: Window,
         follows: Window,
     ) -> float:
-        sums = directions(log_return, directional_rise, directional_fall, true_range)
+        sums = wilder_sums(log_return, directional_rise, directional_fall, true_range)
         rise, fall, _ = sums[follows > 0].T
         both = rise + fall
         moved = both > LEAST_RANGE
         index = np.where(moved, np.abs(rise - fall) / np.where(moved, both, 1), 0)
-        weights = DIRECTION_DECAY ** np.arange(len(index))[::-1]
+        weights = WILDER_DECAY ** np.arange(len(index))[::-1]
         return float(100 * np.average(index, weights=weights)) if len(index) else 0.0
 
 

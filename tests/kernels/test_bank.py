@@ -107,7 +107,7 @@ def test_what_is_carried_does_not_drift():
     bars = recorded.recorded_bars(13, 336 * CHUNK)
     specs = [spec for spec in CATALOGUE.values() if spec.carried]
     evidence, last = Evidence(specs, bars), len(bars.live) - 1
-    assert len(specs) == 4
+    assert len(specs) == 5
     for spec in specs:
         values, _ = evidence.of(spec, evidence.whole)
         for symbol in (recorded.LATE, recorded.WILD):
@@ -237,8 +237,8 @@ def test_no_copy_of_the_state_is_made():
     """The donated state is written in place: a copy would cost more than the work."""
     symbols = 32
     names = (
-        "mean rsi_14 range_over_deviation sample_entropy approximate_entropy "
-        "permutation_entropy_5"
+        "mean donchian_position range_over_deviation sample_entropy "
+        "approximate_entropy permutation_entropy_5"
     )
     layout = Layout(symbols, WINDOW, 0, 5, 0, Bar._fields)
     plan = bank.plan(layout, select(names.split()))

@@ -6,15 +6,10 @@ import pytest
 from bot4jax.kernels import CATALOGUE
 from bot4jax.registry import arguments
 from tests import recorded
-from tests.checks import CHECKS, Evidence
+from tests.checks import CHECKS
 from tests.oracles.features import ORACLES
 
 SPECS = list(CATALOGUE.values())
-
-
-@pytest.fixture(scope="module")
-def evidence():
-    return Evidence(SPECS)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

@@ -15,17 +15,19 @@ def _mean(values):
 
 
 def _beta(log_return, market_return):
+    if np.ptp(market_return) == 0:
+        return np.nan
     return stats.linregress(market_return, log_return)[0]
 
 
 def _correlation(log_return, market_return):
-    if np.ptp(log_return) == 0:
+    if np.ptp(log_return) == 0 or np.ptp(market_return) == 0:
         return np.nan
     return stats.pearsonr(log_return, market_return)[0]
 
 
 def _residual(log_return, market_return):
-    if np.ptp(log_return) == 0:
+    if np.ptp(log_return) == 0 or np.ptp(market_return) == 0:
         return np.nan
     return stats.linregress(market_return, log_return)[1] / log_return.std()
 
@@ -34,7 +36,7 @@ ORACLES = {
     "rank_of_return": Oracle(lambda return_rank: _mean(return_rank), "its definition"),
     "rank_of_volume": Oracle(lambda volume_rank: _mean(volume_rank), "its definition"),
     "dispersion": Oracle(lambda dispersion: _mean(dispersion), "its definition"),
-    "market_beta": Oracle(_beta, "SciPy"),
+    "market_beta": Oracle(_beta, "SciPy", FLAT),
     "market_correlation": Oracle(_correlation, "SciPy", FLAT),
     "residual_return": Oracle(_residual, "SciPy", FLAT),
 }

@@ -25,8 +25,10 @@ def _still(path):
     return not path.any()
 
 
-def _rsi(close_path):
-    return np.nan if _still(close_path) else library.RSI(_price(close_path), 14)[-1]
+def _rsi(close_price):
+    if np.ptp(close_price) == 0:
+        return np.nan
+    return library.RSI(close_price, 14)[-1]
 
 
 def _macd(part):
@@ -68,8 +70,10 @@ def _atr(high_path, low_path, close_path):
 
 def _fast_stochastic(bars, part):
     def value(high_path, low_path, close_path):
-        if high_path.max() == low_path.min():
-            return np.nan
+        for end in range(bars, len(high_path) + 1):
+            own = slice(end - bars, end)
+            if high_path[own].max() == low_path[own].min():
+                return np.nan
         prices = [_price(path) for path in (high_path, low_path, close_path)]
         return library.STOCHF(*prices, bars, 3)[part][-1]
 
