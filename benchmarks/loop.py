@@ -21,7 +21,7 @@ from bot4jax.modes.tapes import heard, taken_up, tick_tape
 from bot4jax.modes.trading import make_trader, new_journal, paper_venue
 from bot4jax.runtime.closings import Tape
 from bot4jax.runtime.messages import Step, pack
-from bot4jax.runtime.orders import Answer
+from bot4jax.runtime.orders import Answer, Cancel
 from bot4jax.runtime.progress import Report
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.venue_link import LocalVenue
@@ -62,6 +62,9 @@ class PreparedVenue:
         pack(step)
         self._sent.append(step)
 
+    def withdraw(self, cancels: Sequence[Cancel]) -> None:
+        self._venue.withdraw(cancels)
+
     def settle(self, through_ns: int) -> Sequence[Answer]:
         return self._answers
 
@@ -79,6 +82,7 @@ def together(
     laps, kept = Laps(), stage.kept._replace(state=state)
     with closing(new_journal(folder, folder.name)) as journal:
         trader = make_trader(setting, kept, venue, journal, lambda stepped: None)
+        trader.start()
         closed = tape.closed(arrivals(stage, tape, venue))
         for done, bar in zip(range(1, len(span) + 1), closed, strict=False):
             faults = page_faults()

@@ -35,6 +35,7 @@ IRRELEVANT = (
     ("catalogue", "write"),
     ("keys", "folder"),
     ("keys", "names"),
+    *(("control", key) for key in ("do", "reason", "seconds")),
 )
 """Keys that say where and under which name, not what comes out."""
 

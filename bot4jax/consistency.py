@@ -11,7 +11,7 @@ from bot4jax.schema import Config
 BAR_SOURCES = ("daily", "candles")
 """sources without ticks"""
 
-WITHOUT_DATA = ("replay", "doctor", "catalogue", "keys")
+WITHOUT_DATA = ("replay", "doctor", "catalogue", "keys", "control")
 """modes that open no source"""
 
 LOCAL_SOCKETS = ("control",)

@@ -46,6 +46,7 @@ MODES = {
     "catalogue": ("bot4jax.runtime.catalogue:catalogue", "list the features"),
     "keys": ("bot4jax.modes.keys:keys", "make keys for sockets beyond this machine"),
     "certify": ("bot4jax.modes.certify:certify", "prove: serving is training, no leak"),
+    "control": ("bot4jax.runtime.control_line:control", "speak to a running engine"),
 }
 """Mode → the function that serves it, `Config -> exit code`, and what it does."""
 

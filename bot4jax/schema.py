@@ -34,6 +34,7 @@ Mode = Literal[
     "catalogue",
     "keys",
     "certify",
+    "control",
 ]
 Member = Literal["lstm", "gru", "cnn", "transformer", "trees"]
 
@@ -62,6 +63,18 @@ class Replay(Section, frozen=True):
 
     run: Text | None
     """folder of the run whose journal is replayed"""
+
+
+class Control(Section, frozen=True):
+    """What `mode=control` tells a running engine."""
+
+    do: Literal["status", "kill", "reset", "pause", "news"]
+    """status asks; kill lets nothing but cancels leave, pause only reductions; reset
+    ends both and a drawdown; news is for regimes, which are not there yet"""
+    reason: Annotated[str, Meta(min_length=1, max_length=200)] | None
+    """for the journal"""
+    seconds: NonNegative
+    """s that a pause lasts; 0: until a reset"""
 
 
 class Catalogue(Section, frozen=True):
@@ -324,6 +337,8 @@ class Endpoints(Section, frozen=True):
     """XPUB of the engine"""
     orders: Text
     """ROUTER of the venue"""
+    control: Text
+    """REP of the engine: a person's word"""
 
 
 class Runtime(Section, frozen=True):
@@ -342,8 +357,10 @@ class Runtime(Section, frozen=True):
     """engines the feed waits for before it sends its first tick"""
     venue_timeout_s: Positive
     """s to wait for the venue at the start; then halted"""
+    feed_quiet_s: Positive
+    """s without a frame after which only reductions pass until a bar came without"""
     feed_timeout_s: Positive
-    """s of silence after which a run without ticks ends"""
+    """s without a frame after which the engine halts and ends"""
 
 
 class Venue(Section, frozen=True):
@@ -410,6 +427,7 @@ class Config(Section, frozen=True):
     """modules of your own that register features, imported in this order"""
     run: Run
     replay: Replay
+    control: Control
     catalogue: Catalogue
     keys: Keys
     certify: Certify

@@ -203,4 +203,5 @@ def trade_facts(setting: Setting, traded: Traded) -> TradeFacts:
         sells=sum(one.side == SELL for one in fills),
         denials=summary.denials(traded.denied),
         sentences={reason.name: reason.sentence for reason in Reason},
+        transitions=traded.transitions,
     )

@@ -79,7 +79,7 @@ def again(
         setting,
         kept,
         tape,
-        tape.closed(arrivals),
+        lambda trader: tape.closed(arrivals),
         venue,
         folder,
         report,

@@ -8,6 +8,7 @@ from typing import Any
 from bot4jax.modes import plots
 from bot4jax.modes.story import Story
 from bot4jax.runtime.folder import write_text
+from bot4jax.runtime.limits import TradingState
 
 LEAST_LABELS = 200
 """Labels without overlap below which a figure of skill says nothing."""
@@ -54,6 +55,7 @@ def page(story: Story) -> str:
         vote(story),
         money(story),
         denials(story),
+        states(story),
         speed(story),
         features(story),
         training(story),
@@ -264,6 +266,24 @@ def denials(story: Story) -> str:
         for name, count in sorted(trade.denials.items(), key=lambda item: -item[1])
     ]
     return section("Denials") + table(("reason", "times", "meaning"), rows, text_from=2)
+
+
+def states(story: Story) -> str:
+    """When less than everything could leave, and why."""
+    if story.trade is None:
+        return ""
+    rows = [
+        (
+            f"{one.step:,}",
+            escape(one.cause),
+            "holds" if one.is_held else "is lifted",
+            TradingState(one.state).name,
+            escape(one.text),
+        )
+        for one in story.trade.transitions
+    ]
+    head = ("after step", "cause", "", "state", "what was found")
+    return section("States") + table(head, rows, text_from=1)
 
 
 def speed(story: Story) -> str:

@@ -1,5 +1,7 @@
 """Trading over ZeroMQ: ticks from a feed, orders to a venue, signals to all."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,13 @@ from bot4jax.modes.keeping import Kept
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.trading import Report, Traded, trade
 from bot4jax.runtime.client import send_signals
+from bot4jax.runtime.closings import Closed
+from bot4jax.runtime.control import Controls, KillFile, listening
 from bot4jax.runtime.curve import Keyring
-from bot4jax.runtime.loop import Stepped
+from bot4jax.runtime.loop import Stepped, Trader
 from bot4jax.runtime.messages import Signal, Signals
 from bot4jax.runtime.publish import receive
+from bot4jax.runtime.silence import watched
 from bot4jax.runtime.snapshots import Snapshots
 from bot4jax.runtime.sockets import Limits, dealer, publisher, subscriber
 from bot4jax.runtime.ticks_record import TickRecord
@@ -22,6 +27,9 @@ from bot4jax.runtime.wire import MAGIC
 
 FAREWELL = Limits(linger_ms=1000)
 """The venue ends when it hears the last message: it must get out."""
+
+ATTENTION_S = 0.02
+"""How often a silent feed is turned away from, to hear people and to see bars late."""
 
 
 def trade_with_children(
@@ -41,29 +49,38 @@ def trade_over_sockets(
     record = TickRecord(folder / "ticks")
     keys = Keyring(setting.config.keys.folder, "engine")
     feed, venue = keys.calling("feed"), keys.calling("venue")
-    with (
-        subscriber(ends.ticks, (MAGIC,), curve=feed) as ticks,
-        dealer(ends.snapshots, curve=feed) as standing,
-        dealer(ends.orders, limits=FAREWELL, curve=venue) as orders,
-        publisher(ends.signals, drops=True, curve=keys.serving) as signals,
-        record,
-    ):
-        lateness_ns, idle_s = patience(setting)
-        first = setting.split.test.start
+    with ExitStack() as stack:
+        ticks = stack.enter_context(subscriber(ends.ticks, (MAGIC,), curve=feed))
+        asked = stack.enter_context(dealer(ends.snapshots, curve=feed))
+        orders = stack.enter_context(dealer(ends.orders, limits=FAREWELL, curve=venue))
+        signals = stack.enter_context(
+            publisher(ends.signals, drops=True, curve=keys.serving)
+        )
+        stack.enter_context(record)
+        first, lateness_ns = setting.split.test.start, lateness(setting)
         tape = tapes.tick_tape(setting, kept.state.bars, first, lateness_ns)
-        snapshots = Snapshots(standing, universe.hash, lambda: tape.feed.is_stale)
+        snapshots = Snapshots(asked, universe.hash, lambda: tape.feed.is_stale)
         came = receive(
             ticks,
             universe.hash,
             runtime.feed_timeout_s,
-            idle_s,
+            ATTENTION_S,
             snapshots=snapshots,
         )
+
+        def bars(trader: Trader) -> Iterator[Closed]:
+            controls = Controls(trader, KillFile(folder))
+            stack.enter_context(listening(controls, ends.control))
+            heard = controls.attended(watched(came, trader, runtime.feed_quiet_s))
+            if lateness_ns is None:
+                heard = (one for one in heard if one.frame is not None)
+            return tape.closed(record.heard(heard))
+
         return trade(
             setting,
             kept,
             tape,
-            tape.closed(record.heard(came)),
+            bars,
             SocketVenue(orders, runtime.venue_timeout_s),
             folder,
             report,
@@ -71,16 +88,14 @@ def trade_over_sockets(
         )
 
 
-def patience(setting: Setting) -> tuple[int | None, float | None]:
-    """How late a tick may be, ns, and how often silence is noticed, s.
+def lateness(setting: Setting) -> int | None:
+    """How late a tick may be, ns; None where no clock closes bars.
 
     Only a market that runs at the pace of the clock may be judged by the clock.
     """
     runtime = setting.config.runtime
-    if runtime.speed != 1:
-        return None, None
-    lateness_s = runtime.allowed_lateness_ms / 1e3
-    return round(lateness_s * 1e9), max(lateness_s / 4, 0.001)
+    late_ns = round(runtime.allowed_lateness_ms * 1e6)
+    return late_ns if runtime.speed == 1 else None
 
 
 def batch(setting: Setting, run: str, stepped: Stepped) -> Signals:

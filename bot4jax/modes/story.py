@@ -9,6 +9,7 @@ from bot4jax.learn.calibrate import Calibration
 from bot4jax.learn.evaluate import Judged
 from bot4jax.learn.metrics import Reliability
 from bot4jax.runtime.portfolio import EquityRow
+from bot4jax.runtime.states import Transition
 
 
 class Bound(NamedTuple):
@@ -69,6 +70,8 @@ class TradeFacts(NamedTuple):
     """by reason"""
     sentences: dict[str, str]
     """what each reason means"""
+    transitions: list[Transition]
+    """how the state of the engine changed, and why"""
 
 
 class Story(NamedTuple):

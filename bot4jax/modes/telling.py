@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from bot4jax.learn import metrics, params
@@ -181,6 +182,8 @@ def figures(
         "fills": trade.fills,
         "partial_fills": trade.partial_fills,
         "denials": trade.denials,
+        "state": traded.state.name,
+        "transitions": [msgspec.to_builtins(one) for one in traded.transitions],
         "pnl": trade.pnl,
         "latency_ms": traded.stages,
         "information_age_ms": traded.ages,

@@ -20,10 +20,11 @@ from bot4jax.runtime.compiles import Compilations
 from bot4jax.runtime.feed import Counters
 from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.journal import Journal
-from bot4jax.runtime.limits import Limits
+from bot4jax.runtime.limits import Limits, TradingState
 from bot4jax.runtime.loop import Account, Stepped, Trader
 from bot4jax.runtime.orders import Answer, Order
 from bot4jax.runtime.portfolio import Portfolio
+from bot4jax.runtime.states import States, Transition
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import LocalVenue, VenueLink
 
@@ -52,6 +53,10 @@ class Traded(NamedTuple):
     """symbols masked and clamped, by feature"""
     recompiles: int
     """compilations after the first steps"""
+    state: TradingState
+    """at the end"""
+    transitions: list[Transition]
+    """how it came to that"""
 
     @property
     def probability(self) -> Float[np.ndarray, "T S C"]:
@@ -89,14 +94,14 @@ def trade_here(
     tape, bars = tapes.closed_bars(
         setting, kept.state.bars, span.start, span.stop, venue.hear
     )
-    return trade(setting, kept, tape, bars, venue, folder, report, run=run)
+    return trade(setting, kept, tape, lambda _: bars, venue, folder, report, run=run)
 
 
 def trade(
     setting: Setting,
     kept: Kept,
     tape: Tape | BarTape,
-    bars: Iterable[Closed],
+    bars: Callable[[Trader], Iterable[Closed]],
     venue: VenueLink,
     folder: Path,
     report: Report,
@@ -112,8 +117,9 @@ def trade(
         Compilations() as compiled,
     ):
         trader = make_trader(setting, kept, venue, journal, publish)
+        trader.start()
         steps, total = [], len(setting.split.test)
-        for closed in bars:
+        for closed in bars(trader):
             steps.append(trader.step(closed))
             report("paper trading", len(steps), total)
             if len(steps) == COMPILING_STEPS:
@@ -150,6 +156,7 @@ def make_trader(
         ),
         limits=Limits.from_config(config.risk),
         run=journal.run,
+        states=States(journal.note),
         kind="ioc" if source.has_ticks else "market",
     )
     return Trader(
@@ -201,4 +208,6 @@ def collect(
         ages=trader.ages.quantiles(COMPILING_STEPS),
         counts=np.asarray(trader.observing.counts),
         recompiles=recompiles,
+        state=trader.account.states.state,
+        transitions=trader.account.states.transitions,
     )

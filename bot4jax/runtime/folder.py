@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from bot4jax.config import config_hash, run_folder, to_yaml
-from bot4jax.errors import ConfigError
+from bot4jax.errors import ConfigError, Halted
 from bot4jax.schema import Config
 
 OPENING = frozenset({"config.yaml", "manifest.json"})
 """What `open` writes, before there is any result."""
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "xgboost", "pyzmq", "apsw")
+
+KILL = "KILL"
+"""File in a run's folder that stops its engine; only a reset removes it."""
 
 
 class RunFolder:
@@ -36,6 +39,12 @@ class RunFolder:
         A folder never mixes two configurations, and nothing is removed unasked.
         """
         if self._config.run.fresh:
+            if (self.path / KILL).exists():
+                raise Halted(
+                    f"The kill switch of {self.path} is pulled: run.fresh=true would "
+                    "forget it. Reset it first (mode=control control.do=reset), or "
+                    f"remove {self.path / KILL} yourself."
+                )
             shutil.rmtree(self.path, ignore_errors=True)
         before = self._former_hash()
         if before not in (None, self.hash):

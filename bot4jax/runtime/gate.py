@@ -269,15 +269,13 @@ def within_collar(
 
 def _opening_stop(limits: Limits, owned: Account, state: TradingState) -> Reason | None:
     """Why nothing that takes on risk may leave in this step."""
-    if state != TradingState.ACTIVE:
-        return Reason.REDUCING
     if not 0 < owned.nav < float("inf"):
         return Reason.NO_CAPITAL
     if not owned.daily_loss <= limits.daily_loss_share:
         return Reason.DAILY_LOSS
     if not owned.drawdown <= limits.drawdown_share:
         return Reason.DRAWDOWN
-    return None
+    return None if state == TradingState.ACTIVE else Reason.REDUCING
 
 
 def _refusals(

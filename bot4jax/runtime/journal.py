@@ -7,7 +7,7 @@ without `verify` naming it; a journal cut at its end is shorter, but whole.
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -19,8 +19,9 @@ from bot4jax.errors import Bot4JaxError, Halted
 from bot4jax.runtime import journal_rows as rows
 from bot4jax.runtime.journal_rows import TABLES, Closing, StepRecord
 from bot4jax.runtime.orders import Answer
+from bot4jax.runtime.states import Transition
 
-SCHEMA = "bot4jax.journal/1"
+SCHEMA = "bot4jax.journal/2"
 Durability = Literal["process_crash", "power_loss"]
 SYNCHRONOUS = {"process_crash": "NORMAL", "power_loss": "FULL"}
 WAL_PAGES = 10_000
@@ -41,6 +42,7 @@ class Journal:
         self._is_broken = False
         self._genesis = hashlib.sha256(f"{SCHEMA}|{run}".encode()).digest()
         self.last_step, self._hash = self._end()
+        self._link = self._last_link()
 
     @classmethod
     def open(
@@ -58,11 +60,12 @@ class Journal:
         try:
             _identify(connection, path, run)
             journal = cls(connection, run)
-            if (broken := journal.verify()) is not None:
+            broken, unlinked = journal.verify(), journal.verify_transitions()
+            if broken is not None or unlinked is not None:
+                what = f"transition {unlinked}" if broken is None else f"step {broken}"
                 raise JournalError(
-                    f"The journal {path} was changed: step {broken} does not match "
-                    "its hash. Restore it from a copy, or start anew with "
-                    "run.fresh=true."
+                    f"The journal {path} was changed: {what} does not match its hash. "
+                    "Restore it from a copy, or start anew with run.fresh=true."
                 )
         except BaseException:
             connection.close()
@@ -71,24 +74,35 @@ class Journal:
 
     def commit(self, record: StepRecord) -> bytes:
         """Make the step durable and return its hash; only then may its orders leave."""
-        if self._is_broken:
-            raise Halted("The journal failed before: nothing may be sent any more.")
-        if record.step <= self.last_step:
+        if record.step <= self.last_step and not self._is_broken:
             raise JournalError(
                 f"Step {record.step} comes after step {self.last_step}; steps grow."
             )
-        chained = rows.chained(self._hash, record)
-        try:
-            with self._transaction():
-                self._write(record, chained)
-        except apsw.Error as error:
-            self._is_broken = True
-            raise Halted(
-                f"Step {record.step} could not be written to the journal ({error}). "
-                "Nothing of it was sent. Check the disk and start again."
-            ) from error
+        inputs_hash = rows.digest(record.inputs)
+        chained = rows.chained(self._hash, record, inputs_hash)
+        with self._durable(f"Step {record.step}"):
+            for table, values in rows.of_step(record, inputs_hash, chained).items():
+                self._insert(table, values)
         self.last_step, self._hash = record.step, chained
         return chained
+
+    def note(self, transition: Transition) -> None:
+        """Make a change of state durable; only then may it let anything pass."""
+        link = rows.linked(self._link, transition)
+        content = msgspec.structs.astuple(transition)
+        with self._durable(f"The transition of {transition.cause}"):
+            self._insert("transitions", [(None, *content, link)])
+        self._link = link
+
+    def transitions(self) -> list[Transition]:
+        """Every change of state that was noted, in order."""
+        return [rows.transition(row[1:-1]) for row in self._transitions()]
+
+    def forget_inputs(self) -> None:
+        """Let go of what came in: of use to a restart only, and large."""
+        with self._durable("The end of the inputs"):
+            self._connection.execute("DELETE FROM inputs")
+        self._connection.execute("VACUUM")
 
     def read(self, first: int = 0, stop: int | None = None) -> Iterator[StepRecord]:
         """Steps `first … stop − 1` as they were committed."""
@@ -100,12 +114,26 @@ class Journal:
         before = self._genesis
         for row in self._heads(0, None):
             try:
-                before = rows.chained(before, self._record(row))
+                record = self._record(row)
+                before = rows.chained(before, record, row[3])
             except (ValueError, TypeError, msgspec.MsgspecError):
                 return row[0]
-            if before != row[3]:
+            has_other_inputs = record.inputs and rows.digest(record.inputs) != row[3]
+            if before != row[4] or has_other_inputs:
                 return row[0]
         return self._stray()
+
+    def verify_transitions(self) -> int | None:
+        """The first transition that is not what was noted; None if all are."""
+        before = self._genesis
+        for number, row in enumerate(self._transitions(), 1):
+            try:
+                before = rows.linked(before, rows.transition(row[1:-1]))
+            except (ValueError, TypeError, msgspec.MsgspecError):
+                return row[0]
+            if before != row[-1] or number != row[0]:
+                return row[0]
+        return None
 
     def fold(self) -> None:
         """Move the write-ahead log into the file: for when nothing is urgent."""
@@ -120,6 +148,21 @@ class Journal:
         return next(iter(self._connection.execute(query)), (-1, self._genesis))
 
     @contextmanager
+    def _durable(self, what: str) -> Iterator[None]:
+        """One transaction; after one that failed, there is none any more."""
+        if self._is_broken:
+            raise Halted("The journal failed before: nothing may be sent any more.")
+        try:
+            with self._transaction():
+                yield
+        except apsw.Error as error:
+            self._is_broken = True
+            raise Halted(
+                f"{what} could not be written to the journal ({error}). "
+                "Nothing of it was sent. Check the disk and start again."
+            ) from error
+
+    @contextmanager
     def _transaction(self) -> Iterator[None]:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
@@ -130,23 +173,29 @@ class Journal:
                 self._connection.execute("ROLLBACK")
             raise
 
-    def _write(self, record: StepRecord, chained: bytes) -> None:
-        for table, values in rows.of_step(record, chained).items():
-            if values:
-                marks = ",".join("?" * len(values[0]))
-                insert = f"INSERT INTO {table} VALUES ({marks})"
-                self._connection.executemany(insert, values)
+    def _insert(self, table: str, values: Sequence[tuple]) -> None:
+        if values:
+            marks = ",".join("?" * len(values[0]))
+            insert = f"INSERT INTO {table} VALUES ({marks})"
+            self._connection.executemany(insert, values)
+
+    def _transitions(self) -> Iterable[tuple[Any, ...]]:
+        return self._connection.execute("SELECT * FROM transitions ORDER BY number")
+
+    def _last_link(self) -> bytes:
+        query = "SELECT hash FROM transitions ORDER BY number DESC LIMIT 1"
+        return next(iter(self._connection.execute(query)), (self._genesis,))[0]
 
     def _heads(self, first: int, stop: int | None) -> Iterable[tuple[Any, ...]]:
         query = (
             "SELECT * FROM steps LEFT JOIN closings USING (step) "
-            "LEFT JOIN decisions USING (step) "
+            "LEFT JOIN decisions USING (step) LEFT JOIN inputs USING (step) "
             "WHERE step >= ? AND step < ? ORDER BY step"
         )
         return self._connection.execute(query, (first, 2**62 if stop is None else stop))
 
     def _record(self, head: tuple[Any, ...]) -> StepRecord:
-        step, boundary_ns, bar, _, watermark_ns, ticks, late, packed = head
+        step, boundary_ns, bar, _, _, watermark_ns, ticks, late, packed, inputs = head
         return StepRecord(
             step=step,
             boundary_ns=boundary_ns,
@@ -156,6 +205,8 @@ class Journal:
             orders=[rows.order(row) for row in self._rows("orders", step)],
             denied=[rows.denied(row) for row in self._rows("denials", step)],
             answers=self._answers(step),
+            cancels=[row[2] for row in self._rows("cancels", step)],
+            inputs=inputs or b"",
         )
 
     def _rows(self, table: str, step: int) -> Iterable[tuple[Any, ...]]:
@@ -176,7 +227,10 @@ class Journal:
 
     def _stray(self) -> int | None:
         """The first step that has rows but was never committed."""
-        tables = ("closings", "decisions", "orders", "denials", "fills", "answers")
+        tables = (
+            *("closings", "decisions", "orders", "denials"),
+            *("fills", "answers", "cancels", "inputs"),
+        )
         union = " UNION ".join(f"SELECT step FROM {table}" for table in tables)
         query = f"SELECT min(step) FROM ({union} EXCEPT SELECT step FROM steps)"
         return next(iter(self._connection.execute(query)))[0]

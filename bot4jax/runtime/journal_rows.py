@@ -9,12 +9,14 @@ import numpy as np
 from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.limits import Reason
 from bot4jax.runtime.orders import Answer, Fill, Order
+from bot4jax.runtime.states import Transition
 
 TABLES = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE steps (
     step INTEGER PRIMARY KEY, boundary_ns INTEGER NOT NULL, bar INTEGER NOT NULL,
-    hash BLOB NOT NULL) STRICT;
+    inputs_hash BLOB NOT NULL, hash BLOB NOT NULL) STRICT;
+CREATE TABLE inputs (step INTEGER PRIMARY KEY, packed BLOB NOT NULL) STRICT;
 CREATE TABLE closings (
     step INTEGER PRIMARY KEY, watermark_ns INTEGER NOT NULL, ticks INTEGER NOT NULL,
     late INTEGER NOT NULL) STRICT;
@@ -39,9 +41,18 @@ CREATE TABLE fills (
 CREATE TABLE answers (
     step INTEGER NOT NULL, place INTEGER NOT NULL, "order" TEXT NOT NULL,
     content BLOB NOT NULL, PRIMARY KEY (step, place)) STRICT, WITHOUT ROWID;
+CREATE TABLE cancels (
+    step INTEGER NOT NULL, place INTEGER NOT NULL, "order" TEXT NOT NULL,
+    PRIMARY KEY (step, place)) STRICT, WITHOUT ROWID;
+CREATE TABLE transitions (
+    number INTEGER PRIMARY KEY, step INTEGER NOT NULL, at_ns INTEGER NOT NULL,
+    cause TEXT NOT NULL, is_held INTEGER NOT NULL, state INTEGER NOT NULL,
+    text TEXT NOT NULL, hash BLOB NOT NULL) STRICT;
 """
 """`place` is the position within the step; fills and other answers share one count.
-Denials are one row a reason: slots as int32, signed lots as int64, little-endian."""
+Denials are one row a reason: slots as int32, signed lots as int64, little-endian.
+Transitions happen between steps too, so they have a number and a chain of their own.
+`steps` keeps the hash of the inputs, so that these can be let go once useless."""
 
 
 ENCODER = msgspec.msgpack.Encoder(order="deterministic")
@@ -73,26 +84,46 @@ class StepRecord(msgspec.Struct, frozen=True):
     denied: Sequence[Denied] = ()
     answers: Sequence[Answer] = ()
     """what the venue said since the step before"""
+    cancels: Sequence[str] = ()
+    """ids of orders that are about to be taken back"""
+    inputs: bytes = b""
+    """what came in since the step before, as `inputs.pack` makes it"""
 
 
-def chained(before: bytes, record: StepRecord) -> bytes:
+def chained(before: bytes, record: StepRecord, inputs_hash: bytes) -> bytes:
     """SHA-256 of the hash before and the step's content as canonical MessagePack."""
     denied = [(int(one.reason), *packed(one)) for one in record.denied]
-    content = msgspec.structs.astuple(msgspec.structs.replace(record, denied=denied))
+    content = msgspec.structs.astuple(
+        msgspec.structs.replace(record, denied=denied, inputs=inputs_hash)
+    )
     return hashlib.sha256(before + ENCODER.encode(content)).digest()
 
 
-def of_step(record: StepRecord, chained: bytes) -> dict[str, list[tuple]]:
+def digest(inputs: bytes) -> bytes:
+    """SHA-256 of a step's inputs."""
+    return hashlib.sha256(inputs).digest()
+
+
+def linked(before: bytes, transition: Transition) -> bytes:
+    """SHA-256 of the hash before and the transition."""
+    return hashlib.sha256(before + ENCODER.encode(transition)).digest()
+
+
+def of_step(
+    record: StepRecord, inputs_hash: bytes, chained: bytes
+) -> dict[str, list[tuple]]:
     """By table, the rows that a step consists of."""
     step = record.step
     rows: dict[str, list[tuple]] = {
-        "steps": [(step, record.boundary_ns, record.bar, chained)],
+        "steps": [(step, record.boundary_ns, record.bar, inputs_hash, chained)],
+        "inputs": [(step, record.inputs)] if record.inputs else [],
         "closings": [(step, *msgspec.structs.astuple(record.closing))],
         "decisions": [(step, record.decisions)],
         "orders": [order_row(step, *one) for one in enumerate(record.orders)],
         "denials": [denied_row(step, *one) for one in enumerate(record.denied)],
         "fills": [],
         "answers": [],
+        "cancels": [(step, place, one) for place, one in enumerate(record.cancels)],
     }
     for place, answer in enumerate(record.answers):
         table = "fills" if isinstance(answer, Fill) else "answers"
@@ -153,3 +184,8 @@ def answer_row(step: int, place: int, answer: Answer) -> tuple:
 def fill(row: tuple) -> Fill:
     fields = zip(Fill.__struct_fields__, row[2:], strict=True)
     return msgspec.convert(dict(fields), Fill, strict=False)
+
+
+def transition(row: tuple) -> Transition:
+    fields = zip(Transition.__struct_fields__, row, strict=True)
+    return msgspec.convert(dict(fields), Transition, strict=False)

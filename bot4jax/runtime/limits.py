@@ -40,10 +40,10 @@ class Reason(enum.IntEnum):
     BELOW_MINIMUM = 10, "The change is under one lot or under the least notional."
     PARTICIPATION = 11, "Made smaller: too much of the size at the best quote."
     PRICE_COLLAR = 12, "The price is too far from the mid."
-    REDUCING = 13, "Only reductions pass: the engine is in the state REDUCING."
-    NO_CAPITAL = 14, "The net asset value is unknown or not positive."
-    DAILY_LOSS = 15, "Only reductions pass: the day's loss is over its limit."
-    DRAWDOWN = 16, "Only reductions pass: the drawdown is over its limit."
+    NO_CAPITAL = 13, "The net asset value is unknown or not positive."
+    DAILY_LOSS = 14, "Only reductions pass: the day's loss is over its limit."
+    DRAWDOWN = 15, "Only reductions pass: the drawdown is over its limit."
+    REDUCING = 16, "Only reductions pass: the engine is in the state REDUCING."
     ORDER_NOTIONAL = 17, "The order is worth more than one order may be."
     POSITION = 18, "The position would be a larger share of the capital than allowed."
     GROSS = 19, "The gross exposure would be larger than allowed."
@@ -52,7 +52,7 @@ class Reason(enum.IntEnum):
 
 
 def codes_table() -> str:
-    """`docs/codes.md`: every reason with its number and sentence."""
+    """The first part of `docs/codes.md`: every reason with number and sentence."""
     rows = [f"| {one.value} | `{one.name}` | {one.sentence} |" for one in Reason]
     return "\n".join(
         [

@@ -22,14 +22,16 @@ from bot4jax.engine import (
     Params,
     unpack_decisions,
 )
+from bot4jax.errors import Halted
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.gate import Context, Denied, account
 from bot4jax.runtime.journal import Closing, StepRecord
 from bot4jax.runtime.limits import Limits, TradingState
 from bot4jax.runtime.messages import Step
-from bot4jax.runtime.orders import Answer, Kind, Order
+from bot4jax.runtime.orders import Answer, Cancel, Kind, Order
 from bot4jax.runtime.portfolio import EquityRow, Portfolio
 from bot4jax.runtime.stages import Ages, Stages
+from bot4jax.runtime.states import Cause, States, Transition
 from bot4jax.runtime.targets import orders_from_targets
 from bot4jax.runtime.venue_link import VenueLink
 
@@ -38,6 +40,8 @@ class StepLog(Protocol):
     """Where a step is written before its orders leave: `journal.Journal`."""
 
     def commit(self, record: StepRecord) -> bytes: ...
+
+    def note(self, transition: Transition) -> None: ...
 
 
 class Stepped(NamedTuple):
@@ -63,12 +67,15 @@ class Account:
     portfolio: Portfolio
     limits: Limits
     run: str
+    states: States
     kind: Kind = "ioc"
-    state: TradingState = TradingState.ACTIVE
 
 
 class Trader:
-    """Carries the device's state, the positions and the step number."""
+    """Carries the device's state, the positions and the step number.
+
+    It begins HALTED; `start` makes it ACTIVE.
+    """
 
     def __init__(
         self,
@@ -92,10 +99,16 @@ class Trader:
         self.stages = Stages()
         self.ages = Ages()
         self._increment = account.universe.column("increment").astype(np.float64)
+        account.states.hold(Cause.STARTING, "the process has begun")
+
+    def start(self) -> None:
+        """Everything that may be known is known: let orders pass."""
+        self.account.states.lift(Cause.STARTING, "nothing to recover")
 
     def step(self, closed: Closed) -> Stepped:
         """Decide at one boundary, and send what passes the gate."""
         self.step_number += 1
+        self.account.states.begin(self.step_number)
         clock = _Clock(self.stages)
         engine, units = self._engine, self._params.units
         self.observing, seen = engine.observe(
@@ -103,6 +116,7 @@ class Trader:
         )
         answers = self._settle(closed, clock)
         equity = self._value(closed)
+        self.account.states.weigh(equity, self.account.limits)
         held = self.account.portfolio.held()
         clock.lap("portfolio")
         self.deciding, packed = engine.conclude(
@@ -117,10 +131,11 @@ class Trader:
         decided = unpack_decisions(raw, self._members, len(held))
         clock.lap("decide")
         orders, denied = self._gated(closed, decided, held, equity)
+        cancels = self._cancels(closed)
         clock.lap("gate")
-        self._journal.commit(self._record(closed, raw, orders, denied, answers))
+        self._commit(self._record(closed, raw, orders, denied, answers, cancels))
         clock.lap("journal")
-        self._send(closed, orders)
+        self._send(closed, [*cancels, *orders])
         clock.lap("send")
         waited = self.stages.ms["venue_wait"][-1] / 1e3
         self.stages.add("decision", clock.now - closed.timer_s - waited)
@@ -177,7 +192,7 @@ class Trader:
             closed.market,
             account(own.portfolio, equity),
             closed.boundary_ns,
-            own.state,
+            own.states.state,
             stale=closed.stale,
         )
         return orders_from_targets(
@@ -190,6 +205,29 @@ class Trader:
             kind=own.kind,
         )
 
+    def _cancels(self, closed: Closed) -> list[Cancel]:
+        """Whatever rests is taken back as long as the engine is halted."""
+        if self.account.states.state != TradingState.HALTED:
+            return []
+        waiting = self.account.portfolio.open_orders()
+        return [Cancel(order, closed.boundary_ns) for order in waiting]
+
+    def _commit(self, record: StepRecord) -> None:
+        """Make the step durable; if that fails, only cancels may still leave."""
+        try:
+            self._journal.commit(record)
+        except Halted as error:
+            self.halt(Cause.JOURNAL, str(error))
+            raise
+
+    def halt(self, cause: Cause, text: str) -> None:
+        """Stop between two steps: what rests at the venue is taken back at once."""
+        own = self.account
+        own.states.hold(cause, text)
+        waiting = own.portfolio.open_orders()
+        if waiting:
+            self._venue.withdraw([Cancel(order) for order in waiting])
+
     def _record(
         self,
         closed: Closed,
@@ -197,6 +235,7 @@ class Trader:
         orders: Sequence[Order],
         denied: Sequence[Denied],
         answers: Sequence[Answer],
+        cancels: Sequence[Cancel],
     ) -> StepRecord:
         closing = Closing(closed.watermark_ns, closed.ticks, closed.late)
         return StepRecord(
@@ -208,13 +247,15 @@ class Trader:
             orders=orders,
             denied=denied,
             answers=answers,
+            cancels=[one.order for one in cancels],
         )
 
-    def _send(self, closed: Closed, orders: Sequence[Order]) -> None:
+    def _send(self, closed: Closed, requests: Sequence[Order | Cancel]) -> None:
         own = self.account
         mid = (closed.market.bid + closed.market.ask) * self._increment / 2
-        for order in orders:
-            own.portfolio.expect(order, float(mid[order.symbol]))
+        for one in requests:
+            if isinstance(one, Order):
+                own.portfolio.expect(one, float(mid[one.symbol]))
         self._venue.send(
             Step(
                 run=own.run,
@@ -222,7 +263,7 @@ class Trader:
                 universe_hash=own.universe.hash,
                 boundary_ns=closed.boundary_ns,
                 through_ns=closed.boundary_ns + self._bar_ns,
-                orders=list(orders),
+                orders=list(requests),
             )
         )
 

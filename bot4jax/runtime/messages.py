@@ -70,6 +70,13 @@ class Report(Message, frozen=True, kw_only=True):
     answers: Annotated[list[Answer], Meta(max_length=4 * MOST_ORDERS)] = []
 
 
+class Withdraw(Message, frozen=True, kw_only=True):
+    """Engine to venue, between two steps: take these orders back, whatever happens."""
+
+    run: Run
+    cancels: Annotated[list[Cancel], Meta(max_length=MOST_ORDERS)]
+
+
 class Goodbye(Message, frozen=True, kw_only=True):
     """Engine to venue: no step follows, and nobody waits for a report."""
 
@@ -187,13 +194,22 @@ class Control(Message, frozen=True, kw_only=True):
     """end of a pause or of a news period; 0: until further word"""
 
 
+State = Literal["active", "reducing", "halted"]
+STATES: tuple[State, ...] = ("active", "reducing", "halted")
+"""In the order of `TradingState`."""
+
+
 class ControlAnswer(Message, frozen=True, kw_only=True):
     """What the engine made of it."""
 
     accepted: bool
-    state: Literal["active", "reducing", "halted"]
+    state: State
     step: Count
     text: Text = ""
+    causes: Annotated[list[Name], Meta(max_length=64)] = []
+    """what keeps it from being active, as journaled"""
+    open_orders: Count = 0
+    """sent, and not known to be over"""
 
 
 class MessageError(Exception):

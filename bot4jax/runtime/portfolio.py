@@ -149,6 +149,12 @@ class Portfolio:
             self._book(answer)
         return True
 
+    def open_orders(self) -> list[str]:
+        """Ids of orders that may still trade."""
+        if not (self.open_buys.any() or self.open_sells.any()):
+            return []
+        return [name for name, one in self.orders.items() if one.is_open]
+
     def value(
         self,
         step: int,

@@ -129,6 +129,16 @@ def router(
         yield socket
 
 
+@contextmanager
+def replier(
+    endpoint: str, limits: Limits = LIMITS, context: zmq.Context | None = None
+) -> Iterator[zmq.Socket]:
+    """REP, bound: one question, one answer."""
+    with _opened(zmq.REP, limits, context) as socket:
+        _attach(socket, endpoint, is_server=True)
+        yield socket
+
+
 def bound_endpoint(socket: zmq.Socket) -> str:
     """Where a socket listens, its port filled in where it was left to the system."""
     return socket.getsockopt_string(zmq.LAST_ENDPOINT)

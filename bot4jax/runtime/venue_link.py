@@ -12,8 +12,8 @@ import numpy as np
 import zmq
 
 from bot4jax.errors import Halted
-from bot4jax.runtime.messages import Goodbye, Report, Step, pack, unpack
-from bot4jax.runtime.orders import Answer
+from bot4jax.runtime.messages import Goodbye, Report, Step, Withdraw, pack, unpack
+from bot4jax.runtime.orders import Answer, Cancel
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.types import TICK
 
@@ -27,6 +27,10 @@ class VenueLink(Protocol):
 
     def send(self, step: Step) -> None:
         """Orders of one step."""
+        ...
+
+    def withdraw(self, cancels: Sequence[Cancel]) -> None:
+        """Cancels between two steps; the next report has their answers."""
         ...
 
     def settle(self, through_ns: int) -> Sequence[Answer]:
@@ -50,6 +54,9 @@ class LocalVenue:
 
     def send(self, step: Step) -> None:
         self.venue.submit(step.orders, step.boundary_ns)
+
+    def withdraw(self, cancels: Sequence[Cancel]) -> None:
+        self.venue.submit(cancels, self.venue.clock_ns)
 
     def settle(self, through_ns: int) -> Sequence[Answer]:
         records = np.concatenate(self._heard or [np.empty(0, TICK)])
@@ -77,6 +84,9 @@ class SocketVenue:
         self._socket.send(pack(step))
         self._awaited = step.step
         self._last = Goodbye(run=step.run, step=step.step)
+
+    def withdraw(self, cancels: Sequence[Cancel]) -> None:
+        self._socket.send(pack(Withdraw(run=self._last.run, cancels=list(cancels))))
 
     def settle(self, through_ns: int) -> Sequence[Answer]:
         if self._awaited is None:

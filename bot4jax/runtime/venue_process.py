@@ -15,7 +15,15 @@ from jaxtyping import Int
 from bot4jax.data.source import Source
 from bot4jax.errors import Halted
 from bot4jax.runtime.curve import Keyring
-from bot4jax.runtime.messages import Goodbye, MessageError, Report, Step, pack, unpack
+from bot4jax.runtime.messages import (
+    Goodbye,
+    MessageError,
+    Report,
+    Step,
+    Withdraw,
+    pack,
+    unpack,
+)
 from bot4jax.runtime.orders import Answer
 from bot4jax.runtime.publish import PATIENCE_S
 from bot4jax.runtime.screen import screen
@@ -137,10 +145,13 @@ class Desk:
         """No tick follows: what was to be reached counts as reached."""
         self._is_ended = True
 
-    def take(self, message: Step | Goodbye) -> None:
+    def take(self, message: Step | Withdraw | Goodbye) -> None:
         """Hear the engine; a step that came before is answered again, not traded."""
         if isinstance(message, Goodbye):
             self.is_over = True
+            return
+        if isinstance(message, Withdraw):
+            self._link.withdraw(message.cancels)
             return
         if message.universe_hash != self._universe_hash:
             raise Halted(
@@ -269,11 +280,13 @@ def _take(desk: Desk, intake: Intake, socket: zmq.Socket) -> bytes | None:
     return peer
 
 
-def _message(buffer: bytes) -> Step | Goodbye:
-    try:
-        return unpack(buffer, Step)
-    except MessageError:
-        return unpack(buffer, Goodbye)
+def _message(buffer: bytes) -> Step | Withdraw | Goodbye:
+    for expected in (Step, Withdraw):
+        try:
+            return unpack(buffer, expected)
+        except MessageError:
+            continue
+    return unpack(buffer, Goodbye)
 
 
 def _send(socket: zmq.Socket, engine: bytes, report: Report) -> None:

@@ -22,6 +22,7 @@ from bot4jax.runtime.gate import (
 from bot4jax.runtime.limits import Limits, Reason, TradingState, codes_table
 from bot4jax.runtime.orders import LARGEST, Order, order_id
 from bot4jax.runtime.portfolio import contracts
+from bot4jax.runtime.states import causes_table
 from bot4jax.runtime.targets import orders_from_targets
 from bot4jax.types import BUY, HALTED, SELL, TRADING, Instrument
 
@@ -447,4 +448,5 @@ def test_the_strictest_state_counts():
 
 def test_the_committed_table_of_codes_is_the_generated_one():
     committed = Path(__file__).parents[2] / "docs" / "codes.md"
-    assert committed.read_text(encoding="utf-8") == codes_table()
+    generated = f"{codes_table()}\n{causes_table()}"
+    assert committed.read_text(encoding="utf-8") == generated

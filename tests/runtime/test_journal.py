@@ -3,9 +3,11 @@
 import errno
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import apsw
+import msgspec
 import numpy as np
 import pytest
 
@@ -28,6 +30,7 @@ from bot4jax.runtime.orders import (
     Reject,
     order_id,
 )
+from bot4jax.runtime.states import Transition
 from bot4jax.types import BUY, SELL
 
 RUN = "demo-simulator"
@@ -63,6 +66,8 @@ def record(step: int) -> StepRecord:
             Fill(names[2], 2, BUY, 1, 99, -1e-9, True, 6, number=1),
             Cancelled(names[2], 1, 7),
         ],
+        cancels=[names[2], names[0]],
+        inputs=b"frames" * step,
     )
 
 
@@ -268,6 +273,9 @@ CHANGES = [
     ("fills", "is_maker = 1 - is_maker"),
     ("fills", "number = number + 1"),
     ("answers", "content = x'00'"),
+    ("cancels", "\"order\" = 'ffffffffffffffff'"),
+    ("inputs", "packed = x'00'"),
+    ("steps", "inputs_hash = zeroblob(32)"),
     ("answers", "\"order\" = 'ffffffffffffffff'"),
 ]
 
@@ -290,6 +298,8 @@ def test_a_changed_earlier_row_stops_the_start_and_is_named(tmp_path, table, cha
         ("DELETE FROM decisions WHERE step = 1", 1),
         ("DELETE FROM denials WHERE step = 1 AND place = 0", 1),
         ("DELETE FROM answers WHERE step = 3", 3),
+        ("DELETE FROM cancels WHERE step = 1", 1),
+        ("INSERT INTO inputs VALUES (0, x'00')", 0),
         ("INSERT INTO decisions VALUES (9, x'00')", 9),
         ("UPDATE orders SET step = 8 WHERE step = 3", 3),
         ("UPDATE steps SET step = 8 WHERE step = 3", 8),
@@ -301,6 +311,60 @@ def test_removed_and_added_rows_are_named(tmp_path, statement, broken):
     meddle(path, statement)
     with pytest.raises(JournalError, match=f"step {broken} "):
         Journal.open(path, RUN)
+
+
+def transition(step: int) -> Transition:
+    return Transition(step, 5 + step, "PAUSED", step % 2 == 0, 1, "lunch \N{EURO SIGN}")
+
+
+def noted(path: Path) -> None:
+    """Three changes of state between three steps."""
+    with closing(Journal.open(path, RUN)) as journal:
+        for step in range(3):
+            journal.commit(record(step))
+            journal.note(transition(step))
+
+
+def test_transitions_come_back_and_leave_the_chain_of_steps_alone(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    noted(path)
+    with closing(Journal.open(path, RUN)) as journal:
+        assert journal.transitions() == [transition(step) for step in range(3)]
+        journal.note(transition(7))
+    with closing(written(tmp_path / "plain.sqlite", 3)) as plain:
+        expected = plain.commit(record(3))
+    with closing(Journal.open(path, RUN)) as journal:
+        assert journal.commit(record(3)) == expected
+        assert len(journal.transitions()) == 4
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE transitions SET is_held = 1 - is_held WHERE number = 2",
+        "UPDATE transitions SET state = 0 WHERE number = 2",
+        "UPDATE transitions SET text = 'none' WHERE number = 2",
+        "UPDATE transitions SET number = 9 WHERE number = 3",
+        "DELETE FROM transitions WHERE number = 2",
+    ],
+)
+def test_a_changed_transition_stops_the_start_and_is_named(tmp_path, change):
+    path = tmp_path / "journal.sqlite"
+    noted(path)
+    meddle(path, change)
+    with pytest.raises(JournalError, match=r"transition [239] does not match"):
+        Journal.open(path, RUN)
+
+
+def test_inputs_can_be_let_go_without_breaking_the_chain(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    with closing(written(path, 0)) as journal:
+        journal.commit(msgspec.structs.replace(record(1), inputs=bytes(1 << 20)))
+        journal.forget_inputs()
+    assert path.stat().st_size < 1 << 19
+    with closing(Journal.open(path, RUN)) as journal:
+        (found,) = journal.read()
+        assert same(found, msgspec.structs.replace(record(1), inputs=b""))
 
 
 def meddle(path: Path, statement: str) -> None:

@@ -79,6 +79,7 @@ MESSAGES = {
             orders.Fill(ORDER.id, 0, BUY, 20, 600_001, 0.54, False, CLOSE_NS + 5),
         ],
     ),
+    "withdraw": messages.Withdraw(run="demo", cancels=[orders.Cancel(ORDER.id)]),
     "goodbye": messages.Goodbye(run="demo", step=3),
     "signals": messages.Signals(
         run="demo", step=3, boundary_ns=CLOSE_NS, regime=1, signals=[SIGNAL]
@@ -105,8 +106,8 @@ TYPES = {
 
 STRUCTS: list[type[Any]] = [
     *(messages.Hello, messages.Welcome, messages.Refused),
-    *(messages.Step, messages.Report, messages.Goodbye, messages.Signals),
-    *(messages.Signal, *get_args(messages.Reference)),
+    *(messages.Step, messages.Report, messages.Withdraw, messages.Goodbye),
+    *(messages.Signals, messages.Signal, *get_args(messages.Reference)),
     *(messages.Control, messages.ControlAnswer),
     *(orders.Order, orders.Cancel, *get_args(orders.Answer)),
 ]

@@ -1,0 +1,33 @@
+"""A feed that pauses shrinks what may leave; one that has fallen silent stops it."""
+
+import time
+from collections.abc import Iterable, Iterator
+
+from bot4jax.errors import Halted
+from bot4jax.runtime.loop import Trader
+from bot4jax.runtime.publish import Arrival
+from bot4jax.runtime.states import Cause
+
+
+def watched(
+    arrivals: Iterable[Arrival], trader: Trader, quiet_s: float
+) -> Iterator[Arrival]:
+    """The same arrivals. What counts is the time that was spent waiting for a frame:
+    one that lay in the queue while the engine was busy has not been missing."""
+    coming, waited_s, has_begun = iter(arrivals), 0.0, False
+    while True:
+        began_s = time.monotonic()
+        try:
+            one = next(coming, None)
+        except Halted as error:
+            trader.halt(Cause.FEED_SILENT, str(error))
+            raise
+        waited_s += time.monotonic() - began_s
+        if one is None:
+            return
+        if has_begun and waited_s > quiet_s:
+            found = f"{waited_s:.1f} s without a frame, {quiet_s:g} s are usual"
+            trader.account.states.hold(Cause.FEED_QUIET, found)
+        if one.frame is not None:
+            has_begun, waited_s = True, 0.0
+        yield one

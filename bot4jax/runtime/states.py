@@ -1,0 +1,181 @@
+"""What may leave now, and everything that speaks against it.
+
+    ACTIVE ──a cause that shrinks──▶ REDUCING ──a cause that stops──▶ HALTED
+      ▲                                 │                              │
+      └───────────── every cause is lifted by what it names ───────────┘
+
+Causes stand beside each other and the gravest rules, so that lifting one never
+overrules another. Each coming and going is journaled before it acts.
+"""
+
+import enum
+import time
+from collections.abc import Callable, Iterable
+from typing import Annotated, NamedTuple, Self
+
+import msgspec
+from msgspec import Meta
+
+from bot4jax.runtime.limits import Limits, TradingState
+from bot4jax.runtime.portfolio import DAY_NS, EquityRow
+
+
+class Cause(enum.IntEnum):
+    """Why less than everything may leave, the state it asks for, and what ends it."""
+
+    state: TradingState
+    sentence: str
+
+    def __new__(cls, value: int, state: TradingState, sentence: str) -> Self:
+        cause = int.__new__(cls, value)
+        cause._value_ = value
+        cause.state, cause.sentence = state, sentence
+        return cause
+
+    STARTING = 1, TradingState.HALTED, "Until all is recovered and the venue agrees."
+    KILLED = 2, TradingState.HALTED, "The kill switch: until a person resets it."
+    JOURNAL = 3, TradingState.HALTED, "The journal cannot be written: until a restart."
+    VENUE = 4, TradingState.HALTED, "The venue is silent or disagrees: until a restart."
+    FEED_SILENT = 5, TradingState.HALTED, "No tick came for too long: until a restart."
+    FEED_QUIET = 6, TradingState.REDUCING, "Ticks paused: until a bar came without."
+    PAUSED = 7, TradingState.REDUCING, "A person asked: until the time or a reset."
+    DAILY_LOSS = 8, TradingState.REDUCING, "The day's loss: until the next UTC day."
+    DRAWDOWN = 9, TradingState.REDUCING, "The drawdown: until a person resets it."
+
+
+OF_THE_PROCESS = frozenset(
+    {
+        *(Cause.STARTING, Cause.JOURNAL, Cause.VENUE),
+        *(Cause.FEED_SILENT, Cause.FEED_QUIET),
+    }
+)
+"""End with the process; the others come back with the journal."""
+
+OF_PEOPLE = (Cause.KILLED, Cause.PAUSED, Cause.DRAWDOWN)
+"""What `reset` lifts."""
+
+
+class Transition(msgspec.Struct, frozen=True):
+    """A cause came or went."""
+
+    step: int
+    """the last one before it"""
+    at_ns: int
+    """wall clock, for people"""
+    cause: str
+    is_held: bool
+    state: Annotated[int, Meta(ge=0, le=2)]
+    """from now on"""
+    text: str
+    """what was found"""
+
+    @property
+    def sentence(self) -> str:
+        verb = "holds" if self.is_held else "is lifted"
+        state = TradingState(self.state).name
+        return f"step {self.step}: {self.cause} {verb}, {state}: {self.text}"
+
+
+class _Held(NamedTuple):
+    text: str
+    step: int
+
+
+class States:
+    """The causes that hold; `note` makes each transition durable before it counts."""
+
+    def __init__(self, note: Callable[[Transition], None]) -> None:
+        self._note = note
+        self._held: dict[Cause, _Held] = {}
+        self.transitions: list[Transition] = []
+        self.step = 0
+        self.pulled: str | None = None
+        """why the kill switch was pulled; counts before anybody has journaled it"""
+        self._loss_day = 0
+
+    @property
+    def state(self) -> TradingState:
+        """The gravest that any cause asks for."""
+        if self.pulled is not None:
+            return TradingState.HALTED
+        return max((cause.state for cause in self._held), default=TradingState.ACTIVE)
+
+    @property
+    def causes(self) -> tuple[Cause, ...]:
+        return tuple(sorted(self._held))
+
+    def is_held(self, cause: Cause) -> bool:
+        return cause in self._held
+
+    def pull(self, text: str) -> None:
+        """The kill switch, in whichever thread: nothing passes the gate from now on."""
+        if self.pulled is None:
+            self.pulled = text
+
+    def hold(self, cause: Cause, text: str) -> None:
+        """Let a cause count from now on; once it does, more of it changes nothing."""
+        if cause in self._held:
+            return
+        self._held[cause] = _Held(text, self.step)
+        self._tell(cause, text, is_held=True)
+
+    def lift(self, cause: Cause, text: str) -> None:
+        """Let a cause count no more, if it did."""
+        if self._held.pop(cause, None) is not None:
+            self._tell(cause, text, is_held=False)
+
+    def restore(self, noted: Iterable[Transition], boundary_ns: int) -> None:
+        """Hold again what held when the process before this one ended."""
+        last = {Cause[one.cause]: one for one in noted}
+        for cause, one in last.items():
+            if one.is_held and cause not in OF_THE_PROCESS:
+                self._held[cause] = _Held(one.text, one.step)
+        self._loss_day = boundary_ns // DAY_NS
+
+    def weigh(self, row: EquityRow, limits: Limits) -> None:
+        """Hold what the losses ask for. A loss that is not a number is the gate's."""
+        day = row.boundary_ns // DAY_NS
+        if day != self._loss_day:
+            self.lift(Cause.DAILY_LOSS, "a new UTC day")
+        for cause, share, limit in (
+            (Cause.DAILY_LOSS, row.daily_loss, limits.daily_loss_share),
+            (Cause.DRAWDOWN, row.drawdown, limits.drawdown_share),
+        ):
+            if share > limit:
+                self.hold(cause, f"{share:.2%} are lost, {limit:.2%} is the limit")
+        self._loss_day = day
+
+    def begin(self, step: int) -> None:
+        """A step begins; ticks that paused before the last one are no news."""
+        self.step = step
+        quiet = self._held.get(Cause.FEED_QUIET)
+        if quiet is not None and step > quiet.step + 1:
+            self.lift(Cause.FEED_QUIET, "a whole bar came without a pause")
+
+    def _tell(self, cause: Cause, text: str, *, is_held: bool) -> None:
+        told = Transition(
+            self.step, time.time_ns(), cause.name, is_held, int(self.state), text
+        )
+        self.transitions.append(told)
+        if cause is not Cause.JOURNAL:
+            self._note(told)
+
+
+def causes_table() -> str:
+    """The second part of `docs/codes.md`: causes and the state each asks for."""
+    rows = [f"| `{one.name}` | {one.state.name} | {one.sentence} |" for one in Cause]
+    return "\n".join(
+        [
+            "# What keeps the engine from being ACTIVE",
+            "",
+            "Several may hold at once, and the gravest state rules. REDUCING lets "
+            "reductions pass, HALTED",
+            "nothing but cancels. Each coming and going is in the journal, the summary "
+            "and the report.",
+            "",
+            "| cause | state | lasts |",
+            "|---|---|---|",
+            *rows,
+            "",
+        ]
+    )

@@ -1,0 +1,157 @@
+"""A market, an account and a planned engine, small enough to see through.
+
+The loop, gate, journal, portfolio and venue are the real ones; only the forecast is
+given: targets by step, so that a test knows what the engine wants.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bot4jax.data.universe import universe
+from bot4jax.engine import Engine
+from bot4jax.runtime.closings import NO_ARRIVALS, Closed
+from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.limits import Limits
+from bot4jax.runtime.loop import Account, StepLog, Stepped, Trader
+from bot4jax.runtime.market import Quotes
+from bot4jax.runtime.orders import Cancel, Kind, Order
+from bot4jax.runtime.portfolio import Portfolio
+from bot4jax.runtime.states import States
+from bot4jax.runtime.venue import PaperVenue
+from bot4jax.runtime.venue_link import LocalVenue, VenueLink
+from bot4jax.types import QUOTE, TICK, Instrument
+
+UNIVERSE = universe([Instrument(symbol=name, increment=0.5) for name in "ABC"])
+SYMBOLS, MEMBERS = 3, 1
+CAPITAL = 1_000_000.0
+BAR_NS = 1_000_000_000
+START_NS = 1_700_006_400_000_000_000  # a UTC midnight, and one bar to each step
+RUN = "scene"
+LIMITS = Limits(
+    max_order_notional=1e6,
+    max_position_share=1.0,
+    max_gross=3.0,
+    max_net=3.0,
+    price_collar_bps=100.0,
+    orders_per_step=10,
+    max_participation=1e6,
+    stale_seconds=5.0,
+    daily_loss_share=0.02,
+    drawdown_share=0.1,
+)
+
+
+class Seen(NamedTuple):
+    """As much of the engine's `Seen` as the loop reads."""
+
+    values: np.ndarray
+    risk: Any
+
+
+class _Risk(NamedTuple):
+    volatility: np.ndarray
+
+
+class _Params(NamedTuple):
+    units: None = None
+
+
+def planned(targets: Callable[[int], Sequence[float]]) -> Engine:
+    """An engine that wants the targets of its step; its state is the step number."""
+
+    def observe(units, state, ints, floats):
+        zeros = np.zeros(SYMBOLS, np.float32)
+        return state, Seen(zeros[:, None], _Risk(zeros))
+
+    def conclude(params, state, seen, ints, floats, held):
+        rows = np.zeros((3 + 3 * MEMBERS + 4, SYMBOLS), np.float32)
+        rows[:3] = 1 / 3
+        rows[-2] = targets(state + 1)
+        return state + 1, np.concatenate([rows.ravel(), np.zeros(3, np.float32)])
+
+    def unused(*arguments):
+        raise AssertionError("the loop does not absorb")
+
+    return Engine(unused, unused, observe, conclude)
+
+
+def quotes(bar: int, mids: Sequence[int], size: int) -> np.ndarray:
+    """A quote a symbol, two increments wide, in the middle of a bar."""
+    records = np.zeros(SYMBOLS, TICK)
+    records["kind"], records["symbol"] = QUOTE, np.arange(SYMBOLS)
+    records["event_ns"] = START_NS + bar * BAR_NS + BAR_NS // 2
+    records["a"], records["b"] = np.array(mids) - 1, np.array(mids) + 1
+    records["c"] = records["d"] = size
+    return records
+
+
+def resting(received: Sequence[Order | Cancel]) -> set[str]:
+    """Orders that were sent and never asked back."""
+    sent = {one.id for one in received if isinstance(one, Order)}
+    return sent - {one.order for one in received if isinstance(one, Cancel)}
+
+
+class Scene:
+    """A trader and its venue, driven bar by bar."""
+
+    def __init__(
+        self,
+        folder: Path,
+        targets: Callable[[int], Sequence[float]],
+        kind: Kind = "ioc",
+        limits: Limits = LIMITS,
+        log: Callable[[Journal], StepLog] = lambda journal: journal,
+        venue: VenueLink | None = None,
+        size: int = 100_000,
+    ) -> None:
+        """`log` stands before the journal. `size` is displayed on each side, in lots;
+        less than is wanted lets orders rest."""
+        self.venue = PaperVenue(UNIVERSE, latency_ns=0, taker_fee=0.0, maker_fee=0.0)
+        self.journal = Journal.open(folder / "journal.sqlite", RUN)
+        steps = log(self.journal)
+        self.states = States(steps.note)
+        self.account = Account(
+            UNIVERSE, Portfolio(UNIVERSE, CAPITAL), limits, RUN, self.states, kind
+        )
+        self.link = venue or LocalVenue(self.venue)
+        params, engine = _Params(), planned(targets)
+        self.trader = Trader(
+            engine,
+            params,  # pyright: ignore[reportArgumentType]
+            0,  # pyright: ignore[reportArgumentType]
+            0,  # pyright: ignore[reportArgumentType]
+            MEMBERS,
+            self.account,
+            self.link,
+            steps,
+            lambda stepped: None,
+            BAR_NS,
+        )
+        self._quotes, self._size = Quotes(UNIVERSE), size
+
+    def step(self, bar: int, mids: Sequence[int] = (200, 200, 200)) -> Stepped:
+        """The quotes of a bar arrive, the bar closes, the engine decides."""
+        return self.trader.step(self.closed(bar, mids))
+
+    def closed(self, bar: int, mids: Sequence[int] = (200, 200, 200)) -> Closed:
+        records = quotes(bar, mids, self._size)
+        self._quotes.absorb(records)
+        self.link.hear(records)
+        boundary_ns = START_NS + (bar + 1) * BAR_NS
+        nothing = np.zeros((1, SYMBOLS))
+        return Closed(
+            bar,
+            boundary_ns,
+            nothing,  # pyright: ignore[reportArgumentType]
+            nothing,  # pyright: ignore[reportArgumentType]
+            self._quotes.market(),
+            0.0,
+            boundary_ns,
+            SYMBOLS,
+            0,
+            NO_ARRIVALS,
+            stale=np.zeros(SYMBOLS, bool),
+        )

@@ -1,0 +1,229 @@
+"""A person's word stops the engine, is kept, and can be taken back."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from bot4jax.config import load
+from bot4jax.errors import Halted
+from bot4jax.runtime.control import Controls, KillFile, listening
+from bot4jax.runtime.control_line import Ask, control, line, settled
+from bot4jax.runtime.folder import RunFolder
+from bot4jax.runtime.limits import TradingState
+from bot4jax.runtime.messages import Control, ControlAnswer, unpack
+from bot4jax.runtime.orders import Order
+from bot4jax.runtime.sockets import dealer
+from bot4jax.runtime.states import Cause
+from tests.runtime.scene import Scene, resting
+
+PATIENCE_S = 20.0
+
+
+def growing(step: int) -> tuple[float, float, float]:
+    """A little more of each, every step."""
+    return 0.002 * step, 0.002 * step, -0.002 * step
+
+
+class Engine:
+    """A scene that people can speak to, trading as fast as it can."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.endpoint = folder, f"ipc://{folder}/control"
+        self.scene = Scene(folder, growing, "limit", size=1)
+        self.controls = Controls(self.scene.trader, KillFile(folder))
+        self.bar = 0
+
+    def trade_until(self, is_over: Callable[[], bool], least: int = 5) -> None:
+        """Bar after bar; people are heard before each, as before each frame."""
+        give_up_s, stop = time.monotonic() + PATIENCE_S, self.bar + least
+        while not is_over() or self.bar < stop:
+            assert time.monotonic() < give_up_s
+            self.controls.attend()
+            self.scene.step(self.bar)
+            self.bar += 1
+
+    @property
+    def orders(self) -> list[Order]:
+        received = self.scene.venue.record.received
+        return [one for one in received if isinstance(one, Order)]
+
+
+@contextmanager
+def said(engine: Engine, talk: Callable[[Ask], None]) -> Iterator[threading.Thread]:
+    """A person who talks to the engine from elsewhere."""
+
+    def run() -> None:
+        with line(engine.endpoint, PATIENCE_S) as ask:
+            talk(ask)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    yield thread
+    thread.join(PATIENCE_S)
+
+
+def hear(engine: Engine, talk: Callable[[Ask], None]) -> None:
+    """Trade while somebody talks, and a little longer."""
+    with (
+        listening(engine.controls, engine.endpoint),
+        said(engine, talk) as person,
+    ):
+        engine.trade_until(lambda: not person.is_alive())
+
+
+@pytest.fixture
+def engine(tmp_path) -> Engine:
+    engine = Engine(tmp_path)
+    engine.scene.trader.start()
+    return engine
+
+
+def test_a_kill_lets_nothing_new_pass_after_one_step_and_takes_back_what_rests(engine):
+    at: dict[str, ControlAnswer] = {}
+
+    def talk(ask: Ask) -> None:
+        while ask(Control(do="status")).open_orders < 9:
+            time.sleep(0.001)
+        at["killed"] = ask(Control(do="kill", reason="drill"))
+        at["settled"] = settled(ask, PATIENCE_S)
+
+    hear(engine, talk)
+    engine.trade_until(lambda: True, least=5)
+    killed, last = at["killed"], at["settled"]
+    assert (killed.accepted, killed.state, killed.text) == (True, "halted", "drill")
+    assert max(one.step for one in engine.orders) <= killed.step + 1
+    assert engine.scene.trader.step_number >= killed.step + 5
+    assert (last.causes, last.open_orders) == (["KILLED"], 0)
+    assert resting(engine.scene.venue.record.received) <= filled(engine)
+    assert engine.scene.venue.open_orders == []
+    noted = engine.scene.journal.transitions()[-1]
+    assert (noted.cause, noted.is_held, noted.text) == ("KILLED", True, "drill")
+
+
+def filled(engine: Engine) -> set[str]:
+    """Orders that were over before anybody could take them back."""
+    tracked = engine.scene.account.portfolio.orders
+    return {name for name, one in tracked.items() if one.left == 0}
+
+
+def by_file(engine: Engine) -> None:
+    (engine.folder / "KILL").write_text("by hand\n")
+
+
+def by_signal(engine: Engine) -> None:
+    os.kill(os.getpid(), signal.SIGUSR1)
+
+
+@pytest.mark.parametrize(
+    ("pull", "text"), [(by_file, "by hand"), (by_signal, "the signal SIGUSR1")]
+)
+def test_file_and_signal_do_the_same(engine, pull, text):
+    with listening(engine.controls, engine.endpoint):
+        engine.trade_until(lambda: len(engine.orders) > 6)
+        pull(engine)
+        engine.trade_until(lambda: engine.scene.states.is_held(Cause.KILLED))
+    assert KillFile(engine.folder).text() == text
+    before = len(engine.orders)
+    engine.trade_until(lambda: True)
+    assert len(engine.orders) == before
+    assert engine.scene.account.portfolio.open_orders() == []
+
+
+def test_the_switch_stays_pulled_over_a_restart_even_with_a_new_journal(engine):
+    hear(engine, lambda ask: settled_kill(ask))
+    engine.scene.journal.close()
+    for name in ("journal.sqlite", "journal.sqlite-wal"):
+        (engine.folder / name).unlink(missing_ok=True)
+    again = Engine(engine.folder)
+    again.scene.trader.start()
+    again.trade_until(lambda: True)
+    assert again.orders == []
+    assert again.scene.states.causes == (Cause.KILLED,)
+    assert again.scene.states.transitions[-1].text == "drill"
+
+
+def settled_kill(ask: Ask) -> None:
+    ask(Control(do="kill", reason="drill"))
+    settled(ask, PATIENCE_S)
+
+
+def test_the_switch_is_reset_without_a_restart(engine):
+    def talk(ask: Ask) -> None:
+        settled_kill(ask)
+        said = ask(Control(do="reset", reason="all clear"))
+        assert (said.accepted, said.state, said.causes) == (True, "active", [])
+
+    hear(engine, talk)
+    before = len(engine.orders)
+    engine.trade_until(lambda: True)
+    assert len(engine.orders) > before
+    assert not (engine.folder / "KILL").exists()
+    assert engine.scene.states.transitions[-1].text == "all clear"
+
+
+def test_a_pause_lets_only_reductions_pass_and_ends_by_itself(engine):
+    at: list[ControlAnswer] = []
+
+    def talk(ask: Ask) -> None:
+        until_ns = time.time_ns() + 200_000_000
+        at.append(ask(Control(do="pause", until_ns=until_ns)))
+        while (now := ask(Control(do="status"))).state != "active":
+            at.append(now)
+
+    hear(engine, talk)
+    assert {one.state for one in at} == {"reducing"}
+    paused = range(at[0].step + 2, at[-1].step)
+    assert not [one for one in engine.orders if one.step in paused]
+    assert engine.scene.states.state == TradingState.ACTIVE
+
+
+def test_nonsense_is_answered_and_changes_nothing(engine):
+    answers: list[ControlAnswer] = []
+
+    def talk(ask: Ask) -> None:
+        with dealer(engine.endpoint) as socket:
+            for word in (b"", b"kill", b"\x81\xa2do\xa3die", bytes(500)):
+                socket.send_multipart([b"", word])
+                assert socket.poll(round(PATIENCE_S * 1e3))
+                answers.append(unpack(socket.recv_multipart()[-1], ControlAnswer))
+        answers.append(ask(Control(do="news")))
+
+    hear(engine, talk)
+    assert [one.accepted for one in answers] == [False] * 5
+    assert engine.scene.states.causes == ()
+
+
+def test_the_command_prints_how_long_it_took(engine, capsys):
+    endpoint = f"runtime.endpoints.control={engine.endpoint}"
+    words = ["mode=control", "control.do=kill", "control.reason=drill", endpoint]
+    codes: list[int] = []
+    with listening(engine.controls, engine.endpoint):
+        command = threading.Thread(target=lambda: codes.append(control(load(words))))
+        command.start()
+        engine.trade_until(lambda: not command.is_alive())
+    assert codes == [0]
+    printed = capsys.readouterr().out
+    assert "halted" in printed
+    assert " ms after the word, at step " in printed
+
+
+def test_without_an_engine_the_command_says_what_else_there_is(tmp_path):
+    with (
+        line(f"ipc://{tmp_path}/nobody", timeout_s=0.05) as ask,
+        pytest.raises(Halted, match="No engine answered"),
+    ):
+        ask(Control(do="kill"))
+
+
+def test_a_fresh_start_does_not_forget_the_switch(tmp_path):
+    config = load([f"run.root={tmp_path}", "run.name=killed", "run.fresh=true"])
+    (tmp_path / "killed").mkdir()
+    KillFile(tmp_path / "killed").write("drill")
+    with pytest.raises(Halted, match="kill switch"):
+        RunFolder(config).open()

@@ -1,0 +1,237 @@
+"""What may leave in which state, and that every change of state is known and kept."""
+
+from contextlib import closing
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot4jax.errors import Halted
+from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.limits import Reason, TradingState
+from bot4jax.runtime.orders import Order
+from bot4jax.runtime.publish import Arrival
+from bot4jax.runtime.silence import watched
+from bot4jax.runtime.states import OF_THE_PROCESS, Cause, States
+from bot4jax.types import TICK, Frame
+from tests.runtime.scene import BAR_NS, RUN, START_NS, Scene, resting
+
+DAY_BARS = 86_400_000_000_000 // BAR_NS
+
+
+def long(step: int) -> tuple[float, float, float]:
+    """Always half of the capital in the first symbol."""
+    return 0.5, 0.0, 0.0
+
+
+def growing(step: int) -> tuple[float, float, float]:
+    """A little more of each every step."""
+    share = min(0.1 + 0.01 * step, 0.5)
+    return share, share, -share
+
+
+def names(transitions) -> list[tuple[str, bool, str]]:
+    return [(t.cause, t.is_held, TradingState(t.state).name) for t in transitions]
+
+
+def test_it_begins_halted_and_nothing_leaves_before_it_has_started(tmp_path):
+    scene = Scene(tmp_path, long)
+    stepped = scene.step(0)
+    assert [one.reason for one in stepped.denied] == [Reason.HALTED]
+    assert scene.venue.record.received == []
+    scene.trader.start()
+    assert len(scene.step(1).orders) == 1
+    assert len(scene.venue.record.received) == 1
+    assert names(scene.journal.transitions()) == [
+        ("STARTING", True, "HALTED"),
+        ("STARTING", False, "ACTIVE"),
+    ]
+
+
+def test_the_gravest_cause_rules_and_lifting_one_overrules_no_other():
+    noted = []
+    states = States(noted.append)
+    assert states.state == TradingState.ACTIVE
+    states.hold(Cause.PAUSED, "lunch")
+    states.hold(Cause.KILLED, "drill")
+    states.hold(Cause.KILLED, "again")
+    assert states.state == TradingState.HALTED
+    states.lift(Cause.KILLED, "over")
+    assert states.state == TradingState.REDUCING
+    states.lift(Cause.PAUSED, "back")
+    states.lift(Cause.PAUSED, "twice")
+    assert names(noted) == [
+        ("PAUSED", True, "REDUCING"),
+        ("KILLED", True, "HALTED"),
+        ("KILLED", False, "REDUCING"),
+        ("PAUSED", False, "ACTIVE"),
+    ]
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_what_is_not_of_the_process_survives_it(tmp_path, cause):
+    with closing(Journal.open(tmp_path / "journal.sqlite", RUN)) as journal:
+        states = States(journal.note)
+        states.hold(cause, "found")
+        states.lift(Cause.STARTING, "nothing to recover")
+    with closing(Journal.open(tmp_path / "journal.sqlite", RUN)) as journal:
+        again = States(journal.note)
+        again.restore(journal.transitions(), START_NS)
+        assert again.is_held(cause) == (cause not in OF_THE_PROCESS)
+        again.lift(cause, "a person did")
+        last = States(journal.note)
+        last.restore(journal.transitions(), START_NS)
+        assert last.causes == ()
+
+
+def test_a_days_loss_lets_only_reductions_pass_until_the_next_day(tmp_path):
+    scene = Scene(tmp_path, lambda step: (0.5, 0.1 * (step > 2), 0.0))
+    scene.trader.start()
+    scene.step(0)
+    assert scene.step(1, (190, 200, 200)).orders == []  # bought at 201
+    assert scene.states.causes == (Cause.DAILY_LOSS,)
+    denied = scene.step(2, (190, 200, 200)).denied
+    assert {one.reason for one in denied} == {Reason.DAILY_LOSS}
+    denied = scene.step(3, (200, 200, 200)).denied  # won back: the day is still over
+    assert {one.reason for one in denied} == {Reason.REDUCING}
+    assert scene.states.state == TradingState.REDUCING
+    stepped = scene.step(DAY_BARS, (200, 200, 200))
+    assert scene.states.state == TradingState.ACTIVE
+    assert [one.symbol for one in stepped.orders] == [1]
+    found = scene.journal.transitions()[-2]
+    assert (found.step, found.text) == (2, "2.75% are lost, 2.00% is the limit")
+
+
+def test_a_drawdown_stays_until_a_person_lifts_it(tmp_path):
+    scene = Scene(tmp_path, long)
+    scene.trader.start()
+    scene.step(0)
+    scene.step(1, (150, 200, 200))
+    assert Cause.DRAWDOWN in scene.states.causes
+    scene.step(DAY_BARS, (200, 200, 200))
+    assert scene.states.causes == (Cause.DRAWDOWN,)
+    scene.states.lift(Cause.DRAWDOWN, "reset")
+    assert scene.states.state == TradingState.ACTIVE
+
+
+def test_a_loss_that_is_not_a_number_latches_nothing_and_opens_nothing(tmp_path):
+    scene = Scene(tmp_path, long)
+    scene.trader.start()
+    scene.account.portfolio.fees[0] = np.nan
+    denied = scene.step(0).denied
+    assert {one.reason for one in denied} == {Reason.NO_CAPITAL}
+    assert scene.states.state == TradingState.ACTIVE
+
+
+class FullDisk:
+    """A journal whose disk fills up at a step."""
+
+    def __init__(self, journal: Journal, last: int) -> None:
+        self.journal, self.last = journal, last
+
+    def commit(self, record) -> bytes:
+        if record.step > self.last:
+            raise Halted("the disk is full")
+        return self.journal.commit(record)
+
+    def note(self, transition) -> None:
+        if self.journal.last_step >= self.last:
+            raise Halted("the disk is full")
+        self.journal.note(transition)
+
+
+def test_a_full_disk_halts_before_anything_leaves_and_takes_back_what_rests(tmp_path):
+    scene = Scene(tmp_path, growing, "limit", log=partial(FullDisk, last=2), size=10)
+    scene.trader.start()
+    scene.step(0)
+    scene.step(1)
+    received = scene.venue.record.received
+    before = [one for one in received if isinstance(one, Order)]
+    assert len(resting(received)) == 6
+    with pytest.raises(Halted, match="full"):
+        scene.step(2)
+    assert scene.states.causes == (Cause.JOURNAL,)
+    assert [one for one in received if isinstance(one, Order)] == before
+    assert resting(received) == set()
+    assert scene.journal.last_step == 2
+
+
+@settings(max_examples=30)
+@given(causes=st.sets(st.sampled_from(list(Cause)), min_size=1))
+def test_cancels_pass_in_every_state_and_orders_only_as_it_says(
+    causes, tmp_path_factory
+):
+    folder = tmp_path_factory.mktemp("state")
+    scene = Scene(folder, growing, kind="limit", size=10)
+    scene.trader.start()
+    scene.step(0)
+    received = scene.venue.record.received
+    for cause in causes:
+        scene.states.hold(cause, "planted")
+    before = len(received)
+    stepped = scene.step(1)
+    assert scene.account.portfolio.open_orders()
+    sent = [one for one in received[before:] if isinstance(one, Order)]
+    assert sent == stepped.orders
+    if scene.states.state == TradingState.HALTED:
+        assert sent == []
+        assert not set(scene.account.portfolio.open_orders()) & resting(received)
+    assert all(one.reduce_only for one in sent)
+    scene.trader.halt(Cause.VENUE, "planted")
+    assert not set(scene.account.portfolio.open_orders()) & resting(received)
+
+
+FRAME = Frame(1, 1, 0, START_NS, np.empty(0, TICK))
+
+
+def arrivals(waits: list[float], clock: list[float], end: Exception | None = None):
+    """Frames that are waited for; a negative wait is a moment of silence."""
+    for wait in waits:
+        clock[0] += abs(wait)
+        yield Arrival(None if wait < 0 else FRAME, 0.0, START_NS)
+    if end is not None:
+        raise end
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Monotonic seconds that only pass when a test lets them."""
+    now = [100.0]
+    monkeypatch.setattr("bot4jax.runtime.silence.time.monotonic", lambda: now[0])
+    return now
+
+
+@pytest.mark.parametrize("waits", [[0.1, 7.0], [0.1, -3.0, -3.0], [0.1, -3.0, 3.0]])
+def test_a_pause_lets_only_reductions_pass_until_a_bar_came_without(
+    tmp_path, clock, waits
+):
+    scene = Scene(tmp_path, growing)
+    scene.trader.start()
+    assert len(list(watched(arrivals(waits, clock), scene.trader, 5.0))) == len(waits)
+    assert scene.states.causes == (Cause.FEED_QUIET,)
+    assert scene.step(0).orders == []
+    assert len(scene.step(1).orders) == 3
+    assert scene.states.state == TradingState.ACTIVE
+
+
+def test_the_wait_for_the_first_frame_and_a_busy_engine_are_no_pause(tmp_path, clock):
+    scene = Scene(tmp_path, growing)
+    for _ in watched(arrivals([60.0, 1.0, 1.0], clock), scene.trader, 5.0):
+        clock[0] += 30.0  # the engine compiles, frames lie in the queue
+    assert Cause.FEED_QUIET not in scene.states.causes
+
+
+def test_a_silent_feed_halts_and_takes_back_what_rests(tmp_path, clock):
+    scene = Scene(tmp_path, growing, kind="limit", size=10)
+    scene.trader.start()
+    scene.step(0)
+    open_before = scene.account.portfolio.open_orders()
+    end = Halted("No frame came for 60 s.")
+    with pytest.raises(Halted, match="60 s"):
+        list(watched(arrivals([0.1], clock, end), scene.trader, 5.0))
+    assert scene.states.causes == (Cause.FEED_SILENT,)
+    assert len(open_before) == 3
+    assert not set(open_before) & resting(scene.venue.record.received)
+    assert scene.journal.transitions()[-1].text == "No frame came for 60 s."
