@@ -119,7 +119,14 @@ def problems(
     with watching(watch):
         try:
             traded = trading.trade(
-                setting, kept, tape, closed, venue, scene.folder, silent, watch
+                setting,
+                kept,
+                tape,
+                lambda _: closed,
+                venue,
+                scene.folder,
+                silent,
+                watch,
             )
         except jax.errors.JaxRuntimeError as error:
             return [f"fed in: {error}"]
