@@ -134,8 +134,8 @@ def replier(
     endpoint: str, limits: Limits = LIMITS, context: zmq.Context | None = None
 ) -> Iterator[zmq.Socket]:
     """REP, bound: one question, one answer."""
-    with _opened(zmq.REP, limits, context) as socket:
-        _attach(socket, endpoint, is_server=True)
+    with _opened(zmq.REP, limits, context, None) as socket:
+        _attach(socket, endpoint, is_server=True, curve=None)
         yield socket
 
 
