@@ -5,7 +5,7 @@ the page is left as it is.
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ CLOSES = "<!-- end -->"
 
 NONE_YET = "No result is committed yet, so nothing is claimed."
 PRESET = "cpu"
+WITHOUT_A_DEVICE = "gpu_aot"
 HEAD = ("what", "symbols", "target", "goal", "p99", "p50 … p99.9", "floor", "verdict")
 
 
@@ -44,6 +45,29 @@ TARGETS = (
 )
 
 
+class Aim(NamedTuple):
+    """How many times as good as others the medians are to be."""
+
+    what: str
+    bench: str
+    preset: str
+    ratio: str
+    limit: float
+    goal: float | None = None
+
+
+AIM_SYMBOLS = 1024
+AIM_HEAD = ("what", "preset", "target", "goal", "ratio of medians", "verdict")
+AIMS = (
+    Aim("all features, fastest library of each", "features", "cpu", "total", 100, 300),
+    Aim("without two entropies", "features", "cpu", "without_entropies", 30),
+    Aim("LSTM step, matrix-product rate", "nets", "full", "matrix_product", 0.85, 0.95),
+    Aim("LSTM step, PyTorch", "nets", "full", "pytorch", 1),
+    Aim("LSTM step, PyTorch compiled", "nets", "full", "pytorch_compiled", 1),
+    Aim("windows learnt from, PyTorch", "train", "full", "pytorch", 1.5),
+)
+
+
 def main() -> int:
     """Write the section."""
     page = PAGE.read_text(encoding="utf-8")
@@ -68,12 +92,35 @@ def with_section(page: str, text: str) -> str:
 
 def section(results: Sequence[Result]) -> str:
     """What was aimed at, what came out, and where it was measured."""
-    shown = [one for one in results if one.preset == PRESET]
-    if not shown:
+    if not results:
         return NONE_YET
-    lines = [_cells(HEAD), _cells(["---"] * len(HEAD))]
-    lines += [_cells(_line(target, shown)) for target in TARGETS]
-    return "\n".join([*lines, "", *map(circumstances, shown)])
+    run = [one for one in results if one.bench != WITHOUT_A_DEVICE]
+    blocks = [_times(run), _ratios(run), "\n".join(map(circumstances, run))]
+    planned = [one for one in results if one.bench == WITHOUT_A_DEVICE]
+    blocks += ["\n".join(line for one in planned for line in launches(one))]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def aim_verdict(aim: Aim, ratio: float | None) -> str:
+    """How a ratio stands to limit and goal; more is better."""
+    if ratio is None:
+        return "not measured"
+    if aim.goal is not None and ratio >= aim.goal:
+        return "goal reached"
+    return "met" if ratio >= aim.limit else "missed"
+
+
+def launches(result: Result) -> Iterator[str]:
+    """A line a function that was compiled for a GPU and never run."""
+    for name in dict.fromkeys(row.stage for row in result.rows):
+        count = {row.unit: row.p50 for row in result.rows if row.stage == name}
+        yield (
+            f"- `{name}`, `preset={result.preset}`, {result.symbols:,} symbols: "
+            f"{result.manifest.device}: {count['kernels']:,.0f} kernels, "
+            f"{count['dispatches']:,.0f} dispatches, {count['MiB'] * 1024:,.0f} KiB; "
+            f"{count['data-dependent loops']:.0f} data-dependent loops, "
+            f"{count['host markers']:.0f} host markers."
+        )
 
 
 def verdict(target: Target, row: Row | None) -> str:
@@ -96,6 +143,31 @@ def circumstances(result: Result) -> str:
         f"{own.threads} of {own.cores} cores, {own.device}, Python {own.python}, "
         f"{versions}; load before {own.load1:g}; commit `{own.commit[:12]}`{changed}."
     )
+
+
+def _times(results: Sequence[Result]) -> str:
+    shown = [one for one in results if one.preset == PRESET]
+    if not shown:
+        return ""
+    lines = [_cells(HEAD), _cells(["---"] * len(HEAD))]
+    return "\n".join([*lines, *(_cells(_line(one, shown)) for one in TARGETS)])
+
+
+def _ratios(results: Sequence[Result]) -> str:
+    found = {
+        (one.bench, one.preset, name): ratio
+        for one in results
+        if one.symbols == AIM_SYMBOLS
+        for name, ratio in one.ratios.items()
+    }
+    if not found:
+        return ""
+    lines = [_cells(AIM_HEAD), _cells(["---"] * len(AIM_HEAD))]
+    for aim in AIMS:
+        ratio = found.get((aim.bench, aim.preset, aim.ratio))
+        told = [_told(value, "×") for value in (aim.limit, aim.goal, ratio)]
+        lines.append(_cells([aim.what, aim.preset, *told, aim_verdict(aim, ratio)]))
+    return "\n".join(lines)
 
 
 def _told_of(result: Result) -> Iterable[str]:

@@ -487,6 +487,30 @@ class TestFindings:
         assert dirty.splitlines()[-1].endswith("with uncommitted changes.")
         assert "a processor, 2 of 2 cores" in dirty
 
+    @pytest.mark.parametrize(
+        ("ratio", "expected"),
+        [(300.0, "goal reached"), (100.0, "met"), (99.0, "missed")],
+    )
+    def test_verdicts_of_ratios(self, ratio, expected):
+        own = planted([row()], bench="features")
+        own = msgspec.structs.replace(own, ratios={"total": ratio})
+        lines = findings.section([own]).splitlines()
+        (line,) = [line for line in lines if line.startswith("| all features")]
+        assert line.endswith(f"| {expected} |")
+        assert f"| {ratio:g} × |" in line
+
+    def test_what_was_only_compiled_is_told_as_that(self):
+        device = "compiled for sm_90 without a device"
+        counts = {"kernels": 9, "dispatches": 2, "MiB": 1.5}
+        counts |= {"data-dependent loops": 0, "conditionals": 0, "host markers": 0}
+        rows = [row("observe", unit, value) for unit, value in counts.items()]
+        told = findings.section([planted(rows, bench="gpu_aot", device=device)])
+        assert told == (
+            "- `observe`, `preset=cpu`, 1,024 symbols: compiled for sm_90 without a "
+            "device: 9 kernels, 2 dispatches, 1,536 KiB; 0 data-dependent loops, "
+            "0 host markers."
+        )
+
     def test_only_the_section_is_written(self):
         page = f"before\n{findings.OPENS}\nold\n{findings.CLOSES}\nafter\n"
         written = findings.with_section(page, "new")
