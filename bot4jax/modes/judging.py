@@ -16,6 +16,7 @@ from bot4jax.learn.labels import (
     sample_weights,
 )
 from bot4jax.learn.params import Learned, rows_of
+from bot4jax.learn.redundancy import twins
 from bot4jax.modes import summary
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.story import (
@@ -160,16 +161,18 @@ def feature_facts(
     """What validation did to each feature on the test span."""
     plan = setting.settings.plan
     names = tuple(spec.name for spec in plan.specs)
+    family = {spec.name: spec.category for spec in plan.specs}
     gain = {} if learned is None else tree_fit.gain(learned.members.booster, names)
     if traded is None:
         nothing = dict.fromkeys(names, 0)
-        return FeatureFacts(names, plan.absent, nothing, nothing, 0, gain)
+        return FeatureFacts(names, plan.absent, nothing, nothing, 0, gain, family, [])
     masked, clamped = (
         dict(zip(names, row.tolist(), strict=True)) for row in traded.counts
     )
     masked |= dict.fromkeys(plan.absent, 0)
     live = int((traded.record.column("live") > 0).sum())
-    return FeatureFacts(names, plan.absent, masked, clamped, live, gain)
+    pairs = twins(traded.features, names, setting.config.run.seed)
+    return FeatureFacts(names, plan.absent, masked, clamped, live, gain, family, pairs)
 
 
 def equity_curve(setting: Setting, traded: Traded) -> list[EquityRow]:

@@ -5,8 +5,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from bot4jax.learn.redundancy import TWINS
 from bot4jax.modes import plots
-from bot4jax.modes.story import Story
+from bot4jax.modes.story import FeatureFacts, Story
 from bot4jax.runtime.folder import write_text
 from bot4jax.runtime.limits import TradingState
 
@@ -343,7 +344,27 @@ def features(story: Story) -> str:
             ("share of the forest's gain", ""),
             [(name, f"{100 * share:.1f} %") for name, share in leading if share],
         )
+        + table(
+            ("by family", ""),
+            [(name, f"{100 * s:.1f} %") for name, s in family_gain(found) if s],
+        )
+        + folded(
+            f"{len(found.twins)} pairs with a correlation beyond {TWINS:g}",
+            table(
+                ("feature", "correlation", "with"),
+                [(a, f"{r:.3f}", b) for a, b, r in found.twins],
+                text_from=2,
+            ),
+        )
     )
+
+
+def family_gain(found: FeatureFacts) -> list[tuple[str, float]]:
+    """Each family's share of the forest's gain, the largest first."""
+    total = dict.fromkeys(found.family.values(), 0.0)
+    for name, share in found.gain.items():
+        total[found.family[name]] += share
+    return sorted(total.items(), key=lambda item: -item[1])
 
 
 def training(story: Story) -> str:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from bot4jax.learn.calibrate import Calibration
 from bot4jax.learn.evaluate import Judged
 from bot4jax.learn.metrics import Reliability
+from bot4jax.learn.redundancy import Pair
 from bot4jax.runtime.portfolio import EquityRow
 from bot4jax.runtime.states import Transition
 
@@ -50,6 +51,10 @@ class FeatureFacts(NamedTuple):
     """values of each feature, all bars and live symbols"""
     gain: dict[str, float]
     """share of the loss that the forest's splits on a feature saved"""
+    family: dict[str, str]
+    """category of each feature"""
+    twins: list[Pair]
+    """pairs whose scores on the test span move together"""
 
 
 class TradeFacts(NamedTuple):
