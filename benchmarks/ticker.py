@@ -37,8 +37,8 @@ def main(endpoint: str, ticks: int, per_message: int, rounds: int) -> None:
     """Serve the rounds to one subscriber after the other."""
     config = validate(msgspec.json.decode(sys.stdin.buffer.read()))
     source = open_source(config, BAR + 1)
-    frames = begun(stream(source, ticks, per_message))
-    buffers = [encode(one, source.universe.hash) for one in frames]
+    frames, universe_hash = stream(source, ticks, per_message), source.universe.hash
+    buffers = [encode(one, universe_hash) for one in begun(frames)]
     with publisher(endpoint) as socket:
         for _ in range(rounds):
             await_subscribers(socket, 1, PATIENCE_S)

@@ -1,6 +1,6 @@
 """Trading over ZeroMQ: ticks from a feed, orders to a venue, signals to all."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from bot4jax.runtime.curve import Keyring
 from bot4jax.runtime.loop import Stepped, Trader
 from bot4jax.runtime.messages import Signal, Signals
 from bot4jax.runtime.publish import receive
+from bot4jax.runtime.sessions import sessions
 from bot4jax.runtime.silence import watched
 from bot4jax.runtime.snapshots import Snapshots
 from bot4jax.runtime.sockets import Limits, dealer, publisher, subscriber
@@ -60,18 +61,21 @@ def trade_over_sockets(
         first, lateness_ns = setting.split.test.start, lateness(setting)
         tape = tapes.tick_tape(setting, kept.state.bars, first, lateness_ns)
         snapshots = Snapshots(asked, universe.hash, lambda: tape.feed.is_stale)
+        in_session = trading_hours(setting)
         came = receive(
             ticks,
             universe.hash,
             runtime.feed_timeout_s,
             ATTENTION_S,
             snapshots=snapshots,
+            in_session=in_session,
         )
 
         def bars(trader: Trader) -> Iterator[Closed]:
             controls = Controls(trader, KillFile(folder))
             stack.enter_context(listening(controls, ends.control))
-            heard = controls.attended(watched(came, trader, runtime.feed_quiet_s))
+            heard = watched(came, trader, runtime.feed_quiet_s, in_session)
+            heard = controls.attended(heard)
             if lateness_ns is None:
                 heard = (one for one in heard if one.frame is not None)
             return tape.closed(record.heard(heard))
@@ -96,6 +100,13 @@ def lateness(setting: Setting) -> int | None:
     runtime = setting.config.runtime
     late_ns = round(runtime.allowed_lateness_ms * 1e6)
     return late_ns if runtime.speed == 1 else None
+
+
+def trading_hours(setting: Setting) -> Callable[[int], bool]:
+    """When silence counts: in the market's sessions, if it runs at the clock's pace."""
+    if setting.config.runtime.speed != 1:
+        return lambda now_ns: True
+    return sessions(setting.source.universe)
 
 
 def batch(setting: Setting, run: str, stepped: Stepped) -> Signals:

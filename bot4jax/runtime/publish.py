@@ -165,6 +165,7 @@ def receive(
     idle_s: float | None = None,
     refused: Counter[Refusal] | None = None,
     snapshots: Snapshots | None = None,
+    in_session: Callable[[int], bool] = lambda now_ns: True,
 ) -> Iterator[Arrival]:
     """Frames as they come, until every publisher heard from has sent its END.
 
@@ -172,6 +173,7 @@ def receive(
     With `idle_s`, an `Arrival` without a frame comes each time nothing is waiting and
     then every `idle_s`: the moment to flush the feed and let the clock close bars.
     With `snapshots`, what is missing is asked for and comes as a frame like others.
+    Silence counts while `in_session` says so of the time; a closed market owes nothing.
     """
     refused = Counter() if refused is None else refused
     inbox = _Inbox(socket, universe_hash, refused, snapshots)
@@ -180,7 +182,8 @@ def receive(
     while not inbox.is_over:
         began_s = time.monotonic()
         inbox.poll(wait_ms)
-        silent_s += time.monotonic() - began_s
+        if in_session(inbox.now_ns):
+            silent_s += time.monotonic() - began_s
         for frame in inbox.waiting():
             silent_s = 0.0
             yield inbox.arrival(frame)
@@ -236,9 +239,13 @@ class _Inbox:
                 self.ended.add(frame.publisher)
             yield frame
 
+    @property
+    def now_ns(self) -> int:
+        """The wall clock at the start and the monotonic time since."""
+        return time.monotonic_ns() + self.offset_ns
+
     def arrival(self, frame: Frame | None) -> Arrival:
-        now_ns = time.monotonic_ns() + self.offset_ns
-        return Arrival(frame, time.perf_counter(), now_ns)
+        return Arrival(frame, time.perf_counter(), self.now_ns)
 
 
 @dataclass

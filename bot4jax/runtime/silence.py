@@ -1,7 +1,7 @@
 """A feed that pauses shrinks what may leave; one that has fallen silent stops it."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from bot4jax.errors import Halted
 from bot4jax.runtime.loop import Trader
@@ -10,10 +10,14 @@ from bot4jax.runtime.states import Cause
 
 
 def watched(
-    arrivals: Iterable[Arrival], trader: Trader, quiet_s: float
+    arrivals: Iterable[Arrival],
+    trader: Trader,
+    quiet_s: float,
+    in_session: Callable[[int], bool] = lambda now_ns: True,
 ) -> Iterator[Arrival]:
     """The same arrivals. What counts is the time that was spent waiting for a frame:
-    one that lay in the queue while the engine was busy has not been missing."""
+    one that lay in the queue while the engine was busy has not been missing, and a
+    market outside its sessions owes none."""
     coming, waited_s, has_begun = iter(arrivals), 0.0, False
     while True:
         began_s = time.monotonic()
@@ -22,9 +26,10 @@ def watched(
         except Halted as error:
             trader.halt(Cause.FEED_SILENT, str(error))
             raise
-        waited_s += time.monotonic() - began_s
         if one is None:
             return
+        if in_session(one.receive_ns):
+            waited_s += time.monotonic() - began_s
         if has_begun and waited_s > quiet_s:
             found = f"{waited_s:.1f} s without a frame, {quiet_s:g} s are usual"
             trader.account.states.hold(Cause.FEED_QUIET, found)

@@ -135,6 +135,22 @@ def test_silence_is_told_with_the_reason(line):
     assert "mode=feed" in str(told.value)
 
 
+def test_silence_counts_only_while_the_market_is_open(line):
+    """Closed for the first looks at the clock, then open: only then time runs out."""
+    _, sink = line
+    asked: list[int] = []
+
+    def in_session(now_ns: int) -> bool:
+        asked.append(now_ns)
+        return len(asked) > 5
+
+    stream = receive(sink, MARKET.hash, 0.05, idle_s=0.05, in_session=in_session)
+    assert [next(stream).frame for _ in range(5)] == [None] * 5
+    with pytest.raises(Halted, match="No frame came"):
+        list(stream)
+    assert asked == sorted(asked)
+
+
 def test_moments_of_silence_are_told_between_the_frames(line):
     source, sink = line
     stream = receive(sink, MARKET.hash, PATIENCE_S, idle_s=0.01)

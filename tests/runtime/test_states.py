@@ -223,6 +223,14 @@ def test_the_wait_for_the_first_frame_and_a_busy_engine_are_no_pause(tmp_path, c
     assert Cause.FEED_QUIET not in scene.states.causes
 
 
+def test_a_closed_market_owes_no_frame(tmp_path, clock):
+    scene = Scene(tmp_path, growing)
+    for is_open in (False, True):
+        heard = arrivals([0.1, 60.0], clock)
+        list(watched(heard, scene.trader, 5.0, lambda now_ns, is_open=is_open: is_open))
+        assert (Cause.FEED_QUIET in scene.states.causes) == is_open
+
+
 def test_a_silent_feed_halts_and_takes_back_what_rests(tmp_path, clock):
     scene = Scene(tmp_path, growing, kind="limit", size=10)
     scene.trader.start()
