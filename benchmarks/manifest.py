@@ -20,6 +20,7 @@ UNCOUNTED = "benchmarks/results"
 PACKAGES = (
     "jax",
     "jaxlib",
+    "jax-cuda12-plugin",
     "flax",
     "numpy",
     "xgboost",
