@@ -136,10 +136,13 @@ def _limit_problems(config: Config) -> Iterator[str]:
 
 def _mode_problems(config: Config) -> Iterator[str]:
     mode = config.mode
-    if mode in ("backtest", "live") and config.run.model is None:
+    refits = mode == "backtest" and config.backtest.refit
+    if mode in ("backtest", "live") and config.run.model is None and not refits:
         yield f"run.model: mode={mode} needs run.model=FOLDER of a trained run"
     if mode == "keys" and config.keys.folder is None:
         yield "keys.folder: mode=keys needs keys.folder=FOLDER to put them in"
+    if refits and config.run.model is not None:
+        yield "run.model: backtest.refit=true fits its own members; leave it out"
     if mode == "replay" and config.replay.run is None:
         yield "replay.run: mode=replay needs replay.run=FOLDER of a recorded run"
     if mode in ("feed", "live") and config.data.source in BAR_SOURCES:

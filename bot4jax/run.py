@@ -35,8 +35,8 @@ MODES = {
     ),
     "train": ("bot4jax.modes.demo:train", "fit the members and write a checkpoint"),
     "backtest": (
-        "bot4jax.modes.demo:backtest",
-        "paper-trade a source in one process",
+        "bot4jax.modes.backtest:backtest",
+        "judge unseen bars: skill, costs, baselines, luck",
     ),
     "live": ("bot4jax.modes.live:live", "decide on ticks from sockets, send orders"),
     "replay": ("bot4jax.modes.replay:replay", "run a recorded journal again"),

@@ -77,6 +77,20 @@ class Control(Section, frozen=True):
     """s that a pause lasts; 0: until a reset"""
 
 
+class Backtest(Section, frozen=True):
+    """How `mode=backtest` looks at the test span."""
+
+    refit: bool
+    """true: walk forward, everything fitted anew for each fold; false: `run.model`"""
+    folds: Annotated[int, Meta(ge=2)]
+    """equal parts of the test span when refitting"""
+    fidelity: Literal["exact", "research"]
+    """exact: gate, journal and venue; research: a scan, holdings are the own targets"""
+    latencies_ms: tuple[NonNegative, ...]
+    """ms to the venue at which an exact backtest trades again; longer than one bar is
+    allowed; empty: only `venue.latency_ms`"""
+
+
 class Catalogue(Section, frozen=True):
     """What `mode=catalogue` does beyond printing."""
 
@@ -428,6 +442,7 @@ class Config(Section, frozen=True):
     run: Run
     replay: Replay
     control: Control
+    backtest: Backtest
     catalogue: Catalogue
     keys: Keys
     certify: Certify

@@ -188,6 +188,7 @@ def test_section_in_place_of_a_leaf_and_the_reverse():
         ({"data.predictive_r2": 0.06}, "data.predictive_r2"),
         ({"mode": "live"}, "run.model"),
         ({"mode": "backtest"}, "run.model"),
+        ({"mode": "backtest", "backtest.refit": True, "run.model": "x"}, "run.model"),
         ({"mode": "replay"}, "replay.run"),
         ({"labels.latency_ms": 1000}, "labels.latency_ms"),
         ({"spans.calibrate": 6}, "spans.calibrate"),

@@ -41,6 +41,11 @@ class BarRecord(NamedTuple):
             return self.ints[:, BAR_INTS.index(name)]
         return self.floats[:, BAR_FLOATS.index(name)]
 
+    def part(self, span: range) -> "BarRecord":
+        """The bars numbered `span.start … span.stop − 1`."""
+        rows = slice(span.start - self.first, span.stop - self.first)
+        return BarRecord(span.start, self.ints[rows], self.floats[rows])
+
     def price(self, mid: str) -> Float[np.ndarray, "T S"]:
         """A mid in increments, float64."""
         return self.column("anchor") + self.column(mid) / 2.0

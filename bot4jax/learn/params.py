@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 
 from bot4jax import engine as engines
 from bot4jax.data.universe import Universe
-from bot4jax.engine import Deciding, Engine, Observing, Params, Settings, Units
+from bot4jax.engine import Decided, Deciding, Engine, Observing, Params, Settings, Units
 from bot4jax.kernels.clean import init_scaler
 from bot4jax.kernels.sizing import SizingParams
 from bot4jax.kernels.vote import VoteParams
@@ -113,11 +113,14 @@ def learn(
     calibration = calibrations(settings, raw, data, labels, split)
     params = assemble(config, settings, universe, units, members, labels, calibration)
     deciding = engines.init_deciding(settings)._replace(carry=carry)
-    deciding, voted = vote_through(
-        settings, engine, params, deciding, record, data, split, report
+    start = split.train.stop - data.first
+    deciding, decided = walk(
+        settings, engine, params, deciding, record, data, start, report
     )
+    voted = np.log(np.stack([one.probability for one in decided]))
     rows = rows_of(data, split.calibrate)
-    calibration["ensemble"] = _calibration(voted, labels, rows, split.calibrate)
+    own = slice(rows.start - start, rows.stop - start)
+    calibration["ensemble"] = _calibration(voted[own], labels, rows, split.calibrate)
     params = params._replace(
         vote_temperature=jnp.float32(calibration["ensemble"].temperature)
     )
@@ -235,7 +238,6 @@ def fit_trees(
     config: Config, settings: Settings, samples: fit.Samples, report: Report
 ) -> tuple[Any, Forest]:
     """The forest of every `horizon`-th bar: labels between share most of their bars."""
-    own = config.trees
     every = slice(None, None, settings.layout.horizon)
     x, y, w = (column[every] for column in samples)
     t, s = sampled_rows(w, TREE_SAMPLES, config.run.seed)
@@ -243,21 +245,28 @@ def fit_trees(
         x[t, s],
         y[t, s],
         w[t, s],
-        tree_fit.Settings(
-            rounds=own.rounds,
-            depth=own.depth,
-            learning_rate=own.learning_rate,
-            min_child_weight=own.min_child_weight,
-            gamma=own.gamma,
-            subsample=own.subsample,
-            colsample=own.colsample,
-            reg_lambda=own.reg_lambda,
-            seed=config.run.seed,
-        ),
+        tree_settings(config),
         lambda done, total: report("trees", done, total),
     )
+    own = config.trees
     capacity = own.rounds * len(CLASSES)
     return booster, forest.pack(booster, capacity, own.depth, len(CLASSES))
+
+
+def tree_settings(config: Config) -> tree_fit.Settings:
+    """What the configuration says of boosting, in the words of `trees`."""
+    own = config.trees
+    return tree_fit.Settings(
+        rounds=own.rounds,
+        depth=own.depth,
+        learning_rate=own.learning_rate,
+        min_child_weight=own.min_child_weight,
+        gamma=own.gamma,
+        subsample=own.subsample,
+        colsample=own.colsample,
+        reg_lambda=own.reg_lambda,
+        seed=config.run.seed,
+    )
 
 
 def forecasts(
@@ -357,35 +366,32 @@ def sizing_params(
     )
 
 
-def vote_through(
+def walk(
     settings: Settings,
     engine: Engine,
     params: Params,
     deciding: Deciding,
     record: BarRecord,
     data: Dataset,
-    split: Split,
+    start: int,
     report: Report,
-) -> tuple[Deciding, Float[np.ndarray, "T S C"]]:
-    """Walk from the end of training to the end of the record without trading.
+) -> tuple[Deciding, list[Decided]]:
+    """Decisions from row `start` on without trading: nothing is ever held.
 
-    Weights are learnt from labels as they mature. Returns the log of the vote on the
-    calibration span, to be calibrated in turn.
+    Weights are learnt from labels as they mature, as in trading.
     """
     layout = settings.layout
     flat = jax.device_put(np.zeros(layout.symbols, np.float32))
-    start = split.train.stop - data.first
-    total, voted = len(record.ints) - start, []
+    total, found = len(record.ints) - start, []
     for t, seen in enumerate(dataset.seen_rows(data, start), start):
         bar = jax.device_put((record.ints[t], record.floats[t]))
         deciding, packed = engine.conclude(
             params, deciding, jax.device_put(seen), *bar, flat
         )
-        found = engines.unpack_decisions(
-            np.asarray(packed), len(settings.members), layout.symbols
+        found.append(
+            engines.unpack_decisions(
+                np.asarray(packed), len(settings.members), layout.symbols
+            )
         )
-        voted.append(found.probability)
         report("vote", t - start + 1, total)
-    rows = rows_of(data, split.calibrate)
-    own = slice(rows.start - start, rows.stop - start)
-    return deciding, np.log(np.stack(voted)[own])
+    return deciding, found

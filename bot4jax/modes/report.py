@@ -38,13 +38,13 @@ details { margin: .6rem 0; } code { font-size: .9em; }
 """
 
 
-def write_report(path: Path, story: Story) -> Path:
+def write_report(path: Path, story: Story, more: Sequence[str] = ()) -> Path:
     """Write the page, whole or not at all."""
-    return write_text(path, page(story))
+    return write_text(path, page(story, more))
 
 
-def page(story: Story) -> str:
-    """The report as HTML."""
+def page(story: Story, more: Sequence[str] = ()) -> str:
+    """The report as HTML; `more` are sections of one mode's own, after the skill."""
     stamp = '<span class="stamp">SIMULATED</span>' if story.market.simulated else ""
     parts = [
         f"<h1>{escape(story.title)}{stamp}</h1>",
@@ -52,6 +52,7 @@ def page(story: Story) -> str:
         cards(story),
         warnings(story),
         skill(story),
+        *more,
         calibration(story),
         vote(story),
         money(story),

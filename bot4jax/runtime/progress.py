@@ -53,6 +53,15 @@ def _bars(console: Console) -> Iterator[Report]:
         yield report
 
 
+@contextmanager
+def timed(seconds: dict[str, float], part: str) -> Iterator[None]:
+    """Notes how long the block took under its name; times of one name add up."""
+    began = time.perf_counter()
+    yield
+    took = time.perf_counter() - began
+    seconds[part] = round(seconds.get(part, 0.0) + took, 3)
+
+
 def plain_lines(console: Console, now: Callable[[], float] = time.monotonic) -> Report:
     """A reporter of lines, with the time left as the pace so far suggests it."""
     began: dict[str, float] = {}

@@ -1,0 +1,132 @@
+"""A quick backtest: a scan over time in which what is held is the own last target.
+
+No gate, no lots, no queue and no partial fill: every target is met in full at the first
+executable mid, and pays half the spread and the fee. Good for comparing forecasters
+with each other; orders are judged by the venue, never by this.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from math import log
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Bool, Float
+
+from bot4jax.kernels import sizing
+from bot4jax.kernels.sizing import Risk, SizingParams
+from bot4jax.learn.dataset import Dataset
+
+
+class Book(NamedTuple):
+    """What a scan held and earned; shares of the capital."""
+
+    traded: Float[np.ndarray, "T S"]
+    gross: Float[np.ndarray, " T"]
+    """at mid prices"""
+    cost: Float[np.ndarray, " T"]
+    """half spreads and fees"""
+
+    def net(self, times: float = 1.0) -> Float[np.ndarray, " T"]:
+        """Profit of each bar at so many times the cost, of the same decisions."""
+        return self.gross - times * self.cost
+
+
+class Row(NamedTuple):
+    """What sizing reads of one bar."""
+
+    probability: Float[Array, "S C"]
+    confidence: Float[Array, " S"]
+    risk: Risk
+    half_spread: Float[Array, " S"]
+    may_open: Bool[Array, " S"]
+
+
+def confidence(probability: Float[np.ndarray, "T S C"]) -> Float[np.ndarray, "T S"]:
+    """One less the entropy over its largest value: the vote's, were all members one."""
+    p = np.maximum(probability, 1e-30)
+    return (1 + (p * np.log(p)).sum(-1) / log(p.shape[-1])).astype(np.float32)
+
+
+def holdings(
+    params: SizingParams,
+    horizon: int,
+    floor: float,
+    data: Dataset,
+    probability: Float[np.ndarray, "T S C"],
+    sure: Float[np.ndarray, "T S"],
+) -> Float[np.ndarray, "T S"]:
+    """Targets of every bar by the engine's own sizing, each from the one before.
+
+    A symbol without a forecast (NaN) is never opened.
+    """
+    is_known = np.isfinite(np.asarray(probability.sum(-1)))
+    columns = (data.volatility, data.beta, data.market_volatility)
+    rows = Row(
+        jnp.asarray(np.where(is_known[..., None], probability, 1 / 3), jnp.float32),
+        jnp.asarray(np.where(is_known, sure, 0), jnp.float32),
+        Risk(*(jnp.asarray(column, jnp.float32) for column in columns)),
+        jnp.asarray(data.half_spread, jnp.float32),
+        jnp.asarray(data.live & is_known & (sure >= floor)),
+    )
+    return np.asarray(_compiled(horizon)(params, rows))
+
+
+def book(
+    held: Float[np.ndarray, "T S"],
+    data: Dataset,
+    fee: Float[np.ndarray, " S"],
+    delay: int = 0,
+) -> Book:
+    """Profits of targets decided at each bar's close and met at the next entry.
+
+    What is decided in bar t stands from the entry of t + 1 to that of t + 2; the last
+    one is valued at the closing. With a `delay` every target is met that many bars
+    later, the same at the start as at the end: nothing is held before.
+    """
+    late = np.zeros_like(held)
+    late[delay:] = held[: len(held) - delay]
+    traded = np.abs(np.diff(late, axis=0, prepend=np.zeros_like(late[:1])))
+    traded[-1] = 0.0  # the next entry is past the end
+    gross = (late[:-1] * moves(data)).sum(1)
+    cost = (traded * (data.half_spread + fee)).sum(1)
+    return Book(traded, np.append(gross, 0.0), cost)
+
+
+def moves(data: Dataset) -> Float[np.ndarray, "U S"]:
+    """Return from the entry after each bar's close to the next, the last to the close.
+
+    0 where either price is none. One row less than there are bars.
+    """
+    marks = np.concatenate([data.entry[1:], data.close[-1:]])
+    is_price = np.isfinite(marks) & (marks > 0)
+    price = np.where(is_price, marks, 1.0)
+    return np.where(is_price[1:] & is_price[:-1], price[1:] / price[:-1] - 1, 0.0)
+
+
+@lru_cache(maxsize=8)
+def _compiled(horizon: int) -> Callable[..., Array]:
+    return jax.jit(partial(_scan, horizon))
+
+
+def _scan(horizon: int, params: SizingParams, rows: Row) -> Float[Array, "T S"]:
+    def step(held: Array, row: Row) -> tuple[Array, Array]:
+        scale = row.risk.volatility * horizon**0.5
+        worth = sizing.forecast(params, row.probability, scale)
+        target, _ = sizing.targets(
+            params,
+            worth,
+            row.risk,
+            horizon,
+            row.confidence,
+            row.half_spread,
+            held,
+            row.may_open,
+        )
+        return target, target
+
+    start = jnp.zeros(rows.half_spread.shape[1], jnp.float32)
+    return lax.scan(step, start, rows)[1]

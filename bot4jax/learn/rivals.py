@@ -1,0 +1,98 @@
+"""What others would have used: Qlib's features with boosting, one model a symbol.
+
+Both boost with the same settings as the ensemble's own forest, on the same labels and
+spans. They are bounded, so that a baseline never costs more than what it is compared
+with: Alpha158 on `ALPHA_SYMBOLS` symbols, one model each for `OWN_SYMBOLS`, spread
+evenly over the universe. The others are NaN, and nobody is judged on them.
+"""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from bot4jax.learn.alpha158 import WINDOWS, Candles, alpha158
+from bot4jax.learn.baselines import class_prior, sampled_rows
+from bot4jax.learn.evaluate import Outcome
+from bot4jax.trees import fit as tree_fit
+
+ALPHA_SYMBOLS = 64
+ALPHA_SAMPLES = 20_000
+"""Training rows of the model on Alpha158."""
+
+OWN_SYMBOLS = 16
+LEAST_ROWS = 50
+"""Training rows that a symbol needs for a model of its own; others get the classes'
+shares."""
+
+
+def spread_symbols(symbols: int, most: int) -> Int[np.ndarray, " N"]:
+    """At most `most` of the symbols, evenly over their order."""
+    count = min(symbols, most)
+    return np.arange(count) * symbols // count
+
+
+def alpha_boosting(
+    candles: Candles,
+    trained: Outcome,
+    train: slice,
+    test: slice,
+    settings: tree_fit.Settings,
+) -> Float[np.ndarray, "U S C"]:
+    """Gradient boosting on Alpha158 features.
+
+    `candles` are all bars up to the end of the test span, of all symbols; `trained` is
+    what the rows `train` of them turned into. Labels that share bars with another are
+    left out, as for the ensemble's forest.
+    """
+    symbols = candles.close.shape[1]
+    chosen = spread_symbols(symbols, ALPHA_SYMBOLS)
+    own = Candles(*(column[:, chosen] for column in candles))
+    before = max(test.start - max(WINDOWS) - 1, 0)
+    later = alpha158(Candles(*(c[before : test.stop] for c in own)))
+    features = alpha158(Candles(*(c[: train.stop] for c in own)))[train]
+    every = slice(None, None, trained.horizon)
+    labels = trained.classes[every, chosen]
+    weights = trained.weights[every, chosen]
+    t, s = sampled_rows(weights, ALPHA_SAMPLES, settings.seed)
+    booster = tree_fit.fit_forest(
+        _usable(features[every][t, s]), labels[t, s], weights[t, s], settings
+    )
+    rows = _usable(later[test.start - before :])
+    forecast = booster.inplace_predict(rows.reshape(-1, rows.shape[-1]))
+    return _placed(forecast.reshape(*rows.shape[:2], -1), chosen, symbols)
+
+
+def own_boosting(
+    features: Float[np.ndarray, "T S F"],
+    trained: Outcome,
+    later: Float[np.ndarray, "U S F"],
+    settings: tree_fit.Settings,
+) -> Float[np.ndarray, "U S C"]:
+    """A model of each symbol's own rows, all of them, as FreqAI trains one a pair."""
+    symbols = features.shape[1]
+    chosen = spread_symbols(symbols, OWN_SYMBOLS)
+    shape = (len(later), 1)
+    forecasts = []
+    for one in chosen.tolist():
+        labels, weights = trained.classes[:, one], trained.weights[:, one]
+        if (weights > 0).sum() < LEAST_ROWS:
+            prior = class_prior(trained.classes, trained.weights, shape)
+            forecasts.append(prior[:, 0])
+            continue
+        booster = tree_fit.fit_forest(features[:, one], labels, weights, settings)
+        forecasts.append(booster.inplace_predict(np.ascontiguousarray(later[:, one])))
+    return _placed(np.stack(forecasts, axis=1), chosen, symbols)
+
+
+def _placed(
+    forecast: np.ndarray, chosen: np.ndarray, symbols: int
+) -> Float[np.ndarray, "U S C"]:
+    """The forecasts at their symbols' places, NaN at all others."""
+    bars, _, classes = forecast.shape
+    probability = np.full((bars, symbols, classes), np.nan, np.float32)
+    probability[:, chosen] = forecast
+    return probability
+
+
+def _usable(features: np.ndarray) -> np.ndarray:
+    """Ratios to nothing are missing values."""
+    return np.where(np.isfinite(features), features, np.nan)

@@ -1,0 +1,208 @@
+"""Every forecaster of a backtest on the same labels: skill, money, and how sure we are.
+
+Folds are judged together, in the order of time; each begins with nothing held. Money
+comes from the quick scan of `learn.research`, the same for all: what the venue made of
+the ensemble's orders stands apart.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+
+from bot4jax.learn import evaluate, metrics, research, returns
+from bot4jax.learn.bootstrap import (
+    Interval,
+    effective_size,
+    mean_interval,
+    sum_interval,
+)
+from bot4jax.learn.evaluate import Judged, Outcome
+from bot4jax.learn.labels import classify, forward_returns, sample_weights
+from bot4jax.learn.research import Book
+from bot4jax.learn.selection import Overfit, overfitting
+from bot4jax.modes.forecasters import ENSEMBLE, PRIOR, Fitted, Forecast, forecasts_of
+from bot4jax.modes.setting import Setting
+
+DELAYS = (0, 1, 2)
+"""Bars that targets are met late."""
+
+BLOCK = 4
+"""Horizons in a mean block of resampled bars."""
+
+
+class Scored(NamedTuple):
+    """A fold's test span, or several joined in time: every array begins with bars."""
+
+    returns: Float[np.ndarray, "T S"]
+    classes: Int[np.ndarray, "T S"]
+    weights: Float[np.ndarray, "T S"]
+    forecasts: Mapping[str, Forecast]
+    books: Mapping[str, tuple[Book, ...]]
+    """by forecaster, one for each of `DELAYS`"""
+    volume: Float[np.ndarray, "T S"]
+    """what the market traded, quote currency; NaN where unknown"""
+    ends_ns: Int[np.ndarray, " T"]
+
+
+class Line(NamedTuple):
+    """One forecaster; profits are shares of the capital."""
+
+    judged: Judged
+    gain: Interval
+    """log loss that it saves against the class prior, on its own symbols"""
+    symbols: int
+    net: Interval
+    """profit of the span after costs"""
+    gross: float
+    cost: float
+    late: tuple[float, ...]
+    """gross profit by delay"""
+    sharpe: float | None
+    sortino: float | None
+    drawdown: float
+    turnover: float
+    """mean share of the capital traded in a bar"""
+    profit_factor: float | None
+    capacity: float | None
+    """largest capital, quote currency"""
+
+
+class Evaluation(NamedTuple):
+    """All of them."""
+
+    lines: dict[str, Line]
+    effective: tuple[int, ...]
+    """labels without overlap, by fold"""
+    effective_bars: float
+    """independent bars that the ensemble's saved log loss is worth"""
+    gains: dict[str, tuple[float, ...]]
+    """saved log loss by fold"""
+    overfit: Overfit | None
+    """of choosing the forecaster by its net profit"""
+    net: Float[np.ndarray, " T"]
+    """the ensemble's profit by bar, by the scan"""
+
+
+def score(setting: Setting, fold: Fitted) -> Scored:
+    """Every forecaster on one fold's test span."""
+    horizon, test, source = (
+        setting.settings.layout.horizon,
+        fold.test,
+        setting.source,
+    )
+    moved = forward_returns(test.entry, test.close, horizon)
+    edge = float(fold.params.threshold)
+    classes = classify(moved, test.volatility, edge, horizon)
+    weights = sample_weights(moved, test.volatility, test.live, classes, horizon)
+    said = forecasts_of(setting, fold)
+    bars = np.arange(fold.split.test.start, fold.split.test.stop, dtype=np.int64)
+    return Scored(
+        moved,
+        classes,
+        weights,
+        said,
+        {name: books(setting, fold, one) for name, one in said.items()},
+        traded_money(setting, fold),
+        source.start_ns + (bars + 1) * source.bar_ns,
+    )
+
+
+def books(setting: Setting, fold: Fitted, said: Forecast) -> tuple[Book, ...]:
+    """What the forecasts earn when targets are met at once, and late."""
+    held = research.holdings(
+        fold.params.sizing,
+        setting.settings.layout.horizon,
+        setting.config.strategy.confidence_floor,
+        fold.test,
+        said.probability,
+        said.confidence,
+    )
+    fee = np.asarray(fold.params.sizing.fee)
+    return tuple(research.book(held, fold.test, fee, delay) for delay in DELAYS)
+
+
+def traded_money(setting: Setting, fold: Fitted) -> Float[np.ndarray, "T S"]:
+    """Turnover of each bar of the test, quote currency; NaN where it is unknown."""
+    span, source = fold.split.test, setting.source
+    turnover = fold.record.column("quote_turnover")[span.start : span.stop]
+    if "quote_turnover" not in source.columns:
+        return np.full(turnover.shape, np.nan)
+    increment = np.array([one.increment for one in source.universe.instruments])
+    return turnover * increment
+
+
+def joined(folds: Sequence[Scored]) -> Scored:
+    """Folds one after the other; forecasters keep their order."""
+    whole = jax.tree.map(lambda *parts: np.concatenate(parts), *folds)
+    names = folds[0].forecasts
+    return whole._replace(
+        forecasts={name: whole.forecasts[name] for name in names},
+        books={name: whole.books[name] for name in names},
+    )
+
+
+def evaluate_folds(
+    setting: Setting, folds: Sequence[Scored], whole: Scored
+) -> Evaluation:
+    """Folds judged together, and their gains one by one."""
+    horizon, names = setting.settings.layout.horizon, list(whole.forecasts)
+    saved = np.where(whole.weights > 0, gains(whole, ENSEMBLE) * whole.weights, 0.0)
+    nets = {name: one[0].net() for name, one in whole.books.items()}
+    return Evaluation(
+        lines={name: line(setting, whole, name) for name in names},
+        effective=tuple(round(float(fold.weights.sum())) for fold in folds),
+        effective_bars=effective_size(saved.sum(1), 2 * horizon),
+        gains={name: tuple(mean_gain(one, name) for one in folds) for name in names},
+        overfit=overfitting(np.stack(list(nets.values()), axis=1)),
+        net=nets[ENSEMBLE],
+    )
+
+
+def line(setting: Setting, whole: Scored, name: str) -> Line:
+    """One forecaster's figures; of those who leave symbols out, on their own."""
+    horizon, said = setting.settings.layout.horizon, whole.forecasts[name]
+    covered = covers(said)
+    weights = np.where(covered, whole.weights, 0.0)
+    outcome = Outcome(whole.returns, whole.classes, weights, horizon)
+    prompt, *_ = whole.books[name]
+    net = prompt.net()
+    daily = returns.daily_profits(net, whole.ends_ns)
+    share = setting.config.venue.participation
+    return Line(
+        judged=evaluate.judge(said.probability, outcome),
+        gain=mean_interval(gains(whole, name), weights, BLOCK * horizon),
+        symbols=int(covered.sum()),
+        net=sum_interval(net, BLOCK * horizon),
+        gross=float(prompt.gross.sum()),
+        cost=float(prompt.cost.sum()),
+        late=tuple(float(one.gross.sum()) for one in whole.books[name]),
+        sharpe=returns.sharpe(daily),
+        sortino=returns.sortino(daily),
+        drawdown=returns.max_drawdown(1 + np.cumsum(net)),
+        turnover=float(prompt.traded.sum(1).mean()),
+        profit_factor=returns.profit_factor(net),
+        capacity=returns.capacity(prompt.traded, whole.volume, share),
+    )
+
+
+def covers(said: Forecast) -> Float[np.ndarray, " S"]:
+    """1 for symbols that are forecast at all."""
+    return np.isfinite(said.probability).any((0, 2)).astype(float)
+
+
+def gains(whole: Scored, name: str) -> Float[np.ndarray, "T S"]:
+    """Log loss that a forecaster saves against the class prior, label by label."""
+    own, prior = (
+        metrics.sample_log_loss(whole.forecasts[one].probability, whole.classes)
+        for one in (name, PRIOR)
+    )
+    return prior - own
+
+
+def mean_gain(fold: Scored, name: str) -> float:
+    """The same over a fold."""
+    weights = np.where(covers(fold.forecasts[name]), fold.weights, 0.0)
+    return metrics.weighted_mean(gains(fold, name), weights)

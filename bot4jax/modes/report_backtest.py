@@ -1,0 +1,271 @@
+"""The sections that only a backtest's report has: baselines, costs, delays, luck."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from bot4jax.learn.bootstrap import Interval
+from bot4jax.learn.returns import LEAST_DAYS, break_even
+from bot4jax.learn.rivals import ALPHA_SYMBOLS, OWN_SYMBOLS
+from bot4jax.modes.evaluation import DELAYS, Evaluation, Line
+from bot4jax.modes.forecasters import PRIOR
+from bot4jax.modes.report import folded, paragraph, section, table, with_t
+from bot4jax.modes.story import Story
+from bot4jax.schema import Config
+
+if TYPE_CHECKING:
+    from bot4jax.modes.telling_backtest import FoldPlay, Late, Luck
+
+PASS = 0.95
+"""Deflated Sharpe ratio from which luck alone is an unlikely explanation."""
+
+
+def sections(
+    config: Config,
+    story: Story,
+    found: Evaluation,
+    luck: "Luck",
+    late: Sequence["Late"],
+    plays: Sequence["FoldPlay"],
+) -> list[str]:
+    """In the order of the page."""
+    return [
+        fidelity(config),
+        beside_baselines(found),
+        folds(found, plays),
+        scan(found),
+        latency(config, story, late),
+        chance(found, luck),
+        *pages(found),
+    ]
+
+
+def fidelity(config: Config) -> str:
+    """What kind of backtest this is."""
+    if config.backtest.fidelity == "exact":
+        said = (
+            "An <b>exact</b> backtest: every order went through the gate, the journal "
+            "and the paper venue that paper trading uses."
+        )
+    else:
+        said = (
+            "A <b>research</b> scan: what is held is the own last target, met in full "
+            "after half the spread and the fee. There is no gate, no venue and no "
+            "order; nothing here compares with orders."
+        )
+    way = (
+        "Everything was fitted anew for each fold, on the bars before its test."
+        if config.backtest.refit
+        else "Members come from an earlier run and were not fitted again."
+    )
+    return section("Backtest") + paragraph(f"{said} {way}")
+
+
+def beside_baselines(found: Evaluation) -> str:
+    """Who saves log loss against always flat."""
+    rows = [
+        (
+            shown(name),
+            f"{one.symbols:,}",
+            interval(one.gain, 1e3, ".3f") if name != PRIOR else "–",
+            shares(one.net),
+        )
+        for name, one in found.lines.items()
+    ]
+    heads = (
+        "forecaster",
+        "symbols",
+        "log loss saved, 10⁻³ nats [95 %]",
+        "net by the scan, % of capital [95 %]",
+    )
+    text = paragraph(
+        "Saved log loss is that of always flat (the class prior) less the forecaster's "
+        "own, on the same labels; above zero with its whole interval is skill. "
+        f"Alpha158 with boosting is bounded to {ALPHA_SYMBOLS} symbols and a model of "
+        f"each symbol's own to {OWN_SYMBOLS}, spread evenly over the universe; both "
+        "boost as the ensemble's forest does, and are judged on their own symbols. "
+        f"The span is worth about {found.effective_bars:,.0f} independent bars."
+    )
+    return section("Beside the baselines") + text + table(heads, rows)
+
+
+def folds(found: Evaluation, plays: Sequence["FoldPlay"]) -> str:
+    """Each fold by itself."""
+    rows = [
+        (
+            number,
+            *(f"{span.start:,} … {span.stop - 1:,}" for span in play.split),
+            f"{found.effective[number - 1]:,}",
+            f"{1e3 * found.gains['ensemble'][number - 1]:.3f}",
+        )
+        for number, play in enumerate(plays, 1)
+    ]
+    heads = (
+        "fold",
+        "train, bars",
+        "calibrate",
+        "test",
+        "labels without overlap",
+        "ensemble saves, 10⁻³ nats",
+    )
+    return section("Folds") + table(heads, rows)
+
+
+def scan(found: Evaluation) -> str:
+    """Money by the quick scan, the same for all, at other costs and met later."""
+    rows = [
+        (
+            shown(name),
+            percent(one.gross),
+            *(percent(one.gross - times * one.cost) for times in (0.5, 1, 2)),
+            ratio(break_even(one.gross, one.cost)),
+            *(percent(gross) for gross in one.late[1:]),
+            percent(one.turnover),
+        )
+        for name, one in found.lines.items()
+    ]
+    heads = (
+        "% of capital",
+        "0 × cost",
+        ".5 ×",
+        "1 ×",
+        "2 ×",
+        "break-even, × cost",
+        *(f"0 ×, {bars} bars late" for bars in DELAYS[1:]),
+        "turnover a bar",
+    )
+    text = paragraph(
+        "By the quick scan, for every forecaster alike: the engine's own sizing, the "
+        "own last target held, half the spread and the fee paid. The decisions are "
+        "those made at 1 × cost. Met one and two bars late, an honest forecast fades; "
+        "one that vanishes at once was reading the next bar."
+    )
+    return section("Money by a quick scan") + text + table(heads, rows)
+
+
+def latency(config: Config, story: Story, late: Sequence["Late"]) -> str:
+    """The same span traded with other latencies of the venue."""
+    title = section("Latency of orders")
+    if config.backtest.fidelity != "exact":
+        return title + paragraph("A scan has no orders: the delays above say it all.")
+    if not late:
+        return title + paragraph(
+            "Not varied: this source shows no ticks, and an order meets the next "
+            "opening whatever its way takes, or backtest.latencies_ms is empty."
+        )
+    rows = [
+        (
+            f"{one.latency_ms:g} ms",
+            f"{one.fills:,}",
+            f"{one.gross:,.2f}",
+            f"{one.net:,.2f}",
+            ratio(break_even(one.gross, one.cost)),
+        )
+        for one in late
+    ]
+    currency = "" if story.trade is None else story.trade.currency
+    heads = ("latency", "fills", f"at mids, {currency}", "net", "break-even, × cost")
+    text = paragraph(f"Traded again through the venue. {crossing(late)}")
+    return title + text + table(heads, rows)
+
+
+def crossing(late: Sequence["Late"]) -> str:
+    """The latency at which nothing is left, on a line between those measured."""
+    if late[0].net <= 0:
+        return f"Nothing is left even at {late[0].latency_ms:g} ms."
+    for before, after in itertools.pairwise(late):
+        if after.net <= 0:
+            share = before.net / (before.net - after.net)
+            at = before.latency_ms + share * (after.latency_ms - before.latency_ms)
+            return f"Nothing is left at about {at:.0f} ms."
+    return f"Something is left at {late[-1].latency_ms:g} ms."
+
+
+def chance(found: Evaluation, luck: "Luck") -> str:
+    """What is left once we remember how many were tried."""
+    one, tried = luck.deflated, luck.tried
+    title, rows = section("Luck"), []
+    rows.append(("trials in the ledger, on this data", f"{tried.count:,}"))
+    rows.append((f"Sharpe ratio of one of {one.periods:,} periods", number(one.sharpe)))
+    rows.append(("expected of the best of as many by luck", number(one.expected_best)))
+    rows.append(("deflated Sharpe ratio", number(one.probability)))
+    if found.overfit is not None:
+        rows.append(
+            ("probability of overfitting (CSCV)", number(found.overfit.probability))
+        )
+    torn = f" Lines {list(tried.damaged)} of it are damaged." if tried.damaged else ""
+    verdict = "is" if one.probability >= PASS else "is not"
+    text = paragraph(
+        "Every look at a test span is entered in the ledger beside the run folders. "
+        "The deflated Sharpe ratio is the probability that the true ratio of the "
+        "ensemble's net profit is above what the best of so many worthless trials "
+        f"would show; here luck {verdict} an unlikely explanation.{torn} The "
+        "probability of overfitting is how often the forecaster with the best net "
+        "result in one half of time is below the median in the other."
+    )
+    return title + text + table(("", ""), rows)
+
+
+def pages(found: Evaluation) -> Iterator[str]:
+    """One page a forecaster, folded."""
+    yield section("Forecaster by forecaster")
+    yield paragraph(
+        "Sharpe and Sortino ratios are annual, from daily profits, and not given under "
+        f"{LEAST_DAYS} days. Capacity is the largest capital of which 95 % of the "
+        "trades stay within venue.participation of the bar's volume; it knows nothing "
+        "of the prices that larger trades would move."
+    )
+    for name, one in found.lines.items():
+        yield folded(shown(name), table(("", ""), list(details(found, name, one))))
+
+
+def details(found: Evaluation, name: str, one: Line) -> Iterator[tuple[str, str]]:
+    """Everything that is known of one forecaster."""
+    judged = one.judged
+    error = 1.96 * judged.log_loss_error
+    yield "log loss ± 95 %", f"{judged.log_loss:.4f} ± {error:.4f}"
+    yield (
+        "saved by fold, 10⁻³ nats",
+        ", ".join(f"{1e3 * gain:.2f}" for gain in found.gains[name]),
+    )
+    yield "Brier · ECE", f"{judged.brier:.4f} · {judged.ece:.4f}"
+    yield (
+        "macro-F1 · MCC · hit rate",
+        " · ".join(
+            f"{value:.3f}" for value in (judged.macro_f1, judged.mcc, judged.hit_rate)
+        ),
+    )
+    yield "IC (t)", with_t(judged.information_coefficient, judged.information_t)
+    yield "rank IC (t)", with_t(judged.rank_coefficient, judged.rank_t)
+    yield "net, % of capital [95 %]", shares(one.net)
+    yield "largest drawdown", percent(one.drawdown) + " %"
+    yield "profit factor", ratio(one.profit_factor)
+    yield "Sharpe · Sortino", f"{ratio(one.sharpe)} · {ratio(one.sortino)}"
+    is_known = one.capacity is not None
+    yield "capacity, quote currency", f"{one.capacity:,.0f}" if is_known else "–"
+
+
+def shown(name: str) -> str:
+    return f"{name.replace('_', ' ')}{' (always flat)' if name == PRIOR else ''}"
+
+
+def interval(one: Interval, times: float, form: str) -> str:
+    value, low, high = (f"{times * x:{form}}" for x in one)
+    return f"{value} [{low}, {high}]"
+
+
+def shares(one: Interval) -> str:
+    return interval(one, 100, ".3f")
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.3f}"
+
+
+def ratio(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def number(value: float) -> str:
+    """A figure, or a dash where it is not defined."""
+    return f"{value:.3f}" if value == value else "–"

@@ -1,0 +1,368 @@
+"""The end of a backtest: its trial entered in the ledger, its summary and report."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from bot4jax.engine import Decided
+from bot4jax.learn import ledger, metrics, selection
+from bot4jax.learn.ledger import Ledger, Trial
+from bot4jax.learn.params import Learned
+from bot4jax.learn.returns import break_even
+from bot4jax.learn.selection import Deflated
+from bot4jax.learn.splits import Split
+from bot4jax.modes import judging, report_backtest, summary
+from bot4jax.modes.evaluation import Evaluation, Line, Scored
+from bot4jax.modes.forecasters import ENSEMBLE, PRIOR
+from bot4jax.modes.report import write_report
+from bot4jax.modes.setting import Setting
+from bot4jax.modes.story import FeatureFacts, MarketFacts, Story, TradeFacts
+from bot4jax.modes.telling import training
+from bot4jax.modes.trading import Traded, base_currency
+from bot4jax.registry import catalogue_hash
+from bot4jax.runtime.folder import RunFolder
+from bot4jax.runtime.portfolio import EquityRow
+from bot4jax.types import CLASSES
+
+COSTS = (0.0, 0.5, 1.0, 2.0)
+"""Times the cost at which the same decisions are paid for."""
+
+CARRIED = ("realised", "unrealised", "fees", "slippage", "turnover")
+"""Of an account: what the next fold's begins without, and adds up over folds."""
+
+
+class Late(NamedTuple):
+    """The span traded with one latency, currency of the account."""
+
+    latency_ms: float
+    fills: int
+    gross: float
+    cost: float
+    net: float
+
+
+class FoldPlay(NamedTuple):
+    """What one fold leaves behind."""
+
+    split: Split
+    learned: Learned | None
+    """None where the members come from elsewhere"""
+    decided: Sequence[Decided]
+    traded: Traded | None
+    """None in a scan"""
+    late: tuple[Late, ...]
+    counts: Int[np.ndarray, "2 F"]
+    """symbols masked and clamped, by feature"""
+    live: int
+    """symbols × bars of the test that were live"""
+
+
+class Luck(NamedTuple):
+    """The ensemble's profit beside what was tried."""
+
+    deflated: Deflated
+    tried: Ledger
+
+
+def late_trade(latency_ms: float, setting: Setting, traded: Traded) -> Late:
+    """What trading with a latency came to."""
+    facts = judging.trade_facts(setting, traded)
+    pnl = facts.pnl
+    cost = pnl["fees"] + pnl["slippage"]
+    return Late(latency_ms, facts.fills, pnl["gross"], cost, pnl["net"])
+
+
+def tell_backtest(
+    folder: RunFolder,
+    setting: Setting,
+    plays: Sequence[FoldPlay],
+    whole: Scored,
+    found: Evaluation,
+    seconds: dict[str, float],
+) -> None:
+    """Enter the trial, and write `summary.json` and `report.html`."""
+    trade = joined_trades(setting, plays)
+    luck = try_luck(folder, setting, profits_of(setting, trade, found))
+    late = joined_late(plays)
+    facts = market_facts(setting, plays, whole, found)
+    features = feature_facts(setting, plays)
+    counts = figures(folder, setting, plays, found, facts, trade, features)
+    counts["backtest"] = own_figures(setting, found, luck, late)
+    counts["seconds"] = sum(seconds.values())
+    folder.write_json("summary.json", counts)
+    story = story_of(folder, setting, plays, whole, found, facts, trade, features)
+    story = story._replace(summary=counts, seconds=seconds)
+    more = report_backtest.sections(setting.config, story, found, luck, late, plays)
+    write_report(folder.path / "report.html", story, more)
+
+
+def try_luck(
+    folder: RunFolder, setting: Setting, profits: Float[np.ndarray, " T"]
+) -> Luck:
+    """Write this look at the test down, and charge it for all that were taken.
+
+    Periods are as long as labels look ahead: profits of neighbouring bars share them.
+    """
+    config = setting.config
+    periods = selection.period_profits(profits, setting.settings.layout.horizon)
+    ratio = selection.period_sharpe(periods)
+    path = Path(config.run.root) / ledger.NAME
+    trial = Trial(
+        folder.name,
+        config.mode,
+        config.data.source,
+        folder.hash,
+        config.run.seed,
+        ratio,
+        len(periods),
+        float(profits.sum()),
+    )
+    ledger.append(path, trial)
+    tried = ledger.read(path).on(config.data.source)
+    deflated = selection.deflated_sharpe(periods, tried.count, tried.sharpes)
+    return Luck(deflated, tried)
+
+
+def profits_of(
+    setting: Setting, trade: TradeFacts | None, found: Evaluation
+) -> Float[np.ndarray, " T"]:
+    """The ensemble's profit of each bar: of the account, or else of the scan."""
+    if trade is None:
+        return found.net
+    capital = setting.config.strategy.capital
+    worth = np.array([row.nav for row in trade.curve])
+    return np.diff(worth[np.isfinite(worth)], prepend=capital) / capital
+
+
+def joined_trades(setting: Setting, plays: Iterable[FoldPlay]) -> TradeFacts | None:
+    """Trading of all folds, one account after the other; None for a scan."""
+    facts = [
+        judging.trade_facts(setting, one.traded)
+        for one in plays
+        if one.traded is not None
+    ]
+    if not facts:
+        return None
+    first = facts[0]
+    counts = ("orders", "fills", "partial_fills", "buys", "sells")
+    return first._replace(
+        curve=chained([one.curve for one in facts], setting.config.strategy.capital),
+        pnl=summed([one.pnl for one in facts]) | {"currency": first.currency},
+        denials=summed([one.denials for one in facts]),
+        **{name: sum(getattr(one, name) for one in facts) for name in counts},
+    )
+
+
+def chained(curves: Iterable[Sequence[EquityRow]], capital: float) -> list[EquityRow]:
+    """Accounts one after the other: each goes on from the worth of the one before."""
+    rows: list[EquityRow] = []
+    for curve in curves:
+        last = rows[-1] if rows else None
+        rows += [row if last is None else added(row, last, capital) for row in curve]
+    return rows
+
+
+def added(row: EquityRow, last: EquityRow, capital: float) -> EquityRow:
+    """A row of a fold that began with the capital, on top of the fold before."""
+    sums = {name: getattr(row, name) + getattr(last, name) for name in CARRIED}
+    return row._replace(nav=row.nav + last.nav - capital, **sums)
+
+
+def summed(counts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Sums of numbers by name."""
+    total: dict[str, Any] = {}
+    for one in counts:
+        for name, value in one.items():
+            if not isinstance(value, str):
+                total[name] = total.get(name, 0) + value
+    return total
+
+
+def joined_late(plays: Sequence[FoldPlay]) -> tuple[Late, ...]:
+    """Each latency over all folds."""
+    together = zip(*(one.late for one in plays), strict=True)
+    return tuple(
+        Late(
+            latency_ms=same[0].latency_ms,
+            fills=sum(one.fills for one in same),
+            gross=sum(one.gross for one in same),
+            cost=sum(one.cost for one in same),
+            net=sum(one.net for one in same),
+        )
+        for same in together
+    )
+
+
+def market_facts(
+    setting: Setting, plays: Sequence[FoldPlay], whole: Scored, found: Evaluation
+) -> MarketFacts:
+    """What was read; the spans are those of the last fold, the test that of all."""
+    facts = judging.market_facts(setting, plays[-1].learned, None)
+    last = plays[-1].split
+    spans = {"train": len(last.train), "calibrate": len(last.calibrate)}
+    weighed = np.bincount(whole.classes.ravel(), whole.weights.ravel(), len(CLASSES))
+    return facts._replace(
+        spans=spans | {"test": len(whole.classes)},
+        class_shares=facts.class_shares | {"test": weighed / weighed.sum()},
+        labels=int((whole.weights > 0).sum()),
+        effective_labels=sum(found.effective),
+    )
+
+
+def feature_facts(setting: Setting, plays: Sequence[FoldPlay]) -> FeatureFacts:
+    """What validation did to each feature, all folds together."""
+    blank = judging.feature_facts(setting, None, plays[-1].learned)
+    masked, clamped = np.sum([one.counts for one in plays], axis=0)
+    return blank._replace(
+        masked=blank.masked | dict(zip(blank.names, masked.tolist(), strict=True)),
+        clamped=blank.clamped | dict(zip(blank.names, clamped.tolist(), strict=True)),
+        values=sum(one.live for one in plays),
+    )
+
+
+def story_of(
+    folder: RunFolder,
+    setting: Setting,
+    plays: Sequence[FoldPlay],
+    whole: Scored,
+    found: Evaluation,
+    facts: MarketFacts,
+    trade: TradeFacts | None,
+    features: FeatureFacts,
+) -> Story:
+    """What the report's common sections show."""
+    last, members = plays[-1], setting.settings.members
+    judged = {name: one.judged for name, one in found.lines.items()}
+    traded = last.traded
+    probability = whole.forecasts[ENSEMBLE].probability
+    return Story(
+        title=folder.name,
+        manifest=folder.manifest,
+        summary={},
+        market=facts,
+        members={name: judged[name] for name in members},
+        ensemble=judged[ENSEMBLE],
+        baselines=others(found, members, lambda one: one.judged),
+        bound=None,
+        calibration={} if last.learned is None else last.learned.calibration,
+        reliability={
+            name: metrics.reliability_curve(
+                probability[..., c], whole.classes == c, whole.weights
+            )
+            for c, name in enumerate(CLASSES)
+        },
+        weights=np.stack([one.weight for play in plays for one in play.decided]),
+        training=training(last.learned, "loss"),
+        gradients=training(last.learned, "gradient_norm"),
+        features=features,
+        trade=trade,
+        latency_ms={} if traded is None else traded.stages,
+        information_age_ms={} if traded is None else traded.ages,
+        seconds={},
+    )
+
+
+def others(
+    found: Evaluation, members: Sequence[str], of: Callable[[Line], Any]
+) -> dict[str, Any]:
+    """Something of every baseline, the class prior first."""
+    own = {*members, ENSEMBLE}
+    return {name: of(one) for name, one in found.lines.items() if name not in own}
+
+
+def figures(
+    folder: RunFolder,
+    setting: Setting,
+    plays: Sequence[FoldPlay],
+    found: Evaluation,
+    facts: MarketFacts,
+    trade: TradeFacts | None,
+    features: FeatureFacts,
+) -> dict[str, Any]:
+    """The fields that every `summary.json` has."""
+    config, members = setting.config, setting.settings.members
+    weight = np.concatenate([[one.weight for one in play.decided] for play in plays])
+    traded = [one.traded for one in plays if one.traded is not None]
+    ticks = summed([summary.ticks(one.counters) for one in traded])
+    nothing = summary.pnl(None, base_currency(setting))
+    return {
+        "schema": summary.SCHEMA,
+        "mode": config.mode,
+        "data": config.data.source,
+        "simulated": facts.simulated,
+        "symbols": facts.symbols,
+        "bars": facts.spans,
+        "ticks": ticks or dict.fromkeys(("sent", "absorbed", "late", "dropped"), 0),
+        "classes": facts.class_shares["test"].tolist(),
+        "labels": {"counted": facts.labels, "effective": facts.effective_labels},
+        "members": {
+            name: summary.member(found.lines[name].judged, float(own))
+            for name, own in zip(members, weight.mean(0), strict=False)
+        },
+        "ensemble": summary.finite(found.lines[ENSEMBLE].judged._asdict()),
+        "baselines": others(
+            found, members, lambda one: summary.finite(one.judged._asdict())
+        ),
+        "decisions": sum(
+            int((one.flags & 1 == 0).sum()) for play in plays for one in play.decided
+        ),
+        "orders": 0 if trade is None else trade.orders,
+        "fills": 0 if trade is None else trade.fills,
+        "partial_fills": 0 if trade is None else trade.partial_fills,
+        "denials": {} if trade is None else trade.denials,
+        "pnl": nothing if trade is None else trade.pnl,
+        "latency_ms": traded[-1].stages if traded else {},
+        "information_age_ms": traded[-1].ages if traded else {},
+        "masked": {name: n for name, n in features.masked.items() if n},
+        "absent": {name: list(columns) for name, columns in features.absent.items()},
+        "recompiles": sum(one.recompiles for one in traded),
+        "resumed_from": None,
+        "seed": config.run.seed,
+        "config_hash": folder.hash,
+        "catalogue_hash": catalogue_hash(setting.settings.plan.specs),
+    }
+
+
+def own_figures(
+    setting: Setting, found: Evaluation, luck: Luck, late: Sequence[Late]
+) -> dict[str, Any]:
+    """What only a backtest says; profits of the scan are shares of the capital."""
+    own = setting.config.backtest
+    return {
+        "fidelity": own.fidelity,
+        "refit": own.refit,
+        "effective_labels": list(found.effective),
+        "effective_bars": found.effective_bars,
+        "scan": {name: scanned(found, name) for name in found.lines},
+        "latency": [one._asdict() for one in late],
+        "deflated_sharpe": summary.finite(luck.deflated._asdict()),
+        "trials": {"count": luck.tried.count, "damaged": list(luck.tried.damaged)},
+        "overfitting": found.overfit and found.overfit._asdict(),
+    }
+
+
+def scanned(found: Evaluation, name: str) -> dict[str, Any]:
+    """One forecaster's gain over always flat, and its money."""
+    one = found.lines[name]
+    return summary.finite(
+        {
+            "symbols": one.symbols,
+            "saved_log_loss": list(one.gain) if name != PRIOR else [0.0, 0.0, 0.0],
+            "saved_by_fold": list(found.gains[name]),
+            "gross": one.gross,
+            "cost": one.cost,
+            "net": list(one.net),
+            "net_at_cost": {f"{t:g}": one.gross - t * one.cost for t in COSTS},
+            "break_even_cost": break_even(one.gross, one.cost),
+            "gross_by_delay": list(one.late),
+            "sharpe": one.sharpe,
+            "sortino": one.sortino,
+            "drawdown": one.drawdown,
+            "turnover": one.turnover,
+            "profit_factor": one.profit_factor,
+            "capacity": one.capacity,
+        }
+    )

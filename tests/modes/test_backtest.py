@@ -1,0 +1,152 @@
+"""A backtest says of the same members what paper trading said, and more."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bot4jax.config import load
+from bot4jax.errors import DataError
+from bot4jax.learn import ledger
+from bot4jax.modes import backtest as mode
+from bot4jax.modes.report_backtest import crossing
+from bot4jax.modes.telling_backtest import Late, chained
+from bot4jax.runtime.portfolio import EquityRow
+
+SIX = [
+    "class_prior",
+    "last_return",
+    "logistic_regression",
+    "gradient_boosting",
+    "alpha158_boosting",
+    "per_symbol_boosting",
+]
+
+
+def backtest(words, root, *more):
+    """The summary and the report of a backtest."""
+    own = [word for word in words if not word.startswith("run.root")]
+    config = load([*own, "mode=backtest", f"run.root={root}", "run.name=b", *more])
+    assert mode.backtest(config) == 0
+    folder = Path(root) / "b"
+    summary = json.loads((folder / "summary.json").read_text())
+    return summary, (folder / "report.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def exact(run, words, tmp_path_factory):
+    root = tmp_path_factory.mktemp("exact")
+    same = f"backtest.latencies_ms=[{run.config.venue.latency_ms}]"
+    return backtest(words, root, f"run.model={run.folder}", same)
+
+
+@pytest.fixture(scope="module")
+def research(run, words, tmp_path_factory):
+    root = tmp_path_factory.mktemp("research")
+    return root, *backtest(
+        words, root, f"run.model={run.folder}", "backtest.fidelity=research"
+    )
+
+
+def test_an_exact_backtest_trades_as_paper_trading_did(run, exact):
+    paper = json.loads((run.folder / "summary.json").read_text())
+    summary, report = exact
+    for name in ("pnl", "orders", "fills", "denials", "decisions", "masked"):
+        assert summary[name] == paper[name], name
+    (again,) = summary["backtest"]["latency"]
+    assert again["net"] == pytest.approx(paper["pnl"]["net"])
+    assert "An <b>exact</b> backtest" in report
+
+
+def test_both_ways_judge_the_same_forecasts(run, exact, research):
+    """What is forecast does not depend on what is held."""
+    paper = json.loads((run.folder / "summary.json").read_text())
+    for summary in (exact[0], research[1]):
+        assert summary["ensemble"] == pytest.approx(paper["ensemble"], nan_ok=True)
+        for name, one in paper["members"].items():
+            assert summary["members"][name] == pytest.approx(one, nan_ok=True)
+        for name in SIX[:3]:
+            assert summary["baselines"][name]["log_loss"] == pytest.approx(
+                paper["baselines"][name]["log_loss"]
+            )
+        assert list(summary["baselines"]) == SIX
+
+
+def test_a_scan_has_no_orders_and_says_so(research):
+    _, summary, report = research
+    own = summary["backtest"]
+    assert (own["fidelity"], summary["orders"], own["latency"]) == ("research", 0, [])
+    assert "nothing here compares with orders" in report
+    flat = own["scan"]["class_prior"]
+    assert (flat["gross"], flat["cost"]) == (0, 0)
+    for one in own["scan"].values():
+        assert one["net"][0] == pytest.approx(one["gross"] - one["cost"])
+        assert one["net_at_cost"]["2"] == pytest.approx(one["gross"] - 2 * one["cost"])
+        assert one["sharpe"] is None  # minutes are no thirty days
+
+
+def test_every_backtest_is_a_trial(research):
+    root, summary, report = research
+    tried = ledger.read(root / ledger.NAME)
+    assert [one.config_hash for one in tried.trials] == [summary["config_hash"]]
+    assert summary["backtest"]["trials"] == {"count": 1, "damaged": []}
+    assert summary["backtest"]["deflated_sharpe"]["trials"] == 1
+    assert "probability of overfitting" in report
+
+
+def test_walking_forward_fits_each_fold_anew(words, tmp_path):
+    few = ["ensemble.members=[gru,trees]", "spans.test=140", "backtest.fidelity=research"]
+    summary, report = backtest(
+        words, tmp_path, "backtest.refit=true", "backtest.folds=2", *few
+    )
+    own = summary["backtest"]
+    assert len(own["effective_labels"]) == 2
+    assert min(own["effective_labels"]) >= 200
+    assert summary["bars"] == {"train": 270, "calibrate": 64, "test": 140}
+    assert "Everything was fitted anew" in report
+    forests = [
+        (tmp_path / "b" / "folds" / number / "trees" / "forest.json").read_text()
+        for number in ("1", "2")
+    ]
+    assert forests[0] != forests[1]
+
+
+def test_folds_too_short_to_say_anything_are_refused_before_they_are_read(
+    run, words, tmp_path
+):
+    with pytest.raises(DataError, match=r"1: 48, 2: 48, .*at least 200 in each"):
+        backtest(words, tmp_path, "backtest.refit=true")
+    assert not (tmp_path / ledger.NAME).exists()
+
+
+def row(step: int, nav: float, fees: float) -> EquityRow:
+    rest = dict.fromkeys(EquityRow._fields, 0.0)
+    return EquityRow(**(rest | {"step": step, "nav": nav, "fees": fees}))
+
+
+def test_accounts_go_on_where_the_last_one_ended():
+    first = [row(0, 100.0, 0.0), row(1, 104.0, 1.0)]
+    second = [row(0, 100.0, 0.5), row(1, 97.0, 2.0)]
+    found = chained([first, second, second], 100.0)
+    assert [one.nav for one in found] == [100, 104, 104, 101, 101, 98]
+    assert [one.fees for one in found] == [0, 1, 1.5, 3, 3.5, 5]
+
+
+@pytest.mark.parametrize(
+    ("net", "said"),
+    [
+        ((-1, -2), "Nothing is left even at 0 ms"),
+        ((3, -1), "Nothing is left at about 75 ms"),
+        ((3, 1), "Something is left at 100 ms"),
+    ],
+)
+def test_the_latency_that_takes_everything(net, said):
+    late = [Late(ms, 1, 0.0, 0.0, n) for ms, n in zip((0.0, 100.0), net, strict=True)]
+    assert said in crossing(late)
+
+
+def test_nothing_in_the_report_is_not_a_number(exact, research):
+    for report in (exact[1], research[2]):
+        assert "nan" not in report.split("Provenance")[0].replace("finance", "").lower()
+    assert np.isfinite(research[1]["backtest"]["effective_bars"])
