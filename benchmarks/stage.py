@@ -17,7 +17,7 @@ from benchmarks.members import random_members
 from bot4jax import engine as engines
 from bot4jax.engine import State
 from bot4jax.kernels import bars
-from bot4jax.learn import params
+from bot4jax.learn import labelling, params
 from bot4jax.learn.calibrate import Calibration
 from bot4jax.learn.dataset import record_bars
 from bot4jax.modes.keeping import Kept, anchors_of, blank
@@ -145,7 +145,7 @@ def warmed(setting: Setting, report: Report) -> Kept:
     units, observing, data = params.prepare(
         config, settings, setting.engine, record, split, report
     )
-    labels = params.label_bars(
+    labels = labelling.label_bars(
         data, split.train, settings.layout.horizon, config.labels.flat_share
     )
     fitted = params.assemble(

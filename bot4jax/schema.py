@@ -281,8 +281,9 @@ class Labels(Section, frozen=True):
     """bars the forward return spans"""
     latency_ms: NonNegative
     """ms from decision to the first executable price; less than one bar"""
-    threshold: Literal["quantile"]
-    """quantile: ± k·σ·√horizon, k fitted so that `flat_share` comes out in training"""
+    threshold: Literal["quantile", "cost"]
+    """± k·σ·√horizon; quantile: k fitted so that `flat_share` comes out in training;
+    cost: k so that it is a round trip's cost, refused where a class has under 2 %"""
     flat_share: ProperShare
     """share of training labels that are flat"""
 

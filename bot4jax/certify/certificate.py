@@ -22,9 +22,10 @@ from bot4jax.certify.vote import Spoken
 from bot4jax.data.universe import Universe
 from bot4jax.engine import Deciding, Engine, Settings
 from bot4jax.kernels.outcome import DECAY
-from bot4jax.learn import dataset, params
+from bot4jax.learn import dataset, labelling, params
 from bot4jax.learn.dataset import BarRecord, Dataset
-from bot4jax.learn.params import Labels, Learned, Members
+from bot4jax.learn.labelling import Labels
+from bot4jax.learn.params import Learned, Members
 from bot4jax.learn.splits import Split
 from bot4jax.schema import Config
 
@@ -133,7 +134,7 @@ def refit(case: Case, report: Report) -> Refitted:
     units, _, data = params.prepare(
         case.config, case.settings, case.engine, other, case.split, report
     )
-    labels = params.label_bars(
+    labels = labelling.label_bars(
         data, case.split.train, case.horizon, case.config.labels.flat_share
     )
     members = params.fit_members(
@@ -234,7 +235,7 @@ def split_rows(case: Case, learned: Learned, again: Refitted) -> Iterator[Row]:
     plan = case.settings.plan
     longest = max(features.reach(one, plan.layout.window) for one in plan.specs)
     yield from learning.split_rows(case.split, case.horizon, longest)
-    rows = params.rows_of(learned.data, case.split.train)
+    rows = labelling.rows_of(learned.data, case.split.train)
     yield learning.split_future(learned.labels, again.labels, rows)
 
 

@@ -54,6 +54,45 @@ def fit_threshold(
     return _weighted_quantile(moved, weight[counted], flat_share)
 
 
+def cost_threshold(
+    cost: Float[np.ndarray, "T S"],
+    scale: Float[np.ndarray, "T S"],
+    horizon: int,
+    weights: Float[np.ndarray, "T S"],
+) -> float:
+    """k for which ±k·σ·√h is what a round trip costs, at the median training row.
+
+    One k for all, as everywhere: the edge then moves with the volatility and not with
+    each symbol's own spread.
+    """
+    counted = (weights > 0) & np.isfinite(cost) & np.isfinite(scale) & (scale > 0)
+    if not counted.any():
+        raise ValueError(f"none of {cost.size} training rows has a cost and a scale")
+    ratio = cost[counted] / _spread(scale[counted], horizon)
+    return _weighted_quantile(ratio, weights[counted], 0.5)
+
+
+def paying_horizon(
+    entry: Float[np.ndarray, "T S"],
+    close: Float[np.ndarray, "T S"],
+    live: Bool[np.ndarray, "T S"],
+    cost: float,
+    most: int,
+) -> int | None:
+    """The shortest horizon whose mean absolute return is twice the cost; None: none.
+
+    Horizons up to `most` bars are tried, each about a quarter longer than the last.
+    """
+    horizon = 1
+    while horizon <= most:
+        moved = np.abs(forward_returns(entry, close, horizon))
+        counted = np.isfinite(moved) & is_tradable(live, horizon)
+        if counted.any() and moved[counted].mean() >= 2 * cost:
+            return horizon
+        horizon += max(1, horizon // 4)
+    return None
+
+
 def classify(
     returns: Float[np.ndarray, "T S"],
     scale: Float[np.ndarray, "T S"],

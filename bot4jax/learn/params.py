@@ -23,13 +23,7 @@ from bot4jax.learn import dataset, fit
 from bot4jax.learn.baselines import sampled_rows
 from bot4jax.learn.calibrate import Calibration, calibrate
 from bot4jax.learn.dataset import BarRecord, Dataset
-from bot4jax.learn.labels import (
-    class_shares,
-    classify,
-    fit_threshold,
-    forward_returns,
-    sample_weights,
-)
+from bot4jax.learn.labelling import Labels, label_as_configured, rows_of
 from bot4jax.learn.splits import Split
 from bot4jax.nets import zoo
 from bot4jax.nets.fallback import FallbackParams
@@ -51,22 +45,6 @@ WARM_BARS = 256
 TREE_SAMPLES = 100_000
 """Rows that the forest is fitted on at most: leaves of a forest of depth 4 hold
 thousands of them, and more teach it nothing."""
-
-
-class Labels(NamedTuple):
-    """What became of each bar's decision; bars × symbols of the record."""
-
-    returns: Float[np.ndarray, "T S"]
-    """forward log return; NaN where it reaches past the record"""
-    classes: Int[np.ndarray, "T S"]
-    weights: Float[np.ndarray, "T S"]
-    threshold: float
-    """class edge in units of σ √h, from the training span"""
-    shares: Float[np.ndarray, " C"]
-    """of the training span's weight"""
-    class_mean: Float[np.ndarray, " C"]
-    """mean return of each class in training, in units of σ √h"""
-    class_square: Float[np.ndarray, " C"]
 
 
 class Members(NamedTuple):
@@ -105,9 +83,7 @@ def learn(
 ) -> Learned:
     """Fit units, members, calibration and the vote on the record's spans."""
     units, observing, data = prepare(config, settings, engine, record, split, report)
-    labels = label_bars(
-        data, split.train, settings.layout.horizon, config.labels.flat_share
-    )
+    labels = label_as_configured(config, data, split.train, settings.layout.horizon)
     members = fit_members(config, settings, data, labels, split, report)
     raw, carry = forecasts(settings, members, data, split, report)
     calibration = calibrations(settings, raw, data, labels, split)
@@ -163,52 +139,10 @@ def prepare(
     return units, observing, dataset.score(raw, scaler, clip)
 
 
-def label_bars(data: Dataset, train: range, horizon: int, flat_share: float) -> Labels:
-    """Labels of all bars, their edge and worth fitted on the training span alone.
-
-    A training label that would end outside the span is not used.
-    """
-    returns = forward_returns(data.entry, data.close, horizon)
-    rows = rows_of(data, range(train.start, train.stop - horizon))
-    scale, blank = data.volatility, np.zeros(returns.shape, np.int8)
-    counted = sample_weights(returns, scale, data.live, blank, horizon)
-    # A weight depends on the labels that overlap: those behind the span must not count.
-    own = rows_of(data, train)
-    counted[own] = sample_weights(
-        returns[own], scale[own], data.live[own], blank[own], horizon
-    )
-    own, worth = counted[rows], returns[rows]
-    edge = fit_threshold(worth, scale[rows], horizon, flat_share, own)
-    classes = classify(returns, scale, edge, horizon)
-    units = worth / np.maximum(scale[rows], 1e-12) / np.sqrt(horizon)
-    mean, square = _class_moments(units, classes[rows], own)
-    shares = class_shares(classes[rows], own)
-    return Labels(returns, classes, counted, edge, shares, mean, square)
-
-
-def _class_moments(
-    units: np.ndarray, classes: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted mean and mean square of each class; 0 for one that never occurs."""
-    mean, square = np.zeros((2, len(CLASSES)))
-    for c in range(len(CLASSES)):
-        chosen = (classes == c) & (weights > 0)
-        if chosen.any():
-            own = weights[chosen]
-            mean[c] = np.average(units[chosen], weights=own)
-            square[c] = np.average(units[chosen] ** 2, weights=own)
-    return mean, square
-
-
 def latency_of(config: Config) -> Int[jax.Array, ""]:
     """Time from a boundary to the first executable price, in FRACTION units."""
     share = config.labels.latency_ms / 1e3 / config.data.bar_seconds
     return jnp.int32(round(share * FRACTION))
-
-
-def rows_of(data: Dataset, span: range) -> slice:
-    """A span's rows in the data."""
-    return slice(span.start - data.first, span.stop - data.first)
 
 
 def fit_members(

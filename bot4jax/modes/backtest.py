@@ -21,7 +21,8 @@ from bot4jax.kernels.bars import OpenBars
 from bot4jax.learn import dataset, params
 from bot4jax.learn.dataset import BarRecord, Dataset
 from bot4jax.learn.folds import most_labels, require_labels, walk_forward
-from bot4jax.learn.params import Labels, Learned
+from bot4jax.learn.labelling import Labels, labels_at
+from bot4jax.learn.params import Learned
 from bot4jax.learn.splits import Split, purge_gap
 from bot4jax.modes import lines
 from bot4jax.modes.evaluation import Scored, evaluate_folds, joined, score
@@ -181,9 +182,8 @@ def seen_before(
         before,
         lambda done: report("features", done, len(before.ints)),
     )
-    share = setting.config.labels.flat_share
-    train, horizon = setting.split.train, settings.layout.horizon
-    return data, params.label_bars(data, train, horizon, share)
+    edge, train = float(kept.params.threshold), setting.split.train
+    return data, labels_at(data, train, settings.layout.horizon, edge)
 
 
 def seen_in_test(

@@ -11,7 +11,7 @@ from bot4jax.learn import evaluate, params, research, rivals
 from bot4jax.learn.alpha158 import Candles
 from bot4jax.learn.dataset import BarRecord, Dataset
 from bot4jax.learn.evaluate import Outcome
-from bot4jax.learn.params import Labels, rows_of
+from bot4jax.learn.labelling import Labels, rows_of
 from bot4jax.learn.splits import Split
 from bot4jax.modes.judging import bar_returns
 from bot4jax.modes.setting import Setting

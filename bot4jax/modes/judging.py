@@ -9,13 +9,14 @@ from bot4jax.data.bound import bayes_log_loss
 from bot4jax.data.simulator import Simulator
 from bot4jax.learn import evaluate
 from bot4jax.learn.evaluate import Judged, Outcome
+from bot4jax.learn.labelling import rows_of
 from bot4jax.learn.labels import (
     class_shares,
     classify,
     forward_returns,
     sample_weights,
 )
-from bot4jax.learn.params import Learned, rows_of
+from bot4jax.learn.params import Learned
 from bot4jax.learn.redundancy import twins
 from bot4jax.modes import summary
 from bot4jax.modes.setting import Setting

@@ -11,10 +11,11 @@ from bot4jax.modes.evaluation import DELAYS, Evaluation, Line
 from bot4jax.modes.forecasters import PRIOR
 from bot4jax.modes.report import folded, paragraph, section, table, with_t
 from bot4jax.modes.story import Story
+from bot4jax.modes.trials import Luck
 from bot4jax.schema import Config
 
 if TYPE_CHECKING:
-    from bot4jax.modes.telling_backtest import FoldPlay, Late, Luck
+    from bot4jax.modes.telling_backtest import FoldPlay, Late
 
 PASS = 0.95
 """Deflated Sharpe ratio from which luck alone is an unlikely explanation."""
@@ -24,7 +25,7 @@ def sections(
     config: Config,
     story: Story,
     found: Evaluation,
-    luck: "Luck",
+    luck: Luck,
     late: Sequence["Late"],
     plays: Sequence["FoldPlay"],
 ) -> list[str]:
@@ -181,7 +182,7 @@ def crossing(late: Sequence["Late"]) -> str:
     return f"Something is left at {late[-1].latency_ms:g} ms."
 
 
-def chance(found: Evaluation, luck: "Luck") -> str:
+def chance(found: Evaluation, luck: Luck) -> str:
     """What is left once we remember how many were tried."""
     one, tried = luck.deflated, luck.tried
     title, rows = section("Luck"), []

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from bot4jax.learn import metrics, params
+from bot4jax.learn import labelling, metrics
 from bot4jax.learn.evaluate import Outcome
 from bot4jax.learn.params import Learned
-from bot4jax.modes import judging, summary
+from bot4jax.modes import judging, summary, trials
 from bot4jax.modes.report import write_report
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.story import Story
@@ -39,6 +39,8 @@ def tell(folder: RunFolder, setting: Setting, played: Played) -> None:
     )
     facts = judging.market_facts(setting, played.learned, outcome)
     trade = judging.trade_facts(setting, played.traded)
+    profits = trials.account_profits(trade.curve, setting.config.strategy.capital)
+    trials.enter(folder, setting.config, profits)
     counts = figures(folder, setting, played, found, facts, trade)
     folder.write_json("summary.json", counts)
     story = Story(
@@ -77,7 +79,7 @@ def tell_training(
         for name, one in learned.calibration.items()
     }
     ensemble = judged.pop("ensemble")
-    rows = params.rows_of(learned.data, setting.split.calibrate)
+    rows = labelling.rows_of(learned.data, setting.split.calibrate)
     labels, weights = learned.labels.classes[rows], learned.labels.weights[rows]
     prior = metrics.prior_log_loss(learned.labels.shares, labels, weights)
     counts = {

@@ -1,20 +1,17 @@
 """The end of a backtest: its trial entered in the ledger, its summary and report."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from bot4jax.engine import Decided
-from bot4jax.learn import ledger, metrics, selection
-from bot4jax.learn.ledger import Ledger, Trial
+from bot4jax.learn import metrics
 from bot4jax.learn.params import Learned
 from bot4jax.learn.returns import break_even
-from bot4jax.learn.selection import Deflated
 from bot4jax.learn.splits import Split
-from bot4jax.modes import judging, report_backtest, summary
+from bot4jax.modes import judging, report_backtest, summary, trials
 from bot4jax.modes.evaluation import Evaluation, Line, Scored
 from bot4jax.modes.forecasters import ENSEMBLE, PRIOR
 from bot4jax.modes.report import write_report
@@ -22,6 +19,7 @@ from bot4jax.modes.setting import Setting
 from bot4jax.modes.story import FeatureFacts, MarketFacts, Story, TradeFacts
 from bot4jax.modes.telling import training
 from bot4jax.modes.trading import Traded, base_currency
+from bot4jax.modes.trials import Luck, account_profits
 from bot4jax.registry import catalogue_hash
 from bot4jax.runtime.folder import RunFolder
 from bot4jax.runtime.portfolio import EquityRow
@@ -60,13 +58,6 @@ class FoldPlay(NamedTuple):
     """symbols × bars of the test that were live"""
 
 
-class Luck(NamedTuple):
-    """The ensemble's profit beside what was tried."""
-
-    deflated: Deflated
-    tried: Ledger
-
-
 def late_trade(latency_ms: float, setting: Setting, traded: Traded) -> Late:
     """What trading with a latency came to."""
     facts = judging.trade_facts(setting, traded)
@@ -85,7 +76,9 @@ def tell_backtest(
 ) -> None:
     """Enter the trial, and write `summary.json` and `report.html`."""
     trade = joined_trades(setting, plays)
-    luck = try_luck(folder, setting, profits_of(setting, trade, found))
+    capital = setting.config.strategy.capital
+    own = found.net if trade is None else account_profits(trade.curve, capital)
+    luck = trials.enter(folder, setting.config, own)
     late = joined_late(plays)
     facts = market_facts(setting, plays, whole, found)
     features = feature_facts(setting, plays)
@@ -97,44 +90,6 @@ def tell_backtest(
     story = story._replace(summary=counts, seconds=seconds)
     more = report_backtest.sections(setting.config, story, found, luck, late, plays)
     write_report(folder.path / "report.html", story, more)
-
-
-def try_luck(
-    folder: RunFolder, setting: Setting, profits: Float[np.ndarray, " T"]
-) -> Luck:
-    """Write this look at the test down, and charge it for all that were taken.
-
-    Periods are as long as labels look ahead: profits of neighbouring bars share them.
-    """
-    config = setting.config
-    periods = selection.period_profits(profits, setting.settings.layout.horizon)
-    ratio = selection.period_sharpe(periods)
-    path = Path(config.run.root) / ledger.NAME
-    trial = Trial(
-        folder.name,
-        config.mode,
-        config.data.source,
-        folder.hash,
-        config.run.seed,
-        ratio,
-        len(periods),
-        float(profits.sum()),
-    )
-    ledger.append(path, trial)
-    tried = ledger.read(path).on(config.data.source)
-    deflated = selection.deflated_sharpe(periods, tried.count, tried.sharpes)
-    return Luck(deflated, tried)
-
-
-def profits_of(
-    setting: Setting, trade: TradeFacts | None, found: Evaluation
-) -> Float[np.ndarray, " T"]:
-    """The ensemble's profit of each bar: of the account, or else of the scan."""
-    if trade is None:
-        return found.net
-    capital = setting.config.strategy.capital
-    worth = np.array([row.nav for row in trade.curve])
-    return np.diff(worth[np.isfinite(worth)], prepend=capital) / capital
 
 
 def joined_trades(setting: Setting, plays: Iterable[FoldPlay]) -> TradeFacts | None:

@@ -12,9 +12,11 @@ from bot4jax.learn.labels import (
     average_uniqueness,
     class_shares,
     classify,
+    cost_threshold,
     fit_threshold,
     forward_returns,
     label_end,
+    paying_horizon,
     sample_weights,
 )
 
@@ -186,3 +188,27 @@ def test_class_shares_are_weighed():
     weights = np.array([[1.0, 2.0], [4.0, 1.0]], np.float32)
     np.testing.assert_allclose(class_shares(labels, weights), [1 / 8, 6 / 8, 1 / 8])
     assert np.isnan(class_shares(labels, 0 * weights)).all()
+
+
+def test_the_edge_at_cost_is_the_median_of_cost_over_spread():
+    rng = np.random.default_rng(4)
+    cost = rng.uniform(1e-4, 9e-4, (201, 1))
+    scale = np.full(cost.shape, 2e-3)
+    found = cost_threshold(cost, scale, 4, np.ones(cost.shape))
+    assert found == pytest.approx(np.median(cost) / (2e-3 * 2))
+    weights = np.zeros(cost.shape)
+    weights[7] = 1
+    assert cost_threshold(cost, scale, 4, weights) == pytest.approx(cost[7, 0] / 4e-3)
+    with pytest.raises(ValueError, match="none of 201 training rows"):
+        cost_threshold(cost, scale, 4, 0 * weights)
+
+
+def test_the_horizon_that_pays_moves_twice_the_cost():
+    """Steps of exactly one per mille upwards: h bars move h − 0 per mille."""
+    steps = np.arange(200)[:, None] * 1e-3
+    close = 100 * np.exp(steps)
+    entry = np.roll(close, 1, axis=0)  # the bar opens where the last one closed
+    live = np.ones(close.shape, bool)
+    assert paying_horizon(entry, close, live, cost=1.9e-3, most=50) == 4
+    assert paying_horizon(entry, close, live, cost=0.4e-3, most=50) == 1
+    assert paying_horizon(entry, close, live, cost=0.1, most=50) is None

@@ -96,10 +96,9 @@ def test_every_backtest_is_a_trial(research):
 
 
 def test_walking_forward_fits_each_fold_anew(words, tmp_path):
-    few = ["ensemble.members=[gru,trees]", "spans.test=140", "backtest.fidelity=research"]
-    summary, report = backtest(
-        words, tmp_path, "backtest.refit=true", "backtest.folds=2", *few
-    )
+    few = ["ensemble.members=[gru,trees]", "spans.test=140"]
+    anew = ["backtest.refit=true", "backtest.folds=2", "backtest.fidelity=research"]
+    summary, report = backtest(words, tmp_path, *few, *anew)
     own = summary["backtest"]
     assert len(own["effective_labels"]) == 2
     assert min(own["effective_labels"]) >= 200

@@ -11,7 +11,7 @@ from bot4jax.certify import certificate, features, learning, records
 from bot4jax.certify.rows import Subject, broken, same_bits, within
 from bot4jax.config import load
 from bot4jax.kernels import CATALOGUE
-from bot4jax.learn import dataset, params
+from bot4jax.learn import dataset, labelling, params
 from bot4jax.modes import certify
 from bot4jax.modes.setting import set_stage
 from bot4jax.registry import Incremental, feature
@@ -178,10 +178,10 @@ def test_a_scaler_fitted_on_the_future_is_caught(case, plain, turned):
 def test_training_weights_do_not_know_the_bars_behind_their_gap(case, plain, turned):
     """They once did: a weight counts overlapping labels up to 2h − 1 bars ahead."""
     labels = [
-        params.label_bars(one, case.split.train, case.horizon, 0.5)
+        labelling.label_bars(one, case.split.train, case.horizon, 0.5)
         for one in (plain, turned)
     ]
-    rows = params.rows_of(plain, case.split.train)
+    rows = labelling.rows_of(plain, case.split.train)
     assert learning.split_future(labels[0], labels[1], rows).passed
     early = slice(rows.start, rows.stop + case.horizon + 1)
     assert not learning.split_future(labels[0], labels[1], early).passed

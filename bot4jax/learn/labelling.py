@@ -1,0 +1,150 @@
+"""A data set's labels: their edge and worth from the training span, then all bars."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from bot4jax.errors import DataError
+from bot4jax.learn.dataset import Dataset
+from bot4jax.learn.labels import (
+    class_shares,
+    classify,
+    cost_threshold,
+    fit_threshold,
+    forward_returns,
+    paying_horizon,
+    sample_weights,
+)
+from bot4jax.schema import Config
+from bot4jax.types import CLASSES
+
+LEAST_SHARE = 0.02
+"""Of a class in training, below which there is nothing to learn it from."""
+
+
+class Labels(NamedTuple):
+    """What became of each bar's decision; bars × symbols of the record."""
+
+    returns: Float[np.ndarray, "T S"]
+    """forward log return; NaN where it reaches past the record"""
+    classes: Int[np.ndarray, "T S"]
+    weights: Float[np.ndarray, "T S"]
+    threshold: float
+    """class edge in units of σ √h, from the training span"""
+    shares: Float[np.ndarray, " C"]
+    """of the training span's weight"""
+    class_mean: Float[np.ndarray, " C"]
+    """mean return of each class in training, in units of σ √h"""
+    class_square: Float[np.ndarray, " C"]
+
+
+def label_as_configured(
+    config: Config, data: Dataset, train: range, horizon: int
+) -> Labels:
+    """Labels by `labels.threshold`; refused where cost leaves a class nearly empty."""
+    own = config.labels
+    if own.threshold == "quantile":
+        return label_bars(data, train, horizon, own.flat_share)
+    cost = 2 * (data.half_spread + np.float32(config.venue.taker_fee_bps * 1e-4))
+    found = label_bars(data, train, horizon, own.flat_share, cost)
+    require_classes(found, data, train, cost)
+    return found
+
+
+def require_classes(
+    labels: Labels, data: Dataset, train: range, cost: Float[np.ndarray, "T S"]
+) -> None:
+    """Refuse classes of under 2 %, naming a horizon that moves twice the cost."""
+    if (labels.shares >= LEAST_SHARE).all():
+        return
+    rows = rows_of(data, train)
+    typical = float(np.median(cost[rows][data.live[rows]]))
+    longest = len(train) // 4
+    pays = paying_horizon(
+        data.entry[rows], data.close[rows], data.live[rows], typical, longest
+    )
+    shares = " / ".join(f"{100 * share:.1f}" for share in labels.shares)
+    advice = (
+        f"set labels.horizon={pays}, where the mean absolute return is twice that"
+        if pays
+        else f"no horizon up to {longest} bars moves twice that"
+    )
+    raise DataError(
+        f"labels.threshold=cost: down / flat / up are {shares} % in training, under "
+        f"{100 * LEAST_SHARE:g} % in one; a round trip costs {1e4 * typical:.2f} bps: "
+        f"{advice}; or use labels.threshold=quantile"
+    )
+
+
+def label_bars(
+    data: Dataset,
+    train: range,
+    horizon: int,
+    flat_share: float,
+    cost: Float[np.ndarray, "T S"] | None = None,
+) -> Labels:
+    """Labels of all bars, their edge and worth fitted on the training span alone.
+
+    A training label that would end outside the span is not used. With a `cost`, share
+    of the price a round trip, it is the edge, and `flat_share` does not matter.
+    """
+    returns, counted = _weighed(data, train, horizon)
+    rows = rows_of(data, range(train.start, train.stop - horizon))
+    scale = data.volatility
+    own, worth = counted[rows], returns[rows]
+    if cost is None:
+        edge = fit_threshold(worth, scale[rows], horizon, flat_share, own)
+    else:
+        edge = cost_threshold(cost[rows], scale[rows], horizon, own)
+    return labels_at(data, train, horizon, edge)
+
+
+def labels_at(data: Dataset, train: range, horizon: int, edge: float) -> Labels:
+    """Labels of all bars at a given edge, what classes are worth from training."""
+    returns, counted = _weighed(data, train, horizon)
+    rows = rows_of(data, range(train.start, train.stop - horizon))
+    scale = data.volatility
+    classes = classify(returns, scale, edge, horizon)
+    own = counted[rows]
+    units = returns[rows] / np.maximum(scale[rows], 1e-12) / np.sqrt(horizon)
+    mean, square = _class_moments(units, classes[rows], own)
+    shares = class_shares(classes[rows], own)
+    return Labels(returns, classes, counted, edge, shares, mean, square)
+
+
+def _weighed(
+    data: Dataset, train: range, horizon: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Every bar's forward return and what it weighs.
+
+    A weight depends on the labels that overlap: those behind the training span must not
+    count within it.
+    """
+    returns = forward_returns(data.entry, data.close, horizon)
+    scale, blank = data.volatility, np.zeros(returns.shape, np.int8)
+    weights = sample_weights(returns, scale, data.live, blank, horizon)
+    own = rows_of(data, train)
+    weights[own] = sample_weights(
+        returns[own], scale[own], data.live[own], blank[own], horizon
+    )
+    return returns, weights
+
+
+def _class_moments(
+    units: np.ndarray, classes: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted mean and mean square of each class; 0 for one that never occurs."""
+    mean, square = np.zeros((2, len(CLASSES)))
+    for c in range(len(CLASSES)):
+        chosen = (classes == c) & (weights > 0)
+        if chosen.any():
+            own = weights[chosen]
+            mean[c] = np.average(units[chosen], weights=own)
+            square[c] = np.average(units[chosen] ** 2, weights=own)
+    return mean, square
+
+
+def rows_of(data: Dataset, span: range) -> slice:
+    """A span's rows in the data."""
+    return slice(span.start - data.first, span.stop - data.first)

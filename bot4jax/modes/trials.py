@@ -1,0 +1,53 @@
+"""A look at a test span: entered in the ledger, and charged for all that were taken."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from bot4jax.learn import ledger, selection
+from bot4jax.learn.ledger import Ledger, Trial
+from bot4jax.learn.selection import Deflated
+from bot4jax.runtime.folder import RunFolder
+from bot4jax.runtime.portfolio import EquityRow
+from bot4jax.schema import Config
+
+
+class Luck(NamedTuple):
+    """The ensemble's profit beside what was tried."""
+
+    deflated: Deflated
+    tried: Ledger
+
+
+def enter(folder: RunFolder, config: Config, profits: Float[np.ndarray, " T"]) -> Luck:
+    """Write the trial down and deflate its Sharpe ratio.
+
+    Periods are as long as labels look ahead: profits of neighbouring bars share them.
+    """
+    periods = selection.period_profits(profits, config.labels.horizon)
+    trial = Trial(
+        folder.name,
+        config.mode,
+        config.data.source,
+        folder.hash,
+        config.run.seed,
+        selection.period_sharpe(periods),
+        len(periods),
+        float(profits.sum()),
+    )
+    path = Path(config.run.root) / ledger.NAME
+    ledger.append(path, trial)
+    tried = ledger.read(path).on(config.data.source)
+    return Luck(selection.deflated_sharpe(periods, tried.count, tried.sharpes), tried)
+
+
+def account_profits(
+    curve: Sequence[EquityRow], capital: float
+) -> Float[np.ndarray, " T"]:
+    """Profit of each bar, share of the capital; bars without a known worth are left
+    out, and what happened in them falls to the next."""
+    worth = np.array([row.nav for row in curve])
+    return np.diff(worth[np.isfinite(worth)], prepend=capital) / capital

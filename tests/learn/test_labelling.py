@@ -1,0 +1,74 @@
+"""Labels as the configuration asks for them."""
+
+import msgspec
+import numpy as np
+import pytest
+
+from bot4jax.config import load
+from bot4jax.errors import DataError
+from bot4jax.learn.dataset import Dataset
+from bot4jax.learn.labelling import label_as_configured
+
+BARS, SYMBOLS, HORIZON = 1100, 6, 5
+TRAIN = range(20, 1020)
+
+
+def market(half_spread: float) -> Dataset:
+    """Returns of ten basis points a bar, and a spread to pay."""
+    rng = np.random.default_rng(0)
+    shape = BARS, SYMBOLS
+    close = 1000 * np.exp(np.cumsum(rng.normal(0, 1e-3, shape), axis=0))
+    return Dataset(
+        first=0,
+        features=np.zeros((*shape, 1), np.float32),
+        usable=np.ones((*shape, 1), bool),
+        volatility=np.full(shape, 1e-3, np.float32),
+        beta=np.ones(shape, np.float32),
+        market_volatility=np.full(BARS, 1e-3, np.float32),
+        half_spread=np.full(shape, half_spread, np.float32),
+        close=close,
+        entry=np.vstack([close[:1], close[:-1]]),
+        live=np.ones(shape, bool),
+    )
+
+
+@pytest.fixture(scope="module")
+def config():
+    return load(["debug=tiny", "labels.threshold=cost", "venue.taker_fee_bps=0"])
+
+
+def labelled(config, half_spread: float):
+    return label_as_configured(config, market(half_spread), TRAIN, HORIZON)
+
+
+def test_the_edge_is_a_round_trip(config):
+    found = labelled(config, 5e-4)
+    assert found.threshold * 1e-3 * np.sqrt(HORIZON) == pytest.approx(2 * 5e-4)
+    counted = found.weights > 0
+    beyond = np.abs(found.returns[counted]) > 2 * 5e-4
+    np.testing.assert_array_equal(found.classes[counted] != 1, beyond)
+
+
+def test_fees_are_part_of_it(config):
+    venue = msgspec.structs.replace(config.venue, taker_fee_bps=5.0)
+    dear = msgspec.structs.replace(config, venue=venue)
+    assert labelled(dear, 5e-4).threshold == pytest.approx(
+        2 * labelled(config, 5e-4).threshold, rel=1e-5
+    )
+
+
+def test_a_class_that_hardly_occurs_is_refused_with_a_horizon_that_pays(config):
+    """√h·10·.8 bps is twice a round trip of 48 bps at 144 bars, of 80 bps at 400."""
+    with pytest.raises(
+        DataError, match=r" 48\.00 bps: .*horizon=1\d\d, where"
+    ):
+        labelled(config, 24e-4)
+    with pytest.raises(DataError, match="no horizon up to 250 bars moves twice that"):
+        labelled(config, 40e-4)
+
+
+def test_quantiles_need_no_cost(config):
+    own = msgspec.structs.replace(config.labels, threshold="quantile")
+    plain = msgspec.structs.replace(config, labels=own)
+    shares = labelled(plain, 30e-4).shares
+    np.testing.assert_allclose(shares, [0.25, 0.5, 0.25], atol=0.06)
