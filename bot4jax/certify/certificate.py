@@ -134,8 +134,8 @@ def refit(case: Case, report: Report) -> Refitted:
     units, _, data = params.prepare(
         case.config, case.settings, case.engine, other, case.split, report
     )
-    labels = labelling.label_bars(
-        data, case.split.train, case.horizon, case.config.labels.flat_share
+    labels = labelling.label_as_configured(
+        case.config, data, case.split.train, case.horizon
     )
     members = params.fit_members(
         case.config, case.settings, data, labels, case.split, report

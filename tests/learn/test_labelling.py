@@ -59,9 +59,7 @@ def test_fees_are_part_of_it(config):
 
 def test_a_class_that_hardly_occurs_is_refused_with_a_horizon_that_pays(config):
     """√h·10·.8 bps is twice a round trip of 48 bps at 144 bars, of 80 bps at 400."""
-    with pytest.raises(
-        DataError, match=r" 48\.00 bps: .*horizon=1\d\d, where"
-    ):
+    with pytest.raises(DataError, match=r" 48\.00 bps: .*horizon=1\d\d, where"):
         labelled(config, 24e-4)
     with pytest.raises(DataError, match="no horizon up to 250 bars moves twice that"):
         labelled(config, 40e-4)

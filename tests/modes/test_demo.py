@@ -69,7 +69,7 @@ def test_the_summary_has_the_fields_that_scripts_read(summary):
 
 def test_counts_are_those_of_the_journal(run, summary):
     steps_done = journal_of(run.folder, run.folder.name)
-    assert len(steps_done) == summary["bars"]["test"] == 64
+    assert len(steps_done) == summary["bars"]["test"] == 80
     assert sum(len(one.orders) for one in steps_done) == summary["orders"]
     ticks = summary["ticks"]
     assert (
