@@ -6,7 +6,7 @@ at that bar; nobody beats the best possible forecast of a simulated market; and 
 lives in one span only (`folds.overlaps`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -112,28 +112,35 @@ def moved_by_the_future(
     return int((~is_same).sum())
 
 
-def fading(
+def products(
     forecast: Float[np.ndarray, "T S"],
     entry: Float[np.ndarray, "T S"],
     close: Float[np.ndarray, "T S"],
+    horizon: int,
+) -> tuple[Float[np.ndarray, "T S"], ...]:
+    """Forecast times return for entries 0, 1 and 2 bars late, to the same end.
+
+    A horizon of one bar has nothing to be late in.
+    """
+    delays = range(min(3, horizon))
+    return tuple(product(forecast, entry, close, horizon, delay) for delay in delays)
+
+
+def fading(
+    scored: Sequence[Float[np.ndarray, "T S"]],
     weights: Float[np.ndarray, "T S"],
     horizon: int,
 ) -> Fading:
-    """What is left of the skill when the entry is one and two bars late.
+    """What is left of the skill in `products` when the entry is late.
 
-    The label ends where it did, so that of skill spread evenly over it a share of
-    d/horizon goes. A horizon of one bar has nothing to be late in: no finding.
+    Labels end where they did, so that of skill spread evenly over them a share of
+    d/horizon goes.
     """
-    scored = [
-        product(forecast, entry, close, horizon, delay)
-        for delay in range(min(3, horizon))
-    ]
     whole = scored[0]
     is_known = np.isfinite(whole) & (weights > 0)
     counted = np.where(is_known, weights, 0.0)
-    means = tuple(
-        float(np.average(x[is_known], weights=counted[is_known])) for x in scored
-    )
+    own = counted[is_known]
+    means = tuple(float(np.average(x[is_known], weights=own)) for x in scored)
     lacking = [
         PARTED * (1 - delay / horizon) * whole - late
         for delay, late in enumerate(scored[1:], 1)

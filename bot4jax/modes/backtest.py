@@ -73,8 +73,8 @@ def backtest(config: Config) -> int:
             scored.append(sheet)
         with timed(seconds, "judging"):
             whole = joined(scored)
+            require_labels([one.effective for one in scored], ADVICE)
             found = evaluate_folds(setting, scored, whole)
-        require_labels(found.effective, ADVICE)
         tell_backtest(folder, setting, plays, whole, found, seconds)
     return lines.finished(folder.path)
 

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from bot4jax.learn import evaluate, metrics, research, returns
+from bot4jax.learn import evaluate, metrics, research, returns, sentinels
 from bot4jax.learn.bootstrap import (
     Interval,
     effective_size,
@@ -23,6 +23,7 @@ from bot4jax.learn.evaluate import Judged, Outcome
 from bot4jax.learn.labels import classify, forward_returns, sample_weights
 from bot4jax.learn.research import Book
 from bot4jax.learn.selection import Overfit, overfitting
+from bot4jax.learn.sentinels import Fading
 from bot4jax.modes.forecasters import ENSEMBLE, PRIOR, Fitted, Forecast, forecasts_of
 from bot4jax.modes.setting import Setting
 
@@ -45,6 +46,13 @@ class Scored(NamedTuple):
     volume: Float[np.ndarray, "T S"]
     """what the market traded, quote currency; NaN where unknown"""
     ends_ns: Int[np.ndarray, " T"]
+    late: tuple[Float[np.ndarray, "T S"], ...]
+    """the ensemble's forecast times the return from a later entry, by delay"""
+
+    @property
+    def effective(self) -> int:
+        """Labels that share no bar with another of the same symbol."""
+        return round(float(self.weights.sum()))
 
 
 class Line(NamedTuple):
@@ -84,6 +92,8 @@ class Evaluation(NamedTuple):
     """of choosing the forecaster by its net profit"""
     net: Float[np.ndarray, " T"]
     """the ensemble's profit by bar, by the scan"""
+    fading: Fading
+    """of the ensemble's skill when the entry is late"""
 
 
 def score(setting: Setting, fold: Fitted) -> Scored:
@@ -107,6 +117,12 @@ def score(setting: Setting, fold: Fitted) -> Scored:
         {name: books(setting, fold, one) for name, one in said.items()},
         traded_money(setting, fold),
         source.start_ns + (bars + 1) * source.bar_ns,
+        sentinels.products(
+            metrics.direction(said[ENSEMBLE].probability),
+            test.entry,
+            test.close,
+            horizon,
+        ),
     )
 
 
@@ -153,11 +169,12 @@ def evaluate_folds(
     nets = {name: one[0].net() for name, one in whole.books.items()}
     return Evaluation(
         lines={name: line(setting, whole, name) for name in names},
-        effective=tuple(round(float(fold.weights.sum())) for fold in folds),
+        effective=tuple(fold.effective for fold in folds),
         effective_bars=effective_size(saved.sum(1), 2 * horizon),
         gains={name: tuple(mean_gain(one, name) for one in folds) for name in names},
         overfit=overfitting(np.stack(list(nets.values()), axis=1)),
         net=nets[ENSEMBLE],
+        fading=sentinels.fading(whole.late, whole.weights, horizon),
     )
 
 

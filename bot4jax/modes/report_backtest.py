@@ -141,7 +141,21 @@ def scan(found: Evaluation) -> str:
         "those made at 1 × cost. Met one and two bars late, an honest forecast fades; "
         "one that vanishes at once was reading the next bar."
     )
-    return section("Money by a quick scan") + text + table(heads, rows)
+    return section("Money by a quick scan") + text + table(heads, rows) + faded(found)
+
+
+def faded(found: Evaluation) -> str:
+    """Whether the ensemble's skill goes at once when its entry is late."""
+    means = found.fading.by_delay
+    told = ", ".join(f"{bars} late {1e6 * x:.3f}" for bars, x in enumerate(means))
+    if found.fading.is_abrupt:
+        said = "It is gone at once: <b>something reads the next bar</b>."
+    else:
+        said = "It does not vanish beyond what a smooth fading and chance explain."
+    return paragraph(
+        f"The ensemble's forecast times the return that followed, 10⁻⁶, by bars that "
+        f"the entry is late: {told}. {said}"
+    )
 
 
 def latency(config: Config, story: Story, late: Sequence["Late"]) -> str:

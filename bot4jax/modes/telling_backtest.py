@@ -291,6 +291,7 @@ def own_figures(
         "refit": own.refit,
         "effective_labels": list(found.effective),
         "effective_bars": found.effective_bars,
+        "late_entry": found.fading._asdict(),
         "scan": {name: scanned(found, name) for name in found.lines},
         "latency": [one._asdict() for one in late],
         "deflated_sharpe": summary.finite(luck.deflated._asdict()),

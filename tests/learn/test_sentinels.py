@@ -120,7 +120,8 @@ def test_an_overlapping_split_is_caught_by_its_labels():
 def faded(record: BarRecord, forecast, test: slice):
     entry, close = (record.price(m)[test] for m in ("mid_entry", "mid_close"))
     weights = np.ones(entry.shape)
-    return sentinels.fading(forecast, entry, close, weights, HORIZON)
+    scored = sentinels.products(forecast, entry, close, HORIZON)
+    return sentinels.fading(scored, weights, HORIZON)
 
 
 def test_honest_skill_fades():

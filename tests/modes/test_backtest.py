@@ -78,6 +78,8 @@ def test_a_scan_has_no_orders_and_says_so(research):
     own = summary["backtest"]
     assert (own["fidelity"], summary["orders"], own["latency"]) == ("research", 0, [])
     assert "nothing here compares with orders" in report
+    assert len(own["late_entry"]["by_delay"]) == 3
+    assert "something reads the next bar" not in report
     flat = own["scan"]["class_prior"]
     assert (flat["gross"], flat["cost"]) == (0, 0)
     for one in own["scan"].values():
