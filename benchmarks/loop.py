@@ -18,12 +18,13 @@ from benchmarks.stage import Stage
 from benchmarks.timing import Laps, page_faults
 from bot4jax.engine import State
 from bot4jax.modes.tapes import heard, taken_up, tick_tape
-from bot4jax.modes.trading import make_trader, new_journal, paper_venue
+from bot4jax.modes.trading import make_trader, opened_journal, paper_venue
 from bot4jax.runtime.closings import Tape
-from bot4jax.runtime.messages import Step, pack
+from bot4jax.runtime.messages import Inquiry, Statement, Step, pack
 from bot4jax.runtime.orders import Answer, Cancel
 from bot4jax.runtime.progress import Report
 from bot4jax.runtime.publish import Arrival
+from bot4jax.runtime.recovery import Plan
 from bot4jax.runtime.venue_link import LocalVenue
 from bot4jax.types import Frame
 
@@ -62,6 +63,12 @@ class PreparedVenue:
         pack(step)
         self._sent.append(step)
 
+    def ask(self, inquiry: Inquiry) -> Statement:
+        return self._venue.ask(inquiry)
+
+    def resume(self, last: Step, statement: Statement, plan: Plan) -> None:
+        self._venue.resume(last, statement, plan)
+
     def withdraw(self, cancels: Sequence[Cancel]) -> None:
         self._venue.withdraw(cancels)
 
@@ -80,7 +87,7 @@ def together(
     venue = PreparedVenue(LocalVenue(paper_venue(setting)))
     tape = tick_tape(setting, state.bars, span.start)
     laps, kept = Laps(), stage.kept._replace(state=state)
-    with closing(new_journal(folder, folder.name)) as journal:
+    with closing(opened_journal(folder, folder.name, resumes=False)) as journal:
         trader = make_trader(setting, kept, venue, journal, lambda stepped: None)
         trader.start()
         closed = tape.closed(arrivals(stage, tape, venue))

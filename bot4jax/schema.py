@@ -397,6 +397,8 @@ class Venue(Section, frozen=True):
     """bps from the mid to either quote, where the source shows none"""
     participation: PositiveShare
     """of the last bar's volume that stands on each side, where no sizes are shown"""
+    dedupes: bool
+    """an order id that comes twice is traded once; false: as venues that do not"""
     reject_share: Annotated[float, Meta(ge=0, lt=1)]
     """share of orders the venue refuses at random, to exercise the paths"""
 

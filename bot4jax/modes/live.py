@@ -27,7 +27,7 @@ def live(config: Config) -> int:
     with progress() as report:
         setting = set_stage(config)
         kept = take_up(Path(config.run.model or ""), setting)
-        traded = trade_over_sockets(setting, kept, folder.path, report)
+        traded = trade_over_sockets(setting, kept, folder.path, report, resumes=True)
         seconds = {"trading": round(time.perf_counter() - began, 3)}
         model = Path(config.run.model or "").name
         threshold = float(kept.params.threshold)

@@ -79,7 +79,7 @@ def again(
         setting,
         kept,
         tape,
-        lambda trader: tape.closed(arrivals),
+        lambda *_: tape.closed(arrivals),
         venue,
         folder,
         report,

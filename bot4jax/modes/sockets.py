@@ -1,6 +1,6 @@
 """Trading over ZeroMQ: ticks from a feed, orders to a venue, signals to all."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,9 +15,11 @@ from bot4jax.runtime.client import send_signals
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.control import Controls, KillFile, listening
 from bot4jax.runtime.curve import Keyring
+from bot4jax.runtime.inputs import Inputs, again
+from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.loop import Stepped, Trader
 from bot4jax.runtime.messages import Signal, Signals
-from bot4jax.runtime.publish import receive
+from bot4jax.runtime.publish import Arrival, receive
 from bot4jax.runtime.sessions import sessions
 from bot4jax.runtime.silence import watched
 from bot4jax.runtime.snapshots import Snapshots
@@ -42,9 +44,16 @@ def trade_with_children(
 
 
 def trade_over_sockets(
-    setting: Setting, kept: Kept, folder: Path, report: Report
+    setting: Setting,
+    kept: Kept,
+    folder: Path,
+    report: Report,
+    resumes: bool = False,
 ) -> Traded:
-    """Trade the test span with a feed and a venue that run beside this process."""
+    """Trade the test span with a feed and a venue that run beside this process.
+
+    A run that `resumes` keeps what came in with each step, and begins with that.
+    """
     runtime, universe = setting.config.runtime, setting.source.universe
     ends = runtime.endpoints
     record = TickRecord(folder / "ticks")
@@ -71,13 +80,15 @@ def trade_over_sockets(
             in_session=in_session,
         )
 
-        def bars(trader: Trader) -> Iterator[Closed]:
+        def bars(trader: Trader, journal: Journal) -> Iterator[Closed]:
             controls = Controls(trader, KillFile(folder))
             stack.enter_context(listening(controls, ends.control))
             heard = watched(came, trader, runtime.feed_quiet_s, in_session)
             heard = controls.attended(heard)
             if lateness_ns is None:
                 heard = (one for one in heard if one.frame is not None)
+            if resumes:
+                heard = remembered(heard, trader, journal)
             return tape.closed(record.heard(heard))
 
         return trade(
@@ -89,7 +100,19 @@ def trade_over_sockets(
             folder,
             report,
             lambda stepped: send_signals(signals, batch(setting, folder.name, stepped)),
+            resumes=resumes,
         )
+
+
+def remembered(
+    arrivals: Iterable[Arrival], trader: Trader, journal: Journal
+) -> Iterator[Arrival]:
+    """What the journal holds, then what comes, kept for the journal in turn."""
+    inputs = Inputs()
+    trader.inputs = inputs.take
+    for record in journal.read():
+        yield from again(record.inputs)
+    yield from inputs.heard(arrivals)
 
 
 def lateness(setting: Setting) -> int | None:

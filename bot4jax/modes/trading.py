@@ -1,6 +1,6 @@
 """Paper trading of one span: decisions and fills are kept to be judged."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +19,8 @@ from bot4jax.runtime.closings import BarTape, Closed, Tape
 from bot4jax.runtime.compiles import Compilations
 from bot4jax.runtime.feed import Counters
 from bot4jax.runtime.gate import Denied
-from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.journal import Journal, JournalError
+from bot4jax.runtime.lease import lease
 from bot4jax.runtime.limits import Limits, TradingState
 from bot4jax.runtime.loop import Account, Stepped, Trader
 from bot4jax.runtime.orders import Answer, Order
@@ -83,6 +84,7 @@ def paper_venue(setting: Setting) -> PaperVenue:
         maker_fee=own.maker_fee_bps,
         seed=own.seed,
         reject_share=own.reject_share,
+        dedupes=own.dedupes,
     )
 
 
@@ -94,33 +96,36 @@ def trade_here(
     tape, bars = tapes.closed_bars(
         setting, kept.state.bars, span.start, span.stop, venue.hear
     )
-    return trade(setting, kept, tape, lambda _: bars, venue, folder, report, run=run)
+    return trade(setting, kept, tape, lambda *_: bars, venue, folder, report, run=run)
 
 
 def trade(
     setting: Setting,
     kept: Kept,
     tape: Tape | BarTape,
-    bars: Callable[[Trader], Iterable[Closed]],
+    bars: Callable[[Trader, Journal], Iterable[Closed]],
     venue: VenueLink,
     folder: Path,
     report: Report,
     publish: Callable[[Stepped], None] = lambda stepped: None,
     run: str | None = None,
+    resumes: bool = False,
 ) -> Traded:
     """Every closed bar of the test span through the trading loop.
 
-    `run` names the orders: a replay names them as the run that it repeats.
+    `run` names the orders: a replay names them as the run that it repeats. With
+    `resumes` a journal that is not finished is gone through first, from `bars` that
+    begin where it began; start and recovery are the same way.
     """
     with (
-        closing(new_journal(folder, run or folder.name)) as journal,
+        lease(folder),
+        closing(opened_journal(folder, run or folder.name, resumes)) as journal,
         Compilations() as compiled,
     ):
         trader = make_trader(setting, kept, venue, journal, publish)
-        trader.start()
         steps, total = [], len(setting.split.test)
-        for closed in bars(trader):
-            steps.append(trader.step(closed))
+        for stepped in stepping(trader, journal, bars(trader, journal)):
+            steps.append(stepped)
             report("paper trading", len(steps), total)
             if len(steps) == COMPILING_STEPS:
                 compiled.settle()
@@ -129,12 +134,39 @@ def trade(
         if not steps:
             raise DataError("The feed ended before a single bar of the test span.")
         last = trader.finish(steps[-1].closed.boundary_ns + setting.source.bar_ns)
+        journal.finish()
     return collect(steps, trader, last, tape, compiled.late)
 
 
-def new_journal(folder: Path, run: str) -> Journal:
-    """An empty journal; a run that is repeated writes the same steps again."""
+def stepping(
+    trader: Trader, journal: Journal, bars: Iterable[Closed]
+) -> Iterator[Stepped]:
+    """Journaled steps once more, then agreement with the venue, then new steps."""
+    known, past = max(journal.last_step, 0), journal.read()
+    if not known:
+        trader.start()
+    for closed in bars:
+        if trader.step_number >= known:
+            yield trader.step(closed)
+            continue
+        yield trader.repeat(closed, next(past))
+        if trader.step_number == known:
+            trader.start()
+    if trader.step_number < known:
+        raise JournalError(
+            f"The journal holds {known} steps, but its inputs end after step "
+            f"{trader.step_number}: begin anew with run.fresh=true."
+        )
+
+
+def opened_journal(folder: Path, run: str, resumes: bool) -> Journal:
+    """The folder's journal, where there is one to go on with; else an empty one."""
     path = folder / "journal.sqlite"
+    if resumes and path.is_file():
+        journal = Journal.open(path, run)
+        if not journal.is_finished:
+            return journal
+        journal.close()
     for left in folder.glob("journal.sqlite*"):
         left.unlink()
     return Journal.open(path, run)
@@ -156,7 +188,7 @@ def make_trader(
         ),
         limits=Limits.from_config(config.risk),
         run=journal.run,
-        states=States(journal.note),
+        states=States(journal.note, journal.transitions(), max(journal.last_step, 0)),
         kind="ioc" if source.has_ticks else "market",
     )
     return Trader(

@@ -98,10 +98,18 @@ class Journal:
         """Every change of state that was noted, in order."""
         return [rows.transition(row[1:-1]) for row in self._transitions()]
 
-    def forget_inputs(self) -> None:
-        """Let go of what came in: of use to a restart only, and large."""
-        with self._durable("The end of the inputs"):
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run came to its end; there is nothing to go on with."""
+        query = "SELECT count(*) FROM about WHERE name = 'finished'"
+        return next(iter(self._connection.execute(query)))[0] > 0
+
+    def finish(self) -> None:
+        """The run is over: what came in was of use to a restart only, and is large."""
+        with self._durable("The end"):
             self._connection.execute("DELETE FROM inputs")
+            about = [("finished", str(self.last_step))]
+            self._insert("about", about)
         self._connection.execute("VACUUM")
 
     def read(self, first: int = 0, stop: int | None = None) -> Iterator[StepRecord]:

@@ -20,6 +20,7 @@ from bot4jax.engine import (
     Engine,
     Observing,
     Params,
+    Seen,
     unpack_decisions,
 )
 from bot4jax.errors import Halted
@@ -27,9 +28,10 @@ from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.gate import Context, Denied, account
 from bot4jax.runtime.journal import Closing, StepRecord
 from bot4jax.runtime.limits import Limits, TradingState
-from bot4jax.runtime.messages import Step
+from bot4jax.runtime.messages import Inquiry, Step
 from bot4jax.runtime.orders import Answer, Cancel, Kind, Order
 from bot4jax.runtime.portfolio import EquityRow, Portfolio
+from bot4jax.runtime.recovery import plan
 from bot4jax.runtime.stages import Ages, Stages
 from bot4jax.runtime.states import Cause, States, Transition
 from bot4jax.runtime.targets import orders_from_targets
@@ -89,7 +91,9 @@ class Trader:
         journal: StepLog,
         publish: Callable[[Stepped], None],
         bar_ns: int,
+        on_point: Callable[[str], None] = lambda name: None,
     ) -> None:
+        """`on_point` is told where in a step it is: tests end the process there."""
         self._engine, self._params = engine, params
         self.observing, self.deciding = observing, deciding
         self._members, self.account = members, account
@@ -99,57 +103,78 @@ class Trader:
         self.stages = Stages()
         self.ages = Ages()
         self._increment = account.universe.column("increment").astype(np.float64)
+        self.inputs: Callable[[], bytes] = lambda: b""
+        """what came in since the step before, where a restart shall hear it again"""
+        self._on_point = on_point
+        self._last: Step | None = None
         account.states.hold(Cause.STARTING, "the process has begun")
 
     def start(self) -> None:
-        """Everything that may be known is known: let orders pass."""
-        self.account.states.lift(Cause.STARTING, "nothing to recover")
+        """Agree with the venue on all that happened; only then let orders pass."""
+        own, last = self.account, self._last
+        asked = Inquiry(
+            run=own.run, step=self.step_number, universe_hash=own.universe.hash
+        )
+        try:
+            found = self._venue.ask(asked)
+            left = plan(found, own.run, last, own.portfolio.lots)
+        except Halted as error:
+            own.states.hold(Cause.VENUE, str(error))
+            raise
+        if last is not None:
+            self._venue.resume(last, found, left)
+        text = f"step {self.step_number} is recovered; {left.value}"
+        own.states.lift(Cause.STARTING, text)
+
+    def repeat(self, closed: Closed, record: StepRecord) -> Stepped:
+        """A journaled step once more: all is remembered, nothing is checked or sent."""
+        self._begin()
+        own = self.account
+        seen = self._observe(closed)
+        for answer in record.answers:
+            own.portfolio.apply(answer)
+        equity = self._value(closed)
+        own.states.recall(closed.boundary_ns)
+        raw, decided = self._conclude(closed, seen, own.portfolio.held())
+        if raw.astype("<f4").tobytes() != record.decisions:
+            raise Halted(
+                f"Step {record.step} comes out otherwise than its journal says: other "
+                "versions, another machine or another checkpoint than then. Go on "
+                "where it was begun, or begin anew with run.fresh=true."
+            )
+        cancels = [Cancel(name, closed.boundary_ns) for name in record.cancels]
+        self._remember(closed, [*cancels, *record.orders])
+        return _stepped(closed, decided, record, equity, seen)
 
     def step(self, closed: Closed) -> Stepped:
         """Decide at one boundary, and send what passes the gate."""
-        self.step_number += 1
-        self.account.states.begin(self.step_number)
+        self._begin()
+        own = self.account
         clock = _Clock(self.stages)
-        engine, units = self._engine, self._params.units
-        self.observing, seen = engine.observe(
-            units, self.observing, closed.ints, closed.floats
-        )
+        seen = self._observe(closed)
         answers = self._settle(closed, clock)
+        self._on_point("after_ack")
         equity = self._value(closed)
-        self.account.states.weigh(equity, self.account.limits)
-        held = self.account.portfolio.held()
+        own.states.weigh(equity, own.limits)
+        held = own.portfolio.held()
         clock.lap("portfolio")
-        self.deciding, packed = engine.conclude(
-            self._params,
-            self.deciding,
-            seen,
-            closed.ints,
-            closed.floats,
-            jax.device_put(held),
-        )
-        raw = np.asarray(packed)
-        decided = unpack_decisions(raw, self._members, len(held))
+        raw, decided = self._conclude(closed, seen, held)
         clock.lap("decide")
         orders, denied = self._gated(closed, decided, held, equity)
         cancels = self._cancels(closed)
         clock.lap("gate")
-        self._commit(self._record(closed, raw, orders, denied, answers, cancels))
+        self._on_point("after_decide")
+        record = self._record(closed, raw, orders, denied, answers, cancels)
+        self._commit(record)
         clock.lap("journal")
-        self._send(closed, [*cancels, *orders])
+        self._on_point("after_journal")
+        self._venue.send(self._remember(closed, [*cancels, *orders]))
         clock.lap("send")
+        self._on_point("after_send")
         waited = self.stages.ms["venue_wait"][-1] / 1e3
         self.stages.add("decision", clock.now - closed.timer_s - waited)
         self.ages.add(clock.now, closed.arrivals)
-        done = Stepped(
-            closed,
-            decided,
-            orders,
-            denied,
-            answers,
-            equity,
-            seen.values,
-            seen.risk.volatility,
-        )
+        done = _stepped(closed, decided, record, equity, seen)
         self._publish(done)
         return done
 
@@ -163,6 +188,32 @@ class Trader:
         portfolio.value(self.step_number + 1, through_ns, unknown)
         self._venue.close()
         return answers
+
+    def _begin(self) -> None:
+        self.step_number += 1
+        self.account.states.begin(self.step_number)
+
+    def _observe(self, closed: Closed) -> Seen:
+        units = self._params.units
+        self.observing, seen = self._engine.observe(
+            units, self.observing, closed.ints, closed.floats
+        )
+        return seen
+
+    def _conclude(
+        self, closed: Closed, seen: Seen, held: Float[np.ndarray, " S"]
+    ) -> tuple[np.ndarray, Decided]:
+        """The decisions as they came down, and unpacked."""
+        self.deciding, packed = self._engine.conclude(
+            self._params,
+            self.deciding,
+            seen,
+            closed.ints,
+            closed.floats,
+            jax.device_put(held),
+        )
+        raw = np.asarray(packed)
+        return raw, unpack_decisions(raw, self._members, len(held))
 
     def _settle(self, closed: Closed, clock: "_Clock") -> Sequence[Answer]:
         """What the venue said since the last step; the device works meanwhile."""
@@ -248,24 +299,44 @@ class Trader:
             denied=denied,
             answers=answers,
             cancels=[one.order for one in cancels],
+            inputs=self.inputs(),
         )
 
-    def _send(self, closed: Closed, requests: Sequence[Order | Cancel]) -> None:
+    def _remember(self, closed: Closed, requests: Sequence[Order | Cancel]) -> Step:
+        """Expect what is about to leave; the message that it leaves with."""
         own = self.account
         mid = (closed.market.bid + closed.market.ask) * self._increment / 2
         for one in requests:
             if isinstance(one, Order):
                 own.portfolio.expect(one, float(mid[one.symbol]))
-        self._venue.send(
-            Step(
-                run=own.run,
-                step=self.step_number,
-                universe_hash=own.universe.hash,
-                boundary_ns=closed.boundary_ns,
-                through_ns=closed.boundary_ns + self._bar_ns,
-                orders=list(requests),
-            )
+        self._last = Step(
+            run=own.run,
+            step=self.step_number,
+            universe_hash=own.universe.hash,
+            boundary_ns=closed.boundary_ns,
+            through_ns=closed.boundary_ns + self._bar_ns,
+            orders=list(requests),
         )
+        return self._last
+
+
+def _stepped(
+    closed: Closed,
+    decided: Decided,
+    record: StepRecord,
+    equity: EquityRow,
+    seen: Seen,
+) -> Stepped:
+    return Stepped(
+        closed,
+        decided,
+        record.orders,
+        record.denied,
+        record.answers,
+        equity,
+        seen.values,
+        seen.risk.volatility,
+    )
 
 
 class _Clock:

@@ -16,7 +16,9 @@ from bot4jax.runtime.orders import (
     Count,
     Nanoseconds,
     Order,
+    OrderId,
     Price,
+    Signed,
     Slot,
     Text,
 )
@@ -60,6 +62,45 @@ class Step(Message, frozen=True, kw_only=True):
     through_ns: Nanoseconds
     """event time up to which the venue is to report"""
     orders: Annotated[list[Order | Cancel], Meta(max_length=MOST_ORDERS)] = []
+    epoch: Count = 0
+    """as the venue stated it; 0: it was never asked"""
+
+
+class Inquiry(Message, frozen=True, kw_only=True):
+    """Engine to venue, before its first step: what happened since that step?"""
+
+    run: Run
+    step: Count
+    """the last one that the engine knows of; 0: none"""
+    universe_hash: Hash
+
+
+class Statement(Message, frozen=True, kw_only=True):
+    """Venue to engine: the end of its record. Whoever asked last may send steps."""
+
+    run: Annotated[str, Meta(max_length=100)]
+    """whose steps it has taken; empty: nobody's"""
+    step: Count
+    """the last one taken"""
+    is_reported: bool
+    """whether it has been answered"""
+    dedupes: bool
+    """an order id that comes twice is traded once"""
+    epoch: Count
+    """to be sent with every step from now on; those of former epochs are refused"""
+    positions: Annotated[list[Signed], Meta(max_length=MOST_SYMBOLS)]
+    """lots by slot, as of the last report"""
+    orders: Annotated[list[OrderId], Meta(max_length=MOST_ORDERS)] = []
+    """of the last step, in the order they came"""
+    answers: Annotated[list[Answer], Meta(max_length=4 * MOST_ORDERS)] = []
+    """of the last report"""
+
+
+class Fenced(Message, frozen=True, kw_only=True):
+    """Venue to an engine whose epoch is over: another one has taken its place."""
+
+    epoch: Count
+    """the one that counts"""
 
 
 class Report(Message, frozen=True, kw_only=True):
@@ -103,6 +144,9 @@ class Refused(Message, frozen=True, kw_only=True):
     """Feed to consumer: why nothing it says would be understood."""
 
     reason: Text
+
+
+FromEngine = Inquiry | Step | Withdraw | Goodbye
 
 
 class Signal(Message, frozen=True, kw_only=True):
@@ -241,11 +285,21 @@ def unpack_welcome(buffer: bytes | memoryview) -> Welcome | Refused:
     return _decoded(buffer, Welcome | Refused)
 
 
+def unpack_from_engine(buffer: bytes | memoryview) -> FromEngine:
+    """What an engine says to its venue, of whichever type."""
+    return _decoded(buffer, FromEngine)
+
+
+def unpack_from_venue(buffer: bytes | memoryview) -> Statement | Report | Fenced:
+    """What a venue says, of whichever type."""
+    return _decoded(buffer, Statement | Report | Fenced)
+
+
 def _decoded(buffer: bytes | memoryview, expected: Any) -> Any:
     try:
         return _decoder(expected).decode(buffer)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        name = getattr(expected, "__name__", "reference event")
+        name = getattr(expected, "__name__", "message of that end")
         raise MessageError(f"Refused message, expected a {name}: {error}.") from error
 
 

@@ -29,6 +29,7 @@ Side = Literal[1, 2]
 """`BUY` or `SELL` of `bot4jax.types`."""
 Kind = Literal["market", "limit", "ioc"]
 Lots = Annotated[int, Meta(gt=0, le=LARGEST)]
+Signed = Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
 Price = Annotated[int, Meta(ge=0, le=LARGEST)]
 Count = Annotated[int, Meta(ge=0, lt=2**53)]
 Nanoseconds = Annotated[int, Meta(ge=SMALLEST_NS, le=LARGEST_NS)]

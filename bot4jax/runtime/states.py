@@ -84,14 +84,21 @@ class _Held(NamedTuple):
 class States:
     """The causes that hold; `note` makes each transition durable before it counts."""
 
-    def __init__(self, note: Callable[[Transition], None]) -> None:
+    def __init__(
+        self,
+        note: Callable[[Transition], None],
+        past: Iterable[Transition] = (),
+        step: int = 0,
+    ) -> None:
+        """`past`: what a former process noted, whose last step was `step`."""
         self._note = note
         self._held: dict[Cause, _Held] = {}
-        self.transitions: list[Transition] = []
-        self.step = 0
+        self.transitions = list(past)
+        self.step = step
         self.pulled: str | None = None
         """why the kill switch was pulled; counts before anybody has journaled it"""
         self._loss_day = 0
+        self._restore()
 
     @property
     def state(self) -> TradingState:
@@ -124,12 +131,8 @@ class States:
         if self._held.pop(cause, None) is not None:
             self._tell(cause, text, is_held=False)
 
-    def restore(self, noted: Iterable[Transition], boundary_ns: int) -> None:
-        """Hold again what held when the process before this one ended."""
-        last = {Cause[one.cause]: one for one in noted}
-        for cause, one in last.items():
-            if one.is_held and cause not in OF_THE_PROCESS:
-                self._held[cause] = _Held(one.text, one.step)
+    def recall(self, boundary_ns: int) -> None:
+        """The day of a loss that a former process held."""
         self._loss_day = boundary_ns // DAY_NS
 
     def weigh(self, row: EquityRow, limits: Limits) -> None:
@@ -151,6 +154,13 @@ class States:
         quiet = self._held.get(Cause.FEED_QUIET)
         if quiet is not None and step > quiet.step + 1:
             self.lift(Cause.FEED_QUIET, "a whole bar came without a pause")
+
+    def _restore(self) -> None:
+        """Hold again what held when the process before this one ended."""
+        last = {Cause[one.cause]: one for one in self.transitions}
+        for cause, one in last.items():
+            if one.is_held and cause not in OF_THE_PROCESS:
+                self._held[cause] = _Held(one.text, one.step)
 
     def _tell(self, cause: Cause, text: str, *, is_held: bool) -> None:
         told = Transition(

@@ -72,8 +72,13 @@ class PaperVenue:
         maker_fee: float | None = None,
         seed: int = 0,
         reject_share: float = 0.0,
+        dedupes: bool = True,
     ) -> None:
-        """Fees are basis points of notional; None: as each instrument states."""
+        """Fees are basis points of notional; None: as each instrument states.
+
+        A venue that does not dedupe trades an id again that it has traded before.
+        """
+        self.dedupes = dedupes
         self.universe, self.latency_ns = universe, latency_ns
         self.clock_ns = -(2**62)
         """running maximum of event time"""
@@ -92,12 +97,13 @@ class PaperVenue:
     def submit(self, requests: Sequence[Order | Cancel], now_ns: int) -> None:
         """Take orders and cancels sent at `now_ns`; `advance` gives the answers.
 
-        An id that came before is not traded again: its answers are repeated.
+        Where it dedupes, an id that came before is not traded again: its answers are
+        repeated.
         """
         for request in requests:
             self.record.received.append(request)
             if isinstance(request, Order):
-                if request.id in self._said:
+                if self.dedupes and request.id in self._said:
                     self._outbox += self._said[request.id]
                     continue
                 self._said[request.id] = []

@@ -6,16 +6,31 @@ decision comes everything that happened up to its boundary.
 
 import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+import msgspec
 import numpy as np
 import zmq
+from jaxtyping import Int
 
 from bot4jax.errors import Halted
-from bot4jax.runtime.messages import Goodbye, Report, Step, Withdraw, pack, unpack
-from bot4jax.runtime.orders import Answer, Cancel
+from bot4jax.runtime.messages import (
+    Fenced,
+    Goodbye,
+    Inquiry,
+    Report,
+    Statement,
+    Step,
+    Withdraw,
+    pack,
+    unpack_from_venue,
+)
+from bot4jax.runtime.orders import Answer, Cancel, Order
+from bot4jax.runtime.recovery import Plan
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.types import TICK
+
+T = TypeVar("T", Statement, Report)
 
 
 class VenueLink(Protocol):
@@ -23,6 +38,14 @@ class VenueLink(Protocol):
 
     def hear(self, records: np.ndarray) -> None:
         """What the market shows, as it arrives."""
+        ...
+
+    def ask(self, inquiry: Inquiry) -> Statement:
+        """The end of the venue's record, before anything is sent."""
+        ...
+
+    def resume(self, last: Step, statement: Statement, plan: Plan) -> None:
+        """Go on behind a step that another process has decided."""
         ...
 
     def send(self, step: Step) -> None:
@@ -48,11 +71,25 @@ class LocalVenue:
     def __init__(self, venue: PaperVenue) -> None:
         self.venue = venue
         self._heard: list[np.ndarray] = []
+        self._asked = 0
+        self._step: Step | None = None
+        self._answers: list[Answer] | None = None
+        """to the last step; None until they have been given"""
 
     def hear(self, records: np.ndarray) -> None:
         self._heard.append(records)
 
+    def ask(self, inquiry: Inquiry) -> Statement:
+        self._asked += 1
+        held = self.venue.position
+        return statement(self.venue, self._asked, held, self._step, self._answers)
+
+    def resume(self, last: Step, statement: Statement, plan: Plan) -> None:
+        if plan == Plan.SEND:
+            self.send(last)
+
     def send(self, step: Step) -> None:
+        self._step, self._answers = step, None
         self.venue.submit(step.orders, step.boundary_ns)
 
     def withdraw(self, cancels: Sequence[Cancel]) -> None:
@@ -63,10 +100,33 @@ class LocalVenue:
         clock = np.maximum.accumulate(records["event_ns"])
         cut = int(np.searchsorted(clock, through_ns))
         self._heard = [records[cut:]]
-        return self.venue.advance(records[:cut], through_ns)
+        self._answers = self.venue.advance(records[:cut], through_ns)
+        return self._answers
 
     def close(self) -> None:
         self._heard.clear()
+
+
+def statement(
+    venue: PaperVenue,
+    epoch: int,
+    positions: Int[np.ndarray, " S"],
+    step: Step | None,
+    answers: Sequence[Answer] | None,
+) -> Statement:
+    """The end of a paper venue's record: its last step and what it said to that."""
+    return Statement(
+        run="" if step is None else step.run,
+        step=0 if step is None else step.step,
+        is_reported=answers is not None,
+        dedupes=venue.dedupes,
+        epoch=epoch,
+        positions=positions.tolist(),
+        orders=[
+            one.id for one in (step.orders if step else ()) if isinstance(one, Order)
+        ],
+        answers=list(answers or ()),
+    )
 
 
 class SocketVenue:
@@ -75,13 +135,31 @@ class SocketVenue:
     def __init__(self, socket: zmq.Socket, timeout_s: float) -> None:
         self._socket, self._timeout_s = socket, timeout_s
         self._awaited: int | None = None
+        self._kept: Sequence[Answer] = ()
+        """answers that the venue has stated already"""
+        self._epoch = 0
         self._last = Goodbye(run="-", step=0)
 
     def hear(self, records: np.ndarray) -> None:
         """It has a feed of its own."""
 
+    def ask(self, inquiry: Inquiry) -> Statement:
+        self._socket.send(pack(inquiry))
+        self._last = Goodbye(run=inquiry.run, step=inquiry.step)
+        found = self._heard(Statement, "the question for its record")
+        self._epoch = found.epoch
+        return found
+
+    def resume(self, last: Step, statement: Statement, plan: Plan) -> None:
+        if plan == Plan.SEND:
+            self.send(last)
+        elif plan == Plan.BOOK:
+            self._kept = statement.answers
+        else:
+            self._awaited = last.step
+
     def send(self, step: Step) -> None:
-        self._socket.send(pack(step))
+        self._socket.send(pack(msgspec.structs.replace(step, epoch=self._epoch)))
         self._awaited = step.step
         self._last = Goodbye(run=step.run, step=step.step)
 
@@ -89,20 +167,32 @@ class SocketVenue:
         self._socket.send(pack(Withdraw(run=self._last.run, cancels=list(cancels))))
 
     def settle(self, through_ns: int) -> Sequence[Answer]:
-        if self._awaited is None:
-            return ()
+        kept, self._kept = self._kept, ()
+        while self._awaited is not None:
+            report = self._heard(Report, f"step {self._awaited}")
+            if report.step == self._awaited:
+                self._awaited = None
+                return report.answers
+        return kept
+
+    def _heard(self, expected: type[T], what: str) -> T:
+        """The next message of a kind; reports of former steps may lie before it."""
         give_up_s = time.monotonic() + self._timeout_s
         while (left_s := give_up_s - time.monotonic()) > 0:
             if not self._socket.poll(round(left_s * 1e3)):
                 break
-            report = unpack(self._socket.recv(), Report)
-            if report.step == self._awaited:
-                self._awaited = None
-                return report.answers
+            found = unpack_from_venue(self._socket.recv())
+            if isinstance(found, Fenced):
+                raise Halted(
+                    f"Another engine trades this account since epoch {found.epoch} "
+                    f"(this one's is {self._epoch}): nothing more is sent from here."
+                )
+            if isinstance(found, expected):
+                return found
         raise Halted(
-            f"The venue has not answered step {self._awaited} within "
-            f"{self._timeout_s:g} s: nothing more is sent. Is mode=venue running with "
-            "the same runtime.endpoints? Raise runtime.venue_timeout_s if it is slow."
+            f"The venue has not answered {what} within {self._timeout_s:g} s: nothing "
+            "more is sent. Is mode=venue running with the same runtime.endpoints? "
+            "Raise runtime.venue_timeout_s if it is slow."
         )
 
     def close(self) -> None:

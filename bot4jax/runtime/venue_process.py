@@ -16,20 +16,24 @@ from bot4jax.data.source import Source
 from bot4jax.errors import Halted
 from bot4jax.runtime.curve import Keyring
 from bot4jax.runtime.messages import (
+    Fenced,
+    FromEngine,
     Goodbye,
+    Inquiry,
     MessageError,
     Report,
+    Statement,
     Step,
     Withdraw,
     pack,
-    unpack,
+    unpack_from_engine,
 )
 from bot4jax.runtime.orders import Answer
 from bot4jax.runtime.publish import PATIENCE_S
 from bot4jax.runtime.screen import screen
 from bot4jax.runtime.sockets import bound_endpoint, router, subscriber
 from bot4jax.runtime.venue import PaperVenue
-from bot4jax.runtime.venue_link import LocalVenue
+from bot4jax.runtime.venue_link import LocalVenue, statement
 from bot4jax.runtime.wire import MAGIC, WireError, decode
 from bot4jax.schema import Config
 from bot4jax.types import SNAPSHOT, Frame
@@ -130,6 +134,9 @@ class Desk:
         self._is_ended = False
         self._answers: list[Answer] = []
         """not reported yet"""
+        self._positions = venue.position.copy()
+        """as of the last report"""
+        self._epoch = 0
 
     def hear(self, records: np.ndarray, heartbeat_ns: int | None = None) -> None:
         """Take in accepted ticks, or the event time of a heartbeat."""
@@ -145,23 +152,43 @@ class Desk:
         """No tick follows: what was to be reached counts as reached."""
         self._is_ended = True
 
-    def take(self, message: Step | Withdraw | Goodbye) -> None:
-        """Hear the engine; a step that came before is answered again, not traded."""
+    def take(self, message: FromEngine) -> Statement | Fenced | None:
+        """Hear the engine; what it is answered at once, where it is.
+
+        A step that came before is answered again and not traded, if the venue dedupes.
+        """
         if isinstance(message, Goodbye):
             self.is_over = True
-            return
-        if isinstance(message, Withdraw):
+        elif isinstance(message, Withdraw):
             self._link.withdraw(message.cancels)
-            return
-        if message.universe_hash != self._universe_hash:
+        elif message.universe_hash != self._universe_hash:
             raise Halted(
                 f"The engine's universe is {message.universe_hash:08x}, this venue's "
                 f"{self._universe_hash:08x}: start both with the same data."
             )
-        self._step = message
-        if not self._is_repeated(message):
-            self.steps, self.orders = self.steps + 1, self.orders + len(message.orders)
-            self._link.send(message)
+        elif isinstance(message, Inquiry):
+            return self._stated(message)
+        elif message.epoch != self._epoch:
+            return Fenced(epoch=self._epoch)
+        else:
+            self._serve(message)
+        return None
+
+    def _serve(self, step: Step) -> None:
+        self._step = step
+        if not self._is_repeated(step):
+            self.steps, self.orders = self.steps + 1, self.orders + len(step.orders)
+            self._link.send(step)
+
+    def _stated(self, inquiry: Inquiry) -> Statement:
+        """The record's end; who asks for the run that is served takes its place."""
+        last = None if self._last is None else self._last[0]
+        step = last if self._step is None else self._step
+        if step is None or step.run == inquiry.run:
+            self._epoch += 1
+        is_reported = self._step is None and self._last is not None
+        answers = self._last[1].answers if is_reported and self._last else None
+        return statement(self._link.venue, self._epoch, self._positions, step, answers)
 
     def report(self) -> Report | None:
         """The answer to the step taken, once the ticks have reached its end."""
@@ -176,10 +203,11 @@ class Desk:
         answers = [*self._answers, *self._link.settle(step.through_ns)]
         report = Report(step=step.step, through_ns=step.through_ns, answers=answers)
         self._step, self._last, self._answers = None, (step, report), []
+        self._positions = self._link.venue.position.copy()
         return report
 
     def _is_repeated(self, step: Step) -> bool:
-        last = self._last
+        last = self._last if self._link.venue.dedupes else None
         return last is not None and (step.run, step.step) == (last[0].run, last[0].step)
 
 
@@ -213,6 +241,7 @@ def run_venue(config: Config, source: Source) -> Served:
         maker_fee=own.maker_fee_bps,
         seed=own.seed,
         reject_share=own.reject_share,
+        dedupes=own.dedupes,
     )
     universe_hash = source.universe.hash
     desk = Desk(venue, universe_hash, own.lockstep)
@@ -272,27 +301,21 @@ def _take(desk: Desk, intake: Intake, socket: zmq.Socket) -> bytes | None:
     """Give one message to the desk; the peer that sent it, None if it was refused."""
     peer, *parts = socket.recv_multipart()
     try:
-        message = _message(b"".join(parts))
+        message = unpack_from_engine(b"".join(parts))
     except MessageError:
         intake.refused["message"] += 1
         return None
-    desk.take(message)
-    return peer
+    if (answer := desk.take(message)) is not None:
+        _send(socket, peer, answer)
+    return None if isinstance(answer, Fenced) else peer
 
 
-def _message(buffer: bytes) -> Step | Withdraw | Goodbye:
-    for expected in (Step, Withdraw):
-        try:
-            return unpack(buffer, expected)
-        except MessageError:
-            continue
-    return unpack(buffer, Goodbye)
-
-
-def _send(socket: zmq.Socket, engine: bytes, report: Report) -> None:
-    """Send to an engine that may be gone: it will ask for the same step again."""
+def _send(
+    socket: zmq.Socket, engine: bytes, answer: Report | Statement | Fenced
+) -> None:
+    """Send to an engine that may be gone: the next one will ask."""
     try:
-        socket.send_multipart([engine, pack(report)])
+        socket.send_multipart([engine, pack(answer)])
     except zmq.ZMQError as error:
         if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
             raise

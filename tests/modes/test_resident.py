@@ -122,7 +122,7 @@ def problems(
                 setting,
                 kept,
                 tape,
-                lambda _: closed,
+                lambda *_: closed,
                 venue,
                 scene.folder,
                 silent,

@@ -360,9 +360,11 @@ def test_inputs_can_be_let_go_without_breaking_the_chain(tmp_path):
     path = tmp_path / "journal.sqlite"
     with closing(written(path, 0)) as journal:
         journal.commit(msgspec.structs.replace(record(1), inputs=bytes(1 << 20)))
-        journal.forget_inputs()
+        assert not journal.is_finished
+        journal.finish()
     assert path.stat().st_size < 1 << 19
     with closing(Journal.open(path, RUN)) as journal:
+        assert journal.is_finished
         (found,) = journal.read()
         assert same(found, msgspec.structs.replace(record(1), inputs=b""))
 

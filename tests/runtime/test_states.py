@@ -77,12 +77,10 @@ def test_what_is_not_of_the_process_survives_it(tmp_path, cause):
         states.hold(cause, "found")
         states.lift(Cause.STARTING, "nothing to recover")
     with closing(Journal.open(tmp_path / "journal.sqlite", RUN)) as journal:
-        again = States(journal.note)
-        again.restore(journal.transitions(), START_NS)
+        again = States(journal.note, journal.transitions())
         assert again.is_held(cause) == (cause not in OF_THE_PROCESS)
         again.lift(cause, "a person did")
-        last = States(journal.note)
-        last.restore(journal.transitions(), START_NS)
+        last = States(journal.note, journal.transitions())
         assert last.causes == ()
 
 

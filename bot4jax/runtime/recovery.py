@@ -1,0 +1,87 @@
+"""What journal and venue say of the last step, compared before anything may leave.
+
+The journal ends with a step that was decided; whether its orders have left nobody knows
+but the venue. It is asked for its record, and there are four honest ways to go on. What
+cannot be brought together halts the engine: nothing is guessed.
+"""
+
+import enum
+from collections.abc import Iterable
+
+import numpy as np
+from jaxtyping import Int
+
+from bot4jax.errors import Halted
+from bot4jax.runtime.messages import Statement, Step
+from bot4jax.runtime.orders import Answer, Fill, Order
+from bot4jax.types import BUY
+
+
+class Plan(enum.Enum):
+    """What is left to do about the last step."""
+
+    NOTHING = "there was no step before"
+    SEND = "the venue has not seen it: send it, under the same order ids"
+    AWAIT = "the venue has it and has not answered yet"
+    BOOK = "the venue has answered: book its answers"
+
+
+def plan(
+    statement: Statement, run: str, last: Step | None, lots: Int[np.ndarray, " S"]
+) -> Plan:
+    """How to go on from the last step; what is owned must be what the venue says."""
+    number = 0 if last is None else last.step
+    if statement.run not in ("", run):
+        raise Halted(f"The venue serves the run '{statement.run}', not '{run}'.")
+    if not number - 1 <= statement.step <= number:
+        raise Halted(
+            f"The journal ends with step {number}, the venue's record with step "
+            f"{statement.step}. A venue that forgets, or a journal that is a copy, "
+            "cannot be followed: look at what is owned, then use another run.name."
+        )
+    found = _plan(statement, last)
+    booked = _booked(statement.answers if found == Plan.BOOK else (), lots)
+    if booked.tolist() != statement.positions:
+        raise Halted(_difference(booked, np.array(statement.positions)))
+    return found
+
+
+def _plan(statement: Statement, last: Step | None) -> Plan:
+    if last is None:
+        return Plan.NOTHING
+    ours = [one.id for one in last.orders if isinstance(one, Order)]
+    if statement.step < last.step:
+        if ours and not statement.dedupes:
+            raise Halted(
+                f"Orders {', '.join(ours)} of step {last.step} are UNKNOWN: the venue "
+                "has not seen them, may still, and would trade them twice. They are "
+                "not sent again. Look at its record, then use another run.name."
+            )
+        return Plan.SEND
+    if ours != statement.orders:
+        raise Halted(
+            f"The journal has {len(ours)} orders of step {last.step}, the venue "
+            f"{len(statement.orders)} or others: somebody else trades in this name."
+        )
+    return Plan.BOOK if statement.is_reported else Plan.AWAIT
+
+
+def _booked(
+    answers: Iterable[Answer], lots: Int[np.ndarray, " S"]
+) -> Int[np.ndarray, " S"]:
+    """What is owned once these fills count."""
+    after = lots.copy()
+    for one in answers:
+        if isinstance(one, Fill):
+            after[one.symbol] += one.lots if one.side == BUY else -one.lots
+    return after
+
+
+def _difference(ours: Int[np.ndarray, " S"], theirs: Int[np.ndarray, " S"]) -> str:
+    if len(ours) != len(theirs):
+        return f"The venue knows {len(theirs)} instruments, this engine {len(ours)}."
+    slot = int(np.flatnonzero(ours != theirs)[0])
+    return (
+        f"In slot {slot} the journal comes to {ours[slot]} lots, the venue's record "
+        f"to {theirs[slot]}: fills that are not ours. Look at the account first."
+    )
