@@ -20,7 +20,7 @@ class _Heard(msgspec.Struct, array_like=True, frozen=True):
     receive_ns: int
     head: Annotated[tuple[int, ...], Meta(max_length=6)]
     """publisher, epoch, sequence, sent_ns, kind, flags; empty: a moment of silence"""
-    records: bytes | memoryview = b""
+    records: bytes = b""
 
 
 _encoder = msgspec.msgpack.Encoder()

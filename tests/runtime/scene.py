@@ -104,15 +104,17 @@ class Scene:
         kind: Kind = "ioc",
         limits: Limits = LIMITS,
         log: Callable[[Journal], StepLog] = lambda journal: journal,
+        journal: Journal | None = None,
+        on_point: Callable[[str], None] = lambda name: None,
         venue: VenueLink | None = None,
         size: int = 100_000,
     ) -> None:
         """`log` stands before the journal. `size` is displayed on each side, in lots;
         less than is wanted lets orders rest."""
         self.venue = PaperVenue(UNIVERSE, latency_ns=0, taker_fee=0.0, maker_fee=0.0)
-        self.journal = Journal.open(folder / "journal.sqlite", RUN)
-        steps = log(self.journal)
-        self.states = States(steps.note)
+        self.journal = journal or Journal.open(folder / "journal.sqlite", RUN)
+        steps, past = log(self.journal), self.journal.transitions()
+        self.states = States(steps.note, past, max(self.journal.last_step, 0))
         self.account = Account(
             UNIVERSE, Portfolio(UNIVERSE, CAPITAL), limits, RUN, self.states, kind
         )
@@ -129,6 +131,7 @@ class Scene:
             steps,
             lambda stepped: None,
             BAR_NS,
+            on_point,
         )
         self._quotes, self._size = Quotes(UNIVERSE), size
 

@@ -107,6 +107,7 @@ TYPES = {
 STRUCTS: list[type[Any]] = [
     *(messages.Hello, messages.Welcome, messages.Refused),
     *(messages.Step, messages.Report, messages.Withdraw, messages.Goodbye),
+    *(messages.Inquiry, messages.Statement, messages.Fenced),
     *(messages.Signals, messages.Signal, *get_args(messages.Reference)),
     *(messages.Control, messages.ControlAnswer),
     *(orders.Order, orders.Cancel, *get_args(orders.Answer)),

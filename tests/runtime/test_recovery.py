@@ -1,0 +1,98 @@
+"""A killed engine goes on as if nothing had happened; the venue is the judge."""
+
+import numpy as np
+import pytest
+
+from bot4jax.errors import Halted
+from bot4jax.runtime.inputs import Inputs, again
+from bot4jax.runtime.messages import Statement, Step
+from bot4jax.runtime.orders import Fill, Order, order_id
+from bot4jax.runtime.publish import Arrival
+from bot4jax.runtime.recovery import Plan, plan
+from bot4jax.types import BUY, TICK, Frame
+from tests.runtime.scene import RUN, quotes
+from tests.sim.kill import POINTS, Record, killed, undisturbed
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory) -> Record:
+    return undisturbed(tmp_path_factory.mktemp("calm"))
+
+
+@pytest.mark.parametrize("at", [25, 36])
+@pytest.mark.parametrize("point", POINTS)
+def test_a_kill_loses_and_doubles_nothing(tmp_path, calm, point, at):
+    verdict = killed(tmp_path, point, at, calm)
+    assert verdict.fills_before >= 50
+    assert (verdict.lost, verdict.doubled, verdict.is_same) == (0, 0, True)
+
+
+ORDER = Order(order_id(RUN, 3, 0, 0), 0, BUY, 5, "ioc", 200, step=3)
+FILL = Fill(ORDER.id, 0, BUY, 5, 200, 0.0, False, 7)
+LAST = Step(
+    run=RUN, step=3, universe_hash=1, boundary_ns=1, through_ns=2, orders=[ORDER]
+)
+
+
+def said(**changes) -> Statement:
+    usual = {
+        "run": RUN,
+        "step": 3,
+        "is_reported": True,
+        "dedupes": True,
+        "epoch": 1,
+        "positions": [15, 0],
+        "orders": [ORDER.id],
+        "answers": [FILL],
+    }
+    return Statement(**(usual | changes))
+
+
+LOTS = np.array([10, 0])
+UNBOOKED = {"positions": [10, 0], "answers": []}
+
+
+@pytest.mark.parametrize(
+    ("statement", "last", "expected"),
+    [
+        (said(), LAST, Plan.BOOK),
+        (said(is_reported=False, **UNBOOKED), LAST, Plan.AWAIT),
+        (said(step=2, orders=[], **UNBOOKED), LAST, Plan.SEND),
+        (said(run="", step=0, orders=[], **UNBOOKED), None, Plan.NOTHING),
+    ],
+)
+def test_there_are_four_ways_to_go_on(statement, last, expected):
+    assert plan(statement, RUN, last, LOTS) == expected
+
+
+@pytest.mark.parametrize(
+    ("statement", "sentence"),
+    [
+        (said(run="other"), "serves the run 'other'"),
+        (said(step=4), "the venue's record with step 4"),
+        (said(step=1), "the venue's record with step 1"),
+        (said(orders=["0" * 16]), "somebody else trades"),
+        (said(positions=[16, 0]), "comes to 15 lots"),
+        (said(positions=[15]), "1 instruments"),
+        (said(step=2, orders=[], dedupes=False, **UNBOOKED), "UNKNOWN"),
+    ],
+)
+def test_what_cannot_be_brought_together_halts(statement, sentence):
+    with pytest.raises(Halted, match=sentence):
+        plan(statement, RUN, LAST, LOTS)
+
+
+def test_what_came_in_is_heard_again_to_the_byte():
+    frames = [Frame(1, 2, 3, 4, quotes(0, (200, 300, 400), 7), flags=1), None]
+    frames += [Frame(2, 1, 9, 8, np.empty(0, TICK))]
+    came = [Arrival(one, 1.0, 100 + k) for k, one in enumerate(frames)]
+    inputs = Inputs()
+    assert list(inputs.heard(came)) == came
+    found = list(again(inputs.take()))
+    assert inputs.take() == b""
+    assert [one.receive_ns for one in found] == [100, 101, 102]
+    for one, frame in zip(found, frames, strict=True):
+        assert (one.frame is None) == (frame is None)
+        if one.frame is not None and frame is not None:
+            assert one.frame[:4] + one.frame[5:] == frame[:4] + frame[5:]
+            assert one.frame.records.tobytes() == frame.records.tobytes()
