@@ -255,7 +255,8 @@ def test_catalogue_prints_every_feature(capsys):
     assert [line.split("\t")[1] for line in lines] == list(CATALOGUE)
 
 
-def test_catalogue_is_written_when_asked_for(tmp_path, monkeypatch):
+def test_catalogue_is_written_when_asked_for(tmp_path, monkeypatch, project):
+    """And the document of the project is what the command writes."""
     monkeypatch.chdir(tmp_path)
     assert catalogue.catalogue(load(["mode=catalogue", "catalogue.write=true"])) == 0
     text = (tmp_path / "docs" / "features.md").read_text()
@@ -264,6 +265,7 @@ def test_catalogue_is_written_when_asked_for(tmp_path, monkeypatch):
     assert rows == list(CATALOGUE)
     cells = {line.replace("\\|", "").count("|") - 1 for line in table}
     assert cells == {len(catalogue.COLUMNS)}
+    assert text == (project / "docs" / "features.md").read_text()
 
 
 def test_catalogue_on_a_terminal_is_one_table_a_category():

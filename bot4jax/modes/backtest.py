@@ -28,9 +28,10 @@ from bot4jax.modes import lines
 from bot4jax.modes.evaluation import Scored, evaluate_folds, joined, score
 from bot4jax.modes.forecasters import Fitted
 from bot4jax.modes.keeping import Kept, adopt, anchors_of, keep, take_up
+from bot4jax.modes.plays import FoldPlay, Late, late_trade
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.modes.tapes import closed_bars
-from bot4jax.modes.telling_backtest import FoldPlay, Late, late_trade, tell_backtest
+from bot4jax.modes.telling_backtest import tell_backtest
 from bot4jax.modes.trading import Traded, trade_here
 from bot4jax.runtime.closings import Tape
 from bot4jax.runtime.folder import RunFolder

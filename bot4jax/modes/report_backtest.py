@@ -2,20 +2,17 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from bot4jax.learn.bootstrap import Interval
 from bot4jax.learn.returns import LEAST_DAYS, break_even
 from bot4jax.learn.rivals import ALPHA_SYMBOLS, OWN_SYMBOLS
 from bot4jax.modes.evaluation import DELAYS, Evaluation, Line
 from bot4jax.modes.forecasters import PRIOR
+from bot4jax.modes.plays import FoldPlay, Late
 from bot4jax.modes.report import folded, paragraph, section, table, with_t
 from bot4jax.modes.story import Story
 from bot4jax.modes.trials import Luck
 from bot4jax.schema import Config
-
-if TYPE_CHECKING:
-    from bot4jax.modes.telling_backtest import FoldPlay, Late
 
 PASS = 0.95
 """Deflated Sharpe ratio from which luck alone is an unlikely explanation."""
@@ -26,8 +23,8 @@ def sections(
     story: Story,
     found: Evaluation,
     luck: Luck,
-    late: Sequence["Late"],
-    plays: Sequence["FoldPlay"],
+    late: Sequence[Late],
+    plays: Sequence[FoldPlay],
 ) -> list[str]:
     """In the order of the page."""
     return [
@@ -90,7 +87,7 @@ def beside_baselines(found: Evaluation) -> str:
     return section("Beside the baselines") + text + table(heads, rows)
 
 
-def folds(found: Evaluation, plays: Sequence["FoldPlay"]) -> str:
+def folds(found: Evaluation, plays: Sequence[FoldPlay]) -> str:
     """Each fold by itself."""
     rows = [
         (
@@ -158,7 +155,7 @@ def faded(found: Evaluation) -> str:
     )
 
 
-def latency(config: Config, story: Story, late: Sequence["Late"]) -> str:
+def latency(config: Config, story: Story, late: Sequence[Late]) -> str:
     """The same span traded with other latencies of the venue."""
     title = section("Latency of orders")
     if config.backtest.fidelity != "exact":
@@ -184,7 +181,7 @@ def latency(config: Config, story: Story, late: Sequence["Late"]) -> str:
     return title + text + table(heads, rows)
 
 
-def crossing(late: Sequence["Late"]) -> str:
+def crossing(late: Sequence[Late]) -> str:
     """The latency at which nothing is left, on a line between those measured."""
     if late[0].net <= 0:
         return f"Nothing is left even at {late[0].latency_ms:g} ms."

@@ -1,24 +1,21 @@
 """The end of a backtest: its trial entered in the ledger, its summary and report."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from jaxtyping import Int
 
-from bot4jax.engine import Decided
 from bot4jax.learn import metrics
-from bot4jax.learn.params import Learned
 from bot4jax.learn.returns import break_even
-from bot4jax.learn.splits import Split
 from bot4jax.modes import judging, report_backtest, summary, trials
 from bot4jax.modes.evaluation import Evaluation, Line, Scored
 from bot4jax.modes.forecasters import ENSEMBLE, PRIOR
+from bot4jax.modes.plays import FoldPlay, Late
 from bot4jax.modes.report import write_report
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.story import FeatureFacts, MarketFacts, Story, TradeFacts
 from bot4jax.modes.telling import training
-from bot4jax.modes.trading import Traded, base_currency
+from bot4jax.modes.trading import base_currency
 from bot4jax.modes.trials import Luck, account_profits
 from bot4jax.registry import catalogue_hash
 from bot4jax.runtime.folder import RunFolder
@@ -30,40 +27,6 @@ COSTS = (0.0, 0.5, 1.0, 2.0)
 
 CARRIED = ("realised", "unrealised", "fees", "slippage", "turnover")
 """Of an account: what the next fold's begins without, and adds up over folds."""
-
-
-class Late(NamedTuple):
-    """The span traded with one latency, currency of the account."""
-
-    latency_ms: float
-    fills: int
-    gross: float
-    cost: float
-    net: float
-
-
-class FoldPlay(NamedTuple):
-    """What one fold leaves behind."""
-
-    split: Split
-    learned: Learned | None
-    """None where the members come from elsewhere"""
-    decided: Sequence[Decided]
-    traded: Traded | None
-    """None in a scan"""
-    late: tuple[Late, ...]
-    counts: Int[np.ndarray, "2 F"]
-    """symbols masked and clamped, by feature"""
-    live: int
-    """symbols × bars of the test that were live"""
-
-
-def late_trade(latency_ms: float, setting: Setting, traded: Traded) -> Late:
-    """What trading with a latency came to."""
-    facts = judging.trade_facts(setting, traded)
-    pnl = facts.pnl
-    cost = pnl["fees"] + pnl["slippage"]
-    return Late(latency_ms, facts.fills, pnl["gross"], cost, pnl["net"])
 
 
 def tell_backtest(

@@ -1,6 +1,7 @@
 """`mode=catalogue`: the features by category, on the terminal and as a document."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
 from itertools import groupby
 from pathlib import Path
 
@@ -22,6 +23,7 @@ COLUMNS = (
     "unit",
     "range",
     "tolerance",
+    "compared with",
     "columns",
     "source",
 )
@@ -35,7 +37,9 @@ Do not edit: change the feature.
 symbol did between two boundaries of event time; *carried* features remember more than
 their window, which is how long they warm up. *Range* holds both bounds; what lies
 outside is masked. *Tolerance* is the largest difference between the streaming form and
-the definition in float64, relative to max(1, |value|). A *standard error* is that of
+the definition in float64, relative to max(1, |value|). *Compared with* names the
+outside truth that the tests hold the definition to (`tests/oracles/`): a library, or
+the paper that a plain float64 form was written from. A *standard error* is that of
 one value on as many independent normal returns as the window has bars, measured by
 `python -m benchmarks.standard_errors`.
 """
@@ -48,7 +52,8 @@ def catalogue(config: Config) -> int:
     show(specs, Console())
     if config.catalogue.write:
         DOCUMENT.parent.mkdir(parents=True, exist_ok=True)
-        DOCUMENT.write_text(document(specs, catalogue_hash()), encoding="utf-8")
+        text = document(specs, catalogue_hash(), truths())
+        DOCUMENT.write_text(text, encoding="utf-8")
         Console().print(f"features {DOCUMENT}", highlight=False)
     return 0
 
@@ -64,13 +69,24 @@ def show(specs: Iterable[FeatureSpec], console: Console) -> None:
             console.file.write("\t".join((*cells, spec.source)) + "\n")
 
 
-def document(specs: Iterable[FeatureSpec], identity: str) -> str:
+def truths() -> dict[str, str]:
+    """What the tests compare each feature with; only a checkout has them."""
+    try:
+        oracles = import_module("tests.oracles.features").ORACLES
+    except ImportError:
+        return {}
+    return {name: oracle.truth for name, oracle in oracles.items()}
+
+
+def document(
+    specs: Iterable[FeatureSpec], identity: str, compared: Mapping[str, str]
+) -> str:
     """The catalogue in Markdown: one table a category, then where formulas are from."""
     specs = list(specs)
     parts = [HEAD.format(count=len(specs), hash=identity)]
     for category, members in by_category(specs):
         parts.append(f"## {category.capitalize()} ({len(members)})\n")
-        parts.append(_rows(members))
+        parts.append(_rows(members, compared))
     return "\n".join(parts)
 
 
@@ -82,9 +98,10 @@ def by_category(
         yield category, list(members)
 
 
-def _rows(specs: Iterable[FeatureSpec]) -> str:
+def _rows(specs: Iterable[FeatureSpec], compared: Mapping[str, str]) -> str:
     head = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"
-    return "\n".join([head, *map(_row, specs)]) + "\n"
+    rows = (_row(spec, compared.get(spec.name, "–")) for spec in specs)
+    return "\n".join([head, *rows]) + "\n"
 
 
 def _meaning(spec: FeatureSpec) -> str:
@@ -93,7 +110,7 @@ def _meaning(spec: FeatureSpec) -> str:
     return f"{spec.summary} Standard error {spec.standard_error:g}."
 
 
-def _row(spec: FeatureSpec) -> str:
+def _row(spec: FeatureSpec, truth: str) -> str:
     window = f"{spec.window} + {spec.lag}" if spec.lag else str(spec.window)
     window += ", carried" if spec.carried else ""
     cells = (
@@ -104,6 +121,7 @@ def _row(spec: FeatureSpec) -> str:
         spec.unit,
         f"{spec.low:g} … {spec.high:g}",
         f"{spec.tolerance:g}",
+        truth,
         ", ".join(f"`{column}`" for column in spec.columns),
         spec.source,
     )

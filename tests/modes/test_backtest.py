@@ -10,8 +10,9 @@ from bot4jax.config import load
 from bot4jax.errors import DataError
 from bot4jax.learn import ledger
 from bot4jax.modes import backtest as mode
+from bot4jax.modes.plays import Late
 from bot4jax.modes.report_backtest import crossing
-from bot4jax.modes.telling_backtest import Late, chained
+from bot4jax.modes.telling_backtest import chained
 from bot4jax.runtime.portfolio import EquityRow
 
 SIX = [

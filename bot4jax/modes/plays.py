@@ -1,0 +1,48 @@
+"""What each fold of a backtest leaves behind, before it is judged."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from bot4jax.engine import Decided
+from bot4jax.learn.params import Learned
+from bot4jax.learn.splits import Split
+from bot4jax.modes import judging
+from bot4jax.modes.setting import Setting
+from bot4jax.modes.trading import Traded
+
+
+class Late(NamedTuple):
+    """The span traded with one latency, currency of the account."""
+
+    latency_ms: float
+    fills: int
+    gross: float
+    cost: float
+    net: float
+
+
+class FoldPlay(NamedTuple):
+    """What one fold leaves behind."""
+
+    split: Split
+    learned: Learned | None
+    """None where the members come from elsewhere"""
+    decided: Sequence[Decided]
+    traded: Traded | None
+    """None in a scan"""
+    late: tuple[Late, ...]
+    counts: Int[np.ndarray, "2 F"]
+    """symbols masked and clamped, by feature"""
+    live: int
+    """symbols × bars of the test that were live"""
+
+
+def late_trade(latency_ms: float, setting: Setting, traded: Traded) -> Late:
+    """What trading with a latency came to."""
+    facts = judging.trade_facts(setting, traded)
+    pnl = facts.pnl
+    cost = pnl["fees"] + pnl["slippage"]
+    return Late(latency_ms, facts.fills, pnl["gross"], cost, pnl["net"])
