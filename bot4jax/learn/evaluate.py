@@ -14,6 +14,10 @@ class Judged(NamedTuple):
     log_loss: float
     log_loss_error: float
     """standard error, stationary block bootstrap over time"""
+    excess: float
+    """log loss less the class prior's; negative is skill, NaN without a prior"""
+    excess_error: float
+    """standard error, of the same labels' differences"""
     brier: float
     ece: float
     macro_f1: float
@@ -45,8 +49,15 @@ class Outcome(NamedTuple):
         return round(float(self.weights.sum()))
 
 
-def judge(probability: Float[np.ndarray, "T S C"], outcome: Outcome) -> Judged:
-    """Every figure of one forecaster."""
+def judge(
+    probability: Float[np.ndarray, "T S C"],
+    outcome: Outcome,
+    prior: Float[np.ndarray, "T S C"] | None = None,
+) -> Judged:
+    """Every figure of one forecaster; `prior` is what it must beat.
+
+    Both meet the same market, so their difference is far surer than either loss.
+    """
     returns, classes, weights, horizon = outcome
     forecast = metrics.direction(probability)
     counted = weights > 0
@@ -58,9 +69,14 @@ def judge(probability: Float[np.ndarray, "T S C"], outcome: Outcome) -> Judged:
         for ranks in (False, True)
     )
     loss = metrics.sample_log_loss(probability, classes)
+    above = np.full_like(loss, np.nan)
+    if prior is not None:
+        above = loss - metrics.sample_log_loss(prior, classes)
     return Judged(
         log_loss=metrics.log_loss(probability, classes, weights),
         log_loss_error=bootstrap.standard_error(loss, weights, block=4 * horizon),
+        excess=metrics.weighted_mean(above, weights),
+        excess_error=bootstrap.standard_error(above, weights, block=4 * horizon),
         brier=metrics.brier(probability, classes, weights),
         ece=metrics.ece(probability, classes, weights),
         macro_f1=metrics.macro_f1(confusion),

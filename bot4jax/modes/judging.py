@@ -1,5 +1,6 @@
 """From a traded span to its story: labels, figures of every forecaster, money, time."""
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -118,13 +119,11 @@ def skill(
     """Members, ensemble, baselines and the bound, on the same labels."""
     by_member = traded.member_probability
     simple = forecasts_of(setting, traded, learned, outcome)
+    judge = partial(evaluate.judge, outcome=outcome, prior=simple.get("class_prior"))
     return Skill(
-        {
-            name: evaluate.judge(by_member[i], outcome)
-            for i, name in enumerate(setting.settings.members)
-        },
-        evaluate.judge(traded.probability, outcome),
-        {name: evaluate.judge(one, outcome) for name, one in simple.items()},
+        {name: judge(by_member[i]) for i, name in enumerate(setting.settings.members)},
+        judge(traded.probability),
+        {name: judge(one) for name, one in simple.items()},
         bound_of(setting, threshold, traded, outcome),
     )
 

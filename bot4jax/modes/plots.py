@@ -49,7 +49,7 @@ def drawn(simulated: bool, draw, *arguments) -> str:
 
 
 def skill(axes: Axes, story: Story) -> None:
-    """Log loss of every forecaster less the class prior's, with 95 % intervals."""
+    """Log loss of every forecaster less the class prior's, with paired intervals."""
     judged = dict(story.members)
     if story.ensemble is not None:
         judged["ensemble"] = story.ensemble
@@ -57,8 +57,8 @@ def skill(axes: Axes, story: Story) -> None:
     judged |= others
     prior = story.baselines["class_prior"].log_loss
     names = list(judged)[::-1]
-    gain = [(judged[name].log_loss - prior) * 1e3 for name in names]
-    error = [1.96e3 * judged[name].log_loss_error for name in names]
+    gain = [judged[name].excess * 1e3 for name in names]
+    error = [1.96e3 * judged[name].excess_error for name in names]
     colours = [COLOURS[5] if name in others else COLOURS[0] for name in names]
     axes.barh(names, gain, xerr=error, color=colours, ecolor="#52606d", height=0.6)
     axes.axvline(0, color="#323f4b", linewidth=0.8)

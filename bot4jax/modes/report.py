@@ -142,6 +142,7 @@ def skill(story: Story) -> str:
         (
             name.replace("_", " "),
             f"{one.log_loss:.4f} ± {1.96 * one.log_loss_error:.4f}",
+            with_error(1e3 * one.excess, 1e3 * one.excess_error),
             f"{one.brier:.4f}",
             f"{one.ece:.4f}",
             f"{one.macro_f1:.3f}",
@@ -155,6 +156,7 @@ def skill(story: Story) -> str:
     heads = (
         "forecaster",
         "log loss ± 95 %",
+        "less prior, 10⁻³",
         "Brier",
         "ECE",
         "macro-F1",
@@ -171,7 +173,8 @@ def skill(story: Story) -> str:
         f"{story.market.labels:,} labels count, worth "
         f"{story.market.effective_labels:,} that share no bar. Classes down / flat / "
         f"up, in per cent: {shares}. Intervals are a stationary block bootstrap over "
-        "time with all symbols together; t values are Newey–West."
+        "time with all symbols together; those of differences to the class prior are "
+        "paired, since both meet the same market. t values are Newey–West."
     )
     if story.bound is not None:
         text += paragraph(
@@ -394,6 +397,11 @@ def provenance(story: Story) -> str:
         + paragraph(f"The run took {took}.")
         + folded("Command, machine, versions", table(("what", ""), rows, text_from=1))
     )
+
+
+def with_error(value: float, error: float) -> str:
+    """A difference and its 95 % interval; – where there is nothing to differ from."""
+    return f"{value:+.1f} ± {1.96 * error:.1f}" if value == value else "–"
 
 
 def with_t(value: float, t: float) -> str:
