@@ -36,6 +36,7 @@ IRRELEVANT = (
     ("keys", "folder"),
     ("keys", "names"),
     *(("control", key) for key in ("do", "reason", "seconds")),
+    *(("journal", key) for key in ("run", "rows", "export")),
 )
 """Keys that say where and under which name, not what comes out."""
 

@@ -11,7 +11,7 @@ from bot4jax.schema import Config
 BAR_SOURCES = ("daily", "candles")
 """sources without ticks"""
 
-WITHOUT_DATA = ("replay", "doctor", "catalogue", "keys", "control")
+WITHOUT_DATA = ("replay", "journal", "doctor", "catalogue", "keys", "control")
 """modes that open no source"""
 
 LOCAL_SOCKETS = ("control",)
@@ -145,5 +145,7 @@ def _mode_problems(config: Config) -> Iterator[str]:
         yield "run.model: backtest.refit=true fits its own members; leave it out"
     if mode == "replay" and config.replay.run is None:
         yield "replay.run: mode=replay needs replay.run=FOLDER of a recorded run"
+    if mode == "journal" and config.journal.run is None:
+        yield "journal.run: mode=journal needs journal.run=FOLDER of a run"
     if mode in ("feed", "live") and config.data.source in BAR_SOURCES:
         yield f"data: mode={mode} needs ticks; data={config.data.source} has only bars"

@@ -28,6 +28,7 @@ Mode = Literal[
     "backtest",
     "live",
     "replay",
+    "journal",
     "feed",
     "venue",
     "doctor",
@@ -63,6 +64,17 @@ class Replay(Section, frozen=True):
 
     run: Text | None
     """folder of the run whose journal is replayed"""
+
+
+class Journal(Section, frozen=True):
+    """What `mode=journal` tells of a run."""
+
+    run: Text | None
+    """folder of the run whose journal is read"""
+    rows: CountOrNone
+    """of each table, the last that are printed; 0: all of them"""
+    export: Literal["parquet", "csv"] | None
+    """also written into the run folder, whole, one file a table; null: printed only"""
 
 
 class Control(Section, frozen=True):
@@ -444,6 +456,7 @@ class Config(Section, frozen=True):
     """modules of your own that register features, imported in this order"""
     run: Run
     replay: Replay
+    journal: Journal
     control: Control
     backtest: Backtest
     catalogue: Catalogue

@@ -15,6 +15,7 @@ MAIN_KEYS = (
     "run.seed",
     "run.model",
     "replay.run",
+    "journal.run",
     "data.path",
     "data.bar_seconds",
     "data.symbols",

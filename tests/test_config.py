@@ -190,6 +190,7 @@ def test_section_in_place_of_a_leaf_and_the_reverse():
         ({"mode": "backtest"}, "run.model"),
         ({"mode": "backtest", "backtest.refit": True, "run.model": "x"}, "run.model"),
         ({"mode": "replay"}, "replay.run"),
+        ({"mode": "journal"}, "journal.run"),
         ({"labels.latency_ms": 1000}, "labels.latency_ms"),
         ({"spans.calibrate": 6}, "spans.calibrate"),
         ({"spans.test": 6}, "spans.test"),

@@ -2,21 +2,21 @@
 
 import time
 from collections.abc import Iterable
-from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from bot4jax.config import from_yaml
-from bot4jax.errors import CheckpointError, ConfigError
+from bot4jax.errors import ConfigError
 from bot4jax.modes import lines, tapes
+from bot4jax.modes.journal import reading
 from bot4jax.modes.keeping import Kept, take_up
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.modes.telling import Played, tell
 from bot4jax.modes.trading import Report, Traded, paper_venue, trade, trade_here
 from bot4jax.runtime.folder import RunFolder
-from bot4jax.runtime.journal import Journal, StepRecord
+from bot4jax.runtime.journal import StepRecord
 from bot4jax.runtime.progress import progress
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.ticks_record import recorded
@@ -95,21 +95,8 @@ def played(former: Path) -> Iterable[Arrival]:
 
 def steps_of(folder: Path) -> list[StepRecord]:
     """Everything a run's journal holds."""
-    if not (folder / "journal.sqlite").is_file():
-        raise CheckpointError(f"{folder} holds no journal.sqlite: name a run's folder.")
-    with closing(Journal.open(folder / "journal.sqlite", journal_run(folder))) as found:
+    with reading(folder) as found:
         return list(found.read())
-
-
-def journal_run(folder: Path) -> str:
-    """The run that a folder's journal names its orders by."""
-    return former_name(folder) or folder.name
-
-
-def former_name(folder: Path) -> str | None:
-    """The run that the folder repeats, if it is a replay's."""
-    repeated = from_yaml(folder / "config.yaml").replay.run
-    return Path(repeated).name if repeated else None
 
 
 def compare(before: list[StepRecord], now: list[StepRecord]) -> Comparison:

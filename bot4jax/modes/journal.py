@@ -1,0 +1,47 @@
+"""`mode=journal`: what a run has ordered, filled, denied, decided, and been."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from bot4jax.config import from_yaml
+from bot4jax.errors import CheckpointError, ConfigError
+from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.journal_tables import export, show, tables
+from bot4jax.schema import Config
+
+
+def journal(config: Config) -> int:
+    """Print the tables of `journal.run`, and write them where that is asked."""
+    own = config.journal
+    if own.run is None:
+        raise ConfigError(["journal.run: mode=journal needs journal.run=FOLDER"])
+    folder = Path(own.run)
+    with reading(folder) as found:
+        members = len(from_yaml(folder / "config.yaml").ensemble.members)
+        told = tables(list(found.read()), found.transitions(), members)
+    show(told, own.rows)
+    for path in export(told, folder, own.export) if own.export else ():
+        print(f"table {path}")
+    return 0
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[Journal]:
+    """A run's journal, whole and unchanged; a running engine keeps its own closed."""
+    path = folder / "journal.sqlite"
+    if not path.is_file():
+        raise CheckpointError(f"{folder} holds no journal.sqlite: name a run's folder.")
+    with closing(Journal.open(path, journal_run(folder))) as found:
+        yield found
+
+
+def journal_run(folder: Path) -> str:
+    """The run that a folder's journal names its orders by."""
+    return former_name(folder) or folder.name
+
+
+def former_name(folder: Path) -> str | None:
+    """The run that the folder repeats, if it is a replay's."""
+    repeated = from_yaml(folder / "config.yaml").replay.run
+    return Path(repeated).name if repeated else None

@@ -1,0 +1,139 @@
+"""The journal's tables say what the database holds, and nothing else."""
+
+import io
+import sqlite3
+from contextlib import closing
+
+import msgspec
+import numpy as np
+import polars as pl
+import pytest
+from rich.console import Console
+
+from bot4jax.errors import CheckpointError
+from bot4jax.modes.journal import journal
+from bot4jax.runtime.journal import Journal, JournalError
+from bot4jax.runtime.journal_tables import WRITERS, export, show, tables
+from bot4jax.runtime.limits import Reason
+from bot4jax.runtime.orders import Fill
+from tests.runtime.scene import MEMBERS, SYMBOLS, Scene
+
+NAMES = ["orders", "fills", "denials", "decisions", "states"]
+
+
+@pytest.fixture(scope="module")
+def traded(tmp_path_factory):
+    """A scene of four steps: its tables, and the venue's record of it."""
+    wishes = {1: (0.02, -0.02, 0.0), 2: (0.01, -0.02, float("nan"))}
+    scene = Scene(
+        tmp_path_factory.mktemp("scene"), lambda step: wishes.get(step, (0, 0, 0))
+    )
+    scene.trader.start()
+    for bar in range(4):
+        scene.step(bar)
+    with closing(scene.journal) as found:
+        told = tables(list(found.read()), found.transitions(), MEMBERS)
+    return told, scene.venue.record
+
+
+@pytest.fixture
+def asked(run):
+    """The configuration that asks for a folder's journal."""
+
+    def asked(folder, **keys):
+        own = msgspec.structs.replace(run.config.journal, run=str(folder), **keys)
+        return msgspec.structs.replace(run.config, mode="journal", journal=own)
+
+    return asked
+
+
+def test_orders_and_fills_are_those_of_the_venues_record(traded):
+    told, record = traded
+    assert told["orders"]["id"].to_list() == [one.id for one in record.received]
+    fills = [one for one in record.answers if isinstance(one, Fill)]
+    assert len(fills) == len(told["fills"]) > 0
+    for ours, theirs in zip(told["fills"].iter_rows(named=True), fills, strict=True):
+        assert ours["side"] == ("buy" if theirs.side == 1 else "sell")
+        for name in ("order", "lots", "price", "fee", "is_maker"):
+            assert ours[name] == getattr(theirs, name)
+
+
+def test_denials_and_decisions_are_told_by_slot(traded):
+    told, _ = traded
+    reasons = told["denials"].filter(pl.col("step") == 2).select("reason", "slot")
+    assert (Reason.NON_FINITE_TARGET.name, 2) in reasons.rows()
+    wanted = told["decisions"].filter(pl.col("step") == 1)["intent"].to_numpy()
+    np.testing.assert_array_equal(wanted, np.float32([0.02, -0.02, 0.0]))
+    assert len(told["decisions"]) == 4 * SYMBOLS
+
+
+def test_states_begin_halted_and_end_active(traded):
+    told, _ = traded
+    assert told["states"]["state"].to_list() == ["HALTED", "ACTIVE"]
+    assert told["states"]["cause"].unique().to_list() == ["STARTING"]
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_lines_hold_the_last_rows_of_every_table(traded, rows):
+    told, _ = traded
+    printed = io.StringIO()
+    show(told, rows, Console(file=printed))
+    lines = [line.split("\t") for line in printed.getvalue().splitlines()]
+    assert [line[1:] for line in lines if line[0] == "table"] == [
+        told[name].columns for name in NAMES
+    ]
+    ids = [line[3] for line in lines if line[0] == "orders"]
+    assert ids == told["orders"]["id"].to_list()[-rows:]
+
+
+def test_a_terminal_gets_frames_that_say_how_much_they_show(traded):
+    told, _ = traded
+    printed = io.StringIO()
+    show(told, 1, Console(file=printed, force_terminal=True, width=200))
+    assert f"the last 1 of {len(told['orders'])}" in printed.getvalue()
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_files_hold_every_row(traded, form, tmp_path):
+    told, _ = traded
+    paths = export(told, tmp_path, form)
+    assert [path.name for path in paths] == [f"{name}.{form}" for name in NAMES]
+    assert {path.name for path in tmp_path.iterdir()} == {one.name for one in paths}
+    read = {"parquet": pl.read_parquet, "csv": pl.read_csv}[form]
+    for path, frame in zip(paths, told.values(), strict=True):
+        assert read(path).height == frame.height
+        assert read(path).columns == frame.columns
+
+
+def test_a_run_is_told_as_its_database_has_it(copied, asked, capsys):
+    assert journal(asked(copied, export="parquet")) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == f"table {copied / 'states.parquet'}"
+    told = {name: pl.read_parquet(copied / f"{name}.parquet") for name in NAMES}
+    with closing(sqlite3.connect(copied / "journal.sqlite")) as base:
+        for name in ("orders", "fills"):
+            (count,) = base.execute(f"SELECT count(*) FROM {name}").fetchone()
+            assert told[name].height == count > 0
+        (denied,) = base.execute("SELECT sum(count) FROM denials").fetchone()
+        assert told["denials"].height == (denied or 0)
+        limits = [row[0] for row in base.execute('SELECT "limit" FROM orders')]
+    assert sorted(told["orders"]["limit"].to_list()) == sorted(limits)
+    votes = told["decisions"].select("down", "flat", "up").sum_horizontal()
+    np.testing.assert_allclose(votes.to_numpy(), 1.0, atol=1e-5)
+
+
+def test_what_cannot_be_read_is_named(copied, asked, tmp_path):
+    with pytest.raises(CheckpointError, match=r"nowhere holds no journal\.sqlite"):
+        journal(asked(tmp_path / "nowhere"))
+    config = copied / "config.yaml"
+    config.write_text(config.read_text().replace("  - gru\n", "", 1))
+    with pytest.raises(JournalError, match="not the one it was journaled with"):
+        journal(asked(copied))
+
+
+def test_a_journal_in_use_is_left_alone(copied, asked):
+    with (
+        closing(Journal.open(copied / "journal.sqlite", copied.name)),
+        pytest.raises(JournalError, match="Another process is using"),
+    ):
+        journal(asked(copied))
