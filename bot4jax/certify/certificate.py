@@ -182,8 +182,9 @@ def feature_rows(
         if spec.name in plan.absent:
             yield from (features.absent(spec, plain, one) for one in CHECKS)
             continue
-        length, count = features.reach(spec, plan.layout.window), case.config.certify
-        yield features.parity(spec, plain, columns, length, count.values, random)
+        length = features.reach(spec, plan.layout.window)
+        count = features.cells(spec, case.config.certify.values)
+        yield features.parity(spec, plain, columns, length, count, random)
         yield features.future(spec, plain, turned, case.turn)
         yield features.warmup(spec, plain, columns, length)
         pair = reset.of(case.slots), fresh.of(case.slots)

@@ -23,6 +23,9 @@ from bot4jax.registry import FeatureSpec
 MASKS_JUDGED = 200
 """Masked values of a feature whose definition is asked whether the mask is right."""
 
+CARRIED_SHARE = 10
+"""Definitions of carried features read all bars since the first: a tenth must do."""
+
 
 class Said(NamedTuple):
     """What the bank said of one feature at every bar."""
@@ -49,6 +52,11 @@ def subject(spec: FeatureSpec, check: Check) -> Subject:
 def reach(spec: FeatureSpec, window: int) -> int:
     """Bars that a feature looks back in a bank that keeps `window`."""
     return min(spec.window, window) + spec.lag
+
+
+def cells(spec: FeatureSpec, values: int) -> int:
+    """Cells at which a feature is compared with its definition."""
+    return values // CARRIED_SHARE if spec.carried else values
 
 
 def parity(

@@ -32,14 +32,21 @@ def scales(window: int) -> list[int]:
 
 
 def fitted_slope(x: np.ndarray, y: Float[Array, " K"]) -> Scalar:
-    """Least-squares slope of y on known x."""
+    """Least-squares slope of y on known x; no number where one point has none."""
+    if len(x) < 2:
+        return jnp.float32(jnp.nan)
     weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
     return (y * weights.astype(np.float32)).sum()
 
 
+def own_slope(x: np.ndarray, y: np.ndarray) -> float:
+    """The same in float64."""
+    return float(np.polyfit(x, y, 1)[0]) if len(x) > 1 else np.nan
+
+
 def measured_slope(x: np.ndarray, y: np.ndarray) -> float:
     """Least-squares slope, 0 where y is not finite: nothing moved."""
-    return float(np.polyfit(x, y, 1)[0]) if np.isfinite(y).all() else 0.0
+    return own_slope(x, y) if np.isfinite(y).all() else 0.0
 
 
 @intermediate
@@ -116,9 +123,9 @@ def fluctuations(log_return: Window) -> Window:
     found = []
     for scale in scales(len(profile)):
         time = np.arange(scale)
-        boxes = profile.reshape(-1, scale)
-        lines = np.array([np.polyval(np.polyfit(time, box, 1), time) for box in boxes])
-        found.append(((boxes - lines) ** 2).mean())
+        boxes = profile.reshape(-1, scale).T
+        slope, level = np.polyfit(time, boxes, 1)
+        found.append(((boxes - np.outer(time, slope) - level) ** 2).mean())
     return np.log(np.maximum(found, 1e-30)) / 2
 
 
@@ -133,8 +140,7 @@ class DetrendedFluctuation(Shared):
 
     @staticmethod
     def reference(log_return: Window) -> float:
-        sizes = np.log(scales(len(log_return)))
-        return float(np.polyfit(sizes, fluctuations(log_return), 1)[0])
+        return own_slope(np.log(scales(len(log_return))), fluctuations(log_return))
 
 
 @fractal(
@@ -160,9 +166,12 @@ class FluctuationCrossover(Shared):
     def reference(log_return: Window) -> float:
         found, sizes = fluctuations(log_return), np.log(scales(len(log_return)))
         half = (len(found) + 1) // 2
-        short = np.polyfit(sizes[:half], found[:half], 1)[0]
-        long = np.polyfit(sizes[-half:], found[-half:], 1)[0]
-        return float(short / long) if log_return.any() else 1.0
+        if half > 1 and not np.ptp(found):
+            return 1.0  # a move between boxes of every size is in none of them
+        short, long = (
+            own_slope(sizes[:half], one) for one in (found[:half], found[-half:])
+        )
+        return short / long
 
 
 class Changes(Additive):
@@ -212,7 +221,9 @@ class GeneralisedHurst(Changes):
     @staticmethod
     def finish(*sums: Scalar) -> Scalar:
         squares = jnp.stack(sums[HIGUCHI:-1])
-        return fitted_slope(np.log(SPANS), safe_log(squares) / 2)
+        found = fitted_slope(np.log(SPANS), safe_log(squares) / 2)
+        # A long difference remembers moves that a short one has forgotten.
+        return jnp.where((squares > 0).all(), found, 0.0)
 
     @staticmethod
     def reference(close_path: Window) -> float:

@@ -41,12 +41,14 @@ def mean_imbalance(bid: Window, ask: Window) -> float:
     high=1e4,
     source="Cont, Cucuringu & Zhang (2023), Cross-Impact of Order Flow Imbalance in "
     "Equity Markets",
+    tolerance=5e-5,
 )
 class MultiLevelOrderFlowImbalance(Additive):
     """Order flow of five book levels in one, over the mean depth of a level.
 
     The levels are weighted by their first principal component in the training data,
-    frozen with the units (column `integrated_flow`).
+    frozen with the units (column `integrated_flow`). Tolerance: flows of hundreds of
+    depths may cancel, and every one of them is a float32, right to 6e-8 of itself.
     """
 
     @staticmethod

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from bot4jax.kernels.bank import intermediate
-from bot4jax.kernels.fractal import fitted_slope, scales
+from bot4jax.kernels.fractal import fitted_slope, own_slope, scales
 from bot4jax.kernels.moments import RESOLUTION, resolved
 from bot4jax.numerics import safe_divide, safe_log, safe_root
 from bot4jax.registry import Scalar, Shared, feature
@@ -94,7 +94,7 @@ class HurstExponent(Shared):
         if not all(means):
             return 0.5
         excess = np.log(means) - expectations(window)
-        return float(np.polyfit(np.log(sizes(window)), excess, 1)[0]) + 0.5
+        return own_slope(np.log(sizes(window)), excess) + 0.5
 
 
 def own_range(standardised_return: Window, size: int) -> float:

@@ -63,9 +63,11 @@ def faded(
 ) -> Float[Array, " K"]:
     """Wilder's sums of 14 bars over the newest close, with a new bar's moves in.
 
-    Older bars fade, and all are smaller beside a close that has risen.
+    Older bars fade, and all are smaller beside a close that has risen: the plain form
+    is sums × 13/14 × exp(−r) + new. What is taken off is small, and so is its rounding.
     """
-    return sums * WILDER_DECAY * jnp.exp(-log_return) + new
+    change = WILDER_DECAY * jnp.expm1(-log_return) - (1 - WILDER_DECAY)
+    return sums + (sums * change + new)
 
 
 def wilder_sums(

@@ -37,6 +37,9 @@ LANE = "Lane (1984), Lane's Stochastics"
 
 FAST, SLOW, SIGNAL = 12, 26, 9
 """Spans of the averages of the moving average convergence-divergence."""
+NEAR_ONE = 3e-7
+"""Tolerance of a relative price: five roundings, 6e-8 each, of a value near 1, which is
+a price that doubles within the window. Values near 0 come nearer in proportion."""
 DEVIATIONS = 2.0
 """Standard deviations from the middle to Bollinger's upper band."""
 
@@ -85,7 +88,7 @@ def averages(close_path: Float[Array, "S W"]) -> Float[Array, "S K"]:
     return jnp.matmul(close_path, weights, precision=jax.lax.Precision.HIGHEST)
 
 
-@technical(unit="relative price", low=-1.0, high=1.0, source=APPEL, tolerance=1e-7)
+@technical(unit="relative price", low=-1.0, high=1.0, source=APPEL, tolerance=NEAR_ONE)
 class Macd(Shared):
     """Exponential average of 12 bars less that of 26, over the close."""
 
@@ -137,7 +140,7 @@ class EmaRatio(Shared):
     low=-1.0,
     high=1.0,
     source="Brock, Lakonishok & LeBaron (1992), Simple Technical Trading Rules",
-    tolerance=1e-7,
+    tolerance=NEAR_ONE,
 )
 class SmaDistance50(Windowed):
     """Close over the mean close of 50 bars, less one."""
@@ -174,7 +177,7 @@ class BollingerPosition(Windowed):
     low=0.0,
     high=10.0,
     source=BOLLINGER,
-    tolerance=1e-7,
+    tolerance=NEAR_ONE,
 )
 class BollingerWidth(Windowed):
     """Distance of the bands of two deviations over the middle."""
@@ -190,7 +193,7 @@ class BollingerWidth(Windowed):
         return float(2 * DEVIATIONS * close_path.std() / (1 + close_path.mean()))
 
 
-@technical(unit="relative price", low=0.0, high=1.0, source=WILDER, tolerance=1e-7)
+@technical(unit="relative price", low=0.0, high=1.0, source=WILDER, tolerance=NEAR_ONE)
 class AverageTrueRange14(Windowed):
     """Wilder's average of 14 of the bars' true ranges, over the close."""
 

@@ -44,22 +44,22 @@ class DirectionalDifference14(Incremental):
     """
 
     @staticmethod
-    def init() -> Movement:
-        return jnp.zeros(3, jnp.float32)
+    def init() -> Float[Array, "2"]:
+        return jnp.zeros(2, jnp.float32)
 
     @staticmethod
     def update(
-        state: Movement,
+        state: Float[Array, "2"],
         log_return: Scalar,
         directional_rise: Scalar,
         directional_fall: Scalar,
         true_range: Scalar,
-    ) -> tuple[Movement, Scalar]:
-        new = jnp.stack([directional_rise, directional_fall, true_range])
-        state = faded(state, log_return, new)
-        rise, fall, reach = state
-        share = safe_divide(rise - fall, jnp.where(reach > LEAST_RANGE, reach, 0.0))
-        return state, 100 * share
+    ) -> tuple[Float[Array, "2"], Scalar]:
+        # Summed as one: two long sums that nearly cancel would leave their rounding.
+        net = directional_rise - directional_fall
+        state = faded(state, log_return, jnp.stack([net, true_range]))
+        reach = jnp.where(state[1] > LEAST_RANGE, state[1], 0.0)
+        return state, 100 * safe_divide(state[0], reach)
 
     @staticmethod
     def reference(

@@ -100,6 +100,8 @@ class WaveletEntropy(OfLevel):
 
     def value(self, wavelet_details: Float[Array, " K"]) -> Scalar:
         energy = self.own(wavelet_details) ** 2
+        if energy.size == 1:
+            return jnp.float32(jnp.nan)
         total = energy.sum()
         share = safe_divide(energy, total)
         found = -(share * safe_log(share)).sum() / float(np.log(energy.size))
@@ -107,6 +109,8 @@ class WaveletEntropy(OfLevel):
 
     def reference(self, standardised_return: Window) -> float:
         energy = own_details(standardised_return, self.level) ** 2
+        if len(energy) == 1:
+            return np.nan
         if energy.sum() <= SILENT:
             return 0.0
         share = energy[energy > 0] / energy.sum()

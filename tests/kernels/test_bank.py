@@ -228,6 +228,17 @@ def test_a_shorter_bank_cuts_the_windows():
         check_warms_up(spec, evidence)
 
 
+def test_what_a_bank_is_too_short_for_is_masked():
+    """In 16 bars there is one size of box, and one coefficient of the last level."""
+    names = "detrended_fluctuation fluctuation_crossover hurst_exponent"
+    specs = select([*names.split(), "wavelet_entropy_4", "mean"])
+    evidence = Evidence(specs, window=16)
+    for spec in specs:
+        usable = evidence.of(spec, evidence.whole).usable[:, recorded.NORMAL]
+        defined = spec.reference(evidence.asked(spec, recorded.NORMAL, BARS - 1))
+        assert usable.any() == np.isfinite(defined) == (spec.name == "mean")
+
+
 def test_unknown_features_are_named():
     with pytest.raises(ValueError, match=r"\['menu'\]"):
         select(["mean", "menu"])
