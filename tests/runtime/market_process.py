@@ -1,4 +1,4 @@
-"""A publisher as a process of its own, to be killed: endpoint, epoch, first frame."""
+"""A publisher as a process of its own, to be killed: endpoint, epoch, frames."""
 
 import sys
 import time
@@ -15,18 +15,24 @@ from bot4jax.types import END
 from tests.runtime.small_market import BAR_NS, BARS, MARKET, stream
 
 
-def main(endpoint: str, epoch: int, first: int) -> None:
-    """Send the stream from its frame `first` on, not faster than one a centisecond."""
-    frames = [one._replace(epoch=epoch) for one in stream()[first:]]
+def main(endpoint: str, epoch: int, first: int, stop: int) -> None:
+    """Send the frames `first … stop − 1`, one a centisecond; END only after the last.
+
+    Without it the process stays until it is killed.
+    """
+    whole = stream()
+    frames = [one._replace(epoch=epoch) for one in whole[first:stop]]
     with publisher(endpoint) as socket:
         await_subscribers(socket, 1)
         for one in begun(frames):
             socket.send(encode(one, MARKET.hash))
             time.sleep(0.01)
+        if stop < len(whole):
+            sys.stdin.read()  # a word that nobody says
         end = heartbeat(frames[-1], BARS * BAR_NS)._replace(flags=END)
         socket.send(encode(end, MARKET.hash))
         await_departures(socket, 1)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], *map(int, sys.argv[2:]))
