@@ -38,6 +38,17 @@ def pairwise_sum(rows: Sequence[Array]) -> Array:
     return parts[0]
 
 
+def pairwise_maximum(rows: Sequence[Array]) -> Array:
+    """The largest of the rows, by halves."""
+    parts = list(rows)
+    while len(parts) > 1:
+        odd = parts[-1:] if len(parts) % 2 else []
+        parts = [
+            jnp.maximum(a, b) for a, b in zip(parts[::2], parts[1::2], strict=False)
+        ] + odd
+    return parts[0]
+
+
 class WindowSums(NamedTuple):
     """Sums over the last `W` rows on two levels; nothing is ever subtracted.
 

@@ -1,80 +1,64 @@
 """How many new words the signs of returns are made of: Lempel and Ziv's parse.
 
 A word ends with the first sign that makes it new: whatever came before, it cannot be
-copied from there. Which lags it can still be copied from is kept as bits of a few
-whole numbers, so that a sign rules out many lags at a time.
+copied from there. Words are counted from a window's oldest bar on, so every window has
+words of its own: one parse is begun at every bar and read when its window is full. A
+bar then moves all parses by one sign, and none is ever parsed anew.
 """
 
 from functools import partial
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, UInt32
+from jaxtyping import Array, Float, Int
 
-from bot4jax.kernels.bank import intermediate
-from bot4jax.registry import Scalar, Shared, feature
+from bot4jax.numerics import pairwise_maximum
+from bot4jax.registry import Incremental, Scalar, feature
 
 information = partial(feature, category="information")
 
 Window = Float[np.ndarray, " W"]
+Counts = Int[Array, " W"]
 
-BITS = 32
-ALL = np.uint32(0xFFFFFFFF)
+STRIDE = 16
+"""Places whose largest is found at once: its square covers a window of 256."""
 
 
-def lag_masks(window: int) -> UInt32[np.ndarray, "W N"]:
-    """Lags that a word may be copied from if it begins after each bar.
+class Parses(NamedTuple):
+    """One parse a bar of the window, and what they share."""
 
-    Bit `b` of the n-th word from the right is lag `32 n + b + 1`.
+    alike: Counts
+    """signs up to the newest that equal those so many bars before, by place in the
+    window: the lags W − 1 … 0, none at lag 0"""
+    found: Counts
+    """complete words, times 2 W, and the signs they cover: the parse that begins with
+    bar b lies at `b % W`"""
+
+
+def grown(alike: Counts, returns: Float[Array, " W"]) -> Counts:
+    """How far back signs equal earlier ones, with the newest sign in."""
+    falls = returns < 0
+    is_same = (falls == falls[-1]) & (jnp.arange(alike.size) < alike.size - 1)
+    return jnp.where(is_same, jnp.minimum(alike + 1, alike.size), 0)
+
+
+def largest_from(values: Counts) -> Counts:
+    """The largest of each place and those behind it.
+
+    Two rounds, of neighbours and of every sixteenth, as a loop: XLA would do the first
+    anew for every reader of the second.
     """
-    lags = np.arange(-(-window // BITS) * BITS)
-    may = lags[None] <= np.arange(window)[:, None]
-    words = np.packbits(may, axis=1, bitorder="little").view("<u4")
-    return np.ascontiguousarray(words[:, ::-1])
+    window = values.size
 
+    def farther(step: Int[Array, ""], values: Counts) -> Counts:
+        padded = jnp.pad(values, (0, STRIDE * (STRIDE - 1)))
+        ahead = STRIDE**step * jnp.arange(STRIDE, dtype=step.dtype)
+        parts = [lax.dynamic_slice_in_dim(padded, k, window) for k in ahead]
+        return pairwise_maximum(parts)
 
-def signs_before(falls: UInt32[Array, "W S"]) -> UInt32[Array, "M 32 S"]:
-    """Of every bar the 32 signs before it, the nearest in bit 0, in rows of 32 bars.
-
-    As many empty rows as a window has stand in front.
-    """
-    window, symbols = falls.shape
-    seen = falls
-    for k in (1, 2, 4, 8, 16):
-        seen = seen.at[k:].set(seen[k:] | (seen[:-k] << k))
-    rows = -(-window // BITS) * BITS
-    empty = jnp.zeros((rows + 1, symbols), falls.dtype)
-    rest = jnp.zeros((rows - window, symbols), falls.dtype)
-    return jnp.concatenate([empty, seen[:-1], rest]).reshape(-1, BITS, symbols)
-
-
-@intermediate
-def word_count(standardised_return: Float[Array, "S W"]) -> Float[Array, " S"]:
-    """Words of the exhaustive parse of the signs, an unfinished last one included."""
-    symbols, window = standardised_return.shape
-    falls = (standardised_return.T < 0).astype(jnp.uint32)
-    before, masks = signs_before(falls), jnp.asarray(lag_masks(window))
-    words = masks.shape[1]
-
-    def bar(t: Array, carried: tuple[Array, ...]) -> tuple[Array, ...]:
-        lags, count, _ = carried
-        earlier = lax.dynamic_slice(
-            before, (t // BITS + 1, t % BITS, jnp.zeros_like(t)), (words, 1, symbols)
-        )
-        fell = lax.dynamic_index_in_dim(falls, t, 0)
-        left = lags & (earlier[:, 0] ^ jnp.where(fell > 0, 0, ALL).astype(jnp.uint32))
-        is_new = lax.reduce(left, np.uint32(0), lax.bitwise_or, (0,)) == 0
-        anew = lax.dynamic_index_in_dim(masks, t, 0, keepdims=False)
-        lags = jnp.where(is_new[None], anew[:, None], left)
-        return lags, count + is_new.astype(jnp.float32), is_new
-
-    start = jnp.zeros((words, symbols), jnp.uint32), jnp.zeros(symbols)
-    _, count, is_new = jax.lax.fori_loop(
-        0, window, bar, (*start, jnp.ones(symbols, bool))
-    )
-    return count + (~is_new).astype(jnp.float32)
+    return lax.fori_loop(0, 2, farther, values)
 
 
 @information(
@@ -83,13 +67,34 @@ def word_count(standardised_return: Float[Array, "S W"]) -> Float[Array, " S"]:
     high=3.0,
     source="Lempel & Ziv (1976), On the Complexity of Finite Sequences",
 )
-class LempelZivComplexity(Shared):
+class LempelZivComplexity(Incremental):
     """New words in the signs of returns, over n / log₂ n; standing counts as rising."""
 
     @staticmethod
-    def value(word_count: Scalar, standardised_return: Float[Array, " W"]) -> Scalar:
-        window = standardised_return.size
-        return word_count * float(np.log2(window) / window)
+    def init(window: int) -> Parses:
+        return Parses(*(jnp.zeros(window, jnp.int32) for _ in Parses._fields))
+
+    @staticmethod
+    def update(
+        state: Parses,
+        standardised_return_window: Float[Array, " W"],
+        bar: Int[Array, ""],
+    ) -> tuple[Parses, Scalar]:
+        window, one_word = state.found.size, 2 * state.found.size
+        alike = grown(state.alike, standardised_return_window)
+        seen = (bar - jnp.arange(window, dtype=bar.dtype)) % window + 1
+        found = jnp.where(seen == 1, 0, state.found)
+        covered = found % one_word
+        # A word is copied from between the beginning of its parse and its own.
+        copied = largest_from(alike)
+        copied = copied.at[window - 1 - covered].get(mode="promise_in_bounds")
+        is_new = copied < seen - covered
+        found = jnp.where(is_new, found - covered + one_word + seen, found)
+        full = lax.dynamic_index_in_dim(found, (bar + 1) % window, 0, False)
+        is_unfinished = full % one_word < window
+        words = full // one_word + is_unfinished.astype(full.dtype)
+        share = words.astype(jnp.float32) * float(np.log2(window) / window)
+        return Parses(alike, found), share
 
     @staticmethod
     def reference(standardised_return: Window) -> float:

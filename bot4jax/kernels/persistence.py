@@ -11,13 +11,14 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-from bot4jax.kernels.bank import intermediate
+from bot4jax.kernels import boxes
+from bot4jax.kernels.boxes import BoxRings
 from bot4jax.kernels.fractal import fitted_slope, own_slope, scales
 from bot4jax.kernels.moments import RESOLUTION, resolved
 from bot4jax.numerics import safe_divide, safe_log, safe_root
-from bot4jax.registry import Scalar, Shared, feature
+from bot4jax.registry import Incremental, Scalar, feature
 
 fractal = partial(feature, category="fractal")
 
@@ -47,23 +48,14 @@ def summing(size: int) -> Float[np.ndarray, "N N"]:
     return (about_mean @ np.triu(np.ones((size, size)))).astype(np.float32)
 
 
-def mean_rescaled_range(z: Float[Array, "S W"], size: int) -> Float[Array, " S"]:
-    """Over the boxes in which returns differ; 0 without such a box."""
-    boxes = z.reshape(len(z), -1, size)
-    sums = jnp.matmul(boxes, summing(size), precision=jax.lax.Precision.HIGHEST)
-    reach = sums.max(2) - sums.min(2)
-    square = (boxes**2).mean(2)
-    spread = square - boxes.mean(2) ** 2
+def rescaled_range(z: Float[Array, " N"]) -> Scalar:
+    """Of one box of returns; 0 where they do not differ."""
+    sums = jnp.matmul(z, summing(z.size), precision=jax.lax.Precision.HIGHEST)
+    square = (z**2).mean()
+    spread = square - z.mean() ** 2
     differs = spread > RESOLUTION * square
-    found = jnp.where(differs, safe_divide(reach, safe_root(spread)), 0.0)
-    return safe_divide(found.sum(1), differs.astype(found.dtype).sum(1))
-
-
-@intermediate
-def rescaled_ranges(standardised_return: Float[Array, "S W"]) -> Float[Array, "S K"]:
-    """Mean rescaled range of each size of box."""
-    z = standardised_return
-    return jnp.stack([mean_rescaled_range(z, n) for n in sizes(z.shape[1])], 1)
+    found = safe_divide(sums.max() - sums.min(), safe_root(spread))
+    return jnp.where(differs, found, 0.0)
 
 
 @fractal(
@@ -74,18 +66,29 @@ def rescaled_ranges(standardised_return: Float[Array, "S W"]) -> Float[Array, "S
     "Range",
     standard_error=0.059,
 )
-class HurstExponent(Shared):
+class HurstExponent(Incremental):
     """Growth of the rescaled range beyond chance: ½ for a random walk, and if flat."""
 
     @staticmethod
-    def value(
-        rescaled_ranges: Float[Array, " K"], standardised_return: Float[Array, " W"]
-    ) -> Scalar:
-        window = standardised_return.size
-        expected = expectations(window).astype(np.float32)
-        excess = safe_log(rescaled_ranges) - expected
-        found = fitted_slope(np.log(sizes(window)), excess) + 0.5
-        return jnp.where((rescaled_ranges > 0).all(), found, 0.5)
+    def init(window: int) -> BoxRings:
+        return boxes.init(window, len(sizes(window)))
+
+    @staticmethod
+    def update(
+        state: BoxRings,
+        standardised_return_window: Float[Array, " W"],
+        bar: Int[Array, ""],
+    ) -> tuple[BoxRings, Scalar]:
+        z, lengths = standardised_return_window, sizes(state.shape[1])
+        found = [rescaled_range(z[-size:]) for size in lengths]
+        state, ranges = boxes.push(state, found, lengths, bar)
+        # A mean over the boxes in which returns differ.
+        number = [(own > 0).astype(own.dtype).sum() for own in ranges]
+        sums = [own.sum() for own in ranges]
+        means = safe_divide(jnp.stack(sums), jnp.stack(number))
+        excess = safe_log(means) - expectations(state.shape[1]).astype(np.float32)
+        growth = fitted_slope(np.log(lengths), excess) + 0.5
+        return state, jnp.where((means > 0).all(), growth, 0.5)
 
     @staticmethod
     def reference(standardised_return: Window) -> float:
