@@ -9,11 +9,13 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
+from bot4jax.kernels import box_rings
 from bot4jax.kernels.bank import intermediate
+from bot4jax.kernels.box_rings import BoxRings
 from bot4jax.numerics import safe_divide, safe_log, safe_root
-from bot4jax.registry import Additive, Scalar, Shared, Terms, feature
+from bot4jax.registry import Additive, Incremental, Scalar, Shared, Terms, feature
 
 fractal = partial(feature, category="fractal")
 
@@ -49,8 +51,7 @@ def measured_slope(x: np.ndarray, y: np.ndarray) -> float:
     return own_slope(x, y) if np.isfinite(y).all() else 0.0
 
 
-@intermediate
-def log_path(close_path: Float[Array, "S W"]) -> Float[Array, "S W"]:
+def log_path(close_path: Float[Array, " W"]) -> Float[Array, " W"]:
     """Log price of each bar less the newest.
 
     With r the fourth root of 1 + x, log(1 + x) = 8 artanh((r − 1) / (r + 1)) by its
@@ -66,17 +67,17 @@ def log_path(close_path: Float[Array, "S W"]) -> Float[Array, "S W"]:
 
 
 class Boxes(NamedTuple):
-    """Straight lines fitted in boxes of equal length; `[boxes, S]` each."""
+    """Straight lines fitted in boxes of equal length."""
 
-    middle: Float[Array, "B S"]
-    slope: Float[Array, "B S"]
-    residual: Float[Array, "B S"]
+    middle: Float[Array, " B"]
+    slope: Float[Array, " B"]
+    residual: Float[Array, " B"]
     """sum of squares about the line"""
 
 
-def first_boxes(path: Float[Array, "W S"]) -> Boxes:
+def first_boxes(path: Float[Array, " W"]) -> Boxes:
     """Boxes of four bars."""
-    a, b, c, d = (path.reshape(-1, 4, path.shape[1])[:, k] for k in range(4))
+    a, b, c, d = (path.reshape(-1, 4)[:, k] for k in range(4))
     # A constant, a line, a bend and a wave are orthogonal: what the first two miss.
     bend, wave = (a - b - c + d) / 2, (a - 3 * b + 3 * c - d)
     return Boxes(
@@ -106,15 +107,34 @@ def merged(boxes: Boxes, length: int) -> Boxes:
     )
 
 
-@intermediate
-def log_fluctuations(log_path: Float[Array, "S W"]) -> Float[Array, "S K"]:
-    """Log root mean square of the path about straight lines fitted in boxes."""
-    window, found = log_path.shape[1], []
-    boxes = first_boxes(log_path.T)
-    for scale in scales(window):
-        found.append(boxes.residual.sum(0) / window)
-        boxes = merged(boxes, scale)
-    return safe_log(jnp.stack(found, 1)) / 2
+def newest_residuals(path: Float[Array, " N"], count: int) -> list[Scalar]:
+    """Sums of squares about lines in the last box of four bars, of eight …"""
+    boxes = first_boxes(path)
+    found = [boxes.residual[-1]]
+    for k in range(count - 1):
+        boxes = merged(boxes, 4 << k)
+        found.append(boxes.residual[-1])
+    return found
+
+
+class Fluctuations(Incremental):
+    """Log root mean squares of the path about lines in boxes, shared by both slopes."""
+
+    @staticmethod
+    def init(window: int) -> BoxRings:
+        return box_rings.init(window, len(scales(window)))
+
+    @staticmethod
+    def update(
+        state: BoxRings, close_path_window: Float[Array, " W"], bar: Int[Array, ""]
+    ) -> tuple[BoxRings, Float[Array, " K"]]:
+        window = state.shape[1]
+        lengths = scales(window)
+        path = log_path(close_path_window[-lengths[-1] :])
+        residuals = newest_residuals(path, len(lengths))
+        state, kept = box_rings.push(state, residuals, lengths, bar)
+        squares = jnp.stack([own.sum() for own in kept]) / window
+        return state, safe_log(squares) / 2
 
 
 def fluctuations(log_return: Window) -> Window:
@@ -130,13 +150,12 @@ def fluctuations(log_return: Window) -> Window:
 
 
 @fractal(unit="1", low=-1.0, high=3.0, source=PENG, standard_error=0.058)
-class DetrendedFluctuation(Shared):
+class DetrendedFluctuation(Fluctuations):
     """Growth of the detrended fluctuation with scale: ½ for a random walk."""
 
     @staticmethod
-    def value(log_fluctuations: Float[Array, " K"]) -> Scalar:
-        sizes = np.log(4.0) + np.log(2.0) * np.arange(log_fluctuations.size)
-        return fitted_slope(sizes, log_fluctuations)
+    def finish(found: Float[Array, " K"]) -> Scalar:
+        return fitted_slope(np.log(2.0) * np.arange(found.size), found)
 
     @staticmethod
     def reference(log_return: Window) -> float:
@@ -151,15 +170,15 @@ class DetrendedFluctuation(Shared):
     tolerance=5e-5,
     standard_error=0.38,
 )
-class FluctuationCrossover(Shared):
+class FluctuationCrossover(Fluctuations):
     """Growth of the fluctuation on short scales over that on long ones; 1 if flat."""
 
     @staticmethod
-    def value(log_fluctuations: Float[Array, " K"]) -> Scalar:
-        half = (log_fluctuations.size + 1) // 2
+    def finish(found: Float[Array, " K"]) -> Scalar:
+        half = (found.size + 1) // 2
         sizes = np.log(2.0) * np.arange(half)
-        short = fitted_slope(sizes, log_fluctuations[:half])
-        long = fitted_slope(sizes, log_fluctuations[-half:])
+        short = fitted_slope(sizes, found[:half])
+        long = fitted_slope(sizes, found[-half:])
         return safe_divide(short, long, 1.0)
 
     @staticmethod

@@ -163,9 +163,10 @@ class PeakFrequency(Shared):
 
     @staticmethod
     def value(power_shares: Float[Array, " K"]) -> Scalar:
-        strongest = jnp.argmax(power_shares).astype(jnp.float32) + 1
-        found = strongest / (2 * power_shares.size)
-        return jnp.where(power_shares.max() > 0, found, 0.0)
+        highest, bins = power_shares.max(), power_shares.size
+        number = np.arange(1, bins + 1, dtype=np.float32)
+        strongest = jnp.where(power_shares == highest, number, np.inf).min()
+        return jnp.where(highest > 0, strongest / (2 * bins), 0.0)
 
     @staticmethod
     def reference(standardised_return: Window) -> float:

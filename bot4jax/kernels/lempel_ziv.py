@@ -6,6 +6,7 @@ words of its own: one parse is begun at every bar and read when its window is fu
 bar then moves all parses by one sign, and none is ever parsed anew.
 """
 
+import math
 from functools import partial
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ Window = Float[np.ndarray, " W"]
 Counts = Int[Array, " W"]
 
 STRIDE = 16
-"""Places whose largest is found at once: its square covers a window of 256."""
+"""Places whose largest is found at once; two rounds cover a window of 256."""
 
 
 class Parses(NamedTuple):
@@ -37,28 +38,30 @@ class Parses(NamedTuple):
     bar b lies at `b % W`"""
 
 
-def grown(alike: Counts, returns: Float[Array, " W"]) -> Counts:
+def grown(alike: Counts, returns: Float[Array, " W"], newest: Scalar) -> Counts:
     """How far back signs equal earlier ones, with the newest sign in."""
-    falls = returns < 0
-    is_same = (falls == falls[-1]) & (jnp.arange(alike.size) < alike.size - 1)
+    is_earlier = jnp.arange(alike.size) < alike.size - 1
+    is_same = is_earlier & ((returns < 0) == (newest < 0))
     return jnp.where(is_same, jnp.minimum(alike + 1, alike.size), 0)
 
 
 def largest_from(values: Counts) -> Counts:
     """The largest of each place and those behind it.
 
-    Two rounds, of neighbours and of every sixteenth, as a loop: XLA would do the first
-    anew for every reader of the second.
+    A round of neighbours, then one of every sixteenth, as a loop: XLA would do the
+    first anew for every reader of the second.
     """
     window = values.size
+    rounds = math.ceil(math.log(window, STRIDE))
+    beyond = (STRIDE - 1) * STRIDE ** (rounds - 1)
 
     def farther(step: Int[Array, ""], values: Counts) -> Counts:
-        padded = jnp.pad(values, (0, STRIDE * (STRIDE - 1)))
+        padded = jnp.pad(values, (0, beyond))
         ahead = STRIDE**step * jnp.arange(STRIDE, dtype=step.dtype)
         parts = [lax.dynamic_slice_in_dim(padded, k, window) for k in ahead]
         return pairwise_maximum(parts)
 
-    return lax.fori_loop(0, 2, farther, values)
+    return lax.fori_loop(0, rounds, farther, values)
 
 
 @information(
@@ -77,11 +80,12 @@ class LempelZivComplexity(Incremental):
     @staticmethod
     def update(
         state: Parses,
+        standardised_return: Scalar,
         standardised_return_window: Float[Array, " W"],
         bar: Int[Array, ""],
     ) -> tuple[Parses, Scalar]:
         window, one_word = state.found.size, 2 * state.found.size
-        alike = grown(state.alike, standardised_return_window)
+        alike = grown(state.alike, standardised_return_window, standardised_return)
         seen = (bar - jnp.arange(window, dtype=bar.dtype)) % window + 1
         found = jnp.where(seen == 1, 0, state.found)
         covered = found % one_word

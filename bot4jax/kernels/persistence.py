@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from bot4jax.kernels import boxes
-from bot4jax.kernels.boxes import BoxRings
+from bot4jax.kernels import box_rings
+from bot4jax.kernels.box_rings import BoxRings
 from bot4jax.kernels.fractal import fitted_slope, own_slope, scales
 from bot4jax.kernels.moments import RESOLUTION, resolved
 from bot4jax.numerics import safe_divide, safe_log, safe_root
@@ -71,7 +71,7 @@ class HurstExponent(Incremental):
 
     @staticmethod
     def init(window: int) -> BoxRings:
-        return boxes.init(window, len(sizes(window)))
+        return box_rings.init(window, len(sizes(window)))
 
     @staticmethod
     def update(
@@ -81,7 +81,7 @@ class HurstExponent(Incremental):
     ) -> tuple[BoxRings, Scalar]:
         z, lengths = standardised_return_window, sizes(state.shape[1])
         found = [rescaled_range(z[-size:]) for size in lengths]
-        state, ranges = boxes.push(state, found, lengths, bar)
+        state, ranges = box_rings.push(state, found, lengths, bar)
         # A mean over the boxes in which returns differ.
         number = [(own > 0).astype(own.dtype).sum() for own in ranges]
         sums = [own.sum() for own in ranges]
