@@ -1,9 +1,10 @@
 """A person's word to a running engine: over a socket, by a file, by a signal.
 
 The kill switch acts in two strokes. The first, in whichever thread hears it, makes the
-state HALTED at once and writes the file `KILL`, so that the next gate lets nothing
-pass and the next process begins halted. The second, in the loop's own thread, writes
-the journal and takes back what rests. Everything else waits for the loop.
+state HALTED at once, and the socket's thread writes the file `KILL`: the next gate lets
+nothing pass and the next process begins halted. The second, in the loop's own thread,
+writes the journal and takes back what rests. Everything else waits for the loop. A
+reset lifts what was pulled before it was asked for, and nothing that was pulled since.
 """
 
 import os
@@ -13,19 +14,19 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import zmq
 
+from bot4jax.errors import Halted
 from bot4jax.runtime.folder import KILL
 from bot4jax.runtime.loop import Trader
 from bot4jax.runtime.messages import (
     STATES,
     Control,
     ControlAnswer,
-    MessageError,
     pack,
     unpack,
 )
@@ -58,35 +59,58 @@ class KillFile:
 
     def write(self, text: str) -> None:
         """Make it durable: it must outlive this process and the machine's power."""
-        with self.path.open("w", encoding="utf-8") as file:
-            file.write(f"{text}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        folder = os.open(self.path.parent, os.O_RDONLY)
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            with self.path.open("w", encoding="utf-8") as file:
+                file.write(f"{text}\n")
+                file.flush()
+                os.fsync(file.fileno())
+            _sync(self.path.parent)
+        except OSError as error:
+            raise Halted(
+                f"The kill switch is pulled, but {self.path} cannot be written "
+                f"({error.strerror}): a restart would not know. Make room and say it "
+                "again."
+            ) from error
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
 
 
+def _sync(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 class _Request(NamedTuple):
     control: Control
     answer: Future[ControlAnswer]
+    pulls: int
+    """of the kill switch before it was asked"""
 
 
 class Controls:
     """What people ask for; the loop attends to it between two arrivals."""
 
-    def __init__(self, trader: Trader, file: KillFile) -> None:
-        self._trader, self._file = trader, file
+    def __init__(
+        self, trader: Trader, file: KillFile, patience_s: float = PATIENCE_S
+    ) -> None:
+        self._trader, self._file, self._patience_s = trader, file, patience_s
         self._standing = trader.account.states
         self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
         self._paused_until_ns = self._looked_s = 0
         self._seen: tuple[list[str], int] = ([], 0)
         """causes and open orders of one moment: the other thread reads them together"""
+        self._of_the_file = threading.Lock()
+        """a reset removes the file and the pulls that made it in one go"""
+
+    @property
+    def waiting(self) -> int:
+        """Requests that the loop has not heard yet."""
+        return self._requests.qsize()
 
     def attended(self, arrivals: Iterable[Arrival]) -> Iterator[Arrival]:
         """The same arrivals; before each one people are heard."""
@@ -97,65 +121,107 @@ class Controls:
     def attend(self) -> None:
         """Do what was asked since the last time; called in the loop's thread."""
         self._look_for_the_file()
+        self._stop_if_pulled()
         states = self._standing
-        if states.pulled is not None and not states.is_held(Cause.KILLED):
-            self._file.write(states.pulled)
-            self._trader.halt(Cause.KILLED, states.pulled)
         if 0 < self._paused_until_ns <= time.time_ns():
             self._paused_until_ns = 0
             states.lift(Cause.PAUSED, "its time is over")
         self._look()
         while not self._requests.empty():
-            request = self._requests.get()
-            text, accepted = self._done(request.control)
-            self._look()
-            request.answer.set_result(self._told(text, accepted=accepted))
+            self._serve(self._requests.get())
 
-    def _look(self) -> None:
-        open_orders = len(self._trader.account.portfolio.open_orders())
-        self._seen = [one.name for one in self._standing.causes], open_orders
+    def keep(self) -> None:
+        """Make a pull outlive the process; called in the socket's thread."""
+        with self._of_the_file:
+            text = self._standing.pulled
+            if text is not None and self._file.text() is None:
+                self._file.write(text)
 
     def pull(self, text: str) -> None:
         """The kill switch, in whichever thread."""
         self._standing.pull(text)
+
+    def heard(self, said: bytes) -> ControlAnswer:
+        """What to say to whoever sent this; whatever it is, the next one is heard."""
+        try:
+            return self.answer(unpack(said, Control))
+        except Exception as error:
+            text = f"{error or type(error).__name__}"[:200]
+            return self._told(text, accepted=False)
 
     def answer(self, control: Control) -> ControlAnswer:
         """What to say to a person; called in the socket's thread."""
         if control.do == "status":
             return self._told(control.reason)
         if control.do == "kill":
-            text = control.reason or "the control socket"
-            self.pull(text)
-            self._file.write(text)
-            return self._told(text)
-        request = _Request(control, Future())
+            self.pull(control.reason or "the control socket")
+            said = self._told(self._standing.pulled or control.reason)
+            self.keep()
+            return said
+        request = _Request(control, Future(), self._standing.pulls)
         self._requests.put(request)
         try:
-            return request.answer.result(PATIENCE_S)
+            return request.answer.result(self._patience_s)
         except TimeoutError:
-            return self._told("the loop is busy; it will be done", accepted=False)
+            if not request.answer.cancel():
+                return request.answer.result()
+            text = "the loop is busy; nothing was changed, say it again"
+            return self._told(text, accepted=False)
+
+    def _look(self) -> None:
+        open_orders = len(self._trader.account.portfolio.open_orders())
+        self._seen = [one.name for one in self._standing.causes], open_orders
 
     def _look_for_the_file(self) -> None:
         now_s = time.monotonic()
-        if now_s - self._looked_s >= FILE_EVERY_S:
-            self._looked_s = now_s
-            if (text := self._file.text()) is not None:
-                self.pull(text)
+        if now_s - self._looked_s < FILE_EVERY_S or self._standing.pulled is not None:
+            return
+        self._looked_s = now_s
+        if (text := self._file.text()) is not None:
+            self.pull(text)
 
-    def _done(self, control: Control) -> tuple[str, bool]:
+    def _stop_if_pulled(self) -> None:
+        text = self._standing.pulled
+        if text is None or self._standing.is_held(Cause.KILLED):
+            return
+        try:
+            self._trader.halt(Cause.KILLED, text)
+        finally:
+            self.keep()
+
+    def _serve(self, request: _Request) -> None:
+        """One request in the loop's thread, if its asker has not given up."""
+        if not request.answer.set_running_or_notify_cancel():
+            return
+        try:
+            text, accepted = self._done(request)
+            self._look()
+            request.answer.set_result(self._told(text, accepted=accepted))
+        except BaseException as error:
+            request.answer.set_exception(error)
+            raise
+
+    def _done(self, request: _Request) -> tuple[str, bool]:
         """What there is to say, and whether it was done."""
-        states = self._standing
+        states, control = self._standing, request.control
         if control.do == "pause":
             self._paused_until_ns = control.until_ns
             states.hold(Cause.PAUSED, control.reason or "the control socket")
             return "only reductions pass", True
         if control.do == "reset":
-            self._file.remove()
-            states.pulled = None
-            for cause in OF_PEOPLE:
-                states.lift(cause, control.reason or "reset")
-            return "what a person may lift is lifted", True
+            return self._reset(request.pulls, control.reason or "reset")
         return "no regime reads news yet; use pause", False
+
+    def _reset(self, pulls: int, reason: str) -> tuple[str, bool]:
+        states = self._standing
+        with self._of_the_file:
+            if states.pulls > pulls:
+                return "the kill switch was pulled since; reset it again", False
+            self._file.remove()
+            states.release(pulls)
+        for cause in OF_PEOPLE:
+            states.lift(cause, reason)
+        return "what a person may lift is lifted", True
 
     def _told(self, text: str, *, accepted: bool = True) -> ControlAnswer:
         states, (causes, open_orders) = self._standing, self._seen
@@ -174,7 +240,7 @@ def listening(controls: Controls, endpoint: str) -> Iterator[None]:
     """People are heard while the block lasts: at the endpoint, and by SIGUSR1."""
     over = threading.Event()
     with replier(endpoint) as socket, _pulled_by_signal(controls.pull):
-        thread = threading.Thread(target=_serve, args=(socket, controls.answer, over))
+        thread = threading.Thread(target=_serve, args=(socket, controls, over))
         thread.start()
         try:
             yield
@@ -183,20 +249,19 @@ def listening(controls: Controls, endpoint: str) -> Iterator[None]:
             thread.join()
 
 
-def _serve(
-    socket: zmq.Socket,
-    answer: Callable[[Control], ControlAnswer],
-    over: threading.Event,
-) -> None:
+def _serve(socket: zmq.Socket, controls: Controls, over: threading.Event) -> None:
     while not over.is_set():
-        if not socket.poll(POLL_MS):
-            continue
-        try:
-            said = answer(unpack(socket.recv(), Control))
-        except MessageError as error:
-            text = str(error)[:200]
-            said = ControlAnswer(accepted=False, state="halted", step=0, text=text)
-        socket.send(pack(said))
+        if socket.poll(POLL_MS):
+            said = controls.heard(b"".join(socket.recv_multipart()))
+            socket.send(pack(said))
+        _keep(controls)
+    _keep(controls)
+
+
+def _keep(controls: Controls) -> None:
+    """A file that cannot be written is said to who asked; the state is halted."""
+    with suppress(Halted):
+        controls.keep()
 
 
 @contextmanager

@@ -12,6 +12,9 @@ from bot4jax.schema import Config
 
 ASK_EVERY_S = 0.005
 
+ANSWERED_S = PATIENCE_S + 5
+"""Longer than a word may wait for the loop: the engine itself says that it did."""
+
 Ask = Callable[[Control], ControlAnswer]
 
 
@@ -39,7 +42,7 @@ def control(config: Config) -> int:
 
 
 @contextmanager
-def line(endpoint: str, timeout_s: float = PATIENCE_S) -> Iterator[Ask]:
+def line(endpoint: str, timeout_s: float = ANSWERED_S) -> Iterator[Ask]:
     """Ask the engine at an endpoint."""
     with dealer(endpoint) as socket:
 

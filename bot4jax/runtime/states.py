@@ -95,8 +95,9 @@ class States:
         self._held: dict[Cause, _Held] = {}
         self.transitions = list(past)
         self.step = step
-        self.pulled: str | None = None
-        """why the kill switch was pulled; counts before anybody has journaled it"""
+        self._pulls: list[str] = []
+        """why the kill switch was pulled, each time; whichever thread appends to it"""
+        self._released = 0
         self._loss_day = 0
         self._restore()
 
@@ -105,19 +106,33 @@ class States:
         """The gravest that any cause asks for."""
         if self.pulled is not None:
             return TradingState.HALTED
-        return max((cause.state for cause in self._held), default=TradingState.ACTIVE)
+        states = (cause.state for cause in tuple(self._held))  # other threads ask too
+        return max(states, default=TradingState.ACTIVE)
 
     @property
     def causes(self) -> tuple[Cause, ...]:
         return tuple(sorted(self._held))
+
+    @property
+    def pulled(self) -> str | None:
+        """Why the kill switch was pulled; counts before anybody has journaled it."""
+        return next(iter(self._pulls[self._released :]), None)
+
+    @property
+    def pulls(self) -> int:
+        """How often the kill switch was pulled so far."""
+        return len(self._pulls)
 
     def is_held(self, cause: Cause) -> bool:
         return cause in self._held
 
     def pull(self, text: str) -> None:
         """The kill switch, in whichever thread: nothing passes the gate from now on."""
-        if self.pulled is None:
-            self.pulled = text
+        self._pulls.append(text)
+
+    def release(self, pulls: int) -> None:
+        """Forget the first so many pulls; a later one still counts."""
+        self._released = max(self._released, pulls)
 
     def hold(self, cause: Cause, text: str) -> None:
         """Let a cause count from now on; once it does, more of it changes nothing."""

@@ -188,8 +188,8 @@ def test_nonsense_is_answered_and_changes_nothing(engine):
 
     def talk(ask: Ask) -> None:
         with dealer(engine.endpoint) as socket:
-            for word in (b"", b"kill", b"\x81\xa2do\xa3die", bytes(500)):
-                socket.send_multipart([b"", word])
+            for words in ([b""], [b"kill"], [b"\x81\xa2do", b"\xa3die"], [bytes(500)]):
+                socket.send_multipart([b"", *words])
                 assert socket.poll(round(PATIENCE_S * 1e3))
                 answers.append(unpack(socket.recv_multipart()[-1], ControlAnswer))
         answers.append(ask(Control(do="news")))
@@ -197,6 +197,56 @@ def test_nonsense_is_answered_and_changes_nothing(engine):
     hear(engine, talk)
     assert [one.accepted for one in answers] == [False] * 5
     assert engine.scene.states.causes == ()
+
+
+def test_a_reset_whose_asker_gave_up_is_not_done_later(engine):
+    controls = Controls(engine.scene.trader, KillFile(engine.folder), patience_s=0)
+    given_up = controls.answer(Control(do="reset"))
+    controls.answer(Control(do="kill", reason="drill"))
+    controls.attend()
+    assert (given_up.accepted, given_up.text[:16]) == (False, "the loop is busy")
+    assert engine.scene.states.causes == (Cause.KILLED,)
+    assert KillFile(engine.folder).text() == "drill"
+
+
+def test_a_reset_lifts_no_kill_that_came_after_it(engine):
+    answers: list[ControlAnswer] = []
+    reset = Control(do="reset")
+    asked = threading.Thread(
+        target=lambda: answers.append(engine.controls.answer(reset))
+    )
+    asked.start()
+    while engine.controls.waiting == 0:
+        time.sleep(0.001)
+    engine.controls.answer(Control(do="kill", reason="drill"))
+    engine.controls.attend()
+    asked.join(PATIENCE_S)
+    assert [one.accepted for one in answers] == [False]
+    assert engine.scene.states.causes == (Cause.KILLED,)
+    assert KillFile(engine.folder).text() == "drill"
+
+
+def test_a_signal_is_kept_even_if_the_loop_never_hears_of_it(engine):
+    """As when the very next thing the loop does is to fail."""
+    with listening(engine.controls, engine.endpoint):
+        by_signal(engine)
+    assert KillFile(engine.folder).text() == "the signal SIGUSR1"
+
+
+def test_a_kill_whose_file_cannot_be_written_halts_and_is_answered(engine):
+    controls = Controls(engine.scene.trader, KillFile(engine.folder / "gone"))
+    answers: list[ControlAnswer] = []
+
+    def talk(ask: Ask) -> None:
+        answers.extend(ask(Control(do=word)) for word in ("kill", "status"))
+
+    with listening(controls, engine.endpoint), said(engine, talk):
+        pass
+    assert [(one.accepted, one.state) for one in answers] == [
+        (False, "halted"),
+        (True, "halted"),
+    ]
+    assert "cannot be written" in answers[0].text
 
 
 def test_the_command_prints_how_long_it_took(engine, capsys):

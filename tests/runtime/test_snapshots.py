@@ -389,6 +389,7 @@ def test_over_sockets_a_late_joiner_is_healed(line):
             line.ticks.send(encoded(one))
             line.desk.sent(one)
             if number == 8:
+                await_until(lambda: feed.is_stale)
                 serve_until(line, lambda: not feed.is_stale)
         finish(line, frames[-1])
 
