@@ -9,6 +9,12 @@ from jaxtyping import Float
 TWINS = 0.95
 """Absolute correlation above which two features are reported as a pair."""
 
+IDENTITIES = {
+    ("macd", "ema_ratio"): "the same difference, over the close or the slow average",
+    ("autocorrelation_1", "complexity_estimate"): "the root of 2W(1 − ρ), ends apart",
+}
+"""Pairs that are tied by their definitions, both in the catalogue on purpose."""
+
 ROWS = 20_000
 """Rows that correlations are measured on, drawn by seed: their error is below .01."""
 
@@ -19,6 +25,8 @@ class Pair(NamedTuple):
     first: str
     second: str
     correlation: float
+    identity: str
+    """why their definitions tie them; empty where nothing does"""
 
 
 def twins(
@@ -30,8 +38,16 @@ def twins(
         rows = np.random.default_rng(seed).choice(rows, ROWS, replace=False)
     found = np.triu(correlations(rows), 1)
     places = zip(*np.nonzero(np.abs(found) > TWINS), strict=True)
-    pairs = [Pair(str(names[i]), str(names[j]), float(found[i, j])) for i, j in places]
+    pairs = [
+        paired(str(names[i]), str(names[j]), float(found[i, j])) for i, j in places
+    ]
     return sorted(pairs, key=lambda pair: -abs(pair.correlation))
+
+
+def paired(first: str, second: str, correlation: float) -> Pair:
+    """A pair, with the identity that exempts it in whichever order it is named."""
+    identity = IDENTITIES.get((first, second)) or IDENTITIES.get((second, first), "")
+    return Pair(first, second, correlation, identity)
 
 
 def correlations(rows: Float[np.ndarray, "N F"]) -> Float[np.ndarray, "F F"]:

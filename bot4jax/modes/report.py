@@ -353,10 +353,11 @@ def features(story: Story) -> str:
             [(name, f"{100 * s:.1f} %") for name, s in family_gain(found) if s],
         )
         + folded(
-            f"{len(found.twins)} pairs with a correlation beyond {TWINS:g}",
+            f"{sum(not one.identity for one in found.twins)} pairs with a correlation "
+            f"beyond {TWINS:g} that no definition ties",
             table(
-                ("feature", "correlation", "with"),
-                [(a, f"{r:.3f}", b) for a, b, r in found.twins],
+                ("feature", "correlation", "with", "by definition"),
+                [(a, f"{r:.3f}", b, why) for a, b, r, why in found.twins],
                 text_from=2,
             ),
         )

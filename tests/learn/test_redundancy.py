@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from bot4jax.learn.redundancy import ROWS, correlations, twins
+from bot4jax.kernels import CATALOGUE
+from bot4jax.learn.redundancy import IDENTITIES, ROWS, correlations, paired, twins
 
 NAMES = ("one", "twin", "mirror", "other", "flat")
 
@@ -34,3 +35,11 @@ def test_correlations_are_numpys():
 def test_a_sample_of_many_rows_finds_the_same_pairs():
     many = scores(bars=ROWS // 2)
     assert [one[:2] for one in twins(many, NAMES, 0)[2:]] == [("twin", "mirror")]
+
+
+def test_identities_are_exempt_by_name_in_either_order():
+    for first, second in IDENTITIES:
+        assert {first, second} <= set(CATALOGUE)
+        assert paired(first, second, 1.0).identity
+        assert paired(second, first, 1.0).identity
+    assert not paired("macd", "sma_distance_50", 1.0).identity
