@@ -15,6 +15,7 @@ from bot4jax.learn.dataset import BarRecord
 from bot4jax.modes import tapes
 from bot4jax.modes.keeping import Kept
 from bot4jax.modes.setting import Setting
+from bot4jax.runtime.account import Account
 from bot4jax.runtime.closings import BarTape, Closed, Tape
 from bot4jax.runtime.compiles import Compilations
 from bot4jax.runtime.feed import Counters
@@ -22,7 +23,7 @@ from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.journal import Journal, JournalError
 from bot4jax.runtime.lease import lease
 from bot4jax.runtime.limits import Limits, TradingState
-from bot4jax.runtime.loop import Account, Stepped, Trader
+from bot4jax.runtime.loop import Stepped, Trader
 from bot4jax.runtime.orders import Answer, Order
 from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.states import States, Transition
@@ -180,28 +181,33 @@ def make_trader(
     publish: Callable[[Stepped], None],
 ) -> Trader:
     """The trading loop at the checkpoint's bar."""
-    config, source = setting.config, setting.source
-    account = Account(
-        universe=source.universe,
-        portfolio=Portfolio(
-            source.universe, config.strategy.capital, base_currency(setting)
-        ),
-        limits=Limits.from_config(config.risk),
-        run=journal.run,
-        states=States(journal.note, journal.transitions(), max(journal.last_step, 0)),
-        kind="ioc" if source.has_ticks else "market",
-    )
+    past = journal.transitions()
+    states = States(journal.note, past, max(journal.last_step, 0))
     return Trader(
         setting.engine,
         kept.params,
         kept.state.observing,
         kept.state.deciding,
         len(setting.settings.members),
-        account,
+        make_account(setting, journal.run, states),
         venue,
         journal,
         publish,
-        source.bar_ns,
+        setting.source.bar_ns,
+    )
+
+
+def make_account(setting: Setting, run: str, states: States) -> Account:
+    """The configured capital and limits, before the first order."""
+    config, source = setting.config, setting.source
+    capital, base = config.strategy.capital, base_currency(setting)
+    return Account(
+        universe=source.universe,
+        portfolio=Portfolio(source.universe, capital, base),
+        limits=Limits.from_config(config.risk),
+        run=run,
+        states=states,
+        kind="ioc" if source.has_ticks else "market",
     )
 
 

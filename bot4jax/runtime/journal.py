@@ -18,10 +18,11 @@ import msgspec
 from bot4jax.errors import Bot4JaxError, Halted
 from bot4jax.runtime import journal_rows as rows
 from bot4jax.runtime.journal_rows import TABLES, Closing, StepRecord
+from bot4jax.runtime.limits import TradingState
 from bot4jax.runtime.orders import Answer
 from bot4jax.runtime.states import Transition
 
-SCHEMA = "bot4jax.journal/2"
+SCHEMA = "bot4jax.journal/3"
 Durability = Literal["process_crash", "power_loss"]
 SYNCHRONOUS = {"process_crash": "NORMAL", "power_loss": "FULL"}
 WAL_PAGES = 10_000
@@ -123,11 +124,11 @@ class Journal:
         for row in self._heads(0, None):
             try:
                 record = self._record(row)
-                before = rows.chained(before, record, row[3])
+                before = rows.chained(before, record, row[4])
             except (ValueError, TypeError, msgspec.MsgspecError):
                 return row[0]
-            has_other_inputs = record.inputs and rows.digest(record.inputs) != row[3]
-            if before != row[4] or has_other_inputs:
+            has_other_inputs = record.inputs and rows.digest(record.inputs) != row[4]
+            if before != row[5] or has_other_inputs:
                 return row[0]
         return self._stray()
 
@@ -203,13 +204,15 @@ class Journal:
         return self._connection.execute(query, (first, 2**62 if stop is None else stop))
 
     def _record(self, head: tuple[Any, ...]) -> StepRecord:
-        step, boundary_ns, bar, _, _, watermark_ns, ticks, late, packed, inputs = head
+        step, boundary_ns, bar, state = head[:4]
+        watermark_ns, ticks, late, packed, inputs = head[6:]
         return StepRecord(
             step=step,
             boundary_ns=boundary_ns,
             bar=bar,
             closing=Closing(watermark_ns, ticks, late),
             decisions=packed or b"",
+            state=TradingState(state),
             orders=[rows.order(row) for row in self._rows("orders", step)],
             denied=[rows.denied(row) for row in self._rows("denials", step)],
             answers=self._answers(step),

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from bot4jax.runtime.gate import Denied
-from bot4jax.runtime.limits import Reason
+from bot4jax.runtime.limits import Reason, TradingState
 from bot4jax.runtime.orders import Answer, Fill, Order
 from bot4jax.runtime.states import Transition
 
@@ -15,7 +15,7 @@ TABLES = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE steps (
     step INTEGER PRIMARY KEY, boundary_ns INTEGER NOT NULL, bar INTEGER NOT NULL,
-    inputs_hash BLOB NOT NULL, hash BLOB NOT NULL) STRICT;
+    state INTEGER NOT NULL, inputs_hash BLOB NOT NULL, hash BLOB NOT NULL) STRICT;
 CREATE TABLE inputs (step INTEGER PRIMARY KEY, packed BLOB NOT NULL) STRICT;
 CREATE TABLE closings (
     step INTEGER PRIMARY KEY, watermark_ns INTEGER NOT NULL, ticks INTEGER NOT NULL,
@@ -79,6 +79,8 @@ class StepRecord(msgspec.Struct, frozen=True):
     closing: Closing
     decisions: bytes
     """packed float32, little-endian"""
+    state: TradingState
+    """that the gate judged by; people change it at any moment"""
     orders: Sequence[Order] = ()
     """what is about to be sent"""
     denied: Sequence[Denied] = ()
@@ -113,9 +115,9 @@ def of_step(
     record: StepRecord, inputs_hash: bytes, chained: bytes
 ) -> dict[str, list[tuple]]:
     """By table, the rows that a step consists of."""
-    step = record.step
+    step, when = record.step, (record.boundary_ns, record.bar)
     rows: dict[str, list[tuple]] = {
-        "steps": [(step, record.boundary_ns, record.bar, inputs_hash, chained)],
+        "steps": [(step, *when, int(record.state), inputs_hash, chained)],
         "inputs": [(step, record.inputs)] if record.inputs else [],
         "closings": [(step, *msgspec.structs.astuple(record.closing))],
         "decisions": [(step, record.decisions)],

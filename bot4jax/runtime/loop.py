@@ -6,14 +6,12 @@ the gate checks, the journal commits, and only then anything leaves.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import jax
 import numpy as np
 from jaxtyping import Float
 
-from bot4jax.data.universe import Universe
 from bot4jax.engine import (
     Decided,
     Deciding,
@@ -24,17 +22,17 @@ from bot4jax.engine import (
     unpack_decisions,
 )
 from bot4jax.errors import Halted
+from bot4jax.runtime.account import Account
 from bot4jax.runtime.closings import Closed
-from bot4jax.runtime.gate import Context, Denied, account
+from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.journal import Closing, StepRecord
-from bot4jax.runtime.limits import Limits, TradingState
+from bot4jax.runtime.limits import TradingState
 from bot4jax.runtime.messages import Inquiry, Step
-from bot4jax.runtime.orders import Answer, Cancel, Kind, Order
-from bot4jax.runtime.portfolio import EquityRow, Portfolio
+from bot4jax.runtime.orders import Answer, Cancel, Order
+from bot4jax.runtime.portfolio import EquityRow
 from bot4jax.runtime.recovery import plan
 from bot4jax.runtime.stages import Ages, Stages
-from bot4jax.runtime.states import Cause, States, Transition
-from bot4jax.runtime.targets import orders_from_targets
+from bot4jax.runtime.states import Cause, Transition
 from bot4jax.runtime.venue_link import VenueLink
 
 
@@ -59,18 +57,6 @@ class Stepped(NamedTuple):
     """feature scores `[S, F]`, still on the device"""
     volatility: jax.Array
     """of one bar's log return `[S]`, still on the device"""
-
-
-@dataclass
-class Account:
-    """What the loop trades for, and within which limits."""
-
-    universe: Universe
-    portfolio: Portfolio
-    limits: Limits
-    run: str
-    states: States
-    kind: Kind = "ioc"
 
 
 class Trader:
@@ -102,7 +88,6 @@ class Trader:
         self.step_number = 0
         self.stages = Stages()
         self.ages = Ages()
-        self._increment = account.universe.column("increment").astype(np.float64)
         self.inputs: Callable[[], bytes] = lambda: b""
         """what came in since the step before, where a restart shall hear it again"""
         self._on_point = on_point
@@ -133,7 +118,7 @@ class Trader:
         seen = self._observe(closed)
         for answer in record.answers:
             own.portfolio.apply(answer)
-        equity = self._value(closed)
+        equity = own.value(closed, self.step_number)
         own.states.recall(closed.boundary_ns)
         raw, decided = self._conclude(closed, seen, own.portfolio.held())
         if raw.astype("<f4").tobytes() != record.decisions:
@@ -154,17 +139,20 @@ class Trader:
         seen = self._observe(closed)
         answers = self._settle(closed, clock)
         self._on_point("after_ack")
-        equity = self._value(closed)
+        equity = own.value(closed, self.step_number)
         own.states.weigh(equity, own.limits)
         held = own.portfolio.held()
         clock.lap("portfolio")
         raw, decided = self._conclude(closed, seen, held)
         clock.lap("decide")
-        orders, denied = self._gated(closed, decided, held, equity)
-        cancels = self._cancels(closed)
+        state = own.states.state  # once: a person may change it meanwhile
+        orders, denied = own.gated(
+            closed, decided.intent, held, equity, self.step_number, state
+        )
+        cancels = own.cancels(closed, state)
         clock.lap("gate")
         self._on_point("after_decide")
-        record = self._record(closed, raw, orders, denied, answers, cancels)
+        record = self._record(closed, raw, state, orders, denied, answers, cancels)
         self._commit(record)
         clock.lap("journal")
         self._on_point("after_journal")
@@ -184,7 +172,7 @@ class Trader:
         portfolio = self.account.portfolio
         for answer in answers:
             portfolio.apply(answer)
-        unknown = np.full(len(self._increment), np.nan)
+        unknown = np.full(len(portfolio.lots), np.nan)
         portfolio.value(self.step_number + 1, through_ns, unknown)
         self._venue.close()
         return answers
@@ -223,46 +211,6 @@ class Trader:
         clock.lap("venue_wait")
         return answers
 
-    def _value(self, closed: Closed) -> EquityRow:
-        bid, ask = closed.market.bid, closed.market.ask
-        is_quoted = (bid > 0) & (ask >= bid)
-        mids = np.where(is_quoted, (bid + ask) * self._increment / 2, np.nan)
-        return self.account.portfolio.value(self.step_number, closed.boundary_ns, mids)
-
-    def _gated(
-        self,
-        closed: Closed,
-        decided: Decided,
-        held: Float[np.ndarray, " S"],
-        equity: EquityRow,
-    ) -> tuple[list[Order], list[Denied]]:
-        own = self.account
-        context = Context(
-            own.portfolio.units,
-            own.limits,
-            closed.market,
-            account(own.portfolio, equity),
-            closed.boundary_ns,
-            own.states.state,
-            stale=closed.stale,
-        )
-        return orders_from_targets(
-            decided.intent,
-            held,
-            context,
-            run=own.run,
-            step=self.step_number,
-            boundary_ns=closed.boundary_ns,
-            kind=own.kind,
-        )
-
-    def _cancels(self, closed: Closed) -> list[Cancel]:
-        """Whatever rests is taken back as long as the engine is halted."""
-        if self.account.states.state != TradingState.HALTED:
-            return []
-        waiting = self.account.portfolio.open_orders()
-        return [Cancel(order, closed.boundary_ns) for order in waiting]
-
     def _commit(self, record: StepRecord) -> None:
         """Make the step durable; if that fails, only cancels may still leave."""
         try:
@@ -283,6 +231,7 @@ class Trader:
         self,
         closed: Closed,
         raw: np.ndarray,
+        state: TradingState,
         orders: Sequence[Order],
         denied: Sequence[Denied],
         answers: Sequence[Answer],
@@ -294,6 +243,7 @@ class Trader:
             boundary_ns=closed.boundary_ns,
             bar=closed.bar,
             closing=closing,
+            state=state,
             decisions=raw.astype("<f4").tobytes(),
             orders=orders,
             denied=denied,
@@ -305,10 +255,7 @@ class Trader:
     def _remember(self, closed: Closed, requests: Sequence[Order | Cancel]) -> Step:
         """Expect what is about to leave; the message that it leaves with."""
         own = self.account
-        mid = (closed.market.bid + closed.market.ask) * self._increment / 2
-        for one in requests:
-            if isinstance(one, Order):
-                own.portfolio.expect(one, float(mid[one.symbol]))
+        own.expect(closed, requests)
         self._last = Step(
             run=own.run,
             step=self.step_number,

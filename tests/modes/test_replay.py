@@ -3,13 +3,21 @@
 import contextlib
 import io
 import json
+from contextlib import closing
 
 import msgspec
+import numpy as np
 import polars as pl
 import pytest
 
 from bot4jax.errors import CheckpointError, ConfigError
+from bot4jax.modes.regating import is_regated
 from bot4jax.modes.replay import CERTIFICATE_VIOLATED, replay
+from bot4jax.runtime.account import Account
+from bot4jax.runtime.limits import TradingState
+from bot4jax.runtime.portfolio import Portfolio
+from bot4jax.runtime.states import Cause, States
+from tests.runtime.scene import CAPITAL, LIMITS, MEMBERS, RUN, UNIVERSE, Scene
 
 
 @pytest.fixture
@@ -38,7 +46,10 @@ def test_recorded_ticks_give_the_same_decisions_and_orders(run, again, setting):
     assert found["steps"] == len(setting.split.test)
     assert found["orders"] >= 100
     assert (found["decisions_differ"], found["orders_differ"]) == (0, 0)
-    assert "the same, bit by bit" in printed
+    assert found["gated_again_differ"] == 0
+    ticks, gate = printed.splitlines()[:2]
+    assert ticks.endswith("orders are the same, bit by bit")
+    assert gate.endswith("orders, denials and cancels are the same, bit by bit")
 
 
 def test_other_ticks_are_told_from_the_recorded_ones(copied, again):
@@ -54,6 +65,62 @@ def test_other_ticks_are_told_from_the_recorded_ones(copied, again):
     assert found["decisions_differ"] > 0
     assert found["worst"] > 0
     assert f"{found['decisions_differ']} differ in decisions" in printed
+
+
+@pytest.fixture
+def scene(tmp_path):
+    """Four steps with orders, denials and a halt, their bars, and a fresh account."""
+    wishes = {1: (0.02, -0.02, 0.0), 2: (0.01, np.nan, 0.3), 3: (-0.02, 0.01, 0.0)}
+    scene = Scene(tmp_path, lambda step: wishes.get(step, (0.01, 0.01, 0.01)), size=300)
+    scene.trader.start()
+    bars = []
+    for bar in range(4):
+        if bar == 3:
+            scene.states.hold(Cause.KILLED, "a person")
+        bars.append(scene.closed(bar))
+        scene.trader.step(bars[-1])
+    with closing(scene.journal) as journal:
+        steps = list(journal.read())
+    states = States(lambda transition: None)
+    fresh = Account(UNIVERSE, Portfolio(UNIVERSE, CAPITAL), LIMITS, RUN, states)
+    return steps, bars, fresh
+
+
+def regated(steps, bars, account) -> list[bool]:
+    pairs = zip(bars, steps, strict=True)
+    return [is_regated(account, closed, one, MEMBERS) for closed, one in pairs]
+
+
+def test_the_gate_alone_makes_the_same_orders_of_journaled_decisions(scene):
+    steps, bars, fresh = scene
+    assert sum(len(one.orders) for one in steps) >= 5
+    assert any(one.denied for one in steps)
+    assert steps[-1].state == TradingState.HALTED
+    assert regated(steps, bars, fresh) == [True] * 4
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"orders": ()},
+        {"denied": ()},
+        {"cancels": ["0" * 16]},
+        {"state": TradingState.HALTED},
+        {"boundary_ns": 1},
+    ],
+)
+def test_a_step_that_the_gate_makes_otherwise_is_told(scene, change):
+    steps, bars, fresh = scene
+    steps[1] = msgspec.structs.replace(steps[1], **change)
+    assert regated(steps[:2], bars[:2], fresh) == [True, False]
+
+
+def test_another_quote_makes_other_orders(scene):
+    steps, bars, fresh = scene
+    market = bars[1].market._replace(ask=bars[1].market.ask + 1)
+    assert not all(
+        regated(steps[:2], [bars[0], bars[1]._replace(market=market)], fresh)
+    )
 
 
 def test_a_replay_of_nothing_is_refused(run, again, tmp_path):

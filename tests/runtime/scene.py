@@ -12,10 +12,11 @@ import numpy as np
 
 from bot4jax.data.universe import universe
 from bot4jax.engine import Engine
+from bot4jax.runtime.account import Account
 from bot4jax.runtime.closings import NO_ARRIVALS, Closed
 from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.limits import Limits
-from bot4jax.runtime.loop import Account, StepLog, Stepped, Trader
+from bot4jax.runtime.loop import StepLog, Stepped, Trader
 from bot4jax.runtime.market import Quotes
 from bot4jax.runtime.orders import Cancel, Kind, Order
 from bot4jax.runtime.portfolio import Portfolio

@@ -20,7 +20,7 @@ from bot4jax.runtime.journal import (
     JournalError,
     StepRecord,
 )
-from bot4jax.runtime.limits import Reason
+from bot4jax.runtime.limits import Reason, TradingState
 from bot4jax.runtime.orders import (
     Ack,
     Cancelled,
@@ -53,6 +53,7 @@ def record(step: int) -> StepRecord:
         bar=step + 7,
         closing=Closing(watermark_ns=step, ticks=12_288, late=step % 2),
         decisions=np.array([step, np.nan, -0.0, 1e-45], np.float32).tobytes(),
+        state=TradingState(step % 3),
         orders=orders,
         denied=[
             Denied(Reason.GROSS, np.array([3, 4]), np.array([-5, 2**53])),
@@ -146,6 +147,7 @@ def test_an_order_id_cannot_be_journaled_twice(tmp_path):
         1,
         Closing(0, 0, 0),
         b"",
+        TradingState.ACTIVE,
         orders=[Order(order_id(RUN, 0, 0, 0), 0, BUY, 1, "market", step=1)],
     )
     with pytest.raises(Halted, match="could not be written"):
@@ -276,6 +278,8 @@ CHANGES = [
     ("cancels", "\"order\" = 'ffffffffffffffff'"),
     ("inputs", "packed = x'00'"),
     ("steps", "inputs_hash = zeroblob(32)"),
+    ("steps", "state = 0"),
+    ("steps", "state = 7"),
     ("answers", "\"order\" = 'ffffffffffffffff'"),
 ]
 
