@@ -1,17 +1,38 @@
 """A killed engine goes on as if nothing had happened; the venue is the judge."""
 
+import os
+import shutil
+import signal
+import time
+from contextlib import closing
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from bot4jax.errors import Halted
 from bot4jax.runtime.inputs import Inputs, again
+from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.lease import lease
+from bot4jax.runtime.limits import TradingState
 from bot4jax.runtime.messages import Statement, Step
 from bot4jax.runtime.orders import Fill, Order, order_id
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.recovery import Plan, plan
+from bot4jax.runtime.venue import PaperVenue, Record
 from bot4jax.types import BUY, TICK, Frame
-from tests.runtime.scene import RUN, quotes
-from tests.sim.kill import POINTS, Record, killed, undisturbed
+from tests.runtime.scene import RUN, UNIVERSE, quotes
+from tests.sim.kill import (
+    KILLED,
+    PATIENCE_S,
+    POINTS,
+    begun,
+    judged,
+    killed,
+    served,
+    started,
+    undisturbed,
+)
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +46,47 @@ def test_a_kill_loses_and_doubles_nothing(tmp_path, calm, point, at):
     verdict = killed(tmp_path, point, at, calm)
     assert verdict.fills_before >= 50
     assert (verdict.lost, verdict.doubled, verdict.is_same) == (0, 0, True)
+
+
+def test_a_silent_venue_ends_the_start(tmp_path):
+    code = started(tmp_path, f"ipc://{tmp_path}/nobody", "", 0, signal.SIGKILL, 0.2)
+    assert code == Halted.exit_code
+    assert "has not answered" in (tmp_path / "ended").read_text()
+    with closing(Journal.open(tmp_path / "journal.sqlite", RUN)) as journal:
+        last = journal.transitions()[-1]
+        assert (last.cause, last.state) == ("VENUE", TradingState.HALTED)
+        assert journal.last_step < 1
+
+
+def test_a_stopped_engine_keeps_its_folder_and_wakes_up_fenced(tmp_path, calm):
+    """It stops between journal and sending; another takes over and sends its step."""
+    venue = PaperVenue(UNIVERSE, latency_ns=0)
+    thread, endpoint = served(tmp_path / "venue", venue)
+    first, second = tmp_path / "first", tmp_path / "second"
+    asleep = begun(first, endpoint, "after_journal", 30, signal.SIGSTOP)
+    try:
+        until_stopped(asleep.pid)
+        with pytest.raises(Halted, match="may only be asleep"), lease(first):
+            pass
+        shutil.copytree(first, second)
+        assert started(second, endpoint, "after_send", 33) == KILLED
+        os.kill(asleep.pid, signal.SIGCONT)
+        asleep.join(PATIENCE_S)
+        assert asleep.exitcode == Halted.exit_code
+        assert "Another engine trades" in (first / "ended").read_text()
+    finally:
+        asleep.kill()
+    assert started(second, endpoint) == 0
+    thread.join(30)
+    assert judged(venue.record, calm, 0).is_sound
+
+
+def until_stopped(pid: int) -> None:
+    """Wait for the state T that the system gives to a stopped process."""
+    give_up_s = time.monotonic() + PATIENCE_S
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        assert time.monotonic() < give_up_s, "it did not stop"
+        time.sleep(0.01)
 
 
 ORDER = Order(order_id(RUN, 3, 0, 0), 0, BUY, 5, "ioc", 200, step=3)

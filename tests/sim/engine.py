@@ -1,16 +1,19 @@
 """An engine as a process of its own, which can be told where to die.
 
 Loop, journal, portfolio, gate and venue link are the real ones; the forecast is planned
-by step. `python -m tests.sim.engine FOLDER ENDPOINT BARS [POINT STEP]`.
+by step.
 """
 
 import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from bot4jax.errors import Halted
 from bot4jax.modes.trading import opened_journal, stepping
+from bot4jax.runtime.lease import lease
 from bot4jax.runtime.sockets import dealer
 from bot4jax.runtime.venue_link import SocketVenue
 from tests.runtime.scene import RUN, Scene
@@ -29,18 +32,40 @@ def mids(bar: int) -> tuple[int, int, int]:
     return 200 + bar % 7, 300 - bar % 5, 400 + bar % 3
 
 
-def trade(folder: Path, endpoint: str, bars: int, point: str, at: int) -> None:
-    """All bars, from wherever the journal ends."""
-    with (
-        dealer(endpoint) as socket,
-        closing(opened_journal(folder, RUN, resumes=True)) as journal,
-    ):
+def trade(
+    folder: Path,
+    endpoint: str,
+    bars: int,
+    point: str = "",
+    at: int = 0,
+    end: int = signal.SIGKILL,
+    timeout_s: float = VENUE_TIMEOUT_S,
+) -> None:
+    """All bars, from wherever the journal ends; the signal comes at `point` of `at`.
+
+    An engine that halts leaves with the code of the command line, and says why in
+    the file `ended`.
+    """
+    with lease(folder), dealer(endpoint) as socket:
+        venue = SocketVenue(socket, timeout_s)
+        try:
+            run(folder, venue, bars, lambda name, step: act(name, step, point, at, end))
+        except Halted as error:
+            (folder / "ended").write_text(str(error))
+            sys.exit(error.exit_code)
+
+
+def run(
+    folder: Path, venue: SocketVenue, bars: int, on_point: Callable[[str, int], None]
+) -> None:
+    """The engine's life."""
+    with closing(opened_journal(folder, RUN, resumes=True)) as journal:
         scene = Scene(
             folder,
             targets,
-            venue=SocketVenue(socket, VENUE_TIMEOUT_S),
+            venue=venue,
             journal=journal,
-            on_point=lambda name: die(name == point and scene.trader.step_number == at),
+            on_point=lambda name: on_point(name, scene.trader.step_number),
         )
         closed = (scene.closed(bar, mids(bar)) for bar in range(bars))
         for _ in stepping(scene.trader, journal, closed):
@@ -48,11 +73,7 @@ def trade(folder: Path, endpoint: str, bars: int, point: str, at: int) -> None:
         scene.trader.finish(0)
 
 
-def die(is_time: bool) -> None:
-    if is_time:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-if __name__ == "__main__":
-    point, at = (sys.argv[4], int(sys.argv[5])) if len(sys.argv) > 4 else ("", 0)
-    trade(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), point, at)
+def act(name: str, step: int, point: str, at: int, end: int) -> None:
+    """End, or stop, this very process if the time has come."""
+    if (name, step) == (point, at):
+        os.kill(os.getpid(), end)

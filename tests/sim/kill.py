@@ -1,9 +1,13 @@
-"""Kill an engine at a named point, start it again, and let the venue's record judge."""
+"""Kill an engine at a named point, start it again, and let the venue's record judge.
 
-import subprocess
-import sys
+Each engine is a process forked from one that has imported everything, so that a kill
+costs what it does and not what Python's start does.
+"""
+
+import multiprocessing
 import threading
 from collections import Counter
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,9 +18,15 @@ from bot4jax.runtime.sockets import router, subscriber
 from bot4jax.runtime.venue import PaperVenue, Record
 from bot4jax.runtime.venue_process import Desk, Intake, Sockets, serve
 from tests.runtime.scene import SYMBOLS, UNIVERSE, quotes
-from tests.sim.engine import mids
+from tests.sim.engine import mids, trade
 
-BARS = 40
+FORKING = multiprocessing.get_context("forkserver")
+FORKING.set_forkserver_preload(["tests.sim.engine"])
+
+BARS = 80
+FIRST_KILL = 25
+"""Step by which more than 50 fills have come."""
+PATIENCE_S = 60
 POINTS = ("after_ack", "after_decide", "after_journal", "after_send")
 KILLED = -9
 SIZE = 500
@@ -30,13 +40,18 @@ class Verdict(NamedTuple):
     lost: int
     doubled: int
     is_same: bool
+    """answer by answer"""
+
+    @property
+    def is_sound(self) -> bool:
+        return self.is_same and not (self.lost or self.doubled)
 
 
 def killed(folder: Path, point: str, at: int, calm: Record) -> Verdict:
     """A run that dies at `point` of step `at`, and is started again."""
     venue = PaperVenue(UNIVERSE, latency_ns=0)
     thread, endpoint = served(folder, venue)
-    first = started(folder, endpoint, point, str(at))
+    first = started(folder, endpoint, point, at)
     assert first == KILLED, f"the engine ended with {first} before {point}"
     before = len(venue.record.fills)
     second = started(folder, endpoint)
@@ -91,7 +106,15 @@ def served(folder: Path, venue: PaperVenue) -> tuple[threading.Thread, str]:
     return thread, endpoint
 
 
-def started(folder: Path, endpoint: str, *death: str) -> int:
-    """How the engine's process ended."""
-    words = [sys.executable, "-m", "tests.sim.engine", str(folder), endpoint, str(BARS)]
-    return subprocess.run([*words, *death], timeout=60).returncode
+def started(folder: Path, endpoint: str, *how) -> int | None:
+    """How the engine's process ended; `how` as `engine.trade` takes it."""
+    process = begun(folder, endpoint, *how)
+    process.join(PATIENCE_S)
+    return process.exitcode
+
+
+def begun(folder: Path, endpoint: str, *how) -> BaseProcess:
+    """An engine that is running."""
+    process = FORKING.Process(target=trade, args=(folder, endpoint, BARS, *how))
+    process.start()
+    return process

@@ -1,0 +1,64 @@
+"""Seeds of faults between engine and venue: nothing lost, nothing doubled."""
+
+import msgspec
+import pytest
+
+from bot4jax.runtime import venue_link
+from bot4jax.runtime.venue import PaperVenue, Record
+from tests.sim import __main__ as sim
+from tests.sim import seeds
+from tests.sim.kill import judged
+from tests.sim.strangers import admitted
+
+SEEDS = range(20)
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory) -> Record:
+    return seeds.undisturbed(tmp_path_factory.mktemp("calm"))
+
+
+def test_no_seed_loses_or_doubles_anything(tmp_path, calm):
+    found = [seeds.told(tmp_path / str(seed), seed, calm) for seed in SEEDS]
+    assert [one.verdict.is_sound for one in found] == [True] * len(SEEDS)
+    assert all(one.verdict.fills_before >= 50 for one in found)
+    befallen = {name for one in found for name in +one.befallen}
+    assert befallen >= {"fenced", "venue silent", "request late", "answer lost"}
+    assert len(befallen) == 12
+
+
+def test_the_judge_sees_a_fill_that_is_missing(calm):
+    last = calm.fills[-1]
+    short = calm._replace(answers=[one for one in calm.answers if one != last])
+    assert (judged(short, calm, 0).lost, judged(calm, short, 0).doubled) == (1, 1)
+    unsent = calm._replace(received=calm.received[1:])
+    assert (judged(unsent, calm, 0).lost, judged(calm, unsent, 0).doubled) == (1, 1)
+
+
+def test_a_venue_that_trades_twice_is_not_followed(tmp_path, calm, monkeypatch):
+    """It says that it dedupes and does not: positions differ, no engine starts."""
+    honest = venue_link.statement
+
+    def boasting(*said):
+        return msgspec.structs.replace(honest(*said), dedupes=True)
+
+    def forgetful(*said, **more):
+        return PaperVenue(*said, **more, dedupes=False)
+
+    monkeypatch.setattr("bot4jax.runtime.venue_process.statement", boasting)
+    monkeypatch.setattr(seeds, "PaperVenue", forgetful)
+    monkeypatch.setattr(seeds, "STARTS", 30)
+    with pytest.raises(AssertionError, match="did not come to its end in 30"):
+        seeds.told(tmp_path, 1, calm)
+
+
+def test_strangers_are_not_heard(tmp_path):
+    assert admitted(tmp_path, 3) == 0
+
+
+def test_the_command_counts_what_it_ran(capsys):
+    assert sim.main(["kill=0", "seeds=1", "first=7"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "sim kills=0 seeds=1 lost=0 doubled=0 admitted=0"
+    assert sim.main(["kills=3"]) == 2
+    assert "found 'kills=3'" in capsys.readouterr().err
