@@ -83,6 +83,8 @@ def trade_over_sockets(
         def bars(trader: Trader, journal: Journal) -> Iterator[Closed]:
             controls = Controls(trader, KillFile(folder))
             stack.enter_context(listening(controls, ends.control))
+            trader.attend = controls.attend
+            controls.attend()  # a journal may end in the middle of what came in
             heard = watched(came, trader, runtime.feed_quiet_s, in_session)
             heard = controls.attended(heard)
             if lateness_ns is None:

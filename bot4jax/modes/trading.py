@@ -1,7 +1,7 @@
 """Paper trading of one span: decisions and fills are kept to be judged."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bot4jax.engine import Decided
-from bot4jax.errors import DataError
+from bot4jax.errors import DataError, Halted
 from bot4jax.learn import dataset
 from bot4jax.learn.dataset import BarRecord
 from bot4jax.modes import tapes
@@ -125,18 +125,31 @@ def trade(
     ):
         trader = make_trader(setting, kept, venue, journal, publish)
         steps, total = [], len(setting.split.test)
-        for stepped in stepping(trader, journal, bars(trader, journal)):
-            steps.append(stepped)
-            report("paper trading", len(steps), total)
-            if len(steps) == COMPILING_STEPS:
-                compiled.settle()
-            if len(steps) == total:
-                break
+        with heard_to_the_end(trader):
+            for stepped in stepping(trader, journal, bars(trader, journal)):
+                steps.append(stepped)
+                report("paper trading", len(steps), total)
+                if len(steps) == COMPILING_STEPS:
+                    compiled.settle()
+                if len(steps) == total:
+                    break
         if not steps:
             raise DataError("The feed ended before a single bar of the test span.")
         last = trader.finish(steps[-1].closed.boundary_ns + setting.source.bar_ns)
         journal.finish()
     return collect(steps, trader, last, tape, compiled.late)
+
+
+@contextmanager
+def heard_to_the_end(trader: Trader) -> Iterator[None]:
+    """People are heard once more however the block ends; what ended it is told."""
+    try:
+        yield
+    except BaseException:
+        with suppress(Halted):
+            trader.attend()
+        raise
+    trader.attend()
 
 
 def stepping(
@@ -152,6 +165,7 @@ def stepping(
             continue
         yield trader.repeat(closed, next(past))
         if trader.step_number == known:
+            past.close()  # an open read keeps the write-ahead log from being folded
             trader.start()
     if trader.step_number < known:
         raise JournalError(

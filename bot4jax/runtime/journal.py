@@ -7,7 +7,7 @@ without `verify` naming it; a journal cut at its end is shorter, but whole.
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -33,6 +33,10 @@ class JournalError(Bot4JaxError):
     """The journal cannot be trusted, or belongs to something else."""
 
     exit_code = 3
+
+
+class Unwritten(Halted):
+    """The journal cannot be written: nothing may be sent any more but cancels."""
 
 
 class Journal:
@@ -113,7 +117,7 @@ class Journal:
             self._insert("about", about)
         self._connection.execute("VACUUM")
 
-    def read(self, first: int = 0, stop: int | None = None) -> Iterator[StepRecord]:
+    def read(self, first: int = 0, stop: int | None = None) -> Generator[StepRecord]:
         """Steps `first … stop − 1` as they were committed."""
         for row in self._heads(first, stop):
             yield self._record(row)
@@ -160,13 +164,13 @@ class Journal:
     def _durable(self, what: str) -> Iterator[None]:
         """One transaction; after one that failed, there is none any more."""
         if self._is_broken:
-            raise Halted("The journal failed before: nothing may be sent any more.")
+            raise Unwritten("The journal failed before: nothing may be sent any more.")
         try:
             with self._transaction():
                 yield
         except apsw.Error as error:
             self._is_broken = True
-            raise Halted(
+            raise Unwritten(
                 f"{what} could not be written to the journal ({error}). "
                 "Nothing of it was sent. Check the disk and start again."
             ) from error

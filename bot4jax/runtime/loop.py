@@ -5,7 +5,8 @@ the gate checks, the journal commits, and only then anything leaves.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import NamedTuple, Protocol
 
 import jax
@@ -25,7 +26,7 @@ from bot4jax.errors import Halted
 from bot4jax.runtime.account import Account
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.gate import Denied
-from bot4jax.runtime.journal import Closing, StepRecord
+from bot4jax.runtime.journal import Closing, StepRecord, Unwritten
 from bot4jax.runtime.limits import TradingState
 from bot4jax.runtime.messages import Inquiry, Step
 from bot4jax.runtime.orders import Answer, Cancel, Order
@@ -90,6 +91,8 @@ class Trader:
         self.ages = Ages()
         self.inputs: Callable[[], bytes] = lambda: b""
         """what came in since the step before, where a restart shall hear it again"""
+        self.attend: Callable[[], None] = lambda: None
+        """hears people, where there is somebody who listens to them"""
         self._on_point = on_point
         self._last: Step | None = None
         account.states.hold(Cause.STARTING, "the process has begun")
@@ -133,6 +136,10 @@ class Trader:
 
     def step(self, closed: Closed) -> Stepped:
         """Decide at one boundary, and send what passes the gate."""
+        with self._halting():
+            return self._step(closed)
+
+    def _step(self, closed: Closed) -> Stepped:
         self._begin()
         own = self.account
         clock = _Clock(self.stages)
@@ -153,7 +160,7 @@ class Trader:
         clock.lap("gate")
         self._on_point("after_decide")
         record = self._record(closed, raw, state, orders, denied, answers, cancels)
-        self._commit(record)
+        self._journal.commit(record)
         clock.lap("journal")
         self._on_point("after_journal")
         self._venue.send(self._remember(closed, [*cancels, *orders]))
@@ -168,10 +175,11 @@ class Trader:
 
     def finish(self, through_ns: int) -> Sequence[Answer]:
         """Book what the venue still says up to `through_ns`, and take leave of it."""
-        answers = self._venue.settle(through_ns)
         portfolio = self.account.portfolio
-        for answer in answers:
-            portfolio.apply(answer)
+        with self._halting():
+            answers = self._venue.settle(through_ns)
+            for answer in answers:
+                portfolio.apply(answer)
         unknown = np.full(len(portfolio.lots), np.nan)
         portfolio.value(self.step_number + 1, through_ns, unknown)
         self._venue.close()
@@ -211,21 +219,30 @@ class Trader:
         clock.lap("venue_wait")
         return answers
 
-    def _commit(self, record: StepRecord) -> None:
-        """Make the step durable; if that fails, only cancels may still leave."""
+    @contextmanager
+    def _halting(self) -> Iterator[None]:
+        """Whatever forbids to go on takes back what rests, and then is told."""
         try:
-            self._journal.commit(record)
+            yield
         except Halted as error:
-            self.halt(Cause.JOURNAL, str(error))
+            is_unwritten = isinstance(error, Unwritten)
+            with suppress(Halted):
+                cause = Cause.JOURNAL if is_unwritten else Cause.VENUE
+                self.halt(cause, str(error))
             raise
 
     def halt(self, cause: Cause, text: str) -> None:
-        """Stop between two steps: what rests at the venue is taken back at once."""
+        """Stop between two steps: what rests at the venue is taken back at once.
+
+        Cancels leave even if the cause cannot be journaled: they only reduce.
+        """
         own = self.account
-        own.states.hold(cause, text)
-        waiting = own.portfolio.open_orders()
-        if waiting:
-            self._venue.withdraw([Cancel(order) for order in waiting])
+        try:
+            own.states.hold(cause, text)
+        finally:
+            waiting = own.portfolio.open_orders()
+            if waiting:
+                self._venue.withdraw([Cancel(order) for order in waiting])
 
     def _record(
         self,

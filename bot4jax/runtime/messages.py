@@ -141,12 +141,13 @@ class Welcome(Message, frozen=True, kw_only=True):
 
 
 class Refused(Message, frozen=True, kw_only=True):
-    """Feed to consumer: why nothing it says would be understood."""
+    """Feed to consumer, venue to engine: why nothing it says would be understood."""
 
     reason: Text
 
 
 FromEngine = Inquiry | Step | Withdraw | Goodbye
+FromVenue = Statement | Report | Fenced | Refused
 
 
 class Signal(Message, frozen=True, kw_only=True):
@@ -290,9 +291,9 @@ def unpack_from_engine(buffer: bytes | memoryview) -> FromEngine:
     return _decoded(buffer, FromEngine)
 
 
-def unpack_from_venue(buffer: bytes | memoryview) -> Statement | Report | Fenced:
+def unpack_from_venue(buffer: bytes | memoryview) -> FromVenue:
     """What a venue says, of whichever type."""
-    return _decoded(buffer, Statement | Report | Fenced)
+    return _decoded(buffer, FromVenue)
 
 
 def _decoded(buffer: bytes | memoryview, expected: Any) -> Any:

@@ -16,8 +16,12 @@ from jaxtyping import Int
 from bot4jax.errors import Halted
 from bot4jax.runtime.messages import (
     Fenced,
+    FromEngine,
+    FromVenue,
     Goodbye,
     Inquiry,
+    MessageError,
+    Refused,
     Report,
     Statement,
     Step,
@@ -27,6 +31,7 @@ from bot4jax.runtime.messages import (
 )
 from bot4jax.runtime.orders import Answer, Cancel, Order
 from bot4jax.runtime.recovery import Plan
+from bot4jax.runtime.sockets import bound_endpoint
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.types import TICK
 
@@ -138,13 +143,14 @@ class SocketVenue:
         self._kept: Sequence[Answer] = ()
         """answers that the venue has stated already"""
         self._epoch = 0
+        self._is_fenced = False
         self._last = Goodbye(run="-", step=0)
 
     def hear(self, records: np.ndarray) -> None:
         """It has a feed of its own."""
 
     def ask(self, inquiry: Inquiry) -> Statement:
-        self._socket.send(pack(inquiry))
+        self._say(inquiry)
         self._last = Goodbye(run=inquiry.run, step=inquiry.step)
         found = self._heard(Statement, "the question for its record")
         self._epoch = found.epoch
@@ -159,12 +165,13 @@ class SocketVenue:
             self._awaited = last.step
 
     def send(self, step: Step) -> None:
-        self._socket.send(pack(msgspec.structs.replace(step, epoch=self._epoch)))
+        self._say(msgspec.structs.replace(step, epoch=self._epoch))
         self._awaited = step.step
         self._last = Goodbye(run=step.run, step=step.step)
 
     def withdraw(self, cancels: Sequence[Cancel]) -> None:
-        self._socket.send(pack(Withdraw(run=self._last.run, cancels=list(cancels))))
+        if not self._is_fenced:  # else the orders are another engine's by now
+            self._say(Withdraw(run=self._last.run, cancels=list(cancels)))
 
     def settle(self, through_ns: int) -> Sequence[Answer]:
         kept, self._kept = self._kept, ()
@@ -181,11 +188,17 @@ class SocketVenue:
         while (left_s := give_up_s - time.monotonic()) > 0:
             if not self._socket.poll(round(left_s * 1e3)):
                 break
-            found = unpack_from_venue(self._socket.recv())
+            found = self._read()
             if isinstance(found, Fenced):
+                self._is_fenced = True
                 raise Halted(
                     f"Another engine trades this account since epoch {found.epoch} "
                     f"(this one's is {self._epoch}): nothing more is sent from here."
+                )
+            if isinstance(found, Refused):
+                endpoint = bound_endpoint(self._socket)
+                raise Halted(
+                    f"The venue at {endpoint} refuses this engine: {found.reason}"
                 )
             if isinstance(found, expected):
                 return found
@@ -195,5 +208,24 @@ class SocketVenue:
             "Raise runtime.venue_timeout_s if it is slow."
         )
 
+    def _say(self, message: FromEngine) -> None:
+        try:
+            self._socket.send(pack(message))
+        except zmq.Again as error:
+            raise Halted(
+                f"The venue at {bound_endpoint(self._socket)} takes no message: it has "
+                "read none for long, or is not there. Is mode=venue running with the "
+                "same runtime.endpoints?"
+            ) from error
+
+    def _read(self) -> FromVenue:
+        try:
+            return unpack_from_venue(b"".join(self._socket.recv_multipart()))
+        except MessageError as error:
+            raise Halted(
+                f"The venue at {bound_endpoint(self._socket)} says what this engine "
+                f"does not understand: {error}. Start both with the same release."
+            ) from error
+
     def close(self) -> None:
-        self._socket.send(pack(self._last))
+        self._say(self._last)

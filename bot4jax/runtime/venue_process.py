@@ -18,9 +18,11 @@ from bot4jax.runtime.curve import Keyring
 from bot4jax.runtime.messages import (
     Fenced,
     FromEngine,
+    FromVenue,
     Goodbye,
     Inquiry,
     MessageError,
+    Refused,
     Report,
     Statement,
     Step,
@@ -136,7 +138,10 @@ class Desk:
         """not reported yet"""
         self._positions = venue.position.copy()
         """as of the last report"""
-        self._epoch = 0
+        self.epoch = 0
+        """grows when an engine takes over"""
+        self._run = ""
+        """that is served"""
 
     def hear(self, records: np.ndarray, heartbeat_ns: int | None = None) -> None:
         """Take in accepted ticks, or the event time of a heartbeat."""
@@ -152,30 +157,30 @@ class Desk:
         """No tick follows: what was to be reached counts as reached."""
         self._is_ended = True
 
-    def take(self, message: FromEngine) -> Statement | Fenced | None:
+    def take(self, message: FromEngine) -> Statement | Fenced | Refused | None:
         """Hear the engine; what it is answered at once, where it is.
 
         A step that came before is answered again and not traded, if the venue dedupes.
         """
         if isinstance(message, Goodbye):
-            self.is_over = True
+            self.is_over |= message.run == self._run
         elif isinstance(message, Withdraw):
             self._link.withdraw(message.cancels)
         elif message.universe_hash != self._universe_hash:
-            raise Halted(
-                f"The engine's universe is {message.universe_hash:08x}, this venue's "
-                f"{self._universe_hash:08x}: start both with the same data."
+            return Refused(
+                reason=f"its universe is {message.universe_hash:08x}, this venue's "
+                f"{self._universe_hash:08x}. Start both with the same data."
             )
         elif isinstance(message, Inquiry):
             return self._stated(message)
-        elif message.epoch != self._epoch:
-            return Fenced(epoch=self._epoch)
+        elif message.epoch != self.epoch:
+            return Fenced(epoch=self.epoch)
         else:
             self._serve(message)
         return None
 
     def _serve(self, step: Step) -> None:
-        self._step = step
+        self._step, self._run = step, step.run
         if not self._is_repeated(step):
             self.steps, self.orders = self.steps + 1, self.orders + len(step.orders)
             self._link.send(step)
@@ -185,10 +190,10 @@ class Desk:
         last = None if self._last is None else self._last[0]
         step = last if self._step is None else self._step
         if step is None or step.run == inquiry.run:
-            self._epoch += 1
+            self.epoch, self._run = self.epoch + 1, inquiry.run
         is_reported = self._step is None and self._last is not None
         answers = self._last[1].answers if is_reported and self._last else None
-        return statement(self._link.venue, self._epoch, self._positions, step, answers)
+        return statement(self._link.venue, self.epoch, self._positions, step, answers)
 
     def report(self) -> Report | None:
         """The answer to the step taken, once the ticks have reached its end."""
@@ -279,7 +284,7 @@ def serve(
         if sockets.ticks in ready:
             _hear(desk, intake, sockets.ticks)
         if sockets.orders in ready:
-            engine = _take(desk, intake, sockets.orders) or engine
+            engine = _take(desk, intake, sockets.orders, engine)
         if (report := desk.report()) is not None:
             _send(sockets.orders, engine, report)
 
@@ -297,22 +302,29 @@ def _hear(desk: Desk, intake: Intake, socket: zmq.Socket) -> None:
         desk.end()
 
 
-def _take(desk: Desk, intake: Intake, socket: zmq.Socket) -> bytes | None:
-    """Give one message to the desk; the peer that sent it, None if it was refused."""
+def _take(desk: Desk, intake: Intake, socket: zmq.Socket, engine: bytes) -> bytes:
+    """Give one message to the desk; the peer that reports go to from now on.
+
+    Only a step of the current epoch, or a question that begins one, takes the line
+    over; only who has it may take orders back or end the venue.
+    """
     peer, *parts = socket.recv_multipart()
     try:
         message = unpack_from_engine(b"".join(parts))
     except MessageError:
         intake.refused["message"] += 1
-        return None
-    if (answer := desk.take(message)) is not None:
-        _send(socket, peer, answer)
-    return None if isinstance(answer, Fenced) else peer
+        return engine
+    if isinstance(message, Goodbye | Withdraw) and peer != engine:
+        intake.refused["peer"] += 1
+        return engine
+    epoch, answer = desk.epoch, desk.take(message)
+    if answer is None:
+        return peer
+    _send(socket, peer, answer)
+    return peer if desk.epoch > epoch else engine
 
 
-def _send(
-    socket: zmq.Socket, engine: bytes, answer: Report | Statement | Fenced
-) -> None:
+def _send(socket: zmq.Socket, engine: bytes, answer: FromVenue) -> None:
     """Send to an engine that may be gone: the next one will ask."""
     try:
         socket.send_multipart([engine, pack(answer)])

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from bot4jax.errors import Halted
+from bot4jax.modes.trading import stepping
 from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.journal import (
     Closing,
@@ -32,6 +33,7 @@ from bot4jax.runtime.orders import (
 )
 from bot4jax.runtime.states import Transition
 from bot4jax.types import BUY, SELL
+from tests.runtime.scene import Scene
 
 RUN = "demo-simulator"
 PAGE = 4096
@@ -474,3 +476,22 @@ def test_what_was_committed_survives_power_loss(tmp_path, seam):
 def test_without_that_durability_the_end_is_lost_but_nothing_is_torn(tmp_path, seam):
     """This also shows that the test above could fail."""
     assert after_power_loss(tmp_path, seam, 5, "process_crash") < 4
+
+
+def test_the_log_is_folded_again_after_a_resume(tmp_path):
+    """The journaled steps are read to where the new ones begin, and let go of."""
+    with closing(Journal.open(tmp_path / "journal.sqlite", "scene")) as journal:
+        former = Scene(tmp_path, lambda step: [0.0] * 3, journal=journal)
+        former.trader.start()
+        for bar in range(3):
+            former.step(bar)
+        again = {"journal": journal, "venue": former.link}
+        scene = Scene(tmp_path, lambda step: [0.0] * 3, **again)
+        closed = (scene.closed(bar) for bar in range(6))
+        steps = stepping(scene.trader, journal, closed)
+        for _ in range(6):
+            next(steps)
+        fold = "PRAGMA wal_checkpoint(PASSIVE)"
+        _, logged, folded = next(iter(journal._connection.execute(fold)))
+        assert logged == folded > 0
+        steps.close()

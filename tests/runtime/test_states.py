@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot4jax.errors import Halted
-from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.journal import Journal, Unwritten
 from bot4jax.runtime.limits import Reason, TradingState
-from bot4jax.runtime.orders import Order
+from bot4jax.runtime.orders import Fill, Order, OrderError
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.silence import watched
 from bot4jax.runtime.states import OF_THE_PROCESS, Cause, States
-from bot4jax.types import TICK, Frame
+from bot4jax.types import BUY, TICK, Frame
 from tests.runtime.scene import BAR_NS, RUN, START_NS, Scene, resting
 
 DAY_BARS = 86_400_000_000_000 // BAR_NS
@@ -131,12 +131,12 @@ class FullDisk:
 
     def commit(self, record) -> bytes:
         if record.step > self.last:
-            raise Halted("the disk is full")
+            raise Unwritten("the disk is full")
         return self.journal.commit(record)
 
     def note(self, transition) -> None:
         if self.journal.last_step >= self.last:
-            raise Halted("the disk is full")
+            raise Unwritten("the disk is full")
         self.journal.note(transition)
 
 
@@ -154,6 +154,33 @@ def test_a_full_disk_halts_before_anything_leaves_and_takes_back_what_rests(tmp_
     assert [one for one in received if isinstance(one, Order)] == before
     assert resting(received) == set()
     assert scene.journal.last_step == 2
+
+
+def test_cancels_leave_even_if_the_halt_cannot_be_journaled(tmp_path):
+    scene = Scene(tmp_path, growing, "limit", log=partial(FullDisk, last=1), size=10)
+    scene.trader.start()
+    scene.step(0)
+    received = scene.venue.record.received
+    assert len(resting(received)) == 3
+    with pytest.raises(Halted, match="full"):
+        scene.trader.halt(Cause.KILLED, "drill")
+    assert resting(received) == set()
+    assert scene.states.state == TradingState.HALTED
+
+
+def test_an_answer_that_cannot_be_true_halts_and_takes_back_what_rests(tmp_path):
+    scene = Scene(tmp_path, growing, "limit", size=10)
+    scene.trader.start()
+    scene.step(0)
+    received = scene.venue.record.received
+    assert len(resting(received)) == 3
+    stray = Fill("f" * 16, 0, BUY, 1, 200, 0.0, False, 1)
+    scene.link.settle = lambda through_ns: [stray]
+    with pytest.raises(OrderError):
+        scene.step(1)
+    assert scene.states.causes == (Cause.VENUE,)
+    assert resting(received) == set()
+    assert scene.journal.transitions()[-1].cause == "VENUE"
 
 
 @settings(max_examples=30)

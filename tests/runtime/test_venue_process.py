@@ -10,8 +10,20 @@ import zmq
 
 from bot4jax.data.universe import universe
 from bot4jax.errors import Halted
-from bot4jax.runtime.messages import Goodbye, Report, Step, pack, unpack
-from bot4jax.runtime.orders import Answer, Fill, Order, order_id
+from bot4jax.runtime.messages import (
+    Fenced,
+    Goodbye,
+    Inquiry,
+    Refused,
+    Report,
+    Step,
+    Withdraw,
+    pack,
+    unpack,
+    unpack_from_engine,
+    unpack_from_venue,
+)
+from bot4jax.runtime.orders import Answer, Cancel, Fill, Order, order_id
 from bot4jax.runtime.publish import publish
 from bot4jax.runtime.sockets import (
     bound_endpoint,
@@ -21,7 +33,7 @@ from bot4jax.runtime.sockets import (
     subscriber,
 )
 from bot4jax.runtime.venue import PaperVenue
-from bot4jax.runtime.venue_link import LocalVenue
+from bot4jax.runtime.venue_link import LocalVenue, SocketVenue
 from bot4jax.runtime.venue_process import Desk, Intake, Sockets, serve
 from bot4jax.runtime.wire import encode
 from bot4jax.types import BUY, END, QUOTE, SELL, TICK, TRADE, Frame, Instrument
@@ -207,8 +219,10 @@ def test_another_universe_is_refused_by_name():
         boundary_ns=step.boundary_ns,
         through_ns=step.through_ns,
     )
-    with pytest.raises(Halted, match=f"{UNIVERSE.hash:08x}"):
-        own.take(other)
+    answer = own.take(other)
+    assert isinstance(answer, Refused)
+    assert f"{UNIVERSE.hash:08x}" in answer.reason
+    assert (own.steps, own.report()) == (0, None)
 
 
 def intake() -> Intake:
@@ -265,7 +279,8 @@ class Wires:
         self.orders = router(ANY_PORT, context=context)
         self.ticks = subscriber(bound_endpoint(self.feed), context=context)
         ends = Sockets(self.ticks.__enter__(), self.orders.__enter__())
-        self.line = dealer(bound_endpoint(ends.orders), context=context)
+        self.endpoint = bound_endpoint(ends.orders)
+        self.line = dealer(self.endpoint, context=context)
         self.engine = self.line.__enter__()
         self.thread = threading.Thread(target=self._serve, args=(ends, patience_s))
 
@@ -322,6 +337,62 @@ def test_over_real_sockets_the_answers_are_the_same(wires):
     assert answers[-len(repeated.answers) :] == repeated.answers
     assert line.intake.ticks == len(records)
     assert dict(line.intake.refused) == {"message": 1, "short": 1}
+
+
+def test_a_stranger_neither_gets_the_reports_nor_ends_the_venue(wires):
+    """Neither its goodbye nor its withdrawal nor its question for other data counts."""
+    line = wires()
+    assert line.feed.poll(10_000), "no subscription"
+    line.feed.recv()
+    line.engine.send(pack(step_after(1, [])))
+    with dealer(line.endpoint) as stranger:
+        stranger.send(pack(Withdraw(run=RUN, cancels=[])))
+        stranger.send(pack(Goodbye(run=RUN, step=1)))
+        other = Inquiry(run=RUN, step=0, universe_hash=UNIVERSE.hash ^ 1)
+        stranger.send(pack(other))
+        assert stranger.poll(10_000), "the question is not answered"
+        assert isinstance(unpack_from_venue(stranger.recv()), Refused)
+    records = stream()
+    publish(frames(records, []), line.feed, UNIVERSE.hash, boundary(BARS - 1))
+    assert line.engine.poll(10_000), "the report went elsewhere"
+    assert unpack(line.engine.recv(), Report).step == 1
+    line.engine.send(pack(Goodbye(run=RUN, step=1)))
+    line.thread.join(10)
+    assert line.error is None
+    assert line.intake.refused["peer"] == 2
+
+
+@pytest.fixture
+def called() -> Iterator[tuple[SocketVenue, zmq.Socket]]:
+    """An engine that has sent a step, and the other end, which has read it."""
+    with router(ANY_PORT) as end, dealer(bound_endpoint(end)) as socket:
+        venue = SocketVenue(socket, timeout_s=10.0)
+        venue.send(step_after(1, []))
+        yield venue, end
+
+
+def test_a_venue_that_speaks_otherwise_halts_with_its_address(called):
+    venue, end = called
+    peer = heard_by(end)[0]
+    end.send_multipart([peer, b"\x81\xa4type\xa5later"])
+    with pytest.raises(Halted, match=rf"{bound_endpoint(end)} says"):
+        venue.settle(boundary(2))
+
+
+def test_an_engine_that_was_fenced_takes_nothing_back(called):
+    venue, end = called
+    peer = heard_by(end)[0]
+    end.send_multipart([peer, pack(Fenced(epoch=7))])
+    with pytest.raises(Halted, match="epoch 7"):
+        venue.settle(boundary(2))
+    venue.withdraw([Cancel(order_id(RUN, 1, 0, 0))])
+    venue.close()
+    assert isinstance(unpack_from_engine(heard_by(end)[1]), Goodbye)
+
+
+def heard_by(end: zmq.Socket) -> list[bytes]:
+    assert end.poll(10_000), "nothing was sent"
+    return end.recv_multipart()
 
 
 def test_silence_on_both_sides_ends_the_venue_with_a_sentence(wires):
