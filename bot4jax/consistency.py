@@ -110,6 +110,12 @@ def _model_problems(config: Config) -> Iterator[str]:
             f"nets.transformer.width: expected a multiple of "
             f"nets.transformer.heads={transformer.heads}, found {transformer.width}"
         )
+    nets = set(type(config.nets).__struct_fields__)
+    if not nets & set(ensemble.members):
+        yield (
+            f"ensemble.members: name at least one net, found {list(ensemble.members)}; "
+            "a forest alone is among the baselines of every backtest"
+        )
     count = len(ensemble.members)
     if len(set(ensemble.members)) < count:
         yield f"ensemble.members: a member stands twice in {list(ensemble.members)}"

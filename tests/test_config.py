@@ -198,6 +198,7 @@ def test_section_in_place_of_a_leaf_and_the_reverse():
         ({"nets.cnn.dilations": [1, 2]}, "nets.cnn.dilations"),
         ({"nets.transformer.width": 30}, "nets.transformer.width"),
         ({"ensemble.members": ["gru", "gru"]}, "ensemble.members"),
+        ({"ensemble.members": ["trees"]}, "ensemble.members"),
         ({"ensemble.floor": 0.21}, "ensemble.floor"),
         ({"ensemble.floor": 0.1, "ensemble.cap": 0.09}, "ensemble.floor"),
         ({"risk.max_position_share": 2}, "risk.max_position_share"),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 NAME = "trials.jsonl"
-SCHEMA = "bot4jax.trial/1"
+SCHEMA = "bot4jax.trial/2"
 
 
 class Trial(NamedTuple):
@@ -22,11 +22,13 @@ class Trial(NamedTuple):
     kind: str
     """the mode that judged it"""
     data: str
-    """the source; trials on another one say nothing about luck on this one"""
+    """the source and its files or seed; trials on others say nothing about luck here"""
     config_hash: str
     seed: int
     sharpe: float | None
     """of one period, not annual; None where it was not defined"""
+    period_seconds: float
+    """ratios of periods of another length are of another size"""
     periods: int
     net: float | None
     """share of the capital"""
@@ -40,7 +42,7 @@ class Ledger(NamedTuple):
     """lines, from 1, that are not a trial; a torn one was to become one"""
 
     def on(self, data: str) -> "Ledger":
-        """The same for one source of data."""
+        """The same for one market."""
         return self._replace(trials=tuple(t for t in self.trials if t.data == data))
 
     @property
@@ -53,11 +55,13 @@ class Ledger(NamedTuple):
         """Configurations tried; a damaged line counts, for it stood for one."""
         return len(self.distinct) + len(self.damaged)
 
-    @property
-    def sharpes(self) -> tuple[float, ...]:
-        """Every known ratio, one a configuration."""
-        known = (one.sharpe for one in self.distinct.values())
-        return tuple(one for one in known if one is not None)
+    def sharpes(self, period_seconds: float) -> tuple[float, ...]:
+        """Every known ratio of such periods, one a configuration."""
+        return tuple(
+            one.sharpe
+            for one in self.distinct.values()
+            if one.sharpe is not None and one.period_seconds == period_seconds
+        )
 
 
 def append(path: Path, trial: Trial) -> None:

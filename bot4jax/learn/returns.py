@@ -4,16 +4,19 @@ Profits are shares of the capital, one a bar or one a day; money and floats are 
 reports only, nothing is traded on them.
 """
 
+from collections.abc import Iterable
 from math import sqrt
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from bot4jax.types import Instrument
+
 LEAST_DAYS = 30
 """Days below which an annual figure is not given."""
 
-DAYS_A_YEAR = 365.0
-"""Of a market that never closes."""
+DAYS_A_YEAR = {"always": 365.0, "xnys": 252.0}
+"""Days of trading, by the calendar of an instrument."""
 
 DAY_NS = 86_400 * 1_000_000_000
 
@@ -34,24 +37,26 @@ def daily_profits(
     return np.bincount(which, profits)
 
 
-def sharpe(
-    daily_returns: Float[np.ndarray, " D"], days_a_year: float = DAYS_A_YEAR
-) -> float | None:
+def days_a_year(instruments: Iterable[Instrument]) -> float:
+    """Days on which some of them trade."""
+    return max(DAYS_A_YEAR[one.calendar] for one in instruments)
+
+
+def sharpe(daily_returns: Float[np.ndarray, " D"], days: float) -> float | None:
     """Annual mean over standard deviation of daily returns; None under 30 days.
 
-    Source: Sharpe (1994). A constant series has no ratio: None.
+    A year has `days` of them. A constant series has no ratio: None. Source: Sharpe
+    (1994).
     """
     if len(daily_returns) < LEAST_DAYS:
         return None
     spread = daily_returns.std(ddof=1)
     if not spread > 0:
         return None
-    return float(daily_returns.mean() / spread * sqrt(days_a_year))
+    return float(daily_returns.mean() / spread * sqrt(days))
 
 
-def sortino(
-    daily_returns: Float[np.ndarray, " D"], days_a_year: float = DAYS_A_YEAR
-) -> float | None:
+def sortino(daily_returns: Float[np.ndarray, " D"], days: float) -> float | None:
     """Annual mean over the root mean square of losses; None under 30 days.
 
     Source: Sortino & Price (1994), with a target of 0: days without a loss count in the
@@ -62,7 +67,12 @@ def sortino(
     downside = sqrt(np.mean(np.minimum(daily_returns, 0.0) ** 2))
     if not downside > 0:
         return None
-    return float(daily_returns.mean() / downside * sqrt(days_a_year))
+    return float(daily_returns.mean() / downside * sqrt(days))
+
+
+def worth(profits: Float[np.ndarray, " T"]) -> Float[np.ndarray, " U"]:
+    """Worth of the capital of 1, before the first bar and after each."""
+    return np.append(1.0, 1 + np.cumsum(profits))
 
 
 def max_drawdown(equity: Float[np.ndarray, " T"]) -> float:

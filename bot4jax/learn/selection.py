@@ -45,6 +45,7 @@ class Overfit(NamedTuple):
     """share of ways in which the best was below the median later"""
     ways: int
     candidates: int
+    """that differ from each other and moved at all"""
 
 
 def period_sharpe(profits: Float[np.ndarray, " T"]) -> float:
@@ -95,15 +96,16 @@ def deflated_sharpe(
 ) -> Deflated:
     """The deflated Sharpe ratio of a series of profits of independent periods.
 
-    `others` are the ratios of all trials, this one included, as far as they are known;
-    their spread says how far luck reaches. With fewer than two it is that of the ratio
-    of this many worthless periods, 1/√(T − 1).
+    `others` are the ratios of all trials of such periods, this one included, as far as
+    they are known; their spread says how far luck reaches. It is at least that of the
+    ratio of this many worthless periods, 1/√(T − 1): trials that resemble each other
+    make no luck smaller than that of a single one.
     """
     ratio, periods = period_sharpe(profits), len(profits)
     known = [one for one in others if isfinite(one)]
-    is_known = len(known) > 1
-    spread = np.std(known, ddof=1) if is_known else 1 / sqrt(max(periods - 1, 1))
-    best = expected_best(trials, float(spread))
+    own = 1 / sqrt(max(periods - 1, 1))
+    spread = max(float(np.std(known, ddof=1)), own) if len(known) > 1 else own
+    best = expected_best(trials, spread)
     if not isfinite(ratio):
         return Deflated(ratio, periods, trials, best, float("nan"))
     score = (profits - profits.mean()) / profits.std()
@@ -120,15 +122,17 @@ def overfitting(
     Time is cut into an even number of equal blocks. For every choice of half of them,
     the candidate of the largest Sharpe ratio there is ranked in the other half; the
     result is the share of choices in which the logit of its relative rank is not above
-    0. None with fewer than two candidates or too few periods.
+    0. Who never moves has no ratio and is no candidate, and of equals one is enough.
+    None with fewer than two candidates or too few periods.
 
     Source: Bailey, Borwein, López de Prado & Zhu (2017), The Probability of Backtest
     Overfitting.
     """
-    length, candidates = len(profits) // blocks, profits.shape[1]
+    moving = np.unique(profits[:, np.ptp(profits, axis=0) > 0], axis=1)
+    length, candidates = len(profits) // blocks, moving.shape[1]
     if candidates < 2 or length < LEAST_PERIODS:
         return None
-    cut = profits[: length * blocks].reshape(blocks, length, candidates)
+    cut = moving[: length * blocks].reshape(blocks, length, candidates)
     logits = list(_logits(cut.sum(1), (cut**2).sum(1), length))
     share = float(np.mean(np.array(logits) <= 0))
     return Overfit(share, len(logits), candidates)

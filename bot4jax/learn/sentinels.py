@@ -2,8 +2,9 @@
 
 Shuffled bars have no future that their past could tell; bars to come cannot move what
 was computed before them; skill that vanishes when the entry is one bar late was a look
-at that bar; nobody beats the best possible forecast of a simulated market; and a label
-lives in one span only (`folds.overlaps`).
+at that bar, or an honest signal as brief as a bar, which only the first two tell apart;
+nobody beats the best possible forecast of a simulated market; and a label lives in one
+span only (`folds.overlaps`).
 """
 
 from collections.abc import Callable, Sequence
@@ -46,8 +47,9 @@ class Fading(NamedTuple):
 
     by_delay: tuple[float, ...]
     """at 0, 1, 2 bars"""
-    is_abrupt: bool
-    """less is left than a smooth decay explains: a look at the very next bar"""
+    is_abrupt: bool | None
+    """far less is left than of an even decay: a signal that lives for a bar, or a look
+    at the next one; None where nothing can be late"""
 
 
 def shuffled(record: BarRecord, block: int, seed: int) -> BarRecord:
@@ -145,7 +147,8 @@ def fading(
         PARTED * (1 - delay / horizon) * whole - late
         for delay, late in enumerate(scored[1:], 1)
     ]
-    return Fading(means, any(is_above(x, counted, 4 * horizon) for x in lacking))
+    is_abrupt = any(is_above(x, counted, 4 * horizon) for x in lacking)
+    return Fading(means, is_abrupt if lacking else None)
 
 
 def product(

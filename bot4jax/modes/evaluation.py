@@ -89,7 +89,7 @@ class Evaluation(NamedTuple):
     gains: dict[str, tuple[float, ...]]
     """saved log loss by fold"""
     overfit: Overfit | None
-    """of choosing the forecaster by its net profit"""
+    """of choosing the forecaster by its Sharpe ratio after costs"""
     net: Float[np.ndarray, " T"]
     """the ensemble's profit by bar, by the scan"""
     fading: Fading
@@ -184,21 +184,23 @@ def line(setting: Setting, whole: Scored, name: str) -> Line:
     covered = covers(said)
     weights = np.where(covered, whole.weights, 0.0)
     outcome = Outcome(whole.returns, whole.classes, weights, horizon)
+    prior = whole.forecasts[PRIOR].probability
     prompt, *_ = whole.books[name]
     net = prompt.net()
     daily = returns.daily_profits(net, whole.ends_ns)
+    days = returns.days_a_year(setting.source.universe.instruments)
     share = setting.config.venue.participation
     return Line(
-        judged=evaluate.judge(said.probability, outcome),
+        judged=evaluate.judge(said.probability, outcome, prior),
         gain=mean_interval(gains(whole, name), weights, BLOCK * horizon),
         symbols=int(covered.sum()),
         net=sum_interval(net, BLOCK * horizon),
         gross=float(prompt.gross.sum()),
         cost=float(prompt.cost.sum()),
         late=tuple(float(one.gross.sum()) for one in whole.books[name]),
-        sharpe=returns.sharpe(daily),
-        sortino=returns.sortino(daily),
-        drawdown=returns.max_drawdown(1 + np.cumsum(net)),
+        sharpe=returns.sharpe(daily, days),
+        sortino=returns.sortino(daily, days),
+        drawdown=returns.max_drawdown(returns.worth(net)),
         turnover=float(prompt.traded.sum(1).mean()),
         profit_factor=returns.profit_factor(net),
         capacity=returns.capacity(prompt.traded, whole.volume, share),

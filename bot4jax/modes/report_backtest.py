@@ -17,6 +17,14 @@ from bot4jax.schema import Config
 PASS = 0.95
 """Deflated Sharpe ratio from which luck alone is an unlikely explanation."""
 
+FADED = {
+    True: "It is <b>gone within one bar</b>: a signal as brief as that, or a leak of "
+    "the next bar. <code>mode=certify</code> finds features that read ahead.",
+    False: "It does not vanish beyond what an even fading and chance explain.",
+    None: "Not judged: a label of one bar has nothing to be late in.",
+}
+"""What is said of skill by `Fading.is_abrupt`."""
+
 
 def sections(
     config: Config,
@@ -135,20 +143,17 @@ def scan(found: Evaluation) -> str:
     text = paragraph(
         "By the quick scan, for every forecaster alike: the engine's own sizing, the "
         "own last target held, half the spread and the fee paid. The decisions are "
-        "those made at 1 × cost. Met one and two bars late, an honest forecast fades; "
-        "one that vanishes at once was reading the next bar."
+        "those made at 1 × cost. Met one and two bars late, a forecast fades; one that "
+        "vanishes at once lives no longer than a bar, or has read the next."
     )
     return section("Money by a quick scan") + text + table(heads, rows) + faded(found)
 
 
 def faded(found: Evaluation) -> str:
     """Whether the ensemble's skill goes at once when its entry is late."""
-    means = found.fading.by_delay
+    means, is_abrupt = found.fading
     told = ", ".join(f"{bars} late {1e6 * x:.3f}" for bars, x in enumerate(means))
-    if found.fading.is_abrupt:
-        said = "It is gone at once: <b>something reads the next bar</b>."
-    else:
-        said = "It does not vanish beyond what a smooth fading and chance explain."
+    said = FADED[is_abrupt]
     return paragraph(
         f"The ensemble's forecast times the return that followed, 10⁻⁶, by bars that "
         f"the entry is late: {told}. {said}"
@@ -212,8 +217,9 @@ def chance(found: Evaluation, luck: Luck) -> str:
         "The deflated Sharpe ratio is the probability that the true ratio of the "
         "ensemble's net profit is above what the best of so many worthless trials "
         f"would show; here luck {verdict} an unlikely explanation.{torn} The "
-        "probability of overfitting is how often the forecaster with the best net "
-        "result in one half of time is below the median in the other."
+        "probability of overfitting is how often the forecaster with the best Sharpe "
+        "ratio after costs in one half of time is not above the median in the other, "
+        "among those that trade and differ from each other."
     )
     return title + text + table(("", ""), rows)
 

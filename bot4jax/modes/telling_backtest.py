@@ -118,12 +118,11 @@ def market_facts(
     setting: Setting, plays: Sequence[FoldPlay], whole: Scored, found: Evaluation
 ) -> MarketFacts:
     """What was read; the spans are those of the last fold, the test that of all."""
-    facts = judging.market_facts(setting, plays[-1].learned, None)
-    last = plays[-1].split
-    spans = {"train": len(last.train), "calibrate": len(last.calibrate)}
+    last = plays[-1]
+    facts = judging.market_facts(setting._replace(split=last.split), last.learned, None)
     weighed = np.bincount(whole.classes.ravel(), whole.weights.ravel(), len(CLASSES))
     return facts._replace(
-        spans=spans | {"test": len(whole.classes)},
+        spans=facts.spans | {"test": len(whole.classes)},
         class_shares=facts.class_shares | {"test": weighed / weighed.sum()},
         labels=int((whole.weights > 0).sum()),
         effective_labels=sum(found.effective),
@@ -134,9 +133,10 @@ def feature_facts(setting: Setting, plays: Sequence[FoldPlay]) -> FeatureFacts:
     """What validation did to each feature, all folds together."""
     blank = judging.feature_facts(setting, None, plays[-1].learned)
     masked, clamped = np.sum([one.counts for one in plays], axis=0)
+    absent = dict.fromkeys(blank.absent, 0)  # masked everywhere, and told apart
     return blank._replace(
-        masked=blank.masked | dict(zip(blank.names, masked.tolist(), strict=True)),
-        clamped=blank.clamped | dict(zip(blank.names, clamped.tolist(), strict=True)),
+        masked=dict(zip(blank.names, masked.tolist(), strict=True)) | absent,
+        clamped=dict(zip(blank.names, clamped.tolist(), strict=True)) | absent,
         values=sum(one.live for one in plays),
     )
 

@@ -27,21 +27,36 @@ def enter(folder: RunFolder, config: Config, profits: Float[np.ndarray, " T"]) -
 
     Periods are as long as labels look ahead: profits of neighbouring bars share them.
     """
-    periods = selection.period_profits(profits, config.labels.horizon)
+    horizon, market = config.labels.horizon, market_of(config)
+    periods = selection.period_profits(profits, horizon)
+    length = horizon * config.data.bar_seconds
     trial = Trial(
         folder.name,
         config.mode,
-        config.data.source,
+        market,
         folder.hash,
         config.run.seed,
         selection.period_sharpe(periods),
+        length,
         len(periods),
         float(profits.sum()),
     )
     path = Path(config.run.root) / ledger.NAME
     ledger.append(path, trial)
-    tried = ledger.read(path).on(config.data.source)
-    return Luck(selection.deflated_sharpe(periods, tried.count, tried.sharpes), tried)
+    tried = ledger.read(path).on(market)
+    known = tried.sharpes(length)
+    return Luck(selection.deflated_sharpe(periods, tried.count, known), tried)
+
+
+def market_of(config: Config) -> str:
+    """What was looked at: a source with its files, or the simulator with its seed.
+
+    Another horizon or another length of bars is another trial on the same market.
+    """
+    data = config.data
+    if data.path is None:
+        return f"{data.source} {config.run.seed}"
+    return f"{data.source} {Path(data.path).resolve()}"
 
 
 def account_profits(

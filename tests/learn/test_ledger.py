@@ -9,7 +9,9 @@ from bot4jax.learn.ledger import NAME, Trial, append, read
 
 
 def trial(number: int, data: str = "simulator") -> Trial:
-    return Trial(f"run-{number}", "backtest", data, f"hash-{number}", 0, 0.1, 60, 0.01)
+    return Trial(
+        f"run-{number}", "backtest", data, f"hash-{number}", 0, 0.1, 5.0, 60, 0.01
+    )
 
 
 @pytest.fixture
@@ -24,7 +26,7 @@ def test_what_is_appended_is_read_back(path):
     found = read(path)
     assert found.trials == tuple(trial(n) for n in range(3))
     assert found.damaged == ()
-    assert found.sharpes == (0.1, 0.1, 0.1)
+    assert found.sharpes(5.0) == (0.1, 0.1, 0.1)
 
 
 def test_a_repeated_run_is_no_new_trial_and_other_data_do_not_count(path):
@@ -33,14 +35,21 @@ def test_a_repeated_run_is_no_new_trial_and_other_data_do_not_count(path):
     append(path, trial(2, "daily"))
     assert read(path).count == 2
     assert read(path).on("simulator").count == 1
-    assert read(path).on("simulator").sharpes == (0.2,)
+    assert read(path).on("simulator").sharpes(5.0) == (0.2,)
+
+
+def test_periods_of_another_length_count_but_lend_no_ratio(path):
+    append(path, trial(1))
+    append(path, trial(2)._replace(period_seconds=10.0, sharpe=0.4))
+    found = read(path)
+    assert (found.count, found.sharpes(5.0), found.sharpes(10.0)) == (2, (0.1,), (0.4,))
 
 
 def test_a_ratio_that_is_none_or_nan_still_counts(path):
     append(path, trial(1)._replace(sharpe=float("nan"), net=float("inf")))
     append(path, trial(2)._replace(sharpe=None))
     found = read(path)
-    assert (found.count, found.sharpes) == (2, ())
+    assert (found.count, found.sharpes(5.0)) == (2, ())
     assert found.trials[0].net is None
 
 

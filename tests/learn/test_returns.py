@@ -5,17 +5,22 @@ import pytest
 
 from bot4jax.learn.returns import (
     DAY_NS,
+    DAYS_A_YEAR,
     LEAST_DAYS,
     break_even,
     capacity,
     daily_profits,
+    days_a_year,
     max_drawdown,
     profit_factor,
     sharpe,
     sortino,
     trades,
     turnover,
+    worth,
 )
+from bot4jax.runtime.sessions import CALENDARS
+from bot4jax.types import Instrument
 
 
 def test_drawdown_is_the_largest_fall_from_a_peak():
@@ -24,12 +29,23 @@ def test_drawdown_is_the_largest_fall_from_a_peak():
     assert max_drawdown(np.array([])) == 0
 
 
+def test_a_fall_from_the_capital_itself_is_a_drawdown():
+    assert max_drawdown(worth(np.array([-0.1, 0.02, -0.12]))) == pytest.approx(0.2)
+
+
+def test_a_year_has_as_many_days_as_the_market_trades():
+    share, coin = Instrument(symbol="A", calendar="xnys"), Instrument(symbol="B")
+    assert days_a_year([share]) == 252
+    assert days_a_year([share, coin]) == 365
+    assert set(DAYS_A_YEAR) == set(CALENDARS)
+
+
 def test_sharpe_is_annual_and_needs_thirty_days():
     returns = np.random.default_rng(0).normal(0.001, 0.01, 30)
     expected = returns.mean() / returns.std(ddof=1) * np.sqrt(252)
     assert sharpe(returns, 252) == pytest.approx(expected)
-    assert sharpe(returns[1:]) is None
-    assert sharpe(np.zeros(40)) is None
+    assert sharpe(returns[1:], 252) is None
+    assert sharpe(np.zeros(40), 252) is None
     assert LEAST_DAYS == 30
 
 
@@ -37,9 +53,9 @@ def test_sortino_counts_only_losses_as_risk():
     daily = np.random.default_rng(0).normal(0.001, 0.01, 40)
     squares = [min(r, 0.0) ** 2 for r in daily]
     expected = daily.mean() / np.sqrt(sum(squares) / 40) * np.sqrt(365)
-    assert sortino(daily) == pytest.approx(expected)
-    assert sortino(daily[:29]) is None
-    assert sortino(np.abs(daily)) is None
+    assert sortino(daily, 365) == pytest.approx(expected)
+    assert sortino(daily[:29], 365) is None
+    assert sortino(np.abs(daily), 365) is None
 
 
 def test_days_end_at_midnight():

@@ -38,7 +38,7 @@ def test_the_best_of_worthless_trials_is_about_as_good_as_expected():
 
 def test_deflation_uses_the_moments_of_the_series():
     profits = np.random.default_rng(1).standard_t(4, 300) + 0.1
-    others = (0.02, -0.05, 0.08, float("nan"))
+    others = (0.2, -0.5, 0.8, float("nan"))
     found = deflated_sharpe(profits, 3, others)
     ratio = profits.mean() / profits.std(ddof=1)
     best = expected_best(3, np.std(others[:3], ddof=1))
@@ -58,6 +58,15 @@ def test_a_first_trial_is_not_deflated_and_few_are_by_their_own_error():
     assert deflated_sharpe(profits, 1).expected_best == 0
     found = deflated_sharpe(profits, 20, [0.1]).expected_best
     assert found == pytest.approx(expected_best(20, 1 / np.sqrt(199)))
+
+
+def test_equal_trials_do_not_do_away_with_luck():
+    noise = np.random.default_rng(1).normal(0, 1, 200)
+    profits = noise - noise.mean() + 0.15
+    ratio = period_sharpe(profits)
+    found = deflated_sharpe(profits, 50, [ratio] * 50)
+    assert found.expected_best == pytest.approx(expected_best(50, 1 / np.sqrt(199)))
+    assert deflated_sharpe(profits, 1).probability > 0.95 > found.probability
 
 
 def test_what_never_moves_has_no_ratio():
@@ -110,6 +119,18 @@ def test_overfitting_tells_luck_from_skill():
     assert overfitting(skilled[:20]) is None
 
 
+def test_who_never_trades_or_repeats_another_is_no_candidate():
+    """Always flat beats every loser, and would be chosen in both halves."""
+    losers = np.random.default_rng(5).normal(-0.2, 1, (100, 3))
+    flat = np.zeros((100, 1))
+    found = overfitting(np.hstack([flat, losers, losers[:, :1]]))
+    assert found == overfitting(losers)
+    assert found is not None
+    assert (found.candidates, found.probability > 0) == (3, True)
+    assert overfitting(np.hstack([flat, losers[:, :1], losers[:, :1]])) is None
+    assert overfitting(np.zeros((100, 4))) is None
+
+
 def test_of_a_hundred_random_strategies_without_a_link_few_pass(tmp_path):
     """A market that cannot be foretold; each strategy is a trial in the ledger."""
     profits = random_strategies(trials=100)
@@ -117,12 +138,12 @@ def test_of_a_hundred_random_strategies_without_a_link_few_pass(tmp_path):
     for number, one in enumerate(profits.T):
         ratio = period_sharpe(one)
         name = f"strategy-{number}"
-        trial = Trial(name, "backtest", "simulator", name, 0, ratio, len(one), None)
+        trial = Trial(name, "backtest", "simulator", name, 0, ratio, 5.0, 100, None)
         ledger.append(path, trial)
     tried = ledger.read(path).on("simulator")
     assert tried.count == 100
     chances = [
-        deflated_sharpe(one, tried.count, tried.sharpes).probability
+        deflated_sharpe(one, tried.count, tried.sharpes(5.0)).probability
         for one in profits.T
     ]
     assert np.mean(np.array(chances) > 0.95) <= 0.05

@@ -5,6 +5,7 @@ looks for skill would cry wolf.
 """
 
 import numpy as np
+import pytest
 
 from bot4jax.data.bound import Excess
 from bot4jax.learn import sentinels
@@ -138,6 +139,22 @@ def test_a_look_at_the_next_bar_vanishes_when_the_entry_is_late():
     found = faded(record, features(record, peek=1)[test, :, -1], test)
     assert found.by_delay[0] > 0
     assert found.is_abrupt
+
+
+@pytest.mark.parametrize("link", [0.2, 0.3])
+def test_a_brief_honest_signal_is_gone_as_soon_as_a_leak(link):
+    """A late entry cannot tell them apart; bars to come can."""
+    record, known = market(link=link), slice(10, BARS)
+    found = faded(record, features(record)[known, :, 0], known)
+    assert found.by_delay[0] > 0
+    assert found.is_abrupt
+    assert sentinels.moved_by_the_future(features, record, cut=600) == 0
+
+
+def test_a_label_of_one_bar_has_nothing_to_be_late_in():
+    one = np.random.default_rng(0).normal(size=(50, 3))
+    found = sentinels.fading([one], np.ones(one.shape), horizon=1)
+    assert (len(found.by_delay), found.is_abrupt) == (1, None)
 
 
 def test_shuffling_keeps_every_move_and_joins_prices():

@@ -80,13 +80,26 @@ def test_a_scan_has_no_orders_and_says_so(research):
     assert (own["fidelity"], summary["orders"], own["latency"]) == ("research", 0, [])
     assert "nothing here compares with orders" in report
     assert len(own["late_entry"]["by_delay"]) == 3
-    assert "something reads the next bar" not in report
+    assert "gone within one bar" not in report
     flat = own["scan"]["class_prior"]
     assert (flat["gross"], flat["cost"]) == (0, 0)
     for one in own["scan"].values():
         assert one["net"][0] == pytest.approx(one["gross"] - one["cost"])
         assert one["net_at_cost"]["2"] == pytest.approx(one["gross"] - 2 * one["cost"])
         assert one["sharpe"] is None  # minutes are no thirty days
+    assert summary["backtest"]["overfitting"]["candidates"] < len(own["scan"])
+
+
+def test_what_is_saved_is_the_excess_over_always_flat(research):
+    """The table of forecasts and that of baselines name one difference."""
+    _, summary, _ = research
+    judged = summary["members"] | summary["baselines"]
+    judged["ensemble"] = summary["ensemble"]
+    scanned = summary["backtest"]["scan"]
+    assert set(judged) == set(scanned)
+    for name, one in judged.items():
+        saved = scanned[name]["saved_log_loss"][0]
+        assert one["excess"] == pytest.approx(-saved, abs=1e-12), name
 
 
 def test_every_backtest_is_a_trial(research):
