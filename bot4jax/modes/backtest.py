@@ -53,31 +53,31 @@ def backtest(config: Config) -> int:
     """Judge the members of `run.model`, or of each fold's own fit, on unseen bars."""
     if config.run.model is not None:
         config = adopt(config, Path(config.run.model))
-    folder = RunFolder(config)
-    if folder.open() and folder.is_finished:
+    with RunFolder(config) as folder:
+        if folder.open() and folder.is_finished:
+            return lines.finished(folder.path)
+        seconds: dict[str, float] = {}
+        with progress() as report:
+            with timed(seconds, "setting"):
+                setting = set_stage(config)
+                folds = folds_of(setting)
+            with timed(seconds, "recording"):
+                market = record_market(setting, folds, report)
+            plays, scored = [], []
+            for number, split in enumerate(folds):
+                own = setting._replace(split=split)
+                place = folder.path
+                if len(folds) > 1:
+                    place = folder.path / "folds" / str(number + 1)
+                play, sheet = play_fold(own, market, number, place, report, seconds)
+                plays.append(play)
+                scored.append(sheet)
+            with timed(seconds, "judging"):
+                whole = joined(scored)
+                require_labels([one.effective for one in scored], ADVICE)
+                found = evaluate_folds(setting, scored, whole)
+            tell_backtest(folder, setting, plays, whole, found, seconds)
         return lines.finished(folder.path)
-    seconds: dict[str, float] = {}
-    with progress() as report:
-        with timed(seconds, "setting"):
-            setting = set_stage(config)
-            folds = folds_of(setting)
-        with timed(seconds, "recording"):
-            market = record_market(setting, folds, report)
-        plays, scored = [], []
-        for number, split in enumerate(folds):
-            own = setting._replace(split=split)
-            place = folder.path
-            if len(folds) > 1:
-                place = folder.path / "folds" / str(number + 1)
-            play, sheet = play_fold(own, market, number, place, report, seconds)
-            plays.append(play)
-            scored.append(sheet)
-        with timed(seconds, "judging"):
-            whole = joined(scored)
-            require_labels([one.effective for one in scored], ADVICE)
-            found = evaluate_folds(setting, scored, whole)
-        tell_backtest(folder, setting, plays, whole, found, seconds)
-    return lines.finished(folder.path)
 
 
 def folds_of(setting: Setting) -> tuple[Split, ...]:

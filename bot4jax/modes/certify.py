@@ -21,17 +21,17 @@ CERTIFICATE_VIOLATED = 4
 
 def certify(config: Config) -> int:
     """Write `certificate.json` and name it; 4 where a row has not passed."""
-    folder = RunFolder(config)
-    folder.open()
-    with progress() as report:
-        case = case_of(set_stage(within_reach(config)), report)
-        rows = list(certificate.rows(case, report))
-    written = certificate.document(case, rows)
-    path = folder.write_json("certificate.json", written)
-    for line in told(written, rows):
-        print(line)
-    print(f"certificate {path}")
-    return 0 if written["passed"] else CERTIFICATE_VIOLATED
+    with RunFolder(config) as folder:
+        folder.open()
+        with progress() as report:
+            case = case_of(set_stage(within_reach(config)), report)
+            rows = list(certificate.rows(case, report))
+        written = certificate.document(case, rows)
+        path = folder.write_json("certificate.json", written)
+        for line in told(written, rows):
+            print(line)
+        print(f"certificate {path}")
+        return 0 if written["passed"] else CERTIFICATE_VIOLATED
 
 
 def within_reach(config: Config) -> Config:

@@ -22,40 +22,40 @@ def demo(config: Config) -> int:
     """
     if config.run.model is not None:
         config = adopt(config, Path(config.run.model))
-    folder = RunFolder(config)
-    resumed_from = folder.open()
-    if resumed_from and folder.is_finished:
+    with RunFolder(config) as folder:
+        resumed_from = folder.open()
+        if resumed_from and folder.is_finished:
+            return lines.finished(folder.path)
+        seconds: dict[str, float] = {}
+        with progress() as report:
+            with timed(seconds, "setting"):
+                setting = set_stage(config)
+            with timed(seconds, "learning"):
+                learned, kept = _fitted(config, folder, setting, report)
+            with timed(seconds, "trading"):
+                way = trade_with_children if setting.source.has_ticks else trade_here
+                traded = way(setting, kept, folder.path, report)
+            with timed(seconds, "judging"):
+                threshold = float(kept.params.threshold)
+                played = Played(learned, threshold, traded, resumed_from, seconds)
+                tell(folder, setting, played)
         return lines.finished(folder.path)
-    seconds: dict[str, float] = {}
-    with progress() as report:
-        with timed(seconds, "setting"):
-            setting = set_stage(config)
-        with timed(seconds, "learning"):
-            learned, kept = _fitted(config, folder, setting, report)
-        with timed(seconds, "trading"):
-            way = trade_with_children if setting.source.has_ticks else trade_here
-            traded = way(setting, kept, folder.path, report)
-        with timed(seconds, "judging"):
-            threshold = float(kept.params.threshold)
-            played = Played(learned, threshold, traded, resumed_from, seconds)
-            tell(folder, setting, played)
-    return lines.finished(folder.path)
 
 
 def train(config: Config) -> int:
     """Learn, keep the checkpoint, and tell how good it is on the calibration span."""
-    folder = RunFolder(config)
-    if folder.open() and folder.is_finished:
+    with RunFolder(config) as folder:
+        if folder.open() and folder.is_finished:
+            return lines.finished(folder.path)
+        seconds: dict[str, float] = {}
+        with progress() as report:
+            with timed(seconds, "setting"):
+                setting = set_stage(config)
+            with timed(seconds, "learning"):
+                learned, kept = learn(setting, report)
+                keep(folder.path, setting, kept, learned.members.booster)
+            tell_training(folder, setting, learned, seconds)
         return lines.finished(folder.path)
-    seconds: dict[str, float] = {}
-    with progress() as report:
-        with timed(seconds, "setting"):
-            setting = set_stage(config)
-        with timed(seconds, "learning"):
-            learned, kept = learn(setting, report)
-            keep(folder.path, setting, kept, learned.members.booster)
-        tell_training(folder, setting, learned, seconds)
-    return lines.finished(folder.path)
 
 
 def _fitted(

@@ -15,21 +15,27 @@ from bot4jax.schema import Config
 
 
 def live(config: Config) -> int:
-    """Trade what `mode=feed` sends, with `mode=venue`, from the checkpoint's bar on."""
+    """Trade what `mode=feed` sends, with `mode=venue`, from the checkpoint's bar on.
+
+    A run that has told its story is found again, as by `mode=demo`.
+    """
     if config.run.model is None:
         raise ConfigError(
             ["run.model: mode=live needs run.model=FOLDER of a trained run"]
         )
     config = adopt(config, Path(config.run.model))
-    folder = RunFolder(config)
-    folder.open()
-    began = time.perf_counter()
-    with progress() as report:
-        setting = set_stage(config)
-        kept = take_up(Path(config.run.model or ""), setting)
-        traded = trade_over_sockets(setting, kept, folder.path, report, resumes=True)
-        seconds = {"trading": round(time.perf_counter() - began, 3)}
-        model = Path(config.run.model or "").name
-        threshold = float(kept.params.threshold)
-        tell(folder, setting, Played(None, threshold, traded, model, seconds))
-    return lines.finished(folder.path)
+    with RunFolder(config) as folder:
+        if folder.open() and folder.is_finished:
+            return lines.finished(folder.path)
+        began = time.perf_counter()
+        with progress() as report:
+            setting = set_stage(config)
+            kept = take_up(Path(config.run.model or ""), setting)
+            traded = trade_over_sockets(
+                setting, kept, folder.path, report, resumes=True
+            )
+            seconds = {"trading": round(time.perf_counter() - began, 3)}
+            model = Path(config.run.model or "").name
+            threshold = float(kept.params.threshold)
+            tell(folder, setting, Played(None, threshold, traded, model, seconds))
+        return lines.finished(folder.path)

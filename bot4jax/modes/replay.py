@@ -55,25 +55,25 @@ def replay(config: Config) -> int:
         raise ConfigError(["replay.run: mode=replay needs replay.run=FOLDER of a run"])
     former = Path(config.replay.run)
     before = from_yaml(former / "config.yaml")
-    folder = RunFolder(config)
-    folder.open()
-    began = time.perf_counter()
-    with progress() as report:
-        setting = set_stage(before)
-        kept = take_up(Path(before.run.model or former), setting)
-        regating = Regating(setting, journal_run(former), steps_of(former))
-        traded = again(setting, kept, former, folder.path, report, regating.watched)
-        seconds = {"trading": round(time.perf_counter() - began, 3)}
-        threshold = float(kept.params.threshold)
-        tell(folder, setting, Played(None, threshold, traded, former.name, seconds))
-    found = compare(steps_of(former), steps_of(folder.path))
-    gated = regating.found
-    told = found._asdict() | {"gated_again_differ": gated.differ}
-    folder.write_json("replay.json", told)
-    print(sentence(found))
-    print(gate_sentence(gated))
-    lines.finished(folder.path)
-    return 0 if found.is_equal and not gated.differ else CERTIFICATE_VIOLATED
+    with RunFolder(config) as folder:
+        folder.open()
+        began = time.perf_counter()
+        with progress() as report:
+            setting = set_stage(before)
+            kept = take_up(Path(before.run.model or former), setting)
+            regating = Regating(setting, journal_run(former), steps_of(former))
+            traded = again(setting, kept, former, folder.path, report, regating.watched)
+            seconds = {"trading": round(time.perf_counter() - began, 3)}
+            threshold = float(kept.params.threshold)
+            tell(folder, setting, Played(None, threshold, traded, former.name, seconds))
+        found = compare(steps_of(former), steps_of(folder.path))
+        gated = regating.found
+        told = found._asdict() | {"gated_again_differ": gated.differ}
+        folder.write_json("replay.json", told)
+        print(sentence(found))
+        print(gate_sentence(gated))
+        lines.finished(folder.path)
+        return 0 if found.is_equal and not gated.differ else CERTIFICATE_VIOLATED
 
 
 def again(

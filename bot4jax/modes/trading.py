@@ -21,7 +21,6 @@ from bot4jax.runtime.compiles import Compilations
 from bot4jax.runtime.feed import Counters
 from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.journal import Journal, JournalError
-from bot4jax.runtime.lease import lease
 from bot4jax.runtime.limits import Limits, TradingState
 from bot4jax.runtime.loop import Stepped, Trader
 from bot4jax.runtime.orders import Answer, Order
@@ -119,7 +118,6 @@ def trade(
     begin where it began; start and recovery are the same way.
     """
     with (
-        lease(folder),
         closing(opened_journal(folder, run or folder.name, resumes)) as journal,
         Compilations() as compiled,
     ):
@@ -137,6 +135,7 @@ def trade(
             raise DataError("The feed ended before a single bar of the test span.")
         last = trader.finish(steps[-1].closed.boundary_ns + setting.source.bar_ns)
         journal.finish()
+        trader.leave()
     return collect(steps, trader, last, tape, compiled.late)
 
 
@@ -175,13 +174,20 @@ def stepping(
 
 
 def opened_journal(folder: Path, run: str, resumes: bool) -> Journal:
-    """The folder's journal, where there is one to go on with; else an empty one."""
+    """The folder's journal, where there is one to go on with; else an empty one.
+
+    A finished one is not gone on with: its orders would be sent again.
+    """
     path = folder / "journal.sqlite"
     if resumes and path.is_file():
         journal = Journal.open(path, run)
         if not journal.is_finished:
             return journal
         journal.close()
+        raise JournalError(
+            f"The run in {folder} came to its end but has no report. Make one with "
+            f"mode=replay replay.run={folder}, or begin anew with run.fresh=true."
+        )
     for left in folder.glob("journal.sqlite*"):
         left.unlink()
     return Journal.open(path, run)

@@ -8,10 +8,11 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from bot4jax.config import config_hash, run_folder, to_yaml
 from bot4jax.errors import ConfigError, Halted
+from bot4jax.runtime.lease import lease
 from bot4jax.schema import Config
 
 OPENING = frozenset({"config.yaml", "manifest.json"})
@@ -24,7 +25,10 @@ KILL = "KILL"
 
 
 class RunFolder:
-    """`runs/<name>/`; the files in it are part of the interface."""
+    """`runs/<name>/`; the files in it are part of the interface.
+
+    Whoever may write or remove something in it holds it, as the block of a `with`.
+    """
 
     def __init__(self, config: Config) -> None:
         self.path = run_folder(config)
@@ -32,6 +36,14 @@ class RunFolder:
         self.hash = config_hash(config)
         self.manifest: dict[str, Any] = {}
         self._config = config
+        self._lease = lease(self.path)
+
+    def __enter__(self) -> Self:
+        self._lease.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._lease.__exit__(None, None, None)
 
     def open(self) -> str | None:
         """Make the folder; the name of the run it resumes, or None if it is new.

@@ -1,7 +1,8 @@
-"""One engine a run folder: whoever trades in it holds its lease.
+"""One process a run folder: whoever writes in it holds its lease.
 
-The lock is the system's own, so it ends with the process however that ends, and a
-process that was merely stopped keeps it: it may wake up and go on sending.
+The file lies beside the folder, so that it outlives a folder that is removed. The lock
+is the system's own, so it ends with the process however that ends, and a process that
+was merely stopped keeps it: it may wake up and go on sending.
 """
 
 import fcntl
@@ -16,15 +17,16 @@ from bot4jax.errors import Halted
 @contextmanager
 def lease(folder: Path) -> Iterator[None]:
     """Hold the folder while the block lasts, or refuse if somebody else does."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder / "lease", os.O_CREAT | os.O_RDWR, 0o600)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    file = folder.with_name(f".{folder.name}.lease")
+    handle = os.open(file, os.O_CREAT | os.O_RDWR, 0o600)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.read(handle, 20).decode(errors="replace").strip()
             raise Halted(
-                f"Another engine trades in {folder} (process {holder}); it may only "
+                f"Another process works in {folder} (process {holder}); it may only "
                 "be asleep. End it, or choose another run.name."
             ) from None
         os.ftruncate(handle, 0)

@@ -174,7 +174,7 @@ class Trader:
         return done
 
     def finish(self, through_ns: int) -> Sequence[Answer]:
-        """Book what the venue still says up to `through_ns`, and take leave of it."""
+        """Book what the venue still says up to `through_ns`."""
         portfolio = self.account.portfolio
         with self._halting():
             answers = self._venue.settle(through_ns)
@@ -182,8 +182,11 @@ class Trader:
                 portfolio.apply(answer)
         unknown = np.full(len(portfolio.lots), np.nan)
         portfolio.value(self.step_number + 1, through_ns, unknown)
-        self._venue.close()
         return answers
+
+    def leave(self) -> None:
+        """Nothing more is asked of the venue; only what is durable needs it no more."""
+        self._venue.close()
 
     def _begin(self) -> None:
         self.step_number += 1

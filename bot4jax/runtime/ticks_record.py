@@ -32,9 +32,6 @@ class TickRecord:
         self._files = 0
 
     def __enter__(self) -> Self:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        for left in self._folder.glob("*.parquet*"):
-            left.unlink()
         return self
 
     def __exit__(
@@ -46,7 +43,10 @@ class TickRecord:
         self._write()
 
     def heard(self, arrivals: Iterable[Arrival]) -> Iterator[Arrival]:
-        """The same arrivals, remembered in passing."""
+        """The same arrivals, remembered in passing; they replace a former record."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for left in self._folder.glob("*.parquet*"):
+            left.unlink()
         for one in arrivals:
             if one.frame is not None:
                 self._heard.append((one.frame, one.receive_ns))

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bot4jax.config import from_yaml, load
-from bot4jax.errors import ConfigError
+from bot4jax.errors import ConfigError, Halted
 from bot4jax.runtime.folder import RunFolder
 
 
@@ -46,6 +46,20 @@ def test_another_configuration_is_refused_and_changes_nothing(config, kept):
 def test_fresh_removes_the_former_run(config, kept):
     assert RunFolder(config("run.seed=1", "run.fresh=true")).open() is None
     assert not (kept.path / "summary.json").exists()
+
+
+def test_a_run_that_is_at_work_is_not_removed_by_a_second_one(config, kept):
+    """Neither by run.fresh=true nor by going on with it."""
+    with kept:
+        for words in (["run.fresh=true"], []):
+            with (
+                pytest.raises(Halted, match="may only be asleep"),
+                RunFolder(config(*words)) as other,
+            ):
+                other.open()
+    assert (kept.path / "summary.json").is_file()
+    with RunFolder(config("run.fresh=true")) as other:
+        assert other.open() is None
 
 
 def test_a_run_that_ended_before_its_first_result_is_in_nobody_s_way(config):

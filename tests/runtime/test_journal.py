@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bot4jax.errors import Halted
-from bot4jax.modes.trading import stepping
+from bot4jax.modes.trading import opened_journal, stepping
 from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.journal import (
     Closing,
@@ -478,6 +478,17 @@ def test_without_that_durability_the_end_is_lost_but_nothing_is_torn(tmp_path, s
     assert after_power_loss(tmp_path, seam, 5, "process_crash") < 4
 
 
+def test_a_finished_journal_is_neither_removed_nor_traded_again(tmp_path):
+    """As after a crash between the last step and the report."""
+    with closing(opened_journal(tmp_path, RUN, resumes=True)) as journal:
+        journal.commit(record(0))
+        journal.finish()
+    with pytest.raises(JournalError, match="has no report"):
+        opened_journal(tmp_path, RUN, resumes=True)
+    with closing(Journal.open(tmp_path / "journal.sqlite", RUN)) as journal:
+        assert journal.last_step == 0
+
+
 def test_the_log_is_folded_again_after_a_resume(tmp_path):
     """The journaled steps are read to where the new ones begin, and let go of."""
     with closing(Journal.open(tmp_path / "journal.sqlite", "scene")) as journal:
@@ -494,4 +505,3 @@ def test_the_log_is_folded_again_after_a_resume(tmp_path):
         fold = "PRAGMA wal_checkpoint(PASSIVE)"
         _, logged, folded = next(iter(journal._connection.execute(fold)))
         assert logged == folded > 0
-        steps.close()

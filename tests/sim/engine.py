@@ -46,6 +46,7 @@ def trade(
     An engine that halts leaves with the code of the command line, and says why in
     the file `ended`.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     with lease(folder), dealer(endpoint) as socket:
         venue = SocketVenue(socket, timeout_s)
         try:
@@ -71,6 +72,7 @@ def run(
         for _ in stepping(scene.trader, journal, closed):
             pass
         scene.trader.finish(0)
+        scene.trader.leave()
 
 
 def act(name: str, step: int, point: str, at: int, end: int) -> None:
