@@ -224,7 +224,10 @@ class Trader:
 
     @contextmanager
     def _halting(self) -> Iterator[None]:
-        """Whatever forbids to go on takes back what rests, and then is told."""
+        """Whatever forbids to go on takes back what rests, and then is told.
+
+        To a venue that is silent nothing is said: what has reached it the next start asks.
+        """
         try:
             yield
         except Halted as error:

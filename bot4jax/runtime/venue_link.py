@@ -143,7 +143,8 @@ class SocketVenue:
         self._kept: Sequence[Answer] = ()
         """answers that the venue has stated already"""
         self._epoch = 0
-        self._is_fenced = False
+        self._is_lost = False
+        """silent, or another engine's: nothing more is sent, the next start asks it"""
         self._last = Goodbye(run="-", step=0)
 
     def hear(self, records: np.ndarray) -> None:
@@ -170,7 +171,7 @@ class SocketVenue:
         self._last = Goodbye(run=step.run, step=step.step)
 
     def withdraw(self, cancels: Sequence[Cancel]) -> None:
-        if not self._is_fenced:  # else the orders are another engine's by now
+        if not self._is_lost:
             self._say(Withdraw(run=self._last.run, cancels=list(cancels)))
 
     def settle(self, through_ns: int) -> Sequence[Answer]:
@@ -190,7 +191,7 @@ class SocketVenue:
                 break
             found = self._read()
             if isinstance(found, Fenced):
-                self._is_fenced = True
+                self._is_lost = True
                 raise Halted(
                     f"Another engine trades this account since epoch {found.epoch} "
                     f"(this one's is {self._epoch}): nothing more is sent from here."
@@ -202,6 +203,7 @@ class SocketVenue:
                 )
             if isinstance(found, expected):
                 return found
+        self._is_lost = True
         raise Halted(
             f"The venue has not answered {what} within {self._timeout_s:g} s: nothing "
             "more is sent. Is mode=venue running with the same runtime.endpoints? "
@@ -220,7 +222,7 @@ class SocketVenue:
 
     def _read(self) -> FromVenue:
         try:
-            return unpack_from_venue(b"".join(self._socket.recv_multipart()))
+            return unpack_from_venue(self._socket.recv())
         except MessageError as error:
             raise Halted(
                 f"The venue at {bound_endpoint(self._socket)} says what this engine "
