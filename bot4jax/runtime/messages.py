@@ -5,7 +5,7 @@ outside all of them, and an unknown field is refused. `docs/protocol.md` shows e
 """
 
 from functools import cache
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta
@@ -300,8 +300,9 @@ def _decoded(buffer: bytes | memoryview, expected: Any) -> Any:
     try:
         return _decoder(expected).decode(buffer)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        name = getattr(expected, "__name__", "message of that end")
-        raise MessageError(f"Refused message, expected a {name}: {error}.") from error
+        kinds = get_args(expected) or (expected,)
+        names = " or ".join(kind.__name__ for kind in kinds)
+        raise MessageError(f"Refused message, expected a {names}: {error}.") from error
 
 
 @cache

@@ -150,7 +150,7 @@ def test_a_value_out_of_bounds_is_refused_by_name(message, path, value):
 def test_another_type_than_expected_is_refused():
     with pytest.raises(MessageError, match="expected a Step"):
         unpack(pack(REPORT), Step)
-    with pytest.raises(MessageError, match="reference event"):
+    with pytest.raises(MessageError, match="InstrumentChange or Funding"):
         unpack_reference(pack(STEP))
 
 
