@@ -6,6 +6,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bot4jax.learn import baselines, bootstrap, metrics
+from bot4jax.learn.calibrate import fit_temperature, softened
+from bot4jax.learn.dataset import Dataset
+from bot4jax.learn.labelling import Labels, rows_of
+from bot4jax.learn.splits import Split
 
 
 class Judged(NamedTuple):
@@ -47,6 +51,51 @@ class Outcome(NamedTuple):
     def effective(self) -> int:
         """Labels that share no bar with another of the same symbol."""
         return round(float(self.weights.sum()))
+
+
+class Asked(NamedTuple):
+    """The bars that are forecast: the calibration span, a gap, and the test span."""
+
+    features: Float[np.ndarray, "U S F"]
+    returns: Float[np.ndarray, "U S"]
+    """of each bar by itself"""
+    known: Outcome
+    """what the calibration span, the first bars, turned into"""
+    bars: int
+    """of the test, the last ones"""
+
+
+def asked_of(
+    before: Dataset,
+    labels: Labels,
+    split: Split,
+    horizon: int,
+    features: Float[np.ndarray, "V S F"],
+    close: Float[np.ndarray, "V S"],
+) -> Asked:
+    """From what was seen before a test, and the test's own features and prices."""
+    own, end = rows_of(before, split.calibrate), split.test.start - before.first
+    prices = np.concatenate([before.close[own.start : end], close])
+    return Asked(
+        np.concatenate([before.features[own.start : end], features]),
+        bar_returns(prices),
+        outcome_of(labels, own, horizon),
+        len(close),
+    )
+
+
+def outcome_of(labels: Labels, rows: slice, horizon: int) -> Outcome:
+    """What the decisions of some rows turned into."""
+    return Outcome(
+        labels.returns[rows], labels.classes[rows], labels.weights[rows], horizon
+    )
+
+
+def bar_returns(close: Float[np.ndarray, "T S"]) -> Float[np.ndarray, "T S"]:
+    """Log return of each bar; 0 for the first."""
+    moved = np.zeros_like(close)
+    moved[1:] = np.diff(np.log(np.maximum(close, 1e-9)), axis=0)
+    return moved
 
 
 def judge(
@@ -93,19 +142,33 @@ def baseline_forecasts(
     features: Float[np.ndarray, "T S F"],
     last_returns: Float[np.ndarray, "T S"],
     trained: Outcome,
-    later: Float[np.ndarray, "U S F"],
-    later_returns: Float[np.ndarray, "U S"],
+    asked: Asked,
     seed: int,
-) -> dict[str, Float[np.ndarray, "U S C"]]:
+) -> dict[str, Float[np.ndarray, "V S C"]]:
     """What simple forecasters, fitted on the training span, say of the test span."""
     labels, weights = trained.classes, trained.weights
-    shape = later.shape[0], later.shape[1]
+    shape = asked.bars, labels.shape[1]
+    line = baselines.logistic_regression(
+        features, labels, weights, asked.features, seed=seed
+    )
     return {
         "class_prior": baselines.class_prior(labels, weights, shape),
         "last_return": baselines.last_return(
-            last_returns, labels, weights, later_returns
+            last_returns, labels, weights, asked.returns[-asked.bars :]
         ),
-        "logistic_regression": baselines.logistic_regression(
-            features, labels, weights, later, seed=seed
-        ),
+        "logistic_regression": tempered(line, asked.known, asked.bars),
     }
+
+
+def tempered(
+    probability: Float[np.ndarray, "U S C"], known: Outcome, bars: int
+) -> Float[np.ndarray, "V S C"]:
+    """The last `bars` of a forecast at the temperature that suits the first ones.
+
+    Those are the calibration span, whose outcome is `known`: every member has its own
+    temperature from there, and so has who is compared with them.
+    """
+    logs = np.log(np.maximum(probability, np.finfo(np.float32).tiny))
+    first = logs[: len(known.classes)].reshape(-1, logs.shape[-1])
+    one = fit_temperature(first, known.classes.ravel(), known.weights.ravel())
+    return softened(logs[len(logs) - bars :], one).astype(np.float32)

@@ -84,13 +84,14 @@ def book(
     """Profits of targets decided at each bar's close and met at the next entry.
 
     What is decided in bar t stands from the entry of t + 1 to that of t + 2; the last
-    one is valued at the closing. With a `delay` every target is met that many bars
-    later, the same at the start as at the end: nothing is held before.
+    one is sold at the closing, which costs what any other trade does. With a `delay`
+    every target is met that many bars later, the same at the start as at the end:
+    nothing is held before.
     """
     late = np.zeros_like(held)
     late[delay:] = held[: len(held) - delay]
     traded = np.abs(np.diff(late, axis=0, prepend=np.zeros_like(late[:1])))
-    traded[-1] = 0.0  # the next entry is past the end
+    traded[-1] = np.abs(late[-2])  # the next entry is past the end: everything leaves
     gross = (late[:-1] * moves(data)).sum(1)
     cost = (traded * (data.half_spread + fee)).sum(1)
     return Book(traded, np.append(gross, 0.0), cost)

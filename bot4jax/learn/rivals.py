@@ -9,7 +9,7 @@ evenly over the universe. The others are NaN, and nobody is judged on them.
 import numpy as np
 from jaxtyping import Float, Int
 
-from bot4jax.learn.alpha158 import WINDOWS, Candles, alpha158
+from bot4jax.learn.alpha158 import FEATURES, WINDOWS, Candles, alpha158
 from bot4jax.learn.baselines import class_prior, sampled_rows
 from bot4jax.learn.evaluate import Outcome
 from bot4jax.trees import fit as tree_fit
@@ -17,6 +17,9 @@ from bot4jax.trees import fit as tree_fit
 ALPHA_SYMBOLS = 64
 ALPHA_SAMPLES = 20_000
 """Training rows of the model on Alpha158."""
+
+PIECE = 512
+"""Bars whose features are held at a time."""
 
 OWN_SYMBOLS = 16
 LEAST_ROWS = 50
@@ -46,19 +49,35 @@ def alpha_boosting(
     symbols = candles.close.shape[1]
     chosen = spread_symbols(symbols, ALPHA_SYMBOLS)
     own = Candles(*(column[:, chosen] for column in candles))
-    before = max(test.start - max(WINDOWS) - 1, 0)
-    later = alpha158(Candles(*(c[before : test.stop] for c in own)))
-    features = alpha158(Candles(*(c[: train.stop] for c in own)))[train]
     every = slice(None, None, trained.horizon)
     labels = trained.classes[every, chosen]
     weights = trained.weights[every, chosen]
     t, s = sampled_rows(weights, ALPHA_SAMPLES, settings.seed)
+    features = drawn_features(own, train.start + trained.horizon * t, s)
     booster = tree_fit.fit_forest(
-        _usable(features[every][t, s]), labels[t, s], weights[t, s], settings
+        _usable(features), labels[t, s], weights[t, s], settings
     )
+    before = max(test.start - max(WINDOWS) - 1, 0)
+    later = alpha158(Candles(*(c[before : test.stop] for c in own)))
     rows = _usable(later[test.start - before :])
     forecast = booster.inplace_predict(rows.reshape(-1, rows.shape[-1]))
     return _placed(forecast.reshape(*rows.shape[:2], -1), chosen, symbols)
+
+
+def drawn_features(
+    candles: Candles, bars: Int[np.ndarray, " N"], symbols: Int[np.ndarray, " N"]
+) -> Float[np.ndarray, "N F"]:
+    """Alpha158 of single bars and symbols, computed in pieces of time.
+
+    Features of all bars at once would fill the memory for the few rows that are drawn.
+    """
+    found = np.empty((len(bars), FEATURES), np.float32)
+    for first in range(0, int(bars.max()) + 1, PIECE):
+        own = (bars >= first) & (bars < first + PIECE)
+        before = max(first - max(WINDOWS) - 1, 0)
+        piece = Candles(*(column[before : first + PIECE] for column in candles))
+        found[own] = alpha158(piece)[bars[own] - before, symbols[own]]
+    return found
 
 
 def own_boosting(

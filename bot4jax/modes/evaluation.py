@@ -44,7 +44,8 @@ class Scored(NamedTuple):
     books: Mapping[str, tuple[Book, ...]]
     """by forecaster, one for each of `DELAYS`"""
     volume: Float[np.ndarray, "T S"]
-    """what the market traded, quote currency; NaN where unknown"""
+    """what the market traded in the bar that meets a bar's targets, quote currency; NaN
+    where unknown"""
     ends_ns: Int[np.ndarray, " T"]
     late: tuple[Float[np.ndarray, "T S"], ...]
     """the ensemble's forecast times the return from a later entry, by delay"""
@@ -141,9 +142,13 @@ def books(setting: Setting, fold: Fitted, said: Forecast) -> tuple[Book, ...]:
 
 
 def traded_money(setting: Setting, fold: Fitted) -> Float[np.ndarray, "T S"]:
-    """Turnover of each bar of the test, quote currency; NaN where it is unknown."""
+    """Turnover of the bar that meets each bar's targets, quote currency.
+
+    That is the next one; the last bar's are met at its own close. NaN where unknown.
+    """
     span, source = fold.split.test, setting.source
-    turnover = fold.record.column("quote_turnover")[span.start : span.stop]
+    own = fold.record.column("quote_turnover")[span.start : span.stop]
+    turnover = np.concatenate([own[1:], own[-1:]])
     if "quote_turnover" not in source.columns:
         return np.full(turnover.shape, np.nan)
     increment = np.array([one.increment for one in source.universe.instruments])

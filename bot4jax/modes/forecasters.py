@@ -10,10 +10,8 @@ from bot4jax.engine import Decided, Params
 from bot4jax.learn import evaluate, params, research, rivals
 from bot4jax.learn.alpha158 import Candles
 from bot4jax.learn.dataset import BarRecord, Dataset
-from bot4jax.learn.evaluate import Outcome
 from bot4jax.learn.labelling import Labels, rows_of
 from bot4jax.learn.splits import Split
-from bot4jax.modes.judging import bar_returns
 from bot4jax.modes.setting import Setting
 
 ENSEMBLE = "ensemble"
@@ -65,31 +63,39 @@ def baselines(
 ) -> dict[str, Float[np.ndarray, "T S C"]]:
     """What each says of the test, fitted on the fold's training span.
 
-    Gradient boosting alone is the ensemble's own forest, where it has one.
+    Gradient boosting alone is the ensemble's own forest, where it has one. Whoever was
+    fitted is tempered on the calibration span, as the members are.
     """
-    rows, span = rows_of(fold.before, fold.split.train), fold.split.test
-    labels, horizon = fold.labels, setting.settings.layout.horizon
-    trained = Outcome(
-        labels.returns[rows], labels.classes[rows], labels.weights[rows], horizon
-    )
-    features, later = fold.before.features[rows], fold.test.features
+    rows, first = rows_of(fold.before, fold.split.train), fold.split.calibrate.start
+    horizon = setting.settings.layout.horizon
     trees = params.tree_settings(setting.config)
+    trained = evaluate.outcome_of(fold.labels, rows, horizon)
+    features, test = fold.before.features[rows], fold.test
+    asked = evaluate.asked_of(
+        fold.before, fold.labels, fold.split, horizon, test.features, test.close
+    )
     said = evaluate.baseline_forecasts(
         features,
-        bar_returns(fold.before.close[rows]),
+        evaluate.bar_returns(fold.before.close[rows]),
         trained,
-        later,
-        bar_returns(fold.test.close),
+        asked,
         setting.config.run.seed,
     )
     if boosted is not None:
         said["gradient_boosting"] = boosted
-    test = slice(span.start, span.stop)
-    said["alpha158_boosting"] = rivals.alpha_boosting(
-        candles(fold.record), trained, rows, test, trees
-    )
-    said["per_symbol_boosting"] = rivals.own_boosting(features, trained, later, trees)
-    return said
+    later = slice(first, fold.split.test.stop)
+    raw = {
+        "alpha158_boosting": rivals.alpha_boosting(
+            candles(fold.record), trained, rows, later, trees
+        ),
+        "per_symbol_boosting": rivals.own_boosting(
+            features, trained, asked.features, trees
+        ),
+    }
+    return said | {
+        name: evaluate.tempered(one, asked.known, asked.bars)
+        for name, one in raw.items()
+    }
 
 
 def candles(record: BarRecord) -> Candles:

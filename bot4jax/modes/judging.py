@@ -34,9 +34,6 @@ from bot4jax.runtime.portfolio import EquityRow
 from bot4jax.trees import fit as tree_fit
 from bot4jax.types import BUY, SELL
 
-LEAST_LABELS = 200
-"""Labels without overlap below which figures of skill say nothing."""
-
 
 def outcome_of(setting: Setting, threshold: float, traded: Traded) -> Outcome:
     """What the test span's decisions turned into."""
@@ -58,24 +55,16 @@ def forecasts_of(
         return {}
     rows = rows_of(learned.data, setting.split.train)
     labels, horizon = learned.labels, setting.settings.layout.horizon
-    trained = Outcome(
-        labels.returns[rows], labels.classes[rows], labels.weights[rows], horizon
-    )
+    close = traded.record.price("mid_close")
     return evaluate.baseline_forecasts(
         learned.data.features[rows],
-        bar_returns(learned.data.close[rows]),
-        trained,
-        traded.features,
-        bar_returns(traded.record.price("mid_close")),
+        evaluate.bar_returns(learned.data.close[rows]),
+        evaluate.outcome_of(labels, rows, horizon),
+        evaluate.asked_of(
+            learned.data, labels, setting.split, horizon, traded.features, close
+        ),
         setting.config.run.seed,
     )
-
-
-def bar_returns(close: Float[np.ndarray, "T S"]) -> Float[np.ndarray, "T S"]:
-    """Log return of each bar; 0 for the first."""
-    moved = np.zeros_like(close)
-    moved[1:] = np.diff(np.log(np.maximum(close, 1e-9)), axis=0)
-    return moved
 
 
 def bound_of(

@@ -5,14 +5,12 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from bot4jax.learn.folds import LEAST_LABELS
 from bot4jax.learn.redundancy import TWINS
 from bot4jax.modes import plots
 from bot4jax.modes.story import FeatureFacts, Story
 from bot4jax.runtime.folder import write_text
 from bot4jax.runtime.limits import TradingState
-
-LEAST_LABELS = 200
-"""Labels without overlap below which a figure of skill says nothing."""
 
 CSS = """
 :root { color-scheme: light; --ink: #1f2933; --soft: #52606d; --line: #e4e7eb; }

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from bot4jax.learn.bootstrap import Interval
 from bot4jax.learn.returns import LEAST_DAYS, break_even
-from bot4jax.learn.rivals import ALPHA_SYMBOLS, OWN_SYMBOLS
+from bot4jax.learn.rivals import ALPHA_SAMPLES, ALPHA_SYMBOLS, OWN_SYMBOLS
 from bot4jax.modes.evaluation import DELAYS, Evaluation, Line
 from bot4jax.modes.forecasters import PRIOR
 from bot4jax.modes.plays import FoldPlay, Late
@@ -87,9 +87,11 @@ def beside_baselines(found: Evaluation) -> str:
     text = paragraph(
         "Saved log loss is that of always flat (the class prior) less the forecaster's "
         "own, on the same labels; above zero with its whole interval is skill. "
-        f"Alpha158 with boosting is bounded to {ALPHA_SYMBOLS} symbols and a model of "
-        f"each symbol's own to {OWN_SYMBOLS}, spread evenly over the universe; both "
-        "boost as the ensemble's forest does, and are judged on their own symbols. "
+        f"Alpha158 with boosting is bounded to {ALPHA_SYMBOLS} symbols and "
+        f"{ALPHA_SAMPLES:,} rows, and a model of each symbol's own to {OWN_SYMBOLS} "
+        "symbols, spread evenly over the universe; both boost as the ensemble's forest "
+        "does, and are judged on their own symbols. Fitted baselines have a "
+        "temperature from the calibration span, as members have. "
         f"The span is worth about {found.effective_bars:,.0f} independent bars."
     )
     return section("Beside the baselines") + text + table(heads, rows)
@@ -114,7 +116,11 @@ def folds(found: Evaluation, plays: Sequence[FoldPlay]) -> str:
         "labels without overlap",
         "ensemble saves, 10⁻³ nats",
     )
-    return section("Folds") + table(heads, rows)
+    text = paragraph(
+        "Calibration, training, gains of features and the latency of stages below are "
+        "those of the last fold."
+    )
+    return section("Folds") + table(heads, rows) + (text if len(plays) > 1 else "")
 
 
 def scan(found: Evaluation) -> str:
@@ -142,9 +148,10 @@ def scan(found: Evaluation) -> str:
     )
     text = paragraph(
         "By the quick scan, for every forecaster alike: the engine's own sizing, the "
-        "own last target held, half the spread and the fee paid. The decisions are "
-        "those made at 1 × cost. Met one and two bars late, a forecast fades; one that "
-        "vanishes at once lives no longer than a bar, or has read the next."
+        "own last target held, half the spread and the fee paid, and everything sold "
+        "at the end. The decisions are those made at 1 × cost. Met one and two bars "
+        "late, a forecast fades; one that vanishes at once lives no longer than a bar, "
+        "or has read the next."
     )
     return section("Money by a quick scan") + text + table(heads, rows) + faded(found)
 

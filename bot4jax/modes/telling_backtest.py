@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from bot4jax.learn import metrics
@@ -20,6 +21,7 @@ from bot4jax.modes.trials import Luck, account_profits
 from bot4jax.registry import catalogue_hash
 from bot4jax.runtime.folder import RunFolder
 from bot4jax.runtime.portfolio import EquityRow
+from bot4jax.runtime.states import Transition
 from bot4jax.types import CLASSES
 
 COSTS = (0.0, 0.5, 1.0, 2.0)
@@ -70,8 +72,20 @@ def joined_trades(setting: Setting, plays: Iterable[FoldPlay]) -> TradeFacts | N
         curve=chained([one.curve for one in facts], setting.config.strategy.capital),
         pnl=summed([one.pnl for one in facts]) | {"currency": first.currency},
         denials=summed([one.denials for one in facts]),
+        transitions=told_apart([one.transitions for one in facts]),
         **{name: sum(getattr(one, name) for one in facts) for name in counts},
     )
+
+
+def told_apart(folds: Sequence[Sequence[Transition]]) -> list[Transition]:
+    """Changes of state of all folds; of several, each says which."""
+    if len(folds) == 1:
+        return list(folds[0])
+    return [
+        msgspec.structs.replace(one, text=f"fold {number}: {one.text}")
+        for number, own in enumerate(folds, 1)
+        for one in own
+    ]
 
 
 def chained(curves: Iterable[Sequence[EquityRow]], capital: float) -> list[EquityRow]:
@@ -100,9 +114,9 @@ def summed(counts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def joined_late(plays: Sequence[FoldPlay]) -> tuple[Late, ...]:
-    """Each latency over all folds."""
+    """Each latency over all folds, the shortest first."""
     together = zip(*(one.late for one in plays), strict=True)
-    return tuple(
+    found = (
         Late(
             latency_ms=same[0].latency_ms,
             fills=sum(one.fills for one in same),
@@ -112,6 +126,7 @@ def joined_late(plays: Sequence[FoldPlay]) -> tuple[Late, ...]:
         )
         for same in together
     )
+    return tuple(sorted(found))
 
 
 def market_facts(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bot4jax.learn import baselines
-from bot4jax.learn.evaluate import Outcome, judge
+from bot4jax.learn.evaluate import Outcome, judge, tempered
 
 BARS, SYMBOLS, HORIZON = 240, 12, 3
 
@@ -49,3 +49,21 @@ def test_pairing_shows_what_two_losses_apart_do_not(outcome, prior):
 
 def test_without_a_prior_there_is_no_excess(outcome, prior):
     assert np.isnan(judge(prior, outcome).excess)
+
+
+def test_an_overconfident_baseline_is_tempered_where_members_are(outcome):
+    """Sure of what is right three times of five: the first bars mend the last."""
+    random = np.random.default_rng(1)
+    is_right = random.random((BARS, SYMBOLS)) < 0.6
+    guess = np.where(is_right, outcome.classes, (outcome.classes + 1) % 3)
+    sure = np.where(np.eye(3)[guess] > 0, 0.98, 0.01).astype(np.float32)
+    sure[:, 0] = np.nan  # a symbol that is left out stays so
+    known = outcome._replace(
+        classes=outcome.classes[:100], weights=outcome.weights[:100]
+    )
+    found = tempered(sure, known, bars=120)
+    assert found.shape == (120, SYMBOLS, 3)
+    assert np.isnan(found[:, 0]).all()
+    # the least loss is where a class is as probable as it is right; 1,100 first labels
+    # tell that share to .015, one standard error
+    np.testing.assert_allclose(found[:, 1:].max(-1), 0.6, atol=0.03)

@@ -62,8 +62,18 @@ def test_profits_equal_a_walk_by_hand():
             cost += abs(held[t, s] - before) * (data.half_spread[t, s] + FEE[s])
         assert found.gross[t] == pytest.approx(gross)
         assert found.cost[t] == pytest.approx(cost)
-    assert (found.gross[-1], found.cost[-1]) == (0, 0)
+    assert found.gross[-1] == 0
     np.testing.assert_allclose(found.net(2.0), found.gross - 2 * found.cost)
+
+
+@pytest.mark.parametrize("delay", [0, 1])
+def test_leaving_is_paid_for(delay):
+    """Everything bought is sold: as much is traded at the end as at the start."""
+    data, held = market(), np.full((BARS, SYMBOLS), 0.1)
+    found = book(held, data, FEE, delay)
+    np.testing.assert_allclose(found.traded.sum(0), 0.2)
+    expected = (0.1 * (data.half_spread[-1] + FEE)).sum()
+    assert found.cost[-1] == pytest.approx(expected)
 
 
 def test_a_delay_meets_the_same_targets_later():

@@ -9,7 +9,12 @@ from scipy import stats
 from bot4jax.learn.alpha158 import FEATURES, WINDOWS, Candles, alpha158
 from bot4jax.learn.evaluate import Outcome
 from bot4jax.learn.metrics import log_loss
-from bot4jax.learn.rivals import alpha_boosting, own_boosting, spread_symbols
+from bot4jax.learn.rivals import (
+    alpha_boosting,
+    drawn_features,
+    own_boosting,
+    spread_symbols,
+)
 from bot4jax.trees.fit import Settings
 
 PER_WINDOW = 29
@@ -96,6 +101,12 @@ def test_features_ignore_the_future():
     bars = candles()
     shorter = alpha158(Candles(*(column[:100] for column in bars)))
     np.testing.assert_array_equal(alpha158(bars)[:100], shorter)
+
+
+def test_drawn_rows_are_those_of_all_bars():
+    bars = candles(bars=1100, symbols=2)
+    t, s = np.array([3, 511, 512, 513, 700, 1099]), np.array([0, 1, 0, 1, 1, 0])
+    np.testing.assert_array_equal(drawn_features(bars, t, s), alpha158(bars)[t, s])
 
 
 SETTINGS = Settings(20, 2, 0.3, 1.0, 0.0, 1.0, 1.0, 1.0, seed=0, threads=1)

@@ -1,5 +1,6 @@
 """A backtest says of the same members what paper trading said, and more."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -8,12 +9,19 @@ import pytest
 
 from bot4jax.config import load
 from bot4jax.errors import DataError
+from bot4jax.kernels import bank
 from bot4jax.learn import ledger
 from bot4jax.modes import backtest as mode
-from bot4jax.modes.plays import Late
+from bot4jax.modes.plays import FoldPlay, Late
 from bot4jax.modes.report_backtest import crossing
-from bot4jax.modes.telling_backtest import chained
+from bot4jax.modes.telling_backtest import (
+    chained,
+    feature_facts,
+    joined_late,
+    told_apart,
+)
 from bot4jax.runtime.portfolio import EquityRow
+from bot4jax.runtime.states import Transition
 
 SIX = [
     "class_prior",
@@ -112,7 +120,11 @@ def test_every_backtest_is_a_trial(research):
 
 
 def test_walking_forward_fits_each_fold_anew(words, tmp_path):
-    few = ["ensemble.members=[gru,trees]", "spans.test=140"]
+    few = [
+        "ensemble.members=[gru,trees]",
+        "spans.test=140",
+        "features.names=[mean,standard_deviation,autocorrelation_1,relative_spread]",
+    ]
     anew = ["backtest.refit=true", "backtest.folds=2", "backtest.fidelity=research"]
     summary, report = backtest(words, tmp_path, *few, *anew)
     own = summary["backtest"]
@@ -133,6 +145,37 @@ def test_folds_too_short_to_say_anything_are_refused_before_they_are_read(
     with pytest.raises(DataError, match=r"1: 48, 2: 48, .*at least 200 in each"):
         backtest(words, tmp_path, "backtest.refit=true")
     assert not (tmp_path / ledger.NAME).exists()
+
+
+def test_absent_features_are_not_counted_as_masked(setting):
+    """They are zero everywhere, and listed with what they lack."""
+    source = list(setting.settings.plan.specs)
+    columns = tuple(set(setting.source.columns) - {"trade_open", "trade_close"})
+    layout = setting.settings.layout._replace(columns=columns)
+    plan = bank.plan(layout, source)
+    assert plan.absent
+    poor = setting._replace(settings=dataclasses.replace(setting.settings, plan=plan))
+    counts = np.full((2, len(source)), 3)
+    play = FoldPlay(setting.split, None, [], None, (), counts, 7)
+    found = feature_facts(poor, [play, play])
+    for spec in source:
+        expected = 0 if spec.name in plan.absent else 6
+        assert found.masked[spec.name] == found.clamped[spec.name] == expected
+
+
+def test_changes_of_state_say_in_which_fold():
+    one = Transition(3, 0, "drawdown", True, 2, "too deep")
+    assert told_apart([[one]]) == [one]
+    found = told_apart([[], [one, one], [one]])
+    assert [x.text for x in found] == [f"fold {n}: too deep" for n in (2, 2, 3)]
+
+
+def test_latencies_are_joined_in_order(setting):
+    late = tuple(Late(ms, 1, 2.0, 1.0, 1.0) for ms in (100.0, 0.0))
+    play = FoldPlay(setting.split, None, [], None, late, np.zeros((2, 1)), 0)
+    found = joined_late([play, play])
+    assert [one.latency_ms for one in found] == [0, 100]
+    assert found[0] == Late(0.0, 2, 4.0, 2.0, 2.0)
 
 
 def row(step: int, nav: float, fees: float) -> EquityRow:
