@@ -12,8 +12,10 @@ from bot4jax.errors import DataError
 from bot4jax.kernels import bank
 from bot4jax.learn import ledger
 from bot4jax.modes import backtest as mode
+from bot4jax.modes import demo
 from bot4jax.modes.plays import FoldPlay, Late
 from bot4jax.modes.report_backtest import crossing
+from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.modes.telling_backtest import (
     chained,
     feature_facts,
@@ -33,9 +35,30 @@ SIX = [
 ]
 
 
+FEW = [
+    "ensemble.members=[gru,trees]",
+    "features.names=[mean,standard_deviation,autocorrelation_1,relative_spread]",
+]
+"""All features and members would compile for minutes, and show nothing more here."""
+
+
+@pytest.fixture(scope="module")
+def stage(words) -> Setting:
+    return set_stage(load([*words, *FEW]))
+
+
+@pytest.fixture(scope="module")
+def paper(words):
+    """The folder and the summary of paper trading with a feed and a venue apart."""
+    config = load(["mode=demo", "run.name=few", *words, *FEW])
+    assert demo.demo(config) == 0
+    folder = Path(config.run.root) / "few"
+    return folder, json.loads((folder / "summary.json").read_text())
+
+
 def backtest(words, root, *more):
     """The summary and the report of a backtest."""
-    own = [word for word in words if not word.startswith("run.root")]
+    own = [word for word in words if not word.startswith("run.root")] + FEW
     config = load([*own, "mode=backtest", f"run.root={root}", "run.name=b", *more])
     assert mode.backtest(config) == 0
     folder = Path(root) / "b"
@@ -44,40 +67,41 @@ def backtest(words, root, *more):
 
 
 @pytest.fixture(scope="module")
-def exact(run, words, tmp_path_factory):
+def exact(paper, stage, words, tmp_path_factory):
     root = tmp_path_factory.mktemp("exact")
-    same = f"backtest.latencies_ms=[{run.config.venue.latency_ms}]"
-    return backtest(words, root, f"run.model={run.folder}", same)
+    same = f"backtest.latencies_ms=[{stage.config.venue.latency_ms}]"
+    return backtest(words, root, f"run.model={paper[0]}", same)
 
 
 @pytest.fixture(scope="module")
-def research(run, words, tmp_path_factory):
+def research(paper, words, tmp_path_factory):
     root = tmp_path_factory.mktemp("research")
     return root, *backtest(
-        words, root, f"run.model={run.folder}", "backtest.fidelity=research"
+        words, root, f"run.model={paper[0]}", "backtest.fidelity=research"
     )
 
 
-def test_an_exact_backtest_trades_as_paper_trading_did(run, exact):
-    paper = json.loads((run.folder / "summary.json").read_text())
+def test_an_exact_backtest_trades_as_paper_trading_did(paper, exact):
+    _, told = paper
     summary, report = exact
+    assert told["fills"] >= 20
     for name in ("pnl", "orders", "fills", "denials", "decisions", "masked"):
-        assert summary[name] == paper[name], name
+        assert summary[name] == told[name], name
     (again,) = summary["backtest"]["latency"]
-    assert again["net"] == pytest.approx(paper["pnl"]["net"])
+    assert again["net"] == pytest.approx(told["pnl"]["net"])
     assert "An <b>exact</b> backtest" in report
 
 
-def test_both_ways_judge_the_same_forecasts(run, exact, research):
+def test_both_ways_judge_the_same_forecasts(paper, exact, research):
     """What is forecast does not depend on what is held."""
-    paper = json.loads((run.folder / "summary.json").read_text())
+    _, told = paper
     for summary in (exact[0], research[1]):
-        assert summary["ensemble"] == pytest.approx(paper["ensemble"], nan_ok=True)
-        for name, one in paper["members"].items():
+        assert summary["ensemble"] == pytest.approx(told["ensemble"], nan_ok=True)
+        for name, one in told["members"].items():
             assert summary["members"][name] == pytest.approx(one, nan_ok=True)
         for name in SIX[:3]:
             assert summary["baselines"][name]["log_loss"] == pytest.approx(
-                paper["baselines"][name]["log_loss"]
+                told["baselines"][name]["log_loss"]
             )
         assert list(summary["baselines"]) == SIX
 
@@ -120,13 +144,8 @@ def test_every_backtest_is_a_trial(research):
 
 
 def test_walking_forward_fits_each_fold_anew(words, tmp_path):
-    few = [
-        "ensemble.members=[gru,trees]",
-        "spans.test=140",
-        "features.names=[mean,standard_deviation,autocorrelation_1,relative_spread]",
-    ]
     anew = ["backtest.refit=true", "backtest.folds=2", "backtest.fidelity=research"]
-    summary, report = backtest(words, tmp_path, *few, *anew)
+    summary, report = backtest(words, tmp_path, "spans.test=140", *anew)
     own = summary["backtest"]
     assert len(own["effective_labels"]) == 2
     assert min(own["effective_labels"]) >= 200
@@ -140,25 +159,23 @@ def test_walking_forward_fits_each_fold_anew(words, tmp_path):
 
 
 def test_folds_too_short_to_say_anything_are_refused_before_they_are_read(
-    run, words, tmp_path
+    words, tmp_path
 ):
     with pytest.raises(DataError, match=r"1: 48, 2: 48, .*at least 200 in each"):
         backtest(words, tmp_path, "backtest.refit=true")
     assert not (tmp_path / ledger.NAME).exists()
 
 
-def test_absent_features_are_not_counted_as_masked(setting):
+def test_absent_features_are_not_counted_as_masked(stage):
     """They are zero everywhere, and listed with what they lack."""
-    source = list(setting.settings.plan.specs)
-    columns = tuple(set(setting.source.columns) - {"trade_open", "trade_close"})
-    layout = setting.settings.layout._replace(columns=columns)
-    plan = bank.plan(layout, source)
-    assert plan.absent
-    poor = setting._replace(settings=dataclasses.replace(setting.settings, plan=plan))
-    counts = np.full((2, len(source)), 3)
-    play = FoldPlay(setting.split, None, [], None, (), counts, 7)
+    settings, specs = stage.settings, stage.settings.plan.specs
+    columns = tuple(set(settings.layout.columns) - {"bid", "ask"})
+    plan = bank.plan(settings.layout._replace(columns=columns), specs)
+    assert list(plan.absent) == ["relative_spread"]
+    poor = stage._replace(settings=dataclasses.replace(settings, plan=plan))
+    play = FoldPlay(stage.split, None, [], None, (), np.full((2, 4), 3), 7)
     found = feature_facts(poor, [play, play])
-    for spec in source:
+    for spec in specs:
         expected = 0 if spec.name in plan.absent else 6
         assert found.masked[spec.name] == found.clamped[spec.name] == expected
 
@@ -170,9 +187,9 @@ def test_changes_of_state_say_in_which_fold():
     assert [x.text for x in found] == [f"fold {n}: too deep" for n in (2, 2, 3)]
 
 
-def test_latencies_are_joined_in_order(setting):
+def test_latencies_are_joined_in_order(stage):
     late = tuple(Late(ms, 1, 2.0, 1.0, 1.0) for ms in (100.0, 0.0))
-    play = FoldPlay(setting.split, None, [], None, late, np.zeros((2, 1)), 0)
+    play = FoldPlay(stage.split, None, [], None, late, np.zeros((2, 1)), 0)
     found = joined_late([play, play])
     assert [one.latency_ms for one in found] == [0, 100]
     assert found[0] == Late(0.0, 2, 4.0, 2.0, 2.0)
