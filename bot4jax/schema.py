@@ -384,7 +384,7 @@ class Runtime(Section, frozen=True):
     subscribers: CountOrNone
     """engines the feed waits for before it sends its first tick"""
     venue_timeout_s: Positive
-    """s to wait for the venue at the start; then halted"""
+    """s to wait for the venue at the start and at each step; then halted"""
     feed_quiet_s: Positive
     """s without a frame after which only reductions pass until a bar came without"""
     feed_timeout_s: Positive

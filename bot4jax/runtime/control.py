@@ -203,14 +203,21 @@ class Controls:
 
     def _done(self, request: _Request) -> tuple[str, bool]:
         """What there is to say, and whether it was done."""
-        states, control = self._standing, request.control
+        control = request.control
         if control.do == "pause":
-            self._paused_until_ns = control.until_ns
-            states.hold(Cause.PAUSED, control.reason or "the control socket")
+            self._pause(control.until_ns, control.reason or "the control socket")
             return "only reductions pass", True
         if control.do == "reset":
             return self._reset(request.pulls, control.reason or "reset")
         return "no regime reads news yet; use pause", False
+
+    def _pause(self, until_ns: int, reason: str) -> None:
+        """The longest pause that was asked for counts; an end of 0 is none."""
+        states = self._standing
+        before_ns = self._paused_until_ns if states.is_held(Cause.PAUSED) else until_ns
+        has_end = until_ns and before_ns
+        self._paused_until_ns = max(until_ns, before_ns) if has_end else 0
+        states.hold(Cause.PAUSED, reason)
 
     def _reset(self, pulls: int, reason: str) -> tuple[str, bool]:
         states = self._standing

@@ -226,7 +226,7 @@ class Trader:
     def _halting(self) -> Iterator[None]:
         """Whatever forbids to go on takes back what rests, and then is told.
 
-        To a venue that is silent nothing is said: what has reached it the next start asks.
+        To a silent venue nothing is said: the next start asks what has reached it.
         """
         try:
             yield

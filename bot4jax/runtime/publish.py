@@ -29,6 +29,9 @@ PATIENCE_S = 600.0
 """How long a subscriber may read nothing, as while it compiles, before it counts as
 hung, and how long the publisher waits for it to leave after the end."""
 
+DESK_EVERY_S = 0.1
+"""How often the desk is looked at once all frames have left."""
+
 SUBSCRIBE, UNSUBSCRIBE = 1, 0
 """First byte of what an XPUB socket receives."""
 
@@ -76,7 +79,7 @@ def serve(
         published = publish(
             frames, socket, source.universe.hash, end_ns, speed, desk=desk
         )
-        await_departures(socket, subscribers)
+        await_departures(socket, subscribers, desk=desk)
     return published
 
 
@@ -146,15 +149,24 @@ def await_subscribers(
 
 
 def await_departures(
-    socket: zmq.Socket, present: int, patience_s: float = PATIENCE_S
+    socket: zmq.Socket,
+    present: int,
+    patience_s: float = PATIENCE_S,
+    desk: SnapshotDesk | None = None,
 ) -> bool:
-    """Whether all subscribers left in time; what is queued is lost on closing."""
+    """Whether all subscribers left in time; what is queued is lost on closing.
+
+    The desk is served meanwhile: they may still be reading.
+    """
     give_up_s = time.monotonic() + patience_s
     while present > 0:
         left_s = give_up_s - time.monotonic()
-        if left_s <= 0 or not socket.poll(round(left_s * 1e3)):
+        if left_s <= 0:
             return False
-        present += _change(socket.recv())
+        if desk is not None:
+            desk.wait(0)
+        if socket.poll(round(min(left_s, DESK_EVERY_S) * 1e3)):
+            present += _change(socket.recv())
     return True
 
 

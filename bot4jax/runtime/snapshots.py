@@ -29,6 +29,9 @@ from bot4jax.types import TICK, Frame
 PAUSE_S = 1.0
 """Between two questions for a snapshot."""
 
+MOST_AT_ONCE = 16
+"""Questions answered between two frames: who asks much must not hold the stream up."""
+
 
 class SnapshotDesk:
     """The feed's end: told of every frame sent, asked now and then."""
@@ -44,11 +47,22 @@ class SnapshotDesk:
         self._last = frame
 
     def wait(self, seconds: float) -> None:
-        """Answer who asks for so long; 0: only who has asked already."""
+        """Answer who asks for so long; 0: only some of who has asked already.
+
+        However much is asked, frames go on leaving when they are due.
+        """
         until = time.monotonic() + seconds
-        while self._socket.poll(max(0, int(1e3 * (until - time.monotonic())))):
+        self._serve(MOST_AT_ONCE)
+        while (left_s := until - time.monotonic()) > 0:
+            if self._socket.poll(max(1, int(1e3 * left_s))):
+                self._serve(1)
+
+    def _serve(self, most: int) -> None:
+        """Answer at most so many of the questions that wait."""
+        for _ in range(most):
+            if not self._socket.poll(0):
+                return
             self._answer(*self._socket.recv_multipart())
-        time.sleep(max(0.0, until - time.monotonic()))
 
     def _answer(self, peer: bytes, *parts: bytes) -> None:
         try:
@@ -56,7 +70,7 @@ class SnapshotDesk:
         except MessageError as error:
             answer = pack(Refused(reason=str(error)[:200]))
         try:
-            self._socket.send_multipart([peer, answer])
+            self._socket.send_multipart([peer, answer], zmq.NOBLOCK)
         except zmq.ZMQError as error:
             if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
                 raise

@@ -183,6 +183,22 @@ def test_a_pause_lets_only_reductions_pass_and_ends_by_itself(engine):
     assert engine.scene.states.state == TradingState.ACTIVE
 
 
+def test_a_short_pause_ends_no_longer_one(engine):
+    """Nor does one that has an end give one to a pause that has none."""
+    now_ns = time.time_ns()
+    for first_ns, second_ns in ((now_ns + 10**15, now_ns), (0, now_ns)):
+        for until_ns in (first_ns, second_ns):
+            pause = Control(do="pause", until_ns=until_ns)
+            asked = threading.Thread(target=engine.controls.answer, args=(pause,))
+            asked.start()
+            while engine.controls.waiting == 0:
+                time.sleep(0.001)
+            engine.controls.attend()
+            asked.join(PATIENCE_S)
+        engine.controls.attend()
+        assert engine.scene.states.causes == (Cause.PAUSED,)
+
+
 def test_nonsense_is_answered_and_changes_nothing(engine):
     answers: list[ControlAnswer] = []
 

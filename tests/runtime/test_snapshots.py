@@ -22,8 +22,8 @@ from bot4jax.runtime.closings import LIVE, seen_only
 from bot4jax.runtime.displayed import Displayed
 from bot4jax.runtime.feed import Batch, Close, Feed
 from bot4jax.runtime.messages import Hello, Refused, pack, unpack_welcome
-from bot4jax.runtime.publish import begun, heartbeat, publish, receive
-from bot4jax.runtime.snapshots import SnapshotDesk, Snapshots, greeting
+from bot4jax.runtime.publish import await_departures, begun, heartbeat, publish, receive
+from bot4jax.runtime.snapshots import MOST_AT_ONCE, SnapshotDesk, Snapshots, greeting
 from bot4jax.runtime.sockets import (
     bound_endpoint,
     dealer,
@@ -446,6 +446,33 @@ def test_noise_at_the_desk_is_answered_with_a_refusal(line):
         answers = [answered(line, socket) for _ in range(5)]
     assert all(b"refused" in one for one in answers[:4])
     assert b"welcome" in answers[4]
+
+
+def test_who_asks_much_does_not_hold_the_stream_up(line):
+    """One visit between two frames ends, and leaves the rest to the next one."""
+    asked = 3 * MOST_AT_ONCE
+    with dealer(line.desk_endpoint) as socket:
+        for _ in range(asked):
+            socket.send(pack(greeting(MARKET.hash)))
+        visits = answers = 0
+        give_up_s = time.monotonic() + PATIENCE_S
+        while answers < asked:
+            assert time.monotonic() < give_up_s
+            line.desk.wait(0)
+            visits += 1
+            while socket.poll(1):
+                socket.recv()
+                answers += 1
+    assert visits >= asked / MOST_AT_ONCE
+
+
+def test_the_desk_answers_after_the_last_frame(line):
+    with dealer(line.desk_endpoint) as socket:
+        socket.send(pack(greeting(MARKET.hash)))
+        gone = await_departures(line.ticks, 1, patience_s=1.0, desk=line.desk)
+        assert not gone
+        assert socket.poll(round(PATIENCE_S * 1e3)), "nobody was at the desk"
+        assert b"welcome" in socket.recv()
 
 
 def test_the_desk_answers_with_what_was_sent_so_far(line):
