@@ -2,7 +2,7 @@
 
 Shuffled bars have no future that their past could tell; bars to come cannot move what
 was computed before them; skill that vanishes when the entry is one bar late was a look
-at that bar, or an honest signal as brief as a bar, which only the first two tell apart;
+at that bar, or an honest signal as short as a bar, which only the first two tell apart;
 nobody beats the best possible forecast of a simulated market; and a label lives in one
 span only (`folds.overlaps`).
 """

@@ -18,7 +18,7 @@ PASS = 0.95
 """Deflated Sharpe ratio from which luck alone is an unlikely explanation."""
 
 FADED = {
-    True: "It is <b>gone within one bar</b>: a signal as brief as that, or a leak of "
+    True: "It is <b>gone within one bar</b>: a signal as short as that, or a leak of "
     "the next bar. <code>mode=certify</code> finds features that read ahead.",
     False: "It does not vanish beyond what an even fading and chance explain.",
     None: "Not judged: a label of one bar has nothing to be late in.",

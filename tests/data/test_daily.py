@@ -188,8 +188,8 @@ def test_symbols_are_chosen_on_training_days_alone(tmp_path):
         for name, volume in {"A": (10, 10**6), "B": (90, 0), "C": (50, 1)}.items()
         for day in range(10)
     ]
-    brief = [row("D", day, 0.0 if day else None, volume=10**6) for day in range(2)]
-    path = write(tmp_path / "panel", [*rows, *brief])
+    short = [row("D", day, 0.0 if day else None, volume=10**6) for day in range(2)]
+    path = write(tmp_path / "panel", [*rows, *short])
     assert Daily(path, symbols=2, train_bars=5).universe.symbols == ("B", "C")
     assert Daily(path, symbols=1, train_bars=10).universe.symbols == ("A",)
     assert len(Daily(path).universe.symbols) == 4
