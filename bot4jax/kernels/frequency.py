@@ -240,5 +240,4 @@ spectral(
     high=0.5,
     source="Scheirer & Slaney (1997), Evaluation of a Robust Multifeature Speech/Music "
     "Discriminator",
-    tolerance=NEARLY_EMPTY,
 )(FrequencyQuantile(0.85, "Frequency below which 85 % of the power lies."))

@@ -88,7 +88,7 @@ def averages(close_path: Float[Array, "S W"]) -> Float[Array, "S K"]:
     return jnp.matmul(close_path, weights, precision=jax.lax.Precision.HIGHEST)
 
 
-@technical(unit="relative price", low=-1.0, high=1.0, source=APPEL, tolerance=NEAR_ONE)
+@technical(unit="relative price", low=-1.0, high=1.0, source=APPEL, tolerance=1e-7)
 class Macd(Shared):
     """Exponential average of 12 bars less that of 26, over the close."""
 
@@ -193,7 +193,7 @@ class BollingerWidth(Windowed):
         return float(2 * DEVIATIONS * close_path.std() / (1 + close_path.mean()))
 
 
-@technical(unit="relative price", low=0.0, high=1.0, source=WILDER, tolerance=NEAR_ONE)
+@technical(unit="relative price", low=0.0, high=1.0, source=WILDER, tolerance=1e-7)
 class AverageTrueRange14(Windowed):
     """Wilder's average of 14 of the bars' true ranges, over the close."""
 
