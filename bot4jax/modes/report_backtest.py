@@ -8,8 +8,8 @@ from bot4jax.learn.returns import LEAST_DAYS, break_even
 from bot4jax.learn.rivals import ALPHA_SAMPLES, ALPHA_SYMBOLS, OWN_SYMBOLS
 from bot4jax.modes.evaluation import DELAYS, Evaluation, Line
 from bot4jax.modes.forecasters import PRIOR
+from bot4jax.modes.markup import folded, paragraph, section, table, with_t
 from bot4jax.modes.plays import FoldPlay, Late
-from bot4jax.modes.report import folded, paragraph, section, table, with_t
 from bot4jax.modes.story import Story
 from bot4jax.modes.trials import Luck
 from bot4jax.schema import Config

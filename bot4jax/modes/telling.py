@@ -8,13 +8,12 @@ import numpy as np
 from bot4jax.learn import labelling, metrics
 from bot4jax.learn.evaluate import Outcome
 from bot4jax.learn.params import Learned
-from bot4jax.modes import judging, summary, trials
+from bot4jax.modes import fields, judging, trials
 from bot4jax.modes.report import write_report
 from bot4jax.modes.setting import Setting
-from bot4jax.modes.story import Story
+from bot4jax.modes.story import FeatureFacts, MarketFacts, Story, TradeFacts
 from bot4jax.modes.trading import Traded
 from bot4jax.nets import zoo
-from bot4jax.registry import catalogue_hash
 from bot4jax.runtime.folder import RunFolder
 from bot4jax.types import CLASSES
 
@@ -41,7 +40,8 @@ def tell(folder: RunFolder, setting: Setting, played: Played) -> None:
     trade = judging.trade_facts(setting, played.traded)
     profits = trials.account_profits(trade.curve, setting.config.strategy.capital)
     trials.enter(folder, setting.config, profits)
-    counts = figures(folder, setting, played, found, facts, trade)
+    features = judging.feature_facts(setting, played.traded, played.learned)
+    counts = figures(folder, setting, played, found, facts, features, trade)
     folder.write_json("summary.json", counts)
     story = Story(
         title=folder.name,
@@ -57,7 +57,7 @@ def tell(folder: RunFolder, setting: Setting, played: Played) -> None:
         weights=played.traded.weight,
         training=training(played.learned, "loss"),
         gradients=training(played.learned, "gradient_norm"),
-        features=judging.feature_facts(setting, played.traded, played.learned),
+        features=features,
         trade=trade,
         latency_ms=played.traded.stages,
         information_age_ms=played.traded.ages,
@@ -82,13 +82,7 @@ def tell_training(
     rows = labelling.rows_of(learned.data, setting.split.calibrate)
     labels, weights = learned.labels.classes[rows], learned.labels.weights[rows]
     prior = metrics.prior_log_loss(learned.labels.shares, labels, weights)
-    counts = {
-        "schema": summary.SCHEMA,
-        "mode": setting.config.mode,
-        "data": facts.source,
-        "simulated": facts.simulated,
-        "symbols": facts.symbols,
-        "bars": facts.spans,
+    counts = fields.of_the_run(folder, setting, facts) | {
         "classes": facts.class_shares["calibrate"].tolist(),
         "members": judged,
         "ensemble": ensemble,
@@ -97,9 +91,6 @@ def tell_training(
             setting.settings.sizes, learned.members.nets
         ),
         "skipped_updates": int(learned.members.history.skipped.sum()),
-        "seed": setting.config.run.seed,
-        "config_hash": folder.hash,
-        "catalogue_hash": catalogue_hash(setting.settings.plan.specs),
         "seconds": sum(seconds.values()),
     }
     folder.write_json("summary.json", counts)
@@ -151,50 +142,20 @@ def figures(
     setting: Setting,
     played: Played,
     found: judging.Skill,
-    facts: judging.MarketFacts,
-    trade: judging.TradeFacts,
+    facts: MarketFacts,
+    features: FeatureFacts,
+    trade: TradeFacts,
 ) -> dict[str, Any]:
     """The fields of `summary.json`."""
-    config, traded = setting.config, played.traded
-    weight = dict(
-        zip(setting.settings.members, traded.weight.mean(0).tolist(), strict=False)
-    )
-    features = judging.feature_facts(setting, traded, None)
+    traded = played.traded
+    judged = fields.Judgement(found.members, found.ensemble, found.baselines)
     return {
-        "schema": summary.SCHEMA,
-        "mode": config.mode,
-        "data": config.data.source,
-        "simulated": facts.simulated,
-        "symbols": facts.symbols,
-        "bars": facts.spans,
-        "ticks": summary.ticks(traded.counters),
-        "classes": facts.class_shares["test"].tolist(),
-        "labels": {"counted": facts.labels, "effective": facts.effective_labels},
-        "members": {
-            name: summary.member(one, weight[name])
-            for name, one in found.members.items()
-        },
-        "ensemble": summary.finite(found.ensemble._asdict()),
-        "baselines": {
-            name: summary.finite(one._asdict()) for name, one in found.baselines.items()
-        },
+        **fields.shared(
+            folder, setting, facts, features, judged, traded.decided, trade, [traded]
+        ),
         "bayes_bound": found.bound and found.bound._asdict(),
-        "decisions": sum(int((one.flags & 1 == 0).sum()) for one in traded.decided),
-        "orders": trade.orders,
-        "fills": trade.fills,
-        "partial_fills": trade.partial_fills,
-        "denials": trade.denials,
         "state": traded.state.name,
         "transitions": [msgspec.to_builtins(one) for one in traded.transitions],
-        "pnl": trade.pnl,
-        "latency_ms": traded.stages,
-        "information_age_ms": traded.ages,
-        "masked": {name: n for name, n in features.masked.items() if n},
-        "absent": {name: list(columns) for name, columns in features.absent.items()},
-        "recompiles": traded.recompiles,
         "resumed_from": played.resumed_from,
-        "seed": config.run.seed,
-        "config_hash": folder.hash,
-        "catalogue_hash": catalogue_hash(setting.settings.plan.specs),
         "seconds": sum(played.seconds.values()),
     }

@@ -1,24 +1,23 @@
 """The end of a backtest: its trial entered in the ledger, its summary and report."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from bot4jax.learn import metrics
+from bot4jax.learn.evaluate import Judged
 from bot4jax.learn.returns import break_even
-from bot4jax.modes import judging, report_backtest, summary, trials
-from bot4jax.modes.evaluation import Evaluation, Line, Scored
+from bot4jax.modes import fields, judging, report_backtest, summary, trials
+from bot4jax.modes.evaluation import Evaluation, Scored
 from bot4jax.modes.forecasters import ENSEMBLE, PRIOR
 from bot4jax.modes.plays import FoldPlay, Late
 from bot4jax.modes.report import write_report
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.story import FeatureFacts, MarketFacts, Story, TradeFacts
 from bot4jax.modes.telling import training
-from bot4jax.modes.trading import base_currency
 from bot4jax.modes.trials import Luck, account_profits
-from bot4jax.registry import catalogue_hash
 from bot4jax.runtime.folder import RunFolder
 from bot4jax.runtime.portfolio import EquityRow
 from bot4jax.runtime.states import Transition
@@ -47,7 +46,7 @@ def tell_backtest(
     late = joined_late(plays)
     facts = market_facts(setting, plays, whole, found)
     features = feature_facts(setting, plays)
-    counts = figures(folder, setting, plays, found, facts, trade, features)
+    counts = figures(folder, setting, plays, found, facts, features, trade)
     counts["backtest"] = own_figures(setting, found, luck, late)
     counts["seconds"] = sum(seconds.values())
     folder.write_json("summary.json", counts)
@@ -178,7 +177,7 @@ def story_of(
         market=facts,
         members={name: judged[name] for name in members},
         ensemble=judged[ENSEMBLE],
-        baselines=others(found, members, lambda one: one.judged),
+        baselines=others(found, members),
         bound=None,
         calibration={} if last.learned is None else last.learned.calibration,
         reliability={
@@ -198,12 +197,10 @@ def story_of(
     )
 
 
-def others(
-    found: Evaluation, members: Sequence[str], of: Callable[[Line], Any]
-) -> dict[str, Any]:
-    """Something of every baseline, the class prior first."""
+def others(found: Evaluation, members: Sequence[str]) -> dict[str, Judged]:
+    """Every baseline, the class prior first."""
     own = {*members, ENSEMBLE}
-    return {name: of(one) for name, one in found.lines.items() if name not in own}
+    return {name: one.judged for name, one in found.lines.items() if name not in own}
 
 
 def figures(
@@ -212,51 +209,21 @@ def figures(
     plays: Sequence[FoldPlay],
     found: Evaluation,
     facts: MarketFacts,
-    trade: TradeFacts | None,
     features: FeatureFacts,
+    trade: TradeFacts | None,
 ) -> dict[str, Any]:
-    """The fields that every `summary.json` has."""
-    config, members = setting.config, setting.settings.members
-    weight = np.concatenate([[one.weight for one in play.decided] for play in plays])
+    """The fields that every `summary.json` has, over all folds."""
+    members = setting.settings.members
+    judged = fields.Judgement(
+        {name: found.lines[name].judged for name in members},
+        found.lines[ENSEMBLE].judged,
+        others(found, members),
+    )
+    decided = [one for play in plays for one in play.decided]
     traded = [one.traded for one in plays if one.traded is not None]
-    ticks = summed([summary.ticks(one.counters) for one in traded])
-    nothing = summary.pnl(None, base_currency(setting))
-    return {
-        "schema": summary.SCHEMA,
-        "mode": config.mode,
-        "data": config.data.source,
-        "simulated": facts.simulated,
-        "symbols": facts.symbols,
-        "bars": facts.spans,
-        "ticks": ticks or dict.fromkeys(("sent", "absorbed", "late", "dropped"), 0),
-        "classes": facts.class_shares["test"].tolist(),
-        "labels": {"counted": facts.labels, "effective": facts.effective_labels},
-        "members": {
-            name: summary.member(found.lines[name].judged, float(own))
-            for name, own in zip(members, weight.mean(0), strict=False)
-        },
-        "ensemble": summary.finite(found.lines[ENSEMBLE].judged._asdict()),
-        "baselines": others(
-            found, members, lambda one: summary.finite(one.judged._asdict())
-        ),
-        "decisions": sum(
-            int((one.flags & 1 == 0).sum()) for play in plays for one in play.decided
-        ),
-        "orders": 0 if trade is None else trade.orders,
-        "fills": 0 if trade is None else trade.fills,
-        "partial_fills": 0 if trade is None else trade.partial_fills,
-        "denials": {} if trade is None else trade.denials,
-        "pnl": nothing if trade is None else trade.pnl,
-        "latency_ms": traded[-1].stages if traded else {},
-        "information_age_ms": traded[-1].ages if traded else {},
-        "masked": {name: n for name, n in features.masked.items() if n},
-        "absent": {name: list(columns) for name, columns in features.absent.items()},
-        "recompiles": sum(one.recompiles for one in traded),
-        "resumed_from": None,
-        "seed": config.run.seed,
-        "config_hash": folder.hash,
-        "catalogue_hash": catalogue_hash(setting.settings.plan.specs),
-    }
+    return fields.shared(
+        folder, setting, facts, features, judged, decided, trade, traded
+    ) | {"resumed_from": None}
 
 
 def own_figures(

@@ -1,0 +1,116 @@
+"""The fields that the summary of every run has that decided over unseen bars."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bot4jax.engine import Decided
+from bot4jax.learn.evaluate import Judged
+from bot4jax.modes import summary
+from bot4jax.modes.setting import Setting
+from bot4jax.modes.story import FeatureFacts, MarketFacts, TradeFacts
+from bot4jax.modes.trading import Traded, base_currency
+from bot4jax.registry import catalogue_hash
+from bot4jax.runtime.folder import RunFolder
+
+
+class Judgement(NamedTuple):
+    """How good forecasts were."""
+
+    members: Mapping[str, Judged]
+    ensemble: Judged
+    baselines: Mapping[str, Judged]
+
+
+def shared(
+    folder: RunFolder,
+    setting: Setting,
+    market: MarketFacts,
+    features: FeatureFacts,
+    judged: Judgement,
+    decided: Sequence[Decided],
+    trade: TradeFacts | None,
+    traded: Sequence[Traded],
+) -> dict[str, Any]:
+    """All of them; without orders where nothing was traded."""
+    return {
+        **of_the_run(folder, setting, market),
+        **of_the_forecasts(market, judged, decided),
+        **of_the_trade(setting, trade),
+        **of_the_engine(traded),
+        **of_the_features(features),
+    }
+
+
+def of_the_run(
+    folder: RunFolder, setting: Setting, market: MarketFacts
+) -> dict[str, Any]:
+    """What was run, on what."""
+    return {
+        "schema": summary.SCHEMA,
+        "mode": setting.config.mode,
+        "data": market.source,
+        "simulated": market.simulated,
+        "symbols": market.symbols,
+        "bars": market.spans,
+        "seed": setting.config.run.seed,
+        "config_hash": folder.hash,
+        "catalogue_hash": catalogue_hash(setting.settings.plan.specs),
+    }
+
+
+def of_the_forecasts(
+    market: MarketFacts, judged: Judgement, decided: Sequence[Decided]
+) -> dict[str, Any]:
+    """Labels, and how well each forecaster met them."""
+    weight = np.mean([one.weight for one in decided], axis=0).tolist()
+    return {
+        "classes": market.class_shares["test"].tolist(),
+        "labels": {"counted": market.labels, "effective": market.effective_labels},
+        "members": {
+            name: summary.member(one, own)
+            for (name, one), own in zip(judged.members.items(), weight, strict=False)
+        },
+        "ensemble": summary.finite(judged.ensemble._asdict()),
+        "baselines": {
+            name: summary.finite(one._asdict())
+            for name, one in judged.baselines.items()
+        },
+        "decisions": sum(int((one.flags & 1 == 0).sum()) for one in decided),
+    }
+
+
+def of_the_trade(setting: Setting, trade: TradeFacts | None) -> dict[str, Any]:
+    """What became of the decisions."""
+    if trade is None:
+        nothing = summary.pnl(None, base_currency(setting))
+        counts = dict.fromkeys(("orders", "fills", "partial_fills"), 0)
+        return {**counts, "denials": {}, "pnl": nothing}
+    return {
+        "orders": trade.orders,
+        "fills": trade.fills,
+        "partial_fills": trade.partial_fills,
+        "denials": trade.denials,
+        "pnl": trade.pnl,
+    }
+
+
+def of_the_engine(traded: Sequence[Traded]) -> dict[str, Any]:
+    """Ticks and compilations of all spans, the time that steps took in the last."""
+    ticks = [summary.ticks(one.counters) for one in traded]
+    fields = ("sent", "absorbed", "late", "dropped")
+    return {
+        "ticks": {name: sum(one[name] for one in ticks) for name in fields},
+        "latency_ms": traded[-1].stages if traded else {},
+        "information_age_ms": traded[-1].ages if traded else {},
+        "recompiles": sum(one.recompiles for one in traded),
+    }
+
+
+def of_the_features(features: FeatureFacts) -> dict[str, Any]:
+    """Which were masked how often, and which the source cannot feed."""
+    return {
+        "masked": {name: n for name, n in features.masked.items() if n},
+        "absent": {name: list(columns) for name, columns in features.absent.items()},
+    }

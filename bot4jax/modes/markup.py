@@ -1,0 +1,55 @@
+"""The pieces that every section of a report is made of."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from bot4jax.modes import plots
+from bot4jax.modes.story import Story
+
+
+def section(title: str) -> str:
+    return f"<h2>{title}</h2>"
+
+
+def paragraph(text: str) -> str:
+    return f"<p>{text}</p>"
+
+
+def figure(story: Story, draw: Any, *arguments: Any, caption: str = "") -> str:
+    """A picture with a caption."""
+    drawn = plots.drawn(story.market.simulated, draw, *arguments)
+    return f"<figure>{drawn}<figcaption>{caption}</figcaption></figure>"
+
+
+def folded(title: str, content: str) -> str:
+    """Content that opens on a click; nothing where there is none."""
+    if not content:
+        return ""
+    return f"<details><summary>{title}</summary>{content}</details>"
+
+
+def table(
+    heads: Sequence[str], rows: Iterable[Sequence[Any]], text_from: int = 99
+) -> str:
+    """A table, or nothing without rows; columns from `text_from` on are prose."""
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f'<td class="text">{cell}</td>' if i >= text_from else f"<td>{cell}</td>"
+            for i, cell in enumerate(row)
+        )
+        + "</tr>"
+        for row in rows
+    )
+    head = "".join(f"<th>{head}</th>" for head in heads)
+    return f"<table><tr>{head}</tr>{body}</table>" if body else ""
+
+
+def with_error(value: float, error: float) -> str:
+    """A difference and its 95 % interval; – where there is nothing to differ from."""
+    return f"{value:+.1f} ± {1.96 * error:.1f}" if value == value else "–"
+
+
+def with_t(value: float, t: float) -> str:
+    """A coefficient and its t value; a forecaster that never varies has neither."""
+    return f"{value:.3f} ({t:.1f})" if value == value else "–"

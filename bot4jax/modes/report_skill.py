@@ -1,0 +1,117 @@
+"""The report's sections on forecasts: skill, calibration, vote, the fit of the nets."""
+
+from bot4jax.modes import plots
+from bot4jax.modes.markup import figure, paragraph, section, table, with_error, with_t
+from bot4jax.modes.story import Story
+
+
+def skill(story: Story) -> str:
+    """How well classes were forecast, beside what is possible without a model."""
+    if story.ensemble is None:
+        return ""
+    judged = [*story.members.items(), ("ensemble", story.ensemble)]
+    judged += story.baselines.items()
+    rows = [
+        (
+            name.replace("_", " "),
+            f"{one.log_loss:.4f} ± {1.96 * one.log_loss_error:.4f}",
+            with_error(1e3 * one.excess, 1e3 * one.excess_error),
+            f"{one.brier:.4f}",
+            f"{one.ece:.4f}",
+            f"{one.macro_f1:.3f}",
+            f"{one.mcc:.3f}",
+            f"{one.hit_rate:.3f}",
+            with_t(one.information_coefficient, one.information_t),
+            with_t(one.rank_coefficient, one.rank_t),
+        )
+        for name, one in judged
+    ]
+    heads = (
+        "forecaster",
+        "log loss ± 95 %",
+        "less prior, 10⁻³",
+        "Brier",
+        "ECE",
+        "macro-F1",
+        "MCC",
+        "hit rate",
+        "IC (t)",
+        "rank IC (t)",
+    )
+    shares = ", ".join(
+        f"{span} {' / '.join(f'{100 * share:.1f}' for share in values)}"
+        for span, values in story.market.class_shares.items()
+    )
+    text = paragraph(
+        f"{story.market.labels:,} labels count, worth "
+        f"{story.market.effective_labels:,} that share no bar. Classes down / flat / "
+        f"up, in per cent: {shares}. Intervals are a stationary block bootstrap over "
+        "time with all symbols together; those of differences to the class prior are "
+        "paired, since both meet the same market. t values are Newey–West."
+    )
+    if story.bound is not None:
+        text += paragraph(
+            f"The simulator's best possible forecast has a log loss of "
+            f"{story.bound.log_loss:.4f} ± {1.96 * story.bound.standard_error:.4f}. "
+            "A forecaster that beat it would be reading the future."
+        )
+    chart = ""
+    if "class_prior" in story.baselines:
+        chart = figure(story, plots.skill, story, caption="Left of the line is skill.")
+    return section("Forecasts") + text + chart + table(heads, rows)
+
+
+def calibration(story: Story) -> str:
+    """Whether a probability means what it says."""
+    rows = [
+        (
+            name,
+            f"{one.temperature:.3f}",
+            *(f"{value:.4f}" for value in (*one.log_loss, *one.ece)),
+        )
+        for name, one in story.calibration.items()
+    ]
+    heads = (
+        "on the calibration span",
+        "temperature",
+        "log loss before",
+        "after",
+        "ECE before",
+        "after",
+    )
+    chart = (
+        figure(
+            story,
+            plots.reliability,
+            story.reliability,
+            caption="The ensemble on the test span; larger points hold more labels.",
+        )
+        if story.reliability
+        else ""
+    )
+    return section("Calibration") + chart + table(heads, rows)
+
+
+def vote(story: Story) -> str:
+    """Who was listened to."""
+    if not len(story.weights):
+        return ""
+    chart = figure(
+        story,
+        plots.weights,
+        list(story.members),
+        story.weights,
+        caption="Weights move only with labels that have matured.",
+    )
+    return section("Vote") + chart
+
+
+def training(story: Story) -> str:
+    """How the nets were fitted."""
+    if not story.training:
+        return ""
+    return (
+        section("Training")
+        + figure(story, plots.training, story.training)
+        + figure(story, plots.gradients, story.gradients, caption="Gradient health.")
+    )
