@@ -53,6 +53,8 @@ MAY_IMPORT = {
         "plugins",
         "run",
     },
+    # what a mode does, without a run around it
+    "notebook": NUMERIC | {"modes", "learn", "data"},
     # the command line
     "consistency": {"schema"},
     "validation": {"schema", "consistency"},

@@ -1,4 +1,4 @@
-"""Any Parquet or CSV file, by a mapping from our names to its columns.
+"""Any Parquet or CSV file, or a frame, by a mapping from our names to its columns.
 
 Bars need `time` (the opening), `open`, `high`, `low`, `close` and `volume`; ticks need
 `time`, `bid`, `ask`, `bid_size` and `ask_size`, and may have `price`, `size`, `side`
@@ -75,7 +75,7 @@ OFF_GRID = 1e-4
 
 
 class Columns:
-    """A `Source` read from one file; bars or ticks, as the mapping says.
+    """A `Source` read from one file or frame; bars or ticks, as the mapping says.
 
     `instruments` gives the terms of trade; without them every symbol is a spot pair
     whose increment and lot are read off its prices and sizes. `symbols` keeps the first
@@ -86,7 +86,7 @@ class Columns:
 
     def __init__(
         self,
-        path: str | Path,
+        market: str | Path | pl.DataFrame,
         mapping: Mapping[str, str],
         times_unit: str = "ns",
         bar_seconds: float = 1.0,
@@ -96,7 +96,9 @@ class Columns:
         check_mapping(mapping, times_unit)
         bar_ns = round(bar_seconds * 1e9)
         self.has_ticks = "bid" in mapping
-        table = read_columns(Path(path), mapping, times_unit)
+        is_frame = isinstance(market, pl.DataFrame)
+        place = market if is_frame else Path(market)
+        table = read_columns(place, mapping, times_unit)
         named = by_name(table, symbols, {one.symbol: one for one in instruments})
         play = _ticks if self.has_ticks else _bars
         self._source = play(named, bar_ns)

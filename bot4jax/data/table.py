@@ -26,11 +26,16 @@ SIDES = {"buy": BUY, "b": BUY, "1": BUY, "sell": SELL, "s": SELL, "-1": SELL}
 """What a side may be written as, in small letters."""
 
 
+FRAME = Path("frame")
+"""What a table that came from no file is called."""
+
+
 def read_columns(
-    path: Path, mapping: Mapping[str, str], times_unit: str
+    market: Path | pl.DataFrame, mapping: Mapping[str, str], times_unit: str
 ) -> pl.DataFrame:
     """The mapped columns under our names: times in ns, numbers float64, all checked."""
-    table = _read(path)
+    is_frame = isinstance(market, pl.DataFrame)
+    path, table = (FRAME, market) if is_frame else (market, read_table(market))
     missing = sorted(set(mapping.values()) - set(table.columns))
     if missing:
         raise DataError(
@@ -44,7 +49,8 @@ def read_columns(
     return pl.DataFrame({"row": np.arange(table.height), **parsed})
 
 
-def _read(path: Path) -> pl.DataFrame:
+def read_table(path: Path) -> pl.DataFrame:
+    """All of a Parquet file, or of a CSV file as text."""
     try:
         if path.suffix == ".parquet":
             return pl.read_parquet(path)

@@ -43,7 +43,11 @@ def spans(config: Config) -> Split:
 def set_stage(config: Config) -> Setting:
     """Open the source and decide everything static."""
     split = spans(config)
-    source = open_source(config, split.bars)
+    return stage_on(config, open_source(config, split.bars), split)
+
+
+def stage_on(config: Config, source: Source, split: Split) -> Setting:
+    """The same on a source that is open already."""
     specs = plugins.chosen(config.plugins, config.features.names)
     layout = Layout(
         symbols=len(source.universe.instruments),
