@@ -64,7 +64,8 @@ def push_moments(moments: Moments, columns: dict[str, Array]) -> Moments:
     market = safe_divide(jnp.where(live, r, 0.0).sum(), count)
 
     def blend(old: Array, new: Array) -> Array:
-        return DECAY * old + (1 - DECAY) * new
+        # Not DECAY * old: its rounding, bar after bar the same, piles up in calm.
+        return old + (1 - DECAY) * (new - old)
 
     return Moments(
         jnp.where(live, blend(moments.variance, r**2), moments.variance),

@@ -68,3 +68,15 @@ def test_running_variance_equals_the_recursion_and_waits_for_live_bars():
         moments = outcome.push_moments(moments, columns)
         expected = np.where(is_live, 0.97 * expected + 0.03 * r**2, expected)
     np.testing.assert_allclose(moments.variance, expected, 1e-5)
+
+
+def test_a_long_calm_leaves_the_running_variance_exact():
+    """What is rounded the same way bar after bar would add up: 1e-5 was seen."""
+    start = np.full(SYMBOLS, 2e-3, np.float32)
+    scales = Scales(jnp.asarray(start), jnp.ones(SYMBOLS), jnp.ones(5))
+    moments, calm = outcome.init_moments(scales), jnp.zeros(SYMBOLS)
+    for _ in range(1000):
+        columns = {"log_return": calm, "live": calm + 1}
+        moments = outcome.push_moments(moments, columns)
+    expected = start.astype(np.float64) ** 2 * 0.97**1000
+    np.testing.assert_allclose(moments.variance, expected, 3e-6)
