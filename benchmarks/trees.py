@@ -12,7 +12,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import msgspec
 import numpy as np
 import xgboost
 from jaxtyping import Array, Float, Int
@@ -22,6 +21,7 @@ from benchmarks.nets import width
 from benchmarks.peers import is_here
 from benchmarks.result import Measured, Row
 from benchmarks.timing import quantiles, rounded
+from bot4jax.learn.boosting import tree_settings
 from bot4jax.runtime.progress import Report
 from bot4jax.schema import Config
 from bot4jax.trees import fit, forest
@@ -46,7 +46,7 @@ def measure(config: Config, steps: int, warmup: int, report: Report) -> Measured
     """Predictors in turns, then fitting."""
     jax.config.update("jax_enable_compilation_cache", False)
     seed, features = config.run.seed, width(config)
-    own = fit.Settings(**msgspec.structs.asdict(config.trees), seed=seed)
+    own = tree_settings(config)
     rows, (x, y) = (
         scores(config.data.symbols, features, seed + 1),
         samples(features, seed),

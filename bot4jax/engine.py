@@ -5,6 +5,9 @@
     observe(params, state, bar)      → state, seen      bank, scores, volatility
     conclude(params, state, …, held) → state, decided   nets, trees, vote, sizing
 
+`conclude` is one executable, the forest in it. With XGBoost's own predictor (`asking`)
+it is two, `foresee` and `decide`, and the host asks the forest while the first runs.
+
 The same compiled functions make training data, backtest, trade on paper and trade
 live. `observe` stands alone because training needs features before there are nets;
 fusing it with `conclude` saves one dispatch and costs that equality.
@@ -36,6 +39,9 @@ from bot4jax.numerics import safe_divide
 from bot4jax.trees import forest
 from bot4jax.trees.forest import Forest
 from bot4jax.types import Bar, Decisions, Layout
+
+Margins = Callable[[Float[np.ndarray, "S F"]], Float[np.ndarray, "S C"]]
+"""A forest's log odds of feature scores, asked on the host."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,10 @@ class Engine(NamedTuple):
     close: Callable[..., tuple[OpenBars, Array, Array]]
     observe: Callable[..., tuple[Observing, Seen]]
     conclude: Callable[..., tuple[Deciding, Array]]
+    foresee: Callable[..., tuple[zoo.NetCarry, Array]]
+    """the nets of `conclude`"""
+    decide: Callable[..., tuple[Deciding, Array]]
+    """the rest of it, given what nets and trees say"""
 
 
 def compile_engine(settings: Settings) -> Engine:
@@ -130,7 +140,28 @@ def compile_engine(settings: Settings) -> Engine:
         close=jax.jit(bars.close_bars, donate_argnums=0),
         observe=jax.jit(partial(observe, settings), donate_argnums=1),
         conclude=jax.jit(partial(conclude, settings), donate_argnums=1),
+        foresee=jax.jit(partial(zoo.step, settings.sizes), donate_argnums=1),
+        decide=jax.jit(partial(decide, settings), donate_argnums=1),
     )
+
+
+def asking(engine: Engine, margins: Margins) -> Engine:
+    """The engine whose forest is asked on the host, beside the nets.
+
+    Only scores go out and log odds come in; on a CPU the way out is a view.
+    """
+
+    def conclude(
+        params: Params, state: Deciding, seen: Seen, ints: Array, floats: Array, held
+    ) -> tuple[Deciding, Array]:
+        carry, by_nets = engine.foresee(params.nets, state.carry, seen.values)
+        by_trees = jax.device_put(margins(np.asarray(seen.values)))
+        remembered = state._replace(carry=carry)
+        return engine.decide(
+            params, remembered, by_nets, by_trees, seen, ints, floats, held
+        )
+
+    return engine._replace(conclude=conclude)
 
 
 def init(settings: Settings, units: Units, anchors: Float[Array, " S"]) -> State:
@@ -213,31 +244,49 @@ def conclude(
     held: Float[Array, " S"],
 ) -> tuple[Deciding, Float[Array, " P"]]:
     """Feature scores into decisions, packed; see `unpack_decisions`."""
+    carry, by_nets = zoo.step(settings.sizes, params.nets, state.carry, seen.values)
+    by_trees = forest.margins(params.forest, seen.values)
+    remembered = state._replace(carry=carry)
+    return decide(
+        settings, params, remembered, by_nets, by_trees, seen, ints, floats, held
+    )
+
+
+def decide(
+    settings: Settings,
+    params: Params,
+    state: Deciding,
+    by_nets: Float[Array, "N S C"],
+    by_trees: Float[Array, "S C"],
+    seen: Seen,
+    ints: Int[Array, "B S"],
+    floats: Float[Array, "D S"],
+    held: Float[Array, " S"],
+) -> tuple[Deciding, Float[Array, " P"]]:
+    """The nets' log probabilities and the forest's log odds into decisions."""
     bar = bars.unpack_bar(ints, floats)
     horizon = settings.layout.horizon
     learnt = outcome.mature(state.pending, bar, params.threshold)
     weighing = vote.learn(params.vote, state.vote, learnt, horizon)
-    carry, forecasts = predict(settings, params, state.carry, seen.values)
+    forecasts = calibrated(settings, params, by_nets, by_trees)
     decisions, voted = _decide(settings, params, weighing, forecasts, seen, bar, held)
     remembered = jnp.concatenate([forecasts, jnp.log(decisions.probability)[None]], 0)
     pending = outcome.push_pending(state.pending, remembered, seen.risk.volatility, bar)
     packed = _pack_decisions(decisions, voted)
-    return Deciding(carry, weighing, pending), packed
+    return Deciding(state.carry, weighing, pending), packed
 
 
-def predict(
+def calibrated(
     settings: Settings,
     params: Params,
-    carry: zoo.NetCarry,
-    values: Float[Array, "S F"],
-) -> tuple[zoo.NetCarry, Float[Array, "M S C"]]:
+    by_nets: Float[Array, "N S C"],
+    by_trees: Float[Array, "S C"],
+) -> Float[Array, "M S C"]:
     """Every member's calibrated log probabilities, in the order of `members`."""
-    carry, by_nets = zoo.step(settings.sizes, params.nets, carry, values)
     named = dict(zip(settings.sizes.members, by_nets, strict=True))
-    if "trees" in settings.members:
-        named["trees"] = forest.log_probability(params.forest, values)
+    named["trees"] = jax.nn.log_softmax(by_trees, axis=-1)
     raw = jnp.stack([named[name] for name in settings.members])
-    return carry, temper(raw, params.temperature[:, None, None])
+    return temper(raw, params.temperature[:, None, None])
 
 
 def _decide(

@@ -285,6 +285,15 @@ class Trees(Section, frozen=True):
     """share of the features each tree sees"""
     reg_lambda: NonNegative
     """L2 penalty of the leaves"""
+    patience: CountOrNone
+    """rounds without a better loss on `watched` bars, after which no more are boosted;
+    0: all `rounds`"""
+    watched: ProperShare
+    """share of the training bars, the last ones behind a purged gap, that tell how many
+    rounds are enough; the forest is then fitted on all of them"""
+    predictor: Literal["fused", "xgboost"]
+    """fused: compiled into the step; xgboost: its own, on the host beside the nets;
+    both say the same, so that a fitted run may be traded with either"""
 
 
 class Labels(Section, frozen=True):

@@ -12,8 +12,8 @@ from bot4jax.certify.rows import Check, Row, Subject, broken, moved, same_bits, 
 from bot4jax.learn import fit
 from bot4jax.nets import zoo
 from bot4jax.nets.sizes import NetSizes
-from bot4jax.trees import fit as tree_fit
 from bot4jax.trees import forest
+from bot4jax.trees import predict as tree_predict
 from bot4jax.trees.forest import Forest
 
 TOLERANCE = 1e-6
@@ -120,7 +120,8 @@ def forest_rows(trees: Trees) -> list[Row]:
     predict = jax.jit(forest.predict)
     stepped = np.stack([predict(trees.packed, bar) for bar in trees.scores])
     features = trees.scores.shape[2]
-    batch = tree_fit.probabilities(trees.booster, trees.scores.reshape(-1, features))
+    rows = trees.scores.reshape(-1, features)
+    batch = tree_predict.probabilities(trees.booster, rows)
     error = np.abs(stepped - batch.reshape(stepped.shape))
     sums = np.abs(stepped.astype(np.float64).sum(2) - 1)
     pairs = zip(trees.packed, trees.refitted, strict=True)

@@ -20,7 +20,7 @@ from bot4jax.kernels.clean import init_scaler
 from bot4jax.kernels.sizing import SizingParams
 from bot4jax.kernels.vote import VoteParams
 from bot4jax.learn import dataset, fit
-from bot4jax.learn.baselines import sampled_rows
+from bot4jax.learn.boosting import fit_trees, seated
 from bot4jax.learn.calibrate import Calibration, calibrate
 from bot4jax.learn.dataset import BarRecord, Dataset
 from bot4jax.learn.labelling import Labels, label_as_configured, rows_of
@@ -28,7 +28,6 @@ from bot4jax.learn.splits import Split
 from bot4jax.nets import zoo
 from bot4jax.nets.fallback import FallbackParams
 from bot4jax.schema import Config
-from bot4jax.trees import fit as tree_fit
 from bot4jax.trees import forest
 from bot4jax.trees.forest import Forest
 from bot4jax.types import CLASSES, FRACTION
@@ -41,10 +40,6 @@ UNCLIPPED = 3e38
 
 WARM_BARS = 256
 """Bars that nets run through before their forecasts count."""
-
-TREE_SAMPLES = 100_000
-"""Rows that the forest is fitted on at most: leaves of a forest of depth 4 hold
-thousands of them, and more teach it nothing."""
 
 
 class Members(NamedTuple):
@@ -90,6 +85,7 @@ def learn(
     params = assemble(config, settings, universe, units, members, labels, calibration)
     deciding = engines.init_deciding(settings)._replace(carry=carry)
     start = split.train.stop - data.first
+    engine = seated(config, settings, engine, members.booster)
     deciding, decided = walk(
         settings, engine, params, deciding, record, data, start, report
     )
@@ -166,41 +162,6 @@ def fit_members(
     spare = fit.fit_fallback(samples, config.run.seed)
     report("fallback", 1, 1)
     return Members(nets, booster, packed, spare, history)
-
-
-def fit_trees(
-    config: Config, settings: Settings, samples: fit.Samples, report: Report
-) -> tuple[Any, Forest]:
-    """The forest of every `horizon`-th bar: labels between share most of their bars."""
-    every = slice(None, None, settings.layout.horizon)
-    x, y, w = (column[every] for column in samples)
-    t, s = sampled_rows(w, TREE_SAMPLES, config.run.seed)
-    booster = tree_fit.fit_forest(
-        x[t, s],
-        y[t, s],
-        w[t, s],
-        tree_settings(config),
-        lambda done, total: report("trees", done, total),
-    )
-    own = config.trees
-    capacity = own.rounds * len(CLASSES)
-    return booster, forest.pack(booster, capacity, own.depth, len(CLASSES))
-
-
-def tree_settings(config: Config) -> tree_fit.Settings:
-    """What the configuration says of boosting, in the words of `trees`."""
-    own = config.trees
-    return tree_fit.Settings(
-        rounds=own.rounds,
-        depth=own.depth,
-        learning_rate=own.learning_rate,
-        min_child_weight=own.min_child_weight,
-        gamma=own.gamma,
-        subsample=own.subsample,
-        colsample=own.colsample,
-        reg_lambda=own.reg_lambda,
-        seed=config.run.seed,
-    )
 
 
 def forecasts(

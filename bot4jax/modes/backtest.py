@@ -27,7 +27,7 @@ from bot4jax.learn.splits import Split, purge_gap
 from bot4jax.modes import lines
 from bot4jax.modes.evaluation import Scored, evaluate_folds, joined, score
 from bot4jax.modes.forecasters import Fitted
-from bot4jax.modes.keeping import Kept, adopt, anchors_of, keep, take_up
+from bot4jax.modes.keeping import Kept, adopt, anchors_of, keep, seat, take_up
 from bot4jax.modes.plays import FoldPlay, Late, late_trade
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.modes.tapes import closed_bars
@@ -123,6 +123,7 @@ def play_fold(
     before = market.record.part(range(test.start))
     with timed(seconds, "learning"):
         learned, kept = fitted(setting, before, market.open_bars[number], place, report)
+        setting = seat(Path(setting.config.run.model or place), setting)
         data, labels = seen_before(setting, learned, kept, before, report)
     state = jax.device_get(kept.state)
     with timed(seconds, "trading"):

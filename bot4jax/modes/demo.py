@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bot4jax.learn.params import Learned
 from bot4jax.modes import lines
-from bot4jax.modes.keeping import Kept, adopt, keep, take_up
+from bot4jax.modes.keeping import Kept, adopt, keep, seat, take_up
 from bot4jax.modes.learning import train as learn
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.modes.sockets import trade_with_children
@@ -32,6 +32,7 @@ def demo(config: Config) -> int:
                 setting = set_stage(config)
             with timed(seconds, "learning"):
                 learned, kept = _fitted(config, folder, setting, report)
+                setting = seat(_model(config, folder), setting)
             with timed(seconds, "trading"):
                 way = trade_with_children if setting.source.has_ticks else trade_here
                 traded = way(setting, kept, folder.path, report)
@@ -62,9 +63,14 @@ def _fitted(
     config: Config, folder: RunFolder, setting: Setting, report: Report
 ) -> tuple[Learned | None, Kept]:
     """The members of `run.model`, of this very run's checkpoint, or fitted now."""
-    model = Path(config.run.model) if config.run.model else folder.path
+    model = _model(config, folder)
     if config.run.model or (model / "checkpoints").is_dir():
         return None, take_up(model, setting)
     learned, kept = learn(setting, report)
     keep(folder.path, setting, kept, learned.members.booster)
     return learned, kept
+
+
+def _model(config: Config, folder: RunFolder) -> Path:
+    """Where the members lie."""
+    return Path(config.run.model) if config.run.model else folder.path

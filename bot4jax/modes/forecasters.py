@@ -7,8 +7,9 @@ import numpy as np
 from jaxtyping import Float
 
 from bot4jax.engine import Decided, Params
-from bot4jax.learn import evaluate, params, research, rivals
+from bot4jax.learn import evaluate, research, rivals
 from bot4jax.learn.alpha158 import Candles
+from bot4jax.learn.boosting import tree_settings
 from bot4jax.learn.dataset import BarRecord, Dataset
 from bot4jax.learn.labelling import Labels, rows_of
 from bot4jax.learn.splits import Split
@@ -68,7 +69,7 @@ def baselines(
     """
     rows, first = rows_of(fold.before, fold.split.train), fold.split.calibrate.start
     horizon = setting.settings.layout.horizon
-    trees = params.tree_settings(setting.config)
+    trees = tree_settings(setting.config)
     trained = evaluate.outcome_of(fold.labels, rows, horizon)
     features, test = fold.before.features[rows], fold.test
     asked = evaluate.asked_of(

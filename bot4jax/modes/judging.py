@@ -9,6 +9,7 @@ from jaxtyping import Float
 from bot4jax.data.bound import bayes_log_loss
 from bot4jax.data.simulator import Simulator
 from bot4jax.learn import evaluate
+from bot4jax.learn.boosting import explained
 from bot4jax.learn.evaluate import Judged, Outcome
 from bot4jax.learn.labelling import rows_of
 from bot4jax.learn.labels import (
@@ -31,7 +32,7 @@ from bot4jax.modes.trading import Traded
 from bot4jax.runtime.limits import Reason
 from bot4jax.runtime.orders import Fill
 from bot4jax.runtime.portfolio import EquityRow
-from bot4jax.trees import fit as tree_fit
+from bot4jax.trees import predict
 from bot4jax.types import BUY, SELL
 
 
@@ -151,17 +152,44 @@ def feature_facts(
     plan = setting.settings.plan
     names = tuple(spec.name for spec in plan.specs)
     family = {spec.name: spec.category for spec in plan.specs}
-    gain = {} if learned is None else tree_fit.gain(learned.members.booster, names)
+    nothing = dict.fromkeys(names, 0)
+    facts = FeatureFacts(
+        names=names,
+        absent=plan.absent,
+        masked=nothing,
+        clamped=nothing,
+        values=0,
+        gain={} if learned is None else predict.gain(learned.members.booster, names),
+        contribution={} if learned is None else contributions(setting, learned, names),
+        family=family,
+        twins=[],
+    )
     if traded is None:
-        nothing = dict.fromkeys(names, 0)
-        return FeatureFacts(names, plan.absent, nothing, nothing, 0, gain, family, [])
+        return facts
     masked, clamped = (
         dict(zip(names, row.tolist(), strict=True)) for row in traded.counts
     )
     masked |= dict.fromkeys(plan.absent, 0)
-    live = int((traded.record.column("live") > 0).sum())
-    pairs = twins(traded.features, names, setting.config.run.seed)
-    return FeatureFacts(names, plan.absent, masked, clamped, live, gain, family, pairs)
+    return facts._replace(
+        masked=masked,
+        clamped=clamped,
+        values=int((traded.record.column("live") > 0).sum()),
+        twins=twins(traded.features, names, setting.config.run.seed),
+    )
+
+
+def contributions(
+    setting: Setting, learned: Learned, names: tuple[str, ...]
+) -> dict[str, float]:
+    """What moves the forest on bars that it was not fitted on."""
+    rows = rows_of(learned.data, setting.split.calibrate)
+    return explained(
+        learned.members.booster,
+        learned.data.features[rows],
+        learned.labels.weights[rows],
+        names,
+        setting.config.run.seed,
+    )
 
 
 def equity_curve(setting: Setting, traded: Traded) -> list[EquityRow]:

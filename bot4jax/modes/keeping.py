@@ -16,11 +16,12 @@ from bot4jax.errors import CheckpointError
 from bot4jax.kernels import clean, history, vote
 from bot4jax.kernels.sizing import SizingParams
 from bot4jax.learn import checkpoint, params
+from bot4jax.learn.boosting import seated
 from bot4jax.learn.checkpoint import Identity
 from bot4jax.modes.setting import Setting
 from bot4jax.nets import fallback, zoo
 from bot4jax.registry import catalogue_hash
-from bot4jax.schema import Config
+from bot4jax.schema import Config, Trees
 from bot4jax.trees import fit as tree_fit
 from bot4jax.trees import forest
 from bot4jax.types import CLASSES
@@ -50,13 +51,20 @@ def adopt(config: Config, model: Path) -> Config:
     """The configuration with everything that the fitted engine of a run fixes."""
     former = from_yaml(model / "config.yaml")
     own = {name: getattr(former, name) for name in ADOPTED}
+    own["trees"] = asked_by(former.trees, config.trees.predictor)
     return msgspec.structs.replace(config, **own)
+
+
+def asked_by(trees: Trees, predictor: str) -> Trees:
+    """The same forest with another predictor, which says the same of it."""
+    return msgspec.structs.replace(trees, predictor=predictor)
 
 
 def identity(setting: Setting) -> Identity:
     """What a checkpoint must share with a run that takes it up."""
     config, specs = setting.config, setting.settings.plan.specs
-    shared = [getattr(config, name) for name in ADOPTED if name != "spans"]
+    fitted = msgspec.structs.replace(config, trees=asked_by(config.trees, "fused"))
+    shared = [getattr(fitted, name) for name in ADOPTED if name != "spans"]
     content = msgspec.json.encode([*shared, setting.source.universe.symbols])
     return Identity(
         config_hash=hashlib.sha256(content).hexdigest()[:16],
@@ -85,6 +93,16 @@ def take_up(folder: Path, setting: Setting) -> Kept:
         identity(setting),
     )
     return kept._replace(params=as_configured(setting, kept.params))
+
+
+def seat(folder: Path, setting: Setting) -> Setting:
+    """The setting whose engine asks the run's forest as it is configured to."""
+    if setting.config.trees.predictor == "fused":
+        return setting
+    features, path = len(setting.settings.plan.specs), folder / "trees" / "forest.json"
+    booster = tree_fit.load(path, features, len(CLASSES))
+    engine = seated(setting.config, setting.settings, setting.engine, booster)
+    return setting._replace(engine=engine)
 
 
 def as_configured(setting: Setting, fitted: Params) -> Params:

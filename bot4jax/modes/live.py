@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bot4jax.errors import ConfigError
 from bot4jax.modes import lines
-from bot4jax.modes.keeping import adopt, take_up
+from bot4jax.modes.keeping import adopt, seat, take_up
 from bot4jax.modes.setting import set_stage
 from bot4jax.modes.sockets import trade_over_sockets
 from bot4jax.modes.telling import Played, tell
@@ -23,19 +23,21 @@ def live(config: Config) -> int:
         raise ConfigError(
             ["run.model: mode=live needs run.model=FOLDER of a trained run"]
         )
-    config = adopt(config, Path(config.run.model))
+    model = Path(config.run.model)
+    config = adopt(config, model)
     with RunFolder(config) as folder:
         if folder.open() and folder.is_finished:
             return lines.finished(folder.path)
         began = time.perf_counter()
         with progress() as report:
             setting = set_stage(config)
-            kept = take_up(Path(config.run.model or ""), setting)
+            kept = take_up(model, setting)
+            setting = seat(model, setting)
             traded = trade_over_sockets(
                 setting, kept, folder.path, report, resumes=True
             )
             seconds = {"trading": round(time.perf_counter() - began, 3)}
-            model = Path(config.run.model or "").name
             threshold = float(kept.params.threshold)
-            tell(folder, setting, Played(None, threshold, traded, model, seconds))
+            played = Played(None, threshold, traded, model.name, seconds)
+            tell(folder, setting, played)
         return lines.finished(folder.path)

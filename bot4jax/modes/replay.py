@@ -15,7 +15,7 @@ from bot4jax.config import from_yaml
 from bot4jax.errors import ConfigError
 from bot4jax.modes import lines, tapes
 from bot4jax.modes.journal import journal_run, reading
-from bot4jax.modes.keeping import Kept, take_up
+from bot4jax.modes.keeping import Kept, seat, take_up
 from bot4jax.modes.regating import Regated, Regating
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.modes.telling import Played, tell
@@ -60,7 +60,9 @@ def replay(config: Config) -> int:
         began = time.perf_counter()
         with progress() as report:
             setting = set_stage(before)
-            kept = take_up(Path(before.run.model or former), setting)
+            model = Path(before.run.model or former)
+            kept = take_up(model, setting)
+            setting = seat(model, setting)
             regating = Regating(setting, journal_run(former), steps_of(former))
             traded = again(setting, kept, former, folder.path, report, regating.watched)
             seconds = {"trading": round(time.perf_counter() - began, 3)}

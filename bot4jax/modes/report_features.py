@@ -1,5 +1,7 @@
 """The report's section on features: what became of them, and what they are worth."""
 
+from collections.abc import Mapping
+
 from bot4jax.learn.redundancy import TWINS
 from bot4jax.modes.markup import folded, paragraph, section, table
 from bot4jax.modes.story import FeatureFacts, Story
@@ -16,7 +18,6 @@ def features(story: Story) -> str:
         for name in found.names
         if name not in found.absent and (found.masked[name] or found.clamped[name])
     ]
-    leading = sorted(found.gain.items(), key=lambda item: -item[1])[:12]
     text = paragraph(
         f"{len(found.names) - len(absent)} of {len(found.names)} features were "
         f"computed; {len(absent)} are absent, because the source does not show what "
@@ -28,14 +29,7 @@ def features(story: Story) -> str:
         + text
         + folded("Masked and clamped", table(("feature", "masked", "clamped"), touched))
         + folded("Absent", table(("feature", "missing columns"), absent, text_from=1))
-        + table(
-            ("share of the forest's gain", ""),
-            [(name, f"{100 * share:.1f} %") for name, share in leading if share],
-        )
-        + table(
-            ("by family", ""),
-            [(name, f"{100 * s:.1f} %") for name, s in family_gain(found) if s],
-        )
+        + leant_on(found)
         + folded(
             f"{sum(not one.identity for one in found.twins)} pairs with a correlation "
             f"beyond {TWINS:g} that no definition ties",
@@ -48,9 +42,27 @@ def features(story: Story) -> str:
     )
 
 
-def family_gain(found: FeatureFacts) -> list[tuple[str, float]]:
-    """Each family's share of the forest's gain, the largest first."""
+def leant_on(found: FeatureFacts) -> str:
+    """What the forest leans on: by feature, the first twelve, and by family."""
+    families = by_family(found, found.gain), by_family(found, found.contribution)
+    heads = "share of the forest's gain", "of its SHAP values, unseen bars"
+    return table(
+        ("feature", *heads), shared(found.gain, found.contribution)[:12]
+    ) + table(("family", *heads), shared(*families))
+
+
+def shared(gain: Mapping[str, float], moved: Mapping[str, float]) -> list[tuple]:
+    """Rows of shares in per cent, the largest gain first, none without any."""
+    return [
+        (name, f"{100 * gain[name]:.1f} %", f"{100 * moved[name]:.1f} %")
+        for name in sorted(gain, key=lambda name: -gain[name])
+        if gain[name] or moved[name]
+    ]
+
+
+def by_family(found: FeatureFacts, by_name: Mapping[str, float]) -> dict[str, float]:
+    """Each family's share."""
     total = dict.fromkeys(found.family.values(), 0.0)
-    for name, share in found.gain.items():
+    for name, share in by_name.items():
         total[found.family[name]] += share
-    return sorted(total.items(), key=lambda item: -item[1])
+    return total

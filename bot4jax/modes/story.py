@@ -51,6 +51,8 @@ class FeatureFacts(NamedTuple):
     """values of each feature, all bars and live symbols"""
     gain: dict[str, float]
     """share of the loss that the forest's splits on a feature saved"""
+    contribution: dict[str, float]
+    """share of what moves the forest's log odds: mean absolute SHAP values"""
     family: dict[str, str]
     """category of each feature"""
     twins: list[Pair]

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,14 @@ Progress = Callable[[int, int], None]
 
 DIGEST = "bot4jax.sha256"
 """Attribute of a saved model: the SHA-256 of the rest of its document."""
+
+
+class Rows(NamedTuple):
+    """What a forest is fitted on or watched by."""
+
+    features: Float[np.ndarray, "N F"]
+    labels: Int[np.ndarray, " N"]
+    weights: Float[np.ndarray, " N"]
 
 
 class Settings(NamedTuple):
@@ -55,30 +63,29 @@ def fit_forest(
     that `min_child_weight` counts samples however much their labels overlap.
     """
     _refuse_fallback(settings.device)
-    kept = _usable_rows(features, labels, weights, settings.classes)
-    weight = weights[kept] / weights[kept].mean(dtype=np.float64)
-    matrix = xgboost.QuantileDMatrix(
-        features[kept], labels[kept], weight=weight, nthread=settings.threads
-    )
+    matrix = _matrix(Rows(features, labels, weights), settings)
     callbacks = [] if progress is None else [_Rounds(settings.rounds, progress)]
     return xgboost.train(
         _parameters(settings), matrix, settings.rounds, callbacks=callbacks
     )
 
 
-def gain(booster: xgboost.Booster, names: Sequence[str]) -> dict[str, float]:
-    """Each feature's share of the loss that all splits together have saved."""
-    score = booster.get_score(importance_type="total_gain")
-    saved = np.array([score.get(f"f{i}", 0.0) for i in range(len(names))], np.float64)
-    share = saved / (saved.sum() or 1.0)
-    return dict(zip(names, share.tolist(), strict=True))
+def best_rounds(fitted: Rows, watched: Rows, settings: Settings, patience: int) -> int:
+    """Rounds after which `watched` has the least log loss.
 
-
-def probabilities(
-    booster: xgboost.Booster, features: Float[np.ndarray, "N F"]
-) -> Float[np.ndarray, "N C"]:
-    """Class probabilities by XGBoost's own predictor, all rows at once."""
-    return booster.inplace_predict(features)
+    Boosting stops once `patience` rounds in a row have not lowered it.
+    """
+    _refuse_fallback(settings.device)
+    matrix = _matrix(fitted, settings)
+    booster = xgboost.train(
+        _parameters(settings) | {"eval_metric": "mlogloss"},
+        matrix,
+        settings.rounds,
+        evals=[(_matrix(watched, settings, matrix), "watched")],
+        early_stopping_rounds=patience,
+        verbose_eval=False,
+    )
+    return booster.best_iteration + 1
 
 
 def save(booster: xgboost.Booster, path: Path) -> None:
@@ -172,6 +179,22 @@ def _expect_shape(
             f"{path}: a forest of {found[0]} features and {found[1]} classes; "
             f"expected {features} and {classes}: fit it again for these features"
         )
+
+
+def _matrix(
+    rows: Rows, settings: Settings, bins: xgboost.QuantileDMatrix | None = None
+) -> xgboost.QuantileDMatrix:
+    """The rows that count, in quantiles of their own or in those of `bins`."""
+    features, labels, weights = rows
+    kept = _usable_rows(features, labels, weights, settings.classes)
+    weight = weights[kept] / weights[kept].mean(dtype=np.float64)
+    return xgboost.QuantileDMatrix(
+        features[kept],
+        labels[kept],
+        weight=weight,
+        nthread=settings.threads,
+        ref=bins,
+    )
 
 
 def _refuse_fallback(device: str) -> None:

@@ -3,16 +3,20 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import pytest
 
 from benchmarks import stage
 from bot4jax.config import load
+from bot4jax.modes.keeping import asked_by, identity, seat
 from bot4jax.modes.setting import set_stage
 from bot4jax.modes.sockets import trade_with_children
 from bot4jax.modes.summary import partial_fills
 from bot4jax.modes.trading import trade_here
 from bot4jax.runtime.journal import StepRecord
 from bot4jax.runtime.orders import Fill
+from bot4jax.trees.forest import ForestError
 from bot4jax.types import BUY, SELL
 from tests.modes.ways import journal_of, silent
 
@@ -47,6 +51,35 @@ def test_sockets_change_no_bit(run, here, here_folder, setting):
     steps = journal_of(run.folder, run.folder.name)
     assert len(steps) == len(setting.split.test)
     compare(steps, journal_of(here_folder, run.folder.name))
+
+
+def test_the_predictor_of_the_forest_changes_no_decision(
+    run, here, setting, kept, tmp_path
+):
+    """XGBoost's own, asked of the saved forest beside the nets, in the whole loop."""
+    own = asked_by(run.config.trees, "xgboost")
+    config = msgspec.structs.replace(run.config, trees=own)
+    other = setting._replace(config=config)
+    assert identity(other) == identity(setting)  # the checkpoint serves both
+    traded = trade_here(seat(run.folder, other), kept, tmp_path, silent)
+    assert traded.recompiles == 0
+    for one, same in zip(traded.decided, here.decided, strict=True):
+        for found, expected in zip(one, same, strict=True):
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    assert len(traded.orders) == len(here.orders)
+    trees = run.config.ensemble.members.index("trees")
+    assert np.ptp(here.member_probability[trees]) > 0.1  # the forest is heard
+
+
+def test_a_forest_that_is_not_whole_keeps_its_predictor_from_starting(
+    copied, run, setting
+):
+    path = copied / "trees" / "forest.json"
+    path.write_bytes(path.read_bytes()[:-100])
+    own = asked_by(run.config.trees, "xgboost")
+    other = setting._replace(config=msgspec.structs.replace(run.config, trees=own))
+    with pytest.raises(ForestError, match=r"forest\.json: not a forest that was"):
+        seat(copied, other)
 
 
 @pytest.fixture(scope="module")

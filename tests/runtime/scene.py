@@ -76,7 +76,7 @@ def planned(targets: Callable[[int], Sequence[float]]) -> Engine:
     def unused(*arguments):
         raise AssertionError("the loop does not absorb")
 
-    return Engine(unused, unused, observe, conclude)
+    return Engine(unused, unused, observe, conclude, unused, unused)
 
 
 def quotes(bar: int, mids: Sequence[int], size: int) -> np.ndarray:

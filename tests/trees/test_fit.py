@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 from xgboost import Booster
 
-from bot4jax.trees.fit import ForestError, Settings, fit_forest, gain, load, save
-
-NAMES = ("told", "noise", "absent")
+from bot4jax.trees.fit import (
+    ForestError,
+    Rows,
+    Settings,
+    best_rounds,
+    fit_forest,
+    load,
+    save,
+)
 
 
 def settings(**changes) -> Settings:
@@ -44,17 +50,35 @@ def booster() -> Booster:
 def test_learns_what_the_first_feature_tells(booster):
     x, y, _ = rows()
     assert (booster.inplace_predict(x).argmax(1) == y).mean() > 0.85
-    share = gain(booster, NAMES)
-    assert list(share) == list(NAMES)
-    assert share["told"] > 0.9
-    assert share["absent"] == 0
-    np.testing.assert_allclose(sum(share.values()), 1)
 
 
-def test_gain_of_a_forest_without_splits_is_zero():
-    x, y, weights = rows()
-    booster = fit_forest(x, y, weights, settings(gamma=1e9))
-    assert gain(booster, NAMES) == dict.fromkeys(NAMES, 0.0)
+def noisy(seed: int, told: float):
+    """The class follows the first feature in a share of the rows."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(800, 3)).astype(np.float32)
+    y = np.digitize(x[:, 0], (-0.6, 0.6))
+    y = np.where(rng.random(800) < told, y, rng.integers(0, 3, 800))
+    return Rows(x, y, np.ones(800, np.float32))
+
+
+def test_boosting_stops_where_unseen_rows_are_forecast_best():
+    fitted, watched, own = noisy(1, 0.5), noisy(2, 0.5), settings(rounds=40)
+    found = best_rounds(fitted, watched, own, patience=40)
+
+    def loss(rounds: int) -> float:
+        booster = fit_forest(*fitted, own._replace(rounds=rounds))
+        said = booster.inplace_predict(watched.features)
+        return -np.log(said[np.arange(800), watched.labels]).mean()
+
+    losses = [loss(rounds) for rounds in range(1, 41)]
+    assert found == 1 + int(np.argmin(losses)) < 40
+
+
+def test_impatience_ends_boosting_at_the_first_best_so_far():
+    """Rows that contradict what was learnt are forecast worse by every round."""
+    told, own = noisy(1, 1.0), settings(rounds=40)
+    turned = told._replace(labels=2 - told.labels)
+    assert best_rounds(told, turned, own, patience=2) == 1
 
 
 def test_a_class_that_never_occurs_gets_almost_no_probability():

@@ -1,0 +1,102 @@
+"""XGBoost's own predictor beside the forest of the step, and what it says of itself."""
+
+import jax
+import numpy as np
+import pytest
+import xgboost
+
+from bot4jax.trees import forest
+from bot4jax.trees.fit import fit_forest
+from bot4jax.trees.predict import asker, contributions, gain, probabilities, shap_values
+from tests.trees.test_fit import rows, settings
+from tests.trees.test_forest import FEATURES, boosted
+
+NAMES = ("told", "noise", "absent")
+ROWS = 100_000
+
+
+def asked_rows(seed: int = 3) -> np.ndarray:
+    """Random rows, a seventh of their values missing, some rows altogether."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(ROWS, FEATURES)).astype(np.float32)
+    x[rng.random(x.shape) < 1 / 7] = np.nan
+    x[rng.random(ROWS) < 0.01] = np.nan
+    return x
+
+
+@pytest.mark.parametrize("depth", range(1, forest.MAX_DEPTH + 1))
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_both_predictors_say_the_same_of_a_hundred_thousand_rows(classes, depth):
+    booster, x = boosted(classes, depth, rounds=2), asked_rows()
+    packed = forest.pack(booster, classes * 2, depth, classes)
+    own = asker(booster)(x)
+    fused = jax.jit(forest.predict)(packed, x)
+    softmax = np.exp(own - own.max(1, keepdims=True))
+    softmax /= softmax.sum(1, keepdims=True)
+    np.testing.assert_allclose(fused, softmax, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(fused, probabilities(booster, x), rtol=0, atol=1e-6)
+    assert np.ptp(np.asarray(fused), axis=0).min() > 0.05  # it has something to say
+
+
+def test_an_answer_outlives_the_next_one():
+    """XGBoost's own is a view of a buffer that its next answer overwrites."""
+    booster = boosted(3, 2)
+    ask, first, second = asker(booster), *asked_rows().reshape(2, -1, FEATURES)
+    said = ask(first)
+    before = said.copy()
+    assert (ask(second) != said).any()
+    np.testing.assert_array_equal(said, before)
+
+
+def test_scores_on_the_device_are_read_where_they_lie():
+    """A view goes to XGBoost: rows as the device holds them, in C order, float32."""
+    scores = jax.device_put(asked_rows()[:64])
+    view = np.asarray(scores)
+    assert view.ctypes.data == scores.unsafe_buffer_pointer()
+    assert view.flags.c_contiguous
+    assert not view.flags.owndata
+
+
+@pytest.fixture(scope="module")
+def booster() -> xgboost.Booster:
+    return fit_forest(*rows(), settings())
+
+
+def test_gain_is_of_the_feature_that_tells(booster):
+    share = gain(booster, NAMES)
+    assert list(share) == list(NAMES)
+    assert share["told"] > 0.9
+    assert share["absent"] == 0
+    assert sum(share.values()) == pytest.approx(1)
+
+
+def test_gain_of_a_forest_without_splits_is_zero():
+    x, y, weights = rows()
+    booster = fit_forest(x, y, weights, settings(gamma=1e9))
+    assert gain(booster, NAMES) == dict.fromkeys(NAMES, 0.0)
+
+
+def test_contributions_add_up_to_what_is_said(booster):
+    x, *_ = rows()
+    parts = shap_values(booster, x)
+    assert parts.shape == (len(x), 3, len(NAMES) + 1)
+    # float32 sums of some twenty parts, in another order than the margins' own
+    np.testing.assert_allclose(parts.sum(2), asker(booster)(x), atol=1e-5)
+
+
+def test_contributions_of_one_split_are_shapleys():
+    """Of one feature that splits, all that moves is its own: leaf less their mean."""
+    x, y, weights = rows()
+    x[:, 1] = 0
+    booster = fit_forest(x, y, weights, settings(rounds=1, depth=1))
+    parts = shap_values(booster, x)
+    said = asker(booster)(x)
+    assert (parts[..., 1] == 0).all()
+    np.testing.assert_allclose(parts[..., 0], said - parts[..., -1], atol=1e-6)
+    assert contributions(booster, x, NAMES) == {"told": 1.0, "noise": 0, "absent": 0}
+
+
+def test_contributions_by_name_sum_to_one(booster):
+    share = contributions(booster, rows()[0], NAMES)
+    assert share["told"] > 0.8 > share["noise"] > share["absent"] == 0
+    assert sum(share.values()) == pytest.approx(1)
