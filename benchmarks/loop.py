@@ -72,6 +72,9 @@ class PreparedVenue:
     def withdraw(self, cancels: Sequence[Cancel]) -> None:
         self._venue.withdraw(cancels)
 
+    def beat(self) -> None:
+        self._venue.beat()
+
     def settle(self, through_ns: int) -> Sequence[Answer]:
         return self._answers
 

@@ -80,12 +80,12 @@ def set_up(config: Config, steps: int, report: Report) -> Stage:
 
 
 def for_bench(config: Config, steps: int) -> Config:
-    """Short spans, and no limit of losses: chance loses, but must go on trading.
+    """Short spans, no limit of losses or repeats: chance loses, but must go on trading.
 
     A span must be long enough for a label, even if fewer steps are walked.
     """
     risk = msgspec.structs.replace(
-        config.risk, daily_loss_share=1.0, drawdown_share=1.0
+        config.risk, daily_loss_share=1.0, drawdown_share=1.0, repeats=1_000_000
     )
     spans = Spans(train=TRAIN, calibrate=CALIBRATE, test=max(steps, CALIBRATE))
     return msgspec.structs.replace(config, risk=risk, spans=spans)

@@ -357,6 +357,11 @@ class Risk(Section, frozen=True):
     """× the size at the best quote that an order would take"""
     stale_seconds: Positive
     """s without a tick after which a symbol takes no new risk"""
+    repeats: Count
+    """orders of one symbol, side, size and price within `repeat_seconds`; one more
+    stops the engine until a person resets it"""
+    repeat_seconds: Positive
+    """s of event time that an order counts among the repeated ones"""
     daily_loss_share: PositiveShare
     """of the capital lost in a day, fees included; then only reductions"""
     drawdown_share: PositiveShare
@@ -394,6 +399,9 @@ class Runtime(Section, frozen=True):
     """engines the feed waits for before it sends its first tick"""
     venue_timeout_s: Positive
     """s to wait for the venue at the start and at each step; then halted"""
+    dead_man_s: Annotated[float, Meta(ge=0, le=3_600)]
+    """s without a word from the engine after which the venue takes back what rests; the
+    engine speaks three times as often; 0: never"""
     feed_quiet_s: Positive
     """s without a frame after which only reductions pass until a bar came without"""
     feed_timeout_s: Positive

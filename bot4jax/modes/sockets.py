@@ -98,7 +98,7 @@ def trade_over_sockets(
             kept,
             tape,
             bars,
-            SocketVenue(orders, runtime.venue_timeout_s),
+            SocketVenue(orders, runtime.venue_timeout_s, runtime.dead_man_s),
             folder,
             report,
             lambda stepped: send_signals(signals, batch(setting, folder.name, stepped)),

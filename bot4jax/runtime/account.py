@@ -18,8 +18,9 @@ from bot4jax.runtime.gate import Context, Denied
 from bot4jax.runtime.limits import Limits, TradingState
 from bot4jax.runtime.orders import Cancel, Kind, Order
 from bot4jax.runtime.portfolio import EquityRow, Portfolio
-from bot4jax.runtime.states import States
+from bot4jax.runtime.states import Cause, States
 from bot4jax.runtime.targets import orders_from_targets
+from bot4jax.runtime.throttle import Throttle
 
 
 @dataclass
@@ -59,7 +60,7 @@ class Account:
             state,
             stale=closed.stale,
         )
-        return orders_from_targets(
+        orders, denied = orders_from_targets(
             intent,
             held,
             context,
@@ -68,6 +69,10 @@ class Account:
             boundary_ns=closed.boundary_ns,
             kind=self.kind,
         )
+        kept, repeated = self.throttle.parted(orders, closed.boundary_ns)
+        if repeated:
+            self.states.hold(Cause.REPEATING, self._said(repeated[0]))
+        return kept, [*denied, *repeated]
 
     def cancels(self, closed: Closed, state: TradingState) -> list[Cancel]:
         """Whatever rests is taken back as long as the engine is halted."""
@@ -81,10 +86,23 @@ class Account:
         mids = self._mids(closed)
         for one in requests:
             if isinstance(one, Order):
+                self.throttle.note(one)
                 self.portfolio.expect(one, float(mids[one.symbol]))
 
     def _mids(self, closed: Closed) -> Float[np.ndarray, " S"]:
         return (closed.market.bid + closed.market.ask) * self._increment / 2
+
+    def _said(self, repeated: Denied) -> str:
+        name = self.universe.symbols[int(repeated.symbols[0])]
+        return (
+            f"{self.limits.repeats} orders alike within {self.limits.repeat_seconds:g} "
+            f"s, {int(repeated.lots[0]):+d} lots of {name} would be one more"
+        )
+
+    @cached_property
+    def throttle(self) -> Throttle:
+        """What was sent lately."""
+        return Throttle(self.limits)
 
     @cached_property
     def _increment(self) -> Float[np.ndarray, " S"]:

@@ -113,9 +113,10 @@ class Controls:
         return self._requests.qsize()
 
     def attended(self, arrivals: Iterable[Arrival]) -> Iterator[Arrival]:
-        """The same arrivals; before each one people are heard."""
+        """The same arrivals; before each one people are heard, and the venue told."""
         for one in arrivals:
             self.attend()
+            self._trader.beat()
             yield one
 
     def attend(self) -> None:

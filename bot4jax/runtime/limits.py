@@ -49,6 +49,7 @@ class Reason(enum.IntEnum):
     GROSS = 19, "The gross exposure would be larger than allowed."
     NET = 20, "The net exposure would be larger than allowed."
     ORDER_BUDGET = 21, "The step has used all its orders on more urgent ones."
+    REPEATED = 22, "The same order, over and over: the engine stops."
 
 
 def codes_table() -> str:
@@ -83,6 +84,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """opening orders: times the size at the opposite best quote"""
     stale_seconds: float
     """oldest quote that an opening order may rest on"""
+    repeats: int
+    """orders alike within `repeat_seconds`"""
+    repeat_seconds: float
+    """of event time"""
     daily_loss_share: float
     drawdown_share: float
 

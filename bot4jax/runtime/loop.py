@@ -184,6 +184,10 @@ class Trader:
         portfolio.value(self.step_number + 1, through_ns, unknown)
         return answers
 
+    def beat(self) -> None:
+        """Tell the venue that the loop still turns."""
+        self._venue.beat()
+
     def leave(self) -> None:
         """Nothing more is asked of the venue; only what is durable needs it no more."""
         self._venue.close()

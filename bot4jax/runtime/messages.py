@@ -118,6 +118,14 @@ class Withdraw(Message, frozen=True, kw_only=True):
     cancels: Annotated[list[Cancel], Meta(max_length=MOST_ORDERS)]
 
 
+class Alive(Message, frozen=True, kw_only=True):
+    """Engine to venue, again and again: should no word follow, take back what rests."""
+
+    run: Run
+    within_ns: Annotated[int, Meta(gt=0, le=3_600 * 10**9)]
+    """silence, by the venue's clock, after which this engine counts as gone"""
+
+
 class Goodbye(Message, frozen=True, kw_only=True):
     """Engine to venue: no step follows, and nobody waits for a report."""
 
@@ -146,7 +154,7 @@ class Refused(Message, frozen=True, kw_only=True):
     reason: Text
 
 
-FromEngine = Inquiry | Step | Withdraw | Goodbye
+FromEngine = Inquiry | Step | Withdraw | Alive | Goodbye
 FromVenue = Statement | Report | Fenced | Refused
 
 

@@ -41,6 +41,7 @@ class Cause(enum.IntEnum):
     PAUSED = 7, TradingState.REDUCING, "A person asked: until the time or a reset."
     DAILY_LOSS = 8, TradingState.REDUCING, "The day's loss: until the next UTC day."
     DRAWDOWN = 9, TradingState.REDUCING, "The drawdown: until a person resets it."
+    REPEATING = 10, TradingState.HALTED, "One order over and over: until a reset."
 
 
 OF_THE_PROCESS = frozenset(
@@ -51,7 +52,7 @@ OF_THE_PROCESS = frozenset(
 )
 """End with the process; the others come back with the journal."""
 
-OF_PEOPLE = (Cause.KILLED, Cause.PAUSED, Cause.DRAWDOWN)
+OF_PEOPLE = (Cause.KILLED, Cause.PAUSED, Cause.DRAWDOWN, Cause.REPEATING)
 """What `reset` lifts."""
 
 

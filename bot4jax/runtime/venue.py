@@ -90,6 +90,8 @@ class PaperVenue:
         self._pending: list[tuple[int, int, Order | Cancel]] = []
         self._serial = 0
         self._resting = Resting()
+        self._unwelcome: set[str] = set()
+        """ids of orders that may not rest any more"""
         self._said: dict[str, list[Answer]] = {}
         """answers so far by order id; an id that is pending has none yet"""
         self._outbox: list[Answer] = []
@@ -135,6 +137,19 @@ class PaperVenue:
         answers, self._outbox = self._outbox, []
         return answers
 
+    def take_back(self) -> int:
+        """Cancel all that rests, now; how many orders that were.
+
+        What is on its way still arrives and trades what it can, but does not rest.
+        """
+        self._unwelcome |= {
+            one.id for _, _, one in self._pending if isinstance(one, Order)
+        }
+        taken, self._resting = self._resting, Resting()
+        for live in taken.by_id.values():
+            self._say(Cancelled(live.order.id, live.left, self.clock_ns))
+        return len(taken.by_id)
+
     @property
     def open_orders(self) -> list[str]:
         """Ids of orders that rest in the book or are on their way to it."""
@@ -169,6 +184,8 @@ class PaperVenue:
         self._take(live, now_ns)
         if not live.left:
             return None
+        if request.id in self._unwelcome:
+            return self._say(Cancelled(request.id, live.left, now_ns))
         if request.kind == "limit":
             live.ahead = self.displayed.queue(
                 request.symbol, request.side, request.limit

@@ -4,6 +4,7 @@ Both keep the same order of events: a step's orders go out, and before the next
 decision comes everything that happened up to its boundary.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
@@ -14,7 +15,9 @@ import zmq
 from jaxtyping import Int
 
 from bot4jax.errors import Halted
+from bot4jax.runtime.dead_man import Pulse
 from bot4jax.runtime.messages import (
+    Alive,
     Fenced,
     FromEngine,
     FromVenue,
@@ -61,6 +64,10 @@ class VenueLink(Protocol):
         """Cancels between two steps; the next report has their answers."""
         ...
 
+    def beat(self) -> None:
+        """Between two steps, as often as may be: this engine is alive."""
+        ...
+
     def settle(self, through_ns: int) -> Sequence[Answer]:
         """Everything the venue has to say up to this event time."""
         ...
@@ -100,6 +107,9 @@ class LocalVenue:
     def withdraw(self, cancels: Sequence[Cancel]) -> None:
         self.venue.submit(cancels, self.venue.clock_ns)
 
+    def beat(self) -> None:
+        """Venue and engine end together: nothing can be left behind."""
+
     def settle(self, through_ns: int) -> Sequence[Answer]:
         records = np.concatenate(self._heard or [np.empty(0, TICK)])
         clock = np.maximum.accumulate(records["event_ns"])
@@ -137,8 +147,12 @@ def statement(
 class SocketVenue:
     """A venue in another process; every step is answered by one report."""
 
-    def __init__(self, socket: zmq.Socket, timeout_s: float) -> None:
+    def __init__(
+        self, socket: zmq.Socket, timeout_s: float, dead_man_s: float = 0.0
+    ) -> None:
+        """`dead_man_s`: silence after which the venue is to take back what rests."""
         self._socket, self._timeout_s = socket, timeout_s
+        self._pulse = Pulse(dead_man_s)
         self._awaited: int | None = None
         self._kept: Sequence[Answer] = ()
         """answers that the venue has stated already"""
@@ -174,6 +188,11 @@ class SocketVenue:
         if not self._is_lost:
             self._say(Withdraw(run=self._last.run, cancels=list(cancels)))
 
+    def beat(self) -> None:
+        if self._epoch and not self._is_lost and self._pulse.is_due():
+            within_ns = self._pulse.within_ns
+            self._say(Alive(run=self._last.run, within_ns=within_ns))
+
     def settle(self, through_ns: int) -> Sequence[Answer]:
         kept, self._kept = self._kept, ()
         while self._awaited is not None:
@@ -186,9 +205,7 @@ class SocketVenue:
     def _heard(self, expected: type[T], what: str) -> T:
         """The next message of a kind; reports of former steps may lie before it."""
         give_up_s = time.monotonic() + self._timeout_s
-        while (left_s := give_up_s - time.monotonic()) > 0:
-            if not self._socket.poll(round(left_s * 1e3)):
-                break
+        while self._waited(give_up_s):
             found = self._read()
             if isinstance(found, Fenced):
                 self._is_lost = True
@@ -209,6 +226,17 @@ class SocketVenue:
             "more is sent. Is mode=venue running with the same runtime.endpoints? "
             "Raise runtime.venue_timeout_s if it is slow."
         )
+
+    def _waited(self, give_up_s: float) -> bool:
+        """Whether a message lies there before it is time to give up."""
+        while (left_s := give_up_s - time.monotonic()) > 0:
+            self.beat()
+            wait_s = min(left_s, self._pulse.left_s)
+            if self._socket.poll(math.ceil(wait_s * 1e3)):
+                return True
+            if wait_s == left_s:
+                break
+        return False
 
     def _say(self, message: FromEngine) -> None:
         try:

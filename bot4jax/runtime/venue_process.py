@@ -5,6 +5,8 @@ beyond that is looked at before the next step has come, so the answers depend on
 stream and on the steps alone, and not on which process was faster.
 """
 
+import logging
+import math
 from collections import Counter
 from typing import NamedTuple
 
@@ -15,30 +17,28 @@ from jaxtyping import Int
 from bot4jax.data.source import Source
 from bot4jax.errors import Halted
 from bot4jax.runtime.curve import Keyring
+from bot4jax.runtime.dead_man import DeadMan
+from bot4jax.runtime.desk import Desk
 from bot4jax.runtime.messages import (
-    Fenced,
-    FromEngine,
+    Alive,
     FromVenue,
     Goodbye,
-    Inquiry,
     MessageError,
-    Refused,
-    Report,
-    Statement,
-    Step,
     Withdraw,
     pack,
     unpack_from_engine,
 )
-from bot4jax.runtime.orders import Answer
 from bot4jax.runtime.publish import PATIENCE_S
 from bot4jax.runtime.screen import screen
 from bot4jax.runtime.sockets import bound_endpoint, router, subscriber
 from bot4jax.runtime.venue import PaperVenue
-from bot4jax.runtime.venue_link import LocalVenue, statement
 from bot4jax.runtime.wire import MAGIC, WireError, decode
 from bot4jax.schema import Config
 from bot4jax.types import SNAPSHOT, Frame
+
+LOG = logging.getLogger(__name__)
+
+TAKEN_BACK = "%d orders were taken back: no word from the engine for %g s"
 
 BURST = 64
 """Frames read before the engine is looked at again."""
@@ -118,104 +118,6 @@ class Intake:
         return records[is_fine]
 
 
-class Desk:
-    """What the venue does between its two sockets; it knows neither."""
-
-    def __init__(
-        self, venue: PaperVenue, universe_hash: int, lockstep: bool = True
-    ) -> None:
-        self.is_over = False
-        self.steps = self.orders = 0
-        self._link, self._lockstep = LocalVenue(venue), lockstep
-        self._universe_hash = universe_hash
-        self._step: Step | None = None
-        """being waited for"""
-        self._last: tuple[Step, Report] | None = None
-        self._reached_ns = -(2**62)
-        """event time that the ticks have reached"""
-        self._is_ended = False
-        self._answers: list[Answer] = []
-        """not reported yet"""
-        self._positions = venue.position.copy()
-        """as of the last report"""
-        self.epoch = 0
-        """grows when an engine takes over"""
-        self._run = ""
-        """that is served"""
-
-    def hear(self, records: np.ndarray, heartbeat_ns: int | None = None) -> None:
-        """Take in accepted ticks, or the event time of a heartbeat."""
-        if len(records):
-            self._link.hear(records)
-            self._reached_ns = max(self._reached_ns, int(records["event_ns"].max()))
-        if heartbeat_ns is not None:
-            self._reached_ns = max(self._reached_ns, heartbeat_ns)
-        if not self._lockstep:
-            self._answers += self._link.settle(self._reached_ns)
-
-    def end(self) -> None:
-        """No tick follows: what was to be reached counts as reached."""
-        self._is_ended = True
-
-    def take(self, message: FromEngine) -> Statement | Fenced | Refused | None:
-        """Hear the engine; what it is answered at once, where it is.
-
-        A step that came before is answered again and not traded, if the venue dedupes.
-        """
-        if isinstance(message, Goodbye):
-            self.is_over |= message.run == self._run
-        elif isinstance(message, Withdraw):
-            self._link.withdraw(message.cancels)
-        elif message.universe_hash != self._universe_hash:
-            return Refused(
-                reason=f"its universe is {message.universe_hash:08x}, this venue's "
-                f"{self._universe_hash:08x}. Start both with the same data."
-            )
-        elif isinstance(message, Inquiry):
-            return self._stated(message)
-        elif message.epoch != self.epoch:
-            return Fenced(epoch=self.epoch)
-        else:
-            self._serve(message)
-        return None
-
-    def _serve(self, step: Step) -> None:
-        self._step, self._run = step, step.run
-        if not self._is_repeated(step):
-            self.steps, self.orders = self.steps + 1, self.orders + len(step.orders)
-            self._link.send(step)
-
-    def _stated(self, inquiry: Inquiry) -> Statement:
-        """The record's end; who asks for the run that is served takes its place."""
-        last = None if self._last is None else self._last[0]
-        step = last if self._step is None else self._step
-        if step is None or step.run == inquiry.run:
-            self.epoch, self._run = self.epoch + 1, inquiry.run
-        is_reported = self._step is None and self._last is not None
-        answers = self._last[1].answers if is_reported and self._last else None
-        return statement(self._link.venue, self.epoch, self._positions, step, answers)
-
-    def report(self) -> Report | None:
-        """The answer to the step taken, once the ticks have reached its end."""
-        step = self._step
-        if step is None:
-            return None
-        if self._last is not None and self._is_repeated(step):
-            self._step = None
-            return self._last[1]
-        if self._reached_ns < step.through_ns and not self._is_ended:
-            return None
-        answers = [*self._answers, *self._link.settle(step.through_ns)]
-        report = Report(step=step.step, through_ns=step.through_ns, answers=answers)
-        self._step, self._last, self._answers = None, (step, report), []
-        self._positions = self._link.venue.position.copy()
-        return report
-
-    def _is_repeated(self, step: Step) -> bool:
-        last = self._last if self._link.venue.dedupes else None
-        return last is not None and (step.run, step.step) == (last[0].run, last[0].step)
-
-
 class Served(NamedTuple):
     """What came in and went out."""
 
@@ -276,15 +178,19 @@ def serve(
     poller = zmq.Poller()
     for socket in sockets:
         poller.register(socket, zmq.POLLIN)
-    engine = b""
+    engine, switch = b"", DeadMan()
     while not desk.is_over:
-        ready = dict(poller.poll(round(patience_s * 1e3)))
-        if not ready:
-            raise Halted(_silence(sockets, patience_s))
+        wait_s = min(patience_s, switch.left_s)
+        ready = dict(poller.poll(math.ceil(wait_s * 1e3)))
         if sockets.ticks in ready:
             _hear(desk, intake, sockets.ticks)
         if sockets.orders in ready:
-            engine = _take(desk, intake, sockets.orders, engine)
+            engine = _take(desk, intake, sockets.orders, engine, switch)
+        if switch.fires():
+            if taken := desk.take_back():
+                LOG.warning(TAKEN_BACK, taken, switch.within_s)
+        elif not ready:
+            raise Halted(_silence(sockets, patience_s))
         if (report := desk.report()) is not None:
             _send(sockets.orders, engine, report)
 
@@ -302,11 +208,13 @@ def _hear(desk: Desk, intake: Intake, socket: zmq.Socket) -> None:
         desk.end()
 
 
-def _take(desk: Desk, intake: Intake, socket: zmq.Socket, engine: bytes) -> bytes:
+def _take(
+    desk: Desk, intake: Intake, socket: zmq.Socket, engine: bytes, switch: DeadMan
+) -> bytes:
     """Give one message to the desk; the peer that reports go to from now on.
 
     Only a step of the current epoch, or a question that begins one, takes the line
-    over; only who has it may take orders back or end the venue.
+    over; only who has it is watched, and may take orders back or end the venue.
     """
     peer, *parts = socket.recv_multipart()
     try:
@@ -314,14 +222,16 @@ def _take(desk: Desk, intake: Intake, socket: zmq.Socket, engine: bytes) -> byte
     except MessageError:
         intake.refused["message"] += 1
         return engine
-    if isinstance(message, Goodbye | Withdraw) and peer != engine:
+    if isinstance(message, Alive | Goodbye | Withdraw) and peer != engine:
         intake.refused["peer"] += 1
         return engine
     epoch, answer = desk.epoch, desk.take(message)
-    if answer is None:
-        return peer
-    _send(socket, peer, answer)
-    return peer if desk.epoch > epoch else engine
+    if answer is not None:
+        _send(socket, peer, answer)
+        if desk.epoch == epoch:
+            return engine
+    switch.hear(message)
+    return peer
 
 
 def _send(socket: zmq.Socket, engine: bytes, answer: FromVenue) -> None:

@@ -40,6 +40,8 @@ LIMITS = Limits(
     orders_per_step=10,
     max_participation=1e6,
     stale_seconds=5.0,
+    repeats=1_000_000,
+    repeat_seconds=60.0,
     daily_loss_share=0.02,
     drawdown_share=0.1,
 )

@@ -45,7 +45,7 @@ def test_a_venue_that_trades_twice_is_not_followed(tmp_path, calm, monkeypatch):
     def forgetful(*said, **more):
         return PaperVenue(*said, **more, dedupes=False)
 
-    monkeypatch.setattr("bot4jax.runtime.venue_process.statement", boasting)
+    monkeypatch.setattr("bot4jax.runtime.desk.statement", boasting)
     monkeypatch.setattr(seeds, "PaperVenue", forgetful)
     monkeypatch.setattr(seeds, "STARTS", 30)
     with pytest.raises(AssertionError, match="did not come to its end in 30"):

@@ -10,6 +10,7 @@ import zmq
 
 from bot4jax.data.universe import universe
 from bot4jax.errors import Halted
+from bot4jax.runtime.desk import Desk
 from bot4jax.runtime.messages import (
     Fenced,
     Goodbye,
@@ -34,7 +35,7 @@ from bot4jax.runtime.sockets import (
 )
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import LocalVenue, SocketVenue
-from bot4jax.runtime.venue_process import Desk, Intake, Sockets, serve
+from bot4jax.runtime.venue_process import Intake, Sockets, serve
 from bot4jax.runtime.wire import encode
 from bot4jax.types import BUY, END, QUOTE, SELL, TICK, TRADE, Frame, Instrument
 

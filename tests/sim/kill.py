@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bot4jax.runtime.desk import Desk
 from bot4jax.runtime.orders import Order
 from bot4jax.runtime.sockets import router, subscriber
 from bot4jax.runtime.venue import PaperVenue, Record
-from bot4jax.runtime.venue_process import Desk, Intake, Sockets, serve
+from bot4jax.runtime.venue_process import Intake, Sockets, serve
 from tests.runtime.scene import SYMBOLS, UNIVERSE, quotes
 from tests.sim.engine import mids, trade
 

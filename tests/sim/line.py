@@ -10,8 +10,8 @@ from collections import Counter, deque
 
 import numpy as np
 
+from bot4jax.runtime.desk import Desk
 from bot4jax.runtime.messages import Fenced, pack, unpack_from_engine
-from bot4jax.runtime.venue_process import Desk
 
 SHARE = 0.04
 """of each fault among the messages it can befall"""

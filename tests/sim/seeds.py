@@ -14,9 +14,9 @@ import numpy as np
 
 from bot4jax.errors import Halted
 from bot4jax.modes.trading import opened_journal, stepping
+from bot4jax.runtime.desk import Desk
 from bot4jax.runtime.venue import PaperVenue, Record
 from bot4jax.runtime.venue_link import SocketVenue
-from bot4jax.runtime.venue_process import Desk
 from tests.runtime.scene import RUN, UNIVERSE, Scene, quotes
 from tests.sim.engine import mids, targets
 from tests.sim.kill import SIZE, Verdict, judged

@@ -1,0 +1,127 @@
+"""What a paper venue does between its two sockets; it knows neither.
+
+It orders what it hears: an engine's step is answered once the ticks have come so far,
+a repeated one as before, and one of a former engine not at all.
+"""
+
+import numpy as np
+
+from bot4jax.runtime.messages import (
+    Alive,
+    Fenced,
+    FromEngine,
+    Goodbye,
+    Inquiry,
+    Refused,
+    Report,
+    Statement,
+    Step,
+    Withdraw,
+)
+from bot4jax.runtime.orders import Answer
+from bot4jax.runtime.venue import PaperVenue
+from bot4jax.runtime.venue_link import LocalVenue, statement
+
+
+class Desk:
+    """One venue, the engine that it serves, and what it has answered."""
+
+    def __init__(
+        self, venue: PaperVenue, universe_hash: int, lockstep: bool = True
+    ) -> None:
+        self.is_over = False
+        self.steps = self.orders = 0
+        self._link, self._lockstep = LocalVenue(venue), lockstep
+        self._universe_hash = universe_hash
+        self._step: Step | None = None
+        """being waited for"""
+        self._last: tuple[Step, Report] | None = None
+        self._reached_ns = -(2**62)
+        """event time that the ticks have reached"""
+        self._is_ended = False
+        self._answers: list[Answer] = []
+        """not reported yet"""
+        self._positions = venue.position.copy()
+        """as of the last report"""
+        self.epoch = 0
+        """grows when an engine takes over"""
+        self._run = ""
+        """that is served"""
+
+    def hear(self, records: np.ndarray, heartbeat_ns: int | None = None) -> None:
+        """Take in accepted ticks, or the event time of a heartbeat."""
+        if len(records):
+            self._link.hear(records)
+            self._reached_ns = max(self._reached_ns, int(records["event_ns"].max()))
+        if heartbeat_ns is not None:
+            self._reached_ns = max(self._reached_ns, heartbeat_ns)
+        if not self._lockstep:
+            self._answers += self._link.settle(self._reached_ns)
+
+    def end(self) -> None:
+        """No tick follows: what was to be reached counts as reached."""
+        self._is_ended = True
+
+    def take(self, message: FromEngine) -> Statement | Fenced | Refused | None:
+        """Hear the engine; what it is answered at once, where it is.
+
+        A step that came before is answered again and not traded, if the venue dedupes.
+        """
+        if isinstance(message, Goodbye):
+            self.is_over |= message.run == self._run
+        elif isinstance(message, Withdraw):
+            self._link.withdraw(message.cancels)
+        elif isinstance(message, Alive):
+            return None
+        elif message.universe_hash != self._universe_hash:
+            return Refused(
+                reason=f"its universe is {message.universe_hash:08x}, this venue's "
+                f"{self._universe_hash:08x}. Start both with the same data."
+            )
+        elif isinstance(message, Inquiry):
+            return self._stated(message)
+        elif message.epoch != self.epoch:
+            return Fenced(epoch=self.epoch)
+        else:
+            self._serve(message)
+        return None
+
+    def take_back(self) -> int:
+        """The engine is gone or hangs: nothing of it may rest any longer. How many."""
+        return self._link.venue.take_back()
+
+    def _serve(self, step: Step) -> None:
+        self._step, self._run = step, step.run
+        if not self._is_repeated(step):
+            self.steps, self.orders = self.steps + 1, self.orders + len(step.orders)
+            self._link.send(step)
+
+    def _stated(self, inquiry: Inquiry) -> Statement:
+        """The record's end; who asks for the run that is served takes its place."""
+        last = None if self._last is None else self._last[0]
+        step = last if self._step is None else self._step
+        if step is None or step.run == inquiry.run:
+            self.epoch, self._run = self.epoch + 1, inquiry.run
+        is_reported = self._step is None and self._last is not None
+        answers = self._last[1].answers if is_reported and self._last else None
+        return statement(self._link.venue, self.epoch, self._positions, step, answers)
+
+    def report(self) -> Report | None:
+        """The answer to the step taken, once the ticks have reached its end."""
+        step = self._step
+        if step is None:
+            return None
+        if self._last is not None and self._is_repeated(step):
+            self._step = None
+            return self._last[1]
+        if self._reached_ns < step.through_ns and not self._is_ended:
+            return None
+        answers = [*self._answers, *self._link.settle(step.through_ns)]
+        report = Report(step=step.step, through_ns=step.through_ns, answers=answers)
+        self._step, self._last, self._answers = None, (step, report), []
+        self._positions = self._link.venue.position.copy()
+        return report
+
+    def _is_repeated(self, step: Step) -> bool:
+        last = self._last if self._link.venue.dedupes else None
+        return last is not None and (step.run, step.step) == (last[0].run, last[0].step)

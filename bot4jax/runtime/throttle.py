@@ -1,0 +1,57 @@
+"""Orders that repeat themselves: a loop gone wild, or fills that nobody books.
+
+Alike are orders of one symbol, side, size and price. What was sent is known from the
+journal, so a restart does not forget it.
+"""
+
+from collections import Counter, deque
+from collections.abc import Sequence
+
+import numpy as np
+
+from bot4jax.runtime.gate import Denied
+from bot4jax.runtime.limits import Limits, Reason
+from bot4jax.runtime.orders import Order
+from bot4jax.types import BUY
+
+Likeness = tuple[int, int, int, int]
+"""symbol, side, lots, limit"""
+
+
+class Throttle:
+    """What was sent within the last `repeat_seconds` of event time."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._most, self._span_ns = limits.repeats, limits.repeat_seconds * 1e9
+        self._sent: deque[tuple[int, Likeness]] = deque()
+        self._count: Counter[Likeness] = Counter()
+
+    def note(self, order: Order) -> None:
+        """An order leaves, or had left before a restart."""
+        self._sent.append((order.sent_ns, likeness(order)))
+        self._count[likeness(order)] += 1
+
+    def parted(
+        self, orders: Sequence[Order], now_ns: int
+    ) -> tuple[list[Order], list[Denied]]:
+        """Those that may leave, and those that would be one too many of a kind."""
+        self._forget(now_ns)
+        kept = [one for one in orders if self._count[likeness(one)] < self._most]
+        if len(kept) == len(orders):
+            return kept, []
+        over = [one for one in orders if self._count[likeness(one)] >= self._most]
+        signed = [one.lots if one.side == BUY else -one.lots for one in over]
+        symbols = np.array([one.symbol for one in over])
+        return kept, [Denied(Reason.REPEATED, symbols, np.array(signed))]
+
+    def _forget(self, now_ns: int) -> None:
+        while self._sent and now_ns - self._sent[0][0] > self._span_ns:
+            _, alike = self._sent.popleft()
+            self._count[alike] -= 1
+            if not self._count[alike]:
+                del self._count[alike]
+
+
+def likeness(order: Order) -> Likeness:
+    """What makes two orders the same but for their time."""
+    return order.symbol, order.side, order.lots, order.limit

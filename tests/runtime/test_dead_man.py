@@ -1,0 +1,145 @@
+"""Whoever dies or hangs leaves nothing resting: the venue takes it back by itself."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bot4jax.modes.trading import opened_journal, stepping
+from bot4jax.runtime.dead_man import DeadMan, Pulse
+from bot4jax.runtime.messages import Alive, Goodbye, Inquiry
+from bot4jax.runtime.orders import Cancelled, Order
+from bot4jax.runtime.sockets import dealer
+from bot4jax.runtime.venue import PaperVenue
+from bot4jax.runtime.venue_link import SocketVenue
+from bot4jax.types import TICK
+from tests.runtime.scene import RUN, UNIVERSE, Scene
+from tests.sim.engine import mids
+from tests.sim.kill import FORKING, PATIENCE_S, served
+
+WITHIN_S = 1.0
+STEPS = 3
+ALIVE = Alive(run=RUN, within_ns=round(WITHIN_S * 1e9))
+GOODBYE = Goodbye(run=RUN, step=1)
+INQUIRY = Inquiry(run=RUN, step=0, universe_hash=0)
+
+
+def rest(folder: Path, endpoint: str, steps: int, *, stays: bool) -> None:
+    """An engine whose orders rest; one that stays says so until it is stopped."""
+    with (
+        dealer(endpoint) as socket,
+        closing(opened_journal(folder, RUN, resumes=True)) as journal,
+    ):
+        venue = SocketVenue(socket, PATIENCE_S, WITHIN_S)
+        scene = Scene(
+            folder,
+            lambda step: (0.1 * step, 0.1 * step, -0.1 * step),
+            "limit",
+            venue=venue,
+            journal=journal,
+        )
+        bars = (scene.closed(bar, mids(0)) for bar in range(steps))
+        for _ in stepping(scene.trader, journal, bars):
+            pass
+        (folder / "ready").touch()
+        while stays:
+            scene.trader.beat()
+            time.sleep(0.01)
+        scene.trader.finish(0)
+        still_open = scene.account.portfolio.open_orders()
+        (folder / "ended").write_text(str(len(still_open)))
+        scene.trader.leave()
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    give_up_s = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < give_up_s
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP])
+def test_an_engine_that_dies_or_hangs_leaves_nothing_resting(tmp_path, end):
+    venue = PaperVenue(UNIVERSE, latency_ns=0)
+    thread, endpoint = served(tmp_path / "venue", venue)
+    folder = tmp_path / "engine"
+    folder.mkdir()
+    words = {"stays": True}
+    engine = FORKING.Process(target=rest, args=(folder, endpoint, STEPS), kwargs=words)
+    engine.start()
+    try:
+        wait_until((folder / "ready").exists)
+        time.sleep(1.5 * WITHIN_S)
+        before = set(venue.open_orders)
+        assert before, "an engine that lives keeps its orders"
+        os.kill(engine.pid or 0, end)
+        wait_until(lambda: venue.open_orders == [])
+    finally:
+        engine.kill()
+        engine.join(PATIENCE_S)
+    ended = {one.order for one in venue.record.answers if isinstance(one, Cancelled)}
+    assert before <= ended
+    assert all(isinstance(one, Order) for one in venue.record.received)
+    rest_again = FORKING.Process(
+        target=rest, args=(folder, endpoint, STEPS + 1), kwargs={"stays": False}
+    )
+    rest_again.start()
+    rest_again.join(PATIENCE_S)
+    thread.join(PATIENCE_S)
+    assert rest_again.exitcode == 0
+    left = int((folder / "ended").read_text())
+    assert left <= 3, "it has booked the cancels, and only its last step may rest"
+
+
+def test_what_is_on_its_way_when_nobody_speaks_does_not_rest():
+    venue = PaperVenue(UNIVERSE, latency_ns=10)
+    bid = Order("a" * 16, 0, 1, 5, "limit", 100)
+    venue.submit([bid], 0)
+    assert venue.take_back() == 0
+    answers = venue.advance(np.empty(0, TICK), 20)
+    assert answers[-1] == Cancelled(bid.id, 5, 10)
+    assert venue.open_orders == []
+
+
+@pytest.fixture
+def now() -> list[float]:
+    return [100.0]
+
+
+def test_it_fires_once_and_only_when_nothing_was_heard_for_long_enough(now):
+    switch = DeadMan(lambda: now[0])
+    assert switch.left_s == float("inf")
+    switch.hear(INQUIRY)
+    now[0] += 1e9
+    assert not switch.fires(), "nobody has asked to be watched"
+    for word in (ALIVE, INQUIRY, ALIVE):
+        switch.hear(word)
+        now[0] += 0.9
+        assert not switch.fires()
+    now[0] += 0.1
+    assert (switch.fires(), switch.fires()) == (True, False)
+    switch.hear(INQUIRY)
+    now[0] += WITHIN_S
+    assert switch.fires(), "a word begins it anew"
+
+
+def test_a_goodbye_ends_the_watch(now):
+    switch = DeadMan(lambda: now[0])
+    switch.hear(ALIVE)
+    switch.hear(GOODBYE)
+    now[0] += 1e9
+    assert not switch.fires()
+
+
+def test_an_engine_speaks_three_times_within_its_time(now):
+    pulse, said = Pulse(WITHIN_S, lambda: now[0]), 0
+    for _ in range(100):
+        said += pulse.is_due()
+        now[0] += WITHIN_S / 100
+    assert said in (3, 4)
+    assert not Pulse(0.0, lambda: now[0]).is_due()
