@@ -28,9 +28,10 @@ BLOCK = 8
 NEARLY_EMPTY = 1e-4
 """Tolerance of a quantile: what an error of 1e-7 comes to in a bin, of 1/64 cycles
 per bar or less, that holds 2e-5 of the power."""
-AS_STRONG = 1 - 1e-5
-"""Cycles of this share of the highest power count as equals. Three moves in a window
-give spectra whose highest peaks differ by 3e-8, which no float32 can tell apart."""
+AS_STRONG = 1 - 2**-10
+"""Cycles of this share of the highest power count as equals. Two or three moves in a
+window give a row of peaks that differ by anything from 1e-8 on, which float32 cannot
+tell apart; at a thousandth there are few."""
 WELCH = "Welch (1967), The Use of Fast Fourier Transform for Power Spectra"
 
 

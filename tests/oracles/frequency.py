@@ -53,8 +53,8 @@ def _entropy(frequency, density):
 
 
 def _peak(frequency, density):
-    # Of peaks that are equal but for 1e-5, the slowest.
-    return frequency[density >= 0.99999 * density.max()].min()
+    # Of peaks that are equal but for a thousandth, the slowest.
+    return frequency[density >= (1 - 2**-10) * density.max()].min()
 
 
 ORACLES = {
