@@ -56,6 +56,9 @@ BENCHES = {
     "trees": Bench("benchmarks.trees:measure", "how fast forests are", 200, 3),
     "train": Bench("benchmarks.train:measure", "how fast nets learn", 50, 2),
     "ingest": Bench("benchmarks.ingest:measure", "how many ticks come in", 5, 1),
+    "orders": Bench(
+        "benchmarks.orders:measure", "how many orders pass and are kept", 300, 20
+    ),
     "start": Bench("benchmarks.start:measure", "how soon the program answers", 20, 1),
 }
 

@@ -41,6 +41,10 @@ MODES = {
     "live": ("bot4jax.modes.live:live", "decide on ticks from sockets, send orders"),
     "replay": ("bot4jax.modes.replay:replay", "run a recorded journal again"),
     "journal": ("bot4jax.modes.journal:journal", "show what a run did, as tables"),
+    "explain": (
+        "bot4jax.modes.explain:explain",
+        "say why a symbol was traded at a step, or why not",
+    ),
     "feed": ("bot4jax.modes.feed:feed", "publish a source's ticks"),
     "venue": ("bot4jax.modes.venue:venue", "answer orders as a paper venue"),
     "doctor": ("bot4jax.runtime.doctor:doctor", "check this machine and installation"),

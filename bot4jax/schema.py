@@ -29,6 +29,7 @@ Mode = Literal[
     "live",
     "replay",
     "journal",
+    "explain",
     "feed",
     "venue",
     "doctor",
@@ -75,6 +76,20 @@ class Journal(Section, frozen=True):
     """of each table, the last that are printed; 0: all of them"""
     export: Literal["parquet", "csv"] | None
     """also written into the run folder, whole, one file a table; null: printed only"""
+
+
+class Explain(Section, frozen=True):
+    """Which decision `mode=explain` explains."""
+
+    run: Text | None
+    """folder of the run whose journal is read"""
+    symbol: Text | None
+    """name of the instrument"""
+    step: CountOrNone
+    """number of the decision; 0: the last that asked for an order of the symbol"""
+    families: bool
+    """true: decide the step again without each family of features; takes as long as
+    the run took to come there"""
 
 
 class Control(Section, frozen=True):
@@ -338,6 +353,22 @@ class Strategy(Section, frozen=True):
     """standard deviation of the whole book's return over one horizon"""
 
 
+class Execution(Section, frozen=True):
+    """How what is wanted becomes orders; what has only bars trades at market."""
+
+    kind: Literal["ioc", "fok", "market", "limit", "post_only"]
+    """ioc, fok and limit name the opposite best as their worst price; fok trades whole
+    or not at all, a limit's rest stays; post_only waits at the own best"""
+    rest_bars: Count
+    """bars after which a resting limit or post_only order expires"""
+    slices: Count
+    """steps over which an opening order is spread (TWAP); 1: at once"""
+    stop_bps: Annotated[float, Meta(ge=0, lt=10_000)]
+    """bps from the fill-weighted entry at which a stop closes a position; 0: none"""
+    profit_bps: Annotated[float, Meta(ge=0, lt=10_000)]
+    """the same for a take-profit; one cancels the other"""
+
+
 class Risk(Section, frozen=True):
     """Limits of the gate. A model cannot change them; `conf/risk` gives the reasons."""
 
@@ -402,6 +433,8 @@ class Runtime(Section, frozen=True):
     dead_man_s: Annotated[float, Meta(ge=0, le=3_600)]
     """s without a word from the engine after which the venue takes back what rests; the
     engine speaks three times as often; 0: never"""
+    foreign: Literal["halt", "adopt"]
+    """what others traded on the account, as in a liquidation: stop, or book it"""
     feed_quiet_s: Positive
     """s without a frame after which only reductions pass until a bar came without"""
     feed_timeout_s: Positive
@@ -419,6 +452,13 @@ class Venue(Section, frozen=True):
     """bps of notional; negative is a rebate"""
     latency_ms: NonNegative
     """ms from the order's sending to its arrival in the book"""
+    latency_spread: Annotated[float, Meta(ge=0, le=3)]
+    """σ of the logarithm of each request's latency about `latency_ms`; 0: all alike"""
+    queue_power: Annotated[float, Meta(ge=0, le=10)]
+    """how a queue before us shrinks without trades: who stands behind takes behind^p /
+    (ahead^p + behind^p) of it; 0: all of it, which is the careful side"""
+    orders_per_second: CountOrNone
+    """of event time; what comes beyond is rejected; 0: any number"""
     lockstep: bool
     """true: decisions and fills alternate, so that a run repeats exactly"""
     seed: Seed
@@ -475,6 +515,7 @@ class Config(Section, frozen=True):
     run: Run
     replay: Replay
     journal: Journal
+    explain: Explain
     control: Control
     backtest: Backtest
     catalogue: Catalogue
@@ -488,6 +529,7 @@ class Config(Section, frozen=True):
     labels: Labels
     ensemble: Ensemble
     strategy: Strategy
+    execution: Execution
     risk: Risk
     runtime: Runtime
     venue: Venue

@@ -16,6 +16,9 @@ MAIN_KEYS = (
     "run.model",
     "replay.run",
     "journal.run",
+    "explain.run",
+    "explain.symbol",
+    "explain.step",
     "data.path",
     "data.bar_seconds",
     "data.symbols",
@@ -35,6 +38,10 @@ EXAMPLES = (
     ("python -m bot4jax.run data=binance data.path=PATH", "on recorded ticks"),
     ("python -m bot4jax.run data=daily data.path=PATH", "on daily bars"),
     ("python -m bot4jax.run mode=replay replay.run=runs/NAME", "a recorded run again"),
+    (
+        "python -m bot4jax.run mode=explain explain.run=runs/NAME explain.symbol=S000",
+        "why it was traded, or not",
+    ),
     ("python -m bot4jax.run -m run.seed=1,2,3", "one run after the other"),
     ("python -m bot4jax.run --cfg job", "print the whole configuration, run nothing"),
 )

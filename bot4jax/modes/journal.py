@@ -19,7 +19,8 @@ def journal(config: Config) -> int:
     folder = Path(own.run)
     with reading(folder) as found:
         members = len(from_yaml(folder / "config.yaml").ensemble.members)
-        told = tables(list(found.read()), found.transitions(), members)
+        steps = [*found.read(), *([found.end] if found.end else [])]
+        told = tables(steps, found.transitions(), members)
     show(told, own.rows)
     for path in export(told, folder, own.export) if own.export else ():
         print(f"table {path}")

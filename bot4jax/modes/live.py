@@ -9,6 +9,7 @@ from bot4jax.modes.keeping import adopt, seat, take_up
 from bot4jax.modes.setting import set_stage
 from bot4jax.modes.sockets import trade_over_sockets
 from bot4jax.modes.telling import Played, tell
+from bot4jax.modes.trading import shed
 from bot4jax.runtime.folder import RunFolder
 from bot4jax.runtime.progress import progress
 from bot4jax.schema import Config
@@ -40,4 +41,5 @@ def live(config: Config) -> int:
             threshold = float(kept.params.threshold)
             played = Played(None, threshold, traded, model.name, seconds)
             tell(folder, setting, played)
+            shed(folder.path)
         return lines.finished(folder.path)

@@ -69,15 +69,16 @@ def is_regated(
         account.portfolio.apply(answer)
     equity, held = account.value(closed, record.step), account.portfolio.held()
     intent = np.ascontiguousarray(unpacked(record, members).intent)
-    orders, denied = account.gated(
+    orders, denied, changes = account.gated(
         closed, intent, held, equity, record.step, record.state
     )
-    cancels = account.cancels(closed, record.state)
-    account.expect(closed, record.orders)
+    begun = account.schedules.begun
+    account.expect(closed, [*record.requests, *record.orders])
     return (
         closed.boundary_ns == record.boundary_ns
         and orders == list(record.orders)
-        and [one.order for one in cancels] == list(record.cancels)
+        and changes == list(record.requests)
+        and begun == list(record.schedules)
         and list(map(_plain, denied)) == list(map(_plain, record.denied))
     )
 

@@ -114,7 +114,8 @@ def remembered(
     trader.inputs = inputs.take
     for record in journal.read():
         yield from again(record.inputs)
-    yield from inputs.heard(arrivals)
+    if not journal.is_finished:
+        yield from inputs.heard(arrivals)
 
 
 def lateness(setting: Setting) -> int | None:

@@ -16,6 +16,7 @@ from bot4jax.modes import tapes
 from bot4jax.modes.keeping import Kept
 from bot4jax.modes.setting import Setting
 from bot4jax.runtime.account import Account
+from bot4jax.runtime.brackets import Distances
 from bot4jax.runtime.closings import BarTape, Closed, Tape
 from bot4jax.runtime.compiles import Compilations
 from bot4jax.runtime.feed import Counters
@@ -26,7 +27,8 @@ from bot4jax.runtime.loop import Stepped, Trader
 from bot4jax.runtime.orders import Answer, Order
 from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.states import States, Transition
-from bot4jax.runtime.venue import PaperVenue
+from bot4jax.runtime.targets import Tactic
+from bot4jax.runtime.venue import PaperVenue, configured
 from bot4jax.runtime.venue_link import LocalVenue, VenueLink
 
 Report = Callable[..., None]
@@ -76,16 +78,7 @@ class Traded(NamedTuple):
 
 def paper_venue(setting: Setting) -> PaperVenue:
     """The venue that the configuration describes."""
-    own = setting.config.venue
-    return PaperVenue(
-        setting.source.universe,
-        latency_ns=round(own.latency_ms * 1e6),
-        taker_fee=own.taker_fee_bps,
-        maker_fee=own.maker_fee_bps,
-        seed=own.seed,
-        reject_share=own.reject_share,
-        dedupes=own.dedupes,
-    )
+    return configured(setting.source.universe, setting.config.venue)
 
 
 def trade_here(
@@ -133,10 +126,28 @@ def trade(
                     break
         if not steps:
             raise DataError("The feed ended before a single bar of the test span.")
-        last = trader.finish(steps[-1].closed.boundary_ns + setting.source.bar_ns)
-        journal.finish()
-        trader.leave()
+        last = ended(
+            trader, journal, steps[-1].closed.boundary_ns + setting.source.bar_ns
+        )
+        if not resumes:
+            journal.shed()
     return collect(steps, trader, last, tape, compiled.late)
+
+
+def ended(trader: Trader, journal: Journal, through_ns: int) -> Sequence[Answer]:
+    """The last answers: the venue's, made durable before it may leave, or journaled."""
+    if (end := journal.end) is not None:
+        return trader.end(end)
+    answers = trader.finish(through_ns)
+    journal.finish(through_ns, answers)
+    trader.leave()
+    return answers
+
+
+def shed(folder: Path) -> None:
+    """What only a restart needs goes, once the run has been told."""
+    with closing(Journal.open(folder / "journal.sqlite", folder.name)) as journal:
+        journal.shed()
 
 
 @contextmanager
@@ -154,8 +165,12 @@ def heard_to_the_end(trader: Trader) -> Iterator[None]:
 def stepping(
     trader: Trader, journal: Journal, bars: Iterable[Closed]
 ) -> Iterator[Stepped]:
-    """Journaled steps once more, then agreement with the venue, then new steps."""
-    known, past = max(journal.last_step, 0), journal.read()
+    """Journaled steps once more, then agreement with the venue, then new steps.
+
+    A finished run has no new steps: what it did is told again, and no venue is asked.
+    """
+    is_over, past = journal.is_finished, journal.read()
+    known = max(journal.last_step - is_over, 0)
     if not known:
         trader.start()
     for closed in bars:
@@ -165,6 +180,8 @@ def stepping(
         yield trader.repeat(closed, next(past))
         if trader.step_number == known:
             past.close()  # an open read keeps the write-ahead log from being folded
+            if is_over:
+                return
             trader.start()
     if trader.step_number < known:
         raise JournalError(
@@ -176,18 +193,11 @@ def stepping(
 def opened_journal(folder: Path, run: str, resumes: bool) -> Journal:
     """The folder's journal, where there is one to go on with; else an empty one.
 
-    A finished one is not gone on with: its orders would be sent again.
+    A finished one is gone through again, to be told, and not traded on.
     """
     path = folder / "journal.sqlite"
     if resumes and path.is_file():
-        journal = Journal.open(path, run)
-        if not journal.is_finished:
-            return journal
-        journal.close()
-        raise JournalError(
-            f"The run in {folder} came to its end but has no report. Make one with "
-            f"mode=replay replay.run={folder}, or begin anew with run.fresh=true."
-        )
+        return Journal.open(path, run)
     for left in folder.glob("journal.sqlite*"):
         left.unlink()
     return Journal.open(path, run)
@@ -214,6 +224,7 @@ def make_trader(
         journal,
         publish,
         setting.source.bar_ns,
+        adopts=setting.config.runtime.foreign == "adopt",
     )
 
 
@@ -227,8 +238,20 @@ def make_account(setting: Setting, run: str, states: States) -> Account:
         limits=Limits.from_config(config.risk),
         run=run,
         states=states,
-        kind="ioc" if source.has_ticks else "market",
+        tactic=tactic(setting),
+        slices=config.execution.slices,
+        distances=Distances(config.execution.stop_bps, config.execution.profit_bps),
     )
+
+
+def tactic(setting: Setting) -> Tactic:
+    """How targets are asked for; bars alone show no quote that an order could name."""
+    own, source = setting.config.execution, setting.source
+    if not source.has_ticks:
+        return Tactic("market")
+    if own.kind in ("limit", "post_only"):
+        return Tactic("limit", own.kind == "post_only", own.rest_bars * source.bar_ns)
+    return Tactic(own.kind)
 
 
 def base_currency(setting: Setting) -> str:

@@ -13,14 +13,29 @@ from jaxtyping import Float
 
 from bot4jax.data.universe import Universe
 from bot4jax.runtime import gate
+from bot4jax.runtime.brackets import Distances, follow_entries
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.gate import Context, Denied
 from bot4jax.runtime.limits import Limits, TradingState
-from bot4jax.runtime.orders import Cancel, Kind, Order
+from bot4jax.runtime.orders import (
+    Cancel,
+    Change,
+    Order,
+    Query,
+    Replace,
+    Request,
+)
 from bot4jax.runtime.portfolio import EquityRow, Portfolio
+from bot4jax.runtime.schedule import Schedules
 from bot4jax.runtime.states import Cause, States
-from bot4jax.runtime.targets import orders_from_targets
+from bot4jax.runtime.targets import IOC, Tactic, orders_from_targets
 from bot4jax.runtime.throttle import Throttle
+
+PATIENCE_STEPS = 3
+"""Boundaries that the first answer to an order may take; lock-step brings it at the
+next one, unless the venue's latency is longer than a bar."""
+
+NO_LEGS = Distances()
 
 
 @dataclass
@@ -32,7 +47,11 @@ class Account:
     limits: Limits
     run: str
     states: States
-    kind: Kind = "ioc"
+    tactic: Tactic = IOC
+    slices: int = 1
+    """steps that an opening order is spread over"""
+    distances: Distances = NO_LEGS
+    """of the orders that protect every position"""
 
     def value(self, closed: Closed, step: int) -> EquityRow:
         """The account marked to the mids that stand at the boundary."""
@@ -49,8 +68,9 @@ class Account:
         equity: EquityRow,
         step: int,
         state: TradingState,
-    ) -> tuple[list[Order], list[Denied]]:
-        """What the gate lets pass of the wished shares, and what it does not."""
+    ) -> tuple[list[Order], list[Denied], list[Change]]:
+        """What the gate lets pass of the wished shares, and what it does not; then
+        the orders that protect what is held, and what is asked about earlier ones."""
         context = Context(
             self.portfolio.units,
             self.limits,
@@ -67,27 +87,51 @@ class Account:
             run=self.run,
             step=step,
             boundary_ns=closed.boundary_ns,
-            kind=self.kind,
+            tactic=self.tactic,
+            schedules=self.schedules,
         )
         kept, repeated = self.throttle.parted(orders, closed.boundary_ns)
         if repeated:
             self.states.hold(Cause.REPEATING, self._said(repeated[0]))
-        return kept, [*denied, *repeated]
+        protecting = self._protection(closed, state, step)
+        asked = [one for one in protecting if not isinstance(one, Order)]
+        kept += [one for one in protecting if isinstance(one, Order)]
+        changes = [*self._changes(closed, state, step), *asked]
+        return kept, [*denied, *repeated], changes
 
-    def cancels(self, closed: Closed, state: TradingState) -> list[Cancel]:
-        """Whatever rests is taken back as long as the engine is halted."""
-        if state != TradingState.HALTED:
+    def _changes(self, closed: Closed, state: TradingState, step: int) -> list[Change]:
+        """What is asked about earlier orders.
+
+        Whatever rests is taken back as long as the engine is halted. An order that
+        nothing was heard of for `PATIENCE_STEPS` is asked for.
+        """
+        now_ns, portfolio = closed.boundary_ns, self.portfolio
+        waiting = portfolio.open_orders() if state == TradingState.HALTED else []
+        overdue = portfolio.unanswered(step - PATIENCE_STEPS)
+        cancels = [Cancel(order, now_ns) for order in waiting]
+        return [*cancels, *(Query(order, now_ns) for order in overdue)]
+
+    def _protection(
+        self, closed: Closed, state: TradingState, step: int
+    ) -> list[Request]:
+        """What brings stops and take-profits to the positions, where there are any."""
+        if not self.distances.are_any or state == TradingState.HALTED:
             return []
-        waiting = self.portfolio.open_orders()
-        return [Cancel(order, closed.boundary_ns) for order in waiting]
+        now_ns = closed.boundary_ns
+        return follow_entries(self.portfolio, self.distances, self.run, step, now_ns)
 
-    def expect(self, closed: Closed, requests: Sequence[Order | Cancel]) -> None:
-        """Orders are about to leave, decided at the mids of the boundary."""
+    def expect(self, closed: Closed, requests: Sequence[Request]) -> None:
+        """Requests are about to leave, decided at the mids of the boundary."""
         mids = self._mids(closed)
         for one in requests:
-            if isinstance(one, Order):
-                self.throttle.note(one)
-                self.portfolio.expect(one, float(mids[one.symbol]))
+            match one:
+                case Order():
+                    self.throttle.note(one)
+                    self.portfolio.expect(one, float(mids[one.symbol]))
+                case Query():
+                    self.portfolio.doubt(one)
+                case Replace():
+                    self.portfolio.ask(one)
 
     def _mids(self, closed: Closed) -> Float[np.ndarray, " S"]:
         return (closed.market.bid + closed.market.ask) * self._increment / 2
@@ -98,6 +142,11 @@ class Account:
             f"{self.limits.repeats} orders alike within {self.limits.repeat_seconds:g} "
             f"s, {int(repeated.lots[0]):+d} lots of {name} would be one more"
         )
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        """The slices to come."""
+        return Schedules(self.slices, self.run)
 
     @cached_property
     def throttle(self) -> Throttle:

@@ -101,7 +101,7 @@ class Controls:
         self._trader, self._file, self._patience_s = trader, file, patience_s
         self._standing = trader.account.states
         self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
-        self._paused_until_ns = self._looked_s = 0
+        self._looked_s = 0.0
         self._seen: tuple[list[str], int] = ([], 0)
         """causes and open orders of one moment: the other thread reads them together"""
         self._of_the_file = threading.Lock()
@@ -123,10 +123,7 @@ class Controls:
         """Do what was asked since the last time; called in the loop's thread."""
         self._look_for_the_file()
         self._stop_if_pulled()
-        states = self._standing
-        if 0 < self._paused_until_ns <= time.time_ns():
-            self._paused_until_ns = 0
-            states.lift(Cause.PAUSED, "its time is over")
+        self._standing.lapse(time.time_ns())
         self._look()
         while not self._requests.empty():
             self._serve(self._requests.get())
@@ -206,19 +203,12 @@ class Controls:
         """What there is to say, and whether it was done."""
         control = request.control
         if control.do == "pause":
-            self._pause(control.until_ns, control.reason or "the control socket")
+            reason = control.reason or "the control socket"
+            self._standing.hold(Cause.PAUSED, reason, control.until_ns)
             return "only reductions pass", True
         if control.do == "reset":
             return self._reset(request.pulls, control.reason or "reset")
         return "no regime reads news yet; use pause", False
-
-    def _pause(self, until_ns: int, reason: str) -> None:
-        """The longest pause that was asked for counts; an end of 0 is none."""
-        states = self._standing
-        before_ns = self._paused_until_ns if states.is_held(Cause.PAUSED) else until_ns
-        has_end = until_ns and before_ns
-        self._paused_until_ns = max(until_ns, before_ns) if has_end else 0
-        states.hold(Cause.PAUSED, reason)
 
     def _reset(self, pulls: int, reason: str) -> tuple[str, bool]:
         states = self._standing

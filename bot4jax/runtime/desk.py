@@ -117,9 +117,14 @@ class Desk:
         if self._reached_ns < step.through_ns and not self._is_ended:
             return None
         answers = [*self._answers, *self._link.settle(step.through_ns)]
-        report = Report(step=step.step, through_ns=step.through_ns, answers=answers)
-        self._step, self._last, self._answers = None, (step, report), []
         self._positions = self._link.venue.position.copy()
+        report = Report(
+            step=step.step,
+            through_ns=step.through_ns,
+            answers=answers,
+            positions=self._positions.tolist(),
+        )
+        self._step, self._last, self._answers = None, (step, report), []
         return report
 
     def _is_repeated(self, step: Step) -> bool:

@@ -17,12 +17,12 @@ import msgspec
 
 from bot4jax.errors import Bot4JaxError, Halted
 from bot4jax.runtime import journal_rows as rows
-from bot4jax.runtime.journal_rows import TABLES, Closing, StepRecord
+from bot4jax.runtime.journal_rows import NO_BAR, TABLES, Closing, StepRecord
 from bot4jax.runtime.limits import TradingState
-from bot4jax.runtime.orders import Answer
+from bot4jax.runtime.orders import Answer, Change
 from bot4jax.runtime.states import Transition
 
-SCHEMA = "bot4jax.journal/3"
+SCHEMA = "bot4jax.journal/4"
 Durability = Literal["process_crash", "power_loss"]
 SYNCHRONOUS = {"process_crash": "NORMAL", "power_loss": "FULL"}
 WAL_PAGES = 10_000
@@ -106,21 +106,39 @@ class Journal:
     @property
     def is_finished(self) -> bool:
         """Whether the run came to its end; there is nothing to go on with."""
-        query = "SELECT count(*) FROM about WHERE name = 'finished'"
-        return next(iter(self._connection.execute(query)))[0] > 0
+        return self.end is not None
 
-    def finish(self) -> None:
-        """The run is over: what came in was of use to a restart only, and is large."""
+    def finish(self, through_ns: int, answers: Sequence[Answer]) -> None:
+        """The run is over; what the venue has said since the last step is its end."""
+        self.commit(
+            StepRecord(
+                step=self.last_step + 1,
+                boundary_ns=through_ns,
+                bar=NO_BAR,
+                closing=Closing(through_ns, 0, 0),
+                decisions=b"",
+                state=TradingState.HALTED,
+                answers=answers,
+            )
+        )
+
+    def shed(self) -> None:
+        """The run is told: what came in was of use to a restart only, and is large."""
         with self._durable("The end"):
             self._connection.execute("DELETE FROM inputs")
-            about = [("finished", str(self.last_step))]
-            self._insert("about", about)
         self._connection.execute("VACUUM")
 
     def read(self, first: int = 0, stop: int | None = None) -> Generator[StepRecord]:
-        """Steps `first … stop − 1` as they were committed."""
+        """Steps `first … stop − 1` as they were committed, the end not among them."""
         for row in self._heads(first, stop):
-            yield self._record(row)
+            if row[2] != NO_BAR:
+                yield self._record(row)
+
+    @property
+    def end(self) -> StepRecord | None:
+        """What a finished run ended with."""
+        heads = self._heads(self.last_step, None)
+        return next((self._record(row) for row in heads if row[2] == NO_BAR), None)
 
     def verify(self) -> int | None:
         """The first step that is not what was committed; None if all are."""
@@ -220,7 +238,8 @@ class Journal:
             orders=[rows.order(row) for row in self._rows("orders", step)],
             denied=[rows.denied(row) for row in self._rows("denials", step)],
             answers=self._answers(step),
-            cancels=[row[2] for row in self._rows("cancels", step)],
+            requests=list(self._requests(step)),
+            schedules=[rows.schedule(row) for row in self._rows("schedules", step)],
             inputs=inputs or b"",
         )
 
@@ -240,11 +259,18 @@ class Journal:
             found.append((place, answer))
         return [answer for _, answer in sorted(found, key=lambda one: one[0])]
 
+    def _requests(self, step: int) -> Iterator[Change]:
+        for _, _, order, content in self._rows("requests", step):
+            request = rows.REQUESTS.decode(content)
+            if request.order != order:
+                raise ValueError(f"step {step}: asked about {request.order} as {order}")
+            yield request
+
     def _stray(self) -> int | None:
         """The first step that has rows but was never committed."""
         tables = (
             *("closings", "decisions", "orders", "denials"),
-            *("fills", "answers", "cancels", "inputs"),
+            *("fills", "answers", "requests", "schedules", "inputs"),
         )
         union = " UNION ".join(f"SELECT step FROM {table}" for table in tables)
         query = f"SELECT min(step) FROM ({union} EXCEPT SELECT step FROM steps)"

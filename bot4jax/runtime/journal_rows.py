@@ -8,7 +8,8 @@ import numpy as np
 
 from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.limits import Reason, TradingState
-from bot4jax.runtime.orders import Answer, Fill, Order
+from bot4jax.runtime.orders import Answer, Change, Fill, Order
+from bot4jax.runtime.schedule import Schedule
 from bot4jax.runtime.states import Transition
 
 TABLES = """
@@ -25,7 +26,8 @@ CREATE TABLE orders (
     step INTEGER NOT NULL, place INTEGER NOT NULL, id TEXT NOT NULL UNIQUE,
     symbol INTEGER NOT NULL, side INTEGER NOT NULL, lots INTEGER NOT NULL,
     kind TEXT NOT NULL, "limit" INTEGER NOT NULL, reduce_only INTEGER NOT NULL,
-    post_only INTEGER NOT NULL, sent_ns INTEGER NOT NULL,
+    post_only INTEGER NOT NULL, sent_ns INTEGER NOT NULL, "trigger" INTEGER NOT NULL,
+    expires_ns INTEGER NOT NULL, "group" TEXT NOT NULL, parent TEXT NOT NULL,
     PRIMARY KEY (step, place)) STRICT, WITHOUT ROWID;
 CREATE TABLE denials (
     step INTEGER NOT NULL, place INTEGER NOT NULL, reason INTEGER NOT NULL,
@@ -41,13 +43,17 @@ CREATE TABLE fills (
 CREATE TABLE answers (
     step INTEGER NOT NULL, place INTEGER NOT NULL, "order" TEXT NOT NULL,
     content BLOB NOT NULL, PRIMARY KEY (step, place)) STRICT, WITHOUT ROWID;
-CREATE TABLE cancels (
+CREATE TABLE schedules (
+    step INTEGER NOT NULL, place INTEGER NOT NULL, id TEXT NOT NULL UNIQUE,
+    symbol INTEGER NOT NULL, side INTEGER NOT NULL, lots INTEGER NOT NULL,
+    slices INTEGER NOT NULL, PRIMARY KEY (step, place)) STRICT, WITHOUT ROWID;
+CREATE TABLE requests (
     step INTEGER NOT NULL, place INTEGER NOT NULL, "order" TEXT NOT NULL,
-    PRIMARY KEY (step, place)) STRICT, WITHOUT ROWID;
+    content BLOB NOT NULL, PRIMARY KEY (step, place)) STRICT, WITHOUT ROWID;
 CREATE TABLE transitions (
     number INTEGER PRIMARY KEY, step INTEGER NOT NULL, at_ns INTEGER NOT NULL,
     cause TEXT NOT NULL, is_held INTEGER NOT NULL, state INTEGER NOT NULL,
-    text TEXT NOT NULL, hash BLOB NOT NULL) STRICT;
+    text TEXT NOT NULL, until_ns INTEGER NOT NULL, hash BLOB NOT NULL) STRICT;
 """
 """`place` is the position within the step; fills and other answers share one count.
 Denials are one row a reason: slots as int32, signed lots as int64, little-endian.
@@ -57,6 +63,11 @@ Transitions happen between steps too, so they have a number and a chain of their
 
 ENCODER = msgspec.msgpack.Encoder(order="deterministic")
 DECODER = msgspec.msgpack.Decoder(Answer)
+REQUESTS = msgspec.msgpack.Decoder(Change)
+
+
+NO_BAR = -1
+"""Of the record that ends a run."""
 
 
 class Closing(msgspec.Struct, frozen=True):
@@ -86,10 +97,17 @@ class StepRecord(msgspec.Struct, frozen=True):
     denied: Sequence[Denied] = ()
     answers: Sequence[Answer] = ()
     """what the venue said since the step before"""
-    cancels: Sequence[str] = ()
-    """ids of orders that are about to be taken back"""
+    requests: Sequence[Change] = ()
+    """what is about to be asked about earlier orders"""
+    schedules: Sequence[Schedule] = ()
+    """what is sliced from this step on"""
     inputs: bytes = b""
     """what came in since the step before, as `inputs.pack` makes it"""
+
+    @property
+    def is_end(self) -> bool:
+        """Nothing was decided: it holds what the venue said after the last step."""
+        return self.bar == NO_BAR
 
 
 def chained(before: bytes, record: StepRecord, inputs_hash: bytes) -> bytes:
@@ -125,7 +143,14 @@ def of_step(
         "denials": [denied_row(step, *one) for one in enumerate(record.denied)],
         "fills": [],
         "answers": [],
-        "cancels": [(step, place, one) for place, one in enumerate(record.cancels)],
+        "schedules": [
+            (step, place, *msgspec.structs.astuple(one)[:-1])
+            for place, one in enumerate(record.schedules)
+        ],
+        "requests": [
+            (step, place, one.order, ENCODER.encode(one))
+            for place, one in enumerate(record.requests)
+        ],
     }
     for place, answer in enumerate(record.answers):
         table = "fills" if isinstance(answer, Fill) else "answers"
@@ -150,14 +175,25 @@ def order_row(step: int, place: int, order: Order) -> tuple:
         order.reduce_only,
         order.post_only,
         order.sent_ns,
+        order.trigger,
+        order.expires_ns,
+        order.group,
+        order.parent,
     )
 
 
 def order(row: tuple) -> Order:
-    columns = "step place id symbol side lots kind limit reduce_only post_only sent_ns"
+    columns = "step place id symbol side lots kind limit reduce_only post_only sent_ns "
+    columns += "trigger expires_ns group parent"
     fields = dict(zip(columns.split(), row, strict=True))
     del fields["place"]
     return msgspec.convert(fields, Order, strict=False)
+
+
+def schedule(row: tuple) -> Schedule:
+    step, _, *fields = row
+    names = Schedule.__struct_fields__
+    return msgspec.convert(dict(zip(names, (*fields, step), strict=True)), Schedule)
 
 
 def packed(denied: Denied) -> tuple[bytes, bytes]:

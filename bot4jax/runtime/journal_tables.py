@@ -30,7 +30,8 @@ WRITERS: Mapping[str, Callable[[pl.DataFrame, Path], None]] = {
 TIME = pl.Datetime("ns", "UTC")
 ORDER = {"step": pl.Int64, "time": TIME, "id": pl.String, "slot": pl.Int64}
 ORDER |= {"side": pl.String, "lots": pl.Int64, "kind": pl.String, "limit": pl.Int64}
-ORDER |= {"reduce_only": pl.Boolean, "post_only": pl.Boolean}
+ORDER |= {"trigger": pl.Int64, "reduce_only": pl.Boolean, "post_only": pl.Boolean}
+ORDER |= {"expires": TIME, "group": pl.String, "parent": pl.String}
 FILL = {"step": pl.Int64, "time": TIME, "order": pl.String, "slot": pl.Int64}
 FILL |= {"side": pl.String, "lots": pl.Int64, "price": pl.Int64, "fee": pl.Float64}
 FILL |= {"is_maker": pl.Boolean, "number": pl.Int64}
@@ -48,7 +49,7 @@ def tables(
         "orders": _frame(ORDER, (row for one in steps for row in _orders(one))),
         "fills": _frame(FILL, (row for one in steps for row in _fills(one))),
         "denials": _frame(DENIAL, (row for one in steps for row in _denials(one))),
-        "decisions": decisions(steps, members),
+        "decisions": decisions([one for one in steps if not one.is_end], members),
         "states": _frame(STATE, map(_state, transitions)),
     }
 
@@ -101,7 +102,8 @@ def _frame(schema: dict, rows: Iterable[tuple]) -> pl.DataFrame:
 
 def _orders(record: StepRecord) -> Iterable[tuple]:
     for one in record.orders:
-        kind = (one.kind, one.limit, one.reduce_only, one.post_only)
+        kind = (one.kind, one.limit, one.trigger, one.reduce_only, one.post_only)
+        kind += (one.expires_ns or None, one.group, one.parent)
         side = _side(one.side)
         yield record.step, one.sent_ns, one.id, one.symbol, side, one.lots, *kind
 

@@ -29,9 +29,17 @@ from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.journal import Closing, StepRecord, Unwritten
 from bot4jax.runtime.limits import TradingState
 from bot4jax.runtime.messages import Inquiry, Step
-from bot4jax.runtime.orders import Answer, Cancel, Order
+from bot4jax.runtime.orders import (
+    Answer,
+    Cancel,
+    Change,
+    Foreign,
+    Order,
+    Query,
+    Request,
+)
 from bot4jax.runtime.portfolio import EquityRow
-from bot4jax.runtime.recovery import plan
+from bot4jax.runtime.recovery import plan, reconcile
 from bot4jax.runtime.stages import Ages, Stages
 from bot4jax.runtime.states import Cause, Transition
 from bot4jax.runtime.venue_link import VenueLink
@@ -79,13 +87,15 @@ class Trader:
         publish: Callable[[Stepped], None],
         bar_ns: int,
         on_point: Callable[[str], None] = lambda name: None,
+        adopts: bool = False,
     ) -> None:
-        """`on_point` is told where in a step it is: tests end the process there."""
+        """`on_point` is told where in a step it is: tests end the process there.
+        `adopts`: what others trade on the account is booked, else it halts."""
         self._engine, self._params = engine, params
         self.observing, self.deciding = observing, deciding
         self._members, self.account = members, account
         self._venue, self._journal, self._publish = venue, journal, publish
-        self._bar_ns = bar_ns
+        self._bar_ns, self._adopts = bar_ns, adopts
         self.step_number = 0
         self.stages = Stages()
         self.ages = Ages()
@@ -95,6 +105,8 @@ class Trader:
         """hears people, where there is somebody who listens to them"""
         self._on_point = on_point
         self._last: Step | None = None
+        self._dedupes = True
+        """as the venue stated it"""
         account.states.hold(Cause.STARTING, "the process has begun")
 
     def start(self) -> None:
@@ -106,6 +118,7 @@ class Trader:
         try:
             found = self._venue.ask(asked)
             left = plan(found, own.run, last, own.portfolio.lots)
+            self._dedupes = found.dedupes
         except Halted as error:
             own.states.hold(Cause.VENUE, str(error))
             raise
@@ -130,8 +143,8 @@ class Trader:
                 "versions, another machine or another checkpoint than then. Go on "
                 "where it was begun, or begin anew with run.fresh=true."
             )
-        cancels = [Cancel(name, closed.boundary_ns) for name in record.cancels]
-        self._remember(closed, [*cancels, *record.orders])
+        own.schedules.remember(record.schedules)
+        self._remember(closed, [*record.requests, *record.orders])
         return _stepped(closed, decided, record, equity, seen)
 
     def step(self, closed: Closed) -> Stepped:
@@ -153,17 +166,17 @@ class Trader:
         raw, decided = self._conclude(closed, seen, held)
         clock.lap("decide")
         state = own.states.state  # once: a person may change it meanwhile
-        orders, denied = own.gated(
+        orders, denied, changes = own.gated(
             closed, decided.intent, held, equity, self.step_number, state
         )
-        cancels = own.cancels(closed, state)
+        self._trust(changes)
         clock.lap("gate")
         self._on_point("after_decide")
-        record = self._record(closed, raw, state, orders, denied, answers, cancels)
+        record = self._record(closed, raw, state, orders, denied, answers, changes)
         self._journal.commit(record)
         clock.lap("journal")
         self._on_point("after_journal")
-        self._venue.send(self._remember(closed, [*cancels, *orders]))
+        self._venue.send(self._remember(closed, [*changes, *orders]))
         clock.lap("send")
         self._on_point("after_send")
         waited = self.stages.ms["venue_wait"][-1] / 1e3
@@ -175,11 +188,21 @@ class Trader:
 
     def finish(self, through_ns: int) -> Sequence[Answer]:
         """Book what the venue still says up to `through_ns`."""
-        portfolio = self.account.portfolio
         with self._halting():
             answers = self._venue.settle(through_ns)
-            for answer in answers:
-                portfolio.apply(answer)
+            self._book(answers)
+        return self._told_last(through_ns, answers)
+
+    def end(self, record: StepRecord) -> Sequence[Answer]:
+        """A finished run's last answers once more; no venue is asked."""
+        for answer in record.answers:
+            self.account.portfolio.apply(answer)
+        return self._told_last(record.boundary_ns, record.answers)
+
+    def _told_last(
+        self, through_ns: int, answers: Sequence[Answer]
+    ) -> Sequence[Answer]:
+        portfolio = self.account.portfolio
         unknown = np.full(len(portfolio.lots), np.nan)
         portfolio.value(self.step_number + 1, through_ns, unknown)
         return answers
@@ -221,10 +244,31 @@ class Trader:
     def _settle(self, closed: Closed, clock: "_Clock") -> Sequence[Answer]:
         """What the venue said since the last step; the device works meanwhile."""
         answers = self._venue.settle(closed.boundary_ns) if self.step_number > 1 else ()
-        for answer in answers:
-            self.account.portfolio.apply(answer)
+        self._book(answers)
         clock.lap("venue_wait")
         return answers
+
+    def _book(self, answers: Sequence[Answer]) -> None:
+        """What the venue said, and whether it comes to what the venue owns for us."""
+        for answer in answers:
+            if isinstance(answer, Foreign) and not self._adopts:
+                raise Halted(
+                    f"{answer.lots} lots of slot {answer.symbol} were traded on this "
+                    f"account by no order of ours ({answer.reason}). Look at the "
+                    "account; runtime.foreign=adopt would have booked them."
+                )
+            self.account.portfolio.apply(answer)
+        reconcile(self.account.portfolio.lots, self._venue.positions)
+
+    def _trust(self, changes: Sequence[Change]) -> None:
+        """Only a venue that knows ids again can be asked for an order, or sent one."""
+        unknown = [one.order for one in changes if isinstance(one, Query)]
+        if unknown and not self._dedupes:
+            raise Halted(
+                f"Orders {', '.join(unknown)} are UNKNOWN: the venue has not answered "
+                "them, and would trade them twice. They are not sent again. Look at "
+                "its record."
+            )
 
     @contextmanager
     def _halting(self) -> Iterator[None]:
@@ -262,7 +306,7 @@ class Trader:
         orders: Sequence[Order],
         denied: Sequence[Denied],
         answers: Sequence[Answer],
-        cancels: Sequence[Cancel],
+        changes: Sequence[Change],
     ) -> StepRecord:
         closing = Closing(closed.watermark_ns, closed.ticks, closed.late)
         return StepRecord(
@@ -275,11 +319,12 @@ class Trader:
             orders=orders,
             denied=denied,
             answers=answers,
-            cancels=[one.order for one in cancels],
+            requests=changes,
+            schedules=self.account.schedules.begun,
             inputs=self.inputs(),
         )
 
-    def _remember(self, closed: Closed, requests: Sequence[Order | Cancel]) -> Step:
+    def _remember(self, closed: Closed, requests: Sequence[Request]) -> Step:
         """Expect what is about to leave; the message that it leaves with."""
         own = self.account
         own.expect(closed, requests)

@@ -15,9 +15,9 @@ from bot4jax.runtime.orders import (
     Cancel,
     Count,
     Nanoseconds,
-    Order,
     OrderId,
     Price,
+    Request,
     Signed,
     Slot,
     Text,
@@ -61,7 +61,7 @@ class Step(Message, frozen=True, kw_only=True):
     """event time of the boundary that was decided at"""
     through_ns: Nanoseconds
     """event time up to which the venue is to report"""
-    orders: Annotated[list[Order | Cancel], Meta(max_length=MOST_ORDERS)] = []
+    orders: Annotated[list[Request], Meta(max_length=MOST_ORDERS)] = []
     epoch: Count = 0
     """as the venue stated it; 0: it was never asked"""
 
@@ -109,6 +109,8 @@ class Report(Message, frozen=True, kw_only=True):
     step: Count
     through_ns: Nanoseconds
     answers: Annotated[list[Answer], Meta(max_length=4 * MOST_ORDERS)] = []
+    positions: Annotated[list[Signed], Meta(max_length=MOST_SYMBOLS)] = []
+    """lots by slot, once all answers count; empty: not told"""
 
 
 class Withdraw(Message, frozen=True, kw_only=True):

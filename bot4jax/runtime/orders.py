@@ -1,23 +1,13 @@
-"""Orders, the venue's answers to them, and the states an order passes through.
+"""Orders, what else can be asked of a venue, and its answers.
 
-    SENT ──ack──▶ ACKNOWLEDGED ──fill──▶ PARTIALLY_FILLED ──fill──▶ FILLED
-      │                │                        │
-      ├──reject──▶ REJECTED                     │
-      └────────────────┴──────cancelled─────────┴──▶ CANCELLED
-                       └──────expired───────────┴──▶ EXPIRED
-
-Answers may come twice or overtake each other: a repeated one changes nothing, and a
-fill may arrive before its acknowledgement. What cannot be true is refused aloud.
+Sizes are whole lots, prices whole increments, times ns of event time.
 """
 
-import enum
 import hashlib
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
-
-from bot4jax.errors import Halted
 
 SMALLEST_NS, LARGEST_NS = -(2**62), 2**62
 LARGEST = 2**53
@@ -27,8 +17,14 @@ OrderId = Annotated[str, Meta(pattern="^[0-9a-f]{16}$")]
 Slot = Annotated[int, Meta(ge=0, lt=2**31)]
 Side = Literal[1, 2]
 """`BUY` or `SELL` of `bot4jax.types`."""
-Kind = Literal["market", "limit", "ioc"]
+Kind = Literal["market", "limit", "ioc", "fok", "stop", "stop_limit", "take_profit"]
+MARKET_KINDS = frozenset({"market", "stop", "take_profit"})
+"""Trade at any price, so they have no limit."""
+TRIGGERED_KINDS = frozenset({"stop", "stop_limit", "take_profit"})
+"""Sleep at the venue until the quote that they would trade with reaches a price."""
 Lots = Annotated[int, Meta(gt=0, le=LARGEST)]
+GroupId = Annotated[str, Meta(pattern="^([0-9a-f]{16})?$")]
+"""An id like an order's, or nothing."""
 Signed = Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
 Price = Annotated[int, Meta(ge=0, le=LARGEST)]
 Count = Annotated[int, Meta(ge=0, lt=2**53)]
@@ -46,7 +42,7 @@ class Order(msgspec.Struct, frozen=True, tag="order", forbid_unknown_fields=True
     lots: Lots
     kind: Kind
     limit: Price = 0
-    """worst price; 0 for a market order"""
+    """worst price; 0 where any price will do: market, stop, take-profit"""
     reduce_only: bool = False
     """may make a position smaller, never larger or turn it round"""
     post_only: bool = False
@@ -55,6 +51,15 @@ class Order(msgspec.Struct, frozen=True, tag="order", forbid_unknown_fields=True
     """decision step it comes from"""
     sent_ns: Nanoseconds = 0
     """event time of the boundary it was decided at"""
+    trigger: Price = 0
+    """wakes a stop when the quote is this bad for it, a take-profit when this good; 0
+    for all others"""
+    expires_ns: Nanoseconds = 0
+    """event time at which it ends by itself; 0: it stands until it is taken back"""
+    group: GroupId = ""
+    """one cancels the others: the first to wake or trade ends the rest of its group"""
+    parent: GroupId = ""
+    """id of the schedule that it is a slice of"""
 
 
 class Cancel(msgspec.Struct, frozen=True, tag="cancel", forbid_unknown_fields=True):
@@ -62,6 +67,34 @@ class Cancel(msgspec.Struct, frozen=True, tag="cancel", forbid_unknown_fields=Tr
 
     order: OrderId
     sent_ns: Nanoseconds = 0
+
+
+class Replace(msgspec.Struct, frozen=True, tag="replace", forbid_unknown_fields=True):
+    """Ask the venue to give an order other terms; its id and its fills stay."""
+
+    order: OrderId
+    lots: Lots
+    """in all, what has traded included"""
+    limit: Price = 0
+    trigger: Price = 0
+    sent_ns: Nanoseconds = 0
+
+
+class Query(msgspec.Struct, frozen=True, tag="query", forbid_unknown_fields=True):
+    """Ask the venue what has become of an order.
+
+    It says again all that it has said. One that it does not know it rejects, now and
+    should it still come.
+    """
+
+    order: OrderId
+    sent_ns: Nanoseconds = 0
+
+
+Change = Cancel | Replace | Query
+"""What can be asked about an order that was sent."""
+
+Request = Order | Change
 
 
 class Ack(msgspec.Struct, frozen=True, tag="ack", forbid_unknown_fields=True):
@@ -118,110 +151,42 @@ class Expired(msgspec.Struct, frozen=True, tag="expired", forbid_unknown_fields=
     event_ns: Nanoseconds
 
 
-Answer = Ack | Fill | Reject | Cancelled | Expired
+class Replaced(msgspec.Struct, frozen=True, tag="replaced", forbid_unknown_fields=True):
+    """The terms that hold from now on: those asked for, or the old ones again."""
+
+    order: OrderId
+    lots: Lots
+    limit: Price
+    trigger: Price
+    event_ns: Nanoseconds
+    number: Count = 0
+    """how many came before of this order"""
+
+
+class Foreign(msgspec.Struct, frozen=True, tag="foreign", forbid_unknown_fields=True):
+    """Traded on this account, but by no order of ours: by hand, or a liquidation."""
+
+    symbol: Slot
+    side: Side
+    lots: Lots
+    price: Price
+    """increments"""
+    fee: Money
+    event_ns: Nanoseconds
+    reason: Text
+    number: Count = 0
+    """how many came before on this account"""
+
+    @property
+    def order(self) -> str:
+        """What it is known by where an order's id would stand."""
+        return f"foreign {self.number}"
+
+
+Answer = Ack | Fill | Reject | Cancelled | Expired | Replaced | Foreign
 
 
 def order_id(run: str, step: int, symbol: int, leg: int) -> str:
     """Name of an order: the same run, step, slot and leg always give the same one."""
     text = f"{step}|{symbol}|{leg}|{run}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-class OrderState(enum.IntEnum):
-    """Where an order is; everything from `FILLED` on is final."""
-
-    SENT = 0
-    ACKNOWLEDGED = 1
-    PARTIALLY_FILLED = 2
-    FILLED = 3
-    CANCELLED = 4
-    EXPIRED = 5
-    REJECTED = 6
-
-
-class OrderError(Halted):
-    """The venue said something that cannot be true of the order."""
-
-
-class Tracked(NamedTuple):
-    """An order and what is known about it."""
-
-    order: Order
-    state: OrderState = OrderState.SENT
-    filled: int = 0
-    """lots"""
-    fills: int = 0
-    """how many; the number of the next fill"""
-
-    @property
-    def is_open(self) -> bool:
-        return self.state < OrderState.FILLED
-
-    @property
-    def left(self) -> int:
-        """Lots that may still trade."""
-        return self.order.lots - self.filled if self.is_open else 0
-
-
-def follow(tracked: Tracked, answer: Answer) -> Tracked:
-    """The order after the venue's answer; a repeated answer changes nothing."""
-    if answer.order != tracked.order.id:
-        raise OrderError(
-            f"An answer to order {answer.order} reached order {tracked.order.id}."
-        )
-    match answer:
-        case Ack():
-            is_new = tracked.state == OrderState.SENT
-            return (
-                tracked._replace(state=OrderState.ACKNOWLEDGED) if is_new else tracked
-            )
-        case Fill():
-            return _filled(tracked, answer)
-        case Reject():
-            return _rejected(tracked)
-        case Cancelled():
-            return _ended(tracked, OrderState.CANCELLED, answer.lots_left)
-        case Expired():
-            return _ended(tracked, OrderState.EXPIRED, answer.lots_left)
-
-
-def _filled(tracked: Tracked, fill: Fill) -> Tracked:
-    if fill.number < tracked.fills:
-        return tracked
-    order = tracked.order
-    if (fill.symbol, fill.side) != (order.symbol, order.side):
-        raise OrderError(f"Fill {fill.key} has another symbol or side than its order.")
-    if fill.number > tracked.fills:
-        raise OrderError(
-            f"Order {order.id}: fill {fill.number} came before fill {tracked.fills}."
-        )
-    if fill.lots > tracked.left:
-        raise OrderError(
-            f"Order {order.id}: a fill of {fill.lots} lots, but {tracked.left} of "
-            f"{order.lots} are open in state {tracked.state.name}."
-        )
-    filled = tracked.filled + fill.lots
-    is_whole = filled == order.lots
-    state = OrderState.FILLED if is_whole else OrderState.PARTIALLY_FILLED
-    return tracked._replace(state=state, filled=filled, fills=tracked.fills + 1)
-
-
-def _rejected(tracked: Tracked) -> Tracked:
-    if tracked.state == OrderState.REJECTED:
-        return tracked
-    if tracked.state != OrderState.SENT:
-        raise OrderError(
-            f"Order {tracked.order.id} is rejected in state {tracked.state.name}."
-        )
-    return tracked._replace(state=OrderState.REJECTED)
-
-
-def _ended(tracked: Tracked, state: OrderState, lots_left: int) -> Tracked:
-    if tracked.state == state:
-        return tracked
-    if not tracked.is_open or lots_left != tracked.left:
-        raise OrderError(
-            f"Order {tracked.order.id} ends {state.name} with {lots_left} lots left, "
-            f"but {tracked.left} are open in state {tracked.state.name}."
-        )
-    return tracked._replace(state=state)

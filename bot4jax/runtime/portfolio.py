@@ -11,7 +11,15 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from bot4jax.data.universe import Universe, notional, profit
-from bot4jax.runtime.orders import Answer, Fill, Order, OrderError, Tracked, follow
+from bot4jax.runtime.orders import Answer, Fill, Foreign, Order, Query, Replace
+from bot4jax.runtime.tracking import (
+    OrderError,
+    OrderState,
+    Tracked,
+    asked,
+    doubted,
+    follow,
+)
 from bot4jax.types import BUY, Instrument
 
 DAY_NS = 86_400_000_000_000
@@ -122,6 +130,10 @@ class Portfolio:
         """cash received, settlement currency"""
         self.curve: list[EquityRow] = []
         self.orders: dict[str, Tracked] = {}
+        self._unfinished: dict[str, None] = {}
+        """names of the open ones, in the order they were sent"""
+        self.foreign = 0
+        """trades of others on this account that were booked"""
         self._references: dict[str, float] = {}
         self._kept = kept
         self._day, self._day_began, self._peak = -1, capital, capital
@@ -131,29 +143,46 @@ class Portfolio:
         if order.id in self.orders:
             raise OrderError(f"Order {order.id} was sent before.")
         self.orders[order.id] = Tracked(order)
+        self._unfinished[order.id] = None
         self._references[order.id] = reference
         self._open(order, order.lots)
         self._forget()
 
+    def ask(self, replace: Replace) -> None:
+        """Other terms are about to be asked for; the larger size counts meanwhile."""
+        self._follow(replace.order, asked(self.orders[replace.order], replace))
+
+    def doubt(self, query: Query) -> None:
+        """An order's first answer is overdue: it is UNKNOWN, and counts as before."""
+        self._follow(query.order, doubted(self.orders[query.order]))
+
+    def unanswered(self, step: int) -> list[str]:
+        """Orders sent up to this step, of which nothing was heard."""
+        return [
+            name
+            for name in self.open_orders()
+            if (one := self.orders[name]).state <= OrderState.UNKNOWN
+            and one.order.step <= step
+        ]
+
     def apply(self, answer: Answer) -> bool:
         """Take in the venue's answer; False if it was known already."""
+        if isinstance(answer, Foreign):
+            return self._adopt(answer)
         before = self.orders.get(answer.order)
         if before is None:
             raise OrderError(f"The venue answers order {answer.order}, never sent.")
         after = follow(before, answer)
         if after == before:
             return False
-        self.orders[answer.order] = after
-        self._open(before.order, after.left - before.left)
+        self._follow(answer.order, after)
         if isinstance(answer, Fill):
             self._book(answer)
         return True
 
     def open_orders(self) -> list[str]:
         """Ids of orders that may still trade."""
-        if not (self.open_buys.any() or self.open_sells.any()):
-            return []
-        return [name for name, one in self.orders.items() if one.is_open]
+        return list(self._unfinished)
 
     def value(
         self,
@@ -210,7 +239,25 @@ class Portfolio:
         divisor = max(self.nav(), SMALLEST_CAPITAL * self.capital)
         return (in_base / divisor).astype(np.float32)
 
-    def _book(self, fill: Fill) -> None:
+    def _follow(self, name: str, after: Tracked) -> None:
+        before, self.orders[name] = self.orders[name], after
+        if not after.is_open:
+            self._unfinished.pop(name, None)
+        self._open(before.order, after.left - before.left)
+
+    def _adopt(self, foreign: Foreign) -> bool:
+        """Book what was traded on the account by somebody else, once."""
+        if foreign.number < self.foreign:
+            return False
+        if foreign.number > self.foreign:
+            raise OrderError(
+                f"Foreign trade {foreign.number} came, but {self.foreign} are known."
+            )
+        self.foreign += 1
+        self._book(foreign)
+        return True
+
+    def _book(self, fill: Fill | Foreign) -> None:
         """Move lots and money by one fill that is new and fits its order."""
         slot = fill.symbol
         instrument = self.universe.instruments[slot]
@@ -222,7 +269,8 @@ class Portfolio:
         self.turnover[slot] += abs(worth)
         self.flows[slot] -= fill.fee
         self.flows[slot] += -worth if self.units.is_paid[slot] else gained
-        reference = self._references[fill.order]
+        is_ours = isinstance(fill, Fill)
+        reference = self._references[fill.order] if is_ours else np.nan
         if np.isfinite(reference):
             self.slippage[slot] += profit(instrument, signed, reference, price)
         if not np.isfinite(self.marks[slot]):
@@ -249,6 +297,10 @@ class Portfolio:
         return gained
 
     def _open(self, order: Order, change: int) -> None:
+        """Lots in flight. Those of a group only reduce, and end with one another: they
+        never make the worst case worse, and must not bar other reductions."""
+        if order.group:
+            return
         side = self.open_buys if order.side == BUY else self.open_sells
         side[order.symbol] += change
 

@@ -13,7 +13,7 @@ from jaxtyping import Int
 
 from bot4jax.errors import Halted
 from bot4jax.runtime.messages import Statement, Step
-from bot4jax.runtime.orders import Answer, Fill, Order
+from bot4jax.runtime.orders import Answer, Fill, Foreign, Order
 from bot4jax.types import BUY
 
 
@@ -72,9 +72,17 @@ def _booked(
     """What is owned once these fills count."""
     after = lots.copy()
     for one in answers:
-        if isinstance(one, Fill):
+        if isinstance(one, Fill | Foreign):
             after[one.symbol] += one.lots if one.side == BUY else -one.lots
     return after
+
+
+def reconcile(
+    ours: Int[np.ndarray, " S"], theirs: Int[np.ndarray, " S"] | None
+) -> None:
+    """After every report: what is owned must be what the venue says, if it says so."""
+    if theirs is not None and ours.tolist() != theirs.tolist():
+        raise Halted(_difference(ours, theirs))
 
 
 def _difference(ours: Int[np.ndarray, " S"], theirs: Int[np.ndarray, " S"]) -> str:

@@ -1,9 +1,9 @@
-"""Orders that rest in a venue's book, and who of them comes first."""
+"""Orders that rest in a venue's book or sleep beside it, and who comes first."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from bot4jax.runtime.orders import Order
+from bot4jax.runtime.orders import TRIGGERED_KINDS, Order
 from bot4jax.types import BUY
 
 
@@ -14,27 +14,54 @@ class Live:
     order: Order
     left: int
     fills: int = 0
-    ahead: int | None = None
+    replaced: int = 0
+    ahead: float | None = None
     """lots displayed before it at its price; None: unknown, wait for a trade beyond"""
+    shown: int = 0
+    """lots displayed at its price when that was last looked at"""
+    traded: int = 0
+    """lots of others that have traded at its price since"""
+
+    @property
+    def done(self) -> int:
+        """Lots that have traded."""
+        return self.order.lots - self.left
 
 
 @dataclass
 class Resting:
-    """Live orders by slot, first come first."""
+    """Live orders by slot, first come first; those that sleep are kept apart."""
 
     by_symbol: dict[int, list[Live]] = field(default_factory=dict)
+    asleep: dict[int, list[Live]] = field(default_factory=dict)
     by_id: dict[str, Live] = field(default_factory=dict)
 
-    def add(self, live: Live) -> None:
+    def add(self, live: Live, *, is_asleep: bool = False) -> None:
         self.by_id[live.order.id] = live
-        self.by_symbol.setdefault(live.order.symbol, []).append(live)
+        shelf = self.asleep if is_asleep else self.by_symbol
+        shelf.setdefault(live.order.symbol, []).append(live)
 
     def remove(self, live: Live) -> None:
         del self.by_id[live.order.id]
-        others = self.by_symbol[live.order.symbol]
-        others.remove(live)
-        if not others:
-            del self.by_symbol[live.order.symbol]
+        symbol = live.order.symbol
+        for shelf in (self.by_symbol, self.asleep):
+            # by identity: two orders of the same terms are not the same
+            others = [one for one in shelf.get(symbol, ()) if one is not live]
+            shelf[symbol] = others
+            if not others:
+                del shelf[symbol]
+
+    def rivals(self, order: Order) -> list[Live]:
+        """The others of an order's group."""
+        if not order.group:
+            return []
+        same = (one for one in self.by_id.values() if one.order.group == order.group)
+        return [one for one in same if one.order.id != order.id]
+
+    def woken(self, symbol: int, bid: int, ask: int) -> list[Live]:
+        """Those that this quote wakes."""
+        sleeping = self.asleep.get(symbol, ())
+        return [one for one in sleeping if is_woken(one.order, bid, ask)]
 
 
 def by_priority(resting: Sequence[Live]) -> list[Live]:
@@ -49,3 +76,51 @@ def by_priority(resting: Sequence[Live]) -> list[Live]:
 def is_beyond(price: int, order: Order) -> bool:
     """The price is worse for the order than its limit."""
     return price > order.limit if order.side == BUY else price < order.limit
+
+
+def is_woken(order: Order, bid: int, ask: int) -> bool:
+    """Whether a sleeping order wakes at this quote; always, if it does not sleep.
+
+    What counts is the quote that it would trade with: there is always one, and trades
+    may be old.
+    """
+    if order.kind not in TRIGGERED_KINDS:
+        return True
+    price = ask if order.side == BUY else bid
+    waits_for_rise = (order.side == BUY) != (order.kind == "take_profit")
+    is_there = price >= order.trigger if waits_for_rise else price <= order.trigger
+    return price > 0 and is_there
+
+
+Believed = Callable[[Live, int], float]
+"""How many lots stand ahead once the quote at an order's price shows so many."""
+
+
+def conservative(live: Live, shown: int) -> float:
+    """What leaves the queue stood behind the order, unless so little is left.
+
+    Who joins later stands behind.
+    """
+    return shown if live.ahead is None else min(live.ahead, shown)
+
+
+def probabilistic(power: float) -> Believed:
+    """What leaves the queue without a trade stood ahead or behind by their sizes.
+
+    The share that stood behind is behind^power / (ahead^power + behind^power): who
+    waits in front cancels more rarely (the queue models of hftbacktest, 2023).
+    """
+
+    def ahead(live: Live, shown: int) -> float:
+        if live.ahead is None:
+            return shown
+        left = live.shown - shown - live.traded
+        if left <= 0:
+            return min(live.ahead, shown)
+        behind = max(live.shown - live.ahead, 0.0)
+        weights = live.ahead**power + behind**power
+        share = behind**power / weights if weights > 0 else 1.0
+        short = min(behind - share * left, 0.0)
+        return max(min(live.ahead - (1.0 - share) * left + short, shown), 0.0)
+
+    return ahead

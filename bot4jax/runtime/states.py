@@ -69,6 +69,8 @@ class Transition(msgspec.Struct, frozen=True):
     """from now on"""
     text: str
     """what was found"""
+    until_ns: int = 0
+    """wall clock at which it is lifted by itself; 0: only by what the cause names"""
 
     @property
     def sentence(self) -> str:
@@ -80,6 +82,7 @@ class Transition(msgspec.Struct, frozen=True):
 class _Held(NamedTuple):
     text: str
     step: int
+    until_ns: int = 0
 
 
 class States:
@@ -135,12 +138,22 @@ class States:
         """Forget the first so many pulls; a later one still counts."""
         self._released = max(self._released, pulls)
 
-    def hold(self, cause: Cause, text: str) -> None:
-        """Let a cause count from now on; once it does, more of it changes nothing."""
-        if cause in self._held:
+    def hold(self, cause: Cause, text: str, until_ns: int = 0) -> None:
+        """Let a cause count from now on; once it does, only a later end is news.
+
+        An end of 0 is none, and the latest of all.
+        """
+        held = self._held.get(cause)
+        if held is not None and not _is_later(until_ns, held.until_ns):
             return
-        self._held[cause] = _Held(text, self.step)
-        self._tell(cause, text, is_held=True)
+        self._held[cause] = _Held(text, self.step, until_ns)
+        self._tell(cause, text, is_held=True, until_ns=until_ns)
+
+    def lapse(self, now_ns: int) -> None:
+        """Lift what has come to its own end."""
+        for cause, held in tuple(self._held.items()):
+            if 0 < held.until_ns <= now_ns:
+                self.lift(cause, "its time is over")
 
     def lift(self, cause: Cause, text: str) -> None:
         """Let a cause count no more, if it did."""
@@ -176,15 +189,21 @@ class States:
         last = {Cause[one.cause]: one for one in self.transitions}
         for cause, one in last.items():
             if one.is_held and cause not in OF_THE_PROCESS:
-                self._held[cause] = _Held(one.text, one.step)
+                self._held[cause] = _Held(one.text, one.step, one.until_ns)
 
-    def _tell(self, cause: Cause, text: str, *, is_held: bool) -> None:
-        told = Transition(
-            self.step, time.time_ns(), cause.name, is_held, int(self.state), text
-        )
+    def _tell(
+        self, cause: Cause, text: str, *, is_held: bool, until_ns: int = 0
+    ) -> None:
+        state, now_ns = int(self.state), time.time_ns()
+        told = Transition(self.step, now_ns, cause.name, is_held, state, text, until_ns)
         self.transitions.append(told)
         if cause is not Cause.JOURNAL:
             self._note(told)
+
+
+def _is_later(until_ns: int, than_ns: int) -> bool:
+    """Of two ends; 0 is none at all."""
+    return than_ns > 0 and not 0 < until_ns <= than_ns
 
 
 def causes_table() -> str:

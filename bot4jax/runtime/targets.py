@@ -6,7 +6,7 @@ first pass while it denies the second. Sizes are columns until the gate has deci
 only what leaves becomes an `Order`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,11 +15,28 @@ from jaxtyping import Bool, Float, Int
 from bot4jax.runtime.gate import Context, Denied, Proposals, admit
 from bot4jax.runtime.limits import Reason
 from bot4jax.runtime.orders import LARGEST, Kind, Order, order_id
+from bot4jax.runtime.schedule import Schedules
 from bot4jax.types import BUY, SELL
 
 LEAST_CHANGE = 1.0 - 1e-3
 """Lots. Just under one: a float32 share may miss a whole lot by its rounding."""
 REDUCING_LEG, OPENING_LEG = 0, 1
+
+
+class Tactic(NamedTuple):
+    """How what is wanted is asked for."""
+
+    kind: Kind = "ioc"
+    is_passive: bool = False
+    """rests at its own side's best and refuses to take; else at the opposite best"""
+    rest_ns: int = 0
+    """event time after which it expires; 0: by its kind alone"""
+
+
+IOC = Tactic()
+
+Pace = Callable[[Int[np.ndarray, " S"]], Int[np.ndarray, " S"]]
+"""How much of the opening lots may leave now."""
 
 
 class Legs(NamedTuple):
@@ -38,7 +55,8 @@ def orders_from_targets(
     step: int,
     boundary_ns: int,
     benefit: Float[np.ndarray, " S"] | None = None,
-    kind: Kind = "ioc",
+    tactic: Tactic = IOC,
+    schedules: Schedules | None = None,
 ) -> tuple[list[Order], list[Denied]]:
     """Orders that bring the positions to `targets`, signed shares of the asset value.
 
@@ -47,8 +65,14 @@ def orders_from_targets(
     net benefit per slot; without it, larger orders count as more beneficial. Reductions
     of size (`PARTICIPATION`) are told beside the denials.
     """
+    schedules = schedules or Schedules(1, run)
     proposals, legs, unasked = proposals_from_targets(
-        targets, held, context, benefit=benefit, is_market=kind == "market"
+        targets,
+        held,
+        context,
+        benefit=benefit,
+        tactic=tactic,
+        pace=lambda opening: schedules.paced(opening, step),
     )
     accepted, denied = admit(proposals, context)
     symbols, lots, limits = (column.tolist() for column in proposals[:3])
@@ -58,11 +82,14 @@ def orders_from_targets(
             symbol=symbols[row],
             side=BUY if lots[row] > 0 else SELL,
             lots=abs(lots[row]),
-            kind=kind,
+            kind=tactic.kind,
             limit=limits[row],
             reduce_only=legs[row] == REDUCING_LEG,
+            post_only=tactic.is_passive,
             step=step,
             sent_ns=boundary_ns,
+            expires_ns=tactic.rest_ns and boundary_ns + tactic.rest_ns - 1,
+            parent=schedules.parent(symbols[row]) if legs[row] == OPENING_LEG else "",
         )
         for row in accepted
     ]
@@ -75,21 +102,24 @@ def proposals_from_targets(
     context: Context,
     *,
     benefit: Float[np.ndarray, " S"] | None = None,
-    is_market: bool = False,
+    tactic: Tactic = IOC,
+    pace: Pace = lambda opening: opening,
 ) -> tuple[Proposals, list[int], list[Denied]]:
     """What the targets ask for, the leg of each row, and what became no proposal."""
     lots, unknown = wanted_lots(targets, held, context)
-    legs, shrunk = shrink(split_legs(lots, context), context)
+    legs = split_legs(lots, context)
+    legs, shrunk = shrink(legs._replace(opening=pace(legs.opening)), context)
     legs, small = drop_small(legs, context)
     leg, symbols = np.nonzero(np.stack(legs))
     signed = np.stack(legs)[leg, symbols]
     size = np.nan_to_num(abs(signed) * context.unit[symbols])
     market = context.market
-    opposite = np.where(signed > 0, market.ask[symbols], market.bid[symbols])
+    is_at_ask = (signed > 0) != tactic.is_passive
+    best = np.where(is_at_ask, market.ask[symbols], market.bid[symbols])
     proposals = Proposals(
         symbols=symbols,
         lots=signed,
-        limits=np.zeros_like(opposite) if is_market else opposite,
+        limits=np.zeros_like(best) if tactic.kind == "market" else best,
         is_reducing=leg == REDUCING_LEG,
         benefits=size if benefit is None else np.asarray(benefit)[symbols],
     )

@@ -14,8 +14,8 @@ from bot4jax.runtime.limits import Limits, Reason
 from bot4jax.runtime.orders import Order
 from bot4jax.types import BUY
 
-Likeness = tuple[int, int, int, int]
-"""symbol, side, lots, limit"""
+Likeness = tuple[int, int, int, int, int]
+"""symbol, side, lots, limit, trigger"""
 
 
 class Throttle:
@@ -54,4 +54,4 @@ class Throttle:
 
 def likeness(order: Order) -> Likeness:
     """What makes two orders the same but for their time."""
-    return order.symbol, order.side, order.lots, order.limit
+    return order.symbol, order.side, order.lots, order.limit, order.trigger

@@ -72,6 +72,11 @@ class VenueLink(Protocol):
         """Everything the venue has to say up to this event time."""
         ...
 
+    @property
+    def positions(self) -> Int[np.ndarray, " S"] | None:
+        """What is owned after the last answers, by the venue's account of it."""
+        ...
+
     def close(self) -> None:
         """Nothing more will be sent."""
         ...
@@ -118,6 +123,10 @@ class LocalVenue:
         self._answers = self.venue.advance(records[:cut], through_ns)
         return self._answers
 
+    @property
+    def positions(self) -> Int[np.ndarray, " S"]:
+        return self.venue.position
+
     def close(self) -> None:
         self._heard.clear()
 
@@ -153,6 +162,7 @@ class SocketVenue:
         """`dead_man_s`: silence after which the venue is to take back what rests."""
         self._socket, self._timeout_s = socket, timeout_s
         self._pulse = Pulse(dead_man_s)
+        self.positions: Int[np.ndarray, " S"] | None = None
         self._awaited: int | None = None
         self._kept: Sequence[Answer] = ()
         """answers that the venue has stated already"""
@@ -194,11 +204,14 @@ class SocketVenue:
             self._say(Alive(run=self._last.run, within_ns=within_ns))
 
     def settle(self, through_ns: int) -> Sequence[Answer]:
-        kept, self._kept = self._kept, ()
+        kept, self._kept, self.positions = self._kept, (), None
         while self._awaited is not None:
             report = self._heard(Report, f"step {self._awaited}")
             if report.step == self._awaited:
                 self._awaited = None
+                self.positions = (
+                    np.array(report.positions) if report.positions else None
+                )
                 return report.answers
         return kept
 

@@ -31,7 +31,7 @@ from bot4jax.runtime.messages import (
 from bot4jax.runtime.publish import PATIENCE_S
 from bot4jax.runtime.screen import screen
 from bot4jax.runtime.sockets import bound_endpoint, router, subscriber
-from bot4jax.runtime.venue import PaperVenue
+from bot4jax.runtime.venue import configured
 from bot4jax.runtime.wire import MAGIC, WireError, decode
 from bot4jax.schema import Config
 from bot4jax.types import SNAPSHOT, Frame
@@ -141,15 +141,7 @@ class Sockets(NamedTuple):
 def run_venue(config: Config, source: Source) -> Served:
     """Be the venue that the configuration describes until the engine says goodbye."""
     own, runtime = config.venue, config.runtime
-    venue = PaperVenue(
-        source.universe,
-        latency_ns=round(own.latency_ms * 1e6),
-        taker_fee=own.taker_fee_bps,
-        maker_fee=own.maker_fee_bps,
-        seed=own.seed,
-        reject_share=own.reject_share,
-        dedupes=own.dedupes,
-    )
+    venue = configured(source.universe, own)
     universe_hash = source.universe.hash
     desk = Desk(venue, universe_hash, own.lockstep)
     skew_limit_ns = round(runtime.skew_limit_ms * 1e6)

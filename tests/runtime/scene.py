@@ -21,6 +21,7 @@ from bot4jax.runtime.market import Quotes
 from bot4jax.runtime.orders import Cancel, Kind, Order
 from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.states import States
+from bot4jax.runtime.targets import Tactic
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import LocalVenue, VenueLink
 from bot4jax.types import QUOTE, TICK, Instrument
@@ -119,7 +120,12 @@ class Scene:
         steps, past = log(self.journal), self.journal.transitions()
         self.states = States(steps.note, past, max(self.journal.last_step, 0))
         self.account = Account(
-            UNIVERSE, Portfolio(UNIVERSE, CAPITAL), limits, RUN, self.states, kind
+            UNIVERSE,
+            Portfolio(UNIVERSE, CAPITAL),
+            limits,
+            RUN,
+            self.states,
+            Tactic(kind),
         )
         self.link = venue or LocalVenue(self.venue)
         params, engine = _Params(), planned(targets)

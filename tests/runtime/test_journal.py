@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bot4jax.errors import Halted
-from bot4jax.modes.trading import opened_journal, stepping
+from bot4jax.modes.trading import ended, opened_journal, stepping
 from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.journal import (
     Closing,
@@ -24,16 +24,21 @@ from bot4jax.runtime.journal import (
 from bot4jax.runtime.limits import Reason, TradingState
 from bot4jax.runtime.orders import (
     Ack,
+    Cancel,
     Cancelled,
     Expired,
     Fill,
     Order,
+    Query,
     Reject,
+    Replace,
     order_id,
 )
+from bot4jax.runtime.schedule import Schedule
 from bot4jax.runtime.states import Transition
 from bot4jax.types import BUY, SELL
-from tests.runtime.scene import Scene
+from tests.runtime.scene import BAR_NS, START_NS, Scene
+from tests.runtime.scene import RUN as RUN_OF_SCENE
 
 RUN = "demo-simulator"
 PAGE = 4096
@@ -69,7 +74,12 @@ def record(step: int) -> StepRecord:
             Fill(names[2], 2, BUY, 1, 99, -1e-9, True, 6, number=1),
             Cancelled(names[2], 1, 7),
         ],
-        cancels=[names[2], names[0]],
+        requests=[
+            Cancel(names[2], 8),
+            Replace(names[0], 9, limit=101, trigger=7),
+            Query(names[1], 8),
+        ],
+        schedules=[Schedule(names[1], 1, BUY, 10, 3, step)],
         inputs=b"frames" * step,
     )
 
@@ -277,7 +287,9 @@ CHANGES = [
     ("fills", "is_maker = 1 - is_maker"),
     ("fills", "number = number + 1"),
     ("answers", "content = x'00'"),
-    ("cancels", "\"order\" = 'ffffffffffffffff'"),
+    ("requests", "\"order\" = 'ffffffffffffffff'"),
+    ("requests", "content = x'00'"),
+    ("schedules", "slices = slices + 1"),
     ("inputs", "packed = x'00'"),
     ("steps", "inputs_hash = zeroblob(32)"),
     ("steps", "state = 0"),
@@ -304,7 +316,7 @@ def test_a_changed_earlier_row_stops_the_start_and_is_named(tmp_path, table, cha
         ("DELETE FROM decisions WHERE step = 1", 1),
         ("DELETE FROM denials WHERE step = 1 AND place = 0", 1),
         ("DELETE FROM answers WHERE step = 3", 3),
-        ("DELETE FROM cancels WHERE step = 1", 1),
+        ("DELETE FROM requests WHERE step = 1", 1),
         ("INSERT INTO inputs VALUES (0, x'00')", 0),
         ("INSERT INTO decisions VALUES (9, x'00')", 9),
         ("UPDATE orders SET step = 8 WHERE step = 3", 3),
@@ -367,12 +379,16 @@ def test_inputs_can_be_let_go_without_breaking_the_chain(tmp_path):
     with closing(written(path, 0)) as journal:
         journal.commit(msgspec.structs.replace(record(1), inputs=bytes(1 << 20)))
         assert not journal.is_finished
-        journal.finish()
+        journal.finish(9, record(1).answers)
+        journal.shed()
     assert path.stat().st_size < 1 << 19
     with closing(Journal.open(path, RUN)) as journal:
         assert journal.is_finished
         (found,) = journal.read()
         assert same(found, msgspec.structs.replace(record(1), inputs=b""))
+        assert journal.end is not None
+        assert (journal.end.step, journal.end.boundary_ns) == (2, 9)
+        assert list(journal.end.answers) == list(record(1).answers)
 
 
 def meddle(path: Path, statement: str) -> None:
@@ -478,15 +494,28 @@ def test_without_that_durability_the_end_is_lost_but_nothing_is_torn(tmp_path, s
     assert after_power_loss(tmp_path, seam, 5, "process_crash") < 4
 
 
-def test_a_finished_journal_is_neither_removed_nor_traded_again(tmp_path):
+def test_a_finished_run_is_gone_through_again_and_asks_no_venue(tmp_path):
     """As after a crash between the last step and the report."""
-    with closing(opened_journal(tmp_path, RUN, resumes=True)) as journal:
-        journal.commit(record(0))
-        journal.finish()
-    with pytest.raises(JournalError, match="has no report"):
-        opened_journal(tmp_path, RUN, resumes=True)
-    with closing(Journal.open(tmp_path / "journal.sqlite", RUN)) as journal:
-        assert journal.last_step == 0
+
+    def targets(step: int) -> tuple[float, float, float]:
+        return 0.1 * step, -0.1 * step, 0.0
+
+    with closing(opened_journal(tmp_path, RUN_OF_SCENE, resumes=True)) as journal:
+        scene = Scene(tmp_path, targets, "limit", size=10, journal=journal)
+        closed = (scene.closed(bar) for bar in range(3))
+        before = list(stepping(scene.trader, journal, closed))
+        last = ended(scene.trader, journal, START_NS + 4 * BAR_NS)
+        assert last, "the venue has answered the last step"
+    with closing(opened_journal(tmp_path, RUN_OF_SCENE, resumes=True)) as journal:
+        again = Scene(tmp_path, targets, "limit", size=10, journal=journal)
+        closed = (again.closed(bar) for bar in range(9))
+        found = list(stepping(again.trader, journal, closed))
+        assert ended(again.trader, journal, 0) == list(last)
+    assert [one.orders for one in found] == [one.orders for one in before]
+    assert again.venue.record.received == []
+    ours, theirs = again.account.portfolio, scene.account.portfolio
+    assert ours.lots.tolist() == theirs.lots.tolist()
+    assert ours.curve[-1] == theirs.curve[-1]
 
 
 def test_the_log_is_folded_again_after_a_resume(tmp_path):

@@ -12,13 +12,10 @@ from bot4jax.runtime.orders import (
     Expired,
     Fill,
     Order,
-    OrderError,
-    OrderState,
     Reject,
-    Tracked,
-    follow,
     order_id,
 )
+from bot4jax.runtime.tracking import OrderError, OrderState, Tracked, follow
 from bot4jax.types import BUY, SELL
 
 ID = "0123456789abcdef"

@@ -11,7 +11,6 @@ from bot4jax.runtime.orders import (
     Expired,
     Fill,
     Order,
-    OrderError,
     Side,
     order_id,
 )
@@ -22,6 +21,7 @@ from bot4jax.runtime.portfolio import (
     exposures,
     profits,
 )
+from bot4jax.runtime.tracking import OrderError
 from bot4jax.types import BUY, SELL, Instrument
 
 INSTRUMENTS = [

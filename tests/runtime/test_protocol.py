@@ -112,7 +112,7 @@ STRUCTS: list[type[Any]] = [
     *(messages.Inquiry, messages.Statement, messages.Fenced),
     *(messages.Signals, messages.Signal, *get_args(messages.Reference)),
     *(messages.Control, messages.ControlAnswer),
-    *(orders.Order, orders.Cancel, *get_args(orders.Answer)),
+    *(*get_args(orders.Request), *get_args(orders.Answer)),
 ]
 
 

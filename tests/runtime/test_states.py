@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from bot4jax.errors import Halted
 from bot4jax.runtime.journal import Journal, Unwritten
 from bot4jax.runtime.limits import Reason, TradingState
-from bot4jax.runtime.orders import Fill, Order, OrderError
+from bot4jax.runtime.orders import Fill, Order
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.silence import watched
 from bot4jax.runtime.states import OF_THE_PROCESS, Cause, States
+from bot4jax.runtime.tracking import OrderError
 from bot4jax.types import BUY, TICK, Frame
 from tests.runtime.scene import BAR_NS, RUN, START_NS, Scene, resting
 

@@ -64,7 +64,8 @@ def test_what_left_before_a_restart_still_counts(tmp_path):
     records = list(scene.journal.read())
     scene.journal.close()
     journal = Journal.open(tmp_path / "journal.sqlite", RUN)
-    again = Scene(tmp_path, steady, "limit", TIGHT, size=1, journal=journal)
+    venue = {"journal": journal, "venue": scene.link}
+    again = Scene(tmp_path, steady, "limit", TIGHT, size=1, **venue)
     for bar, record in enumerate(records):
         again.trader.repeat(again.closed(bar), record)
     again.states.lift(Cause.STARTING, "recovered")

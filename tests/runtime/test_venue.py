@@ -1,6 +1,6 @@
 """The paper venue never looks ahead, never gives what was not there, never twice."""
 
-from typing import cast
+from typing import Any, cast, get_args
 
 import numpy as np
 import pytest
@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from bot4jax.data.universe import notional, universe
 from bot4jax.runtime.displayed import Displayed
 from bot4jax.runtime.orders import (
+    MARKET_KINDS,
+    TRIGGERED_KINDS,
     Ack,
     Answer,
     Cancel,
@@ -18,11 +20,13 @@ from bot4jax.runtime.orders import (
     Fill,
     Kind,
     Order,
+    Query,
     Reject,
-    Tracked,
-    follow,
+    Replace,
+    Request,
     order_id,
 )
+from bot4jax.runtime.tracking import Tracked, follow
 from bot4jax.runtime.venue import PaperVenue, Refusal
 from bot4jax.types import (
     BOOK,
@@ -45,6 +49,7 @@ UNIVERSE = universe(
         Instrument(symbol="C"),
     ]
 )
+KINDS = [*get_args(Kind), "limit", "limit"]
 LENGTH = 80
 """Records of a made-up market."""
 NOTHING = np.empty(0, TICK)
@@ -451,19 +456,26 @@ def markets(draw) -> tuple[np.ndarray, list[tuple[int, Order | Cancel]], list[in
             rows.append(level(now, side, price, 4, int(rng.integers(1, 10))))
         else:
             rows.append(status(now, int(rng.integers(0, 2))))
-    requests: list[tuple[int, Order | Cancel]] = []
+    requests: list[tuple[int, Request]] = []
     for number in range(24):
         at = int(rng.integers(0, LENGTH))
         signed = int(rng.integers(1, 15)) * int(rng.choice([-1, 1]))
-        kind = cast(Kind, str(rng.choice(["market", "ioc", "limit", "limit"])))
-        limit = 0 if kind == "market" else int(rng.integers(94, 109))
-        extra = {"reduce_only": bool(rng.random() < 0.2)}
+        kind = cast(Kind, str(rng.choice(KINDS)))
+        limit = 0 if kind in MARKET_KINDS else int(rng.integers(94, 109))
+        extra: dict[str, Any] = {"reduce_only": bool(rng.random() < 0.2)}
+        if kind in TRIGGERED_KINDS:
+            extra["trigger"] = int(rng.integers(94, 109))
+            extra["group"] = str(rng.choice(["", "a" * 16, "b" * 16]))
         if kind == "limit":
             extra["post_only"] = bool(rng.random() < 0.3)
+            extra["expires_ns"] = int(rng.integers(0, 80))
         made = order(number, signed, kind, limit, int(rng.integers(0, 3)), **extra)
         requests.append((at, made))
-        if rng.random() < 0.4:
-            requests.append((min(at + 15, LENGTH - 1), Cancel(made.id)))
+        later = int(rng.integers(at, LENGTH))
+        other = Replace(made.id, int(rng.integers(1, 20)), limit, made.trigger)
+        about = [Cancel(made.id), other, other, Query(made.id)]
+        if rng.random() < 0.6:
+            requests.append((later, about[int(rng.integers(0, 4))]))
     cuts = draw(st.lists(st.integers(0, LENGTH), max_size=12))
     return ticks(*rows), sorted(requests, key=lambda one: one[0]), cuts
 
@@ -501,18 +513,17 @@ def test_every_order_is_answered_truly_and_ends(market):
     answers, venue = played(stream, requests, [])
     tracked = {one.id: Tracked(one) for _, one in requests if isinstance(one, Order)}
     for answer in answers:
+        own = tracked[answer.order].order
         tracked[answer.order] = follow(tracked[answer.order], answer)
+        if isinstance(answer, Fill) and own.limit:
+            worse = answer.price - own.limit
+            assert worse * (1 if own.side == BUY else -1) <= 0
     open_now = {name for name, one in tracked.items() if one.is_open}
     assert open_now == set(venue.open_orders)
     position = np.zeros(3, np.int64)
     for fill in venue.record.fills:
         own = tracked[fill.order].order
         position[fill.symbol] += fill.lots if fill.side == BUY else -fill.lots
-        if own.limit:
-            worse = (
-                fill.price > own.limit if own.side == BUY else fill.price < own.limit
-            )
-            assert not worse
         assert not (own.post_only and not fill.is_maker)
     np.testing.assert_array_equal(venue.position, position)
 

@@ -1,0 +1,86 @@
+"""What each family of features moved in one decision: the step decided again without.
+
+The run is gone through to that step, as a replay does. The step is then concluded once
+more for every family, its scores set to 0, which is the median of the training span: a
+family moved the vote by as much as the vote moves when the family says nothing unusual.
+"""
+
+import itertools
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bot4jax.engine import Engine, unpack_decisions
+from bot4jax.modes.keeping import take_up
+from bot4jax.modes.replay import again
+from bot4jax.modes.setting import Setting, set_stage
+from bot4jax.runtime.progress import progress
+from bot4jax.schema import Config
+
+WHOLE = "all of them"
+
+
+def shifts(before: Config, run: Path, step: int, slot: int) -> list[tuple[str, float]]:
+    """Up less down of the vote, and by how much each family moved it, largest first."""
+    setting = set_stage(before)
+    calls = Calls(setting.engine, step)
+    watched = setting._replace(engine=setting.engine._replace(conclude=calls.conclude))
+    kept = take_up(Path(before.run.model or run), setting)
+    with tempfile.TemporaryDirectory() as folder, progress() as report:
+        again(
+            watched,
+            kept,
+            run,
+            Path(folder),
+            report,
+            lambda bars: itertools.islice(bars, step),
+        )
+    whole = calls.lean(setting, None, slot)
+    found = [
+        (family, whole - calls.lean(setting, columns, slot))
+        for family, columns in families(setting)
+    ]
+    return [(WHOLE, whole), *sorted(found, key=lambda one: -abs(one[1]))]
+
+
+def families(setting: Setting) -> Iterator[tuple[str, list[int]]]:
+    """Categories of the run's features, and where these stand among the scores."""
+    by_family: dict[str, list[int]] = {}
+    for column, spec in enumerate(setting.settings.plan.specs):
+        by_family.setdefault(spec.category, []).append(column)
+    yield from by_family.items()
+
+
+class Calls:
+    """Stands before `engine.conclude` and keeps what one step was concluded from."""
+
+    def __init__(self, engine: Engine, step: int) -> None:
+        self._engine, self._left = engine, step
+        self._kept: tuple[Any, ...] = ()
+
+    def conclude(self, params: Any, state: Any, seen: Any, *rest: Any) -> Any:
+        """The engine's own answer; it takes the state, so a copy is kept before."""
+        self._left -= 1
+        if self._left == 0:
+            self._kept = (params, jax.tree.map(jnp.copy, state), seen, *rest)
+        return self._engine.conclude(params, state, seen, *rest)
+
+    def lean(self, setting: Setting, columns: list[int] | None, slot: int) -> float:
+        """Up less down of the vote, with these scores at their median."""
+        params, state, seen, *rest = self._kept
+        if columns is not None:
+            silent = seen.values.at[:, jnp.array(columns)].set(0.0)
+            seen = seen._replace(values=silent)
+        copied = jax.tree.map(jnp.copy, state)
+        _, packed = self._engine.conclude(params, copied, seen, *rest)
+        members = len(setting.settings.members)
+        symbols = setting.settings.layout.symbols
+        down, _, up = unpack_decisions(
+            np.asarray(packed), members, symbols
+        ).probability[slot]
+        return float(up - down)

@@ -1,0 +1,322 @@
+"""Own orders against what a market displays: what trades, rests, sleeps and wakes.
+
+What it assumes, on the careful side: our orders take displayed size and it stays taken
+until the quote is stated anew; a resting order waits behind all that was displayed at
+its price; one trade fills at most its own size.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+import numpy as np
+from jaxtyping import Int
+
+from bot4jax.data.universe import Universe, notional
+from bot4jax.runtime.displayed import Displayed
+from bot4jax.runtime.orders import (
+    MARKET_KINDS,
+    TRIGGERED_KINDS,
+    Answer,
+    Cancelled,
+    Expired,
+    Fill,
+    Order,
+    Replace,
+    Replaced,
+)
+from bot4jax.runtime.resting import (
+    Believed,
+    Live,
+    Resting,
+    by_priority,
+    conservative,
+    is_beyond,
+    is_woken,
+)
+from bot4jax.types import BUY, QUOTE, SELL, TRADE, TRADING
+
+Fees = Sequence[tuple[float, float]]
+"""(taker, maker) share of notional by slot."""
+
+
+class Book:
+    """One venue's market and our orders in it; `say` hears every answer."""
+
+    def __init__(
+        self,
+        universe: Universe,
+        fees: Fees,
+        say: Callable[[Answer], None],
+        believed: Believed = conservative,
+    ) -> None:
+        slots = len(universe.instruments)
+        self._universe, self._fees, self._say = universe, fees, say
+        self._believed = believed
+        self.displayed = Displayed(slots)
+        self.position = np.zeros(slots, np.int64)
+        self.resting = Resting()
+        self._groups_over: set[str] = set()
+        self.clock_ns = -(2**62)
+        """running maximum of event time"""
+
+    def absorb(self, records: np.ndarray, clocks: Int[np.ndarray, " N"]) -> None:
+        """Let market records pass; a quote that wakes an order cuts them in two."""
+        while len(records):
+            cut = self._until_woken(records)
+            self._pass(records[:cut], clocks[:cut])
+            if self.resting.asleep:
+                self._wake(int(records["symbol"][cut - 1]))
+            records, clocks = records[cut:], clocks[cut:]
+
+    def enter(self, order: Order, now_ns: int, *, may_rest: bool = True) -> None:
+        """An order that was not refused arrives."""
+        live = Live(order, order.lots)
+        if order.group in self._groups_over:
+            self._say(Cancelled(order.id, live.left, now_ns))
+        elif order.kind == "fok" and self.reachable_lots(order) < order.lots:
+            self._say(Expired(order.id, live.left, now_ns))
+        else:
+            self._place(live, now_ns, may_rest)
+
+    def leave(
+        self, live: Live, answer: type[Cancelled] | type[Expired], at: int
+    ) -> None:
+        """A live order ends with what has not traded."""
+        self.resting.remove(live)
+        self._say(answer(live.order.id, live.left, at))
+
+    def replace(self, live: Live, asked: Replace, now_ns: int) -> None:
+        """Other terms for a live order, if it can have them; those that hold are said.
+
+        It goes to the end of the queue, unless it only grows smaller.
+        """
+        before, fits = live.order, self._fits(live, asked)
+        if fits:
+            live.order, live.left = changed(before, asked), asked.lots - live.done
+        new, live.replaced = live.order, live.replaced + 1
+        number = live.replaced - 1
+        said = (new.lots, new.limit, new.trigger, now_ns, number)
+        self._say(Replaced(new.id, *said))
+        is_moved = (new.limit, new.trigger) != (before.limit, before.trigger)
+        if is_moved or new.lots > before.lots:
+            self.resting.remove(live)
+            self._place(live, now_ns, may_rest=True)
+
+    def room(self, order: Order) -> int:
+        """Lots a reduce-only order may trade now."""
+        held = int(self.position[order.symbol])
+        return max(-held if order.side == BUY else held, 0)
+
+    def reachable(self, order: Order) -> Iterator[tuple[int, int, int]]:
+        """(level, price, lots left) of the opposite side within the order's limit."""
+        opposite = SELL if order.side == BUY else BUY
+        for level, price, lots in self.displayed.side(order.symbol, opposite):
+            if order.limit and is_beyond(price, order):
+                return
+            yield level, price, lots
+
+    def reachable_lots(self, order: Order) -> int:
+        """What would trade at once."""
+        lots = sum(lots for _, _, lots in self.reachable(order))
+        return min(lots, self.room(order)) if order.reduce_only else lots
+
+    def _pass(self, records: np.ndarray, clocks: Int[np.ndarray, " N"]) -> None:
+        """Market records that wake nothing before the last of them.
+
+        The quotes are taken in at once; only what concerns resting orders is looked
+        at one by one, after that, because a refreshed quote gives back taken size.
+        """
+        self.displayed.absorb(records)
+        self.clock_ns = int(clocks[-1])
+        if not self.resting.by_symbol:
+            return
+        symbols = np.fromiter(self.resting.by_symbol, np.int64)
+        rows = np.flatnonzero(np.isin(records["symbol"], symbols))
+        for row, now_ns in zip(
+            records[rows].tolist(), clocks[rows].tolist(), strict=True
+        ):
+            self._meet(row, now_ns)
+
+    def _until_woken(self, records: np.ndarray) -> int:
+        """How many records pass until one wakes an order, itself included."""
+        if not self.resting.asleep:
+            return len(records)
+        symbols = np.fromiter(self.resting.asleep, np.int64)
+        is_quote = records["kind"] == QUOTE
+        for row in np.flatnonzero(is_quote & np.isin(records["symbol"], symbols)):
+            symbol, bid, ask = (
+                int(records[row][name]) for name in ("symbol", "a", "b")
+            )
+            if self.resting.woken(symbol, bid, ask):
+                return int(row) + 1
+        return len(records)
+
+    def _wake(self, symbol: int) -> None:
+        """What the quote that has just passed wakes; while halted all sleep on."""
+        if symbol not in self.resting.asleep:
+            return
+        if self.displayed.status[symbol] != TRADING:
+            return
+        bid, ask = self.displayed.quotes[symbol, :2].tolist()
+        for live in self.resting.woken(symbol, bid, ask):
+            if live.order.id in self.resting.by_id:  # else a rival woke before it
+                self.resting.remove(live)
+                self._end_rivals(live.order, self.clock_ns)
+                self._trade(live, self.clock_ns, may_rest=True)
+
+    def _place(self, live: Live, now_ns: int, may_rest: bool) -> None:
+        """Trade with it, or lay it to sleep until its quote comes."""
+        order = live.order
+        bid, ask = self.displayed.quotes[order.symbol, :2].tolist()
+        if is_woken(order, bid, ask):
+            self._trade(live, now_ns, may_rest)
+        elif may_rest:
+            self.resting.add(live, is_asleep=True)
+        else:
+            self._say(Cancelled(order.id, live.left, now_ns))
+
+    def _trade(self, live: Live, now_ns: int, may_rest: bool) -> None:
+        """Take what can be taken; what is left rests, if the order is of that kind."""
+        order = live.order
+        self._take(live, now_ns)
+        if not live.left:
+            return
+        is_idle = order.reduce_only and not self.room(order)
+        if order.kind not in ("limit", "stop_limit") or is_idle:
+            self._say(Expired(order.id, live.left, now_ns))
+        elif not may_rest:
+            self._say(Cancelled(order.id, live.left, now_ns))
+        else:
+            queue = self.displayed.queue(order.symbol, order.side, order.limit)
+            live.ahead, live.shown, live.traded = queue, queue or 0, 0
+            self.resting.add(live)
+
+    def _take(self, live: Live, now_ns: int) -> None:
+        """Trade at once with what is displayed and not yet taken."""
+        order = live.order
+        opposite = SELL if order.side == BUY else BUY
+        for level, price, lots in self.reachable(order):
+            traded = self._fill(live, lots, price, is_maker=False, now_ns=now_ns)
+            self.displayed.take(order.symbol, opposite, level, traded)
+            if not live.left:
+                return
+
+    def _meet(self, row: tuple[int, ...], now_ns: int) -> None:
+        """What one record means for the orders that rest in its instrument."""
+        kind, side, _, symbol, _, a, b, c, d = row
+        if kind == QUOTE:
+            self.displayed.refresh(symbol)
+        resting = by_priority(self.resting.by_symbol.get(symbol, ()))
+        if kind == TRADE and a > 0:
+            self._meet_trade(resting, side, a, b, now_ns)
+        elif kind == QUOTE:
+            self._meet_quote(resting, (a, b, c, d), now_ns)
+
+    def _meet_trade(
+        self, resting: list[Live], side: int, price: int, size: int, now_ns: int
+    ) -> None:
+        """A trade takes the queue at its price and everything that was better."""
+        left = size
+        for live in resting:
+            order, ahead = live.order, 0.0
+            if side == order.side or is_beyond(price, order):
+                continue
+            if price == order.limit:
+                if live.ahead is None:
+                    continue
+                ahead, live.ahead = live.ahead, max(live.ahead - size, 0)
+                live.traded += size
+            lots = math.floor(left - ahead)
+            left -= self._fill(live, lots, order.limit, is_maker=True, now_ns=now_ns)
+
+    def _meet_quote(
+        self, resting: list[Live], quote: tuple[int, int, int, int], now_ns: int
+    ) -> None:
+        """A quote fills what it crosses, and tells how long a queue is at most."""
+        bid, ask, bid_size, ask_size = quote
+        for live in resting:
+            order, is_buy = live.order, live.order.side == BUY
+            own, own_size = (bid, bid_size) if is_buy else (ask, ask_size)
+            other, size = (ask, ask_size) if is_buy else (bid, bid_size)
+            if own == order.limit:
+                live.ahead = max(self._believed(live, own_size), 0)
+                live.shown, live.traded = own_size, 0
+            if other > 0 and not is_beyond(other, order):
+                opposite = SELL if is_buy else BUY
+                size -= self.displayed.taken_at_best(order.symbol, opposite)
+                traded = self._fill(
+                    live, size, order.limit, is_maker=True, now_ns=now_ns
+                )
+                self.displayed.take(order.symbol, opposite, 0, traded)
+
+    def _fill(
+        self, live: Live, lots: int, price: int, *, is_maker: bool, now_ns: int
+    ) -> int:
+        """Trade up to `lots` of the order at `price`; how many it became."""
+        order = live.order
+        if is_maker and order.id not in self.resting.by_id:
+            return 0  # a rival has ended it within the same record
+        room = self.room(order) if order.reduce_only else live.left
+        lots = min(lots, live.left, room)
+        if lots > 0:
+            fee = self._fee(order.symbol, lots, price, is_maker)
+            self._say(
+                Fill(
+                    order=order.id,
+                    symbol=order.symbol,
+                    side=order.side,
+                    lots=lots,
+                    price=price,
+                    fee=fee,
+                    is_maker=is_maker,
+                    event_ns=now_ns,
+                    number=live.fills,
+                )
+            )
+            live.left, live.fills = live.left - lots, live.fills + 1
+            self.position[order.symbol] += lots if order.side == BUY else -lots
+            self._end_rivals(order, now_ns)
+        self._settle(live, now_ns)
+        return max(lots, 0)
+
+    def _end_rivals(self, order: Order, now_ns: int) -> None:
+        """One cancels the others, those still to come as well."""
+        if order.group:
+            self._groups_over.add(order.group)
+        for rival in self.resting.rivals(order):
+            self.leave(rival, Cancelled, now_ns)
+
+    def _settle(self, live: Live, now_ns: int) -> None:
+        """A resting order that is filled, or has nothing left to reduce, leaves."""
+        order = live.order
+        if order.id not in self.resting.by_id:
+            return
+        if not live.left:
+            self.resting.remove(live)
+        elif order.reduce_only and not self.room(order):
+            self.leave(live, Expired, now_ns)
+
+    def _fits(self, live: Live, asked: Replace) -> bool:
+        """Whether the order can have these terms."""
+        order = changed(live.order, asked)
+        would_take = order.post_only and next(self.reachable(order), None) is not None
+        return asked.lots > live.done and has_terms(order) and not would_take
+
+    def _fee(self, symbol: int, lots: int, price: int, is_maker: bool) -> float:
+        instrument = self._universe.instruments[symbol]
+        worth = notional(instrument, lots, price * instrument.increment)
+        return worth * self._fees[symbol][is_maker]
+
+
+def changed(order: Order, asked: Replace) -> Order:
+    """The order under the terms that are asked for."""
+    terms = {"lots": asked.lots, "limit": asked.limit, "trigger": asked.trigger}
+    return msgspec.structs.replace(order, **terms)
+
+
+def has_terms(order: Order) -> bool:
+    """It has a limit and a trigger if, and only if, its kind needs them."""
+    has_limit = order.limit == 0 if order.kind in MARKET_KINDS else order.limit > 0
+    is_asleep = order.kind in TRIGGERED_KINDS
+    return has_limit and (order.trigger > 0) == is_asleep

@@ -1,0 +1,129 @@
+"""A stop and a take-profit around every position; one cancels the other.
+
+They follow the fill-weighted entry: as a position grows, shrinks or turns, its two legs
+are replaced, sent anew or taken back. Both only reduce, so nothing but the state HALTED
+keeps them from leaving.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from bot4jax.runtime.orders import Cancel, Kind, Order, Replace, Request, order_id
+from bot4jax.runtime.portfolio import Portfolio
+from bot4jax.runtime.tracking import Tracked
+from bot4jax.types import BUY, SELL
+
+STOP_LEG, PROFIT_LEG, GROUP_LEG = 2, 3, 5
+"""Set their ids apart from those of a step's other orders."""
+
+
+class Distances(NamedTuple):
+    """Basis points of the entry; 0: no such leg."""
+
+    stop_bps: float = 0.0
+    profit_bps: float = 0.0
+
+    @property
+    def are_any(self) -> bool:
+        return self.stop_bps > 0 or self.profit_bps > 0
+
+
+def follow_entries(
+    portfolio: Portfolio, distances: Distances, run: str, step: int, now_ns: int
+) -> list[Request]:
+    """What brings the legs of every slot to its position."""
+    legs = _legs(portfolio)
+    slots = sorted({*legs, *np.flatnonzero(portfolio.lots).tolist()})
+    return [
+        one
+        for slot in slots
+        for one in _followed(
+            portfolio, slot, legs.get(slot, []), distances, (run, step), now_ns
+        )
+    ]
+
+
+def _followed(
+    portfolio: Portfolio,
+    slot: int,
+    legs: list[Tracked],
+    distances: Distances,
+    named: tuple[str, int],
+    now_ns: int,
+) -> Iterable[Request]:
+    """One slot: nothing held, nothing protected; another side begins anew."""
+    held = int(portfolio.lots[slot])
+    side = SELL if held > 0 else BUY
+    stale = [one for one in legs if not held or one.order.side != side]
+    yield from (Cancel(one.order.id, now_ns) for one in stale)
+    if not held or stale:
+        return
+    increment = portfolio.universe.instruments[slot].increment
+    entry = float(portfolio.entry[slot]) / increment
+    wanted = triggers(entry, held, distances)
+    if legs:
+        yield from _replacements(legs, abs(held), wanted, now_ns)
+        return
+    run, step = named
+    group = order_id(run, step, slot, GROUP_LEG)
+    for leg, (kind, trigger) in wanted.items():
+        yield Order(
+            id=order_id(run, step, slot, leg),
+            symbol=slot,
+            side=side,
+            lots=abs(held),
+            kind=kind,
+            reduce_only=True,
+            step=step,
+            sent_ns=now_ns,
+            trigger=trigger,
+            group=group,
+        )
+
+
+def triggers(
+    entry: float, held: int, distances: Distances
+) -> dict[int, tuple[Kind, int]]:
+    """By leg, its kind and the price that wakes it, in increments.
+
+    Rounded away from the entry, and never below one increment.
+    """
+    sign = 1 if held > 0 else -1
+    found: dict[int, tuple[Kind, int]] = {}
+    for leg, kind, bps, way in (
+        (STOP_LEG, "stop", distances.stop_bps, -sign),
+        (PROFIT_LEG, "take_profit", distances.profit_bps, sign),
+    ):
+        if bps > 0:
+            price = entry * (1 + way * bps / 10_000)
+            found[leg] = (
+                kind,
+                max(math.ceil(price) if way > 0 else math.floor(price), 1),
+            )
+    return found
+
+
+def _replacements(
+    legs: list[Tracked], lots: int, wanted: dict[int, tuple[Kind, int]], now_ns: int
+) -> Iterable[Request]:
+    """Other terms for legs that are not what is wanted, none of them under way."""
+    by_kind = dict(wanted.values())
+    for one in legs:
+        order, trigger = one.order, by_kind[one.order.kind]
+        size = one.filled + lots
+        is_same = (order.lots, order.trigger) == (size, trigger)
+        if not is_same and not one.asked_lots:
+            yield Replace(order.id, size, 0, trigger, now_ns)
+
+
+def _legs(portfolio: Portfolio) -> dict[int, list[Tracked]]:
+    """The open orders of groups, by slot."""
+    found: dict[int, list[Tracked]] = {}
+    for name in portfolio.open_orders():
+        one = portfolio.orders[name]
+        if one.order.group:
+            found.setdefault(one.order.symbol, []).append(one)
+    return found

@@ -1,0 +1,79 @@
+"""Large orders in slices: one a step, each of its own id, all of one journaled parent.
+
+A schedule is a pace, not a promise: each slice is what is still wanted, at most its
+share, and passes the gate by itself. It ends with its last slice, or when the target
+turns.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from jaxtyping import Int
+
+from bot4jax.runtime.orders import Lots, OrderId, Side, Slot, order_id
+from bot4jax.types import BUY, SELL
+
+PARENT_LEG = 4
+"""Sets the ids of schedules apart from those of orders of the same step."""
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """So many lots in equal slices (TWAP), whole lots each."""
+
+    id: OrderId
+    symbol: Slot
+    side: Side
+    lots: Lots
+    slices: int
+    step: int
+    """of the first slice"""
+
+    def due(self, step: int) -> int:
+        """Lots of this step's slice; together they are all."""
+        k = step - self.step
+        if not 0 <= k < self.slices:
+            return 0
+        return self.lots * (k + 1) // self.slices - self.lots * k // self.slices
+
+
+class Schedules:
+    """The schedules at work, by slot."""
+
+    def __init__(self, slices: int, run: str) -> None:
+        self._slices, self._run = slices, run
+        self._working: dict[int, Schedule] = {}
+        self.begun: list[Schedule] = []
+        """in the last step"""
+
+    def remember(self, begun: Sequence[Schedule]) -> None:
+        """What a journaled step has begun."""
+        self._working |= {one.symbol: one for one in begun}
+
+    def paced(self, opening: Int[np.ndarray, " S"], step: int) -> Int[np.ndarray, " S"]:
+        """What of the wanted signed lots may leave in this step."""
+        self.begun = []
+        if self._slices == 1:
+            return opening
+        for symbol, one in tuple(self._working.items()):
+            turned = int(opening[symbol]) * (1 if one.side == BUY else -1) <= 0
+            if turned or step - one.step >= one.slices:
+                del self._working[symbol]
+        due = np.zeros_like(opening)
+        for symbol in np.flatnonzero(opening).tolist():
+            due[symbol] = self._at_work(symbol, int(opening[symbol]), step).due(step)
+        return np.sign(opening) * np.minimum(abs(opening), due)
+
+    def parent(self, symbol: int) -> str:
+        """The schedule that a slot's opening order is a slice of, or nothing."""
+        found = self._working.get(symbol)
+        return "" if found is None else found.id
+
+    def _at_work(self, symbol: int, signed: int, step: int) -> Schedule:
+        if symbol not in self._working:
+            name = order_id(self._run, step, symbol, PARENT_LEG)
+            side = BUY if signed > 0 else SELL
+            begun = Schedule(name, symbol, side, abs(signed), self._slices, step)
+            self._working[symbol] = begun
+            self.begun.append(begun)
+        return self._working[symbol]

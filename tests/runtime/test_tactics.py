@@ -1,0 +1,261 @@
+"""How what is wanted is asked for: through gate and journal to the venue and back."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot4jax.modes.regating import is_regated
+from bot4jax.runtime.account import Account
+from bot4jax.runtime.brackets import PROFIT_LEG, STOP_LEG, Distances, triggers
+from bot4jax.runtime.limits import TradingState
+from bot4jax.runtime.orders import Cancel, Fill, Order, Replace, order_id
+from bot4jax.runtime.portfolio import Portfolio
+from bot4jax.runtime.schedule import Schedule, Schedules
+from bot4jax.runtime.states import Cause, States
+from bot4jax.runtime.targets import IOC, Tactic
+from bot4jax.types import BUY, SELL
+from tests.runtime.scene import (
+    BAR_NS,
+    CAPITAL,
+    LIMITS,
+    MEMBERS,
+    RUN,
+    UNIVERSE,
+    Scene,
+)
+
+PROTECTED = Distances(stop_bps=100.0, profit_bps=200.0)
+
+
+def told(
+    folder: Path,
+    targets,
+    bars: int,
+    tactic: Tactic = IOC,
+    slices: int = 1,
+    distances: Distances | None = None,
+    mids=lambda bar: (200, 200, 200),
+    size: int = 100_000,
+) -> tuple[Scene, list]:
+    """A scene traded by these means; the journal's steps regate to the same orders."""
+    scene = Scene(folder, targets, size=size)
+    how = {"tactic": tactic, "slices": slices}
+    if distances is not None:
+        how["distances"] = distances
+    for name, value in how.items():
+        setattr(scene.account, name, value)
+    scene.trader.start()
+    closed, steps = [], []
+    for bar in range(bars):
+        closed.append(scene.closed(bar, mids(bar)))
+        steps.append(scene.trader.step(closed[-1]))
+    fresh = Account(
+        UNIVERSE,
+        Portfolio(UNIVERSE, CAPITAL),
+        LIMITS,
+        RUN,
+        States(lambda transition: None),
+        **how,
+    )
+    records = list(scene.journal.read())
+    pairs = zip(closed, records, strict=True)
+    assert [is_regated(fresh, bar, one, MEMBERS) for bar, one in pairs] == [True] * bars
+    return scene, steps
+
+
+def orders_of(steps) -> list[Order]:
+    return [one for step in steps for one in step.orders]
+
+
+def apart(step: int) -> tuple[float, float, float]:
+    return 0.02, -0.02, 0.0
+
+
+def test_a_limit_orders_rest_stays_for_its_bars_and_expires(tmp_path):
+    """The market walks away from both, and nothing else is wanted."""
+
+    def once(step: int) -> tuple[float, float, float]:
+        return (0.02, -0.02, 0.0) if step == 1 else (np.nan, np.nan, np.nan)
+
+    resting = Tactic("limit", rest_ns=2 * BAR_NS)
+    away = [(200, 200, 200), (202, 198, 200), (202, 198, 200)]
+    scene, steps = told(
+        tmp_path, once, 3, resting, mids=lambda bar: away[bar], size=100
+    )
+    first = steps[0].orders[0]
+    assert (first.kind, first.limit) == ("limit", 201)
+    assert first.expires_ns == first.sent_ns + 2 * BAR_NS - 1
+    assert any(one.order == first.id for one in scene.venue.record.fills)
+    assert [type(one).__name__ for one in steps[2].answers][-2:] == ["Expired"] * 2
+    assert scene.account.portfolio.lots.tolist() == [100, -100, 0]
+    assert scene.account.portfolio.open_orders() == []
+
+
+def test_a_passive_order_waits_at_its_own_best(tmp_path):
+    waiting = Tactic("limit", is_passive=True, rest_ns=BAR_NS)
+    _, steps = told(tmp_path, apart, 2, waiting)
+    buy, sell = steps[0].orders
+    assert (buy.side, buy.limit, buy.post_only) == (BUY, 199, True)
+    assert (sell.side, sell.limit, sell.post_only) == (SELL, 201, True)
+    assert steps[1].answers
+    assert not any(isinstance(one, Fill) for one in steps[1].answers)
+
+
+def test_fill_or_kill_leaves_nothing_in_part(tmp_path):
+    scene, steps = told(tmp_path, apart, 3, Tactic("fok"), size=100)
+    assert scene.venue.record.fills == []
+    assert scene.venue.open_orders == [one.id for one in steps[-1].orders]
+
+
+def test_slices_have_ids_of_their_own_and_one_journaled_parent(tmp_path):
+    scene, steps = told(tmp_path, apart, 5, slices=4)
+    slices = [one for one in orders_of(steps) if one.symbol == 0]
+    whole = int(scene.account.portfolio.lots[0])
+    parent = order_id(RUN, 1, 0, 4)
+    assert {one.parent for one in slices[:4]} == {parent}
+    assert len({one.id for one in slices}) == len(slices) == 4
+    assert [one.step for one in slices] == [1, 2, 3, 4]
+    assert max(one.lots for one in slices) - min(one.lots for one in slices) <= 1
+    begun = [one for record in scene.journal.read() for one in record.schedules]
+    assert [(one.id, one.lots, one.side) for one in begun if one.symbol == 0] == [
+        (parent, whole, BUY)
+    ]
+
+
+def test_a_target_that_turns_ends_its_schedule(tmp_path):
+    def turning(step: int) -> tuple[float, float, float]:
+        return (0.4 if step < 3 else -0.4), 0.0, 0.0
+
+    scene, steps = told(tmp_path, turning, 7, slices=4)
+    found = [(one.step, one.side, one.reduce_only) for one in orders_of(steps)]
+    assert found[:2] == [(1, BUY, False), (2, BUY, False)]
+    assert (3, SELL, True) in found, "a reduction is not sliced"
+    assert scene.account.portfolio.lots[0] < 0
+    begun = [one for record in scene.journal.read() for one in record.schedules]
+    assert [one.side for one in begun] == [BUY, SELL]
+
+
+@given(
+    lots=st.integers(1, 2**53),
+    slices=st.integers(1, 50),
+    first=st.integers(0, 9),
+)
+def test_slices_are_all_of_it_and_alike(lots, slices, first):
+    one = Schedule("0" * 16, 0, BUY, lots, slices, first)
+    due = [one.due(step) for step in range(first + slices + 3)]
+    assert sum(due) == lots
+    assert due[:first] == [0] * first
+    assert max(due[first : first + slices]) - min(due[first : first + slices]) <= 1
+
+
+wishes = st.lists(st.lists(st.integers(-9, 9), min_size=3, max_size=3), max_size=20)
+
+
+@given(wishes=wishes, slices=st.integers(1, 5))
+def test_a_pace_never_asks_for_more_or_for_another_side(wishes, slices):
+    schedules = Schedules(slices, RUN)
+    again = Schedules(slices, RUN)
+    for step, wish in enumerate(wishes):
+        opening = np.array(wish)
+        paced = schedules.paced(opening, step)
+        assert (paced * opening >= 0).all()
+        assert (abs(paced) <= abs(opening)).all()
+        np.testing.assert_array_equal(again.paced(opening, step), paced)
+        if slices == 1:
+            np.testing.assert_array_equal(paced, opening)
+
+
+def test_legs_follow_the_fill_weighted_entry(tmp_path):
+    """Bought at 201 and, more of it, at 211: both legs move to the mean."""
+
+    def more(step: int) -> tuple[float, float, float]:
+        return (0.1 if step < 3 else 0.2), 0.0, 0.0
+
+    scene, steps = told(
+        tmp_path,
+        more,
+        5,
+        distances=PROTECTED,
+        mids=lambda bar: (200 if bar < 2 else 202, 200, 200),
+    )
+    stop, profit = steps[1].orders
+    first = steps[0].orders[0].lots
+    assert (stop.kind, stop.lots, stop.trigger) == ("stop", first, 198)
+    assert (profit.kind, profit.trigger) == ("take_profit", 206)
+    assert stop.group == profit.group != ""
+    assert stop.reduce_only
+    assert profit.reduce_only
+    asked = [one for r in scene.journal.read() for one in r.requests]
+    owned = scene.account.portfolio
+    entry = owned.entry[0] / 0.5
+    assert 201 < entry < 203
+    last = {one.order: one for one in asked if isinstance(one, Replace)}
+    assert last[stop.id].trigger == triggers(entry, 1, PROTECTED)[STOP_LEG][1]
+    assert last[profit.id].trigger == triggers(entry, 1, PROTECTED)[PROFIT_LEG][1]
+    resting = scene.venue.book.resting.by_id
+    assert {one.order.lots for one in resting.values()} == {int(owned.lots[0])}
+
+
+def test_a_stop_closes_the_position_and_its_rival_goes(tmp_path):
+    def once(step: int) -> tuple[float, float, float]:
+        return (0.1 if step == 1 else np.nan), 0.0, 0.0
+
+    scene, steps = told(
+        tmp_path,
+        once,
+        5,
+        distances=PROTECTED,
+        mids=lambda bar: (200 if bar < 3 else 190, 200, 200),
+    )
+    stop, _ = steps[1].orders
+    assert scene.account.portfolio.lots[0] == 0
+    assert scene.venue.record.fills[-1].order == stop.id
+    assert scene.venue.open_orders == []
+    assert scene.account.portfolio.open_orders() == []
+
+
+def test_legs_of_a_closed_position_are_taken_back_and_never_bar_a_reduction(tmp_path):
+    def out(step: int) -> tuple[float, float, float]:
+        return (0.1 if step < 3 else 0.0), 0.0, 0.0
+
+    scene, steps = told(tmp_path, out, 5, distances=PROTECTED)
+    legs = {one.id for one in steps[1].orders}
+    (closing,) = steps[2].orders
+    assert closing.reduce_only
+    assert closing.lots == steps[0].orders[0].lots
+    taken = [r.requests for r in scene.journal.read()][3]
+    assert {one.order for one in taken if isinstance(one, Cancel)} == legs
+    assert scene.venue.open_orders == []
+
+
+def test_a_halt_takes_the_legs_back_too(tmp_path):
+    scene, _ = told(tmp_path, apart, 3, distances=Distances(300.0, 300.0))
+    assert len(scene.venue.open_orders) == 4
+    scene.states.hold(Cause.KILLED, "drill")
+    stepped = scene.step(3)
+    assert scene.states.state == TradingState.HALTED
+    assert stepped.orders == []
+    scene.step(4)
+    assert scene.venue.open_orders == []
+
+
+@pytest.mark.parametrize("held", [7, -7])
+@given(
+    entry=st.floats(1.0, 1e6), stop=st.floats(0.1, 9_000), profit=st.floats(0.1, 9_000)
+)
+def test_a_stop_lies_on_the_losing_side_and_a_profit_on_the_other(
+    held, entry, stop, profit
+):
+    found = triggers(entry, held, Distances(stop, profit))
+    losing, winning = found[STOP_LEG][1], found[PROFIT_LEG][1]
+    assert losing >= 1
+    assert winning >= 1
+    if held > 0:
+        assert losing <= entry < winning
+    else:
+        assert winning <= max(entry, 1)
+        assert losing > entry
+    assert triggers(entry, held, Distances(0.0, 0.0)) == {}
