@@ -85,6 +85,27 @@ def test_what_is_not_of_the_process_survives_it(tmp_path, cause):
         assert last.causes == ()
 
 
+def test_a_pause_keeps_its_end_over_a_restart(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    with closing(Journal.open(path, RUN)) as journal:
+        states = States(journal.note)
+        for until_ns in (500, 900, 700):
+            states.hold(Cause.PAUSED, "lunch", until_ns)
+    with closing(Journal.open(path, RUN)) as journal:
+        states = States(journal.note, journal.transitions())
+        states.lapse(899)
+        assert states.is_held(Cause.PAUSED)
+        states.lapse(900)
+        assert states.state == TradingState.ACTIVE
+        states.hold(Cause.PAUSED, "supper", 1_000)
+        states.hold(Cause.PAUSED, "night", 0)
+        states.hold(Cause.PAUSED, "short", 2_000)
+    with closing(Journal.open(path, RUN)) as journal:
+        states = States(journal.note, journal.transitions())
+        states.lapse(2**62)
+        assert states.is_held(Cause.PAUSED), "an end of 0 is none"
+
+
 def test_a_days_loss_lets_only_reductions_pass_until_the_next_day(tmp_path):
     scene = Scene(tmp_path, lambda step: (0.5, 0.1 * (step > 2), 0.0))
     scene.trader.start()
