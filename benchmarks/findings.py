@@ -40,6 +40,8 @@ TARGETS = (
     Target("nets", "step", "nets", 1024, "ms", 4.5, 3),
     Target("trees", "step", "forest", 1024, "ms", 1),
     Target("decisions", "decide", "decide", 1024, "decisions/s", 40_000, 100_000),
+    Target("orders through the gate", "orders", "gate", 1024, "orders/s", 200_000),
+    Target("gated and journaled", "orders", "journaled", 1024, "orders/s", 10_000),
     Target("help printed", "start", "help", 1024, "s", 1),
     Target("mistyped key refused", "start", "mistyped_key", 1024, "s", 1),
 )

@@ -242,6 +242,8 @@ class Book:
             if own == order.limit:
                 live.ahead = max(self._believed(live, own_size), 0)
                 live.shown, live.traded = own_size, 0
+            elif own > 0 and not is_beyond(own, order):
+                live.ahead, live.shown, live.traded = 0, 0, 0  # nobody else is there
             if other > 0 and not is_beyond(other, order):
                 opposite = SELL if is_buy else BUY
                 size -= self.displayed.taken_at_best(order.symbol, opposite)
