@@ -88,7 +88,7 @@ def measure(config: Config, steps: int, warmup: int, report: Report) -> Measured
         ms = found.laps.values[stage, "ms"][warmup:]
         times = quantiles(ms, stage, "ms", warmup, least)
         rows += [times, rate(times, found.orders, "orders/s")]
-    return Measured(rows + reaction.rows(report), {}, {})
+    return Measured(rows + reaction.rows(config, report), {}, {})
 
 
 def unlimited(config: Config) -> Config:

@@ -1,8 +1,9 @@
-"""How soon the switches act: the venue's on a dead or stopped engine.
+"""How soon the switches act: a person's, and the venue's on a dead or stopped engine.
 
-An engine's process has orders resting at a venue and says that it lives. It is killed
-or stopped, and the time is taken until the venue has taken everything back. The floor
-is the silence that it was asked to allow, less what may have passed of it already.
+An engine has orders resting at a venue. A person pulls the kill switch, and the time
+is taken until the venue has received every cancel. Or the engine, a process of its own,
+is killed or stopped, and the time is taken until the venue has taken everything back;
+the floor is the silence that it was asked to allow, less what may have passed already.
 """
 
 import multiprocessing
@@ -12,9 +13,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,15 +24,24 @@ from benchmarks.result import Row
 from benchmarks.timing import quantiles
 from bot4jax.data.universe import universe
 from bot4jax.errors import Bot4JaxError
+from bot4jax.runtime.account import Account
+from bot4jax.runtime.control import Controls, KillFile
 from bot4jax.runtime.dead_man import BEATS
 from bot4jax.runtime.desk import Desk
-from bot4jax.runtime.messages import Inquiry, Step
-from bot4jax.runtime.orders import Order, order_id
+from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.limits import Limits
+from bot4jax.runtime.loop import Trader
+from bot4jax.runtime.messages import Control, Inquiry, Step
+from bot4jax.runtime.orders import Cancel, Order, order_id
+from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.progress import Report
+from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.sockets import dealer, router, subscriber
+from bot4jax.runtime.states import States
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import SocketVenue
 from bot4jax.runtime.venue_process import Intake, Sockets, serve
+from bot4jax.schema import Config
 from bot4jax.types import BUY, QUOTE, TICK, Instrument
 
 WITHIN_S = 0.5
@@ -40,7 +51,10 @@ ROUNDS, RESTING = 5, 100
 PATIENCE_S = 60.0
 MARKET = universe([Instrument(symbol="A")])
 NOW_NS = 1_000_000_000
-ENDS = {"dead_man_killed": signal.SIGKILL, "dead_man_stopped": signal.SIGSTOP}
+ENDS: dict[str, signal.Signals] = {
+    "dead_man_killed": signal.SIGKILL,
+    "dead_man_stopped": signal.SIGSTOP,
+}
 
 
 class StillResting(Bot4JaxError):
@@ -49,9 +63,11 @@ class StillResting(Bot4JaxError):
     exit_code = 3
 
 
-def rows(report: Report) -> list[Row]:
-    """Milliseconds from the signal to an empty book, of either end."""
-    floor, found = WITHIN_S * (1 - 1 / BEATS) * 1e3, []
+def rows(config: Config, report: Report) -> list[Row]:
+    """Milliseconds to the last cancel, then to an empty book of either end."""
+    pulled = [kill_ms(config) for _ in range(ROUNDS)]
+    found = [quantiles(pulled, "kill_switch", "ms", 0)]
+    floor = WITHIN_S * (1 - 1 / BEATS) * 1e3
     for stage, end in ENDS.items():
         times = []
         for done in range(1, ROUNDS + 1):
@@ -72,6 +88,59 @@ def reaction_ms(end: signal.Signals) -> float:
         os.kill(process.pid or 0, end)
         wait_until(lambda: not venue.open_orders)
         return (time.perf_counter() - began) * 1e3
+
+
+def kill_ms(config: Config) -> float:
+    """From a person's word to the last cancel at the venue, the loop being idle."""
+    with (
+        venue_served() as (venue, endpoint),
+        dealer(endpoint) as socket,
+        tempfile.TemporaryDirectory(prefix="b4") as folder,
+        closing(Journal.open(Path(folder) / "journal.sqlite", "bench")) as journal,
+    ):
+        trader = waiting(config, SocketVenue(socket, PATIENCE_S), journal)
+        controls = Controls(trader, KillFile(Path(folder)))
+        began = time.perf_counter()
+        controls.answer(Control(do="kill", reason="bench"))
+        for _ in controls.attended(silence()):
+            sent = [one for one in venue.record.received if isinstance(one, Cancel)]
+            if len(sent) == RESTING:
+                return (time.perf_counter() - began) * 1e3
+        raise StillResting("The venue has not received the cancels.")
+
+
+def waiting(config: Config, link: SocketVenue, journal: Journal) -> Trader:
+    """A trading loop whose orders rest; nothing is decided in it."""
+    unused: Any = None
+    states = States(journal.note)
+    limits = Limits.from_config(config.risk)
+    account = Account(MARKET, Portfolio(MARKET, 1e6), limits, "bench", states)
+    trader = Trader(
+        *(unused, unused, unused, unused),
+        members=0,
+        account=account,
+        venue=link,
+        journal=journal,
+        publish=lambda stepped: None,
+        bar_ns=NOW_NS,
+    )
+    trader.start()
+    step = resting_step()
+    for one in step.orders:
+        if isinstance(one, Order):
+            account.portfolio.expect(one)
+    link.send(step)
+    for answer in link.settle(2 * NOW_NS):
+        account.portfolio.apply(answer)
+    return trader
+
+
+def silence() -> Iterator[Arrival]:
+    """What the loop hears while no tick comes."""
+    give_up_s = time.monotonic() + PATIENCE_S
+    while time.monotonic() < give_up_s:
+        yield Arrival(None, 0.0, 0)
+        time.sleep(1e-3)
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
@@ -100,21 +169,24 @@ def rest(endpoint: str) -> None:
     with dealer(endpoint) as socket:
         link = SocketVenue(socket, PATIENCE_S, WITHIN_S)
         link.ask(Inquiry(run="bench", step=0, universe_hash=MARKET.hash))
-        names = [order_id("bench", 1, 0, leg) for leg in range(RESTING)]
-        orders = [Order(one, 0, BUY, 1, "limit", 90, step=1) for one in names]
-        step = Step(
-            run="bench",
-            step=1,
-            universe_hash=MARKET.hash,
-            boundary_ns=NOW_NS,
-            through_ns=2 * NOW_NS,
-            orders=list(orders),
-        )
-        link.send(step)
+        link.send(resting_step())
         link.settle(2 * NOW_NS)
         while True:
             link.beat()
             time.sleep(1e-3)
+
+
+def resting_step() -> Step:
+    """Orders that nobody fills."""
+    names = [order_id("bench", 1, 0, leg) for leg in range(RESTING)]
+    return Step(
+        run="bench",
+        step=1,
+        universe_hash=MARKET.hash,
+        boundary_ns=NOW_NS,
+        through_ns=2 * NOW_NS,
+        orders=[Order(one, 0, BUY, 1, "limit", 90, step=1) for one in names],
+    )
 
 
 @contextmanager

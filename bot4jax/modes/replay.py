@@ -22,7 +22,8 @@ from bot4jax.modes.telling import Played, tell
 from bot4jax.modes.trading import Report, Traded, paper_venue, trade
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.folder import RunFolder
-from bot4jax.runtime.journal import StepRecord
+from bot4jax.runtime.journal import Journal, StepRecord
+from bot4jax.runtime.loop import Trader
 from bot4jax.runtime.progress import progress
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.ticks_record import recorded
@@ -96,11 +97,18 @@ def again(
         tape, bars = tapes.closed_bars(
             setting, kept.state.bars, span.start, span.stop, venue.hear
         )
+    states = {one.step: one.state for one in steps_of(former)}
+
+    def judged_alike(trader: Trader, _: Journal) -> Iterable[Closed]:
+        """What people stopped or paused then is so again, at the same steps."""
+        trader.judged = lambda step, own: states.get(step, own)
+        return watched(bars)
+
     return trade(
         setting,
         kept,
         tape,
-        lambda *_: watched(bars),
+        judged_alike,
         venue,
         folder,
         report,

@@ -25,6 +25,7 @@ from bot4jax.runtime.orders import (
     Replace,
     Request,
 )
+from bot4jax.runtime.own_orders import apart
 from bot4jax.runtime.portfolio import EquityRow, Portfolio
 from bot4jax.runtime.schedule import Schedules
 from bot4jax.runtime.states import Cause, States
@@ -90,14 +91,22 @@ class Account:
             tactic=self.tactic,
             schedules=self.schedules,
         )
-        kept, repeated = self.throttle.parted(orders, closed.boundary_ns)
+        kept, meeting, met = apart(orders, self._still_open())
+        kept, repeated = self.throttle.parted(kept, closed.boundary_ns)
         if repeated:
             self.states.hold(Cause.REPEATING, self._said(repeated[0]))
         protecting = self._protection(closed, state, step)
-        asked = [one for one in protecting if not isinstance(one, Order)]
         kept += [one for one in protecting if isinstance(one, Order)]
-        changes = [*self._changes(closed, state, step), *asked]
-        return kept, [*denied, *repeated], changes
+        changes = [
+            *self._changes(closed, state, step),
+            *(Cancel(name, closed.boundary_ns) for name in dict.fromkeys(met)),
+            *(one for one in protecting if not isinstance(one, Order)),
+        ]
+        return kept, [*denied, *meeting, *repeated], changes
+
+    def _still_open(self) -> list[Order]:
+        portfolio = self.portfolio
+        return [portfolio.orders[name].order for name in portfolio.open_orders()]
 
     def _changes(self, closed: Closed, state: TradingState, step: int) -> list[Change]:
         """What is asked about earlier orders.

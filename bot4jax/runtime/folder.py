@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from bot4jax.config import config_hash, run_folder, to_yaml
 from bot4jax.errors import ConfigError, Halted
+from bot4jax.runtime.carrying import carry, held_causes
 from bot4jax.runtime.lease import lease
 from bot4jax.schema import Config
 
@@ -48,7 +49,8 @@ class RunFolder:
     def open(self) -> str | None:
         """Make the folder; the name of the run it resumes, or None if it is new.
 
-        A folder never mixes two configurations, and nothing is removed unasked.
+        A folder never mixes two configurations, and nothing is removed unasked. What
+        kept a live engine from trading is not forgotten with its journal.
         """
         if self._config.run.fresh:
             if (self.path / KILL).exists():
@@ -57,7 +59,9 @@ class RunFolder:
                     "forget it. Reset it first (mode=control control.do=reset), or "
                     f"remove {self.path / KILL} yourself."
                 )
+            held = held_causes(self.path) if self._config.mode == "live" else []
             shutil.rmtree(self.path, ignore_errors=True)
+            carry(self.path, held)
         before = self._former_hash()
         if before not in (None, self.hash):
             raise ConfigError(

@@ -50,6 +50,7 @@ class Reason(enum.IntEnum):
     NET = 20, "The net exposure would be larger than allowed."
     ORDER_BUDGET = 21, "The step has used all its orders on more urgent ones."
     REPEATED = 22, "The same order, over and over: the engine stops."
+    SELF_TRADE = 23, "It could trade with an order of ours, which is taken back first."
 
 
 def codes_table() -> str:

@@ -103,6 +103,8 @@ class Trader:
         """what came in since the step before, where a restart shall hear it again"""
         self.attend: Callable[[], None] = lambda: None
         """hears people, where there is somebody who listens to them"""
+        self.judged: Callable[[int, TradingState], TradingState] = _as_it_is
+        """the state that a step is judged by: its own, or a former run's"""
         self._on_point = on_point
         self._last: Step | None = None
         self._dedupes = True
@@ -165,7 +167,8 @@ class Trader:
         clock.lap("portfolio")
         raw, decided = self._conclude(closed, seen, held)
         clock.lap("decide")
-        state = own.states.state  # once: a person may change it meanwhile
+        # once: a person may change it meanwhile
+        state = self.judged(self.step_number, own.states.state)
         orders, denied, changes = own.gated(
             closed, decided.intent, held, equity, self.step_number, state
         )
@@ -337,6 +340,10 @@ class Trader:
             orders=list(requests),
         )
         return self._last
+
+
+def _as_it_is(step: int, state: TradingState) -> TradingState:
+    return state
 
 
 def _stepped(

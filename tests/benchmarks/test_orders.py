@@ -22,6 +22,7 @@ def test_every_order_of_a_step_passes_and_is_measured(config, monkeypatch):
         ("gate", "orders/s"),
         ("journaled", "ms"),
         ("journaled", "orders/s"),
+        ("kill_switch", "ms"),
         ("dead_man_killed", "ms"),
         ("dead_man_stopped", "ms"),
     ]

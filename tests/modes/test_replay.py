@@ -116,6 +116,35 @@ def test_a_step_that_the_gate_makes_otherwise_is_told(scene, change):
     assert regated(steps[:2], bars[:2], fresh) == [True, False]
 
 
+def test_who_judges_as_a_former_run_was_judged_sends_what_it_sent(tmp_path):
+    """A kill and a pause in the middle, and nobody to say so the second time."""
+
+    def wish(step: int) -> tuple[float, float, float]:
+        return 0.01 * (step % 3), -0.01 * (step % 2), 0.0
+
+    folders = [tmp_path / "then", tmp_path / "now", tmp_path / "other"]
+    for folder in folders:
+        folder.mkdir()
+    then, now, other = (Scene(folder, wish) for folder in folders)
+    for one in (then, now, other):
+        one.trader.start()
+    for bar in range(8):
+        for at, cause in ((2, Cause.PAUSED), (4, Cause.KILLED)):
+            if bar == at:
+                then.states.hold(cause, "a person")
+            if bar == at + 2:
+                then.states.lift(cause, "a person")
+        then.step(bar)
+    with closing(then.journal) as journal:
+        steps = list(journal.read())
+    states = {one.step: one.state for one in steps}
+    assert len(set(states.values())) == 3
+    now.trader.judged = lambda step, own: states[step]
+    orders = [list(now.step(bar).orders) for bar in range(8)]
+    assert orders == [list(one.orders) for one in steps]
+    assert [list(other.step(bar).orders) for bar in range(8)] != orders
+
+
 def test_another_quote_makes_other_orders(scene):
     steps, bars, fresh = scene
     market = bars[1].market._replace(ask=bars[1].market.ask + 1)

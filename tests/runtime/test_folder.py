@@ -1,12 +1,15 @@
 """A run folder never mixes two configurations, and holds nothing half-written."""
 
 import json
+from contextlib import closing
 
 import pytest
 
 from bot4jax.config import from_yaml, load
 from bot4jax.errors import ConfigError, Halted
 from bot4jax.runtime.folder import RunFolder
+from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.states import Cause, States
 
 
 @pytest.fixture
@@ -74,3 +77,32 @@ def test_a_file_is_replaced_whole_or_not_at_all(kept):
     with pytest.raises(ValueError, match="JSON"):
         kept.write_json("summary.json", {"seconds": float("nan")})
     assert json.loads((kept.path / "summary.json").read_text()) == {"seconds": 1}
+
+
+@pytest.mark.parametrize("mode", ["live", "demo"])
+def test_a_live_run_begun_anew_forgets_no_cause_and_a_simulated_one_does(
+    config, kept, mode
+):
+    path = kept.path / "journal.sqlite"
+    with closing(Journal.open(path, "one")) as journal:
+        states = States(journal.note, step=7)
+        states.hold(Cause.DRAWDOWN, "10.10% are lost")
+        states.hold(Cause.REPEATING, "over and over")
+        states.hold(Cause.FEED_QUIET, "of the process")
+        states.lift(Cause.REPEATING, "looked into it")
+    words = ["run.fresh=true", f"mode={mode}", f"run.model={kept.path}"]
+    assert RunFolder(config(*words)).open() is None
+    assert not (kept.path / "summary.json").exists()
+    assert path.exists() == (mode == "live")
+    if mode == "live":
+        with closing(Journal.open(path, "one")) as journal:
+            assert journal.last_step < 0
+            again = States(journal.note, journal.transitions())
+        assert again.causes == (Cause.DRAWDOWN,)
+        assert again.transitions[-1].text == "10.10% are lost"
+
+
+def test_a_journal_that_cannot_be_read_holds_nothing_up(config, kept):
+    (kept.path / "journal.sqlite").write_bytes(b"no journal" * 1_000)
+    words = ["run.fresh=true", "mode=live", f"run.model={kept.path}"]
+    assert RunFolder(config(*words)).open() is None

@@ -1,0 +1,48 @@
+"""No order may trade with another of ours: it would pay fees for nothing.
+
+An order that would is denied, and what it would have met is taken back, so that it can
+leave once that is gone.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from bot4jax.runtime.gate import Denied
+from bot4jax.runtime.limits import Reason
+from bot4jax.runtime.orders import Order
+from bot4jax.types import BUY
+
+
+def apart(
+    orders: Sequence[Order], still_open: Iterable[Order]
+) -> tuple[list[Order], list[Denied], list[str]]:
+    """Orders that meet none of ours, those denied, and ids of what they would meet.
+
+    `still_open`: whatever may trade yet. Only a limit order stands in a book; what
+    sleeps there only reduces, and by the time that it wakes all else may be gone.
+    """
+    standing: dict[int, list[Order]] = {}
+    for one in still_open:
+        if one.kind == "limit":
+            standing.setdefault(one.symbol, []).append(one)
+    met = {
+        order.id: [own for own in standing.get(order.symbol, ()) if meets(order, own)]
+        for order in orders
+    }
+    denied = [one for one in orders if met[one.id]]
+    if not denied:
+        return list(orders), [], []
+    signed = [one.lots if one.side == BUY else -one.lots for one in denied]
+    symbols = np.array([one.symbol for one in denied])
+    told = Denied(Reason.SELF_TRADE, symbols, np.array(signed))
+    kept = [one for one in orders if not met[one.id]]
+    return kept, [told], [own.id for one in denied for own in met[one.id]]
+
+
+def meets(order: Order, own: Order) -> bool:
+    """Whether both could trade with each other, at whatever price there is."""
+    if order.side == own.side:
+        return False
+    buy, sell = (order, own) if order.side == BUY else (own, order)
+    return not buy.limit or not sell.limit or buy.limit >= sell.limit

@@ -1,0 +1,53 @@
+"""No order meets another of ours; what stands in the way is taken back first."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot4jax.runtime.limits import Reason
+from bot4jax.runtime.orders import Cancel, Order, order_id
+from bot4jax.runtime.own_orders import apart, meets
+from bot4jax.runtime.targets import Tactic
+from bot4jax.types import BUY, SELL
+from tests.runtime.scene import BAR_NS, Scene
+
+
+def test_a_turned_wish_takes_back_what_rests_and_then_goes_its_way(tmp_path):
+    wishes = {1: (0.02, 0.0, 0.0)}
+    scene = Scene(tmp_path, lambda step: wishes.get(step, (-0.02, 0.0, 0.0)), size=50)
+    scene.account.tactic = Tactic("limit", rest_ns=9 * BAR_NS)
+    scene.trader.start()
+    (bid,) = scene.step(0, (200, 200, 200)).orders
+    stepped = scene.step(1, (202, 200, 200))
+    assert {one.reason for one in stepped.denied} == {Reason.SELF_TRADE}
+    assert stepped.orders == []
+    assert scene.venue.record.received[-1] == Cancel(bid.id, bid.sent_ns + BAR_NS)
+    after = scene.step(2, (202, 200, 200))
+    assert {one.side for one in after.orders} == {SELL}
+    assert not after.denied
+
+
+drawn = st.builds(
+    lambda symbol, side, limit, kind: Order(
+        order_id("own", symbol, side, limit), symbol, side, 5, kind, limit
+    ),
+    st.integers(0, 1),
+    st.sampled_from([BUY, SELL]),
+    st.integers(0, 3),
+    st.sampled_from(["ioc", "limit"]),
+)
+
+
+@given(asked=st.lists(drawn, max_size=6), standing=st.lists(drawn, max_size=6))
+def test_nothing_that_leaves_could_trade_with_what_stands(asked, standing):
+    asked = list({one.id: one for one in asked}.values())
+    kept, denied, met = apart(asked, standing)
+    book = [one for one in standing if one.kind == "limit"]
+    for one in kept:
+        assert not any(own.symbol == one.symbol and meets(one, own) for own in book)
+    count = sum(len(one.symbols) for one in denied)
+    assert count == len(asked) - len(kept)
+    assert bool(met) == bool(count)
+    assert set(met) <= {one.id for one in book}
+    if denied:
+        assert np.all(denied[0].lots != 0)
