@@ -72,15 +72,7 @@ class Account:
     ) -> tuple[list[Order], list[Denied], list[Change]]:
         """What the gate lets pass of the wished shares, and what it does not; then
         the orders that protect what is held, and what is asked about earlier ones."""
-        context = Context(
-            self.portfolio.units,
-            self.limits,
-            closed.market,
-            gate.account(self.portfolio, equity),
-            closed.boundary_ns,
-            state,
-            stale=closed.stale,
-        )
+        context = self._context(closed, equity, state)
         orders, denied = orders_from_targets(
             intent,
             held,
@@ -92,17 +84,30 @@ class Account:
             schedules=self.schedules,
         )
         kept, meeting, met = apart(orders, self._still_open())
+        protecting = self._protection(closed, state, step)
+        kept += [one for one in protecting if isinstance(one, Order)]
         kept, repeated = self.throttle.parted(kept, closed.boundary_ns)
         if repeated:
             self.states.hold(Cause.REPEATING, self._said(repeated[0]))
-        protecting = self._protection(closed, state, step)
-        kept += [one for one in protecting if isinstance(one, Order)]
         changes = [
             *self._changes(closed, state, step),
             *(Cancel(name, closed.boundary_ns) for name in dict.fromkeys(met)),
             *(one for one in protecting if not isinstance(one, Order)),
         ]
         return kept, [*denied, *meeting, *repeated], changes
+
+    def _context(
+        self, closed: Closed, equity: EquityRow, state: TradingState
+    ) -> Context:
+        return Context(
+            self.portfolio.units,
+            self.limits,
+            closed.market,
+            gate.account(self.portfolio, equity),
+            closed.boundary_ns,
+            state,
+            stale=closed.stale,
+        )
 
     def _still_open(self) -> list[Order]:
         portfolio = self.portfolio

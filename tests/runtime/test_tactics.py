@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -229,6 +230,21 @@ def test_legs_of_a_closed_position_are_taken_back_and_never_bar_a_reduction(tmp_
     taken = [r.requests for r in scene.journal.read()][3]
     assert {one.order for one in taken if isinstance(one, Cancel)} == legs
     assert scene.venue.open_orders == []
+
+
+def test_a_venue_that_refuses_every_leg_stops_the_engine(tmp_path):
+    """Without its stop a position is not what was wanted: a person is to look."""
+    limits = msgspec.structs.replace(LIMITS, repeats=3)
+    wide = Distances(300.0, 300.0)
+    scene = Scene(tmp_path, apart, limits=limits)
+    scene.account.distances = wide
+    scene.trader.start()
+    scene.step(0)
+    scene.step(1)
+    scene.venue.rules = scene.venue.rules._replace(reject_share=1.0)
+    legs = [len(scene.step(bar).orders) for bar in range(2, 7)]
+    assert scene.states.causes == (Cause.REPEATING,)
+    assert legs[-1] == 0
 
 
 def test_a_halt_takes_the_legs_back_too(tmp_path):
