@@ -23,9 +23,9 @@ from benchmarks import gpu_plan, gpu_target, manifest
 from benchmarks.result import RESULTS, Result, Row, write
 from benchmarks.stage import MIB, compile_alone, for_bench, shapes_of_calls
 from benchmarks.timing import one
-from benchmarks.train import chunk, pace_of
+from benchmarks.train import chunk, peak
 from bot4jax.config import load
-from bot4jax.learn import fit
+from bot4jax.learn.update import Form, begin, update
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.nets import zoo
 from bot4jax.schema import Config
@@ -101,14 +101,15 @@ def update_call(setting: Setting) -> Call:
     _, symbols, features = batch.features.shape
     state, carry = jax.eval_shape(
         lambda: (
-            fit.begin(zoo.init(sizes, features, 0)),
+            begin(zoo.init(sizes, features, 0)),
             zoo.init_carry(sizes, symbols),
         )
     )
-    update = jax.jit(partial(fit.update, sizes), donate_argnums=(0, 1))
+    form = Form(sizes, config.train.parts, config.hardware.products)
+    learn = jax.jit(partial(update, form), donate_argnums=(0, 1))
     worth = jnp.float32(batch.weights.sum())
-    shapes = jax.eval_shape(lambda: (batch, worth, pace_of(config.train)))
-    return Call(update, (state, carry, *shapes))
+    shapes = jax.eval_shape(lambda: (batch, worth, peak(config.train)))
+    return Call(learn, (state, carry, *shapes))
 
 
 def compiled(call: Call) -> Compiled:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bot4jax.engine import Settings
-from bot4jax.learn import fit
+from bot4jax.learn.health import History, layers_of
 from bot4jax.learn.params import Members
 from bot4jax.nets import fallback, zoo
 from bot4jax.nets.sizes import NetSizes
@@ -34,7 +34,11 @@ def random_members(settings: Settings, trees: Trees, seed: int) -> Members:
     """Nets, a forest and a fallback in the shapes of fitted ones."""
     features = len(settings.plan.specs)
     nothing = np.zeros((0, len(settings.sizes.members)))
-    history = fit.History(settings.sizes.members, *[nothing] * 3, *[np.zeros(0)] * 2)
+    layers, none = layers_of(settings.sizes), np.zeros(0)
+    by_layer = np.zeros((0, len(layers)))
+    history = History(
+        settings.sizes.members, layers, *[nothing] * 3, *[by_layer] * 2, *[none] * 3
+    )
     return Members(
         nets=random_nets(settings.sizes, features, seed),
         booster=None,
@@ -47,8 +51,10 @@ def random_members(settings: Settings, trees: Trees, seed: int) -> Members:
 def random_nets(sizes: NetSizes, features: int, seed: int) -> zoo.NetParams:
     """Fresh nets whose heads listen."""
     params = zoo.init(sizes, features, seed)
-    noise = jax.random.normal(jax.random.key(seed), params.heads.shape, jnp.float32)
-    return params._replace(heads=params.heads + HEAD_DEVIATION * noise)
+    key, heads = jax.random.key(seed), params.heads
+    noise = jax.random.normal(key, heads.rest.shape, jnp.float32)
+    heads = heads._replace(rest=heads.rest + HEAD_DEVIATION * noise)
+    return params._replace(heads=heads)
 
 
 def random_forest(trees: Trees, features: int, seed: int) -> Forest:

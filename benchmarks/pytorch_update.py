@@ -1,11 +1,11 @@
-"""One update of the LSTM in PyTorch: what `learn.fit.update` does to ours."""
+"""One update of the LSTM in PyTorch: what `learn.update` does to ours."""
 
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 from torch.nn import functional  # pyright: ignore[reportMissingImports]
 
 from benchmarks import pytorch
-from bot4jax.learn.fit import Samples
+from bot4jax.learn.schedule import Samples
 from bot4jax.nets import zoo
 from bot4jax.nets.sizes import NetSizes
 from bot4jax.schema import Train

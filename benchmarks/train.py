@@ -19,7 +19,8 @@ from benchmarks.nets import lstm_alone, width
 from benchmarks.peers import is_here
 from benchmarks.result import Measured
 from benchmarks.timing import rate, rounded
-from bot4jax.learn import fit
+from bot4jax.learn.schedule import Pace, Samples, pace
+from bot4jax.learn.update import Form, begin, update
 from bot4jax.modes.setting import net_sizes
 from bot4jax.nets import zoo
 from bot4jax.nets.sizes import NetSizes
@@ -36,18 +37,17 @@ UPDATES = 3
 class Learner:
     """Our update, again and again on the same chunk."""
 
-    def __init__(
-        self, sizes: NetSizes, own: Train, batch: fit.Samples, seed: int
-    ) -> None:
+    def __init__(self, sizes: NetSizes, own: Train, batch: Samples, seed: int) -> None:
         _, symbols, features = batch.features.shape
         self.batch = jax.tree.map(jnp.asarray, batch)
-        self.pace, self.worth = pace_of(own), np.float32(batch.weights.sum())
+        self.pace, self.worth = peak(own), np.float32(batch.weights.sum())
         self.params = random_nets(sizes, features, seed)
-        self.state = fit.begin(jax.tree.map(jnp.copy, self.params))
+        self.state = begin(jax.tree.map(jnp.copy, self.params))
         self.carry = zoo.init_carry(sizes, symbols)
         began = time.perf_counter()
-        update = jax.jit(partial(fit.update, sizes), donate_argnums=(0,))
-        self.update = update.lower(*self._arguments()).compile()
+        form = Form(sizes, own.parts, "float32")
+        learn = jax.jit(partial(update, form), donate_argnums=(0,))
+        self.update = learn.lower(*self._arguments()).compile()
         self.compile_s = round(time.perf_counter() - began, 4)
 
     def __call__(self) -> Array:
@@ -82,26 +82,25 @@ def measure(config: Config, steps: int, warmup: int, report: Report) -> Measured
     return Measured([*rates, *rows], ratios, {"update": ours.compile_s})
 
 
-def chunk(config: Config) -> fit.Samples:
+def chunk(config: Config) -> Samples:
     """Random scores and classes of one chunk and group, all of weight 1."""
     random = np.random.default_rng(config.run.seed)
     symbols = min(config.train.symbols_per_batch, config.data.symbols)
     shape = (config.train.chunk, symbols)
-    return fit.Samples(
+    return Samples(
         random.normal(size=(*shape, width(config))).astype(np.float32),
         random.integers(0, len(CLASSES), shape).astype(np.int32),
         np.ones(shape, np.float32),
     )
 
 
-def pace_of(own: Train) -> fit.Pace:
+def peak(own: Train) -> Pace:
     """The peak rate; no mean of weights is kept, for PyTorch keeps none."""
-    rate, decay = np.float32(own.learning_rate), np.float32(own.weight_decay)
-    return fit.Pace(rate, decay, np.float32(0), np.float32(own.clip_norm))
+    return pace(own, own.learning_rate, averaging=0)
 
 
 def pytorch_entries(
-    sizes: NetSizes, own: Train, batch: fit.Samples, ours: Learner
+    sizes: NetSizes, own: Train, batch: Samples, ours: Learner
 ) -> list[Entry]:
     """The same update with PyTorch's own LSTM, which is not compiled further."""
     if not is_here("torch"):

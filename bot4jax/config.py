@@ -9,6 +9,7 @@ import difflib
 import hashlib
 import typing
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,24 @@ IRRELEVANT = (
     ("run", "fresh"),
     ("runtime", "endpoints"),
     ("catalogue", "write"),
+    ("train", "checkpoint_every"),
+    ("train", "samples"),
+    ("hardware", "process"),
+    ("hardware", "coordinator"),
     ("keys", "folder"),
     ("keys", "names"),
     *(("control", key) for key in ("do", "reason", "seconds")),
     *(("journal", key) for key in ("run", "rows", "export")),
 )
 """Keys that say where and under which name, not what comes out."""
+
+
+LAUNCHERS = {
+    "joblib": "hydra-joblib-launcher",
+    "slurm": "hydra-submitit-launcher",
+    "ray": "hydra-ray-launcher",
+}
+"""Options of `conf/sweep` and the package that starts jobs so."""
 
 
 def load(overrides: Sequence[str] = ()) -> Config:
@@ -198,13 +211,23 @@ def _option_problem(override: Override, group: str, known: Sequence[str]) -> str
         return None
     strangers = [str(one) for one in asked if one not in known]
     if not strangers:
-        return None
+        return _launcher_problem(asked[0]) if group == "sweep" else None
     close = difflib.get_close_matches(strangers[0], known, n=1)
     advice = f" Did you mean '{close[0]}'?" if close else ""
     return (
         f"{group}: unknown option '{strangers[0]}'. "
         f"Use one of: {', '.join(known)}.{advice}"
     )
+
+
+def _launcher_problem(option: Any) -> str | None:
+    """Why Hydra cannot start jobs that way, or None."""
+    package = LAUNCHERS[str(option)]
+    try:
+        metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return f"sweep: {option} needs a package: pip install {package}"
+    return None
 
 
 def _forced(key: str, text: str, known: Mapping[str, Sequence[str]]) -> str:

@@ -26,6 +26,7 @@ def contradictions(config: Config) -> Iterator[str]:
     yield from _model_problems(config)
     yield from _limit_problems(config)
     yield from _mode_problems(config)
+    yield from _hardware_problems(config)
 
 
 def _endpoint_problems(config: Config) -> Iterator[str]:
@@ -138,6 +139,24 @@ def _limit_problems(config: Config) -> Iterator[str]:
                 f"risk.{inner}: {getattr(risk, inner):g} can never bind, it is above "
                 f"risk.{outer}={getattr(risk, outer):g}"
             )
+
+
+def _hardware_problems(config: Config) -> Iterator[str]:
+    own, group = config.hardware, config.train.symbols_per_batch
+    if own.process >= own.processes:
+        yield (
+            f"hardware.process: {own.process} is not one of "
+            f"hardware.processes={own.processes}; they count from 0"
+        )
+    if own.processes > 1 and own.coordinator is None:
+        yield "hardware.coordinator: several processes meet at host:port, found null"
+    if own.processes > 1 and config.mode != "train":
+        yield (
+            f"hardware.processes: only mode=train shares work among "
+            f"{own.processes}; mode={config.mode} takes hardware.processes=1"
+        )
+    if config.train.parts > group:
+        yield f"train.parts: more than train.symbols_per_batch={group}"
 
 
 def _mode_problems(config: Config) -> Iterator[str]:

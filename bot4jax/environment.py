@@ -19,9 +19,23 @@ def prepare(hardware: Hardware) -> None:
     if hardware.platform == "cuda":
         share = str(hardware.memory_fraction)
         os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", share)
+    elif hardware.devices > 1:
+        os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(hardware.devices))
     _limit_threads(hardware.threads)
     _keep_compiled()
     _keep_pages()
+
+
+def join(hardware: Hardware) -> None:
+    """Meet the other processes of a training, before anything asks for a device."""
+    if hardware.processes == 1:
+        return
+    os.environ.setdefault("JAX_CPU_COLLECTIVES_IMPLEMENTATION", "gloo")
+    import jax
+
+    jax.distributed.initialize(
+        hardware.coordinator, hardware.processes, hardware.process
+    )
 
 
 def cache_folder() -> Path:

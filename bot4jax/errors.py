@@ -4,6 +4,7 @@ Bot4JaxError
 ├── ConfigError      2   the configuration has problems; all of them are listed
 ├── DataError        3   market data are missing or malformed
 ├── CheckpointError  3   a checkpoint or a run folder cannot be trusted or is missing
+├── TrainingError    3   the nets learn nothing from these data
 ├── Halted           5   trading stopped and a person must look
 └── SweepError       …   one of several runs failed; its exit code
 
@@ -45,6 +46,12 @@ class DataError(Bot4JaxError):
 
 class CheckpointError(Bot4JaxError):
     """A checkpoint that is missing, torn, altered, or of another schema."""
+
+    exit_code = 3
+
+
+class TrainingError(Bot4JaxError):
+    """Nets that learn nothing: names the layer and what to change."""
 
     exit_code = 3
 

@@ -490,6 +490,20 @@ class Train(Section, frozen=True):
     """share of a weight that an update at the peak rate 1 takes away"""
     clip_norm: Positive
     """global norm that gradients are clipped to"""
+    explosion: Annotated[float, Meta(ge=1)]
+    """× `clip_norm`: nothing is learnt from a longer gradient, it points anywhere"""
+    cut: ProperShare
+    """× the learning rate after such an update; it recovers by a tenth an update"""
+    most_skipped: Count
+    """updates in a row that teach nothing, after which training stops"""
+    parts: Count
+    """that a batch is cut into, one after the other, where all at once need too much
+    memory: gradients add up to those of the whole batch"""
+    checkpoint_every: CountOrNone
+    """updates between two checkpoints, from which a killed fit goes on; 0: none"""
+    samples: Literal["memory", "disk"]
+    """where bars and features wait until they are read; disk: in files of the run that
+    are mapped, for spans larger than memory"""
 
 
 class Hardware(Section, frozen=True):
@@ -501,6 +515,18 @@ class Hardware(Section, frozen=True):
     """processor cores to use; 0: all that are allowed"""
     memory_fraction: PositiveShare
     """share of a GPU's memory that JAX takes, the rest is for XGBoost"""
+    products: Literal["float32", "bfloat16"]
+    """type that matrices of nets are multiplied in while training; sums, states and
+    weights stay float32"""
+    devices: CountOrNone
+    """that training spreads symbols over, those of all processes; 0: all there are; on
+    a CPU, whose cores are one device, so many are made of it"""
+    processes: Count
+    """that train together, one started for each; only `mode=train` shares work"""
+    process: CountOrNone
+    """number of this one among them, from 0"""
+    coordinator: Text | None
+    """host:port at which process 0 brings them together; null only for one process"""
 
 
 class Config(Section, frozen=True):

@@ -90,7 +90,7 @@ def poisoned(params: Params, *members: int) -> Params:
     """The parameters with NaN in place of those members' own."""
     nets = list(params.nets.nets)
     for member in set(members) & {LSTM, GRU}:
-        nets[member] = jnp.full_like(nets[member], np.nan)
+        nets[member] = jax.tree.map(lambda w: jnp.full_like(w, np.nan), nets[member])
     trees = params.forest
     if TREES in members:
         trees = trees._replace(leaf=jnp.full_like(trees.leaf, np.nan))

@@ -74,6 +74,7 @@ ONLY_IN = {
     "hydra": {"run", "config"},
     "omegaconf": {"run", "config"},
     "rich": {"runtime"},
+    "tensorboardX": {"runtime.events"},
     "matplotlib": {"modes.plots"},
 }
 

@@ -55,22 +55,25 @@ def future(nets: Nets, boundary: int) -> list[Row]:
     other = nets.scores.copy()
     other[boundary:] = -50 * other[boundary:] - 1
     said = [(form(nets, nets.scores), form(nets, other)) for form in FORMS]
-    shared = [
-        (getattr(nets.params, name), getattr(nets.refitted, name))
-        for name in ("stem", "heads")
-    ]
+    first, again = nets.params, nets.refitted
+    shared = leaves((first.stem, first.heads), (again.stem, again.heads))
     return [
         same_bits(
             one,
             [
                 *((a[:boundary, i], b[:boundary, i]) for a, b in said),
-                (nets.params.nets[i], nets.refitted.nets[i]),
+                *leaves(first.nets[i], again.nets[i]),
                 *shared,
             ],
             sound=all(moved(a[boundary:, i], b[boundary:, i]) for a, b in said),
         )
         for i, one in subjects(nets, "future")
     ]
+
+
+def leaves(first: Any, other: Any) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The arrays of two trees of one structure, side by side."""
+    return list(zip(*map(jax.tree.leaves, (first, other)), strict=True))
 
 
 def warmup(nets: Nets, stepped: Float[np.ndarray, "T M S C"]) -> list[Row]:

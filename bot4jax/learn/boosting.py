@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from bot4jax.engine import Engine, Settings, asking
 from bot4jax.learn.baselines import sampled_rows
-from bot4jax.learn.fit import Samples
+from bot4jax.learn.schedule import Samples
 from bot4jax.learn.splits import purge_gap
 from bot4jax.schema import Config
 from bot4jax.trees import fit as tree_fit

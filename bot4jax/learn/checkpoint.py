@@ -85,14 +85,18 @@ def save(folder: Path, step: int, tree: Any, identity: Identity, keep: int = 3) 
     return folder / str(step)
 
 
-def restore(folder: Path, like: Tree, identity: Identity) -> tuple[Tree, Manifest]:
+def restore(
+    folder: Path, like: Tree, identity: Identity, at_most: int | None = None
+) -> tuple[Tree, Manifest]:
     """The newest intact checkpoint as a tree of the types and shapes of `like`.
 
-    Raises `CheckpointError` when there is none, or when it was made for another
-    catalogue, configuration, schema or shape of state.
+    Those of steps after `at_most` are left alone. Raises `CheckpointError` when there
+    is none, or when it was made for another catalogue, configuration, schema or shape
+    of state.
     """
     refused = []
-    for step in reversed(steps(folder)):
+    known = [step for step in steps(folder) if at_most is None or step <= at_most]
+    for step in reversed(known):
         at = folder / str(step)
         try:
             manifest = verify(at)
@@ -107,6 +111,18 @@ def restore(folder: Path, like: Tree, identity: Identity) -> tuple[Tree, Manifes
         f"{folder}: no checkpoint can be used ({found}); train first or start with "
         "run.fresh=true"
     )
+
+
+def newest_intact(folder: Path) -> int | None:
+    """Step of the newest checkpoint that is whole; None where there is none."""
+    for step in reversed(steps(folder)):
+        try:
+            verify(folder / str(step))
+        except DamagedCheckpoint as error:
+            logger.warning("checkpoint passed over: %s", error)
+        else:
+            return step
+    return None
 
 
 def steps(folder: Path) -> list[int]:
@@ -172,20 +188,32 @@ def _difference(found: Sequence[str], expected: Sequence[str]) -> str:
 
 def _write_arrays(at: Path, tree: Any) -> None:
     """Every leaf under its path; leaves without elements hold nothing to keep."""
-    with ocp.StandardCheckpointer() as writer:
-        writer.save(at, {k: leaf for k, leaf in _leaves(tree).items() if leaf.size})
+    held = {k: leaf for k, leaf in _leaves(tree).items() if leaf.size}
+    if jax.process_count() > 1:  # Orbax takes no arrays of one process's own devices
+        held = jax.device_get(held)
+    with _orbax() as writer:
+        writer.save(at, held)
 
 
 def _read_arrays(at: Path, like: Tree) -> Tree:
     wanted = _leaves(like)
     held = {name: leaf for name, leaf in wanted.items() if leaf.size}
-    with ocp.StandardCheckpointer() as reader:
+    with _orbax() as reader:
         stored = reader.metadata(at.absolute() / ARRAYS).item_metadata.tree
         _expect_shapes(at, stored, held)
         read = reader.restore(at.absolute() / ARRAYS, held)
     empty = {k: np.zeros(x.shape, x.dtype) for k, x in wanted.items() if not x.size}
     leaves = [read.get(name, empty.get(name)) for name in wanted]
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+
+def _orbax() -> ocp.StandardCheckpointer:
+    """For this process alone: of several, each writes and reads a folder of its own."""
+    own = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"own{own}"
+    )
+    return ocp.StandardCheckpointer(multiprocessing_options=alone)
 
 
 def _leaves(tree: Any) -> dict[str, Any]:

@@ -16,9 +16,14 @@ from bot4jax.engine import Observing, Seen, Units
 from bot4jax.kernels.clean import Scaler, fit_scaler
 from bot4jax.kernels.history import BOOK_LEVELS, Scales
 from bot4jax.kernels.sizing import Risk
+from bot4jax.learn.shelf import MEMORY, Shelf, gathered
 from bot4jax.types import BAR_FLOATS, BAR_INTS
 
 Observe = Callable[..., tuple[Observing, Seen]]
+
+SEEN = ("features", "usable", "volatility", "beta", "market_volatility")
+SEEN += ("half_spread",)
+"""What is kept of `Seen`, in the order of `Dataset`."""
 
 SCALER_SAMPLES = 200_000
 """Rows that the scaler's quantiles are fitted on: their error is below 1 %."""
@@ -75,13 +80,9 @@ class Dataset(NamedTuple):
         return Dataset(span.start, *arrays)
 
 
-def record_bars(first: int, bars: Iterable[tuple]) -> BarRecord:
+def record_bars(first: int, bars: Iterable[tuple], shelf: Shelf = MEMORY) -> BarRecord:
     """Bring closed bars `(ints, floats)` to the host and keep them."""
-    ints, floats = [], []
-    for whole, parts in bars:
-        ints.append(np.asarray(whole))
-        floats.append(np.asarray(parts))
-    return BarRecord(first, np.stack(ints), np.stack(floats))
+    return BarRecord(first, *gathered(shelf, ("bar_ints", "bar_floats"), bars))
 
 
 def fit_scales(record: BarRecord, span: range) -> Scales:
@@ -148,27 +149,32 @@ def observe_bars(
     state: Observing,
     record: BarRecord,
     on_bar: Callable[[int], None],
+    shelf: Shelf = MEMORY,
 ) -> tuple[Observing, Dataset]:
     """Every recorded bar through the engine; `on_bar` hears how many are done."""
-    rows: list[Seen] = []
-    for t in range(len(record.ints)):
-        bar = jax.device_put((record.ints[t], record.floats[t]))
-        state, seen = observe(units, state, *bar)
-        rows.append(jax.device_get(seen))
-        on_bar(t + 1)
-    return state, dataset(record, rows)
+
+    def rows() -> Iterator[Seen]:
+        nonlocal state
+        for t in range(len(record.ints)):
+            bar = jax.device_put((record.ints[t], record.floats[t]))
+            state, seen = observe(units, state, *bar)
+            yield jax.device_get(seen)
+            on_bar(t + 1)
+
+    found = dataset(record, rows(), shelf)
+    return state, found
 
 
-def dataset(record: BarRecord, rows: list[Seen]) -> Dataset:
-    """The bars and what was seen of each, on the host."""
+def dataset(record: BarRecord, rows: Iterable[Seen], shelf: Shelf = MEMORY) -> Dataset:
+    """The bars and what was seen of each, on the host or in its files."""
+    seen = gathered(
+        shelf,
+        SEEN,
+        ((one.values, one.usable, *one.risk, one.half_spread) for one in rows),
+    )
     return Dataset(
-        first=record.first,
-        features=np.stack([seen.values for seen in rows]),
-        usable=np.stack([seen.usable for seen in rows]),
-        volatility=np.stack([seen.risk.volatility for seen in rows]),
-        beta=np.stack([seen.risk.beta for seen in rows]),
-        market_volatility=np.stack([seen.risk.market_volatility for seen in rows]),
-        half_spread=np.stack([seen.half_spread for seen in rows]),
+        record.first,
+        *seen,
         close=record.price("mid_close"),
         entry=record.price("mid_entry"),
         live=record.column("live") > 0,

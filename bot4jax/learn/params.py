@@ -5,6 +5,7 @@ that no member saw, and the vote walks through those bars as it will walk on.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -23,7 +24,11 @@ from bot4jax.learn import dataset, fit
 from bot4jax.learn.boosting import fit_trees, seated
 from bot4jax.learn.calibrate import Calibration, calibrate
 from bot4jax.learn.dataset import BarRecord, Dataset
+from bot4jax.learn.fit import NOWHERE, Place
+from bot4jax.learn.health import History
 from bot4jax.learn.labelling import Labels, label_as_configured, rows_of
+from bot4jax.learn.schedule import Samples
+from bot4jax.learn.shelf import MEMORY, Shelf
 from bot4jax.learn.splits import Split
 from bot4jax.nets import zoo
 from bot4jax.nets.fallback import FallbackParams
@@ -50,7 +55,7 @@ class Members(NamedTuple):
     """`xgboost.Booster`, to be saved beside the checkpoint"""
     forest: Forest
     fallback: FallbackParams
-    history: fit.History
+    history: History
     """losses and gradient health of the nets' fit, by update"""
 
 
@@ -75,11 +80,15 @@ def learn(
     record: BarRecord,
     split: Split,
     report: Report,
+    place: Place = NOWHERE,
 ) -> Learned:
     """Fit units, members, calibration and the vote on the record's spans."""
-    units, observing, data = prepare(config, settings, engine, record, split, report)
+    shelf = shelf_of(config, place.folder)
+    units, observing, data = prepare(
+        config, settings, engine, record, split, report, shelf
+    )
     labels = label_as_configured(config, data, split.train, settings.layout.horizon)
-    members = fit_members(config, settings, data, labels, split, report)
+    members = fit_members(config, settings, data, labels, split, report, place)
     raw, carry = forecasts(settings, members, data, split, report)
     calibration = calibrations(settings, raw, data, labels, split)
     params = assemble(config, settings, universe, units, members, labels, calibration)
@@ -115,6 +124,7 @@ def prepare(
     record: BarRecord,
     split: Split,
     report: Report,
+    shelf: Shelf = MEMORY,
 ) -> tuple[Units, Observing, Dataset]:
     """Frozen units, the state after the record, and every bar's feature scores."""
     scales = dataset.fit_scales(record, split.train)
@@ -128,11 +138,18 @@ def prepare(
         engines.init_observing(settings, scales),
         record,
         lambda done: report("features", done, total),
+        shelf,
     )
     scaler = dataset.fit_scores(raw, split.train, config.run.seed)
     clip = config.features.clip
     units = units._replace(scaler=scaler, clip=jnp.float32(clip))
     return units, observing, dataset.score(raw, scaler, clip)
+
+
+def shelf_of(config: Config, folder: Path | None) -> Shelf:
+    """Where bars and features wait until the nets read them."""
+    on_disk = config.train.samples == "disk" and folder is not None
+    return Shelf(folder / "samples") if on_disk else MEMORY
 
 
 def latency_of(config: Config) -> Int[jax.Array, ""]:
@@ -148,14 +165,19 @@ def fit_members(
     labels: Labels,
     split: Split,
     report: Report,
+    place: Place = NOWHERE,
 ) -> Members:
     """Nets, forest and fallback, each on the training span alone."""
     rows = rows_of(data, split.train)
-    samples = fit.Samples(
-        data.features[rows], labels.classes[rows], labels.weights[rows]
-    )
+    samples = Samples(data.features[rows], labels.classes[rows], labels.weights[rows])
     nets, history = fit.fit_nets(
-        settings.sizes, samples, config.train, config.run.seed, report
+        settings.sizes,
+        samples,
+        config.train,
+        config.hardware,
+        config.run.seed,
+        report,
+        place,
     )
     booster, packed = fit_trees(config, settings, samples, report)
     report("fallback", 0, 1)

@@ -150,15 +150,17 @@ def fitted(
     model = setting.config.run.model
     if model is not None or (place / "checkpoints").is_dir():
         return None, take_up(place if model is None else Path(model), setting)
-    learned = params.learn(
-        setting.config,
-        setting.settings,
-        setting.engine,
-        setting.source.universe,
-        before,
-        setting.split,
-        report,
-    )
+    with place_of(place) as own:
+        learned = params.learn(
+            setting.config,
+            setting.settings,
+            setting.engine,
+            setting.source.universe,
+            before,
+            setting.split,
+            report,
+            own,
+        )
     state = State(jax.device_put(open_bars), learned.observing, learned.deciding)
     kept = Kept(learned.params, state, jnp.int32(setting.split.test.start))
     keep(place, setting, kept, learned.members.booster)

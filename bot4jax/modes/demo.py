@@ -4,6 +4,7 @@ from pathlib import Path
 
 from bot4jax.learn.params import Learned
 from bot4jax.modes import lines
+from bot4jax.modes.joining import joined
 from bot4jax.modes.keeping import Kept, adopt, keep, seat, take_up
 from bot4jax.modes.learning import train as learn
 from bot4jax.modes.setting import Setting, set_stage
@@ -44,7 +45,15 @@ def demo(config: Config) -> int:
 
 
 def train(config: Config) -> int:
-    """Learn, keep the checkpoint, and tell how good it is on the calibration span."""
+    """Learn, keep the checkpoint, and tell how good it is on the calibration span.
+
+    Of several processes that learn together each keeps and tells all of it.
+    """
+    with joined(config) as own:
+        return _train(own)
+
+
+def _train(config: Config) -> int:
     with RunFolder(config) as folder:
         if folder.open() and folder.is_finished:
             return lines.finished(folder.path)
@@ -53,7 +62,7 @@ def train(config: Config) -> int:
             with timed(seconds, "setting"):
                 setting = set_stage(config)
             with timed(seconds, "learning"):
-                learned, kept = learn(setting, report)
+                learned, kept = learn(setting, report, folder.path)
                 keep(folder.path, setting, kept, learned.members.booster)
             tell_training(folder, setting, learned, seconds)
         return lines.finished(folder.path)
@@ -66,7 +75,7 @@ def _fitted(
     model = _model(config, folder)
     if config.run.model or (model / "checkpoints").is_dir():
         return None, take_up(model, setting)
-    learned, kept = learn(setting, report)
+    learned, kept = learn(setting, report, folder.path)
     keep(folder.path, setting, kept, learned.members.booster)
     return learned, kept
 

@@ -1,6 +1,9 @@
 """A fitted engine on disk: what a checkpoint holds and who may take it up."""
 
 import hashlib
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,9 +21,11 @@ from bot4jax.kernels.sizing import SizingParams
 from bot4jax.learn import checkpoint, params
 from bot4jax.learn.boosting import seated
 from bot4jax.learn.checkpoint import Identity
+from bot4jax.learn.fit import Place
 from bot4jax.modes.setting import Setting
 from bot4jax.nets import fallback, zoo
 from bot4jax.registry import catalogue_hash
+from bot4jax.runtime.events import events
 from bot4jax.schema import Config, Trees
 from bot4jax.trees import fit as tree_fit
 from bot4jax.trees import forest
@@ -37,6 +42,10 @@ ADOPTED = (
     "ensemble",
 )
 """Sections that a fitted engine brings with it."""
+
+
+TRAINING = "training"
+"""Folder of a run where a fit that is not done keeps what it needs to go on."""
 
 
 class Kept(NamedTuple):
@@ -74,10 +83,22 @@ def identity(setting: Setting) -> Identity:
 
 
 def keep(folder: Path, setting: Setting, kept: Kept, booster: Any) -> Path:
-    """Write the checkpoint and the forest's own model beside it."""
+    """Write the checkpoint and the forest's own model beside it.
+
+    What the fit needed to go on is not needed any more.
+    """
     tree_fit.save(booster, folder / "trees" / "forest.json")
     step = int(kept.next_bar)
-    return checkpoint.save(folder / "checkpoints", step, kept, identity(setting))
+    at = checkpoint.save(folder / "checkpoints", step, kept, identity(setting))
+    shutil.rmtree(folder / TRAINING, ignore_errors=True)
+    return at
+
+
+@contextmanager
+def place_of(folder: Path) -> Iterator[Place]:
+    """Where a run's fit keeps its checkpoints, and tells TensorBoard of itself."""
+    with events(folder / "events") as log:
+        yield Place(folder / TRAINING, log)
 
 
 def take_up(folder: Path, setting: Setting) -> Kept:

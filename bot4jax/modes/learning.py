@@ -1,6 +1,7 @@
 """The learning part of a run: record the bars before the test span, fit the engine."""
 
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import jax.numpy as jnp
 
@@ -9,7 +10,7 @@ from bot4jax.kernels import bars
 from bot4jax.learn import params
 from bot4jax.learn.dataset import record_bars
 from bot4jax.learn.params import Learned
-from bot4jax.modes.keeping import Kept, anchors_of
+from bot4jax.modes.keeping import Kept, anchors_of, place_of
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.tapes import closed_bars
 from bot4jax.runtime.closings import Closed, Tape
@@ -17,22 +18,28 @@ from bot4jax.runtime.closings import Closed, Tape
 Report = Callable[..., None]
 
 
-def train(setting: Setting, report: Report) -> tuple[Learned, Kept]:
-    """Record the bars before the test span and fit everything on them."""
+def train(setting: Setting, report: Report, folder: Path) -> tuple[Learned, Kept]:
+    """Record the bars before the test span and fit everything on them.
+
+    A fit of this run that was cut off goes on from what it left in the folder.
+    """
     source, split = setting.source, setting.split
     first_bars = bars.init_bars(anchors_of(setting))
     tape, closed = closed_bars(setting, first_bars, 0, split.test.start)
     counted = _counted(closed, split.test.start, report)
-    record = record_bars(0, ((one.ints, one.floats) for one in counted))
-    learned = params.learn(
-        setting.config,
-        setting.settings,
-        setting.engine,
-        source.universe,
-        record,
-        split,
-        report,
-    )
+    rows = ((one.ints, one.floats) for one in counted)
+    with place_of(folder) as place:
+        shelf = params.shelf_of(setting.config, place.folder)
+        learned = params.learn(
+            setting.config,
+            setting.settings,
+            setting.engine,
+            source.universe,
+            record_bars(0, rows, shelf),
+            split,
+            report,
+            place,
+        )
     open_bars = tape.open_bars if isinstance(tape, Tape) else first_bars
     state = State(open_bars, learned.observing, learned.deciding)
     return learned, Kept(learned.params, state, jnp.int32(split.test.start))

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from bot4jax.learn import labelling, metrics
+from bot4jax.learn import health, labelling, metrics
 from bot4jax.learn.evaluate import Outcome
 from bot4jax.learn.params import Learned
 from bot4jax.modes import fields, judging, trials
@@ -90,7 +90,7 @@ def tell_training(
         "parameters": zoo.parameter_counts(
             setting.settings.sizes, learned.members.nets
         ),
-        "skipped_updates": int(learned.members.history.skipped.sum()),
+        "gradients": health.in_words(learned.members.history),
         "seconds": sum(seconds.values()),
     }
     folder.write_json("summary.json", counts)

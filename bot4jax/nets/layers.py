@@ -6,6 +6,7 @@ and nothing is compiled to draw them.
 
 from collections.abc import Callable
 
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import lax
@@ -18,7 +19,7 @@ Start = Callable[[np.random.Generator, int, int], Float[np.ndarray, "I O"]]
 
 
 class Linear(nnx.Module):
-    """x W + b."""
+    """x W + b; the product is taken in the type of W, its sums in that of x."""
 
     def __init__(
         self,
@@ -35,7 +36,10 @@ class Linear(nnx.Module):
         self.bias = nnx.Param(first) if use_bias else None
 
     def __call__(self, x: Float[Array, "*T I"]) -> Float[Array, "*T O"]:
-        product = x @ self.kernel[...]
+        kernel = self.kernel[...]
+        product = jnp.matmul(
+            x.astype(kernel.dtype), kernel, preferred_element_type=x.dtype
+        )
         return product if self.bias is None else product + _row(self.bias, product)
 
 

@@ -1,7 +1,7 @@
 """All nets as one: packed parameters and carries in, log probabilities out.
 
 Flax modules exist while tracing only. Between calls there is one flat vector a net
-and six leaves of carry, because a call pays for every leaf.
+beside its large matrices, and six leaves of carry, because a call pays for every leaf.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from bot4jax.nets.carry import Carry, Clock, Net, advance
@@ -19,7 +20,16 @@ from bot4jax.nets.cnn import CNN
 from bot4jax.nets.gru import gru
 from bot4jax.nets.heads import Heads
 from bot4jax.nets.lstm import lstm
-from bot4jax.nets.packing import Plan, assemble, cut, matrices, plan, ravel
+from bot4jax.nets.packing import (
+    Plan,
+    Weights,
+    assemble,
+    cut,
+    matrices,
+    packed,
+    pieces,
+    plan,
+)
 from bot4jax.nets.sizes import NetSizes, problems
 from bot4jax.nets.stem import Stem
 from bot4jax.nets.transformer import Transformer
@@ -27,12 +37,12 @@ from bot4jax.types import CLASSES
 
 
 class NetParams(NamedTuple):
-    """Weights, ravelled: one vector for the stem, one a net, one for all heads."""
+    """Weights, packed: those of the stem, of each net, and of all heads."""
 
-    stem: Float[Array, " P"]
-    nets: tuple[Float[Array, " P"], ...]
+    stem: Weights
+    nets: tuple[Weights, ...]
     """in the order of `NetSizes.members`"""
-    heads: Float[Array, " P"]
+    heads: Weights
 
 
 class NetCarry(NamedTuple):
@@ -73,8 +83,8 @@ def init(
     if found:
         raise ValueError("nets: " + "; ".join(found))
     modules = _build(sizes, features, np.array(prior), np.random.default_rng(seed))
-    nets = tuple(ravel(net) for net in modules.nets)
-    return NetParams(ravel(modules.stem), nets, ravel(modules.heads))
+    nets = tuple(packed(net) for net in modules.nets)
+    return NetParams(packed(modules.stem), nets, packed(modules.heads))
 
 
 def init_carry(sizes: NetSizes, symbols: int) -> NetCarry:
@@ -99,11 +109,15 @@ def step(
 
 
 def unroll(
-    sizes: NetSizes, params: NetParams, carry: NetCarry, xs: Float[Array, "T S F"]
+    sizes: NetSizes,
+    params: NetParams,
+    carry: NetCarry,
+    xs: Float[Array, "T S F"],
+    products: DTypeLike = jnp.float32,
 ) -> tuple[NetCarry, Float[Array, "T M S C"]]:
     """Many bars at once: what as many steps would say."""
     bars, _, features = xs.shape
-    turn = partial(_turn, modules_of(sizes, features, params), "unroll", bars)
+    turn = partial(_turn, modules_of(sizes, features, params, products), "unroll", bars)
     return jax.vmap(turn, (AXES, 1), (AXES, 2))(carry, xs)
 
 
@@ -118,25 +132,60 @@ def reset(carry: NetCarry, is_fresh: Bool[Array, " S"]) -> NetCarry:
 
 def parameter_counts(sizes: NetSizes, params: NetParams) -> dict[str, int]:
     """How many weights each part has."""
-    nets = {name: p.size for name, p in zip(sizes.members, params.nets, strict=True)}
-    counts = {"stem": params.stem.size, **nets, "heads": params.heads.size}
+    parts = dict(zip(parts_of(sizes), _parts(params), strict=True))
+    counts = {
+        name: sum(leaf.size for leaf in jax.tree.leaves(part))
+        for name, part in parts.items()
+    }
     return {**counts, "total": sum(counts.values())}
+
+
+def by_layer(
+    sizes: NetSizes, features: int, params: NetParams
+) -> dict[str, list[Array]]:
+    """Arrays by the layer they belong to, such as `lstm layers 0` or `heads gru`."""
+    blueprint, found = _blueprint(sizes, features), {}
+    plans = (blueprint.stem, *blueprint.nets, blueprint.heads)
+    for part, own, weights in zip(parts_of(sizes), plans, _parts(params), strict=True):
+        for layer, piece in zip(own.layers, pieces(own, weights), strict=True):
+            found.setdefault(_named(sizes, part, layer), []).append(piece)
+    return found
+
+
+def parts_of(sizes: NetSizes) -> tuple[str, ...]:
+    """The stem, every net, and the heads."""
+    return ("stem", *sizes.members, "heads")
+
+
+def _parts(params: NetParams) -> tuple[Weights, ...]:
+    return (params.stem, *params.nets, params.heads)
+
+
+def _named(sizes: NetSizes, part: str, layer: str) -> str:
+    """A head by the member it belongs to, any other layer as its part calls it."""
+    if part == "heads":
+        return f"heads {sizes.members[int(layer.split()[1])]}"
+    return part if part == "stem" else f"{part} {layer}"
 
 
 def decay_mask(sizes: NetSizes, features: int) -> NetParams:
     """1 for entries of matrices, which weight decay shrinks; 0 for biases and norms."""
     blueprint = _blueprint(sizes, features)
-    nets = tuple(jnp.asarray(matrices(own)) for own in blueprint.nets)
-    stem, heads = matrices(blueprint.stem), matrices(blueprint.heads)
-    return NetParams(jnp.asarray(stem), nets, jnp.asarray(heads))
+    nets = tuple(matrices(own) for own in blueprint.nets)
+    return NetParams(matrices(blueprint.stem), nets, matrices(blueprint.heads))
 
 
-def modules_of(sizes: NetSizes, features: int, params: NetParams) -> Modules:
+def modules_of(
+    sizes: NetSizes,
+    features: int,
+    params: NetParams,
+    products: DTypeLike = jnp.float32,
+) -> Modules:
     """The modules with these weights, while tracing."""
-    blueprint = _blueprint(sizes, features)
-    nets = tuple(map(assemble, blueprint.nets, params.nets))
-    stem = assemble(blueprint.stem, params.stem)
-    return Modules(stem, nets, assemble(blueprint.heads, params.heads))
+    blueprint, build = _blueprint(sizes, features), partial(assemble, products=products)
+    nets = tuple(map(build, blueprint.nets, params.nets))
+    stem = build(blueprint.stem, params.stem)
+    return Modules(stem, nets, build(blueprint.heads, params.heads))
 
 
 class _Blueprint(NamedTuple):

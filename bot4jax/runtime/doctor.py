@@ -43,6 +43,7 @@ REQUIRED = (
     "rich",
     "apsw",
     "jaxtyping",
+    "tensorboardX",
 )
 
 STAND_INS = {"xgboost": "xgboost-cpu"}

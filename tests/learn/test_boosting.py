@@ -5,7 +5,7 @@ import pytest
 
 from bot4jax.config import load
 from bot4jax.learn.boosting import enough_rounds
-from bot4jax.learn.fit import Samples
+from bot4jax.learn.schedule import Samples
 from bot4jax.schema import Config
 
 HORIZON, BARS = 5, 400

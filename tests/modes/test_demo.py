@@ -16,7 +16,7 @@ from bot4jax.types import MEMBERS
 from tests.modes.ways import journal_of
 
 FILES = {"config.yaml", "manifest.json", "summary.json", "journal.sqlite", "ticks"}
-FILES |= {"checkpoints", "trees", "report.html"}
+FILES |= {"checkpoints", "trees", "report.html", "events"}
 
 FIELDS = {"schema", "mode", "data", "simulated", "symbols", "bars", "ticks", "classes"}
 FIELDS |= {"members", "ensemble", "baselines", "decisions", "orders", "fills"}

@@ -1,0 +1,93 @@
+"""Sweeps: jobs side by side, one result a job, and a killed sweep goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bot4jax.config import LAUNCHERS, groups, load, rewritten
+
+WORDS = [
+    "-m",
+    "sweep=joblib",
+    "mode=train",
+    "debug=tiny",
+    "run.seed=1,2,3",
+    "data.symbols=4",
+    "spans.train=60",
+    "spans.calibrate=40",
+    "spans.test=40",
+    "features.window=16",
+    "features.names=[mean,skewness,rsi_14]",
+    "ensemble.members=[gru,trees]",
+]
+JOBS = [f"train-simulator-{number}" for number in range(3)]
+
+
+def started(root: Path) -> subprocess.Popen:
+    """The sweep, in a group of processes of its own, its compilations kept."""
+    known = {k: v for k, v in os.environ.items() if not k.startswith(("JAX", "XLA"))}
+    return subprocess.Popen(
+        [sys.executable, "-m", "bot4jax.run", *WORDS, f"run.root={root}"],
+        env=known | {"XDG_CACHE_HOME": str(root / "cache")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finished(root: Path) -> list[str]:
+    return [name for name in JOBS if (root / name / "report.html").exists()]
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """All processes of a sweep killed at its first result; what was there then."""
+    root = tmp_path_factory.mktemp("sweep")
+    with started(root) as sweep:
+        while not finished(root) and sweep.poll() is None:
+            time.sleep(0.05)
+        os.killpg(sweep.pid, signal.SIGKILL)
+    before = {
+        name: (root / name / "summary.json").stat().st_mtime_ns
+        for name in finished(root)
+    }
+    return root, before
+
+
+def test_a_killed_sweep_goes_on_with_what_is_missing(killed):
+    root, before = killed
+    assert 1 <= len(before) < 3
+    with started(root) as again:
+        out, err = again.communicate(timeout=300)
+    assert again.returncode == 0, err
+    assert finished(root) == JOBS
+    for name, written in before.items():
+        assert (root / name / "summary.json").stat().st_mtime_ns == written
+    told = [json.loads((root / name / "summary.json").read_text()) for name in JOBS]
+    assert [one["seed"] for one in told] == [1, 2, 3]
+    assert len({json.dumps(one["members"]) for one in told}) == 3
+    assert sum(line.startswith("summary ") for line in out.splitlines()) == 3
+
+
+def test_every_launcher_has_an_option_and_a_package():
+    assert set(groups()["sweep"]) == set(LAUNCHERS)
+
+
+def test_a_launcher_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setitem(LAUNCHERS, "ray", "hydra-launcher-of-nobody")
+    _, problems = rewritten(["sweep=ray", "run.seed=1,2"], sweep=True)
+    assert problems == [
+        "sweep: ray needs a package: pip install hydra-launcher-of-nobody"
+    ]
+
+
+@pytest.mark.parametrize("option", ["joblib", "slurm"])
+def test_launchers_compose(option):
+    assert load([f"sweep={option}"]) == load()
