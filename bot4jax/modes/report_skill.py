@@ -113,5 +113,20 @@ def training(story: Story) -> str:
     return (
         section("Training")
         + figure(story, plots.training, story.training)
-        + figure(story, plots.gradients, story.gradients, caption="Gradient health.")
+        + figure(story, plots.gradients, story.gradients, caption=gradients(story))
+    )
+
+
+def gradients(story: Story) -> str:
+    """What went wrong with them, in one sentence."""
+    told = story.summary.get("gradients")
+    if told is None:
+        return "Gradient health."
+    skipped, vanished = told["skipped"], told["vanished"]
+    small = [f"{name} in {100 * share:.0f} %" for name, share in vanished.items()]
+    return (
+        f"Gradient health: of {told['updates']:,} updates "
+        f"{100 * told['clipped']:.0f} % were clipped, {skipped['not_finite']} skipped "
+        f"as not finite and {skipped['exploded']} as exploded. "
+        f"Vanished: {', '.join(small) or 'none'}."
     )

@@ -90,7 +90,7 @@ def tell_training(
         "parameters": zoo.parameter_counts(
             setting.settings.sizes, learned.members.nets
         ),
-        "gradients": health.in_words(learned.members.history),
+        "gradients": gradients(learned),
         "seconds": sum(seconds.values()),
     }
     folder.write_json("summary.json", counts)
@@ -137,6 +137,11 @@ def training(learned: Learned | None, column: str) -> dict[str, Any]:
     return {name: values[:, i] for i, name in enumerate(history.members)}
 
 
+def gradients(learned: Learned | None) -> dict[str, Any] | None:
+    """What went wrong with them in the nets' fit, if it was this run's."""
+    return None if learned is None else health.in_words(learned.members.history)
+
+
 def figures(
     folder: RunFolder,
     setting: Setting,
@@ -157,5 +162,6 @@ def figures(
         "state": traded.state.name,
         "transitions": [msgspec.to_builtins(one) for one in traded.transitions],
         "resumed_from": played.resumed_from,
+        "gradients": gradients(played.learned),
         "seconds": sum(played.seconds.values()),
     }
