@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bot4jax.engine import Settings
-from bot4jax.learn.health import History, layers_of
+from bot4jax.learn.health import History
 from bot4jax.learn.params import Members
 from bot4jax.nets import fallback, zoo
 from bot4jax.nets.sizes import NetSizes
@@ -34,7 +34,7 @@ def random_members(settings: Settings, trees: Trees, seed: int) -> Members:
     """Nets, a forest and a fallback in the shapes of fitted ones."""
     features = len(settings.plan.specs)
     nothing = np.zeros((0, len(settings.sizes.members)))
-    layers, none = layers_of(settings.sizes), np.zeros(0)
+    layers, none = zoo.layers(settings.sizes), np.zeros(0)
     by_layer = np.zeros((0, len(layers)))
     history = History(
         settings.sizes.members, layers, *[nothing] * 3, *[by_layer] * 2, *[none] * 3

@@ -205,6 +205,17 @@ def test_section_in_place_of_a_leaf_and_the_reverse():
         ({"risk.max_net": 2}, "risk.max_net"),
         ({"risk.daily_loss_share": 0.2}, "risk.daily_loss_share"),
         ({"strategy.kelly": 0.26}, "strategy.kelly"),
+        ({"hardware.process": 1}, "hardware.process"),
+        ({"hardware.products": "float16"}, "hardware.products"),
+        ({"train.parts": 129}, "train.parts"),
+        (
+            {"mode": "train", "hardware.processes": 2},
+            "hardware.coordinator",
+        ),
+        (
+            {"hardware.processes": 2, "hardware.coordinator": "first:7733"},
+            "hardware.processes",
+        ),
     ],
 )
 def test_bound_or_contradiction_is_told_by_key(tree, changes, key):
@@ -283,6 +294,7 @@ def test_one_address_for_two_sockets_is_refused(tree):
         (group, option)
         for group, options in config.groups().items()
         for option in options
+        if group != "sweep"  # how jobs start, and nothing of what they do
         if f"- {group}: {option}\n" not in (CONF / "config.yaml").read_text()
     ],
 )
@@ -296,6 +308,16 @@ def test_preset_has_the_published_sizes_and_a_group_overrules_it():
     full = load(["preset=full", "nets=cpu"])
     assert full.trees.rounds * len(types.CLASSES) == 501
     assert full.nets.lstm.widths == (64, 32)
+
+
+def test_slurm_tells_a_process_its_number(monkeypatch):
+    alone = load(["mode=train", "hardware=multi_gpu"]).hardware
+    assert (alone.processes, alone.process, alone.coordinator) == (1, 0, None)
+    told = {"SLURM_NTASKS": "4", "SLURM_PROCID": "3", "BOT4JAX_COORDINATOR": "a:7733"}
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    one = load(["mode=train", "hardware=multi_gpu"]).hardware
+    assert (one.processes, one.process, one.coordinator) == (4, 3, "a:7733")
 
 
 def test_debug_shrinks_whatever_was_chosen():
@@ -318,6 +340,9 @@ def test_canary_never_exceeds_conservative_never_exceeds_standard(default):
         ("run.root", "elsewhere"),
         ("run.fresh", True),
         ("runtime.endpoints.ticks", "tcp://127.0.0.1:7000"),
+        ("train.checkpoint_every", 7),
+        ("train.samples", "disk"),
+        ("hardware.coordinator", "first:7733"),
     ],
 )
 def test_hash_ignores_names_and_places(default, tree, key, value):

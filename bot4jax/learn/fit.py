@@ -20,7 +20,6 @@ from bot4jax.learn.checkpoint import Identity
 from bot4jax.learn.health import (
     History,
     history,
-    layers_of,
     require_learning,
     values_of,
 )
@@ -90,7 +89,7 @@ def fit_nets(
     group = group_size(samples.labels.shape[1], settings)
     devices = mesh.mesh_of(hardware.devices)
     lanes = mesh.lanes_of(devices, group, settings.parts)
-    own = Fit(form, settings, seed, devices, lanes, layers_of(sizes), samples)
+    own = Fit(form, settings, seed, devices, lanes, zoo.layers(sizes), samples)
     mean, rows = descend(own, report, place)
     return jax.tree.map(jnp.asarray, mean), history(sizes, rows)
 

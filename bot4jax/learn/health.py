@@ -6,7 +6,6 @@ On the device an update judges its own gradient and learns nothing from a bad on
 
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -47,15 +46,7 @@ def history(sizes: NetSizes, rows: list[Health]) -> History:
     columns = (
         np.stack(column).astype(np.float32) for column in zip(*rows, strict=True)
     )
-    return History(tuple(sizes.members), layers_of(sizes), *columns)
-
-
-def layers_of(sizes: NetSizes) -> tuple[str, ...]:
-    """Names of the layers, in the order of the columns."""
-    params = jax.eval_shape(lambda: zoo.init(sizes, 1, 0))
-    named = {}
-    jax.eval_shape(lambda own: named.update(zoo.by_layer(sizes, 1, own)), params)
-    return tuple(named)
+    return History(tuple(sizes.members), zoo.layers(sizes), *columns)
 
 
 def values_of(

@@ -17,7 +17,6 @@ from jaxtyping import Int
 
 from bot4jax.learn import checkpoint
 from bot4jax.learn.checkpoint import Identity
-from bot4jax.learn.health import layers_of
 from bot4jax.learn.schedule import Samples
 from bot4jax.learn.update import Fitting, Form, Health, begin
 from bot4jax.nets import zoo
@@ -60,7 +59,7 @@ def blank(form: Form, features: int, lanes: int, groups: int, updates: int) -> P
             zoo.init_carry(form.sizes, lanes),
         )
     )
-    members, layers = len(form.sizes.members), len(layers_of(form.sizes))
+    members, layers = len(form.sizes.members), len(zoo.layers(form.sizes))
     rows = Health(
         *(np.zeros((updates, members), np.float32) for _ in range(3)),
         *(np.zeros((updates, layers), np.float32) for _ in range(2)),

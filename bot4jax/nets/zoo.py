@@ -6,6 +6,7 @@ beside its large matrices, and six leaves of carry, because a call pays for ever
 
 from collections.abc import Callable
 from functools import lru_cache, partial
+from itertools import chain
 from math import lcm
 from typing import NamedTuple
 
@@ -140,15 +141,20 @@ def parameter_counts(sizes: NetSizes, params: NetParams) -> dict[str, int]:
     return {**counts, "total": sum(counts.values())}
 
 
+def layers(sizes: NetSizes) -> tuple[str, ...]:
+    """Names of all layers, such as `stem`, `lstm layers 0` or `heads gru`."""
+    return tuple(dict.fromkeys(_names(sizes, 1)))
+
+
 def by_layer(
     sizes: NetSizes, features: int, params: NetParams
 ) -> dict[str, list[Array]]:
-    """Arrays by the layer they belong to, such as `lstm layers 0` or `heads gru`."""
-    blueprint, found = _blueprint(sizes, features), {}
-    plans = (blueprint.stem, *blueprint.nets, blueprint.heads)
-    for part, own, weights in zip(parts_of(sizes), plans, _parts(params), strict=True):
-        for layer, piece in zip(own.layers, pieces(own, weights), strict=True):
-            found.setdefault(_named(sizes, part, layer), []).append(piece)
+    """Arrays by the layer that they belong to, in the order of `layers`."""
+    plans = _plans(_blueprint(sizes, features))
+    arrays = chain.from_iterable(map(pieces, plans, _parts(params)))
+    found: dict[str, list[Array]] = {}
+    for name, piece in zip(_names(sizes, features), arrays, strict=True):
+        found.setdefault(name, []).append(piece)
     return found
 
 
@@ -159,6 +165,17 @@ def parts_of(sizes: NetSizes) -> tuple[str, ...]:
 
 def _parts(params: NetParams) -> tuple[Weights, ...]:
     return (params.stem, *params.nets, params.heads)
+
+
+def _plans(blueprint: "_Blueprint") -> tuple[Plan, ...]:
+    return (blueprint.stem, *blueprint.nets, blueprint.heads)
+
+
+def _names(sizes: NetSizes, features: int) -> list[str]:
+    """Of every array, the layer that it belongs to."""
+    plans = _plans(_blueprint(sizes, features))
+    pairs = zip(parts_of(sizes), plans, strict=True)
+    return [_named(sizes, part, layer) for part, own in pairs for layer in own.layers]
 
 
 def _named(sizes: NetSizes, part: str, layer: str) -> str:

@@ -20,7 +20,7 @@ from tests.learn.small_fit import (
     settings,
 )
 
-LAYERS = health.layers_of(SIZES)
+LAYERS = zoo.layers(SIZES)
 
 
 @pytest.fixture(scope="module")

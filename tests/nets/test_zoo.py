@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from bot4jax.nets import zoo
+from bot4jax.nets import packing, zoo
 from bot4jax.nets.sizes import NETS, CNNSizes, NetSizes
 from tests.small_nets import (
     BARS,
@@ -137,6 +137,22 @@ def test_nets_say_the_same_in_other_company(params, fresh):
     _, found = unroll(chosen, own, zoo.init_carry(chosen, SYMBOLS), inputs())
     _, expected = unroll(SMALL, params, fresh, inputs())
     assert_same_forecast(found, expected[:, [2, 0]])
+
+
+def test_large_matrices_stand_alone_and_change_nothing(params, fresh, monkeypatch):
+    modules = zoo.modules_of(SMALL, FEATURES, params)
+    _, expected = unroll(SMALL, params, fresh, inputs())
+    monkeypatch.setattr(packing, "LARGE", 40)
+    nets = tuple(map(packing.packed, modules.nets))
+    heads = packing.packed(modules.heads)
+    own = zoo.NetParams(packing.packed(modules.stem), nets, heads)
+    assert [len(net.large) for net in nets] == [5, 2, 3, 9]
+    _, found = unroll(SMALL, own, fresh, inputs())
+    assert_same_forecast(found, expected)
+    counts = (zoo.parameter_counts(SMALL, one) for one in (own, params))
+    assert next(counts) == next(counts)
+    mask = zoo.decay_mask(SMALL, FEATURES)
+    assert jax.tree.map(jnp.shape, mask) == jax.tree.map(jnp.shape, own)
 
 
 def test_a_step_writes_in_place():
