@@ -186,8 +186,9 @@ def keep(
     if place.folder is None:
         return
     told = resume.stacked(jax.device_get(rows), updates)
-    held = mesh.on_host((state, tuple(carries)))
-    resume.save(place.folder, Progress(np.int32(len(rows)), *held, told), name)
+    fitting, held = mesh.on_host((state, tuple(carries)))
+    done = np.array(len(rows), np.int32)
+    resume.save(place.folder, Progress(done, fitting, held, told), name)
 
 
 def net_probabilities(

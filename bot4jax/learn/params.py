@@ -148,8 +148,9 @@ def prepare(
 
 def shelf_of(config: Config, folder: Path | None) -> Shelf:
     """Where bars and features wait until the nets read them."""
-    on_disk = config.train.samples == "disk" and folder is not None
-    return Shelf(folder / "samples") if on_disk else MEMORY
+    if folder is None or config.train.samples == "memory":
+        return MEMORY
+    return Shelf(folder / "samples")
 
 
 def latency_of(config: Config) -> Int[jax.Array, ""]:

@@ -59,14 +59,19 @@ def blank(form: Form, features: int, lanes: int, groups: int, updates: int) -> P
             zoo.init_carry(form.sizes, lanes),
         )
     )
-    members, layers = len(form.sizes.members), len(zoo.layers(form.sizes))
+    by_member = np.zeros((updates, len(form.sizes.members)), np.float32)
+    by_layer = np.zeros((updates, len(zoo.layers(form.sizes))), np.float32)
     rows = Health(
-        *(np.zeros((updates, members), np.float32) for _ in range(3)),
-        *(np.zeros((updates, layers), np.float32) for _ in range(2)),
-        np.zeros(updates, np.float32),
-        *(np.zeros(updates, bool) for _ in range(2)),
+        loss=by_member,
+        gradient_norm=by_member,
+        update_ratio=by_member,
+        layer_gradient=by_layer,
+        not_finite=by_layer,
+        norm=np.zeros(updates, np.float32),
+        is_clipped=np.zeros(updates, bool),
+        is_skipped=np.zeros(updates, bool),
     )
-    progress = Progress(np.int32(0), fitting, (carry,) * groups, rows)
+    progress = Progress(np.zeros((), np.int32), fitting, (carry,) * groups, rows)
     return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), progress)
 
 

@@ -27,7 +27,15 @@ from bot4jax.learn.splits import Split, purge_gap
 from bot4jax.modes import lines
 from bot4jax.modes.evaluation import Scored, evaluate_folds, joined, score
 from bot4jax.modes.forecasters import Fitted
-from bot4jax.modes.keeping import Kept, adopt, anchors_of, keep, seat, take_up
+from bot4jax.modes.keeping import (
+    Kept,
+    adopt,
+    anchors_of,
+    keep,
+    place_of,
+    seat,
+    take_up,
+)
 from bot4jax.modes.plays import FoldPlay, Late, late_trade
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.modes.tapes import closed_bars

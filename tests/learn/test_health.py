@@ -1,5 +1,7 @@
 """Gradients that are not numbers, explode or vanish: planted, seen, named, survived."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -153,7 +155,7 @@ def test_the_rate_is_cut_after_a_bad_update_and_recovers(once):
 
 def with_deaf_layers(params, factor):
     """The LSTM's last norm passes hardly anything back to what lies before it."""
-    module = zoo.modules_of(SIZES, FEATURES, params).nets[0]
+    module: Any = zoo.modules_of(SIZES, FEATURES, params).nets[0]
     norm = module.layers[-1].norm
     norm.scale[...] = norm.scale[...] * factor
     return params._replace(nets=(zoo.packed(module), *params.nets[1:]))

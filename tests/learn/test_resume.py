@@ -35,7 +35,7 @@ def left(tmp_path_factory):
     folder = tmp_path_factory.mktemp("killed") / "training"
     command = [sys.executable, "-m", "tests.learn.small_fit", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        for line in process.stdout:
+        for line in process.stdout or ():
             if line.split() == ["nets", str(KILLED_AT), str(UPDATES)]:
                 process.send_signal(signal.SIGKILL)
                 break

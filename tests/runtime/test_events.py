@@ -3,7 +3,7 @@
 import struct
 
 from tensorboardX.crc32c import crc32c
-from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto import event_pb2
 
 from bot4jax.runtime.events import events
 
@@ -28,7 +28,7 @@ def scalars(folder):
     found, purged = {}, []
     for path in sorted(folder.iterdir(), key=lambda file: file.stat().st_mtime_ns):
         for body in records(path):
-            event = Event.FromString(body)
+            event = event_pb2.Event.FromString(body)  # pyright: ignore
             if event.HasField("session_log"):
                 purged.append(event.step)
             for value in event.summary.value:
