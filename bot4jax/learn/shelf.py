@@ -56,6 +56,7 @@ def _write(folder: Path, files: Sequence[Any], arrays: Sequence[np.ndarray]) -> 
     try:
         for file, array in zip(files, arrays, strict=True):
             file.write(np.ascontiguousarray(array).data)
+            file.flush()  # a full disk is told of here, not when the file is closed
     except OSError as error:
         raise DataError(
             f"{folder}: cannot hold what training reads ({error}): make room, move "

@@ -23,7 +23,7 @@ SIZES = NetSizes(stem=4, gru=GRUSizes(widths=(4,)), members=("gru",))
 
 
 def main() -> None:
-    own = settings(symbols_per_batch=160, chunk=256, epochs=1, checkpoint_every=0)
+    own = settings(symbols_per_batch=160, chunk=128, epochs=1, checkpoint_every=0)
     with tempfile.TemporaryDirectory() as folder:
         data = on_disk(Path(folder))
         fit.fit_nets(SIZES, first_chunk(data), own, hardware(), 0, silent)  # compiles
@@ -42,7 +42,7 @@ def silent(*told) -> None:
 
 
 def first_chunk(data: Samples) -> Samples:
-    return Samples(*(column[:256, :160] for column in data))
+    return Samples(*(column[:128, :160] for column in data))
 
 
 def on_disk(folder: Path) -> Samples:

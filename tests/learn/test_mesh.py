@@ -18,6 +18,10 @@ TOLERANCE = 2e-5
 divide by the roots of small squares."""
 
 
+FLAGS = "--xla_force_host_platform_device_count={} --xla_backend_optimization_level=0"
+"""So many devices, and compiled in half the time."""
+
+
 @pytest.fixture(scope="module")
 def alone():
     return fitted()
@@ -44,8 +48,7 @@ def told(process):
 @pytest.fixture(scope="module")
 def eight():
     """One process with eight devices."""
-    flags = "--xla_force_host_platform_device_count=8"
-    return told(started(0, 1, "none", XLA_FLAGS=flags))
+    return told(started(0, 1, "none", XLA_FLAGS=FLAGS.format(8)))
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +56,7 @@ def pair():
     """Two processes with two devices each, that talk through gloo."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-    flags = "--xla_force_host_platform_device_count=2"
-    both = [started(k, 2, address, XLA_FLAGS=flags) for k in (0, 1)]
+    both = [started(k, 2, address, XLA_FLAGS=FLAGS.format(2)) for k in (0, 1)]
     return [told(process) for process in both]
 
 

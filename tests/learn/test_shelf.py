@@ -79,6 +79,6 @@ def test_memory_is_bounded_by_a_chunk_and_not_by_the_data():
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "data 240 MiB, limit 96 MiB",
-        "updates 24",
+        "updates 48",
         "a copy of the data: MemoryError",
     ]
