@@ -2,7 +2,7 @@
 
 A mesh has one axis, the symbols of a batch. Each device has its own symbols' chunk and
 carries; XLA adds the gradients up. Devices may belong to several processes, each of
-which then cuts only the symbols of its own devices from its samples.
+which has all samples and hands over those of its own devices.
 """
 
 from collections.abc import Callable
