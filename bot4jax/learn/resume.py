@@ -17,6 +17,7 @@ from jaxtyping import Int
 
 from bot4jax.learn import checkpoint
 from bot4jax.learn.checkpoint import Identity
+from bot4jax.learn.health import OF_MEMBERS
 from bot4jax.learn.schedule import Samples
 from bot4jax.learn.update import Fitting, Form, Health, begin
 from bot4jax.nets import zoo
@@ -61,16 +62,14 @@ def blank(form: Form, features: int, lanes: int, groups: int, updates: int) -> P
     )
     by_member = np.zeros((updates, len(form.sizes.members)), np.float32)
     by_layer = np.zeros((updates, len(zoo.layers(form.sizes))), np.float32)
-    rows = Health(
-        loss=by_member,
-        gradient_norm=by_member,
-        update_ratio=by_member,
-        layer_gradient=by_layer,
-        not_finite=by_layer,
-        norm=np.zeros(updates, np.float32),
-        is_clipped=np.zeros(updates, bool),
-        is_skipped=np.zeros(updates, bool),
-    )
+    flag = np.zeros(updates, bool)
+    columns: dict[str, Any] = {
+        **dict.fromkeys(OF_MEMBERS, by_member),
+        **dict.fromkeys(("layer_gradient", "not_finite"), by_layer),
+        "norm": np.zeros(updates, np.float32),
+        **dict.fromkeys(("is_clipped", "is_skipped"), flag),
+    }
+    rows = Health(**columns)
     progress = Progress(np.zeros((), np.int32), fitting, (carry,) * groups, rows)
     return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), progress)
 
