@@ -198,6 +198,7 @@ class Trader:
 
     def end(self, record: StepRecord) -> Sequence[Answer]:
         """A finished run's last answers once more; no venue is asked."""
+        self.account.states.lift(Cause.STARTING, "a finished run is told again")
         for answer in record.answers:
             self.account.portfolio.apply(answer)
         return self._told_last(record.boundary_ns, record.answers)

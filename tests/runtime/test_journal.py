@@ -513,6 +513,7 @@ def test_a_finished_run_is_gone_through_again_and_asks_no_venue(tmp_path):
         assert ended(again.trader, journal, 0) == list(last)
     assert [one.orders for one in found] == [one.orders for one in before]
     assert again.venue.record.received == []
+    assert again.states.state == scene.states.state == TradingState.ACTIVE
     ours, theirs = again.account.portfolio, scene.account.portfolio
     assert ours.lots.tolist() == theirs.lots.tolist()
     assert ours.curve[-1] == theirs.curve[-1]
