@@ -9,11 +9,17 @@ version 2.4.4 gives up on this stream with its code 14, an invalid order status.
 """
 
 import sys
+from typing import Any
 
 import numpy as np
-from hftbacktest import GTX, LIMIT, BacktestAsset, HashMapMarketDepthBacktest
-from hftbacktest.types import event_dtype
-from numba import njit
+from hftbacktest import (  # pyright: ignore[reportMissingImports]
+    GTX,
+    LIMIT,
+    BacktestAsset,
+    HashMapMarketDepthBacktest,
+)
+from hftbacktest.types import event_dtype  # pyright: ignore[reportMissingImports]
+from numba import njit  # pyright: ignore[reportMissingImports]
 
 
 @njit
@@ -42,7 +48,7 @@ def probed(hbt, at_ns, is_buy, price, life_ns, filled, filled_ns):
 
 def main(source, target):
     given = np.load(source)
-    events = np.zeros(len(given["ev"]), event_dtype)
+    events: Any = np.zeros(len(given["ev"]), event_dtype)
     for name in ("ev", "px", "qty"):
         events[name] = given[name]
     events["exch_ts"] = events["local_ts"] = given["ns"]

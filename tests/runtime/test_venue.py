@@ -438,7 +438,7 @@ def test_records_of_unknown_slots_and_impossible_quotes_are_harmless():
 
 
 @st.composite
-def markets(draw) -> tuple[np.ndarray, list[tuple[int, Order | Cancel]], list[int]]:
+def markets(draw) -> tuple[np.ndarray, list[tuple[int, Request]], list[int]]:
     """A stream of records, requests with the record they come before, and cuts."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     rows, now = [], 0
