@@ -92,17 +92,16 @@ def triggers(
     Rounded away from the entry, and never below one increment.
     """
     sign = 1 if held > 0 else -1
-    found: dict[int, tuple[Kind, int]] = {}
-    for leg, kind, bps, way in (
+    legs: tuple[tuple[int, Kind, float, int], ...] = (
         (STOP_LEG, "stop", distances.stop_bps, -sign),
         (PROFIT_LEG, "take_profit", distances.profit_bps, sign),
-    ):
+    )
+    found: dict[int, tuple[Kind, int]] = {}
+    for leg, kind, bps, way in legs:
         if bps > 0:
             price = entry * (1 + way * bps / 10_000)
-            found[leg] = (
-                kind,
-                max(math.ceil(price) if way > 0 else math.floor(price), 1),
-            )
+            rounded = math.ceil(price) if way > 0 else math.floor(price)
+            found[leg] = kind, max(rounded, 1)
     return found
 
 

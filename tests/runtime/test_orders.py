@@ -111,7 +111,7 @@ def test_what_cannot_be_true_is_refused(answers):
         {"symbol": -1},
         {"side": 3},
         {"limit": -1},
-        {"kind": "stop"},
+        {"kind": "iceberg"},
         {"id": "0123"},
         {"id": ID.upper()},
         {"step": -1},
