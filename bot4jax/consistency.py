@@ -155,6 +155,11 @@ def _hardware_problems(config: Config) -> Iterator[str]:
             f"hardware.processes: only mode=train shares work among "
             f"{own.processes}; mode={config.mode} takes hardware.processes=1"
         )
+    if 0 < own.devices < own.processes:
+        yield (
+            f"hardware.devices: {own.devices} do not reach "
+            f"hardware.processes={own.processes}; 0 takes all there are"
+        )
     if config.train.parts > group:
         yield f"train.parts: more than train.symbols_per_batch={group}"
 

@@ -209,12 +209,24 @@ def test_section_in_place_of_a_leaf_and_the_reverse():
         ({"hardware.products": "float16"}, "hardware.products"),
         ({"train.parts": 129}, "train.parts"),
         (
-            {"mode": "train", "hardware.processes": 2},
+            {"mode": "train", "hardware.devices": 0, "hardware.processes": 2},
             "hardware.coordinator",
         ),
         (
-            {"hardware.processes": 2, "hardware.coordinator": "first:7733"},
+            {
+                "hardware.devices": 2,
+                "hardware.processes": 2,
+                "hardware.coordinator": "first:7733",
+            },
             "hardware.processes",
+        ),
+        (
+            {
+                "mode": "train",
+                "hardware.processes": 2,
+                "hardware.coordinator": "first:7733",
+            },
+            "hardware.devices",
         ),
     ],
 )

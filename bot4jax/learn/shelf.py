@@ -41,7 +41,10 @@ def _mapped(
     folder.mkdir(parents=True, exist_ok=True)
     count, kinds = 0, []
     with ExitStack() as stack:
-        files = [stack.enter_context((folder / name).open("wb")) for name in names]
+        files = [
+            stack.enter_context((folder / name).open("wb", buffering=0))
+            for name in names
+        ]
         for row in rows:
             arrays = [np.asarray(one) for one in row]
             kinds, count = [(one.dtype, one.shape) for one in arrays], count + 1
@@ -55,8 +58,9 @@ def _mapped(
 def _write(folder: Path, files: Sequence[Any], arrays: Sequence[np.ndarray]) -> None:
     try:
         for file, array in zip(files, arrays, strict=True):
-            file.write(np.ascontiguousarray(array).data)
-            file.flush()  # a full disk is told of here, not when the file is closed
+            left = memoryview(np.ascontiguousarray(array)).cast("B")
+            while left:  # unbuffered, so that a full disk is told of here
+                left = left[file.write(left) :]
     except OSError as error:
         raise DataError(
             f"{folder}: cannot hold what training reads ({error}): make room, move "

@@ -68,8 +68,8 @@ class FullDisk:
     def __truediv__(self, name):
         return self
 
-    def open(self, mode):
-        return open("/dev/full", mode)
+    def open(self, mode, buffering):
+        return open("/dev/full", mode, buffering)
 
 
 def test_memory_is_bounded_by_a_chunk_and_not_by_the_data():

@@ -6,6 +6,7 @@ from bot4jax.config import config_hash, load, run_folder
 from bot4jax.modes.joining import own_run
 
 WORDS = ["mode=train", "hardware.processes=3", "hardware.coordinator=first:7733"]
+WORDS += ["hardware.devices=0"]
 
 
 @pytest.mark.parametrize(
