@@ -105,7 +105,8 @@ def strangers(folder: Path) -> dict[str, tuple[Calling | None, str]]:
     return {
         "unknown key": (unknown, "not in the allow-list"),
         "another server's key": (other, "does not speak CURVE with our key"),
-        "no key": (None, "does not speak CURVE with our key"),
+        # Both ends see that they differ; which says so first is chance.
+        "no key": (None, "Refused a peer"),
     }
 
 
