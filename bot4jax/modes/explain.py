@@ -22,6 +22,7 @@ from bot4jax.modes.journal import reading
 from bot4jax.modes.setting import spans
 from bot4jax.runtime.journal_rows import StepRecord
 from bot4jax.runtime.journal_tables import show, unpacked
+from bot4jax.runtime.limits import Reason
 from bot4jax.runtime.orders import Answer, Fill, Foreign
 from bot4jax.runtime.states import Transition
 from bot4jax.schema import Config
@@ -75,11 +76,16 @@ def slot_of(universe: Universe, symbol: str) -> int:
 
 
 def chosen(steps: Sequence[StepRecord], step: int, slot: int) -> StepRecord:
-    """The step asked for; 0: the last at which the slot had an order or a denial."""
+    """The step asked for; 0: the last at which the slot had an order, or was denied
+    one that was not merely too small."""
     decided = [one for one in steps if not one.is_end]
     for one in reversed(decided):
         concerns = any(order.symbol == slot for order in one.orders)
-        concerns |= any(slot in denied.symbols for denied in one.denied)
+        concerns |= any(
+            slot in denied.symbols
+            for denied in one.denied
+            if denied.reason != Reason.BELOW_MINIMUM
+        )
         if one.step == step or (step == 0 and concerns):
             return one
     if step == 0 and decided:

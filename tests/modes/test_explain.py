@@ -71,8 +71,9 @@ def test_without_a_step_the_last_that_concerns_the_symbol_is_taken(tmp_path):
     assert chosen(steps, 0, 2).step == 5
     told = dict(why(steps, steps[3], transitions, unpacked(steps[3], MEMBERS), 1))
     assert told["gate"].startswith("NON_FINITE_TARGET, +0 lots: The wanted position")
-    told = dict(why(steps, steps[2], transitions, unpacked(steps[2], MEMBERS), 0))
+    told = dict(why(steps, steps[2], transitions, unpacked(steps[2], MEMBERS), 2))
     assert told["gate"].startswith("nothing was asked for")
+    told = dict(why(steps, steps[2], transitions, unpacked(steps[2], MEMBERS), 0))
     fills = [one for one in scene.venue.record.fills if one.symbol == 0]
     assert isinstance(fills[0], Fill)
     assert lots_before(steps, 1, 0) == 0

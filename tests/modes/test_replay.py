@@ -15,7 +15,7 @@ from bot4jax.modes.regating import is_regated
 from bot4jax.modes.replay import CERTIFICATE_VIOLATED, replay
 from bot4jax.runtime.account import Account
 from bot4jax.runtime.limits import TradingState
-from bot4jax.runtime.orders import Query
+from bot4jax.runtime.orders import Cancel
 from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.states import Cause, States
 from tests.runtime.scene import CAPITAL, LIMITS, MEMBERS, RUN, UNIVERSE, Scene
@@ -105,7 +105,7 @@ def test_the_gate_alone_makes_the_same_orders_of_journaled_decisions(scene):
     [
         {"orders": ()},
         {"denied": ()},
-        {"requests": [Query("0" * 16, 1)]},
+        {"requests": [Cancel("0" * 16, 1)]},
         {"state": TradingState.HALTED},
         {"boundary_ns": 1},
     ],
