@@ -69,8 +69,8 @@ def test_problems_go_to_stderr_with_exit_code_2():
     assert done.stderr.splitlines() == [
         "bot4jax: 3 problems in the configuration:",
         "  run.sed: unknown key. Did you mean 'run.seed'?",
-        "  mode: expected one of demo, train, backtest, live, replay, journal, explain, "
-        "feed, venue, doctor, catalogue, keys, certify, control, found 'dmo'",
+        "  mode: expected one of demo, train, backtest, live, replay, journal, "
+        "explain, feed, venue, doctor, catalogue, keys, certify, control, found 'dmo'",
         "  risk.max_net: expected a number > 0, finite, found nan",
     ]
 
