@@ -1,8 +1,8 @@
 """A stop and a take-profit around every position; one cancels the other.
 
 They follow the fill-weighted entry: as a position grows, shrinks or turns, its two legs
-are replaced, sent anew or taken back. Both only reduce, so nothing but the state HALTED
-keeps them from leaving.
+are replaced, sent anew or taken back. Both only reduce, so no limit of risk keeps them
+from leaving; the state HALTED does, and what stops orders that repeat themselves.
 """
 
 import math
