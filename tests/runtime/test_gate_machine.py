@@ -228,4 +228,4 @@ def test_a_gate_that_forgets_what_is_held_is_found_out(monkeypatch):
 
 
 TestHostile = Hostile.TestCase
-TestHostile.settings = settings(max_examples=25, stateful_step_count=15, deadline=None)
+TestHostile.settings = settings(max_examples=15, stateful_step_count=15, deadline=None)
