@@ -97,7 +97,8 @@ def label_bars(
         edge = fit_threshold(worth, scale[rows], horizon, flat_share, own)
     else:
         edge = cost_threshold(cost[rows], scale[rows], horizon, own)
-    return labels_at(data, train, horizon, edge)
+    # as the engine keeps it: the edge lies on a return, which must not change sides
+    return labels_at(data, train, horizon, float(np.float32(edge)))
 
 
 def labels_at(data: Dataset, train: range, horizon: int, edge: float) -> Labels:
