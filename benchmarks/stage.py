@@ -17,7 +17,7 @@ from benchmarks.members import random_members
 from bot4jax import engine as engines
 from bot4jax.engine import State
 from bot4jax.kernels import bars
-from bot4jax.learn import labelling, params
+from bot4jax.learn import labelling, novelty, params
 from bot4jax.learn.calibrate import Calibration
 from bot4jax.learn.dataset import record_bars
 from bot4jax.modes.keeping import Kept, anchors_of, blank
@@ -159,7 +159,8 @@ def warmed(setting: Setting, report: Report) -> Kept:
     )
     open_bars = tape.open_bars if isinstance(tape, Tape) else opened
     state = State(open_bars, observing, engines.init_deciding(settings))
-    return Kept(fitted, state, jnp.int32(split.test.start))
+    spare = novelty.blank(len(settings.plan.specs))
+    return Kept(fitted, state, jnp.int32(split.test.start), spare)
 
 
 def copied(state: Any) -> Any:

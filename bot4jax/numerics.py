@@ -38,6 +38,22 @@ def pairwise_sum(rows: Sequence[Array]) -> Array:
     return parts[0]
 
 
+def precise_sum(values: Float[Array, " N"]) -> Float[Array, ""]:
+    """Sum as if rounded once: what each addition loses is summed apart, then added.
+
+    Source: Ogita, Rump & Oishi (2005), Accurate Sum and Dot Product; here by halves.
+    """
+    lost = jnp.zeros((), values.dtype)
+    while values.size > 1:
+        half = values.size // 2
+        a, b = values[:half], values[half : 2 * half]
+        total = a + b
+        shift = total - a
+        lost = lost + ((a - (total - shift)) + (b - shift)).sum()
+        values = jnp.concatenate([total, values[2 * half :]])
+    return values[0] + lost
+
+
 def pairwise_maximum(rows: Sequence[Array]) -> Array:
     """The largest of the rows, by halves."""
     parts = list(rows)

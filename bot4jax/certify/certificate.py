@@ -25,6 +25,7 @@ from bot4jax.kernels.outcome import DECAY
 from bot4jax.learn import dataset, labelling, params
 from bot4jax.learn.dataset import BarRecord, Dataset
 from bot4jax.learn.labelling import Labels
+from bot4jax.learn.novelty import Novelty, fit_novelty
 from bot4jax.learn.params import Learned, Members
 from bot4jax.learn.splits import Split
 from bot4jax.schema import Config
@@ -78,6 +79,7 @@ class Refitted(NamedTuple):
     units: engines.Units
     labels: Labels
     members: Members
+    novelty: Novelty
 
 
 def document(case: Case, rows: Sequence[Row]) -> dict[str, Any]:
@@ -140,7 +142,8 @@ def refit(case: Case, report: Report) -> Refitted:
     members = params.fit_members(
         case.config, case.settings, data, labels, case.split, report
     )
-    return Refitted(units, labels, members)
+    novelty = fit_novelty(data, case.split.train, case.config.run.seed)
+    return Refitted(units, labels, members, novelty)
 
 
 def seen(case: Case, units: engines.Units, report: Report) -> Views:
@@ -249,6 +252,10 @@ def scaler_rows(
     yield learning.scaler_parity(views.plain, units.scaler, rows)
     yield learning.refitted("scaler", units.scaler, again.units.scaler)
     yield learning.refitted("scales", units.scales, again.units.scales)
+    yield learning.refitted("novelty", learned.novelty, again.novelty)
+    yield learning.novelty_parity(
+        learned.novelty, learned.data, case.split.train, case.config.run.seed
+    )
     yield learning.scores_parity(served, learned.data)
     yield learning.scores_warmup(served)
     yield learning.volatility_parity(served, case.record, units.scales, DECAY)

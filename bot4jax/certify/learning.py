@@ -23,6 +23,7 @@ from bot4jax.kernels.clean import NORMAL_IQR, Scaler
 from bot4jax.kernels.history import Scales
 from bot4jax.learn.dataset import BarRecord, Dataset
 from bot4jax.learn.labels import classify, forward_returns, sample_weights
+from bot4jax.learn.novelty import Novelty, distance, live_rows, shrunk_covariance
 from bot4jax.learn.params import Labels
 from bot4jax.learn.splits import Split
 from bot4jax.types import Bar
@@ -32,6 +33,12 @@ EDGE = 1e-5
 
 QUANTILE = 1e-6
 """Of centre and width: they are float64 quantiles, kept in float32."""
+
+
+DISTANCE = 1e-3
+"""Of a distance: whitening magnifies float32's rounding where scores hardly differ."""
+
+Fitted = Scaler | Scales | Novelty
 
 
 class Hindsight(NamedTuple):
@@ -185,7 +192,18 @@ def scores_warmup(served: Dataset) -> Row:
     return broken(Subject("scores", "scaler", "warmup"), hidden != 0, shown)
 
 
-def refitted(name: str, first: Scaler | Scales, again: Scaler | Scales) -> Row:
+def novelty_parity(fitted: Novelty, data: Dataset, span: range, seed: int) -> Row:
+    """Distances against the quadratic form by a solver, in float64."""
+    known = range(span.start, span.start + 2 * (len(span) // 4))
+    rows = live_rows(data, known, seed).astype(np.float64)
+    centred = rows - rows.mean(0)
+    form = (np.linalg.solve(shrunk_covariance(centred), centred.T) * centred.T).sum(0)
+    truth = np.sqrt(form / rows.shape[1])
+    error = relative_error(distance(fitted, rows.astype(np.float32)), truth)
+    return within(Subject("novelty", "scaler", "parity"), error, DISTANCE)
+
+
+def refitted(name: str, first: Fitted, again: Fitted) -> Row:
     """What is fitted on the training span knows nothing of the bars behind it."""
     pairs = zip(first, again, strict=True)
     return same_bits(Subject(name, "scaler", "future"), pairs)

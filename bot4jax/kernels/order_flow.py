@@ -48,7 +48,8 @@ class MultiLevelOrderFlowImbalance(Additive):
 
     The levels are weighted by their first principal component in the training data,
     frozen with the units (column `integrated_flow`). Tolerance: flows of hundreds of
-    depths may cancel, and every one of them is a float32, right to 6e-8 of itself.
+    depths may cancel, and every one of them is a float32, right to 6e-8 of itself:
+    1.8e-5 was found on Binance. A better sum would not bring back what they lost.
     """
 
     @staticmethod

@@ -55,7 +55,11 @@ class StandardDeviation(ReturnMoments):
 
 @statistical(unit="1", low=-16.0, high=16.0, source=PEARSON)
 class Skewness(ReturnMoments):
-    """Third standardised moment of returns, population form; 0 on a flat window."""
+    """Third standardised moment of returns, population form; 0 on a flat window.
+
+    Raw moments lose (mean/σ)³ × 6e-8: 1e-4 on windows of 16 bars that trend ten times
+    as much as they vary, nothing to speak of on 256.
+    """
 
     @staticmethod
     def finish(z: Scalar, z2: Scalar, z3: Scalar, z4: Scalar, count: Scalar) -> Scalar:

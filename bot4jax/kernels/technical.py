@@ -22,7 +22,7 @@ from bot4jax.kernels.smoothing import (
     wilder_decay,
     wilder_sums,
 )
-from bot4jax.numerics import pairwise_sum, safe_divide, safe_root
+from bot4jax.numerics import pairwise_sum, precise_sum, safe_divide, safe_root
 from bot4jax.registry import Incremental, Scalar, Shared, Windowed, feature
 
 technical = partial(feature, category="technical")
@@ -37,9 +37,9 @@ LANE = "Lane (1984), Lane's Stochastics"
 
 FAST, SLOW, SIGNAL = 12, 26, 9
 """Spans of the averages of the moving average convergence-divergence."""
-NEAR_ONE = 3e-7
-"""Tolerance of a relative price: five roundings, 6e-8 each, of a value near 1, which is
-a price that doubles within the window. Values near 0 come nearer in proportion."""
+WIDE = 2e-7
+"""Tolerance of a width: a root and a quotient above 1, which is bands as far apart as
+the price is high, are right to 6e-8 … 1.2e-7 each, however good the sums are."""
 DEVIATIONS = 2.0
 """Standard deviations from the middle to Bollinger's upper band."""
 
@@ -140,15 +140,15 @@ class EmaRatio(Shared):
     low=-1.0,
     high=1.0,
     source="Brock, Lakonishok & LeBaron (1992), Simple Technical Trading Rules",
-    tolerance=NEAR_ONE,
+    tolerance=1e-7,
 )
 class SmaDistance50(Windowed):
     """Close over the mean close of 50 bars, less one."""
 
     @staticmethod
     def value(close_path: Path) -> Scalar:
-        average = close_path.mean()
-        return -average / (1 + average)
+        total = precise_sum(close_path)
+        return -total / (close_path.size + total)
 
     @staticmethod
     def reference(close_path: Window) -> float:
@@ -177,7 +177,7 @@ class BollingerPosition(Windowed):
     low=0.0,
     high=10.0,
     source=BOLLINGER,
-    tolerance=NEAR_ONE,
+    tolerance=WIDE,
 )
 class BollingerWidth(Windowed):
     """Distance of the bands of two deviations over the middle."""

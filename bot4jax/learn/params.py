@@ -27,6 +27,7 @@ from bot4jax.learn.dataset import BarRecord, Dataset
 from bot4jax.learn.fit import NOWHERE, Place
 from bot4jax.learn.health import History
 from bot4jax.learn.labelling import Labels, label_as_configured, rows_of
+from bot4jax.learn.novelty import Novelty, fit_novelty
 from bot4jax.learn.schedule import Samples
 from bot4jax.learn.shelf import MEMORY, Shelf
 from bot4jax.learn.splits import Split
@@ -70,6 +71,8 @@ class Learned(NamedTuple):
     data: Dataset
     calibration: dict[str, Calibration]
     """of each member and of the vote, before and after"""
+    novelty: Novelty
+    """distance from the training bars; reported, never read by a decision"""
 
 
 def learn(
@@ -114,6 +117,7 @@ def learn(
         labels,
         data,
         calibration,
+        fit_novelty(data, split.train, config.run.seed),
     )
 
 

@@ -5,12 +5,11 @@ on what came before. Every fold begins with the whole capital and nothing held.
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import msgspec
 import numpy as np
 
@@ -18,20 +17,23 @@ from bot4jax import engine as engines
 from bot4jax.engine import Decided, State
 from bot4jax.kernels import bars
 from bot4jax.kernels.bars import OpenBars
-from bot4jax.learn import dataset, params
+from bot4jax.learn import dataset, novelty, params
 from bot4jax.learn.dataset import BarRecord, Dataset
 from bot4jax.learn.folds import most_labels, require_labels, walk_forward
+from bot4jax.learn.importance import Asked
 from bot4jax.learn.labelling import Labels, labels_at
 from bot4jax.learn.params import Learned
 from bot4jax.learn.splits import Split, purge_gap
 from bot4jax.modes import lines
 from bot4jax.modes.evaluation import Scored, evaluate_folds, joined, score
+from bot4jax.modes.feature_facts import family_importance
 from bot4jax.modes.forecasters import Fitted
 from bot4jax.modes.keeping import (
     Kept,
     adopt,
     anchors_of,
     keep,
+    kept_at,
     place_of,
     seat,
     take_up,
@@ -141,10 +143,31 @@ def play_fold(
     with timed(seconds, "judging"):
         record = market.record.part(range(test.stop))
         fold = Fitted(setting.split, kept.params, data, labels, record, seen, decided)
-        scored = score(setting, fold)
-    live = int(seen.live.sum())
-    play = FoldPlay(setting.split, learned, decided, traded, late, counts, live)
+        scored, worth = score(setting, fold), {}
+        if number == len(market.open_bars) - 1:
+            asked = asked_of(setting, seen, decided, scored)
+            worth = family_importance(setting, kept, asked)
+    play = FoldPlay(
+        split=setting.split,
+        learned=learned,
+        decided=decided,
+        traded=traded,
+        late=late,
+        counts=counts,
+        live=int(seen.live.sum()),
+        beyond=novelty.beyond(kept.novelty, seen.features, seen.live),
+        importance=worth,
+    )
     return play, scored
+
+
+def asked_of(
+    setting: Setting, seen: Dataset, decided: Sequence[Decided], scored: Scored
+) -> Asked:
+    """A fold's test span, to be asked what features are worth."""
+    weight = np.stack([one.weight for one in decided])
+    horizon = setting.settings.layout.horizon
+    return Asked(seen.features, weight, scored.classes, scored.weights, horizon)
 
 
 def fitted(
@@ -170,7 +193,7 @@ def fitted(
             own,
         )
     state = State(jax.device_put(open_bars), learned.observing, learned.deciding)
-    kept = Kept(learned.params, state, jnp.int32(setting.split.test.start))
+    kept = kept_at(learned, state, setting.split.test.start)
     keep(place, setting, kept, learned.members.booster)
     return learned, kept
 

@@ -38,8 +38,7 @@ def demo(config: Config) -> int:
                 way = trade_with_children if setting.source.has_ticks else trade_here
                 traded = way(setting, kept, folder.path, report)
             with timed(seconds, "judging"):
-                threshold = float(kept.params.threshold)
-                played = Played(learned, threshold, traded, resumed_from, seconds)
+                played = Played(learned, kept, traded, resumed_from, seconds)
                 tell(folder, setting, played)
         return lines.finished(folder.path)
 

@@ -8,6 +8,7 @@ import numpy as np
 from bot4jax.engine import Decided
 from bot4jax.learn.evaluate import Judged
 from bot4jax.modes import summary
+from bot4jax.modes.feature_facts import share_beyond
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.story import FeatureFacts, MarketFacts, TradeFacts
 from bot4jax.modes.trading import Traded, base_currency
@@ -109,8 +110,16 @@ def of_the_engine(traded: Sequence[Traded]) -> dict[str, Any]:
 
 
 def of_the_features(features: FeatureFacts) -> dict[str, Any]:
-    """Which were masked how often, and which the source cannot feed."""
+    """Which were masked how often, which are absent; how new, and worth what."""
     return {
         "masked": {name: n for name, n in features.masked.items() if n},
         "absent": {name: list(columns) for name, columns in features.absent.items()},
+        "novelty": {
+            "beyond": share_beyond(features.novelty),
+            "segments": [summary.finite(one._asdict()) for one in features.novelty],
+        },
+        "importance": {
+            family: {name: list(one) for name, one in told.items()}
+            for family, told in features.importance.items()
+        },
     }

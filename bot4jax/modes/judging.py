@@ -9,7 +9,6 @@ from jaxtyping import Float
 from bot4jax.data.bound import bayes_log_loss
 from bot4jax.data.simulator import Simulator
 from bot4jax.learn import evaluate
-from bot4jax.learn.boosting import explained
 from bot4jax.learn.evaluate import Judged, Outcome
 from bot4jax.learn.labelling import rows_of
 from bot4jax.learn.labels import (
@@ -19,12 +18,10 @@ from bot4jax.learn.labels import (
     sample_weights,
 )
 from bot4jax.learn.params import Learned
-from bot4jax.learn.redundancy import twins
 from bot4jax.modes import summary
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.story import (
     Bound,
-    FeatureFacts,
     MarketFacts,
     TradeFacts,
 )
@@ -32,7 +29,6 @@ from bot4jax.modes.trading import Traded
 from bot4jax.runtime.limits import Reason
 from bot4jax.runtime.orders import Fill
 from bot4jax.runtime.portfolio import EquityRow
-from bot4jax.trees import predict
 from bot4jax.types import BUY, SELL
 
 
@@ -142,53 +138,7 @@ def market_facts(
         labels=0 if outcome is None else outcome.counted,
         effective_labels=0 if outcome is None else outcome.effective,
         rejected=getattr(source, "rejected", {}),
-    )
-
-
-def feature_facts(
-    setting: Setting, traded: Traded | None, learned: Learned | None
-) -> FeatureFacts:
-    """What validation did to each feature on the test span."""
-    plan = setting.settings.plan
-    names = tuple(spec.name for spec in plan.specs)
-    family = {spec.name: spec.category for spec in plan.specs}
-    nothing = dict.fromkeys(names, 0)
-    facts = FeatureFacts(
-        names=names,
-        absent=plan.absent,
-        masked=nothing,
-        clamped=nothing,
-        values=0,
-        gain={} if learned is None else predict.gain(learned.members.booster, names),
-        contribution={} if learned is None else contributions(setting, learned, names),
-        family=family,
-        twins=[],
-    )
-    if traded is None:
-        return facts
-    masked, clamped = (
-        dict(zip(names, row.tolist(), strict=True)) for row in traded.counts
-    )
-    masked |= dict.fromkeys(plan.absent, 0)
-    return facts._replace(
-        masked=masked,
-        clamped=clamped,
-        values=int((traded.record.column("live") > 0).sum()),
-        twins=twins(traded.features, names, setting.config.run.seed),
-    )
-
-
-def contributions(
-    setting: Setting, learned: Learned, names: tuple[str, ...]
-) -> dict[str, float]:
-    """What moves the forest on bars that it was not fitted on."""
-    rows = rows_of(learned.data, setting.split.calibrate)
-    return explained(
-        learned.members.booster,
-        learned.data.features[rows],
-        learned.labels.weights[rows],
-        names,
-        setting.config.run.seed,
+        refused={},
     )
 
 

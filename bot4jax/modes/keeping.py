@@ -18,10 +18,12 @@ from bot4jax.engine import Params, State
 from bot4jax.errors import CheckpointError
 from bot4jax.kernels import clean, history, vote
 from bot4jax.kernels.sizing import SizingParams
-from bot4jax.learn import checkpoint, params
+from bot4jax.learn import checkpoint, novelty, params
 from bot4jax.learn.boosting import seated
 from bot4jax.learn.checkpoint import Identity
 from bot4jax.learn.fit import Place
+from bot4jax.learn.novelty import Novelty
+from bot4jax.learn.params import Learned
 from bot4jax.modes.setting import Setting
 from bot4jax.nets import fallback, zoo
 from bot4jax.registry import catalogue_hash
@@ -54,6 +56,13 @@ class Kept(NamedTuple):
     params: Params
     state: State
     next_bar: Int[Array, ""]
+    novelty: Novelty
+    """for the report alone"""
+
+
+def kept_at(learned: Learned, state: State, bar: int) -> Kept:
+    """A fitted engine where the next bar is `bar`."""
+    return Kept(learned.params, state, jnp.int32(bar), learned.novelty)
 
 
 def adopt(config: Config, model: Path) -> Config:
@@ -173,4 +182,4 @@ def blank(setting: Setting) -> Kept:
         confidence_floor=number,
     )
     state = engines.init(settings, units, anchors_of(setting))
-    return Kept(fitted, state, jnp.int32(0))
+    return Kept(fitted, state, jnp.int32(0), novelty.blank(features))

@@ -3,14 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-import jax.numpy as jnp
-
 from bot4jax.engine import State
 from bot4jax.kernels import bars
 from bot4jax.learn import params
 from bot4jax.learn.dataset import record_bars
 from bot4jax.learn.params import Learned
-from bot4jax.modes.keeping import Kept, anchors_of, place_of
+from bot4jax.modes.keeping import Kept, anchors_of, kept_at, place_of
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.tapes import closed_bars
 from bot4jax.runtime.closings import Closed, Tape
@@ -42,7 +40,7 @@ def train(setting: Setting, report: Report, folder: Path) -> tuple[Learned, Kept
         )
     open_bars = tape.open_bars if isinstance(tape, Tape) else first_bars
     state = State(open_bars, learned.observing, learned.deciding)
-    return learned, Kept(learned.params, state, jnp.int32(split.test.start))
+    return learned, kept_at(learned, state, split.test.start)
 
 
 def _counted(closed: Iterable[Closed], total: int, report: Report) -> Iterator[Closed]:

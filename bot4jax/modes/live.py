@@ -38,8 +38,7 @@ def live(config: Config) -> int:
                 setting, kept, folder.path, report, resumes=True
             )
             seconds = {"trading": round(time.perf_counter() - began, 3)}
-            threshold = float(kept.params.threshold)
-            played = Played(None, threshold, traded, model.name, seconds)
+            played = Played(None, kept, traded, model.name, seconds)
             tell(folder, setting, played)
             shed(folder.path)
         return lines.finished(folder.path)

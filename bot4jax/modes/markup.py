@@ -3,12 +3,23 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from bot4jax.learn.bootstrap import Interval
 from bot4jax.modes import plots
 from bot4jax.modes.story import Story
 
 
+def interval(one: Interval, times: float, form: str) -> str:
+    """A figure and its interval, in another unit."""
+    value, low, high = (f"{times * x:{form}}" for x in one)
+    return f"{value} [{low}, {high}]"
+
+
 def section(title: str) -> str:
     return f"<h2>{title}</h2>"
+
+
+def subsection(title: str) -> str:
+    return f"<h3>{title}</h3>"
 
 
 def paragraph(text: str) -> str:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from bot4jax.engine import Decided
+from bot4jax.learn.bootstrap import Interval
 from bot4jax.learn.params import Learned
 from bot4jax.learn.splits import Split
 from bot4jax.modes import judging
@@ -38,6 +39,10 @@ class FoldPlay(NamedTuple):
     """symbols masked and clamped, by feature"""
     live: int
     """symbols × bars of the test that were live"""
+    beyond: Float[np.ndarray, "T S"]
+    """1 where a row is novel, NaN where it is not live"""
+    importance: dict[str, dict[str, Interval]]
+    """of each family to each forecaster; of the last fold alone"""
 
 
 def late_trade(latency_ms: float, setting: Setting, traded: Traded) -> Late:

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bot4jax.learn.metrics import Reliability
+from bot4jax.learn.novelty import Segment
 from bot4jax.modes.story import Bound, Story
 
 STYLE: Any = {
@@ -134,6 +135,20 @@ def equity(axes: Axes, story: Story) -> None:
     axes.set_ylabel(f"profit, {story.trade.currency}")
     axes.legend(loc="upper left")
     axes.tick_params(axis="x", rotation=20)
+
+
+def novelty(axes: Axes, parts: Sequence[Segment], expected: float) -> None:
+    """Share of rows beyond the training bars' edge, part by part of the test span."""
+    centres = [one.first + one.bars / 2 for one in parts]
+    shares = [100 * one.beyond for one in parts]
+    widths = [0.9 * one.bars for one in parts]
+    axes.bar(centres, shares, widths, color=COLOURS[0])
+    axes.axhline(
+        100 * expected, color=COLOURS[1], linestyle="--", label="of training bars"
+    )
+    axes.set_xlabel("test bar")
+    axes.set_ylabel("rows beyond the edge, %")
+    axes.legend(loc="upper left")
 
 
 def latency(axes: Axes, stages: Mapping[str, Mapping[str, float]]) -> None:

@@ -67,8 +67,7 @@ def replay(config: Config) -> int:
             regating = Regating(setting, journal_run(former), steps_of(former))
             traded = again(setting, kept, former, folder.path, report, regating.watched)
             seconds = {"trading": round(time.perf_counter() - began, 3)}
-            threshold = float(kept.params.threshold)
-            tell(folder, setting, Played(None, threshold, traded, former.name, seconds))
+            tell(folder, setting, Played(None, kept, traded, former.name, seconds))
         found = compare(steps_of(former), steps_of(folder.path))
         gated = regating.found
         told = found._asdict() | {"gated_again_differ": gated.differ}

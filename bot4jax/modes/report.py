@@ -18,6 +18,7 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); margin: 0 auto;
   max-width: 62rem; padding: 1.5rem; background: #fff; }
 h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .4rem;
   border-bottom: 1px solid var(--line); padding-bottom: .3rem; }
+h3 { font-size: 1rem; margin: 1.4rem 0 .2rem; }
 p { max-width: 46rem; } .soft, caption, th { color: var(--soft); }
 .stamp { color: #fff; background: #c23b57; padding: .1rem .5rem; border-radius: .3rem;
   font-size: .8rem; letter-spacing: .06em; margin-left: .6rem; }
@@ -127,6 +128,11 @@ def warnings(story: Story) -> str:
             if count
         )
         said.append(f"Rows of the source that were not used, by reason: {listed}.")
+    if market.refused:
+        listed = ", ".join(
+            f"{count:,} {reason} ticks" for reason, count in market.refused.items()
+        )
+        said.append(f"Ticks that the feed did not let in, by reason: {listed}.")
     return "".join(f'<p class="warn">{one}</p>' for one in said)
 
 

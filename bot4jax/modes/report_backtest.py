@@ -8,7 +8,7 @@ from bot4jax.learn.returns import LEAST_DAYS, break_even
 from bot4jax.learn.rivals import ALPHA_SAMPLES, ALPHA_SYMBOLS, OWN_SYMBOLS
 from bot4jax.modes.evaluation import DELAYS, Evaluation, Line
 from bot4jax.modes.forecasters import PRIOR
-from bot4jax.modes.markup import folded, paragraph, section, table, with_t
+from bot4jax.modes.markup import folded, interval, paragraph, section, table, with_t
 from bot4jax.modes.plays import FoldPlay, Late
 from bot4jax.modes.story import Story
 from bot4jax.modes.trials import Luck
@@ -272,11 +272,6 @@ def details(found: Evaluation, name: str, one: Line) -> Iterator[tuple[str, str]
 
 def shown(name: str) -> str:
     return f"{name.replace('_', ' ')}{' (always flat)' if name == PRIOR else ''}"
-
-
-def interval(one: Interval, times: float, form: str) -> str:
-    value, low, high = (f"{times * x:{form}}" for x in one)
-    return f"{value} [{low}, {high}]"
 
 
 def shares(one: Interval) -> str:

@@ -5,9 +5,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from bot4jax.learn.bootstrap import Interval
 from bot4jax.learn.calibrate import Calibration
 from bot4jax.learn.evaluate import Judged
 from bot4jax.learn.metrics import Reliability
+from bot4jax.learn.novelty import Segment
 from bot4jax.learn.redundancy import Pair
 from bot4jax.runtime.portfolio import EquityRow
 from bot4jax.runtime.states import Transition
@@ -37,6 +39,8 @@ class MarketFacts(NamedTuple):
     """of them, labels that share no bar"""
     rejected: dict[str, int]
     """rows of the source that were not used, by reason"""
+    refused: dict[str, int]
+    """ticks of the traded span that the feed did not let in, by reason"""
 
 
 class FeatureFacts(NamedTuple):
@@ -55,6 +59,10 @@ class FeatureFacts(NamedTuple):
     """share of what moves the forest's log odds: mean absolute SHAP values"""
     family: dict[str, str]
     """category of each feature"""
+    importance: dict[str, dict[str, Interval]]
+    """by family, then by forecaster: log loss that permuting the family adds, nats"""
+    novelty: list[Segment]
+    """share of rows that are farther from the training bars than those themselves"""
     twins: list[Pair]
     """pairs whose scores on the test span move together"""
 

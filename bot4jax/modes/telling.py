@@ -9,6 +9,8 @@ from bot4jax.learn import health, labelling, metrics
 from bot4jax.learn.evaluate import Outcome
 from bot4jax.learn.params import Learned
 from bot4jax.modes import fields, judging, trials
+from bot4jax.modes.feature_facts import before_a_test, in_a_test
+from bot4jax.modes.keeping import Kept
 from bot4jax.modes.report import write_report
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.story import FeatureFacts, MarketFacts, Story, TradeFacts
@@ -23,7 +25,7 @@ class Played(NamedTuple):
 
     learned: Learned | None
     """None where the members come from an earlier run"""
-    threshold: float
+    kept: Kept
     traded: Traded
     resumed_from: str | None
     seconds: dict[str, float]
@@ -32,15 +34,15 @@ class Played(NamedTuple):
 
 def tell(folder: RunFolder, setting: Setting, played: Played) -> None:
     """Judge, and write `summary.json` and `report.html`."""
-    outcome = judging.outcome_of(setting, played.threshold, played.traded)
-    found = judging.skill(
-        setting, played.threshold, played.traded, played.learned, outcome
-    )
+    edge, traded = float(played.kept.params.threshold), played.traded
+    outcome = judging.outcome_of(setting, edge, traded)
+    found = judging.skill(setting, edge, traded, played.learned, outcome)
     facts = judging.market_facts(setting, played.learned, outcome)
-    trade = judging.trade_facts(setting, played.traded)
+    facts = facts._replace(refused=refused(traded))
+    trade = judging.trade_facts(setting, traded)
     profits = trials.account_profits(trade.curve, setting.config.strategy.capital)
     trials.enter(folder, setting.config, profits)
-    features = judging.feature_facts(setting, played.traded, played.learned)
+    features = in_a_test(setting, played.learned, played.kept, traded, outcome)
     counts = figures(folder, setting, played, found, facts, features, trade)
     folder.write_json("summary.json", counts)
     story = Story(
@@ -53,14 +55,14 @@ def tell(folder: RunFolder, setting: Setting, played: Played) -> None:
         baselines=found.baselines,
         bound=found.bound,
         calibration={} if played.learned is None else played.learned.calibration,
-        reliability=reliability(played.traded, outcome),
-        weights=played.traded.weight,
+        reliability=reliability(traded, outcome),
+        weights=traded.weight,
         training=training(played.learned, "loss"),
         gradients=training(played.learned, "gradient_norm"),
         features=features,
         trade=trade,
-        latency_ms=played.traded.stages,
-        information_age_ms=played.traded.ages,
+        latency_ms=traded.stages,
+        information_age_ms=traded.ages,
         seconds=played.seconds,
     )
     write_report(folder.path / "report.html", story)
@@ -108,7 +110,7 @@ def tell_training(
         weights=np.empty((0, 0)),
         training=training(learned, "loss"),
         gradients=training(learned, "gradient_norm"),
-        features=judging.feature_facts(setting, None, learned),
+        features=before_a_test(setting, learned),
         trade=None,
         latency_ms={},
         information_age_ms={},
@@ -126,6 +128,12 @@ def reliability(traded: Traded, outcome: Outcome) -> dict[str, metrics.Reliabili
         )
         for c, name in enumerate(CLASSES)
     }
+
+
+def refused(traded: Traded) -> dict[str, int]:
+    """Ticks that were not let in, by the name of the reason."""
+    dropped = traded.counters.dropped.items()
+    return {reason.name.lower(): count for reason, count in sorted(dropped)}
 
 
 def training(learned: Learned | None, column: str) -> dict[str, Any]:

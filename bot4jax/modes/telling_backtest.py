@@ -8,9 +8,11 @@ import numpy as np
 
 from bot4jax.learn import metrics
 from bot4jax.learn.evaluate import Judged
+from bot4jax.learn.novelty import segments
 from bot4jax.learn.returns import break_even
 from bot4jax.modes import fields, judging, report_backtest, summary, trials
 from bot4jax.modes.evaluation import Evaluation, Scored
+from bot4jax.modes.feature_facts import before_a_test
 from bot4jax.modes.forecasters import ENSEMBLE, PRIOR
 from bot4jax.modes.plays import FoldPlay, Late
 from bot4jax.modes.report import write_report
@@ -145,13 +147,15 @@ def market_facts(
 
 def feature_facts(setting: Setting, plays: Sequence[FoldPlay]) -> FeatureFacts:
     """What validation did to each feature, all folds together."""
-    blank = judging.feature_facts(setting, None, plays[-1].learned)
+    blank = before_a_test(setting, plays[-1].learned)
     masked, clamped = np.sum([one.counts for one in plays], axis=0)
     absent = dict.fromkeys(blank.absent, 0)  # masked everywhere, and told apart
     return blank._replace(
         masked=dict(zip(blank.names, masked.tolist(), strict=True)) | absent,
         clamped=dict(zip(blank.names, clamped.tolist(), strict=True)) | absent,
         values=sum(one.live for one in plays),
+        importance=plays[-1].importance,
+        novelty=segments(np.concatenate([one.beyond for one in plays])),
     )
 
 

@@ -42,6 +42,10 @@ FEW = [
 """All features and members would compile for minutes, and show nothing more here."""
 
 
+LIVE = np.zeros((3, 2))
+"""Rows of a fold, none of them novel."""
+
+
 @pytest.fixture(scope="module")
 def stage(words) -> Setting:
     return set_stage(load([*words, *FEW]))
@@ -173,7 +177,7 @@ def test_absent_features_are_not_counted_as_masked(stage):
     plan = bank.plan(settings.layout._replace(columns=columns), specs)
     assert list(plan.absent) == ["relative_spread"]
     poor = stage._replace(settings=dataclasses.replace(settings, plan=plan))
-    play = FoldPlay(stage.split, None, [], None, (), np.full((2, 4), 3), 7)
+    play = FoldPlay(stage.split, None, [], None, (), np.full((2, 4), 3), 7, LIVE, {})
     found = feature_facts(poor, [play, play])
     for spec in specs:
         expected = 0 if spec.name in plan.absent else 6
@@ -189,7 +193,7 @@ def test_changes_of_state_say_in_which_fold():
 
 def test_latencies_are_joined_in_order(stage):
     late = tuple(Late(ms, 1, 2.0, 1.0, 1.0) for ms in (100.0, 0.0))
-    play = FoldPlay(stage.split, None, [], None, late, np.zeros((2, 1)), 0)
+    play = FoldPlay(stage.split, None, [], None, late, np.zeros((2, 1)), 0, LIVE, {})
     found = joined_late([play, play])
     assert [one.latency_ms for one in found] == [0, 100]
     assert found[0] == Late(0.0, 2, 4.0, 2.0, 2.0)
