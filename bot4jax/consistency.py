@@ -27,6 +27,7 @@ def contradictions(config: Config) -> Iterator[str]:
     yield from _limit_problems(config)
     yield from _mode_problems(config)
     yield from _hardware_problems(config)
+    yield from _lob_problems(config)
 
 
 def _endpoint_problems(config: Config) -> Iterator[str]:
@@ -124,6 +125,16 @@ def _model_problems(config: Config) -> Iterator[str]:
         yield f"ensemble.floor: {count} members × {ensemble.floor:g} is more than 1"
     if ensemble.floor > ensemble.cap:
         yield f"ensemble.floor: above ensemble.cap={ensemble.cap:g}"
+
+
+def _lob_problems(config: Config) -> Iterator[str]:
+    own = config.lob
+    if own.warm >= own.lane:
+        yield f"lob.warm: {own.warm} events of a stretch of lob.lane={own.lane}: fewer"
+    if config.data.source == "fi2010" and config.mode == "lob":
+        given = (10, 20, 30, 50, 100)
+        if own.horizons != given or own.levels != 10:
+            yield f"lob: data=fi2010 gives 10 levels and the horizons {given} only"
 
 
 def _limit_problems(config: Config) -> Iterator[str]:

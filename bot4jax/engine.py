@@ -27,7 +27,7 @@ from bot4jax.kernels import bank, bars, clean, history, outcome, sizing, vote
 from bot4jax.kernels.absorb import absorb
 from bot4jax.kernels.bank import BankState, Plan
 from bot4jax.kernels.bars import OpenBars
-from bot4jax.kernels.calibration import temper
+from bot4jax.kernels.calibration import Curves, straighten, temper
 from bot4jax.kernels.clean import Scaler
 from bot4jax.kernels.history import Scales
 from bot4jax.kernels.outcome import Moments, Pending
@@ -51,6 +51,10 @@ class Settings:
     plan: Plan
     sizes: zoo.NetSizes
     members: tuple[str, ...]
+    has_barriers: bool = False
+    """labels end at the first close beyond their edge, not only with the horizon"""
+    is_isotonic: bool = False
+    """forecasts go through `Params.curves`, and the vote's own once more"""
 
     @property
     def layout(self) -> Layout:
@@ -77,6 +81,8 @@ class Params(NamedTuple):
     fallback: FallbackParams
     temperature: Float[Array, " M"]
     vote_temperature: Float[Array, ""]
+    curves: Curves
+    """of every member, then of the vote; read only if `is_isotonic`"""
     threshold: Float[Array, ""]
     """class edge in units of σ √h"""
     vote: VoteParams
@@ -266,7 +272,7 @@ def decide(
     """The nets' log probabilities and the forest's log odds into decisions."""
     bar = bars.unpack_bar(ints, floats)
     horizon = settings.layout.horizon
-    learnt = outcome.mature(state.pending, bar, params.threshold)
+    learnt = outcome.mature(state.pending, bar, params.threshold, settings.has_barriers)
     weighing = vote.learn(params.vote, state.vote, learnt, horizon)
     forecasts = calibrated(settings, params, by_nets, by_trees)
     decisions, voted = _decide(settings, params, weighing, forecasts, seen, bar, held)
@@ -286,7 +292,11 @@ def calibrated(
     named = dict(zip(settings.sizes.members, by_nets, strict=True))
     named["trees"] = jax.nn.log_softmax(by_trees, axis=-1)
     raw = jnp.stack([named[name] for name in settings.members])
-    return temper(raw, params.temperature[:, None, None])
+    tempered = temper(raw, params.temperature[:, None, None])
+    if not settings.is_isotonic:
+        return tempered
+    own = jax.tree.map(lambda column: column[:-1], params.curves)
+    return jnp.log(straighten(own, jnp.exp(tempered)))
 
 
 def _decide(
@@ -303,6 +313,10 @@ def _decide(
     weight = vote.weights(params.vote, weighing, healthy)
     spare = fallback(params.fallback, seen.values)
     voted = vote.pool(weight, jnp.exp(forecasts), spare, params.vote_temperature)
+    if settings.is_isotonic:
+        own = jax.tree.map(lambda column: column[-1:], params.curves)
+        (meant,) = straighten(own, voted.probability[None])
+        voted = voted._replace(probability=meant)
     confidence = _confidence(voted)
     is_sure = confidence >= params.confidence_floor
     target, flags = sizing.targets(

@@ -52,6 +52,7 @@ MODES = {
     "keys": ("bot4jax.modes.keys:keys", "make keys for sockets beyond this machine"),
     "certify": ("bot4jax.modes.certify:certify", "prove: serving is training, no leak"),
     "control": ("bot4jax.runtime.control_line:control", "speak to a running engine"),
+    "lob": ("bot4jax.modes.lob:lob", "forecast labels of the order book, by event"),
 }
 """Mode → the function that serves it, `Config -> exit code`, and what it does."""
 

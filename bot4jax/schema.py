@@ -37,6 +37,7 @@ Mode = Literal[
     "keys",
     "certify",
     "control",
+    "lob",
 ]
 Member = Literal["lstm", "gru", "cnn", "transformer", "trees"]
 
@@ -116,6 +117,9 @@ class Backtest(Section, frozen=True):
     latencies_ms: tuple[NonNegative, ...]
     """ms to the venue at which an exact backtest trades again; longer than one bar is
     allowed; empty: only `venue.latency_ms`"""
+    traps: bool
+    """true: also lay the traps for leaks that fit everything once more: shuffled bars,
+    changed futures"""
 
 
 class Catalogue(Section, frozen=True):
@@ -143,6 +147,25 @@ class Certify(Section, frozen=True):
     reads all history"""
     symbols: Count
     """symbols it looks at, at most, in the source's own order: definitions are slow"""
+
+
+class Lob(Section, frozen=True):
+    """The benchmark of `mode=lob`: labels of the limit-order book, by event."""
+
+    levels: Annotated[int, Meta(ge=1, le=10)]
+    """of each side of the book that are seen"""
+    horizons: Annotated[tuple[Count, ...], Meta(min_length=1)]
+    """events ahead that labels look"""
+    events: CountOrNone
+    """of each symbol and day, at most, the first ones; 0: all"""
+    train_share: ProperShare
+    """of all events, by time, that are trained on; the rest is the test"""
+    flat_share: ProperShare
+    """share of a symbol's training labels that are flat"""
+    lane: Annotated[int, Meta(ge=2)]
+    """events in a stretch that nets walk through at once"""
+    warm: Count
+    """first events of a stretch, which only let nets remember; less than `lane`"""
 
 
 class Data(Section, frozen=True):
@@ -189,10 +212,35 @@ class LeanData(Data, frozen=True):
     source: Literal["lean"]
 
 
+class ForexData(Data, frozen=True):
+    """LEAN's tick archives of currency pairs: quotes without sizes, no trades."""
+
+    source: Literal["forex"]
+
+
+class LobsterData(Data, frozen=True):
+    """LOBSTER's messages and books of US shares: quotes, trades with sides, levels."""
+
+    source: Literal["lobster"]
+
+
+class Fi2010Data(Data, frozen=True):
+    """FI-2010: books of five Finnish shares by event, without times, for `mode=lob`."""
+
+    source: Literal["fi2010"]
+
+
 class DailyData(Data, frozen=True):
     """US equities, one bar a day: has bars, no ticks and no quotes."""
 
     source: Literal["daily"]
+    least_price: NonNegative
+    """US dollars, at the end of the training span; cheaper shares are left out"""
+    least_dollars: NonNegative
+    """US dollars, median volume of a day up to then; less traded shares are left out"""
+    delisting_return: Annotated[float, Meta(gt=-1, le=0)]
+    """of a share that ends before the panel does, on the day after; 0: none is charged;
+    what holders got is not in the panel, so charge one beside the plain result"""
 
 
 class CandleData(Data, frozen=True):
@@ -213,7 +261,17 @@ class ColumnData(Data, frozen=True):
     """unit of the file's integer times, since 1970 UTC"""
 
 
-AnyData = SimulatorData | BinanceData | LeanData | DailyData | CandleData | ColumnData
+AnyData = (
+    SimulatorData
+    | BinanceData
+    | LeanData
+    | ForexData
+    | LobsterData
+    | Fi2010Data
+    | DailyData
+    | CandleData
+    | ColumnData
+)
 
 
 class Spans(Section, frozen=True):
@@ -323,6 +381,9 @@ class Labels(Section, frozen=True):
     cost: k so that it is a round trip's cost, refused where a class has under 2 %"""
     flat_share: ProperShare
     """share of training labels that are flat"""
+    ends: Literal["horizon", "barriers"]
+    """where the return is taken that decides the class; horizon: at its end; barriers:
+    at the first close beyond ± k·σ·√horizon within it, if there is one"""
 
 
 class Ensemble(Section, frozen=True):
@@ -338,6 +399,9 @@ class Ensemble(Section, frozen=True):
     """α: what an old score keeps after each matured bar"""
     learning_rate: Positive
     """exponent of a score in its weight; 1 is Bayes' rule"""
+    calibration: Literal["temperature", "isotonic"]
+    """of each member and of the vote, on the calibration span; isotonic: after the
+    temperature, a rising curve for each class, where 2,000 labels do not overlap"""
 
 
 class Strategy(Section, frozen=True):
@@ -547,6 +611,7 @@ class Config(Section, frozen=True):
     catalogue: Catalogue
     keys: Keys
     certify: Certify
+    lob: Lob
     data: AnyData
     spans: Spans
     features: Features

@@ -59,7 +59,7 @@ def test_help_names_modes_groups_and_exit_codes(capsys):
     assert run.main(["--help"]) == 0
     told = capsys.readouterr().out
     assert all(f"  {mode} " in told for mode in run.MODES)
-    assert "binance · candles · columns · daily · lean · simulator" in told
+    assert "binance · candles · columns · daily · fi2010 · forex · lean ·" in told
     assert "2 configuration" in told
 
 
@@ -70,7 +70,8 @@ def test_problems_go_to_stderr_with_exit_code_2():
         "bot4jax: 3 problems in the configuration:",
         "  run.sed: unknown key. Did you mean 'run.seed'?",
         "  mode: expected one of demo, train, backtest, live, replay, journal, "
-        "explain, feed, venue, doctor, catalogue, keys, certify, control, found 'dmo'",
+        "explain, feed, venue, doctor, catalogue, keys, certify, control, "
+        "lob, found 'dmo'",
         "  risk.max_net: expected a number > 0, finite, found nan",
     ]
 

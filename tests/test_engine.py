@@ -11,6 +11,7 @@ import pytest
 from bot4jax import engine
 from bot4jax.engine import Decided, Params, Seen, Settings, Units
 from bot4jax.kernels import bank
+from bot4jax.kernels.calibration import identity
 from bot4jax.kernels.clean import init_scaler
 from bot4jax.kernels.history import Scales
 from bot4jax.kernels.sizing import Clamp, Risk, SizingParams
@@ -70,6 +71,7 @@ def params(settings) -> Params:
         ),
         temperature=jnp.ones(len(MEMBERS)),
         vote_temperature=number(1),
+        curves=identity(len(MEMBERS) + 1, 3),
         threshold=number(0.5),
         vote=VoteParams(number(0.99), number(1), number(FLOOR), number(CAP)),
         sizing=SizingParams(

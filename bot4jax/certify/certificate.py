@@ -219,18 +219,19 @@ def label_rows(case: Case, learned: Learned, views: Views) -> Iterator[Row]:
     """Labels in hindsight, and as they mature."""
     edge, horizon = learned.labels.threshold, case.horizon
     bar, slots, volatility = case.handover, case.slots, views.served.volatility
+    label = edge, horizon, case.settings.has_barriers
     truth, turned = (
-        learning.hindsight(one, edge, horizon) for one in (views.plain, views.turned)
+        learning.hindsight(one, *label) for one in (views.plain, views.turned)
     )
-    found = learning.streamed(case.record, volatility, edge, horizon)
+    found = learning.streamed(case.record, volatility, *label)
     yield learning.label_parity(found, truth, horizon)
     yield learning.label_future(truth, turned, case.turn, horizon)
     yield learning.label_warmup(found, horizon)
     resets = np.zeros(volatility.shape, bool)
     resets[bar] = slots
-    reset = learning.streamed(case.record, volatility, edge, horizon, resets)
+    reset = learning.streamed(case.record, volatility, *label, resets)
     silenced = records.silenced(case.record, slots, bar)
-    fresh = learning.streamed(silenced, volatility, edge, horizon)
+    fresh = learning.streamed(silenced, volatility, *label)
     yield learning.label_slot(reset, fresh, slots, bar)
 
 
@@ -278,7 +279,8 @@ def vote_rows(
     middle, early = walk(records.copied(blank), range(first, bar))
     _, late = walk(records.copied(middle), range(bar, end))
     _, otherwise = walk(records.copied(blank), range(first, end), other, turned)
-    truth = learning.hindsight(served, learned.labels.threshold, case.horizon)
+    edge, has_barriers = learned.labels.threshold, case.settings.has_barriers
+    truth = learning.hindsight(served, edge, case.horizon, has_barriers)
     scores, classes = served.features[first:], truth.classes[first:]
     spoken = Spoken([*early, *late], scores, classes, truth.weights[first:] > 0)
     yield from vote.rows(

@@ -22,7 +22,7 @@ from bot4jax.kernels import outcome
 from bot4jax.kernels.clean import NORMAL_IQR, Scaler
 from bot4jax.kernels.history import Scales
 from bot4jax.learn.dataset import BarRecord, Dataset
-from bot4jax.learn.labels import classify, forward_returns, sample_weights
+from bot4jax.learn.labels import forward_returns, outcomes, sample_weights
 from bot4jax.learn.novelty import Novelty, distance, live_rows, shrunk_covariance
 from bot4jax.learn.params import Labels
 from bot4jax.learn.splits import Split
@@ -47,7 +47,8 @@ class Hindsight(NamedTuple):
     classes: Int[np.ndarray, "T S"]
     weights: Float[np.ndarray, "T S"]
     distance: Float[np.ndarray, "T S"]
-    """of the return from the edge of its class, relative to the edge"""
+    """of the return from the edge of its class, relative to the edge; with barriers of
+    the nearest return on the way"""
 
 
 class Streamed(NamedTuple):
@@ -57,15 +58,20 @@ class Streamed(NamedTuple):
     counts: Bool[np.ndarray, "T S"]
 
 
-def hindsight(data: Dataset, threshold: float, horizon: int) -> Hindsight:
+def hindsight(
+    data: Dataset, threshold: float, horizon: int, has_barriers: bool
+) -> Hindsight:
     """Labels of a whole record, by the functions that make training data."""
-    returns = forward_returns(data.entry, data.close, horizon)
     scale = data.volatility
-    classes = classify(returns, scale, threshold, horizon)
+    returns, classes = outcomes(
+        data.entry, data.close, scale, threshold, horizon, has_barriers
+    )
     weights = sample_weights(returns, scale, data.live, classes, horizon)
     edge = threshold * scale.astype(np.float64) * horizon**0.5
-    gap = np.abs(np.abs(returns) - edge) / np.maximum(edge, 1e-300)
-    return Hindsight(classes, weights, gap)
+    ends = range(1 if has_barriers else horizon, horizon + 1)
+    moves = [forward_returns(data.entry, data.close, bars) for bars in ends]
+    gap = np.min([np.abs(np.abs(one) - edge) for one in moves], axis=0)
+    return Hindsight(classes, weights, gap / np.maximum(edge, 1e-300))
 
 
 def streamed(
@@ -73,6 +79,7 @@ def streamed(
     volatility: Float[np.ndarray, "T S"],
     threshold: float,
     horizon: int,
+    has_barriers: bool,
     resets: Bool[np.ndarray, "T S"] | None = None,
 ) -> Streamed:
     """Labels of a record, bar by bar, as the engine's own pending rows mature."""
@@ -80,19 +87,21 @@ def streamed(
     shape = bars.live.shape
     nobody = np.zeros(shape, bool) if resets is None else resets
     start = outcome.init_pending(horizon, 1, shape[1])
-    walk = jax.jit(partial(jax.lax.scan, partial(_mature, jnp.float32(threshold))))
+    step = partial(_mature, jnp.float32(threshold), has_barriers)
+    walk = jax.jit(partial(jax.lax.scan, step))
     _, found = walk(start, (bars, jnp.asarray(volatility), nobody))
     return Streamed(*(np.asarray(one) for one in found))
 
 
 def _mature(
     threshold: jax.Array,
+    has_barriers: bool,
     pending: outcome.Pending,
     given: tuple[Bar, jax.Array, jax.Array],
 ) -> tuple[outcome.Pending, tuple[jax.Array, jax.Array]]:
     bar, scale, fresh = given
     pending = outcome.reset_pending(pending, fresh)
-    learnt = outcome.mature(pending, bar, threshold)
+    learnt = outcome.mature(pending, bar, threshold, has_barriers)
     said = jnp.zeros(pending.log_probability.shape[1:], jnp.float32)
     pending = outcome.push_pending(pending, said, scale, bar)
     return pending, (learnt.label, learnt.counts)

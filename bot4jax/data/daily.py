@@ -30,6 +30,7 @@ import polars as pl
 from jaxtyping import Bool, Float
 
 from bot4jax.data.bars import BarSource, Panel, last_live
+from bot4jax.data.listing import EVERYBODY, Listing, delisted, listed
 from bot4jax.data.source import DataError
 from bot4jax.data.universe import universe
 from bot4jax.types import Instrument
@@ -89,23 +90,21 @@ class Rows(NamedTuple):
 class Daily(BarSource):
     """All symbols of the panel, one bar a trading day; bars count no weekends.
 
-    `path` is the folder that holds the Parquet file, or the file. `symbols` keeps so
-    many, those of the largest median dollar volume over the first `train_bars` days,
-    which alone may be looked at; 0 keeps all. Symbols that end early are not live
-    afterwards; those that are never live are left out and named in `never_live`.
+    `path` is the folder that holds the Parquet file, or the file; `terms` say who is in
+    the universe. Symbols that end early are not live afterwards; those that are never
+    live are left out and named in `never_live`.
     """
 
-    def __init__(
-        self, path: str | Path, symbols: int = 0, train_bars: int = 160
-    ) -> None:
+    def __init__(self, path: str | Path, terms: Listing = EVERYBODY) -> None:
         table = read_table(Path(path))
         days = table["date"].unique().sort()
-        if symbols:
-            names = most_traded(table, days[: max(train_bars, 1)], symbols)
-            table = table.filter(pl.col("symbol").is_in(names))
+        chosen = listed(table, days, terms)
+        if chosen is not None:
+            table = table.filter(pl.col("symbol").is_in(chosen))
         names = table["symbol"].unique().sort().to_list()
         rows = on_calendar(table, days, names)
         panel, reasons = adjusted(rows)
+        panel = delisted(panel, rows.is_there, terms.delisting_return)
         is_kept = np.any(panel.live, axis=0)
         kept = [names[slot] for slot in np.flatnonzero(is_kept)]
         panel = Panel(*(column[:, is_kept] for column in panel))
@@ -166,23 +165,6 @@ def read_table(path: Path) -> pl.DataFrame:
         symbol, day = twice.row(0)[:2]
         raise DataError(f"{files[0]}: {symbol} stands twice on {day}, once expected.")
     return table
-
-
-def most_traded(table: pl.DataFrame, days: pl.Series, count: int) -> list[str]:
-    """The symbols of the largest median dollar volume on `days`, absence counting 0."""
-    dollars = pl.col("close").cast(pl.Float64) * pl.col("volume")
-    by_symbol = (
-        table.filter(pl.col("date").is_in(days.implode()))
-        .with_columns(dollars=dollars)
-        .group_by("symbol")
-        .agg("dollars")
-    )
-    ranks = []
-    for symbol, traded in by_symbol.iter_rows():
-        padded = np.zeros(len(days))
-        padded[: len(traded)] = traded
-        ranks.append((-float(np.median(padded)), symbol))
-    return [symbol for _, symbol in sorted(ranks)[:count]]
 
 
 def on_calendar(table: pl.DataFrame, days: pl.Series, names: list[str]) -> Rows:

@@ -57,9 +57,9 @@ class Lean(RecordedSource):
     def __init__(
         self, path: str | Path, bar_seconds: float = 1.0, symbols: int = 0
     ) -> None:
-        archives, self.skipped = _archives(Path(path))
-        chosen = sorted(archives)[: symbols or None]
-        read = [_symbol(slot, archives[name]) for slot, name in enumerate(chosen)]
+        found, self.skipped = archives(Path(path))
+        chosen = sorted(found)[: symbols or None]
+        read = [_symbol(slot, found[name]) for slot, name in enumerate(chosen)]
         instruments = [
             equity(name, one.price_step, one.size_step)
             for name, one in zip(chosen, read, strict=True)
@@ -106,7 +106,7 @@ def equity(symbol: str, price_step: int, size_step: int) -> Instrument:
     )
 
 
-def _archives(folder: Path) -> tuple[dict[str, list[Archive]], list[str]]:
+def archives(folder: Path) -> tuple[dict[str, list[Archive]], list[str]]:
     """Archives by symbol in the order of their days, and symbols without quotes."""
     found: dict[str, list[Archive]] = {}
     skipped = []
@@ -128,8 +128,8 @@ def _archives(folder: Path) -> tuple[dict[str, list[Archive]], list[str]]:
     return found, skipped
 
 
-def _symbol(slot: int, archives: Iterable[Archive]) -> Read:
-    days = [_day(one) for one in archives]
+def _symbol(slot: int, found: Iterable[Archive]) -> Read:
+    days = [_day(one) for one in found]
     records = np.concatenate([part for part, _ in days])
     records["symbol"] = slot
     price_step, size_step = _onto_grid(records)
@@ -160,7 +160,7 @@ def midnight_ns(day: str) -> int:
 
 def _lines(path: Path, kind: str) -> tuple[pl.DataFrame, int]:
     """The numbers of every line that nothing is suspicious about, and how many fell."""
-    text = _read(path, (*NUMBERS[kind], *REST))
+    text = read_archive(path, (*NUMBERS[kind], *REST))
     numbers = text.select(pl.col(NUMBERS[kind]).cast(pl.Int64, strict=False))
     flag = text["suspicious"]
     good = _is_good(numbers, kind) & flag.is_in(["0", "1"]).to_numpy()
@@ -174,7 +174,7 @@ def _lines(path: Path, kind: str) -> tuple[pl.DataFrame, int]:
     return numbers.filter(is_kept), int((~is_kept).sum())
 
 
-def _read(path: Path, fields: tuple[str, ...]) -> pl.DataFrame:
+def read_archive(path: Path, fields: tuple[str, ...]) -> pl.DataFrame:
     """The lines of the archive's only file, as text."""
     try:
         with zipfile.ZipFile(path) as archive:

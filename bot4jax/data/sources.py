@@ -8,7 +8,10 @@ from bot4jax.data.binance import Binance
 from bot4jax.data.candles import Candles
 from bot4jax.data.columns import Columns
 from bot4jax.data.daily import Daily
+from bot4jax.data.forex import Forex
 from bot4jax.data.lean import Lean
+from bot4jax.data.listing import Listing
+from bot4jax.data.lobster import Lobster
 from bot4jax.data.simulator import Simulator
 from bot4jax.data.source import DataError, Source
 from bot4jax.schema import (
@@ -17,7 +20,10 @@ from bot4jax.schema import (
     ColumnData,
     Config,
     DailyData,
+    Fi2010Data,
+    ForexData,
     LeanData,
+    LobsterData,
     SimulatorData,
 )
 
@@ -71,9 +77,31 @@ def _lean(data: LeanData, config: Config, bars: int) -> Source:
     return Lean(folder(data.path, data.source), data.bar_seconds, data.symbols)
 
 
+def _forex(data: ForexData, config: Config, bars: int) -> Source:
+    return Forex(folder(data.path, data.source), data.bar_seconds, data.symbols)
+
+
+def _lobster(data: LobsterData, config: Config, bars: int) -> Source:
+    return Lobster(folder(data.path, data.source), data.bar_seconds, data.symbols)
+
+
+def _fi2010(data: Fi2010Data, config: Config, bars: int) -> Source:
+    raise DataError(
+        "data=fi2010 tells no times, so there are no bars to trade on: use mode=lob "
+        "(experiment=lob)."
+    )
+
+
 def _daily(data: DailyData, config: Config, bars: int) -> Source:
     train = config.features.window + config.spans.train
-    return Daily(folder(data.path, data.source), data.symbols, train)
+    terms = Listing(
+        data.symbols,
+        train,
+        data.least_price,
+        data.least_dollars,
+        data.delisting_return,
+    )
+    return Daily(folder(data.path, data.source), terms)
 
 
 def _candles(data: CandleData, config: Config, bars: int) -> Source:
@@ -94,6 +122,9 @@ OPENERS: dict[type, Callable[[Any, Config, int], Source]] = {
     SimulatorData: _simulator,
     BinanceData: _binance,
     LeanData: _lean,
+    ForexData: _forex,
+    LobsterData: _lobster,
+    Fi2010Data: _fi2010,
     DailyData: _daily,
     CandleData: _candles,
     ColumnData: _columns,

@@ -1,8 +1,44 @@
-"""Calibrated forecasts: log-probabilities divided by a fitted temperature."""
+"""Calibrated forecasts: a fitted temperature, and curves of what was said and meant."""
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+KNOTS = 64
+"""Of each curve: block ends of an isotonic fit beyond them lie a hundredth apart."""
+
+
+class Curves(NamedTuple):
+    """Of every forecaster and class: a rising line from what is said to its worth."""
+
+    given: Float[Array, "K C N"]
+    meant: Float[Array, "K C N"]
+    least: Float[Array, " K"]
+    """of any probability; one less it is the most"""
+
+
+def identity(forecasters: int, classes: int) -> Curves:
+    """Curves that change nothing above a millionth."""
+    line = jnp.linspace(0, 1, KNOTS, dtype=jnp.float32)
+    lines = jnp.tile(line, (forecasters, classes, 1))
+    return Curves(lines, lines, jnp.full(forecasters, 1e-6, jnp.float32))
+
+
+def straighten(
+    curves: Curves, probability: Float[Array, "K S C"]
+) -> Float[Array, "K S C"]:
+    """What is meant, renormalised; what is not a number stays none."""
+
+    def of_class(said: Array, given: Array, meant: Array) -> Array:
+        return jnp.interp(said, given, meant)
+
+    of_one = jax.vmap(of_class, (1, 0, 0), 1)
+    found = jax.vmap(of_one)(probability, curves.given, curves.meant)
+    least = curves.least[:, None, None]
+    found = jnp.clip(found, least, 1 - least)
+    return found / found.sum(-1, keepdims=True)
 
 
 def temper(

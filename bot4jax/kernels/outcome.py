@@ -7,6 +7,7 @@ bar earlier.
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
@@ -39,6 +40,7 @@ class Pending(NamedTuple):
     """volatility per bar at the decision"""
     entry: Int[Array, "D S"]
     """executable mid of the row's own bar"""
+    close: Int[Array, "D S"]
     live: Bool[Array, "D S"]
 
 
@@ -98,6 +100,7 @@ def init_pending(horizon: int, rows: int, symbols: int) -> Pending:
         log_probability=jnp.zeros((depth, rows, symbols, 3), jnp.float32),
         scale=jnp.zeros((depth, symbols), jnp.float32),
         entry=jnp.zeros((depth, symbols), jnp.int32),
+        close=jnp.zeros((depth, symbols), jnp.int32),
         live=jnp.zeros((depth, symbols), bool),
     )
 
@@ -112,12 +115,18 @@ def reset_pending(pending: Pending, is_fresh: Bool[Array, " S"]) -> Pending:
         ),
         scale=jnp.where(kept[None], pending.scale, 0),
         entry=jnp.where(kept[None], pending.entry, 0),
+        close=jnp.where(kept[None], pending.close, 0),
         live=pending.live & kept[None],
     )
 
 
-def mature(pending: Pending, bar: Bar, threshold: Float[Array, ""]) -> Matured:
-    """The forecasts whose horizon ends with `bar`; call before `push_pending`."""
+def mature(
+    pending: Pending, bar: Bar, threshold: Float[Array, ""], has_barriers: bool = False
+) -> Matured:
+    """The forecasts whose horizon ends with `bar`; call before `push_pending`.
+
+    With barriers the first close beyond the edge decides, if there was one on the way.
+    """
     depth = pending.scale.shape[0]
     horizon = depth - 1
     made = jnp.mod(pending.index - horizon, depth)
@@ -127,12 +136,26 @@ def mature(pending: Pending, bar: Bar, threshold: Float[Array, ""]) -> Matured:
     entry_live = bar.live > 0 if horizon == 1 else pending.live[entered]
     scale = pending.scale[made] * horizon**0.5
     log_return = history.log_ratio(bar, bar.mid_close, entry)
+    if has_barriers and horizon > 1:
+        way = jnp.mod(pending.index - horizon + 1 + jnp.arange(horizon - 1), depth)
+        passed = jax.vmap(lambda mid: history.log_ratio(bar, mid, entry))
+        returns = jnp.concatenate([passed(pending.close[way]), log_return[None]])
+        log_return = first_beyond(returns, threshold * scale)
     counts = pending.live[made] & entry_live & (bar.live > 0) & (scale > 0)
     return Matured(
         log_probability=pending.log_probability[made],
         label=classify(log_return, threshold * scale),
         counts=counts & (pending.index >= horizon),
     )
+
+
+def first_beyond(
+    returns: Float[Array, "H S"], edge: Float[Array, " S"]
+) -> Float[Array, " S"]:
+    """The first return beyond ±edge, else the last one."""
+    is_beyond = (jnp.abs(returns) > edge[None]).at[-1].set(True)
+    first = jnp.argmax(is_beyond, axis=0)
+    return jnp.take_along_axis(returns, first[None], axis=0)[0]
 
 
 def classify(log_return: Array, edge: Array) -> Int[Array, " S"]:
@@ -156,5 +179,6 @@ def push_pending(
         log_probability=write(pending.log_probability, log_probability),
         scale=write(pending.scale, scale),
         entry=write(pending.entry, bar.mid_entry),
+        close=write(pending.close, bar.mid_close),
         live=write(pending.live, bar.live > 0),
     )

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from bot4jax.errors import DataError
+
 PRIOR_COUNT = 1.0
 """Samples of each class that are imagined, so that nothing is impossible."""
 
@@ -94,7 +96,7 @@ def sampled_rows(
     """Bars and symbols of rows that weigh something, at most `most`, in order."""
     rows = np.flatnonzero(weights > 0)
     if not rows.size:
-        raise ValueError(
+        raise DataError(
             f"none of {weights.size} training rows has a weight: lengthen spans.train"
         )
     if len(rows) > most:

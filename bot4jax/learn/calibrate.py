@@ -1,13 +1,17 @@
-"""Fitting the temperature that makes a member's confidence honest."""
+"""Fitting what makes a member's confidence honest: a temperature, and curves."""
 
 from collections.abc import Callable
 from math import exp, log, sqrt
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from bot4jax.errors import DataError
+from bot4jax.kernels.calibration import Curves, straighten
 from bot4jax.learn import metrics
+from bot4jax.learn.isotonic import fit_curves
 
 COLDEST, HOTTEST = 0.05, 20.0
 """Bounds of the temperature: beyond them a forecast is a verdict or the class prior."""
@@ -24,6 +28,8 @@ class Calibration(NamedTuple):
     temperature: float
     log_loss: tuple[float, float]
     ece: tuple[float, float]
+    curves: Curves | None = None
+    """isotonic, behind the temperature; None: not asked for, or too few labels"""
 
 
 def calibrate(
@@ -41,6 +47,27 @@ def calibrate(
     return Calibration(temperature, (before, after), (raw, tempered))
 
 
+def straightened(
+    before: Calibration,
+    log_probability: Float[np.ndarray, "N C"],
+    labels: Int[np.ndarray, " N"],
+    weights: Float[np.ndarray, " N"],
+) -> Calibration:
+    """The same with isotonic curves behind the temperature, fitted on these samples."""
+    kept = _usable(log_probability, weights)
+    logs, labels, weights = log_probability[kept], labels[kept], weights[kept]
+    said = softened(logs, before.temperature).astype(np.float32)
+    curves = fit_curves(said, labels, weights)
+    if curves is None:
+        return before
+    after = np.asarray(straighten(curves, jnp.asarray(said)[None])[0])
+    return before._replace(
+        log_loss=(before.log_loss[0], metrics.log_loss(after, labels, weights)),
+        ece=(before.ece[0], metrics.ece(after, labels, weights)),
+        curves=curves,
+    )
+
+
 def fit_temperature(
     log_probability: Float[np.ndarray, "N C"],
     labels: Int[np.ndarray, " N"],
@@ -53,7 +80,7 @@ def fit_temperature(
     """
     kept = _usable(log_probability, weights)
     if not kept.any():
-        raise ValueError(
+        raise DataError(
             f"none of {len(kept)} calibration samples has a weight and a forecast: "
             "lengthen spans.calibrate"
         )

@@ -1,5 +1,6 @@
 """How good forecasts were, beside what anyone could have said without them."""
 
+from math import erfc, nan, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +33,17 @@ class Judged(NamedTuple):
     """Newey–West"""
     rank_coefficient: float
     rank_t: float
+
+    @property
+    def p_value(self) -> float:
+        """Chance of saving as much log loss against the prior without skill.
+
+        One-sided, of a normal distribution with the error of the bootstrap; NaN
+        without a prior, and for a forecast that is the prior.
+        """
+        if not self.excess_error > 0:
+            return nan
+        return 0.5 * erfc(-self.excess / self.excess_error / sqrt(2))
 
 
 class Outcome(NamedTuple):

@@ -9,10 +9,11 @@ from bot4jax.errors import DataError
 from bot4jax.learn.dataset import Dataset
 from bot4jax.learn.labels import (
     class_shares,
-    classify,
     cost_threshold,
+    farthest_returns,
     fit_threshold,
     forward_returns,
+    outcomes,
     paying_horizon,
     sample_weights,
 )
@@ -43,13 +44,27 @@ def label_as_configured(
     config: Config, data: Dataset, train: range, horizon: int
 ) -> Labels:
     """Labels by `labels.threshold`; refused where cost leaves a class nearly empty."""
-    own = config.labels
-    if own.threshold == "quantile":
-        return label_bars(data, train, horizon, own.flat_share)
-    cost = 2 * (data.half_spread + np.float32(config.venue.taker_fee_bps * 1e-4))
-    found = label_bars(data, train, horizon, own.flat_share, cost)
+    own, has_barriers = config.labels, config.labels.ends == "barriers"
+    cost = None
+    if own.threshold == "cost":
+        cost = 2 * (data.half_spread + np.float32(config.venue.taker_fee_bps * 1e-4))
+    found = label_bars(data, train, horizon, own.flat_share, cost, has_barriers)
+    if cost is None:
+        require_all_classes(found, train)
+        return found
     require_classes(found, data, train, cost)
     return found
+
+
+def require_all_classes(labels: Labels, train: range) -> None:
+    """Refuse training without a single label of some class, naming it."""
+    never = [name for name, n in zip(CLASSES, labels.shares, strict=True) if not n > 0]
+    if never:
+        raise DataError(
+            f"{' and '.join(never)} never occurs in the {len(train):,} bars of "
+            "training: prices stand still there, or move one way. Lengthen "
+            "spans.train, add symbols, or lower labels.flat_share."
+        )
 
 
 def require_classes(
@@ -83,30 +98,40 @@ def label_bars(
     horizon: int,
     flat_share: float,
     cost: Float[np.ndarray, "T S"] | None = None,
+    has_barriers: bool = False,
 ) -> Labels:
     """Labels of all bars, their edge and worth fitted on the training span alone.
 
     A training label that would end outside the span is not used. With a `cost`, share
     of the price a round trip, it is the edge, and `flat_share` does not matter.
     """
-    returns, counted = _weighed(data, train, horizon)
+    counted = _weighed(data, train, horizon)
     rows = rows_of(data, range(train.start, train.stop - horizon))
-    scale = data.volatility
-    own, worth = counted[rows], returns[rows]
+    scale, own = data.volatility[rows], counted[rows]
+    moved = farthest_returns if has_barriers else forward_returns
     if cost is None:
-        edge = fit_threshold(worth, scale[rows], horizon, flat_share, own)
+        worth = moved(data.entry, data.close, horizon)[rows]
+        edge = fit_threshold(worth, scale, horizon, flat_share, own)
     else:
-        edge = cost_threshold(cost[rows], scale[rows], horizon, own)
+        edge = cost_threshold(cost[rows], scale, horizon, own)
     # as the engine keeps it: the edge lies on a return, which must not change sides
-    return labels_at(data, train, horizon, float(np.float32(edge)))
+    held = float(np.float32(edge))
+    return labels_at(data, train, horizon, held, has_barriers)
 
 
-def labels_at(data: Dataset, train: range, horizon: int, edge: float) -> Labels:
+def labels_at(
+    data: Dataset,
+    train: range,
+    horizon: int,
+    edge: float,
+    has_barriers: bool = False,
+) -> Labels:
     """Labels of all bars at a given edge, what classes are worth from training."""
-    returns, counted = _weighed(data, train, horizon)
+    counted, scale = _weighed(data, train, horizon), data.volatility
+    returns, classes = outcomes(
+        data.entry, data.close, scale, edge, horizon, has_barriers
+    )
     rows = rows_of(data, range(train.start, train.stop - horizon))
-    scale = data.volatility
-    classes = classify(returns, scale, edge, horizon)
     own = counted[rows]
     units = returns[rows] / np.maximum(scale[rows], 1e-12) / np.sqrt(horizon)
     mean, square = _class_moments(units, classes[rows], own)
@@ -114,10 +139,8 @@ def labels_at(data: Dataset, train: range, horizon: int, edge: float) -> Labels:
     return Labels(returns, classes, counted, edge, shares, mean, square)
 
 
-def _weighed(
-    data: Dataset, train: range, horizon: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Every bar's forward return and what it weighs.
+def _weighed(data: Dataset, train: range, horizon: int) -> Float[np.ndarray, "T S"]:
+    """What every bar's label weighs; one that a barrier ends early weighs no more.
 
     A weight depends on the labels that overlap: those behind the training span must not
     count within it.
@@ -129,7 +152,7 @@ def _weighed(
     weights[own] = sample_weights(
         returns[own], scale[own], data.live[own], blank[own], horizon
     )
-    return returns, weights
+    return weights
 
 
 def _class_moments(

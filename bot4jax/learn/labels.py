@@ -9,6 +9,8 @@ from math import sqrt
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from bot4jax.errors import DataError
+
 DOWN, FLAT, UP = 0, 1, 2
 
 
@@ -30,6 +32,58 @@ def forward_returns(
     return returns
 
 
+def barrier_returns(
+    entry: Float[np.ndarray, "T S"],
+    close: Float[np.ndarray, "T S"],
+    scale: Float[np.ndarray, "T S"],
+    k: float,
+    horizon: int,
+) -> Float[np.ndarray, "T S"]:
+    """Log return from the entry to the first close beyond ±k·σ·√h, else to bar t + h.
+
+    The barriers above, below and at the end of the horizon. Source: López de Prado
+    (2018), Advances in Financial Machine Learning, 3.4. What the return's class is then
+    is the barrier that was touched first. Touches within a bar are not looked for:
+    which of two came first, a bar does not tell.
+    """
+    found = forward_returns(entry, close, horizon)
+    is_known, band = np.isfinite(found), k * _spread(scale, horizon)
+    is_open = is_known.copy()
+    for bars in range(1, horizon):
+        moved = forward_returns(entry, close, bars)
+        touched = is_open & (np.abs(moved) > band)
+        found = np.where(touched, moved, found)
+        is_open &= ~touched
+    return found
+
+
+def farthest_returns(
+    entry: Float[np.ndarray, "T S"], close: Float[np.ndarray, "T S"], horizon: int
+) -> Float[np.ndarray, "T S"]:
+    """The largest absolute return from the entry to any close within the horizon."""
+    found = np.abs(forward_returns(entry, close, horizon))
+    for bars in range(1, horizon):
+        moved = np.abs(forward_returns(entry, close, bars))
+        found = np.where(np.isfinite(moved) & (moved > found), moved, found)
+    return found
+
+
+def outcomes(
+    entry: Float[np.ndarray, "T S"],
+    close: Float[np.ndarray, "T S"],
+    scale: Float[np.ndarray, "T S"],
+    k: float,
+    horizon: int,
+    has_barriers: bool,
+) -> tuple[Float[np.ndarray, "T S"], Int[np.ndarray, "T S"]]:
+    """Returns of all decisions, and their classes."""
+    if has_barriers:
+        returns = barrier_returns(entry, close, scale, k, horizon)
+    else:
+        returns = forward_returns(entry, close, horizon)
+    return returns, classify(returns, scale, k, horizon)
+
+
 def fit_threshold(
     returns: Float[np.ndarray, "T S"],
     scale: Float[np.ndarray, "T S"],
@@ -46,7 +100,7 @@ def fit_threshold(
     weight = np.ones(returns.shape) if weights is None else weights
     counted &= weight > 0
     if not counted.any():
-        raise ValueError(
+        raise DataError(
             f"none of {returns.size} training rows has a return and a scale: "
             "lengthen spans.train or check the source's live bars"
         )
@@ -67,7 +121,10 @@ def cost_threshold(
     """
     counted = (weights > 0) & np.isfinite(cost) & np.isfinite(scale) & (scale > 0)
     if not counted.any():
-        raise ValueError(f"none of {cost.size} training rows has a cost and a scale")
+        raise DataError(
+            f"none of {cost.size} training rows has a cost and a scale: lengthen "
+            "spans.train or check the source's live bars"
+        )
     ratio = cost[counted] / _spread(scale[counted], horizon)
     return _weighted_quantile(ratio, weights[counted], 0.5)
 

@@ -17,12 +17,13 @@ from jaxtyping import Float, Int
 from bot4jax import engine as engines
 from bot4jax.data.universe import Universe
 from bot4jax.engine import Decided, Deciding, Engine, Observing, Params, Settings, Units
+from bot4jax.kernels.calibration import Curves
 from bot4jax.kernels.clean import init_scaler
 from bot4jax.kernels.sizing import SizingParams
 from bot4jax.kernels.vote import VoteParams
-from bot4jax.learn import dataset, fit
+from bot4jax.learn import dataset, fit, isotonic
 from bot4jax.learn.boosting import fit_trees, seated
-from bot4jax.learn.calibrate import Calibration, calibrate
+from bot4jax.learn.calibrate import Calibration, calibrate, straightened
 from bot4jax.learn.dataset import BarRecord, Dataset
 from bot4jax.learn.fit import NOWHERE, Place
 from bot4jax.learn.health import History
@@ -104,9 +105,10 @@ def learn(
     voted = np.log(np.stack([one.probability for one in decided]))
     rows = rows_of(data, split.calibrate)
     own = slice(rows.start - start, rows.stop - start)
-    calibration["ensemble"] = _calibration(voted[own], labels, rows, split.calibrate)
+    calibration["ensemble"] = _calibration(settings, voted[own], labels, rows)
     params = params._replace(
-        vote_temperature=jnp.float32(calibration["ensemble"].temperature)
+        vote_temperature=jnp.float32(calibration["ensemble"].temperature),
+        curves=curves_of(settings, calibration),
     )
     counts = jnp.zeros_like(observing.counts)
     return Learned(
@@ -224,19 +226,30 @@ def calibrations(
     offset = split.train.stop - data.first
     own = slice(rows.start - offset, rows.stop - offset)
     return {
-        name: _calibration(raw[i, own], labels, rows, split.calibrate)
+        name: _calibration(settings, raw[i, own], labels, rows)
         for i, name in enumerate(settings.members)
     }
 
 
 def _calibration(
-    log_probability: np.ndarray, labels: Labels, rows: slice, span: range
+    settings: Settings, log_probability: np.ndarray, labels: Labels, rows: slice
 ) -> Calibration:
-    return calibrate(
+    samples = (
         log_probability.reshape(-1, len(CLASSES)),
         labels.classes[rows].ravel(),
         labels.weights[rows].ravel(),
     )
+    found = calibrate(*samples)
+    return straightened(found, *samples) if settings.is_isotonic else found
+
+
+def curves_of(settings: Settings, calibration: dict[str, Calibration]) -> Curves:
+    """Of every member, then of the vote; whoever has none keeps what was said."""
+    found = [
+        calibration[name].curves if name in calibration else None
+        for name in (*settings.members, "ensemble")
+    ]
+    return isotonic.joined(found, len(CLASSES))
 
 
 def assemble(
@@ -258,6 +271,7 @@ def assemble(
         fallback=members.fallback,
         temperature=jnp.array(temperature, jnp.float32),
         vote_temperature=jnp.float32(1.0),
+        curves=curves_of(settings, calibration),
         threshold=jnp.float32(labels.threshold),
         vote=VoteParams(
             *map(jnp.float32, (vote.decay, vote.learning_rate, vote.floor, vote.cap))

@@ -89,6 +89,7 @@ def own_boosting(
     """A model of each symbol's own rows, all of them, as FreqAI trains one a pair."""
     symbols = features.shape[1]
     chosen = spread_symbols(symbols, OWN_SYMBOLS)
+    alone = settings._replace(threads=1)  # so few rows: threads would only wait
     shape = (len(later), 1)
     forecasts = []
     for one in chosen.tolist():
@@ -97,7 +98,7 @@ def own_boosting(
             prior = class_prior(trained.classes, trained.weights, shape)
             forecasts.append(prior[:, 0])
             continue
-        booster = tree_fit.fit_forest(features[:, one], labels, weights, settings)
+        booster = tree_fit.fit_forest(features[:, one], labels, weights, alone)
         forecasts.append(booster.inplace_predict(np.ascontiguousarray(later[:, one])))
     return _placed(np.stack(forecasts, axis=1), chosen, symbols)
 

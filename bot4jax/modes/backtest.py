@@ -24,7 +24,7 @@ from bot4jax.learn.importance import Asked
 from bot4jax.learn.labelling import Labels, labels_at
 from bot4jax.learn.params import Learned
 from bot4jax.learn.splits import Split, purge_gap
-from bot4jax.modes import lines
+from bot4jax.modes import lines, traps
 from bot4jax.modes.evaluation import Scored, evaluate_folds, joined, score
 from bot4jax.modes.feature_facts import family_importance
 from bot4jax.modes.forecasters import Fitted
@@ -82,10 +82,13 @@ def backtest(config: Config) -> int:
                 play, sheet = play_fold(own, market, number, place, report, seconds)
                 plays.append(play)
                 scored.append(sheet)
+            with timed(seconds, "traps"):
+                first = setting._replace(split=plays[0].split)
+                costly = traps.lay(first, market.record, report)
             with timed(seconds, "judging"):
                 whole = joined(scored)
                 require_labels([one.effective for one in scored], ADVICE)
-                found = evaluate_folds(setting, scored, whole)
+                found = evaluate_folds(setting, folds, scored, whole, costly)
             tell_backtest(folder, setting, plays, whole, found, seconds)
         return lines.finished(folder.path)
 
@@ -218,7 +221,8 @@ def seen_before(
         lambda done: report("features", done, len(before.ints)),
     )
     edge, train = float(kept.params.threshold), setting.split.train
-    return data, labels_at(data, train, settings.layout.horizon, edge)
+    horizon = settings.layout.horizon
+    return data, labels_at(data, train, horizon, edge, settings.has_barriers)
 
 
 def seen_in_test(

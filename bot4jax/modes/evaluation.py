@@ -20,12 +20,14 @@ from bot4jax.learn.bootstrap import (
     sum_interval,
 )
 from bot4jax.learn.evaluate import Judged, Outcome
-from bot4jax.learn.labels import classify, forward_returns, sample_weights
+from bot4jax.learn.labels import outcomes, sample_weights
 from bot4jax.learn.research import Book
 from bot4jax.learn.selection import Overfit, overfitting
 from bot4jax.learn.sentinels import Fading
+from bot4jax.learn.splits import Split
 from bot4jax.modes.forecasters import ENSEMBLE, PRIOR, Fitted, Forecast, forecasts_of
 from bot4jax.modes.setting import Setting
+from bot4jax.modes.traps import Best, Caught, best_of, caught
 
 DELAYS = (0, 1, 2)
 """Bars that targets are met late."""
@@ -49,6 +51,8 @@ class Scored(NamedTuple):
     ends_ns: Int[np.ndarray, " T"]
     late: tuple[Float[np.ndarray, "T S"], ...]
     """the ensemble's forecast times the return from a later entry, by delay"""
+    best: Best | None
+    """simulated markets only"""
 
     @property
     def effective(self) -> int:
@@ -95,6 +99,8 @@ class Evaluation(NamedTuple):
     """the ensemble's profit by bar, by the scan"""
     fading: Fading
     """of the ensemble's skill when the entry is late"""
+    caught: Caught
+    """by the traps for leaks"""
 
 
 def score(setting: Setting, fold: Fitted) -> Scored:
@@ -104,9 +110,14 @@ def score(setting: Setting, fold: Fitted) -> Scored:
         fold.test,
         setting.source,
     )
-    moved = forward_returns(test.entry, test.close, horizon)
-    edge = float(fold.params.threshold)
-    classes = classify(moved, test.volatility, edge, horizon)
+    moved, classes = outcomes(
+        test.entry,
+        test.close,
+        test.volatility,
+        float(fold.params.threshold),
+        horizon,
+        setting.settings.has_barriers,
+    )
     weights = sample_weights(moved, test.volatility, test.live, classes, horizon)
     said = forecasts_of(setting, fold)
     bars = np.arange(fold.split.test.start, fold.split.test.stop, dtype=np.int64)
@@ -124,6 +135,7 @@ def score(setting: Setting, fold: Fitted) -> Scored:
             test.close,
             horizon,
         ),
+        best_of(setting, fold),
     )
 
 
@@ -166,12 +178,17 @@ def joined(folds: Sequence[Scored]) -> Scored:
 
 
 def evaluate_folds(
-    setting: Setting, folds: Sequence[Scored], whole: Scored
+    setting: Setting,
+    splits: Sequence[Split],
+    folds: Sequence[Scored],
+    whole: Scored,
+    costly: tuple[float | None, int | None],
 ) -> Evaluation:
-    """Folds judged together, and their gains one by one."""
+    """Folds judged together, and their gains one by one; `costly` are traps."""
     horizon, names = setting.settings.layout.horizon, list(whole.forecasts)
     saved = np.where(whole.weights > 0, gains(whole, ENSEMBLE) * whole.weights, 0.0)
     nets = {name: one[0].net() for name, one in whole.books.items()}
+    said = {name: one.probability for name, one in whole.forecasts.items()}
     return Evaluation(
         lines={name: line(setting, whole, name) for name in names},
         effective=tuple(fold.effective for fold in folds),
@@ -180,6 +197,9 @@ def evaluate_folds(
         overfit=overfitting(np.stack(list(nets.values()), axis=1)),
         net=nets[ENSEMBLE],
         fading=sentinels.fading(whole.late, whole.weights, horizon),
+        caught=caught(
+            setting, splits, whole.best, whole.classes, whole.weights, said, costly
+        ),
     )
 
 

@@ -73,10 +73,9 @@ def of_the_forecasts(
             name: summary.member(one, own)
             for (name, one), own in zip(judged.members.items(), weight, strict=False)
         },
-        "ensemble": summary.finite(judged.ensemble._asdict()),
+        "ensemble": summary.forecaster(judged.ensemble),
         "baselines": {
-            name: summary.finite(one._asdict())
-            for name, one in judged.baselines.items()
+            name: summary.forecaster(one) for name, one in judged.baselines.items()
         },
         "decisions": sum(int((one.flags & 1 == 0).sum()) for one in decided),
     }

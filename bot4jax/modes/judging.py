@@ -6,25 +6,16 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from bot4jax.data.bound import bayes_log_loss
+from bot4jax.data.bound import Bound, bayes_log_loss
 from bot4jax.data.simulator import Simulator
 from bot4jax.learn import evaluate
 from bot4jax.learn.evaluate import Judged, Outcome
 from bot4jax.learn.labelling import rows_of
-from bot4jax.learn.labels import (
-    class_shares,
-    classify,
-    forward_returns,
-    sample_weights,
-)
+from bot4jax.learn.labels import class_shares, outcomes, sample_weights
 from bot4jax.learn.params import Learned
 from bot4jax.modes import summary
 from bot4jax.modes.setting import Setting
-from bot4jax.modes.story import (
-    Bound,
-    MarketFacts,
-    TradeFacts,
-)
+from bot4jax.modes.story import MarketFacts, TradeFacts
 from bot4jax.modes.trading import Traded
 from bot4jax.runtime.limits import Reason
 from bot4jax.runtime.orders import Fill
@@ -35,10 +26,14 @@ from bot4jax.types import BUY, SELL
 def outcome_of(setting: Setting, threshold: float, traded: Traded) -> Outcome:
     """What the test span's decisions turned into."""
     record, horizon = traded.record, setting.settings.layout.horizon
-    returns = forward_returns(
-        record.price("mid_entry"), record.price("mid_close"), horizon
+    returns, classes = outcomes(
+        record.price("mid_entry"),
+        record.price("mid_close"),
+        traded.volatility,
+        threshold,
+        horizon,
+        setting.settings.has_barriers,
     )
-    classes = classify(returns, traded.volatility, threshold, horizon)
     live = record.column("live") > 0
     weights = sample_weights(returns, traded.volatility, live, classes, horizon)
     return Outcome(returns, classes, weights, horizon)
@@ -67,14 +62,17 @@ def forecasts_of(
 def bound_of(
     setting: Setting, threshold: float, traded: Traded, outcome: Outcome
 ) -> Bound | None:
-    """Log loss of the best possible forecast, which only a simulator knows."""
-    if not isinstance(setting.source, Simulator):
+    """Log loss of the best possible forecast, which only a simulator knows.
+
+    It knows that of returns at the end of the horizon, not of barriers on the way.
+    """
+    if not isinstance(setting.source, Simulator) or setting.settings.has_barriers:
         return None
     span, layout = setting.split.test, setting.settings.layout
     edge = threshold * traded.volatility * np.sqrt(layout.horizon)
     stop = span.stop - layout.horizon
     counted = len(range(span.start, stop))
-    found = bayes_log_loss(
+    return bayes_log_loss(
         setting.source,
         span.start,
         stop,
@@ -83,7 +81,6 @@ def bound_of(
         edge[:counted],
         outcome.weights[:counted] > 0,
     )
-    return Bound(found.log_loss, found.standard_error)
 
 
 class Skill(NamedTuple):

@@ -16,7 +16,7 @@ from bot4jax import engine as engines
 from bot4jax.config import from_yaml
 from bot4jax.engine import Params, State
 from bot4jax.errors import CheckpointError
-from bot4jax.kernels import clean, history, vote
+from bot4jax.kernels import calibration, clean, history, vote
 from bot4jax.kernels.sizing import SizingParams
 from bot4jax.learn import checkpoint, novelty, params
 from bot4jax.learn.boosting import seated
@@ -174,6 +174,7 @@ def blank(setting: Setting) -> Kept:
         fallback=fallback.blank(min(fallback.FEATURES, features)),
         temperature=jnp.zeros(members, jnp.float32),
         vote_temperature=number,
+        curves=calibration.identity(members + 1, len(CLASSES)),
         threshold=number,
         vote=vote.VoteParams(number, number, number, number),
         sizing=SizingParams(

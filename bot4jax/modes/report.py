@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from bot4jax.learn.folds import LEAST_LABELS
 from bot4jax.modes.markup import folded, paragraph, section, table
@@ -44,9 +45,7 @@ def write_report(path: Path, story: Story, more: Sequence[str] = ()) -> Path:
 
 def page(story: Story, more: Sequence[str] = ()) -> str:
     """The report as HTML; `more` are sections of one mode's own, after the skill."""
-    stamp = '<span class="stamp">SIMULATED</span>' if story.market.simulated else ""
     parts = [
-        f"<h1>{escape(story.title)}{stamp}</h1>",
         introduction(story),
         cards(story),
         warnings(story),
@@ -60,12 +59,18 @@ def page(story: Story, more: Sequence[str] = ()) -> str:
         speed(story),
         features(story),
         training(story),
-        provenance(story),
+        provenance(story.manifest, story.seconds),
     ]
+    return framed(story.title, story.market.simulated, parts)
+
+
+def framed(title: str, simulated: bool, parts: Sequence[str]) -> str:
+    """A page that needs nothing else, stamped where its market is simulated."""
+    stamp = '<span class="stamp">SIMULATED</span>' if simulated else ""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f"<title>{escape(story.title)} · bot4jax</title><style>{CSS}</style></head>"
-        f"<body>{''.join(parts)}</body></html>\n"
+        f"<title>{escape(title)} · bot4jax</title><style>{CSS}</style></head>"
+        f"<body><h1>{escape(title)}{stamp}</h1>{''.join(parts)}</body></html>\n"
     )
 
 
@@ -136,16 +141,15 @@ def warnings(story: Story) -> str:
     return "".join(f'<p class="warn">{one}</p>' for one in said)
 
 
-def provenance(story: Story) -> str:
+def provenance(manifest: Mapping[str, Any], seconds: Mapping[str, float]) -> str:
     """Where the figures come from, and how to get them again."""
-    manifest = story.manifest
     rows = [
         (key, escape(str(value)))
         for key, value in manifest.items()
         if not isinstance(value, Mapping)
     ]
     rows += [(key, escape(str(v))) for key, v in manifest.get("packages", {}).items()]
-    took = ", ".join(f"{part} {s:.0f} s" for part, s in story.seconds.items())
+    took = ", ".join(f"{part} {s:.0f} s" for part, s in seconds.items())
     return (
         section("Provenance")
         + paragraph(f"The run took {took}.")

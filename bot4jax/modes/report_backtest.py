@@ -10,6 +10,7 @@ from bot4jax.modes.evaluation import DELAYS, Evaluation, Line
 from bot4jax.modes.forecasters import PRIOR
 from bot4jax.modes.markup import folded, interval, paragraph, section, table, with_t
 from bot4jax.modes.plays import FoldPlay, Late
+from bot4jax.modes.report_traps import trapped
 from bot4jax.modes.story import Story
 from bot4jax.modes.trials import Luck
 from bot4jax.schema import Config
@@ -41,6 +42,7 @@ def sections(
         folds(found, plays),
         scan(found),
         latency(config, story, late),
+        trapped(found.caught),
         chance(found, luck),
         *pages(found),
     ]

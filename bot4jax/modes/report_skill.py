@@ -4,6 +4,9 @@ from bot4jax.modes import plots
 from bot4jax.modes.markup import figure, paragraph, section, table, with_error, with_t
 from bot4jax.modes.story import Story
 
+SURE = 0.05
+"""Chance of a finding without skill, at most, to be told as one."""
+
 
 def skill(story: Story) -> str:
     """How well classes were forecast, beside what is possible without a model."""
@@ -49,6 +52,7 @@ def skill(story: Story) -> str:
         "time with all symbols together; those of differences to the class prior are "
         "paired, since both meet the same market. t values are Newey–West."
     )
+    text += paragraph(verdict(story))
     if story.bound is not None:
         text += paragraph(
             f"The simulator's best possible forecast has a log loss of "
@@ -61,12 +65,37 @@ def skill(story: Story) -> str:
     return section("Forecasts") + text + chart + table(heads, rows)
 
 
+def verdict(story: Story) -> str:
+    """Plainly: who is better than always flat, and who than the best baseline.
+
+    By what each saves against always flat on its own symbols: some baselines leave
+    symbols out.
+    """
+    judged = {**story.members, "ensemble": story.ensemble}
+    known = {name: one for name, one in judged.items() if one is not None}
+    sure = [name for name, one in known.items() if one.p_value <= SURE]
+    simple = {
+        name: one.excess
+        for name, one in story.baselines.items()
+        if one.excess == one.excess
+    }
+    told = f"Better than always flat at p ≤ {SURE:g}: {', '.join(sure) or 'nobody'}."
+    if not simple:
+        return told
+    best = min(simple, key=lambda name: simple[name])
+    ahead = [name for name, one in known.items() if one.excess < simple[best]]
+    return (
+        f"{told} Ahead of the best baseline, {best.replace('_', ' ')}: "
+        f"{', '.join(ahead) or 'nobody'}."
+    )
+
+
 def calibration(story: Story) -> str:
     """Whether a probability means what it says."""
     rows = [
         (
             name,
-            f"{one.temperature:.3f}",
+            f"{one.temperature:.3f}" + (", curves" if one.curves else ""),
             *(f"{value:.4f}" for value in (*one.log_loss, *one.ece)),
         )
         for name, one in story.calibration.items()

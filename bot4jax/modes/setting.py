@@ -60,7 +60,11 @@ def stage_on(config: Config, source: Source, split: Split) -> Setting:
         columns=tuple(source.columns),
     )
     settings = Settings(
-        bank.plan(layout, specs), net_sizes(config), config.ensemble.members
+        bank.plan(layout, specs),
+        net_sizes(config),
+        config.ensemble.members,
+        config.labels.ends == "barriers",
+        config.ensemble.calibration == "isotonic",
     )
     return Setting(config, source, split, settings, compile_engine(settings))
 

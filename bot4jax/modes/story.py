@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from bot4jax.data.bound import Bound
 from bot4jax.learn.bootstrap import Interval
 from bot4jax.learn.calibrate import Calibration
 from bot4jax.learn.evaluate import Judged
@@ -13,13 +14,6 @@ from bot4jax.learn.novelty import Segment
 from bot4jax.learn.redundancy import Pair
 from bot4jax.runtime.portfolio import EquityRow
 from bot4jax.runtime.states import Transition
-
-
-class Bound(NamedTuple):
-    """Log loss of the best possible forecast of a simulated market."""
-
-    log_loss: float
-    standard_error: float
 
 
 class MarketFacts(NamedTuple):

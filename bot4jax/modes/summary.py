@@ -27,7 +27,12 @@ def ticks(counters: Counters) -> dict[str, int]:
 
 def member(judged: Judged, weight: float) -> dict[str, float | None]:
     """A member's figures on the test span and its mean weight there."""
-    return {**finite(judged._asdict()), "weight": weight}
+    return {**forecaster(judged), "weight": weight}
+
+
+def forecaster(judged: Judged) -> dict[str, float | None]:
+    """A forecaster's figures on the test span."""
+    return finite({**judged._asdict(), "p_value": judged.p_value})
 
 
 def finite(figures: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from bot4jax.modes.report import write_report
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.story import FeatureFacts, MarketFacts, Story, TradeFacts
 from bot4jax.modes.telling import training
+from bot4jax.modes.traps import Caught, alarms
 from bot4jax.modes.trials import Luck, account_profits
 from bot4jax.runtime.folder import RunFolder
 from bot4jax.runtime.portfolio import EquityRow
@@ -182,7 +183,7 @@ def story_of(
         members={name: judged[name] for name in members},
         ensemble=judged[ENSEMBLE],
         baselines=others(found, members),
-        bound=None,
+        bound=found.caught.bound,
         calibration={} if last.learned is None else last.learned.calibration,
         reliability={
             name: metrics.reliability_curve(
@@ -225,9 +226,10 @@ def figures(
     )
     decided = [one for play in plays for one in play.decided]
     traded = [one.traded for one in plays if one.traded is not None]
+    limit = found.caught.bound
     return fields.shared(
         folder, setting, facts, features, judged, decided, trade, traded
-    ) | {"resumed_from": None}
+    ) | {"resumed_from": None, "bayes_bound": limit and limit._asdict()}
 
 
 def own_figures(
@@ -246,6 +248,19 @@ def own_figures(
         "deflated_sharpe": summary.finite(luck.deflated._asdict()),
         "trials": {"count": luck.tried.count, "damaged": list(luck.tried.damaged)},
         "overfitting": found.overfit and found.overfit._asdict(),
+        "traps": trapped(found.caught),
+    }
+
+
+def trapped(found: Caught) -> dict[str, Any]:
+    """What each trap holds, and the alarms that were raised."""
+    excess = {name: summary.finite(x._asdict()) for name, x in found.excess.items()}
+    return {
+        "alarms": alarms(found),
+        "overlaps": list(found.overlaps),
+        "above_the_bound": excess,
+        "shuffled_t": found.shuffled_t,
+        "moved": found.moved,
     }
 
 

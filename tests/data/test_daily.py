@@ -7,10 +7,15 @@ import polars as pl
 import pytest
 
 from bot4jax.data.daily import SCHEMA, Daily
+from bot4jax.data.listing import EVERYBODY, Listing
 from bot4jax.data.source import DataError
 from bot4jax.types import BAR_FLOATS, BAR_INTS
 
 MONDAY = date(2015, 4, 6)
+
+
+def terms(**changes) -> Listing:
+    return EVERYBODY._replace(**changes)
 
 
 def row(symbol, day, ret_adj: float | None = 0.0, lag_days=0, close=10.0, **changed):
@@ -190,9 +195,48 @@ def test_symbols_are_chosen_on_training_days_alone(tmp_path):
     ]
     short = [row("D", day, 0.0 if day else None, volume=10**6) for day in range(2)]
     path = write(tmp_path / "panel", [*rows, *short])
-    assert Daily(path, symbols=2, train_bars=5).universe.symbols == ("B", "C")
-    assert Daily(path, symbols=1, train_bars=10).universe.symbols == ("A",)
+    assert Daily(path, terms(symbols=2, days=5)).universe.symbols == ("B", "C")
+    assert Daily(path, terms(symbols=1, days=10)).universe.symbols == ("A",)
     assert len(Daily(path).universe.symbols) == 4
+
+
+def test_cheap_quiet_and_vanished_shares_are_left_out_as_one_could_have_known(
+    tmp_path,
+):
+    """Judged on the tenth day: what a share costs afterwards does not matter."""
+    prices = {"CHEAP": (4.0, 40.0), "QUIET": (20.0, 20.0), "RISEN": (4.0, 6.0)}
+    rows = [
+        row(name, day, 0.0 if day else None, close=price[day >= 9], volume=volume)
+        for (name, price), volume in zip(prices.items(), (900, 1, 900), strict=True)
+        for day in range(20 if name != "RISEN" else 12)
+    ]
+    rows = [
+        one | {"close": 4.0, "open": 4.0} if one["symbol"] == "CHEAP" and late else one
+        for one in rows
+        for late in [one["date"] < MONDAY + timedelta(days=10)]
+    ]
+    gone = [row("GONE", day, 0.0 if day else None, close=9.0) for day in range(3)]
+    path = write(tmp_path / "panel", [*rows, *gone])
+    chosen = terms(days=10, least_price=5.0, least_dollars=100.0)
+    assert Daily(path, chosen).universe.symbols == ("RISEN",)
+
+
+def test_a_share_that_ends_can_be_charged_a_loss(tmp_path):
+    """On the day after its last, in open and close alike, and on that day alone."""
+    steady = [row("STEADY", day, 0.0 if day else None) for day in range(12)]
+    ends = [row("ENDS", day, 0.02 if day else None, close=10.0) for day in range(4)]
+    path = write(tmp_path / "panel", [*steady, *ends])
+    plain, charged = (Daily(path, terms(delisting_return=r)) for r in (0.0, -0.3))
+    before = closes(plain, "ENDS")
+    np.testing.assert_allclose(before[4:], before[3])
+    after = closes(charged, "ENDS")
+    np.testing.assert_allclose(after[:4], before[:4])
+    np.testing.assert_allclose(after[4:], 0.7 * before[3], rtol=1e-4)
+    assert column(charged, "ENDS", "live") == [1] * 5 + [0] * 7
+    np.testing.assert_array_equal(
+        column(charged, "ENDS", "mid_open")[4], column(charged, "ENDS", "mid_close")[4]
+    )
+    assert closes(charged, "STEADY") == pytest.approx(closes(plain, "STEADY"))
 
 
 def test_bars_up_to_a_day_do_not_know_what_follows(tmp_path):

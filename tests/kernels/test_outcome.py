@@ -52,6 +52,34 @@ def test_matured_labels_equal_labels_of_hindsight(horizon):
         pending = outcome.push_pending(pending, mark, jnp.asarray(scale), bar)
 
 
+@pytest.mark.parametrize("horizon", [1, 5, 8])
+def test_with_barriers_the_first_close_beyond_an_edge_decides(horizon):
+    close, entry, live = walk(60, seed=3)
+    scale, early = np.full(SYMBOLS, 4e-4, np.float32), 0
+    pending = outcome.init_pending(horizon, 1, SYMBOLS)
+    for t in range(len(close)):
+        bar = bar_of(
+            mid_close=jnp.asarray(close[t]),
+            mid_entry=jnp.asarray(entry[t]),
+            live=jnp.asarray(live[t].astype(np.int32)),
+        )
+        matured = outcome.mature(pending, bar, jnp.float32(0.7), has_barriers=True)
+        made, edge = t - horizon, 0.7 * 4e-4 * horizon**0.5
+        for s in range(SYMBOLS) if made >= 0 else ():
+            start, label = np.log(1e4 + entry[made + 1, s] / 2), 1
+            for ahead in range(made + 1, t + 1):
+                r = np.log(1e4 + close[ahead, s] / 2) - start
+                if abs(r) > edge:
+                    label = 2 if r > 0 else 0
+                    break
+            end = np.log(1e4 + close[t, s] / 2) - start
+            early += label != 1 + (end > edge) - (end < -edge)
+            assert matured.label[s] == label
+        said = jnp.zeros((1, SYMBOLS, 3), jnp.float32)
+        pending = outcome.push_pending(pending, said, jnp.asarray(scale), bar)
+    assert (early > 0) == (horizon > 1)  # barriers make a difference
+
+
 def test_running_variance_equals_the_recursion_and_waits_for_live_bars():
     rng = np.random.default_rng(1)
     returns = rng.normal(0, 1e-3, (50, SYMBOLS)).astype(np.float32)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from bot4jax.errors import DataError
 from bot4jax.learn.baselines import (
     OUTLIER,
     class_prior,
@@ -106,7 +107,7 @@ def test_rows_without_weight_teach_nothing():
     np.testing.assert_array_equal(
         logistic_regression(x, labels, weights, x[:3]), expected
     )
-    with pytest.raises(ValueError, match="none of 1200 training rows has a weight"):
+    with pytest.raises(DataError, match="none of 1200 training rows has a weight"):
         logistic_regression(x, labels, 0 * weights, x)
 
 

@@ -7,6 +7,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
+from bot4jax.errors import DataError
 from bot4jax.learn.calibrate import (
     COLDEST,
     HOTTEST,
@@ -76,7 +77,7 @@ def test_the_bounds_hold(right, bound):
 
 def test_nothing_to_fit_on_is_refused():
     logs, labels, weights = forecasts(1.0, count=10)
-    with pytest.raises(ValueError, match="none of 10 calibration samples"):
+    with pytest.raises(DataError, match="none of 10 calibration samples"):
         fit_temperature(logs, labels, 0 * weights)
 
 

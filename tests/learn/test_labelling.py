@@ -70,3 +70,37 @@ def test_quantiles_need_no_cost(config):
     plain = msgspec.structs.replace(config, labels=own)
     shares = labelled(plain, 30e-4).shares
     np.testing.assert_allclose(shares, [0.25, 0.5, 0.25], atol=0.06)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"close": np.nan, "entry": np.nan}, "none of 5970 training rows has a return"),
+        ({"volatility": np.float32(np.nan)}, "none of 5970 training rows has a return"),
+        ({"live": False}, "none of 5970 training rows has a return"),
+        ({"close": 1000.0, "entry": 1000.0}, "down and up never occurs in the 1,000"),
+    ],
+)
+def test_labels_that_teach_nothing_are_refused(config, change, found):
+    plain = msgspec.structs.replace(config.labels, threshold="quantile")
+    data = market(0.0)
+    blank = {name: np.full_like(getattr(data, name), x) for name, x in change.items()}
+    with pytest.raises(DataError, match=found):
+        label_as_configured(
+            msgspec.structs.replace(config, labels=plain),
+            data._replace(**blank),
+            TRAIN,
+            HORIZON,
+        )
+
+
+def test_a_market_that_only_rises_has_no_falls(config):
+    plain = msgspec.structs.replace(config.labels, threshold="quantile")
+    data = market(0.0)
+    steps = 1e-4 * (1 + np.arange(BARS) % 7)  # by more and less, but always up
+    close = 1000 * np.exp(np.cumsum(steps))[:, None] * np.ones(SYMBOLS)
+    data = data._replace(close=close, entry=np.vstack([close[:1], close[:-1]]))
+    with pytest.raises(DataError, match="down never occurs"):
+        label_as_configured(
+            msgspec.structs.replace(config, labels=plain), data, TRAIN, HORIZON
+        )

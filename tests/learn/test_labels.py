@@ -8,14 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from bot4jax.errors import DataError
 from bot4jax.learn.labels import (
     average_uniqueness,
+    barrier_returns,
     class_shares,
     classify,
     cost_threshold,
+    farthest_returns,
     fit_threshold,
     forward_returns,
     label_end,
+    outcomes,
     paying_horizon,
     sample_weights,
 )
@@ -43,6 +47,61 @@ def test_returns_start_at_the_next_entry_and_end_at_the_close(horizon):
                 assert found[t, s] == pytest.approx(expected, abs=1e-15)
             else:
                 assert np.isnan(found[t, s])
+
+
+@pytest.mark.parametrize("horizon", [1, 2, 5])
+def test_barrier_returns_are_those_of_a_slow_walk(horizon):
+    entry, close, scale, _ = market()
+    found = barrier_returns(entry, close, scale, 0.6, horizon)
+    classes = classify(found, scale, 0.6, horizon)
+    early = 0
+    for t in range(BARS):
+        for s in range(SYMBOLS):
+            if t + horizon >= BARS:
+                assert np.isnan(found[t, s])
+                continue
+            edge, touched = 0.6 * scale[t, s] * sqrt(horizon), 1
+            for ahead in range(t + 1, t + horizon + 1):
+                moved = log(close[ahead, s]) - log(entry[t + 1, s])
+                if abs(moved) > edge:
+                    touched = 2 if moved > 0 else 0
+                    break
+            early += ahead < t + horizon
+            assert found[t, s] == pytest.approx(moved, abs=1e-15)
+            assert classes[t, s] == touched
+    assert (early > 0) == (horizon > 1)
+
+
+def test_the_farthest_return_says_whether_a_barrier_is_touched():
+    entry, close, scale, _ = market()
+    far = farthest_returns(entry, close, 5)
+    for k in (0.3, 0.9, 1.5):
+        returns, classes = outcomes(entry, close, scale, k, 5, has_barriers=True)
+        known = np.isfinite(returns)
+        np.testing.assert_array_equal(known, np.isfinite(far))
+        is_touched = far > k * scale.astype(float) * sqrt(5)
+        np.testing.assert_array_equal(is_touched[known], (classes != 1)[known])
+
+
+def test_barriers_leave_the_asked_share_untouched():
+    entry, close, scale, _ = market()
+    k = fit_threshold(farthest_returns(entry, close, 5), scale, 5, 0.4)
+    returns, classes = outcomes(entry, close, scale, k, 5, has_barriers=True)
+    share = (classes == 1)[np.isfinite(returns)].mean()
+    # the row on the edge itself may fall on either side of it by rounding
+    assert share == pytest.approx(0.4, abs=1.5 / (BARS * SYMBOLS - 20))
+
+
+@pytest.mark.parametrize("horizon", [1, 5])
+def test_barrier_returns_see_no_further_than_their_horizon(horizon):
+    entry, close, scale, _ = market()
+    before = barrier_returns(entry, close, scale, 0.6, horizon)
+    entry[30], close[30] = 1.5 * entry[30], 2 * close[30]
+    after = barrier_returns(entry, close, scale, 0.6, horizon)
+    same = (before == after) | np.isnan(before)
+    changed = np.flatnonzero(~same.all(1))
+    assert set(changed) <= set(range(30 - horizon, 30))
+    assert {30 - 1} <= set(changed)
 
 
 @pytest.mark.parametrize("horizon", [1, 5])
@@ -92,7 +151,7 @@ def test_the_threshold_counts_weights_and_leaves_out_what_has_none():
 
 
 def test_a_threshold_without_data_is_refused():
-    with pytest.raises(ValueError, match="none of 4 training rows"):
+    with pytest.raises(DataError, match="none of 4 training rows"):
         fit_threshold(np.full((2, 2), np.nan), np.ones((2, 2)), 5)
 
 
@@ -199,7 +258,7 @@ def test_the_edge_at_cost_is_the_median_of_cost_over_spread():
     weights = np.zeros(cost.shape)
     weights[7] = 1
     assert cost_threshold(cost, scale, 4, weights) == pytest.approx(cost[7, 0] / 4e-3)
-    with pytest.raises(ValueError, match="none of 201 training rows"):
+    with pytest.raises(DataError, match="none of 201 training rows"):
         cost_threshold(cost, scale, 4, 0 * weights)
 
 

@@ -138,6 +138,22 @@ def test_what_is_saved_is_the_excess_over_always_flat(research):
         assert one["excess"] == pytest.approx(-saved, abs=1e-12), name
 
 
+def test_nothing_is_better_than_the_best_possible_forecast(paper, research):
+    """The bound that only a simulator knows, over the same labels."""
+    _, told = paper
+    _, summary, report = research
+    own, limit = summary["backtest"]["traps"], summary["bayes_bound"]
+    assert own["alarms"] == []
+    assert list(own["above_the_bound"]) == list(summary["backtest"]["scan"])
+    for one in own["above_the_bound"].values():
+        assert one["log_loss"] > -3 * one["standard_error"]
+    # the edges of classes are rounded otherwise there, by 1e-7 of themselves
+    assert limit["log_loss"] == pytest.approx(told["bayes_bound"]["log_loss"], abs=1e-5)
+    assert (own["shuffled_t"], own["moved"]) == (None, None)
+    assert "No trap for leaks went off" in report
+    assert "not laid: backtest.traps=true" in report
+
+
 def test_every_backtest_is_a_trial(research):
     root, summary, report = research
     tried = ledger.read(root / ledger.NAME)
@@ -149,7 +165,13 @@ def test_every_backtest_is_a_trial(research):
 
 def test_walking_forward_fits_each_fold_anew(words, tmp_path):
     anew = ["backtest.refit=true", "backtest.folds=2", "backtest.fidelity=research"]
+    anew += ["backtest.traps=true", "labels.ends=barriers"]
     summary, report = backtest(words, tmp_path, "spans.test=140", *anew)
+    laid = summary["backtest"]["traps"]
+    assert laid["moved"] == 0
+    assert abs(laid["shuffled_t"]) < 3
+    assert laid["alarms"] == []
+    assert summary["bayes_bound"] is None  # it does not know of barriers
     own = summary["backtest"]
     assert len(own["effective_labels"]) == 2
     assert min(own["effective_labels"]) >= 200

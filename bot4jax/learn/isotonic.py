@@ -1,0 +1,84 @@
+"""Isotonic calibration: what each class's probability has been worth, rising.
+
+Source: Zadrozny & Elkan (2002), Transforming classifier scores into accurate multiclass
+probability estimates: one regression a class, then renormalised. The regression pools
+adjacent violators (Ayer et al. 1955). No library that this program needs has it: SciPy
+and scikit-learn are there for tests alone.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from bot4jax.kernels.calibration import KNOTS, Curves, identity
+
+LEAST_EFFECTIVE = 2_000
+"""Labels without overlap below which a curve would follow chance: none is fitted."""
+
+
+def fit_curves(
+    probability: Float[np.ndarray, "N C"],
+    labels: Int[np.ndarray, " N"],
+    weights: Float[np.ndarray, " N"],
+) -> Curves | None:
+    """One forecaster's curves; None where too few labels are worth something.
+
+    Nothing is made more certain than its evidence allows: probabilities lie within
+    [1/(n + 2), 1 − 1/(n + 2)].
+    """
+    kept = (weights > 0) & np.isfinite(probability).all(1)
+    effective = float(weights[kept].sum())
+    if effective < LEAST_EFFECTIVE:
+        return None
+    said, truth, weight = probability[kept], labels[kept], weights[kept]
+    lines = [
+        fit_curve(said[:, c], truth == c, weight) for c in range(probability.shape[1])
+    ]
+    given, meant = (jnp.asarray([one], jnp.float32) for one in zip(*lines, strict=True))
+    return Curves(given, meant, jnp.full(1, 1 / (effective + 2), jnp.float32))
+
+
+def fit_curve(
+    said: Float[np.ndarray, " N"],
+    came_true: np.ndarray,
+    weights: Float[np.ndarray, " N"],
+) -> tuple[Float[np.ndarray, " K"], Float[np.ndarray, " K"]]:
+    """Knots of a rising line through the ends of the pooled blocks.
+
+    Of more ends than there are knots, a part is kept, evenly over their order.
+    """
+    values, place = np.unique(said.astype(np.float64), return_inverse=True)
+    weight = np.bincount(place, weights.astype(np.float64))
+    mean = np.bincount(place, weights * came_true) / weight
+    level, first = pooled(mean, weight)
+    last = np.append(first[1:], len(values)) - 1
+    given = np.stack([values[first], values[last]], axis=1).ravel()
+    meant = np.repeat(level, 2)
+    chosen = np.rint(np.linspace(0, len(given) - 1, KNOTS)).astype(int)
+    return given[chosen], meant[chosen]
+
+
+def pooled(
+    mean: Float[np.ndarray, " N"], weight: Float[np.ndarray, " N"]
+) -> tuple[Float[np.ndarray, " B"], Int[np.ndarray, " B"]]:
+    """Levels of the nearest rising step function, and where each step begins."""
+    levels: list[float] = []
+    sizes: list[float] = []
+    starts: list[int] = []
+    pairs = zip(mean.tolist(), weight.tolist(), strict=True)
+    for at, (level, size) in enumerate(pairs):
+        start = at
+        while levels and levels[-1] >= level:
+            before, own = levels.pop(), sizes.pop()
+            level = (before * own + level * size) / (own + size)
+            size, start = own + size, starts.pop()
+        levels.append(level)
+        sizes.append(size)
+        starts.append(start)
+    return np.array(levels), np.array(starts)
+
+
+def joined(rows: list[Curves | None], classes: int) -> Curves:
+    """The curves of all forecasters; who has none keeps what was said."""
+    found = [identity(1, classes) if one is None else one for one in rows]
+    return Curves(*(jnp.concatenate(column) for column in zip(*found, strict=True)))

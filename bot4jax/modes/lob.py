@@ -1,0 +1,102 @@
+"""`mode=lob`: labels of the limit-order book, by event, beside a linear baseline."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from bot4jax.data.depth import BookStates, book_states
+from bot4jax.data.fi2010 import fi2010_states
+from bot4jax.data.sources import folder as existing
+from bot4jax.data.sources import open_source
+from bot4jax.learn import lob as rows
+from bot4jax.learn.lob import Book
+from bot4jax.learn.lob_contest import Judged, Task, contest
+from bot4jax.modes import lines
+from bot4jax.modes.report_lob import tell_lob
+from bot4jax.modes.setting import net_sizes, spans
+from bot4jax.runtime.folder import RunFolder
+from bot4jax.runtime.progress import Report, progress, timed
+from bot4jax.schema import Config
+from bot4jax.types import CLASSES
+
+
+def lob(config: Config) -> int:
+    """Fit and judge every label and horizon; `summary.json` and `report.html`."""
+    with RunFolder(config) as folder:
+        if folder.open() and folder.is_finished:
+            return lines.finished(folder.path)
+        seconds: dict[str, float] = {}
+        with progress() as report:
+            with timed(seconds, "reading"):
+                book = read(config)
+            with timed(seconds, "contest"):
+                judged = judge(config, book, report)
+        tell_lob(folder, config, book, judged, seconds)
+        return lines.finished(folder.path)
+
+
+def read(config: Config) -> Book:
+    """The source's books, cut into training and test, and those into stretches."""
+    own, simulated = config.lob, config.data.source == "simulator"
+    states = read_states(config)
+    train, test = rows.pieces(states, own.horizons, own.train_share)
+    return Book(
+        symbols=tuple(dict.fromkeys(one.symbol for one in states)),
+        days=len({one.day for one in states}),
+        simulated=simulated,
+        train=tuple(train),
+        test=tuple(test),
+        train_lanes=rows.lanes(train, own.lane, own.warm),
+        test_lanes=rows.lanes(test, own.lane, own.warm),
+    )
+
+
+def read_states(config: Config) -> list[BookStates]:
+    """Book states of any source that shows a book."""
+    own, data = config.lob, config.data
+    if data.source == "fi2010":
+        return fi2010_states(Path(existing(data.path, data.source)))
+    bars = spans(config).bars if data.source == "simulator" else 1
+    return book_states(open_source(config, bars), own.levels, own.events)
+
+
+def judge(config: Config, book: Book, report: Report) -> list[Judged]:
+    """Every label at every horizon, one contest after the other."""
+    sizes, found = net_sizes(config), []
+    labels = [
+        (kind, k)
+        for kind in (*rows.KINDS, *(("published",) if book.train[0].published else ()))
+        for k in config.lob.horizons
+    ]
+    for done, label in enumerate(labels):
+        report("labels", done, len(labels))
+        task = task_of(config, book, label)
+        scores = contest(
+            config,
+            sizes,
+            book.train_lanes.features,
+            book.test_lanes.features,
+            task,
+            lambda *_: None,
+        )
+        found.append(Judged(*label, shares_of(task.test), scores))
+    report("labels", len(labels), len(labels))
+    return found
+
+
+def task_of(config: Config, book: Book, label: tuple[str, int]) -> Task:
+    """A label's classes, by stretch; edges come from training alone."""
+    sides = book.train, book.test
+    if label[0] == "published":
+        train, test = ([one.published[label] for one in own] for own in sides)
+    else:
+        edge = rows.edges(book.train, label, config.lob.flat_share)
+        train, test = (rows.classes(own, label, edge) for own in sides)
+    return Task(rows.laid(book.train_lanes, train), rows.laid(book.test_lanes, test))
+
+
+def shares_of(labels: Int[np.ndarray, "U V"]) -> Float[np.ndarray, " C"]:
+    """Shares of the classes among the labels that there are."""
+    count = np.bincount(labels[labels >= 0], minlength=len(CLASSES))
+    return count / count.sum()

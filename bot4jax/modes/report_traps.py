@@ -1,0 +1,34 @@
+"""The report's section on traps for leaks."""
+
+from bot4jax.modes.markup import paragraph, section, table
+from bot4jax.modes.traps import Caught, alarms
+
+
+def trapped(found: Caught) -> str:
+    """What was laid, what it holds, and plainly whether anything went off."""
+    loud = alarms(found)
+    said = "".join(f'<p class="warn">{one}</p>' for one in loud)
+    verdict = said or paragraph("No trap for leaks went off.")
+    return section("Traps for leaks") + verdict + table(("trap", "holds"), rows(found))
+
+
+def rows(found: Caught) -> list[tuple[str, str]]:
+    """One row a trap."""
+    unlaid = "not laid: backtest.traps=true"
+    shuffled = unlaid if found.shuffled_t is None else f"t = {found.shuffled_t:.2f}"
+    moved = unlaid if found.moved is None else f"{found.moved:,} values"
+    least = "only a simulated market knows it"
+    if found.excess:
+        name, one = min(
+            found.excess.items(), key=lambda x: x[1].log_loss / x[1].standard_error
+        )
+        least = (
+            f"nearest: {name.replace('_', ' ')}, {1e3 * one.log_loss:+.3f} ± "
+            f"{1e3 * one.standard_error:.3f} · 10⁻³"
+        )
+    return [
+        ("spans whose labels share a bar", str(len(found.overlaps))),
+        ("log loss above the best possible forecast", least),
+        ("skill on shuffled bars, everything fitted on them", shuffled),
+        ("training rows that change with later bars", moved),
+    ]

@@ -1,0 +1,169 @@
+"""Labels, rows and stretches of the order-book benchmark against slow walks."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from bot4jax.data.depth import BookStates
+from bot4jax.data.source import DataError
+from bot4jax.learn import lob
+from bot4jax.learn.lob_contest import (
+    ENSEMBLE,
+    LINEAR,
+    balanced,
+    confusions,
+    scored,
+)
+
+HORIZONS = (3, 7)
+
+
+def states(symbol="A", day=0, events=120, seed=0, at=None) -> BookStates:
+    """Two levels around a wandering mid."""
+    rng = np.random.default_rng(seed)
+    mid = 1_000 + np.cumsum(rng.integers(-1, 2, events))
+    steps = np.array([1, 2])
+    price = np.stack([mid[:, None] + steps, mid[:, None] - steps], axis=1).astype(float)
+    size = rng.integers(1, 9, price.shape).astype(float)
+    times = day + np.arange(events) / events if at is None else at
+    return BookStates(symbol, day, times, price, size)
+
+
+@pytest.mark.parametrize("k", HORIZONS)
+def test_moves_are_those_of_a_slow_walk(k):
+    mid = states().mid
+    smoothed, honest = (lob.move(mid, k, kind) for kind in (True, False))
+    for t in range(len(mid)):
+        ahead = mid[t + 1 : t + 1 + k]
+        behind = mid[t + 1 - k : t + 1] if t >= k - 1 else mid[:0]
+        is_whole = len(ahead) == k
+        assert np.isfinite(honest[t]) == is_whole
+        assert np.isfinite(smoothed[t]) == (is_whole and len(behind) == k)
+        if is_whole:
+            assert honest[t] == pytest.approx(ahead.mean() / mid[t] - 1)
+        if np.isfinite(smoothed[t]):
+            assert smoothed[t] == pytest.approx(ahead.mean() / behind.mean() - 1)
+
+
+def test_half_of_the_smoothed_label_of_a_random_walk_has_happened():
+    """How far the mid lies from its mean tells it; nothing tells the honest one."""
+    mid = 1e4 + np.cumsum(np.random.default_rng(0).normal(size=200_000))
+    past = mid / lob.mean_behind(mid, 20) - 1
+    told = {}
+    for is_smoothed in (True, False):
+        moved = lob.move(mid, 20, is_smoothed)
+        known = np.isfinite(moved) & np.isfinite(past)
+        told[is_smoothed] = np.corrcoef(past[known], moved[known])[0, 1]
+    assert told[True] > 0.6
+    assert abs(told[False]) < 0.02
+
+
+def test_the_flow_of_the_best_quotes_is_that_of_a_slow_walk():
+    own = states()
+    found = lob.best_flow(own) * own.size[:, :, 0].sum(1)
+    for t in range(1, len(found)):
+        (ask, bid), (ask_size, bid_size) = own.price[t, :, 0], own.size[t, :, 0]
+        (ask_was, bid_was) = own.price[t - 1, :, 0]
+        (ask_had, bid_had) = own.size[t - 1, :, 0]
+        flow = (bid >= bid_was) * bid_size - (bid <= bid_was) * bid_had
+        flow += (ask >= ask_was) * ask_had - (ask <= ask_was) * ask_size
+        assert found[t] == pytest.approx(flow)
+    assert (found[1:] != 0).any()
+
+
+def test_features_do_not_see_the_future():
+    own, cut = states(), 60
+    turned = own._replace(
+        price=np.concatenate([own.price[:cut], own.price[cut:][::-1] + 50])
+    )
+    before, after = (lob.raw_features(one, HORIZONS)[:cut] for one in (own, turned))
+    np.testing.assert_array_equal(before, after)
+    assert np.isfinite(before[max(HORIZONS) - 1 :]).all()
+
+
+def test_nothing_reaches_over_the_cut_or_a_day():
+    """Change the other pieces: this one's rows and labels stay as they are."""
+    own = [states("A", 0), states("A", 1, seed=1), states("A", 2, seed=2)]
+    other = [own[0], states("A", 1, seed=9), states("A", 2, seed=8)]
+    one, same = (lob.pieces(x, HORIZONS, 0.5) for x in (own, other))
+    first, again = one[0][0], same[0][0]
+    for label, moved in first.moves.items():
+        np.testing.assert_array_equal(moved, again.moves[label])
+        assert np.isnan(moved[-label[1] :]).all()
+    assert [len(x.features) for x in (*one[0], *one[1])] == [120, 60, 60, 120]
+
+
+def test_units_are_of_training_alone():
+    own = [states("A", 0), states("A", 1, seed=1)]
+    wild = [own[0], own[1]._replace(size=own[1].size * 1e6)]
+    plain, moved = (lob.pieces(x, HORIZONS, 0.5) for x in (own, wild))
+    np.testing.assert_array_equal(plain[0][0].features, moved[0][0].features)
+    assert (plain[1][0].features != moved[1][0].features).any()
+
+
+def test_edges_leave_the_asked_share_flat():
+    train, test = lob.pieces(
+        [states("A", events=4_000), states("B", 1, 4_000, 1)], HORIZONS, 0.9
+    )
+    del test
+    label = ("honest", 7)
+    edge = lob.edges(train, label, 0.4)
+    for one, named in zip(train, lob.classes(train, label, edge), strict=True):
+        assert (named[-7:] == -1).all()
+        flat = (named[:-7] == 1).mean()
+        assert 0.4 <= flat < 0.6  # moves of a lattice are often equal
+        up = one.moves[label] > edge[one.symbol]
+        np.testing.assert_array_equal(named == 2, up)
+
+
+def test_every_row_counts_once_and_stays_in_its_piece():
+    own = [states("A", 0, 230), states("B", 0, 101, 1), states("C", 0, 40, 2)]
+    train, _ = lob.pieces([*own, states("A", 5), states("B", 5)], HORIZONS, 0.6)
+    found = lob.lanes(train, length=50, warm=10)
+    assert found.features.shape[:2] == found.counted.shape
+    seen = [np.zeros(len(one.features), int) for one in train]
+    for lane, (number, rows) in enumerate(found.rows):
+        counted = found.counted[:, lane]
+        seen[number][rows[counted]] += 1
+        held = rows >= 0
+        np.testing.assert_array_equal(
+            found.features[held, lane], train[number].features[rows[held]]
+        )
+        assert not found.features[~held, lane].any()
+        assert not counted[:10].any()
+    for one in seen:
+        assert (one[:10] == 0).all()
+        assert (one[10:] == 1).all()
+    laid = lob.laid(found, [np.arange(len(one.features)) for one in train])
+    assert ((laid == -1) == ~found.counted).all()
+
+
+def test_a_test_of_a_symbol_that_nobody_trained_on_is_refused():
+    with pytest.raises(DataError, match="test's symbols B"):
+        lob.pieces([states("A", 0), states("B", 1)], HORIZONS, 0.5)
+
+
+def test_classes_weigh_alike():
+    labels = np.array([[0, 1, 1, 1, 1, -1, 2, 2]])
+    weights = balanced(labels)
+    assert weights[0, 5] == 0
+    for c in range(3):
+        assert weights[labels == c].sum() == pytest.approx(7 / 3)
+    only = balanced(np.array([[1, 1, -1]]))
+    np.testing.assert_array_equal(only, [[1, 1, 0]])
+
+
+def test_macro_f1_is_scikit_learns_and_a_copy_has_no_lead():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(-1, 3, (50, 8))
+    line = rng.integers(0, 3, labels.shape)
+    better = np.where(rng.random(labels.shape) < 0.5, np.maximum(labels, 0), line)
+    known = labels >= 0
+    said = {LINEAR: line, "copy": line, ENSEMBLE: better}
+    found = scored({n: confusions(labels, x, known) for n, x in said.items()}, 0)
+    for name, one in said.items():
+        truth = f1_score(labels[known], one[known], average="macro")
+        assert found[name].macro_f1 == pytest.approx(truth)
+    assert found["copy"].above_linear == found["copy"].above_linear_error == 0
+    lead = found[ENSEMBLE]
+    assert lead.above_linear > 3 * lead.above_linear_error > 0

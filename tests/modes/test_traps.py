@@ -1,0 +1,59 @@
+"""Traps for leaks go off for planted leaks, and say which."""
+
+import numpy as np
+import pytest
+
+from bot4jax.data.bound import Excess
+from bot4jax.learn.splits import Split
+from bot4jax.modes.report_traps import trapped
+from bot4jax.modes.setting import Setting, set_stage
+from bot4jax.modes.traps import Best, Caught, alarms, caught
+
+HONEST = Caught((), None, {"ensemble": Excess(1e-3, 1e-3)}, 0.5, 0)
+
+
+@pytest.mark.parametrize(
+    ("leak", "said"),
+    [
+        ({"overlaps": ("fold 1: train and test",)}, "share a bar: fold 1"),
+        (
+            {"excess": {"last_return": Excess(-4e-3, 1e-3)}},
+            "last return beats the best",
+        ),
+        ({"shuffled_t": 3.1}, "Shuffled bars are forecast with t = 3.1"),
+        ({"moved": 12}, "12 values of training change"),
+    ],
+)
+def test_each_leak_raises_its_alarm(leak, said):
+    assert alarms(HONEST) == []
+    (one,) = alarms(HONEST._replace(**leak))
+    assert said in one
+    assert said in trapped(HONEST._replace(**leak))
+
+
+@pytest.fixture(scope="module")
+def setting(run) -> Setting:
+    return set_stage(run.config)
+
+
+def test_a_forecast_that_knows_the_labels_beats_the_bound(setting):
+    rng = np.random.default_rng(0)
+    shape = (120, 16)
+    chances = np.broadcast_to(np.array([0.25, 0.5, 0.25]), (*shape, 3))
+    classes = rng.choice(3, shape, p=[0.25, 0.5, 0.25])
+    told = np.where(np.arange(3) == classes[..., None], 0.4, 0.3)
+    best, weights = Best(chances, np.ones(shape, bool)), np.ones(shape)
+    said = {"oracle": told, "prior": chances}
+    split = Split(range(10, 50), range(60, 80), range(90, 120))
+    found = caught(setting, [split], best, classes, weights, said, (None, None))
+    (one,) = alarms(found)
+    assert one.startswith("oracle beats the best possible forecast")
+    assert found.excess["prior"].log_loss == pytest.approx(0)
+
+
+def test_spans_without_a_gap_are_caught(setting):
+    """A label of five bars at the end of training lives in the next span."""
+    split = Split(range(10, 50), range(50, 80), range(86, 120))
+    nothing = np.ones((0, 1))
+    found = caught(setting, [split], None, nothing, nothing, {}, (None, None))
+    assert found.overlaps == ("fold 1: train and calibrate",)
