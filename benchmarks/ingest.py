@@ -1,9 +1,11 @@
 """How many ticks a second come from the socket into the state on the device?
 
-A publisher and the engine's end are two processes. `batch` sends 256 ticks a message,
-`single` one. Beside each stands how fast libzmq alone hands over the very same
-messages, read and thrown away, in the same run. A round counts only if every tick that
-was sent has been counted by the device: nothing dropped, nothing twice.
+A publisher and the engine's end are two processes; a thread reads, another one takes
+up, as in a live run. `batch` sends 256 ticks a message, `single` one; `recorded` is
+`batch` with everything written and hashed for a restart, as `mode=live` does. Beside
+each stands how fast libzmq alone hands over the very same messages, read and thrown
+away, in the same run. A round counts only if every tick that was sent has been counted
+by the device: nothing dropped, nothing twice.
 """
 
 import subprocess
@@ -11,7 +13,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -27,14 +30,21 @@ from bot4jax.kernels.bars import INTS, init_bars
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.modes.tapes import tick_tape
 from bot4jax.runtime.closings import Tape
+from bot4jax.runtime.inputs import Inputs
 from bot4jax.runtime.progress import Report
 from bot4jax.runtime.publish import receive
+from bot4jax.runtime.reception import received
 from bot4jax.runtime.sockets import subscriber
 from bot4jax.runtime.wire import HEADER, MAGIC
 from bot4jax.schema import Config
 
-STAGES = {"batch": (1 << 20, 256), "single": (1 << 17, 1)}
+STAGES = {"recorded": (1 << 20, 256), "batch": (1 << 20, 256), "single": (1 << 17, 1)}
 """Ticks a round, and ticks a message."""
+
+RECORDED = "recorded"
+
+IDLE_S = 0.02
+"""How long the reading thread waits before it looks whether it is still wanted."""
 
 PATIENCE_S = 300.0
 """How long the publisher may take to make its market."""
@@ -58,7 +68,7 @@ def measure(
     for name, (ticks, per_message) in stages.items():
         with ticker(config, ticks, per_message, 2 * (warmup + steps)) as endpoint:
             for done in range(1, warmup + steps + 1):
-                laps.add(name, ingested(setting, endpoint, ticks), "ms")
+                laps.add(name, ingested(setting, endpoint, ticks, name == RECORDED))
                 laps.add(f"{name} libzmq", handed_over(endpoint, ticks, per_message))
                 report(f"ticks, {name}", done, warmup + steps)
     rows = [
@@ -81,21 +91,43 @@ def stage_rows(laps: Laps, name: str, ticks: int, warmup: int) -> list[Row]:
     return [row(name, "bot4jax"), row(f"{name} libzmq", "libzmq")]
 
 
-def ingested(setting: Setting, endpoint: str, ticks: int) -> float:
+def ingested(
+    setting: Setting, endpoint: str, ticks: int, is_recorded: bool = False
+) -> float:
     """Milliseconds from the first message to all ticks in the state on the device."""
-    source = setting.source
+    source, capacity = setting.source, setting.config.runtime.capacity
     tape = tick_tape(setting, init_bars(jnp.asarray(source.anchors, jnp.float32)), BAR)
-    with subscriber(endpoint, (MAGIC,)) as socket:
-        came = receive(socket, source.universe.hash, PATIENCE_S)
+    with (
+        subscriber(endpoint, (MAGIC,)) as socket,
+        received(
+            receive(socket, source.universe.hash, PATIENCE_S, IDLE_S), capacity
+        ) as reception,
+        recording(is_recorded) as inputs,
+    ):
+        came = (one for one in reception.arrivals() if one.frame is not None)
         first = next(came)
-        began = time.perf_counter()
-        for closed in tape.closed(one for some in ([first], came) for one in some):
+        arrivals = (one for some in ([first], came) for one in some)
+        if inputs is not None:
+            arrivals = inputs.heard(arrivals)
+        for closed in tape.closed(arrivals):
             raise LostTicks(f"Bar {closed.bar} has closed, but only one was sent.")
         absorb_rest(tape)
+        if inputs is not None:
+            inputs.mark().result()
         jax.block_until_ready(tape.open_bars)
-        spent_ms = (time.perf_counter() - began) * 1e3
+        spent_ms = (time.perf_counter() - first.timer_s) * 1e3
     check_counted(tape, ticks)
     return spent_ms
+
+
+@contextmanager
+def recording(is_recorded: bool) -> Iterator[Inputs | None]:
+    """A file for what comes in, where it is wanted."""
+    with (
+        tempfile.TemporaryDirectory(prefix="b4") as folder,
+        Inputs(Path(folder)) if is_recorded else nullcontext() as inputs,
+    ):
+        yield inputs
 
 
 def absorb_rest(tape: Tape) -> None:

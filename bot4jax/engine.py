@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from bot4jax.kernels import bank, bars, clean, history, outcome, sizing, vote
+from bot4jax.kernels import rebase as rebases
 from bot4jax.kernels.absorb import absorb
 from bot4jax.kernels.bank import BankState, Plan
 from bot4jax.kernels.bars import OpenBars
@@ -31,6 +32,7 @@ from bot4jax.kernels.calibration import Curves, straighten, temper
 from bot4jax.kernels.clean import Scaler
 from bot4jax.kernels.history import Scales
 from bot4jax.kernels.outcome import Moments, Pending
+from bot4jax.kernels.rebase import Terms
 from bot4jax.kernels.sizing import Risk, SizingParams
 from bot4jax.kernels.vote import VoteParams, VoteState
 from bot4jax.nets import zoo
@@ -38,7 +40,7 @@ from bot4jax.nets.fallback import FallbackParams, fallback
 from bot4jax.numerics import safe_divide
 from bot4jax.trees import forest
 from bot4jax.trees.forest import Forest
-from bot4jax.types import Bar, Decisions, Layout
+from bot4jax.types import CLASSES, Bar, Decisions, Layout
 
 Margins = Callable[[Float[np.ndarray, "S F"]], Float[np.ndarray, "S C"]]
 """A forest's log odds of feature scores, asked on the host."""
@@ -137,6 +139,11 @@ class Engine(NamedTuple):
     """the nets of `conclude`"""
     decide: Callable[..., tuple[Deciding, Array]]
     """the rest of it, given what nets and trees say"""
+    rebase: Callable[..., tuple[Units, Observing, Deciding]]
+    """what is remembered, in the terms of a split"""
+    rebase_bars: Callable[..., OpenBars]
+    spare: Callable[..., Array]
+    """what is decided where `conclude` takes too long: it needs neither"""
 
 
 def compile_engine(settings: Settings) -> Engine:
@@ -148,6 +155,9 @@ def compile_engine(settings: Settings) -> Engine:
         conclude=jax.jit(partial(conclude, settings), donate_argnums=1),
         foresee=jax.jit(partial(zoo.step, settings.sizes), donate_argnums=1),
         decide=jax.jit(partial(decide, settings), donate_argnums=1),
+        rebase=jax.jit(rebase, donate_argnums=(1, 2)),
+        rebase_bars=jax.jit(rebases.rebase_bars, donate_argnums=0),
+        spare=jax.jit(partial(spare, settings)),
     )
 
 
@@ -280,6 +290,43 @@ def decide(
     pending = outcome.push_pending(state.pending, remembered, seen.risk.volatility, bar)
     packed = _pack_decisions(decisions, voted)
     return Deciding(state.carry, weighing, pending), packed
+
+
+def rebase(
+    units: Units, observing: Observing, deciding: Deciding, terms: Terms
+) -> tuple[Units, Observing, Deciding]:
+    """Units, history and pending labels of symbols whose terms have changed."""
+    own = observing.bank
+    banked = own._replace(
+        past=rebases.rebase_past(own.past, terms),
+        windows=rebases.rebase_windows(own.windows, terms),
+    )
+    pending = rebases.rebase_pending(deciding.pending, terms)
+    return (
+        units._replace(scales=rebases.rebase_scales(units.scales, terms)),
+        observing._replace(bank=banked),
+        deciding._replace(pending=pending),
+    )
+
+
+def spare(
+    settings: Settings,
+    params: Params,
+    seen: Seen,
+    ints: Int[Array, "B S"],
+    floats: Float[Array, "D S"],
+    held: Float[Array, " S"],
+) -> Float[Array, " P"]:
+    """Decisions without any member, packed: the fallback's, and nothing is opened."""
+    bar, members = bars.unpack_bar(ints, floats), len(settings.members)
+    silent = jnp.full((members, bar.live.shape[0], len(CLASSES)), jnp.nan)
+    nobody = vote.init_vote(members)
+    decisions, voted = _decide(settings, params, nobody, silent, seen, bar, held)
+    each = jnp.broadcast_to(voted.probability, silent.shape)
+    late = decisions._replace(
+        member_probability=each, flags=decisions.flags | sizing.Clamp.TOO_SLOW
+    )
+    return _pack_decisions(late, voted)
 
 
 def calibrated(

@@ -98,11 +98,11 @@ class Control(Section, frozen=True):
 
     do: Literal["status", "kill", "reset", "pause", "news"]
     """status asks; kill lets nothing but cancels leave, pause only reductions; reset
-    ends both and a drawdown; news is for regimes, which are not there yet"""
+    ends both, a drawdown and news; news lets only reductions pass while it lasts"""
     reason: Annotated[str, Meta(min_length=1, max_length=200)] | None
     """for the journal"""
     seconds: NonNegative
-    """s that a pause lasts; 0: until a reset"""
+    """s that a pause or news lasts; 0: until a reset"""
 
 
 class Backtest(Section, frozen=True):
@@ -486,6 +486,13 @@ class Runtime(Section, frozen=True):
     """ticks a batch; a static shape of the compiled step"""
     allowed_lateness_ms: NonNegative
     """ms of receive time a bar waits for stragglers past its boundary"""
+    backlog_ticks: Count
+    """ticks that may wait at speed 1; beyond, of a symbol's quotes within a bar only
+    the last is absorbed: who is behind sees less, not later"""
+    oldest_s: Positive
+    """s that the newest tick may be old at speed 1; beyond, only reductions pass"""
+    deadline_ms: Positive
+    """ms that a decision may take at speed 1; then the fallback's counts"""
     skew_limit_ms: Positive
     """ms ahead of our clock at which a tick is refused as from the future"""
     speed: NonNegative

@@ -38,11 +38,16 @@ TRADING, HALTED, AUCTION, CLOSED = 0, 1, 2, 3
 LATE, CONFLATED = 1, 2
 """Flags of a tick record: arrived after its bar closed; stands for several ticks."""
 
-TICKS, SNAPSHOT = 1, 2
-"""Kinds of frame: what happened next, or what stands after all that came before."""
+TICKS, SNAPSHOT, REFERENCE = 1, 2, 3
+"""Kinds of frame: what happened next, what stands after all that came before, and
+events that are no ticks: changes of instruments, funding, news."""
 
 END, BEGIN = 1, 2
 """Flags of a frame: a publisher's last one in this epoch, and its very first."""
+
+BEHIND = 4
+"""Flag of a frame that its reader sets: too much waited, so its quotes are conflated.
+It is recorded with the frame and never on the wire."""
 
 TICK = np.dtype(
     [
@@ -179,6 +184,7 @@ class Bar(NamedTuple):
     """changes of the best bid or best ask price"""
     late: Int[Array, " S"]
     conflated: Int[Array, " S"]
+    """records that stand for several; 1 where something of the bar is not known"""
     live: Int[Array, " S"]
     """1 if anything was received in the bar and the symbol trades"""
     # float32

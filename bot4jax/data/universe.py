@@ -2,7 +2,8 @@
 
 import zlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 import numpy as np
@@ -10,7 +11,8 @@ import numpy as np
 from bot4jax.types import Instrument
 
 
-class Universe(NamedTuple):
+@dataclass(frozen=True)
+class Universe:
     """Instruments in slot order; a symbol's number on the wire is its slot."""
 
     instruments: tuple[Instrument, ...]
@@ -19,7 +21,7 @@ class Universe(NamedTuple):
     def symbols(self) -> tuple[str, ...]:
         return tuple(one.symbol for one in self.instruments)
 
-    @property
+    @cached_property
     def hash(self) -> int:
         """Identity of the list, 32 bits: publisher and engine must agree on it."""
         return zlib.crc32(msgspec.json.encode(self.instruments))

@@ -40,6 +40,8 @@ class BankState(NamedTuple):
     recursions: Carried
     sound: Int[Array, " S"]
     """bars since a column that recursions read was not a finite number"""
+    whole: Int[Array, "2 S"]
+    """bars since one whose quotes, and one whose trades, are not all known"""
     oldest: Float[Array, "R S"]
     """what the next bar writes over: reading it then would copy all windows"""
 
@@ -127,8 +129,7 @@ def _cut(layout: Layout, specs: tuple[FeatureSpec, ...]) -> Layout:
 
 def missing_columns(spec: FeatureSpec, layout: Layout) -> tuple[str, ...]:
     """Columns of `Bar` that the feature needs and the source does not fill."""
-    needed = {bar for name in spec.columns for bar in COLUMNS[name]}
-    return tuple(sorted(needed - set(layout.columns)))
+    return tuple(sorted(_bar_columns(spec) - set(layout.columns)))
 
 
 def init(plan: Plan) -> BankState:
@@ -143,6 +144,7 @@ def init(plan: Plan) -> BankState:
         ),
         recursions=recursions.init(plan.incremental, window, symbols),
         sound=jnp.zeros(symbols, jnp.int32),
+        whole=jnp.zeros((2, symbols), jnp.int32),
         oldest=jnp.zeros((len(plan.floats), symbols)),
     )
 
@@ -166,6 +168,7 @@ def update(
         plan.incremental, plan.layout.window, state.recursions, given, state.index
     )
     sound = _sound(plan, state.sound, columns)
+    whole = _whole(state.whole, bar)
     past = history.next_past(state.past, bar)
     named = _shared(plan, ordered) | recursive | _finished(plan, totals)
     next_state = BankState(
@@ -175,9 +178,10 @@ def update(
         sums=sums,
         recursions=carried,
         sound=sound,
+        whole=whole,
         oldest=jnp.stack(oldest) if oldest else state.oldest,
     )
-    return next_state, _gather(plan, named, past, sound)
+    return next_state, _gather(plan, named, past, sound, whole)
 
 
 def reset(plan: Plan, state: BankState, is_fresh: Bool[Array, " S"]) -> BankState:
@@ -202,6 +206,7 @@ def reset(plan: Plan, state: BankState, is_fresh: Bool[Array, " S"]) -> BankStat
             plan.incremental, plan.layout.window, state.recursions, is_fresh
         ),
         sound=clear(state.sound, 0),
+        whole=clear(state.whole, 1),
         oldest=clear(state.oldest, 1),
     )
 
@@ -361,6 +366,13 @@ def _sound(
     return jnp.where(jnp.stack(known).all(0), sound + 1, 0)
 
 
+def _whole(whole: Int[Array, "2 S"], bar: Bar) -> Int[Array, "2 S"]:
+    """A bar that was conflated lacks quotes; one that was masked as well, trades."""
+    lacks_quotes = bar.conflated > 0
+    lacks_trades = lacks_quotes & (bar.live == 0)
+    return jnp.where(jnp.stack([lacks_quotes, lacks_trades]), 0, whole + 1)
+
+
 def _shared(plan: Plan, ordered: dict[str, Array]) -> dict[str, Array]:
     """Features of whole windows; intermediates are computed when first asked for."""
     known = dict(ordered)
@@ -384,7 +396,11 @@ def _shared(plan: Plan, ordered: dict[str, Array]) -> dict[str, Array]:
 
 
 def _gather(
-    plan: Plan, named: dict[str, Array], past: Past, sound: Int[Array, " S"]
+    plan: Plan,
+    named: dict[str, Array],
+    past: Past,
+    sound: Int[Array, " S"],
+    whole: Int[Array, "2 S"],
 ) -> RawFeatures:
     """All features in the catalogue's order; absent ones are zero and unusable."""
     zero = jnp.zeros(plan.layout.symbols, jnp.float32)
@@ -397,8 +413,25 @@ def _gather(
     is_present = jnp.array([spec in plan.present for spec in plan.specs])
     carries = jnp.array([spec.form == "incremental" for spec in plan.specs])[:, None]
     known = jnp.where(carries, jnp.minimum(past.age, sound)[None], past.age[None])
+    for since, reads in zip(whole, (_reads_quotes, _reads_trades), strict=True):
+        concerned = jnp.array([reads(spec) for spec in plan.specs])[:, None]
+        known = jnp.where(concerned, jnp.minimum(known, since[None]), known)
     warm = known >= needed[:, None]
     heard = (past.silent <= history.STALE_BARS)[None]
     valid = (values >= low[:, None]) & (values <= high[:, None])
     usable = is_present[:, None] & warm & heard & valid & jnp.isfinite(values)
     return RawFeatures(values.T, usable.T)
+
+
+def _reads_quotes(spec: FeatureSpec) -> bool:
+    """Whether a quote that was never seen may have changed the feature."""
+    return bool(_bar_columns(spec) - history.STANDING - history.TRADED)
+
+
+def _reads_trades(spec: FeatureSpec) -> bool:
+    """Whether a trade, or a quote, that was never seen may have."""
+    return bool(_bar_columns(spec) - history.STANDING)
+
+
+def _bar_columns(spec: FeatureSpec) -> set[str]:
+    return {bar for name in spec.columns for bar in COLUMNS[name]}

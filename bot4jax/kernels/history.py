@@ -103,6 +103,24 @@ volumes at zero, so that all of it is: they are read, but not needed. `money_flo
 volume times typical price over the anchor, with the sign of the typical price's move.
 """
 
+STANDING = frozenset(
+    {
+        *("mid_open", "mid_close", "bid", "ask", "bid_size", "ask_size"),
+        *("bid_depth_5", "ask_depth_5", "bid_depth_10", "ask_depth_10", "live"),
+    }
+)
+"""Columns of `Bar` that the last quotes of two bars tell, whatever came in between."""
+
+TRADED = frozenset(
+    {
+        *("trade_open", "trade_high", "trade_low", "trade_close", "trade_count"),
+        *("buy_count", "sell_count", "buy_volume", "sell_volume", "base_turnover"),
+        *("quote_turnover", "vwap_offset", "signed_root_notional"),
+        *("squared_return_fast", "squared_return_slow"),
+    }
+)
+"""Columns that trades alone tell; all others but the standing ones need every quote."""
+
 BOOK_LEVELS = 5
 """Levels of the book whose order flow is integrated."""
 

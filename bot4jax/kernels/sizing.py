@@ -24,6 +24,8 @@ class Clamp(enum.IntFlag):
     NET = 32
     NO_MEMBER = 64
     NOT_FINITE = 128
+    TOO_SLOW = 256
+    """the members had not answered in time; the fallback decides, and opens nothing"""
 
 
 HALVINGS = 36

@@ -128,7 +128,7 @@ def equity(axes: Axes, story: Story) -> None:
     when = np.array([row.boundary_ns for row in curve], "datetime64[ns]")
     start = curve[0].nav
     net = [row.nav - start for row in curve]
-    gross = [row.nav - start + row.fees + row.slippage for row in curve]
+    gross = [row.nav - start + row.fees + row.funding + row.slippage for row in curve]
     axes.plot(when, gross, color=COLOURS[5], label="before costs, at mid prices")
     axes.plot(when, net, color=COLOURS[0], label="net")
     axes.axhline(0, color="#9aa5b1", linewidth=0.8)

@@ -67,7 +67,9 @@ def is_regated(
     """
     for answer in record.answers:
         account.portfolio.apply(answer)
-    equity, held = account.value(closed, record.step), account.portfolio.held()
+    equity = account.value(closed, record.step)
+    account.hear(closed)
+    held = account.portfolio.held()
     intent = np.ascontiguousarray(unpacked(record, members).intent)
     orders, denied, changes = account.gated(
         closed, intent, held, equity, record.step, record.state

@@ -1,7 +1,7 @@
 """Trading over ZeroMQ: ticks from a feed, orders to a venue, signals to all."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,23 +13,20 @@ from bot4jax.modes.setting import Setting
 from bot4jax.modes.trading import Report, Traded, trade
 from bot4jax.runtime.client import send_signals
 from bot4jax.runtime.closings import Closed
+from bot4jax.runtime.connections import Line, connected
 from bot4jax.runtime.control import Controls, KillFile, listening
-from bot4jax.runtime.curve import Keyring
-from bot4jax.runtime.inputs import Inputs, again
+from bot4jax.runtime.inputs import Inputs
 from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.loop import Stepped, Trader
 from bot4jax.runtime.messages import Signal, Signals
-from bot4jax.runtime.publish import Arrival, receive
+from bot4jax.runtime.publish import Arrival, receive, steady_clock
+from bot4jax.runtime.reception import Reception, received
 from bot4jax.runtime.sessions import sessions
-from bot4jax.runtime.silence import watched
+from bot4jax.runtime.silence import judged_by_age, watched
 from bot4jax.runtime.snapshots import Snapshots
-from bot4jax.runtime.sockets import Limits, dealer, publisher, subscriber
 from bot4jax.runtime.ticks_record import TickRecord
 from bot4jax.runtime.venue_link import SocketVenue
-from bot4jax.runtime.wire import MAGIC
-
-FAREWELL = Limits(linger_ms=1000)
-"""The venue ends when it hears the last message: it must get out."""
+from bot4jax.schema import Runtime
 
 ATTENTION_S = 0.02
 """How often a silent feed is turned away from, to hear people and to see bars late."""
@@ -54,66 +51,81 @@ def trade_over_sockets(
 
     A run that `resumes` keeps what came in with each step, and begins with that.
     """
-    runtime, universe = setting.config.runtime, setting.source.universe
-    ends = runtime.endpoints
-    record = TickRecord(folder / "ticks")
-    keys = Keyring(setting.config.keys.folder, "engine")
-    feed, venue = keys.calling("feed"), keys.calling("venue")
+    runtime, lateness_ns = setting.config.runtime, lateness(setting)
+    first = setting.split.test.start
     with ExitStack() as stack:
-        ticks = stack.enter_context(subscriber(ends.ticks, (MAGIC,), curve=feed))
-        asked = stack.enter_context(dealer(ends.snapshots, curve=feed))
-        orders = stack.enter_context(dealer(ends.orders, limits=FAREWELL, curve=venue))
-        signals = stack.enter_context(
-            publisher(ends.signals, drops=True, curve=keys.serving)
-        )
-        stack.enter_context(record)
-        first, lateness_ns = setting.split.test.start, lateness(setting)
+        line = stack.enter_context(connected(setting.config))
+        record = stack.enter_context(TickRecord(folder / "ticks"))
         tape = tapes.tick_tape(setting, kept.state.bars, first, lateness_ns)
-        snapshots = Snapshots(asked, universe.hash, lambda: tape.feed.is_stale)
-        in_session = trading_hours(setting)
-        came = receive(
-            ticks,
-            universe.hash,
-            runtime.feed_timeout_s,
-            ATTENTION_S,
-            snapshots=snapshots,
-            in_session=in_session,
-        )
+        came = stack.enter_context(listened(setting, line, lambda: tape.feed.is_stale))
+        inputs = stack.enter_context(Inputs(folder)) if resumes else None
 
         def bars(trader: Trader, journal: Journal) -> Iterator[Closed]:
             controls = Controls(trader, KillFile(folder))
-            stack.enter_context(listening(controls, ends.control))
+            stack.enter_context(listening(controls, runtime.endpoints.control))
             trader.attend = controls.attend
+            keep_pace(trader, runtime)
             controls.attend()  # a journal may end in the middle of what came in
-            heard = watched(came, trader, runtime.feed_quiet_s, in_session)
+            in_session = trading_hours(setting)
+            heard = watched(came.arrivals(), trader, runtime.feed_quiet_s, in_session)
             heard = controls.attended(heard)
             if lateness_ns is None:
                 heard = (one for one in heard if one.frame is not None)
-            if resumes:
-                heard = remembered(heard, trader, journal)
+            if inputs is not None:
+                heard = remembered(heard, trader, journal, inputs)
             return tape.closed(record.heard(heard))
 
-        return trade(
-            setting,
-            kept,
-            tape,
-            bars,
-            SocketVenue(orders, runtime.venue_timeout_s, runtime.dead_man_s),
-            folder,
-            report,
-            lambda stepped: send_signals(signals, batch(setting, folder.name, stepped)),
-            resumes=resumes,
+        def publish(stepped: Stepped) -> None:
+            send_signals(line.signals, batch(setting, folder.name, stepped))
+
+        venue = SocketVenue(line.orders, runtime.venue_timeout_s, runtime.dead_man_s)
+        traded = trade(
+            setting, kept, tape, bars, venue, folder, report, publish, resumes=resumes
         )
+        if inputs is not None:
+            inputs.forget()
+        return traded
+
+
+@contextmanager
+def listened(
+    setting: Setting, line: Line, is_stale: Callable[[], bool]
+) -> Iterator[Reception]:
+    """A thread reads the feed while the block lasts, and asks for what is missing."""
+    runtime, universe = setting.config.runtime, setting.source.universe
+    came = receive(
+        line.ticks,
+        universe.hash,
+        runtime.feed_timeout_s,
+        ATTENTION_S,
+        snapshots=Snapshots(line.snapshots, universe.hash, is_stale),
+        in_session=trading_hours(setting),
+    )
+    backlog = runtime.backlog_ticks if is_paced(runtime) else None
+    skew_limit_ns = round(runtime.skew_limit_ms * 1e6)
+    with received(came, runtime.capacity, backlog, skew_limit_ns) as reception:
+        yield reception
+
+
+def keep_pace(trader: Trader, runtime: Runtime) -> None:
+    """What is too late for a market that does not wait counts less."""
+    if is_paced(runtime):
+        states = trader.account.states
+        trader.deadline_s = runtime.deadline_ms / 1e3
+        trader.judge = judged_by_age(states, runtime.oldest_s, steady_clock())
+
+
+def is_paced(runtime: Runtime) -> bool:
+    """Whether the market goes at the clock's pace: only then can anything be late."""
+    return runtime.speed == 1
 
 
 def remembered(
-    arrivals: Iterable[Arrival], trader: Trader, journal: Journal
+    arrivals: Iterable[Arrival], trader: Trader, journal: Journal, inputs: Inputs
 ) -> Iterator[Arrival]:
-    """What the journal holds, then what comes, kept for the journal in turn."""
-    inputs = Inputs()
-    trader.inputs = inputs.take
-    for record in journal.read():
-        yield from again(record.inputs)
+    """What was heard before, then what comes, kept for a restart in turn."""
+    trader.mark = inputs.mark
+    yield from inputs.again(journal.marks())
     if not journal.is_finished:
         yield from inputs.heard(arrivals)
 
@@ -125,12 +137,12 @@ def lateness(setting: Setting) -> int | None:
     """
     runtime = setting.config.runtime
     late_ns = round(runtime.allowed_lateness_ms * 1e6)
-    return late_ns if runtime.speed == 1 else None
+    return late_ns if is_paced(runtime) else None
 
 
 def trading_hours(setting: Setting) -> Callable[[int], bool]:
     """When silence counts: in the market's sessions, if it runs at the clock's pace."""
-    if setting.config.runtime.speed != 1:
+    if not is_paced(setting.config.runtime):
         return lambda now_ns: True
     return sessions(setting.source.universe)
 

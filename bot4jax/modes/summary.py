@@ -22,6 +22,7 @@ def ticks(counters: Counters) -> dict[str, int]:
         "absorbed": counters.absorbed,
         "late": counters.late,
         "dropped": sum(counters.dropped.values()),
+        "conflated": counters.conflated,
     }
 
 
@@ -70,7 +71,7 @@ def pnl(row: EquityRow | None, currency: str) -> dict[str, Any]:
         "gross": traded + row.slippage,
         "fees": row.fees,
         "slippage": row.slippage,
-        "funding": 0.0,
-        "net": traded - row.fees,
+        "funding": row.funding,
+        "net": traded - row.fees - row.funding,
         "currency": currency,
     }

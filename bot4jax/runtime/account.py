@@ -27,6 +27,7 @@ from bot4jax.runtime.orders import (
 )
 from bot4jax.runtime.own_orders import apart
 from bot4jax.runtime.portfolio import EquityRow, Portfolio
+from bot4jax.runtime.reference import Headlines, changes_terms, slots
 from bot4jax.runtime.schedule import Schedules
 from bot4jax.runtime.states import Cause, States
 from bot4jax.runtime.targets import IOC, Tactic, orders_from_targets
@@ -53,6 +54,12 @@ class Account:
     """steps that an opening order is spread over"""
     distances: Distances = NO_LEGS
     """of the orders that protect every position"""
+
+    def hear(self, closed: Closed) -> None:
+        """What acts from the boundary on, once the bar before it is valued."""
+        self.headlines.hear(closed.events, closed.boundary_ns)
+        for event in closed.events:
+            self.portfolio.hear(event)
 
     def value(self, closed: Closed, step: int) -> EquityRow:
         """The account marked to the mids that stand at the boundary."""
@@ -106,7 +113,7 @@ class Account:
             gate.account(self.portfolio, equity),
             closed.boundary_ns,
             state,
-            stale=closed.stale,
+            stale=closed.stale | self.headlines.concerned,
         )
 
     def _still_open(self) -> list[Order]:
@@ -116,11 +123,17 @@ class Account:
     def _changes(self, closed: Closed, state: TradingState, step: int) -> list[Change]:
         """What is asked about earlier orders.
 
-        Whatever rests is taken back as long as the engine is halted. An order that
-        nothing was heard of for `PATIENCE_STEPS` is asked for.
+        Whatever rests is taken back as long as the engine is halted, and at once what
+        rests of instruments whose terms change. An order that nothing was heard of for
+        `PATIENCE_STEPS` is asked for.
         """
         now_ns, portfolio = closed.boundary_ns, self.portfolio
-        waiting = portfolio.open_orders() if state == TradingState.HALTED else []
+        events = filter(changes_terms, closed.events)
+        changed = {slot for one in events for slot in slots(one)}
+        waiting = portfolio.open_orders()
+        if state != TradingState.HALTED:
+            orders = portfolio.orders
+            waiting = [one for one in waiting if orders[one].order.symbol in changed]
         overdue = portfolio.unanswered(step - PATIENCE_STEPS)
         cancels = [Cancel(order, now_ns) for order in waiting]
         return [*cancels, *(Query(order, now_ns) for order in overdue)]
@@ -166,6 +179,11 @@ class Account:
     def throttle(self) -> Throttle:
         """What was sent lately."""
         return Throttle(self.limits)
+
+    @cached_property
+    def headlines(self) -> Headlines:
+        """News that lasts."""
+        return Headlines(len(self.universe.instruments))
 
     @cached_property
     def _increment(self) -> Float[np.ndarray, " S"]:

@@ -12,21 +12,24 @@ from bot4jax.data.source import Source
 from bot4jax.data.universe import Universe
 from bot4jax.engine import Engine
 from bot4jax.kernels.bars import OpenBars
+from bot4jax.kernels.rebase import Terms
 from bot4jax.runtime import indicative
 from bot4jax.runtime.feed import Batch, Close, Feed
 from bot4jax.runtime.gate import Market
 from bot4jax.runtime.market import Quotes
+from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.publish import Arrival
+from bot4jax.runtime.reference import changes_terms, slots
 from bot4jax.runtime.stages import Stages
-from bot4jax.types import BAR_INTS
+from bot4jax.types import BAR_INTS, REFERENCE
 
-LIVE = BAR_INTS.index("live")
+LIVE, CONFLATED = BAR_INTS.index("live"), BAR_INTS.index("conflated")
 
 
 @jax.jit
 def seen_only(ints: Int[Array, "B S"], seen: Int[Array, " S"]) -> Int[Array, "B S"]:
-    """The closed bars, alive only where `seen` is 1."""
-    return ints.at[LIVE].multiply(seen)
+    """The closed bars: where `seen` is 0 not alive, and flagged as not whole."""
+    return ints.at[LIVE].multiply(seen).at[CONFLATED].max(1 - seen)
 
 
 class Closed(NamedTuple):
@@ -47,6 +50,12 @@ class Closed(NamedTuple):
     """timer and number of ticks of every frame since the last closing"""
     stale: Bool[np.ndarray, " S"]
     """symbols of which something was missed and no snapshot has told it since"""
+    newest_ns: int
+    """receive time by which the newest tick would have come, had it not been late"""
+    events: tuple[Reference, ...] = ()
+    """that act from the boundary on"""
+    terms: Terms | None = None
+    """of prices and sizes from the boundary on, if there was a split; on the device"""
 
 
 NO_ARRIVALS = np.empty((0, 2))
@@ -101,6 +110,7 @@ class BarTape:
                 0,
                 NO_ARRIVALS,
                 np.zeros(len(source.universe.instruments), bool),
+                boundary_ns,
             )
 
     def _show(self, records: np.ndarray) -> None:
@@ -142,7 +152,7 @@ class Tape:
             yield from self.feed.advance(one.receive_ns)
             return
         yield from self.feed.push(one.frame, one.receive_ns)
-        if len(one.frame.records):
+        if one.frame.kind != REFERENCE and len(one.frame.records):
             self._arrivals.append((one.timer_s, len(one.frame.records)))
 
     def _mask(
@@ -167,8 +177,13 @@ class Tape:
         self.open_bars, ints, floats = self._engine.close(self.open_bars)
         if event.masked:
             ints = self._mask(ints, event.masked)
+        terms = event.terms if event.terms is None else jax.device_put(event.terms)
+        if terms is not None:
+            self.open_bars = self._engine.rebase_bars(self.open_bars, terms)
         self.stages.add("close", time.perf_counter() - began)
         arrivals, self._arrivals = self._arrivals, []
+        for one in filter(changes_terms, event.events):
+            self.quotes.forget(slots(one))
         return Closed(
             bar=event.bar,
             boundary_ns=event.boundary_ns,
@@ -181,4 +196,7 @@ class Tape:
             late=event.late,
             arrivals=np.array(arrivals).reshape(-1, 2),
             stale=self.feed.stale,
+            newest_ns=event.newest_ns,
+            events=event.events,
+            terms=terms,
         )

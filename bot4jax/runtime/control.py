@@ -21,18 +21,20 @@ from typing import NamedTuple
 import zmq
 
 from bot4jax.errors import Halted
-from bot4jax.runtime.folder import KILL
+from bot4jax.runtime.folder import KILL, sync_folder
 from bot4jax.runtime.loop import Trader
 from bot4jax.runtime.messages import (
     STATES,
     Control,
     ControlAnswer,
+    News,
     pack,
     unpack,
 )
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.sockets import replier
 from bot4jax.runtime.states import OF_PEOPLE, Cause
+from bot4jax.runtime.wire import LATEST_NS
 
 FILE_EVERY_S = 0.05
 """How often the file is looked for."""
@@ -64,7 +66,7 @@ class KillFile:
                 file.write(f"{text}\n")
                 file.flush()
                 os.fsync(file.fileno())
-            _sync(self.path.parent)
+            sync_folder(self.path.parent)
         except OSError as error:
             raise Halted(
                 f"The kill switch is pulled, but {self.path} cannot be written "
@@ -74,15 +76,6 @@ class KillFile:
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
-
-
-def _sync(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 class _Request(NamedTuple):
@@ -208,7 +201,16 @@ class Controls:
             return "only reductions pass", True
         if control.do == "reset":
             return self._reset(request.pulls, control.reason or "reset")
-        return "no regime reads news yet; use pause", False
+        return self._news(control.until_ns, control.reason or "the control socket")
+
+    def _news(self, until_ns: int, reason: str) -> tuple[str, bool]:
+        """News of the whole market, available now; an end of 0 is none."""
+        now_ns, headlines = time.time_ns(), self._trader.account.headlines
+        end_ns = until_ns or LATEST_NS
+        news = News(event_ns=now_ns, available_ns=now_ns, until_ns=end_ns, text=reason)
+        headlines.hear([news], now_ns)
+        headlines.judge(self._standing)
+        return "only reductions pass while the news lasts", True
 
     def _reset(self, pulls: int, reason: str) -> tuple[str, bool]:
         states = self._standing
@@ -217,6 +219,7 @@ class Controls:
                 return "the kill switch was pulled since; reset it again", False
             self._file.remove()
             states.release(pulls)
+        self._trader.account.headlines.forget()
         for cause in OF_PEOPLE:
             states.lift(cause, reason)
         return "what a person may lift is lifted", True

@@ -1,8 +1,8 @@
 """Of which symbols something was missed, and what a snapshot may put right.
 
 Ticks go on being absorbed while a symbol is stale, so a snapshot may be older than what
-is known by then. Each place therefore remembers the number of the frame that restated
-it last: a snapshot writes only where nothing younger has been written, and it heals
+is known by then. Each place therefore remembers up to which record it has been told
+of: a snapshot writes only where nothing younger has been written, and it heals
 only if it was taken after everything that was missed.
 """
 
@@ -25,7 +25,7 @@ class Missing:
         """number of the first record after what was missed"""
         self.stale = stale
         self.touched: Int[np.ndarray, "S P"] = np.full((len(stale), PLACES), UNTOUCHED)
-        """number of the frame that restated a place, since then"""
+        """number of the last record of the frame that restated a place since then"""
 
 
 class Coverage:
@@ -38,9 +38,9 @@ class Coverage:
         self._missing: dict[int, Missing] = {}
 
     @property
-    def behind(self) -> set[int]:
-        """Publishers of whom something is missing."""
-        return set(self._missing)
+    def is_behind(self) -> bool:
+        """Whether anything is missing; another thread may ask."""
+        return bool(self._missing)
 
     @property
     def stale(self) -> Bool[np.ndarray, " S"]:
@@ -73,8 +73,12 @@ class Coverage:
         self._missing[publisher] = Missing(until, stale)
         self.blind |= stale
 
-    def hear(self, publisher: int, sequence: int, records: np.ndarray) -> None:
-        """Records were believed; the first of their frame has this number."""
+    def hear(self, publisher: int, number: int, records: np.ndarray) -> None:
+        """Records were believed; the last of their frame has this number.
+
+        What the frame says of a place counts from its last record on: all that came
+        between is in it.
+        """
         symbols = records["symbol"]
         spoken = self._spoken.setdefault(publisher, np.zeros_like(self.blind))
         one = self._missing.get(publisher)
@@ -83,7 +87,7 @@ class Coverage:
             self.blind |= one.stale
             place = places(records)
             stated = place != NOWHERE
-            one.touched[symbols[stated], place[stated]] = sequence
+            one.touched[symbols[stated], place[stated]] = number
         spoken[symbols] = True
 
     def covers(self, snapshot: Frame) -> bool:

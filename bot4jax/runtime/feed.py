@@ -13,6 +13,9 @@ receive time has passed the boundary by `allowed_lateness_ns`; each publisher's 
 receive − event is taken off first, so that clocks need not agree. While frames wait to
 be read the clock closes nothing: a consumer that was slow has not received them late.
 
+A frame that its reader has flagged `BEHIND` is conflated (`backlog.py`), after it was
+numbered and screened as any other.
+
 Gaps. When records are missed, the symbols that their publisher speaks of are stale
 until a snapshot states them again, and their bars until then are masked.
 """
@@ -25,7 +28,10 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from bot4jax.data.universe import Universe
+from bot4jax.runtime.backlog import conflated
+from bot4jax.runtime.batches import ROTATION, Batch, Close, FeedState
 from bot4jax.runtime.coverage import Coverage
+from bot4jax.runtime.messages import InstrumentChange, MessageError, Reference
 from bot4jax.runtime.pack import instrument_terms, pack
 from bot4jax.runtime.publishers import (
     Counters,
@@ -35,56 +41,18 @@ from bot4jax.runtime.publishers import (
     numbered,
     timely,
 )
+from bot4jax.runtime.reference import due, slots, terms_after, told
 from bot4jax.runtime.screen import Drop, screen
-from bot4jax.types import CONFLATED, LATE, PACKED, SNAPSHOT, TICK, Frame
-
-ROTATION = 8
-"""Batches until a buffer is written again: the device reads one after the call that
-was given it has returned, so a loop must not have this many calls in flight."""
-
-
-class Batch(NamedTuple):
-    """Ticks of the open bar; views of buffers that are reused `ROTATION` batches on."""
-
-    packed: Int[np.ndarray, "N K"]
-    """rows as in `PACKED`; from `count` on their slot is S, which scatters drop"""
-    count: int
-    records: np.ndarray
-    """the same ticks as `TICK`, for recording"""
-
-
-class Close(NamedTuple):
-    """A bar is complete; every batch of it has been yielded."""
-
-    bar: int
-    boundary_ns: int
-    """event time at which it ends and the next one opens"""
-    watermark_ns: int
-    """event time that every live publisher had reached"""
-    receive_ns: int
-    """receive time of what closed it"""
-    ticks: int
-    """in the bar's batches"""
-    late: int
-    """of them"""
-    masked: tuple[int, ...] = ()
-    """slots of which something was missing at some moment of the bar"""
-
-
-class FeedState(NamedTuple):
-    """All that decides what comes next, in few words: two equal ones go on alike."""
-
-    bar: int
-    publishers: tuple[tuple[int, ...], ...]
-    pending: int
-    """checksum of the ticks that no batch holds yet"""
-    held: int
-    """checksum of the ticks of later bars"""
-    coverage: int
-    """checksum of what is known to be missing"""
-    snapshots: tuple[tuple[int, ...], ...]
-    counted: tuple[int, ...]
-    dropped: tuple[tuple[Drop, int], ...]
+from bot4jax.types import (
+    BEHIND,
+    CONFLATED,
+    LATE,
+    PACKED,
+    REFERENCE,
+    SNAPSHOT,
+    TICK,
+    Frame,
+)
 
 
 class _Buffer(NamedTuple):
@@ -119,6 +87,8 @@ class Feed:
         self.capacity = capacity
         self._terms = instrument_terms(universe, anchors)
         self._held = np.empty(0, TICK)
+        self._events: tuple[Reference, ...] = ()
+        self._changed = np.zeros(len(universe.instruments), bool)
         self._snapshots: dict[int, Frame] = {}
         """the latest of each publisher, until its place in the stream has come"""
         self._buffers = [_buffer(capacity) for _ in range(ROTATION)]
@@ -134,12 +104,12 @@ class Feed:
     @property
     def is_stale(self) -> bool:
         """Something is missing that a snapshot could heal."""
-        return bool(self.coverage.behind)
+        return self.coverage.is_behind
 
     @property
     def stale(self) -> Bool[np.ndarray, " S"]:
-        """Symbols of which something is missing."""
-        return self.coverage.stale
+        """Symbols of which something is missing, or whose increments have changed."""
+        return self.coverage.stale | self._changed
 
     @property
     def held(self) -> int:
@@ -155,6 +125,7 @@ class Feed:
             tuple((name, *vars(one).values()) for name, one in self.publishers.items()),
             zlib.crc32(self._pending.tobytes()),
             zlib.crc32(self._held.tobytes()),
+            self._events,
             self.coverage.checksum,
             tuple(one[:4] for one in self._snapshots.values()),
             tuple(one for one in vars(counted).values() if isinstance(one, int)),
@@ -172,6 +143,8 @@ class Feed:
         received_ns = frame.sent_ns if receive_ns is None else receive_ns
         if frame.kind == SNAPSHOT:
             self._snapshots[frame.publisher] = frame
+        elif frame.kind == REFERENCE:
+            self._hear(frame)
         else:
             yield from self._take(frame, received_ns)
         yield from self._restate(frame.publisher, received_ns)
@@ -188,12 +161,34 @@ class Feed:
         self._lose(frame.publisher, publisher)
         records = self._screened(publisher, frame.sent_ns, records)
         if len(records):
-            self.coverage.hear(frame.publisher, frame.sequence, records)
+            last = frame.sequence + len(frame.records) - 1
+            self.coverage.hear(frame.publisher, last, records)
+            if frame.flags & BEHIND:
+                records = self._conflated(records)
             yield from self._distribute(publisher, records, received_ns)
         elif not len(frame.records):
             self.counters.heartbeats += 1
             hear(publisher, frame.sent_ns, received_ns)
             yield from self._close_passed(received_ns)
+
+    def _hear(self, frame: Frame) -> None:
+        """Events that are no ticks: each acts at a boundary, once."""
+        publisher = known(self.publishers, frame, self.counters)
+        fresh = () if publisher is None else numbered(publisher, frame, self.counters)
+        if publisher is not None:
+            self._lose(frame.publisher, publisher)
+        if len(fresh) < len(frame.records):  # repeated, or of a former life
+            self.counters.received += len(frame.records) - len(fresh)
+            return
+        try:
+            events = told(frame.records)
+        except MessageError:
+            events = []
+        symbols = len(self._terms.anchor)
+        of_ours = [one for one in events if all(n < symbols for n in slots(one))]
+        if len(of_ours) < max(1, len(events)):
+            self.counters.dropped[Drop.REFERENCE] += 1
+        self._events += tuple(of_ours)
 
     def advance(self, receive_ns: int) -> Iterator[Batch | Close]:
         """Close what the clock says is over; call it when no frame is waiting."""
@@ -253,6 +248,12 @@ class Feed:
             self.counters.dropped.update([Drop.FUTURE] * early)
             records = records[is_timely]
         return records
+
+    def _conflated(self, records: np.ndarray) -> np.ndarray:
+        """What stands for the records where there is no time for all of them."""
+        fewer = conflated(records, self.open_ns, self.bar_ns)
+        self.counters.conflated += len(records) - len(fewer)
+        return fewer
 
     def _distribute(
         self, publisher: Publisher, records: np.ndarray, receive_ns: int
@@ -330,19 +331,38 @@ class Feed:
             released, self._held = self._held, self._held[:0]
             yield from self._enter(released)
 
+    def _newest(self, receive_ns: int) -> int:
+        """By each sender's least delay: what is later than usual is old already."""
+        came = [
+            one.event_ns + one.delay_ns
+            for one in self.publishers.values()
+            if one.event_ns is not None
+        ]
+        return max(came, default=receive_ns)
+
     def _closed(self, watermark_ns: int, receive_ns: int) -> Close:
         """The open bar's closing; the next one is open."""
         counted, before = self.counters, self._before
+        acting, self._events = due(self._events, self.boundary_ns)
+        masked = self.coverage.blind | self._changed
+        terms, anchors = terms_after(acting, self._terms.anchor)
+        self._terms = self._terms._replace(anchor=anchors)
         ticks, late = counted.absorbed - before[0], counted.late - before[1]
         closed = Close(
             self.bar,
             self.boundary_ns,
             watermark_ns,
             receive_ns,
+            self._newest(receive_ns),
             ticks,
             late,
-            tuple(self.coverage.blind.nonzero()[0].tolist()),
+            tuple(masked.nonzero()[0].tolist()),
+            acting,
+            terms,
         )
+        for event in acting:
+            if isinstance(event, InstrumentChange):
+                self._changed[event.symbol] = True
         self.coverage.next_bar()
         self._before = counted.absorbed, counted.late
         self.bar, self.open_ns = self.bar + 1, self.boundary_ns

@@ -104,6 +104,15 @@ def write_text(path: Path, text: str) -> Path:
     return path
 
 
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def manifest(config: Config, hash_: str) -> dict[str, Any]:
     """Where the figures of a run come from: command, machine, versions, seed."""
     return {

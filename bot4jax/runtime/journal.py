@@ -22,7 +22,7 @@ from bot4jax.runtime.limits import TradingState
 from bot4jax.runtime.orders import Answer, Change
 from bot4jax.runtime.states import Transition
 
-SCHEMA = "bot4jax.journal/4"
+SCHEMA = "bot4jax.journal/5"
 Durability = Literal["process_crash", "power_loss"]
 SYNCHRONOUS = {"process_crash": "NORMAL", "power_loss": "FULL"}
 WAL_PAGES = 10_000
@@ -123,7 +123,7 @@ class Journal:
         )
 
     def shed(self) -> None:
-        """The run is told: what came in was of use to a restart only, and is large."""
+        """The run is told: what came in was of use to a restart only."""
         with self._durable("The end"):
             self._connection.execute("DELETE FROM inputs")
         self._connection.execute("VACUUM")
@@ -139,6 +139,11 @@ class Journal:
         """What a finished run ended with."""
         heads = self._heads(self.last_step, None)
         return next((self._record(row) for row in heads if row[2] == NO_BAR), None)
+
+    def marks(self) -> list[bytes]:
+        """How far what came in had been recorded, step by step."""
+        query = "SELECT packed FROM inputs ORDER BY step"
+        return [row[0] for row in self._connection.execute(query)]
 
     def verify(self) -> int | None:
         """The first step that is not what was committed; None if all are."""

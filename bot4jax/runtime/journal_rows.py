@@ -102,7 +102,7 @@ class StepRecord(msgspec.Struct, frozen=True):
     schedules: Sequence[Schedule] = ()
     """what is sliced from this step on"""
     inputs: bytes = b""
-    """what came in since the step before, as `inputs.pack` makes it"""
+    """how far what came in is recorded: a mark of `inputs.Inputs`"""
 
     @property
     def is_end(self) -> bool:

@@ -6,6 +6,7 @@ the gate checks, the journal commits, and only then anything leaves.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import NamedTuple, Protocol
 
@@ -25,6 +26,7 @@ from bot4jax.engine import (
 from bot4jax.errors import Halted
 from bot4jax.runtime.account import Account
 from bot4jax.runtime.closings import Closed
+from bot4jax.runtime.deadline import is_in_time
 from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.journal import Closing, StepRecord, Unwritten
 from bot4jax.runtime.limits import TradingState
@@ -99,8 +101,12 @@ class Trader:
         self.step_number = 0
         self.stages = Stages()
         self.ages = Ages()
-        self.inputs: Callable[[], bytes] = lambda: b""
-        """what came in since the step before, where a restart shall hear it again"""
+        self.mark: Callable[[], Future[bytes]] = _nothing
+        """begins to make durable what came in, where a restart shall hear it again"""
+        self.deadline_s: float | None = None
+        """that a decision may take, then the fallback's counts; None: it is awaited"""
+        self.judge: Callable[[Closed], None] = lambda closed: None
+        """says what speaks against opening upon this very bar"""
         self.attend: Callable[[], None] = lambda: None
         """hears people, where there is somebody who listens to them"""
         self.judged: Callable[[int, TradingState], TradingState] = _as_it_is
@@ -137,14 +143,20 @@ class Trader:
         for answer in record.answers:
             own.portfolio.apply(answer)
         equity = own.value(closed, self.step_number)
+        own.hear(closed)
         own.states.recall(closed.boundary_ns)
-        raw, decided = self._conclude(closed, seen, own.portfolio.held())
-        if raw.astype("<f4").tobytes() != record.decisions:
+        held = own.portfolio.held()
+        raw = np.asarray(self._conclude(closed, seen, held))
+        if packed_bytes(raw) != record.decisions:
+            raw = np.asarray(self._spare(closed, seen, held))  # it was too slow then
+        if packed_bytes(raw) != record.decisions:
             raise Halted(
                 f"Step {record.step} comes out otherwise than its journal says: other "
                 "versions, another machine or another checkpoint than then. Go on "
                 "where it was begun, or begin anew with run.fresh=true."
             )
+        self._rebase(closed)
+        decided = unpack_decisions(raw, self._members, len(held))
         own.schedules.remember(record.schedules)
         self._remember(closed, [*record.requests, *record.orders])
         return _stepped(closed, decided, record, equity, seen)
@@ -158,14 +170,19 @@ class Trader:
         self._begin()
         own = self.account
         clock = _Clock(self.stages)
-        seen = self._observe(closed)
+        seen, marked = self._observe(closed), self.mark()
         answers = self._settle(closed, clock)
         self._on_point("after_ack")
         equity = own.value(closed, self.step_number)
         own.states.weigh(equity, own.limits)
+        own.hear(closed)
+        own.headlines.judge(own.states)
+        self.judge(closed)
         held = own.portfolio.held()
         clock.lap("portfolio")
-        raw, decided = self._conclude(closed, seen, held)
+        raw = self._decided(closed, seen, held)
+        self._rebase(closed)
+        decided = unpack_decisions(raw, self._members, len(held))
         clock.lap("decide")
         # once: a person may change it meanwhile
         state = self.judged(self.step_number, own.states.state)
@@ -175,7 +192,11 @@ class Trader:
         self._trust(changes)
         clock.lap("gate")
         self._on_point("after_decide")
-        record = self._record(closed, raw, state, orders, denied, answers, changes)
+        inputs = marked.result()
+        clock.lap("inputs")
+        record = self._record(
+            closed, raw, state, orders, denied, answers, changes, inputs
+        )
         self._journal.commit(record)
         clock.lap("journal")
         self._on_point("after_journal")
@@ -232,8 +253,8 @@ class Trader:
 
     def _conclude(
         self, closed: Closed, seen: Seen, held: Float[np.ndarray, " S"]
-    ) -> tuple[np.ndarray, Decided]:
-        """The decisions as they came down, and unpacked."""
+    ) -> jax.Array:
+        """All members' decisions, packed; the device may still be at work."""
         self.deciding, packed = self._engine.conclude(
             self._params,
             self.deciding,
@@ -242,8 +263,39 @@ class Trader:
             closed.floats,
             jax.device_put(held),
         )
-        raw = np.asarray(packed)
-        return raw, unpack_decisions(raw, self._members, len(held))
+        return packed
+
+    def _rebase(self, closed: Closed) -> None:
+        """Remember the past in the terms of a split, once its last bar is decided."""
+        if closed.terms is None:
+            return
+        units, self.observing, self.deciding = self._engine.rebase(
+            self._params.units, self.observing, self.deciding, closed.terms
+        )
+        self._params = self._params._replace(units=units)
+
+    def _spare(
+        self, closed: Closed, seen: Seen, held: Float[np.ndarray, " S"]
+    ) -> jax.Array:
+        """The fallback's decisions, packed."""
+        return self._engine.spare(
+            self._params, seen, closed.ints, closed.floats, jax.device_put(held)
+        )
+
+    def _decided(
+        self, closed: Closed, seen: Seen, held: Float[np.ndarray, " S"]
+    ) -> np.ndarray:
+        """The decisions that count: all members', the fallback's where they are late.
+
+        The fallback begins first. What comes late is never read; the members' memory
+        goes on from it all the same.
+        """
+        if self.deadline_s is None:
+            return np.asarray(self._conclude(closed, seen, held))
+        until_s = time.perf_counter() + self.deadline_s
+        spare = self._spare(closed, seen, held)
+        packed = self._conclude(closed, seen, held)
+        return np.asarray(packed if is_in_time(packed, until_s) else spare)
 
     def _settle(self, closed: Closed, clock: "_Clock") -> Sequence[Answer]:
         """What the venue said since the last step; the device works meanwhile."""
@@ -311,6 +363,7 @@ class Trader:
         denied: Sequence[Denied],
         answers: Sequence[Answer],
         changes: Sequence[Change],
+        inputs: bytes,
     ) -> StepRecord:
         closing = Closing(closed.watermark_ns, closed.ticks, closed.late)
         return StepRecord(
@@ -319,13 +372,13 @@ class Trader:
             bar=closed.bar,
             closing=closing,
             state=state,
-            decisions=raw.astype("<f4").tobytes(),
+            decisions=packed_bytes(raw),
             orders=orders,
             denied=denied,
             answers=answers,
             requests=changes,
             schedules=self.account.schedules.begun,
-            inputs=self.inputs(),
+            inputs=inputs,
         )
 
     def _remember(self, closed: Closed, requests: Sequence[Request]) -> Step:
@@ -347,6 +400,11 @@ def _as_it_is(step: int, state: TradingState) -> TradingState:
     return state
 
 
+def packed_bytes(raw: Float[np.ndarray, " P"]) -> bytes:
+    """Decisions as the journal keeps them."""
+    return raw.astype("<f4").tobytes()
+
+
 def _stepped(
     closed: Closed,
     decided: Decided,
@@ -364,6 +422,13 @@ def _stepped(
         seen.values,
         seen.risk.volatility,
     )
+
+
+def _nothing() -> Future[bytes]:
+    """No mark: a run that will not be gone on with."""
+    done: Future[bytes] = Future()
+    done.set_result(b"")
+    return done
 
 
 class _Clock:

@@ -1,5 +1,7 @@
 """The quotes that stand, on the host: what the gate compares prices with."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from bot4jax.data.universe import Universe
@@ -24,6 +26,10 @@ class Quotes:
         self._displayed.absorb(records)
         quotes = records[records["kind"] == QUOTE]
         self._quote_ns[quotes["symbol"]] = quotes["event_ns"]
+
+    def forget(self, slots: Sequence[int]) -> None:
+        """Their terms have changed: what was quoted is no price any more."""
+        self._displayed.quotes[list(slots)] = 0
 
     def market(self) -> Market:
         """A copy that later records do not change."""

@@ -4,6 +4,7 @@ MessagePack maps, each with its name under `type`. Every number has bounds, NaN 
 outside all of them, and an unknown field is refused. `docs/protocol.md` shows each.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -239,6 +240,9 @@ class News(Message, frozen=True, kw_only=True):
 
 Reference = InstrumentChange | Funding | Mark | CorporateAction | News
 
+References = Annotated[list[Reference], Meta(min_length=1, max_length=MOST_SYMBOLS)]
+"""Told in one frame."""
+
 
 class Control(Message, frozen=True, kw_only=True):
     """A human's word to a running engine."""
@@ -291,6 +295,16 @@ def unpack_reference(buffer: bytes | memoryview) -> Reference:
     return _decoded(buffer, Reference)
 
 
+def pack_references(events: Sequence[Reference]) -> bytes:
+    """Reference events that are told together."""
+    return _encoder.encode(list(events))
+
+
+def unpack_references(buffer: bytes | memoryview) -> list[Reference]:
+    """The reference events in these bytes, of whichever types."""
+    return _decoded(buffer, References)
+
+
 def unpack_welcome(buffer: bytes | memoryview) -> Welcome | Refused:
     """A feed's answer to a greeting."""
     return _decoded(buffer, Welcome | Refused)
@@ -310,9 +324,15 @@ def _decoded(buffer: bytes | memoryview, expected: Any) -> Any:
     try:
         return _decoder(expected).decode(buffer)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        kinds = get_args(expected) or (expected,)
-        names = " or ".join(kind.__name__ for kind in kinds)
+        names = _names(expected)
         raise MessageError(f"Refused message, expected a {names}: {error}.") from error
+
+
+def _names(expected: Any) -> str:
+    if expected is References:
+        return "list of reference events"
+    kinds = get_args(expected) or (expected,)
+    return " or ".join(kind.__name__ for kind in kinds)
 
 
 @cache

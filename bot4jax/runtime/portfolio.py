@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from bot4jax.data.universe import Universe, notional, profit
+from bot4jax.runtime.messages import CorporateAction, Funding, Mark, Reference
 from bot4jax.runtime.orders import Answer, Fill, Foreign, Order, Query, Replace
 from bot4jax.runtime.tracking import (
     OrderError,
@@ -88,6 +89,8 @@ class EquityRow(NamedTuple):
     """before fees"""
     unrealised: float
     fees: float
+    funding: float
+    """paid on what was held, less what was received: dividends are received"""
     slippage: float
     """of the fills' prices from the mids at decision; part of the profits already"""
     turnover: float
@@ -124,6 +127,10 @@ class Portfolio:
         """base currency a unit of the settlement currency"""
         self.realised = np.zeros(slots)
         self.fees = np.zeros(slots)
+        self.funding = np.zeros(slots)
+        """paid, settlement currency"""
+        self._told_marks = np.full(slots, np.nan)
+        """prices that the venue values positions at, quote currency"""
         self.slippage = np.zeros(slots)
         self.turnover = np.zeros(slots)
         self.flows = np.zeros(slots)
@@ -180,6 +187,41 @@ class Portfolio:
             self._book(answer)
         return True
 
+    def hear(self, event: Reference) -> None:
+        """What happens to what is held, without an order."""
+        if isinstance(event, Mark):
+            increment = self.units.increment[event.symbol]
+            self._told_marks[event.symbol] = event.price * increment
+        elif isinstance(event, Funding):
+            told, marked = self._told_marks[event.symbol], self._priced()[event.symbol]
+            self._pay(event.symbol, event.rate, told if np.isfinite(told) else marked)
+        elif isinstance(event, CorporateAction) and event.action == "dividend":
+            self._pay(event.symbol, -1.0, event.amount)
+        elif isinstance(event, CorporateAction):
+            self._split(event.symbol, event.factor)
+
+    def _pay(self, slot: int, rate: float, price: float) -> None:
+        """A share of the notional of what is held: long pays, short receives."""
+        instrument, lots = self.universe.instruments[slot], int(self.lots[slot])
+        if lots:
+            paid = rate * notional(instrument, lots, price)
+            self.funding[slot] += paid
+            self.flows[slot] -= paid
+
+    def _split(self, slot: int, factor: float) -> None:
+        """More or fewer lots at another price; a broken one is paid out at the mark."""
+        lots, entry = int(self.lots[slot]), float(self.entry[slot])
+        whole = int(lots * factor)
+        self.entry[slot], self.marks[slot] = entry / factor, self.marks[slot] / factor
+        broken = lots * factor - whole
+        if broken:
+            size, price = self.units.size[slot], float(self._priced()[slot])
+            self.realised[slot] += broken * size * (price - self.entry[slot])
+            self.flows[slot] += broken * size * price
+        self.lots[slot] = whole
+        if not whole:
+            self.entry[slot] = np.nan
+
     def open_orders(self) -> list[str]:
         """Ids of orders that may still trade."""
         return list(self._unfinished)
@@ -200,7 +242,7 @@ class Portfolio:
         self.rates = self._as_of(rates or {})
         held = exposures(self.units, self.lots, self._priced())
         unrealised = self.unrealised()
-        nav = self.capital + self._total(self.realised + unrealised - self.fees)
+        nav = self.capital + self._total(self._earned() + unrealised)
         daily_loss, drawdown = self._losses(nav, boundary_ns)
         row = EquityRow(
             step=step,
@@ -212,6 +254,7 @@ class Portfolio:
             realised=self._total(self.realised),
             unrealised=self._total(unrealised),
             fees=self._total(self.fees),
+            funding=self._total(self.funding),
             slippage=self._total(self.slippage),
             turnover=self._total(self.turnover),
             daily_loss=daily_loss,
@@ -222,7 +265,7 @@ class Portfolio:
 
     def nav(self) -> float:
         """Net asset value at the last marks and rates, base currency."""
-        return self.capital + self._total(self.realised + self.unrealised() - self.fees)
+        return self.capital + self._total(self._earned() + self.unrealised())
 
     def unrealised(self) -> Float[np.ndarray, " S"]:
         """Profit of what is held, settlement currency."""
@@ -295,6 +338,10 @@ class Portfolio:
             self.entry[slot] = _mean_entry(instrument, kept, entry, opened, price)
         self.lots[slot] = after
         return gained
+
+    def _earned(self) -> Float[np.ndarray, " S"]:
+        """Profit that is no longer at stake, settlement currency."""
+        return self.realised - self.fees - self.funding
 
     def _open(self, order: Order, change: int) -> None:
         """Lots in flight. Those of a group only reduce, and end with one another: they

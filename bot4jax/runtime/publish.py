@@ -20,7 +20,7 @@ from bot4jax.runtime.snapshots import SnapshotDesk, Snapshots
 from bot4jax.runtime.sockets import bound_endpoint, publisher, router
 from bot4jax.runtime.wire import Refusal, WireError, decode, encode
 from bot4jax.schema import Endpoints
-from bot4jax.types import BEGIN, END, TICK, Frame
+from bot4jax.types import BEGIN, END, TICK, TICKS, Frame
 
 HEARTBEAT_S = 1.0
 """Pause in a paced stream after which the publisher shows that it is alive."""
@@ -205,6 +205,12 @@ def receive(
             yield inbox.arrival(None)
 
 
+def steady_clock() -> Callable[[], int]:
+    """The wall clock of now and the monotonic time from now on, ns: never a jump."""
+    offset_ns = time.time_ns() - time.monotonic_ns()
+    return lambda: time.monotonic_ns() + offset_ns
+
+
 @dataclass
 class _Inbox:
     """Reads what waits in a socket, without waiting itself."""
@@ -215,7 +221,7 @@ class _Inbox:
     snapshots: Snapshots | None = None
     heard: set[int] = field(default_factory=set)
     ended: set[int] = field(default_factory=set)
-    offset_ns: int = field(default_factory=lambda: time.time_ns() - time.monotonic_ns())
+    _clock: Callable[[], int] = field(default_factory=steady_clock)
     _poller: zmq.Poller = field(default_factory=zmq.Poller)
 
     @property
@@ -254,7 +260,7 @@ class _Inbox:
     @property
     def now_ns(self) -> int:
         """The wall clock at the start and the monotonic time since."""
-        return time.monotonic_ns() + self.offset_ns
+        return self._clock()
 
     def arrival(self, frame: Frame | None) -> Arrival:
         return Arrival(frame, time.perf_counter(), self.now_ns)
@@ -276,7 +282,8 @@ class _Pace:
         """Sleep until the frame is due; yields the event time when a heartbeat is."""
         if self.speed <= 0:
             return
-        latest = frame.records["event_ns"].max(initial=0) if len(frame.records) else 0
+        has_ticks = frame.kind == TICKS and len(frame.records)
+        latest = frame.records["event_ns"].max(initial=0) if has_ticks else 0
         event_ns = max(self.event_ns, int(latest) or frame.sent_ns)
         if self.start is None:
             self.start, self.event_ns = (time.monotonic(), event_ns), event_ns

@@ -29,6 +29,8 @@ class Counters:
     """that healed something"""
     restated: int = 0
     """records taken from them; they are among the absorbed"""
+    conflated: int = 0
+    """quotes and levels that a later one stands for; neither absorbed nor dropped"""
     dropped: Counter[Drop] = field(default_factory=Counter)
 
     @property

@@ -47,6 +47,8 @@ class Drop(enum.IntEnum):
     """ahead of its publisher's clock by more than the skew limit"""
     EPOCH = 12
     """of a publisher's former life"""
+    REFERENCE = 13
+    """records of a frame of events that cannot be understood, or of no instrument"""
 
 
 PRICE = (1, HIGHEST_PRICE, Drop.PRICE)

@@ -1,12 +1,13 @@
-"""A feed that pauses shrinks what may leave; one that has fallen silent stops it."""
+"""A feed that pauses or comes late shrinks what may leave; a silent one stops it."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
 
 from bot4jax.errors import Halted
+from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.loop import Trader
 from bot4jax.runtime.publish import Arrival
-from bot4jax.runtime.states import Cause
+from bot4jax.runtime.states import Cause, States
 
 
 def watched(
@@ -36,3 +37,22 @@ def watched(
         if one.frame is not None:
             has_begun, waited_s = True, 0.0
         yield one
+
+
+def judged_by_age(
+    states: States, limit_s: float, now_ns: Callable[[], int]
+) -> Callable[[Closed], None]:
+    """Before each decision: whether the newest tick is young enough to open upon.
+
+    Its age is how long it waited here, and how much later than usual it came.
+    """
+
+    def judge(closed: Closed) -> None:
+        age_s = (now_ns() - closed.newest_ns) / 1e9
+        if age_s <= limit_s:
+            states.lift(Cause.TOO_LATE, "the newest tick is young enough")
+        else:
+            found = f"the newest tick is {age_s:.2f} s old, {limit_s:g} s are allowed"
+            states.hold(Cause.TOO_LATE, found)
+
+    return judge

@@ -24,7 +24,7 @@ from bot4jax.runtime.messages import (
 from bot4jax.runtime.sockets import bound_endpoint
 from bot4jax.runtime.standing import Standing
 from bot4jax.runtime.wire import MAGIC, VERSION, WireError, decode, encode
-from bot4jax.types import TICK, Frame
+from bot4jax.types import TICK, TICKS, Frame
 
 PAUSE_S = 1.0
 """Between two questions for a snapshot."""
@@ -43,7 +43,8 @@ class SnapshotDesk:
 
     def sent(self, frame: Frame) -> None:
         """The frame has left."""
-        self._standing.absorb(frame.records)
+        if frame.kind == TICKS:
+            self._standing.absorb(frame.records)
         self._last = frame
 
     def wait(self, seconds: float) -> None:

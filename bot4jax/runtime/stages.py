@@ -1,5 +1,7 @@
 """How long each stage took, every time."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
 
@@ -37,12 +39,16 @@ class Ages:
 
     def quantiles(self, skip: int = 0) -> dict[str, float | None]:
         """p50 and p99 over ticks, without the first `skip` decisions."""
+        _, found = self.at((0.5, 0.99), skip)
+        return dict(zip(("p50", "p99"), found or (None, None), strict=True))
+
+    def at(self, shares: Sequence[float], skip: int = 0) -> tuple[int, list[float]]:
+        """Ticks, and the ages below which these shares of them are; empty: no tick."""
         ms = np.concatenate(self._ms[skip:] or [np.empty(0)])
         ticks = np.concatenate(self._ticks[skip:] or [np.empty(0)])
         if not ticks.sum():
-            return {"p50": None, "p99": None}
+            return 0, []
         order = np.argsort(ms)
         reached = np.cumsum(ticks[order]) / ticks.sum()
-        at = np.minimum(np.searchsorted(reached, (0.5, 0.99)), len(ms) - 1)
-        p50, p99 = ms[order][at].tolist()
-        return {"p50": p50, "p99": p99}
+        at = np.minimum(np.searchsorted(reached, shares), len(ms) - 1)
+        return int(ticks.sum()), ms[order][at].tolist()

@@ -42,17 +42,22 @@ class Cause(enum.IntEnum):
     DAILY_LOSS = 8, TradingState.REDUCING, "The day's loss: until the next UTC day."
     DRAWDOWN = 9, TradingState.REDUCING, "The drawdown: until a person resets it."
     REPEATING = 10, TradingState.HALTED, "One order over and over: until a reset."
+    TOO_LATE = 11, TradingState.REDUCING, "The newest tick is old: until one is not."
+    NEWS = 12, TradingState.REDUCING, "News of the market: until its time or a reset."
 
 
 OF_THE_PROCESS = frozenset(
     {
         *(Cause.STARTING, Cause.JOURNAL, Cause.VENUE),
-        *(Cause.FEED_SILENT, Cause.FEED_QUIET),
+        *(Cause.FEED_SILENT, Cause.FEED_QUIET, Cause.TOO_LATE),
     }
 )
 """End with the process; the others come back with the journal."""
 
-OF_PEOPLE = (Cause.KILLED, Cause.PAUSED, Cause.DRAWDOWN, Cause.REPEATING)
+OF_PEOPLE = (
+    *(Cause.KILLED, Cause.PAUSED, Cause.DRAWDOWN),
+    *(Cause.REPEATING, Cause.NEWS),
+)
 """What `reset` lifts."""
 
 

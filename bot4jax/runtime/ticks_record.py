@@ -1,9 +1,11 @@
 """Received ticks on disk, as they came: what a replay plays again.
 
-One Parquet file a few thousand frames, each row a tick, frames told apart by number.
+One Parquet file a few thousand frames, each row a tick, frames told apart by number. A
+thread of its own writes them, so that nobody who decides waits for a disk.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,7 +17,8 @@ from bot4jax.errors import DataError
 from bot4jax.runtime.publish import Arrival
 from bot4jax.types import TICK, Frame
 
-FRAMES_A_FILE = 8192
+FRAMES_A_FILE, TICKS_A_FILE = 8192, 1 << 19
+"""A file is full with either: 24 MiB of ticks."""
 
 HEADER = (
     *("publisher", "epoch", "sequence", "sent_ns", "kind", "flags"),
@@ -29,7 +32,9 @@ class TickRecord:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._heard: list[tuple[Frame, int]] = []
-        self._files = 0
+        self._ticks = 0
+        self._writer = ThreadPoolExecutor(1, "ticks")
+        self._written: list[Future[None]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -41,6 +46,9 @@ class TickRecord:
         trace: TracebackType | None,
     ) -> None:
         self._write()
+        self._writer.shutdown()
+        for one in self._written:
+            one.result()
 
     def heard(self, arrivals: Iterable[Arrival]) -> Iterator[Arrival]:
         """The same arrivals, remembered in passing; they replace a former record."""
@@ -50,29 +58,33 @@ class TickRecord:
         for one in arrivals:
             if one.frame is not None:
                 self._heard.append((one.frame, one.receive_ns))
-                if len(self._heard) >= FRAMES_A_FILE:
+                self._ticks += len(one.frame.records)
+                if len(self._heard) >= FRAMES_A_FILE or self._ticks >= TICKS_A_FILE:
                     self._write()
             yield one
 
     def _write(self) -> None:
+        """Hand what was heard to the writer."""
         if not self._heard:
             return
-        name = f"{self._files:06d}"
-        heads = [
-            (*one[:4], one.kind, one.flags, receive_ns, len(one.records))
-            for one, receive_ns in self._heard
-        ]
-        frames = pl.DataFrame(
-            heads, schema=dict.fromkeys(HEADER, pl.Int64), orient="row"
-        )
-        records = np.concatenate([frame.records for frame, _ in self._heard])
-        ticks = pl.DataFrame({field: records[field] for field in TICK.names or ()})
-        for kind, table in (("ticks", ticks), ("frames", frames)):
-            part = self._folder / f"{name}.{kind}.part"
-            table.write_parquet(part, compression="zstd", compression_level=1)
-            part.replace(self._folder / f"{name}.{kind}.parquet")
-        self._files += 1
-        self._heard.clear()
+        stem, heard = self._folder / f"{len(self._written):06d}", self._heard
+        self._heard, self._ticks = [], 0
+        self._written.append(self._writer.submit(write, stem, heard))
+
+
+def write(stem: Path, heard: Sequence[tuple[Frame, int]]) -> None:
+    """Two files, ticks and frames, each whole or not there."""
+    heads = [
+        (*one[:4], one.kind, one.flags, receive_ns, len(one.records))
+        for one, receive_ns in heard
+    ]
+    frames = pl.DataFrame(heads, schema=dict.fromkeys(HEADER, pl.Int64), orient="row")
+    records = np.concatenate([frame.records for frame, _ in heard])
+    ticks = pl.DataFrame({field: records[field] for field in TICK.names or ()})
+    for kind, table in (("ticks", ticks), ("frames", frames)):
+        part = stem.with_name(f"{stem.name}.{kind}.part")
+        table.write_parquet(part, compression="zstd", compression_level=1)
+        part.replace(stem.with_name(f"{stem.name}.{kind}.parquet"))
 
 
 def recorded(folder: Path) -> Iterator[Arrival]:

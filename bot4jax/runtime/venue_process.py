@@ -34,7 +34,7 @@ from bot4jax.runtime.sockets import bound_endpoint, router, subscriber
 from bot4jax.runtime.venue import configured
 from bot4jax.runtime.wire import MAGIC, WireError, decode
 from bot4jax.schema import Config
-from bot4jax.types import SNAPSHOT, Frame
+from bot4jax.types import REFERENCE, SNAPSHOT, Frame
 
 LOG = logging.getLogger(__name__)
 
@@ -86,6 +86,9 @@ class Intake:
     def take(self, frame: Frame) -> Heard:
         """What a frame says; a snapshot restates what was shown and is no news."""
         if frame.kind == SNAPSHOT:
+            return Heard(frame.records[:0], None)
+        if frame.kind == REFERENCE:
+            self._numbered(frame)
             return Heard(frame.records[:0], None)
         records = self._screened(self._numbered(frame), frame.sent_ns)
         self.frames, self.ticks = self.frames + 1, self.ticks + len(records)

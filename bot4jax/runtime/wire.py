@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bot4jax.types import BEGIN, END, SNAPSHOT, TICK, TICKS, Frame
+from bot4jax.types import BEGIN, END, REFERENCE, SNAPSHOT, TICK, TICKS, Frame
 
 MAGIC = b"B4JX"
 VERSION = 1
@@ -144,8 +144,8 @@ def _check_sum(header: Header, buffer: bytes | memoryview) -> None:
 
 
 def _check_meaning(header: Header, universe_hash: int) -> None:
-    if header.kind not in (TICKS, SNAPSHOT):
-        expected = f"{TICKS} or {SNAPSHOT}"
+    if header.kind not in (TICKS, SNAPSHOT, REFERENCE):
+        expected = f"{TICKS}, {SNAPSHOT} or {REFERENCE}"
         raise WireError(Refusal.KIND, f"kind {header.kind}", expected)
     if header.flags & ~(END | BEGIN) or header.reserved:
         found = f"flags {header.flags:#06x}, reserved {header.reserved}"

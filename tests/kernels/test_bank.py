@@ -266,3 +266,34 @@ def test_no_copy_of_the_state_is_made():
     counts = {int(np.prod([int(n) for n in shape.split(",")])) for shape in copied}
     assert sizes
     assert not sizes & counts
+
+
+def scanned(plan: bank.Plan, bars: Bar) -> tuple[np.ndarray, np.ndarray]:
+    """Values and usability of every bar."""
+    step = partial(bank.update, plan, scales())
+    _, raw = jax.jit(partial(jax.lax.scan, step))(bank.init(plan), bars)
+    return np.asarray(raw.values), np.asarray(raw.usable)
+
+
+@pytest.mark.parametrize("is_masked", [False, True], ids=["conflated", "masked"])
+def test_a_bar_that_is_not_whole_masks_what_it_concerns_as_long_as_it_counts(is_masked):
+    """Quotes of a conflated bar are missing; of a masked one trades as well."""
+    names = ["mean", "order_flow_imbalance", "volume_imbalance"]
+    specs, at, symbol = select(names), 40, 1
+    layout = Layout(SYMBOLS, WINDOW, 64, 1, 0, Bar._fields)
+    plan = bank.plan(layout, specs)
+    bars = recorded.recorded_bars(3, at + 2 * WINDOW)
+    conflated, live = bars.conflated.copy(), bars.live.copy()
+    assert live[:, symbol].all()
+    conflated[at, symbol] = 3
+    live[at, symbol] = 0 if is_masked else 1
+    _, before = scanned(plan, bars)
+    _, after = scanned(plan, bars._replace(conflated=conflated, live=live))
+    concerned = [False, True, is_masked]
+    for i, (spec, is_concerned) in enumerate(zip(specs, concerned, strict=True)):
+        expected = before[:, symbol, i].copy()
+        if is_concerned:
+            expected[at : at + min(spec.window, plan.layout.window) + spec.lag] = False
+        np.testing.assert_array_equal(after[:, symbol, i], expected, spec.name)
+        others = np.arange(SYMBOLS) != symbol
+        np.testing.assert_array_equal(after[:, others, i], before[:, others, i])

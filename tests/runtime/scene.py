@@ -79,7 +79,8 @@ def planned(targets: Callable[[int], Sequence[float]]) -> Engine:
     def unused(*arguments):
         raise AssertionError("the loop does not absorb")
 
-    return Engine(unused, unused, observe, conclude, unused, unused)
+    others = [unused] * (len(Engine._fields) - 4)
+    return Engine(unused, unused, observe, conclude, *others)
 
 
 def quotes(bar: int, mids: Sequence[int], size: int) -> np.ndarray:
@@ -166,4 +167,5 @@ class Scene:
             0,
             NO_ARRIVALS,
             stale=np.zeros(SYMBOLS, bool),
+            newest_ns=boundary_ns,
         )

@@ -199,6 +199,20 @@ def test_a_short_pause_ends_no_longer_one(engine):
         assert engine.scene.states.causes == (Cause.PAUSED,)
 
 
+def test_news_let_only_reductions_pass_until_they_are_over_or_reset(engine):
+    def talk(ask: Ask) -> None:
+        answer = ask(Control(do="news", reason="rates"))
+        assert (answer.accepted, answer.state) == (True, "reducing")
+        assert answer.causes == ["NEWS"]
+        assert ask(Control(do="reset")).causes == []
+
+    hear(engine, talk)
+    states = engine.scene.states
+    assert states.causes == ()
+    engine.controls._trader.account.headlines.judge(states)
+    assert states.causes == ()
+
+
 def test_nonsense_is_answered_and_changes_nothing(engine):
     answers: list[ControlAnswer] = []
 
@@ -208,10 +222,9 @@ def test_nonsense_is_answered_and_changes_nothing(engine):
                 socket.send_multipart([b"", *words])
                 assert socket.poll(round(PATIENCE_S * 1e3))
                 answers.append(unpack(socket.recv_multipart()[-1], ControlAnswer))
-        answers.append(ask(Control(do="news")))
 
     hear(engine, talk)
-    assert [one.accepted for one in answers] == [False] * 5
+    assert [one.accepted for one in answers] == [False] * 4
     assert engine.scene.states.causes == ()
 
 

@@ -274,9 +274,19 @@ def test_a_closing_tells_what_the_bar_held():
     closings = [event for event in events if isinstance(event, Close)]
     sent, watermark = OPEN_NS + 2_200, OPEN_NS + 2_100
     assert closings == [
-        Close(2, OPEN_NS + 1_000, watermark, sent, ticks=2, late=1),
-        Close(3, OPEN_NS + 2_000, watermark, sent, ticks=0, late=0),
+        Close(2, OPEN_NS + 1_000, watermark, sent, watermark, ticks=2, late=1),
+        Close(3, OPEN_NS + 2_000, watermark, sent, watermark, ticks=0, late=0),
     ]
+
+
+def test_what_comes_later_than_usual_is_old_when_it_comes():
+    """By the least delay so far, 5: what needed 45 more came 45 too late."""
+    feed, found = new_feed(), []
+    for sent, receive_ns in ((0, 5), (400, 450), (1_000, 1_050)):
+        one = frame(feed.counters.received, trade(sent, 1))
+        found += list(feed.push(one, OPEN_NS + receive_ns))
+    (closing,) = [one for one in found if isinstance(one, Close)]
+    assert (closing.receive_ns, closing.newest_ns) == (OPEN_NS + 1_050, OPEN_NS + 1_005)
 
 
 def test_a_heartbeat_closes_a_bar():

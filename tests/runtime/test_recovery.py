@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import time
+from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
 
@@ -11,8 +12,8 @@ import numpy as np
 import pytest
 
 from bot4jax.errors import Halted
-from bot4jax.runtime.inputs import Inputs, again
-from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.inputs import FILE, MARK, Inputs, InputsError, packed
+from bot4jax.runtime.journal import Journal, Unwritten
 from bot4jax.runtime.lease import lease
 from bot4jax.runtime.limits import TradingState
 from bot4jax.runtime.messages import Statement, Step
@@ -21,7 +22,8 @@ from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.recovery import Plan, plan
 from bot4jax.runtime.venue import PaperVenue, Record
 from bot4jax.types import BUY, TICK, Frame
-from tests.runtime.scene import RUN, UNIVERSE, quotes
+from tests.runtime.scene import RUN, UNIVERSE, Scene, quotes
+from tests.sim.engine import targets
 from tests.sim.kill import (
     KILLED,
     PATIENCE_S,
@@ -144,17 +146,102 @@ def test_what_cannot_be_brought_together_halts(statement, sentence):
         plan(statement, RUN, LAST, LOTS)
 
 
-def test_what_came_in_is_heard_again_to_the_byte():
-    frames = [Frame(1, 2, 3, 4, quotes(0, (200, 300, 400), 7), flags=1), None]
-    frames += [Frame(2, 1, 9, 8, np.empty(0, TICK))]
-    came = [Arrival(one, 1.0, 100 + k) for k, one in enumerate(frames)]
-    inputs = Inputs()
-    assert list(inputs.heard(came)) == came
-    found = list(again(inputs.take()))
-    assert inputs.take() == b""
-    assert [one.receive_ns for one in found] == [100, 101, 102]
-    for one, frame in zip(found, frames, strict=True):
-        assert (one.frame is None) == (frame is None)
-        if one.frame is not None and frame is not None:
-            assert one.frame[:4] + one.frame[5:] == frame[:4] + frame[5:]
-            assert one.frame.records.tobytes() == frame.records.tobytes()
+CAME = [
+    Arrival(one, 1.0, 100 + k)
+    for k, one in enumerate(
+        [
+            Frame(1, 2, 3, 4, quotes(0, (200, 300, 400), 7), flags=1),
+            None,
+            Frame(2, 1, 9, 8, np.empty(0, TICK)),
+            Frame(1, 2, 6, 9, quotes(1, (201, 301, 401), 7)),
+        ]
+    )
+]
+
+
+def heard(folder: Path) -> list[bytes]:
+    """Two steps' marks; one more arrival has come after the last."""
+    with Inputs(folder) as inputs:
+        came = inputs.heard(CAME)
+        marks = []
+        for _ in range(2):
+            next(came)
+            marks.append(inputs.mark().result())
+        assert len(list(came)) == 2
+    return marks
+
+
+def plain(arrivals) -> list:
+    """What can be compared: receive times, heads, bytes."""
+    return [
+        (one.receive_ns, f and (*f[:4], *f[5:], f.records.tobytes()))
+        for one in arrivals
+        for f in [one.frame]
+    ]
+
+
+def test_what_came_in_is_heard_again_to_the_byte(tmp_path):
+    marks = heard(tmp_path)
+    with Inputs(tmp_path) as inputs:
+        assert plain(inputs.again(marks)) == plain(CAME)
+        assert list(inputs.heard(CAME[:1])) == CAME[:1]
+        marks.append(inputs.mark().result())
+    with Inputs(tmp_path) as inputs:
+        assert plain(inputs.again(marks)) == plain([*CAME, CAME[0]])
+
+
+def test_a_torn_end_is_cut_off_and_what_comes_next_stands_behind_the_last_whole(
+    tmp_path,
+):
+    marks = heard(tmp_path)
+    path = tmp_path / FILE
+    whole = path.read_bytes()
+    lengths = [len(b"".join(packed(one))) for one in CAME]
+    for kept in range(sum(lengths[:3]), len(whole)):
+        path.write_bytes(whole[:kept])
+        with Inputs(tmp_path) as inputs:
+            assert plain(inputs.again(marks)) == plain(CAME[:3])
+            list(inputs.heard(CAME[3:]))
+        assert path.read_bytes() == whole
+
+
+def test_a_changed_byte_of_what_steps_were_decided_on_stops_the_start(tmp_path):
+    marks = heard(tmp_path)
+    path = tmp_path / FILE
+    whole, marked = path.read_bytes(), MARK.unpack(marks[-1])[0]
+    for at in range(marked):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with Inputs(tmp_path) as inputs, pytest.raises(InputsError, match="not what"):
+            list(inputs.again(marks))
+
+
+def test_a_shorter_file_than_its_journal_stops_the_start(tmp_path):
+    marks = heard(tmp_path)
+    os.truncate(tmp_path / FILE, MARK.unpack(marks[-1])[0] - 1)
+    with Inputs(tmp_path) as inputs, pytest.raises(InputsError, match="journal says"):
+        list(inputs.again(marks))
+
+
+def test_a_full_disk_gives_no_mark(tmp_path):
+    """The device /dev/full takes nothing, as a disk without room."""
+    with Inputs(tmp_path) as inputs:
+        full = os.open("/dev/full", os.O_WRONLY)
+        os.dup2(full, inputs._file)
+        os.close(full)
+        list(inputs.heard(CAME))
+        with pytest.raises(Unwritten, match="No space left"):
+            inputs.mark().result()
+
+
+def test_a_step_whose_inputs_are_not_durable_sends_nothing(tmp_path):
+    scene = Scene(tmp_path, targets)
+    scene.trader.start()
+    failed: Future[bytes] = Future()
+    failed.set_exception(Unwritten("no room"))
+    scene.trader.mark = lambda: failed
+    with pytest.raises(Unwritten):
+        scene.step(0)
+    assert scene.venue.record.received == []
+    assert scene.journal.last_step < 1
+    assert scene.states.state == TradingState.HALTED
+    scene.journal.close()

@@ -34,6 +34,7 @@ from bot4jax.runtime.sockets import (
 from bot4jax.runtime.standing import Standing
 from bot4jax.runtime.wire import MAGIC, decode, encode
 from bot4jax.types import (
+    BAR_INTS,
     CONFLATED,
     END,
     QUOTE,
@@ -216,7 +217,9 @@ def test_a_late_joiner_is_masked_until_a_snapshot_heals_it():
     assert late.market == undisturbed.market
     masked = [one.bar for one in late.closed if one.masked]
     assert masked == [0, 1, 2]
-    assert late.closed[3:] == undisturbed.closed[3:]
+    # Who has heard less knows less of what delay is usual.
+    pairs = zip(late.closed[3:], undisturbed.closed[3:], strict=True)
+    assert all(a._replace(newest_ns=b.newest_ns) == b for a, b in pairs)
 
 
 def test_a_publisher_that_resumes_at_the_next_record_disturbs_nothing():
@@ -314,6 +317,7 @@ def test_a_masked_bar_is_alive_only_where_it_was_seen():
     found = np.asarray(seen_only(ints, jnp.array([1, 0, 1], jnp.int32)))
     expected = np.asarray(ints).copy()
     expected[LIVE] = [1, 0, 1]
+    expected[BAR_INTS.index("conflated")] = [0, 1, 0]
     np.testing.assert_array_equal(found, expected)
 
 

@@ -13,10 +13,10 @@ from bot4jax.runtime.journal import Journal, Unwritten
 from bot4jax.runtime.limits import Reason, TradingState
 from bot4jax.runtime.orders import Fill, Order
 from bot4jax.runtime.publish import Arrival
-from bot4jax.runtime.silence import watched
+from bot4jax.runtime.silence import judged_by_age, watched
 from bot4jax.runtime.states import OF_THE_PROCESS, Cause, States
 from bot4jax.runtime.tracking import OrderError
-from bot4jax.types import BUY, TICK, Frame
+from bot4jax.types import BUY, SELL, TICK, Frame
 from tests.runtime.scene import BAR_NS, RUN, START_NS, Scene, resting
 
 DAY_BARS = 86_400_000_000_000 // BAR_NS
@@ -276,6 +276,30 @@ def test_a_closed_market_owes_no_frame(tmp_path, clock):
         heard = arrivals([0.1, 60.0], clock)
         list(watched(heard, scene.trader, 5.0, lambda now_ns, is_open=is_open: is_open))
         assert (Cause.FEED_QUIET in scene.states.causes) == is_open
+
+
+def test_an_old_newest_tick_lets_only_reductions_pass_until_one_is_young(tmp_path):
+    """A second long turn: what opens is refused, what shrinks passes."""
+    turns = (0.2, 0.4, 0.4, 0.1, 0.3)
+    scene, waited_ns = Scene(tmp_path, lambda step: (turns[step - 1], 0.0, 0.0)), [0]
+
+    def now_ns() -> int:
+        return START_NS + scene.trader.step_number * BAR_NS + waited_ns[0]
+
+    scene.trader.judge = judged_by_age(scene.states, 1.0, now_ns)
+    scene.trader.start()
+    assert len(scene.step(0).orders) == 1
+    waited_ns[0] = 1_000_000_001
+    for bar in (1, 2):
+        stepped = scene.step(bar)
+        assert [one.reason for one in stepped.denied] == [Reason.REDUCING]
+        assert stepped.orders == []
+    assert [one.side for one in scene.step(3).orders] == [SELL]
+    waited_ns[0] = 1_000_000_000
+    assert len(scene.step(4).orders) == 1
+    found = names(scene.journal.transitions())
+    assert found[-2:] == [("TOO_LATE", True, "REDUCING"), ("TOO_LATE", False, "ACTIVE")]
+    scene.journal.close()
 
 
 def test_a_silent_feed_halts_and_takes_back_what_rests(tmp_path, clock):

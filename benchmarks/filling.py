@@ -1,0 +1,63 @@
+"""A venue that fills every order whole at its limit, so that no time is spent there."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bot4jax.runtime.messages import Inquiry, Statement, Step, pack
+from bot4jax.runtime.orders import Answer, Cancel, Fill, Order
+from bot4jax.runtime.recovery import Plan
+
+
+class FillingVenue:
+    """Orders are encoded as they would leave; their fills come before the next step."""
+
+    def __init__(self, symbols: int) -> None:
+        self._symbols = symbols
+        self._answers: list[Answer] = []
+
+    def hear(self, records: np.ndarray) -> None:
+        """It needs no market."""
+
+    def ask(self, inquiry: Inquiry) -> Statement:
+        return Statement(
+            run="",
+            step=0,
+            is_reported=True,
+            dedupes=True,
+            epoch=1,
+            positions=[0] * self._symbols,
+        )
+
+    def resume(self, last: Step, statement: Statement, plan: Plan) -> None:
+        raise AssertionError("nobody goes on with a benchmark")
+
+    def send(self, step: Step) -> None:
+        pack(step)
+        orders = [one for one in step.orders if isinstance(one, Order)]
+        self._answers = [
+            Fill(
+                one.id,
+                one.symbol,
+                one.side,
+                one.lots,
+                one.limit,
+                fee=0.0,
+                is_maker=False,
+                event_ns=step.boundary_ns,
+            )
+            for one in orders
+        ]
+
+    def withdraw(self, cancels: Sequence[Cancel]) -> None:
+        """Nothing ever rests."""
+
+    def settle(self, through_ns: int) -> Sequence[Answer]:
+        answers, self._answers = self._answers, []
+        return answers
+
+    def beat(self) -> None:
+        """It waits for nobody."""
+
+    def close(self) -> None:
+        """Nothing is open."""

@@ -1,0 +1,139 @@
+"""Events that are no ticks, in the stream of ticks: how they travel, and when they act.
+
+A frame of the kind `REFERENCE` carries a MessagePack array of events in the place of
+its records: four bytes of length, the array, zeros up to a whole number of records. So
+events are numbered, missed, recorded and heard again as everything else is.
+
+An event acts at the first boundary after it was heard that its own time has reached:
+between two bars, on all alike.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TypeGuard
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from bot4jax.kernels.rebase import Terms
+from bot4jax.runtime.messages import (
+    CorporateAction,
+    InstrumentChange,
+    News,
+    Reference,
+    pack_references,
+    unpack_references,
+)
+from bot4jax.runtime.states import Cause, States
+from bot4jax.types import TICK
+
+LENGTH = 4
+"""Bytes that say how long the array is."""
+
+
+def carried(events: Sequence[Reference]) -> np.ndarray:
+    """The events as records of a frame."""
+    body = pack_references(events)
+    content = len(body).to_bytes(LENGTH, "little") + body
+    padded = content.ljust(-(-len(content) // TICK.itemsize) * TICK.itemsize, b"\0")
+    return np.frombuffer(padded, TICK)
+
+
+def told(records: np.ndarray) -> list[Reference]:
+    """The events in a frame's records; `MessageError` if there are none."""
+    content = records.tobytes()
+    length = int.from_bytes(content[:LENGTH], "little")
+    return unpack_references(content[LENGTH : LENGTH + length])
+
+
+def slots(event: Reference) -> Sequence[int]:
+    """Whom an event concerns; empty: everybody."""
+    return event.symbols if isinstance(event, News) else (event.symbol,)
+
+
+class Due(NamedTuple):
+    """Events in two parts."""
+
+    now: tuple[Reference, ...]
+    later: tuple[Reference, ...]
+
+
+def due(events: Iterable[Reference], boundary_ns: int) -> Due:
+    """Which act at this boundary, and which wait for a later one."""
+    events = tuple(events)
+    return Due(
+        tuple(one for one in events if acts_ns(one) <= boundary_ns),
+        tuple(one for one in events if acts_ns(one) > boundary_ns),
+    )
+
+
+def acts_ns(event: Reference) -> int:
+    """From when on: news from when it was available, whatever it tells of."""
+    return event.available_ns if isinstance(event, News) else event.event_ns
+
+
+def is_split(event: Reference) -> TypeGuard[CorporateAction]:
+    """Whether there are other shares from now on."""
+    return isinstance(event, CorporateAction) and event.action == "split"
+
+
+def changes_terms(event: Reference) -> bool:
+    """Whether prices or lots of its instrument mean something else from now on."""
+    return is_split(event) or isinstance(event, InstrumentChange)
+
+
+def terms_after(
+    events: Iterable[Reference], anchors: Int[np.ndarray, " S"]
+) -> tuple[Terms | None, Int[np.ndarray, " S"]]:
+    """What splits make of prices and sizes, and the anchors after them."""
+    factor = np.ones(len(anchors))
+    for event in filter(is_split, events):
+        factor[event.symbol] *= event.factor
+    if (factor == 1).all():
+        return None, anchors
+    moved = np.round(anchors / factor).astype(np.int64)
+    terms = Terms(
+        changes=factor != 1,
+        price=(1 / factor).astype(np.float32),
+        shift=(anchors / factor - moved).astype(np.float32),
+        anchor=moved.astype(np.float32),
+        volume=factor.astype(np.float32),
+    )
+    return terms, moved
+
+
+class Headlines:
+    """News periods that have begun: while one lasts, nothing new is opened."""
+
+    def __init__(self, symbols: int) -> None:
+        self._symbols = symbols
+        self._periods: list[News] = []
+        self._has_held = False
+        """what a former process was told by a person is not ours to lift"""
+
+    def hear(self, events: Iterable[Reference], boundary_ns: int) -> None:
+        """What acts from this boundary on; what is over by then is forgotten."""
+        told = [one for one in events if isinstance(one, News)]
+        periods = [*self._periods, *told]
+        self._periods = [one for one in periods if boundary_ns < one.until_ns]
+        self._has_held |= any(not one.symbols for one in told)
+
+    def forget(self) -> None:
+        """A person says that it is over."""
+        self._periods, self._has_held = [], False
+
+    def judge(self, states: States) -> None:
+        """Hold or lift what news of the whole market asks for."""
+        everywhere = [one for one in self._periods if not one.symbols]
+        if everywhere:
+            states.hold(Cause.NEWS, everywhere[0].text or "news of the whole market")
+        elif self._has_held:
+            self._has_held = False
+            states.lift(Cause.NEWS, "its time is over")
+
+    @property
+    def concerned(self) -> Bool[np.ndarray, " S"]:
+        """Slots that news of single instruments are about."""
+        found = np.zeros(self._symbols, bool)
+        for one in self._periods:
+            found[list(one.symbols)] = True
+        return found

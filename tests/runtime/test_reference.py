@@ -1,0 +1,274 @@
+"""Events that are no ticks: numbered like ticks, acting between two bars, once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot4jax.runtime.closings import Closed
+from bot4jax.runtime.feed import Batch, Close, Feed
+from bot4jax.runtime.inputs import arrival, packed
+from bot4jax.runtime.limits import Reason, TradingState
+from bot4jax.runtime.messages import (
+    CorporateAction,
+    Funding,
+    InstrumentChange,
+    Mark,
+    MessageError,
+    News,
+    Reference,
+)
+from bot4jax.runtime.publish import Arrival
+from bot4jax.runtime.reference import Headlines, carried, told
+from bot4jax.runtime.screen import Drop
+from bot4jax.runtime.states import Cause
+from bot4jax.runtime.ticks_record import TickRecord, recorded
+from bot4jax.runtime.venue_process import Intake
+from bot4jax.runtime.wire import decode, encode
+from bot4jax.types import BEGIN, QUOTE, REFERENCE, SELL, TICK, Frame
+from tests.runtime.scene import BAR_NS, START_NS, Scene
+from tests.runtime.small_market import MARKET
+
+ANCHORS = np.full(len(MARKET.instruments), 100)
+BAR = 1_000
+
+FUNDING = Funding(symbol=1, event_ns=900, rate=0.001)
+SPLIT = CorporateAction(symbol=0, event_ns=1_000, action="split", factor=7.0)
+DIVIDEND = CorporateAction(symbol=0, event_ns=1_000, action="dividend", amount=0.5)
+MARK = Mark(symbol=1, event_ns=800, price=120)
+NEWS = News(event_ns=5_000, available_ns=400, until_ns=2_500, text="rates")
+CHANGE = InstrumentChange(
+    symbol=2,
+    event_ns=1_500,
+    increment=0.5,
+    lot=1.0,
+    minimum_notional=0.0,
+    multiplier=1.0,
+    maker_fee=0.0,
+    taker_fee=0.0,
+    margin=1.0,
+    expiry_ns=0,
+)
+EVENTS: list[Reference] = [FUNDING, SPLIT, DIVIDEND, MARK, NEWS, CHANGE]
+
+
+def quotes(sequence: int, event_ns: int, **changes) -> Frame:
+    rows = [(QUOTE, 0, 0, s, event_ns, 99, 101, 5, 5) for s in range(len(ANCHORS))]
+    return Frame(1, 1, sequence, event_ns, np.array(rows, TICK))._replace(**changes)
+
+
+def reference(sequence: int, *events: Reference, sent_ns: int = 1) -> Frame:
+    return Frame(1, 1, sequence, sent_ns, carried(events), REFERENCE)
+
+
+def pushed(feed: Feed, *frames: Frame) -> list[Close]:
+    found = [event for one in frames for event in feed.push(one)]
+    return [one for one in found if not isinstance(one, Batch)]
+
+
+def new_feed() -> Feed:
+    return Feed(MARKET, ANCHORS, BAR, 0, capacity=16, skew_limit_ns=300)
+
+
+@given(st.lists(st.sampled_from(EVENTS), min_size=1, max_size=9))
+def test_events_come_back_from_the_wire_the_record_and_the_restart(events):
+    frame = reference(7, *events)
+    assert told(frame.records) == events
+    assert told(decode(encode(frame, 3), 3).records) == events
+    again = arrival(packed(Arrival(frame, 0.0, 9))).frame
+    assert again is not None
+    assert (again.kind, told(again.records)) == (REFERENCE, events)
+
+
+def test_a_replay_finds_them_where_they_were(tmp_path):
+    frames = [quotes(0, 5), reference(3, *EVENTS), quotes(20, 8)]
+    with TickRecord(tmp_path) as record:
+        list(record.heard(Arrival(one, 0.0, 1) for one in frames))
+    found = [one.frame for one in recorded(tmp_path) if one.frame is not None]
+    assert [one.kind for one in found] == [1, REFERENCE, 1]
+    assert told(found[1].records) == EVENTS
+
+
+@given(st.binary(max_size=200))
+def test_arbitrary_bytes_are_refused_and_counted(content):
+    padded = content.ljust(-(-len(content) // 48) * 48, b"\0")
+    records = np.frombuffer(padded, TICK)
+    feed = new_feed()
+    pushed(feed, quotes(0, 5, flags=BEGIN))
+    (closed,) = pushed(
+        feed,
+        Frame(1, 1, 3, 5, records, REFERENCE),
+        quotes(3 + len(records), 1_001),
+    )
+    assert closed.events == ()
+    assert feed.counters.gaps == 0
+    assert feed.counters.dropped == {Drop.REFERENCE: 1}
+
+
+def test_bounds_hold_for_every_number():
+    for one in (
+        Funding(symbol=1, event_ns=900, rate=float("nan")),
+        CorporateAction(symbol=0, event_ns=1, action="split", factor=0.0),
+        Mark(symbol=0, event_ns=1, price=-1),
+    ):
+        with pytest.raises(MessageError, match="Refused"):
+            told(carried([one]))
+
+
+def test_an_event_acts_at_the_first_boundary_that_its_time_has_reached_once():
+    feed = new_feed()
+    frame = reference(3, FUNDING, SPLIT, NEWS, CHANGE)
+    following = 3 + len(frame.records)
+    closings = pushed(
+        feed,
+        quotes(0, 5, flags=BEGIN),
+        frame,
+        frame,  # a repetition
+        quotes(following, 1_001),
+        quotes(following + 3, 3_001),
+    )
+    assert [one.events for one in closings] == [(FUNDING, SPLIT, NEWS), (CHANGE,), ()]
+    assert [one.masked for one in closings] == [(), (), (2,)]
+    assert [one.terms is None for one in closings] == [False, True, True]
+    assert feed.stale.tolist() == [False, False, True]
+    assert feed.counters.sent == 9
+
+
+def test_an_event_of_no_instrument_is_refused_alone():
+    feed = new_feed()
+    stranger = Funding(symbol=9, event_ns=1, rate=0.1)
+    frame = reference(3, stranger, FUNDING)
+    pushed(feed, quotes(0, 5, flags=BEGIN), frame)
+    (closed,) = pushed(feed, quotes(3 + len(frame.records), 1_001))
+    assert closed.events == (FUNDING,)
+    assert feed.counters.dropped == {Drop.REFERENCE: 1}
+
+
+def test_the_venue_is_not_confused_by_them():
+    intake = Intake(MARKET.hash, ANCHORS, 300)
+    frame = reference(3, *EVENTS)
+    heard = [
+        len(intake.take(one).records)
+        for one in (quotes(0, 5), frame, quotes(3 + len(frame.records), 6))
+    ]
+    assert heard == [3, 0, 3]
+    assert not intake.refused
+
+
+# What they do to what is owned and to what may leave.
+
+
+def stepped(scene: Scene, bar: int, *events: Reference, mids: Sequence[int] = ()):
+    closed: Closed = scene.closed(bar, tuple(mids) or (200, 200, 200))
+    return scene.trader.step(closed._replace(events=events))
+
+
+def held(step: int) -> tuple[float, float, float]:
+    """Half of the capital in the first, short a tenth in the second."""
+    return 0.5, -0.1, 0.0
+
+
+def owning(folder: Path) -> Scene:
+    """A scene that holds the first and is short the second."""
+    scene = Scene(folder, held)
+    scene.trader.start()
+    for bar in range(3):
+        stepped(scene, bar)
+    assert scene.account.portfolio.lots[0] > 0 > scene.account.portfolio.lots[1]
+    return scene
+
+
+def test_funding_is_paid_by_long_and_received_by_short_at_the_mark(tmp_path):
+    scene = owning(tmp_path)
+    portfolio = scene.account.portfolio
+    nav, cash = portfolio.nav(), portfolio.flows.sum()
+    portfolio.hear(Mark(symbol=1, event_ns=1, price=300))
+    for symbol in range(3):
+        portfolio.hear(Funding(symbol=symbol, event_ns=1, rate=0.01))
+    # increments of .5: the first has no mark and is paid at its mid
+    prices = np.array([100.0, 150.0, 0.0])
+    expected = 0.01 * portfolio.lots * prices
+    np.testing.assert_allclose(portfolio.funding, expected)
+    assert portfolio.nav() == pytest.approx(nav - expected.sum())
+    assert portfolio.flows.sum() == pytest.approx(cash - expected.sum())
+    assert stepped(scene, 3).equity.funding == pytest.approx(expected.sum())
+    scene.journal.close()
+
+
+def test_the_loop_hands_them_on(tmp_path):
+    scene = owning(tmp_path)
+    paying = Funding(symbol=0, event_ns=1, rate=0.01)
+    assert stepped(scene, 3, paying).equity.funding == 0  # valued before it acts
+    paid = scene.account.portfolio.funding[0]
+    assert paid > 0
+    assert stepped(scene, 4).equity.funding == pytest.approx(paid)
+    scene.journal.close()
+
+
+def test_a_dividend_is_received_on_what_is_held(tmp_path):
+    scene = owning(tmp_path)
+    portfolio = scene.account.portfolio
+    nav = portfolio.nav()
+    portfolio.hear(DIVIDEND)
+    assert portfolio.nav() == pytest.approx(nav + 0.5 * portfolio.lots[0])
+    scene.journal.close()
+
+
+@pytest.mark.parametrize("factor", [7.0, 1.5, 0.1])
+def test_a_split_changes_lots_and_cost_but_no_worth(tmp_path, factor):
+    scene = owning(tmp_path)
+    portfolio = scene.account.portfolio
+    lots, entry, nav = portfolio.lots[0], portfolio.entry[0], portfolio.nav()
+    portfolio.hear(CorporateAction(symbol=0, event_ns=1, action="split", factor=factor))
+    assert portfolio.lots[0] == int(lots * factor)
+    assert portfolio.entry[0] == pytest.approx(entry / factor)
+    assert portfolio.nav() == pytest.approx(nav)
+    scene.journal.close()
+
+
+def turning(step: int) -> tuple[float, float, float]:
+    return (0.2, 0.2, 0.0) if step < 3 else (0.3, 0.1, 0.0)
+
+
+def test_news_of_the_market_lets_only_reductions_pass_until_they_are_over(tmp_path):
+    scene = Scene(tmp_path, turning)
+    scene.trader.start()
+    for bar in range(2):
+        stepped(scene, bar)
+    until_ns = START_NS + 4 * BAR_NS
+    news = News(event_ns=9, available_ns=1, until_ns=until_ns, text="rates")
+    during = stepped(scene, 2, news)
+    assert [(one.symbol, one.side) for one in during.orders] == [(1, SELL)]
+    assert [one.reason for one in during.denied] == [Reason.REDUCING]
+    after = stepped(scene, 3)
+    assert [one.symbol for one in after.orders] == [0]
+    found = [(t.cause, t.is_held, t.text) for t in scene.journal.transitions()]
+    assert found[-2:] == [
+        ("NEWS", True, "rates"),
+        ("NEWS", False, "its time is over"),
+    ]
+    scene.journal.close()
+
+
+def test_news_of_one_instrument_stop_that_one_alone(tmp_path):
+    scene = Scene(tmp_path, lambda step: (0.1, 0.1, 0.1))
+    scene.trader.start()
+    until_ns = START_NS + 9 * BAR_NS
+    news = News(event_ns=9, available_ns=1, until_ns=until_ns, symbols=[1])
+    found = stepped(scene, 0, news)
+    assert [one.symbol for one in found.orders] == [0, 2]
+    assert scene.states.state == TradingState.ACTIVE
+    scene.journal.close()
+
+
+def test_what_a_person_payinga_former_process_is_lifted_by_a_person_alone(tmp_path):
+    scene = Scene(tmp_path, held)
+    scene.states.hold(Cause.NEWS, "told before")
+    headlines = Headlines(3)
+    headlines.hear([], 5)
+    headlines.judge(scene.states)
+    assert scene.states.is_held(Cause.NEWS)
+    scene.journal.close()

@@ -1,0 +1,174 @@
+"""A split in the middle of a stream: features are those of a market without one.
+
+Both markets are the same ticks. In one the first symbol costs four times as much from
+the beginning; in the other until the split, four shares for one. Prices are such that
+nothing needs to be rounded, so what differs is the arithmetic of float32 alone.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from benchmarks import stage
+from bot4jax import engine as engines
+from bot4jax.config import load
+from bot4jax.kernels.bars import init_bars
+from bot4jax.kernels.clean import init_scaler
+from bot4jax.kernels.history import Scales
+from bot4jax.kernels.rebase import Terms
+from bot4jax.modes.setting import Setting, set_stage
+from bot4jax.runtime.closings import Closed, Tape
+from bot4jax.runtime.feed import Feed
+from bot4jax.runtime.messages import CorporateAction
+from bot4jax.runtime.publish import Arrival
+from bot4jax.runtime.reference import carried, terms_after
+from bot4jax.types import BOOK, QUOTE, REFERENCE, TRADE, Frame
+
+FACTOR, WINDOW = 4, 16
+BARS, SPLIT_BAR = 3 * WINDOW, 2 * WINDOW
+NAMES = (
+    *(
+        "mean",
+        "roll_spread",
+        "kyle_lambda",
+        "amihud",
+        "vwap_deviation",
+        "noise_variance",
+    ),
+    *("order_flow_imbalance", "log_depth", "relative_spread", "realised_spread"),
+    *("multi_level_order_flow_imbalance", "money_flow_index_14", "rsi_14"),
+    *("average_true_range_14", "donchian_position", "stochastic_k_14", "parkinson"),
+    *("adaptive_average_distance", "market_beta", "hurst_exponent", "vpin"),
+)
+
+
+@pytest.fixture(scope="module")
+def setting() -> Setting:
+    words = ["debug=tiny", "data.symbols=3", f"features.window={WINDOW}"]
+    words += [f"features.names=[{','.join(NAMES)}]", "ensemble.members=[gru]"]
+    return set_stage(stage.for_bench(load([*words, "data.halts=false"]), BARS))
+
+
+def units(setting: Setting) -> engines.Units:
+    """Plain ones; scores are the values themselves."""
+    symbols = setting.settings.layout.symbols
+    scales = Scales(jnp.full(symbols, 4e-4), jnp.full(symbols, 50.0), jnp.full(5, 0.2))
+    features = init_scaler(len(setting.settings.plan.specs))
+    return engines.Units(scales, features, jnp.float32(1e9), jnp.int32(0))
+
+
+def frames(setting: Setting, is_split: bool) -> Iterator[Frame]:
+    """Every bar's ticks in order, and the split where there is one."""
+    source, number = setting.source, 0
+    for bar in range(BARS + 1):
+        parts = [one.records for one in source.frames(bar, bar + 1)]
+        records = np.concatenate(parts).copy()
+        records = records[records["event_ns"].argsort(kind="stable")]
+        own = records["symbol"] == 0
+        if is_split and bar >= SPLIT_BAR:
+            sizes = {QUOTE: ("c", "d"), TRADE: ("b",), BOOK: ("b",)}
+            for kind, fields in sizes.items():
+                for field in fields:
+                    records[field][own & (records["kind"] == kind)] *= FACTOR
+        else:
+            prices = {QUOTE: ("a", "b"), TRADE: ("a",), BOOK: ("a",)}
+            for kind, fields in prices.items():
+                for field in fields:
+                    records[field][own & (records["kind"] == kind)] *= FACTOR
+        sent_ns = int(records["event_ns"].max())
+        if is_split and bar == SPLIT_BAR - 1:
+            boundary_ns = source.start_ns + SPLIT_BAR * source.bar_ns
+            split = CorporateAction(
+                symbol=0, event_ns=boundary_ns, action="split", factor=FACTOR
+            )
+            told = carried([split])
+            yield Frame(1, 1, number, sent_ns, told, REFERENCE)
+            number += len(told)
+        yield Frame(1, 1, number, sent_ns, records)
+        number += len(records)
+
+
+def walked(setting: Setting, is_split: bool) -> tuple[list[Closed], list[engines.Seen]]:
+    """Closed bars, and what was seen in each."""
+    source, engine, own = setting.source, setting.engine, units(setting)
+    anchors = source.anchors * np.where(np.arange(len(source.anchors)) == 0, FACTOR, 1)
+    feed = Feed(source.universe, anchors, source.bar_ns, source.start_ns, 512)
+    opened = init_bars(jnp.asarray(anchors, jnp.float32))
+    tape = Tape(engine, feed, opened, jnp.int32(0), source.universe)
+    observing = engines.init_observing(setting.settings, own.scales)
+    deciding = engines.init_deciding(setting.settings)
+    bars, seen = [], []
+    came = (Arrival(one, 0.0, one.sent_ns) for one in frames(setting, is_split))
+    for closed in tape.closed(came):
+        observing, found = engine.observe(own, observing, closed.ints, closed.floats)
+        bars.append(closed)
+        seen.append(found)
+        if closed.terms is not None:
+            own, observing, deciding = engine.rebase(
+                own, observing, deciding, closed.terms
+            )
+    return bars, seen
+
+
+def test_features_do_not_know_of_a_split(setting):
+    names = [spec.name for spec in setting.settings.plan.specs]
+    whole_bars, whole = walked(setting, is_split=False)
+    bars, seen = walked(setting, is_split=True)
+    assert len(bars) == len(whole_bars) == BARS
+    assert [one.terms is not None for one in bars].index(True) == SPLIT_BAR - 1
+    assert bars[SPLIT_BAR - 1].market.bid[0] == 0  # no order at what is no price
+    assert bars[SPLIT_BAR].market.bid[0] * FACTOR == whole_bars[SPLIT_BAR].market.bid[0]
+    usable = 0
+    for one, other in zip(whole, seen, strict=True):
+        np.testing.assert_array_equal(one.usable, other.usable)
+        usable += int(np.asarray(one.usable)[0].sum())
+        for i, name in enumerate(names):
+            np.testing.assert_allclose(
+                np.asarray(one.values)[:, i],
+                np.asarray(other.values)[:, i],
+                rtol=1e-4,  # float32 sums of windows of the same numbers, other units
+                atol=1e-5,
+                err_msg=name,
+            )
+    assert usable > BARS * len(NAMES) / 4
+
+
+def test_without_the_event_they_would_jump(setting, monkeypatch):
+    """This also shows that the test above could fail."""
+    monkeypatch.setattr(
+        "bot4jax.runtime.feed.terms_after", lambda events, anchors: (None, anchors)
+    )
+    _, whole = walked(setting, is_split=False)
+    _, seen = walked(setting, is_split=True)
+    at = [spec.name for spec in setting.settings.plan.specs].index("mean")
+    one, other = (np.asarray(x[SPLIT_BAR].values)[0, at] for x in (whole, seen))
+    assert abs(one - other) > 0.01
+
+
+@pytest.mark.parametrize("factor", [7.0, 1.5, 0.1, 1 / 3])
+def test_offsets_stay_prices(factor):
+    """An anchor that does not divide leaves a shift; prices are right to a half."""
+    anchors, prices = np.array([1_003, 500]), np.array([997, 523])
+    event = CorporateAction(symbol=0, event_ns=1, action="split", factor=factor)
+    terms, moved = terms_after([event], anchors)
+    assert terms is not None
+    on_device = Terms(*(jnp.asarray(one) for one in terms))
+    whole = on_device.whole(jnp.asarray(prices - anchors, jnp.int32)) + moved
+    half = on_device.half(jnp.asarray(2 * (prices - anchors), jnp.int32)) + 2 * moved
+    assert abs(int(whole[0]) - prices[0] / factor) <= 0.5 + 1e-3
+    assert abs(int(half[0]) - 2 * prices[0] / factor) <= 0.5 + 1e-3
+    assert (int(whole[1]), int(half[1])) == (523, 2 * 523)
+
+
+def test_two_splits_of_one_instrument_are_one_of_their_product():
+    events: Sequence[CorporateAction] = [
+        CorporateAction(symbol=1, event_ns=1, action="split", factor=2.0),
+        CorporateAction(symbol=1, event_ns=1, action="split", factor=3.0),
+    ]
+    terms, moved = terms_after(events, np.array([10, 600]))
+    assert terms is not None
+    assert moved.tolist() == [10, 100]
+    assert terms.volume.tolist() == [1.0, 6.0]
+    assert terms_after([], np.array([10, 600]))[0] is None
