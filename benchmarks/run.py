@@ -59,6 +59,10 @@ BENCHES = {
     "orders": Bench(
         "benchmarks.orders:measure", "how many orders pass and are kept", 300, 20
     ),
+    "latency": Bench(
+        "benchmarks.latency:measure", "how late decisions are in a stream", 1000, 20
+    ),
+    "soak": Bench("benchmarks.soak:measure", "what a long stream leaves", 3600, 100),
     "start": Bench("benchmarks.start:measure", "how soon the program answers", 20, 1),
 }
 

@@ -1,0 +1,73 @@
+"""How long after its last tick has come is a bar decided upon and sent, in a stream?
+
+100,000 ticks a second come from another process, whatever the number of symbols.
+`decision` lasts from reading the message that closes a bar to the orders being on their
+way; the other rows are its parts, and what absorbing costs in between. `age` is how old
+ticks were when the first decision that used them left, over all ticks.
+"""
+
+import time
+
+from benchmarks.result import Measured, Row
+from benchmarks.stage import set_up
+from benchmarks.step import journal_folder
+from benchmarks.streamed import Streamed, streamed
+from benchmarks.timing import QUANTILES, one, quantiles, rounded
+from bot4jax.runtime.progress import Report
+from bot4jax.runtime.stages import Ages
+from bot4jax.schema import Config
+
+TICKS_PER_S = 100_000.0
+
+
+def measure(
+    config: Config,
+    steps: int,
+    warmup: int,
+    report: Report,
+    ticks_per_s: float = TICKS_PER_S,
+) -> Measured:
+    """`steps` bars of a steady market, after those that warm up."""
+    stage = set_up(config, warmup + steps, report)
+    with (
+        journal_folder(stage.setting.config) as folder,
+        streamed(stage, ticks_per_s, folder, warmup + steps) as stream,
+    ):
+        skipped: dict[str, int] = {}
+        began_s, before = time.perf_counter(), 0
+        for done, _ in enumerate(stream.steps(warmup + steps), 1):
+            if done == warmup:
+                skipped = {name: len(ms) for name, ms in stages_of(stream).items()}
+                before = stream.tape.feed.counters.absorbed
+                began_s = time.perf_counter()
+            report("bars of a stream", done, warmup + steps)
+        spent_s = time.perf_counter() - began_s
+        came = (stream.tape.feed.counters.absorbed - before) / spent_s
+        found = {
+            name: ms[skipped.get(name, 0) :] for name, ms in stages_of(stream).items()
+        }
+    rows = [quantiles(found.pop("decision"), "decision", "ms", warmup)]
+    rows += [quantiles(ms, name, "ms", warmup) for name, ms in found.items()]
+    rows.insert(1, age_row(stream.trader.ages, warmup))
+    rows.append(one("stream", came, "ticks/s"))
+    return Measured(rows, {}, stage.compiled.seconds)
+
+
+def stages_of(stream: Streamed) -> dict[str, list[float]]:
+    """Milliseconds by stage, of the tape and of the loop."""
+    return stream.tape.stages.ms | stream.trader.stages.ms
+
+
+def age_row(ages: Ages, warmup: int) -> Row:
+    """Quantiles over all ticks."""
+    ticks, found = ages.at(QUANTILES, warmup)
+    p50, p99, p999 = map(rounded, found)
+    return Row(
+        stage="age",
+        unit="ms",
+        n=ticks,
+        warmup=warmup,
+        p50=p50,
+        p99=p99,
+        p999=p999,
+    )

@@ -1,0 +1,93 @@
+"""The engine at the end of a stream, as `mode=live` has it: what two benchmarks share.
+
+A publisher is a process of its own, a thread reads its socket, what comes in is written
+and hashed, decisions are gated and journaled. Only the venue is none: see `filling.py`.
+"""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from benchmarks.filling import FillingVenue
+from benchmarks.ingest import IDLE_S, PATIENCE_S, LostTicks
+from benchmarks.stage import Stage
+from bot4jax.modes.tapes import tick_tape
+from bot4jax.modes.trading import make_trader, opened_journal
+from bot4jax.runtime.closings import Closed, Tape
+from bot4jax.runtime.inputs import Inputs
+from bot4jax.runtime.loop import Stepped, Trader
+from bot4jax.runtime.publish import receive
+from bot4jax.runtime.reception import received
+from bot4jax.runtime.sockets import subscriber
+from bot4jax.runtime.wire import MAGIC
+from bot4jax.schema import Config
+
+
+class Streamed(NamedTuple):
+    """An engine that listens, ready for its first bar."""
+
+    trader: Trader
+    tape: Tape
+    bars: Iterator[Closed]
+
+    def steps(self, count: int) -> Iterator[Stepped]:
+        """So many decisions; everything that came in has been counted once."""
+        for _, closed in zip(range(count), self.bars, strict=False):
+            yield self.trader.step(closed)
+        counters = self.tape.feed.counters
+        if self.trader.step_number != count or counters.gaps or counters.dropped:
+            raise LostTicks(
+                f"{count} bars were sent, {self.trader.step_number} have closed: "
+                f"{counters}."
+            )
+
+
+@contextmanager
+def streamed(
+    stage: Stage, ticks_per_s: float, folder: Path, bars: int
+) -> Iterator[Streamed]:
+    """A market at this pace, and the engine that trades it."""
+    setting, first = stage.setting, stage.span.start
+    source, capacity = setting.source, setting.config.runtime.capacity
+    tape = tick_tape(setting, stage.kept.state.bars, first)
+    with ExitStack() as stack:
+        endpoint = stack.enter_context(steady(setting.config, ticks_per_s, first, bars))
+        socket = stack.enter_context(subscriber(endpoint, (MAGIC,)))
+        came = receive(socket, source.universe.hash, PATIENCE_S, IDLE_S)
+        backlog = setting.config.runtime.backlog_ticks if ticks_per_s else None
+        reception = stack.enter_context(received(came, capacity, backlog))
+        inputs = stack.enter_context(Inputs(folder))
+        journal = stack.enter_context(
+            closing(opened_journal(folder, folder.name, resumes=False))
+        )
+        venue = FillingVenue(setting.settings.layout.symbols)
+        trader = make_trader(setting, stage.kept, venue, journal, lambda stepped: None)
+        trader.mark = inputs.mark
+        trader.deadline_s = setting.config.runtime.deadline_ms / 1e3
+        trader.start()
+        arrivals = (one for one in reception.arrivals() if one.frame is not None)
+        yield Streamed(trader, tape, tape.closed(inputs.heard(arrivals)))
+
+
+@contextmanager
+def steady(config: Config, ticks_per_s: float, first: int, bars: int) -> Iterator[str]:
+    """A publisher's process beside the block; its endpoint."""
+    with tempfile.TemporaryDirectory(prefix="b4") as folder:
+        endpoint = f"ipc://{folder}/ticks"
+        words = [endpoint, *map(str, (ticks_per_s, first, bars))]
+        with subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.steady", *words], stdin=subprocess.PIPE
+        ) as process:
+            assert process.stdin is not None
+            with process.stdin as pipe:
+                pipe.write(msgspec.json.encode(config))
+            try:
+                yield endpoint
+            finally:
+                process.kill()

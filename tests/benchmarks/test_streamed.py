@@ -1,0 +1,85 @@
+"""A steady stream is decided upon bar by bar, and a long one leaves nothing behind."""
+
+import numpy as np
+import pytest
+
+from benchmarks import latency, soak
+from benchmarks.ingest import LostTicks
+from benchmarks.steady import PERIOD, paced, stream
+from benchmarks.streamed import Streamed
+from bot4jax.config import load
+from bot4jax.data.sources import open_source
+
+WORDS = (
+    "debug=tiny",
+    "data.symbols=8",
+    "data.bar_seconds=0.1",
+    "features.window=16",
+    "features.names=[kyle_lambda,rsi_14]",
+    "ensemble.members=[gru]",
+)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    return load([*WORDS, f"run.root={tmp_path_factory.mktemp('runs')}"])
+
+
+def test_a_steady_stream_is_decided_upon_in_all_its_stages(config):
+    found = latency.measure(config, 8, 4, lambda *told: None, 20_000.0)
+    rows = {row.stage: row for row in found.rows}
+    assert list(rows)[:2] == ["decision", "age"]
+    assert {"absorb", "close", "decide", "gate", "inputs", "journal", "send"} <= set(
+        rows
+    )
+    assert rows["decision"].n == 8
+    # A piece of what waits may hold the last ticks of one bar and the next one's first.
+    assert rows["age"].n == pytest.approx(8 * 2_000, abs=2 * 512)
+    assert 0 < rows["decision"].p50 <= rows["decision"].p99
+    assert rows["age"].p99 >= rows["decision"].p50
+
+
+def test_a_long_stream_is_looked_at_while_it_lasts(config):
+    found = soak.measure(config, 300, 20, lambda *told: None)
+    rows = {row.stage: row for row in found.rows}
+    assert rows["recompiles"].p50 == 0
+    assert rows["memory"].n == 300
+    assert abs(rows["growth"].p50) < 8
+    assert rows["ticks"].p50 > 300 * 8
+
+
+def test_growth_is_the_slope_of_a_line():
+    held = [(bar, 100.0 + 0.5 * bar) for bar in range(40)]
+    assert soak.growth(held) == pytest.approx(0.5)
+
+
+def test_a_stream_is_as_long_and_as_dense_as_asked(config):
+    source = open_source(config, PERIOD)
+    frames = list(stream(source, 0, 2 * PERIOD + 1, per_bar=300))
+    records = np.concatenate([one.records for one in frames])
+    bar = (records["event_ns"] - source.start_ns) // source.bar_ns
+    assert np.bincount(bar).tolist() == [300] * (2 * PERIOD + 1)
+    assert (np.diff(records["event_ns"]) >= 0).all()
+    numbers = np.cumsum([0, *(len(one.records) for one in frames)])
+    assert [one.sequence for one in frames] == numbers[:-1].tolist()
+    assert frames[-1].is_end
+
+
+def test_each_tick_comes_as_often_as_the_next_or_once_more():
+    records = np.arange(7)
+    found = np.bincount(paced(records, 24))
+    assert set(found.tolist()) == {3, 4}
+
+
+def test_bars_that_do_not_come_are_not_measured():
+    class Nobody:
+        step_number = 0
+
+    class Heard:
+        class feed:
+            class counters:
+                gaps = dropped = 0
+
+    stream = Streamed(Nobody(), Heard(), iter(()))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(LostTicks, match="3 bars were sent, 0 have closed"):
+        list(stream.steps(3))
