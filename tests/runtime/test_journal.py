@@ -39,6 +39,7 @@ from bot4jax.runtime.states import Transition
 from bot4jax.types import BUY, SELL
 from tests.runtime.scene import BAR_NS, START_NS, Scene
 from tests.runtime.scene import RUN as RUN_OF_SCENE
+from tests.sim.disk import Disk
 
 RUN = "demo-simulator"
 PAGE = 4096
@@ -398,47 +399,17 @@ def meddle(path: Path, statement: str) -> None:
     connection.close()
 
 
-class Seam(apsw.VFS):
-    """A file system that can fail at a write, and knows what was synced."""
+class Seam(Disk):
+    """A disk that fails from the n-th write on."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name, "")
-        self.name = name
-        self.writes_left: int | None = None
-        self.error = errno.EIO
-        self.synced: dict[str, bytes] = {}
-
-    def xOpen(self, name, flags):
-        return SeamFile(self, name, flags)
-
-    def xDelete(self, filename, syncdir) -> None:
-        """Final only once the folder is synced too."""
-        super().xDelete(filename, syncdir)
-        if syncdir:
-            self.synced.pop(filename, None)
+    writes_left: int | None = None
 
     def write(self) -> None:
         if self.writes_left is None:
             return
         if self.writes_left == 0:
-            raise apsw.FullError if self.error == errno.ENOSPC else apsw.IOError
+            self.refuse()
         self.writes_left -= 1
-
-
-class SeamFile(apsw.VFSFile):
-    def __init__(self, seam: Seam, name, flags) -> None:
-        super().__init__("", name, flags)
-        self.seam = seam
-        self.path = name.filename() if isinstance(name, apsw.URIFilename) else name
-
-    def xWrite(self, data, offset) -> None:
-        self.seam.write()
-        super().xWrite(data, offset)
-
-    def xSync(self, flags) -> None:
-        self.seam.write()
-        super().xSync(flags)
-        self.seam.synced[self.path] = Path(self.path).read_bytes()
 
 
 @pytest.fixture

@@ -1,50 +1,110 @@
 """`python -m tests.sim kill=N seeds=N`: N kills a crash point, N seeds of faults.
 
-`first=SEED` begins with another seed than 0, to repeat one that failed.
+`first=SEED` begins with another seed than 0, to repeat one that failed. `out=FILE`
+writes what came of it as JSON, with the commit and the count of every fault.
 """
 
+import json
 import logging
 import sys
 import tempfile
+import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
+from benchmarks.manifest import commit, is_dirty
 from tests.sim import kill, seeds
 from tests.sim.kill import BARS, FIRST_KILL, POINTS, Verdict
 from tests.sim.strangers import admitted
 
-USAGE = "usage: python -m tests.sim kill=N seeds=N [first=SEED]"
+USAGE = "usage: python -m tests.sim kill=N seeds=N [first=SEED] [out=FILE]"
+SCHEMA = "bot4jax.sim/1"
+
+
+class Outcome(NamedTuple):
+    """One killed run, or one seed's."""
+
+    kind: str
+    """the crash point, or `seed`"""
+    verdict: Verdict
+    befallen: Counter[str]
+    starts: int
 
 
 def main(words: Sequence[str]) -> int:
     """Run both halves, tell of what failed and how to repeat it, and sum up."""
-    asked = {"kill": 0, "seeds": 0, "first": 0}
+    asked, out = {"kill": 0, "seeds": 0, "first": 0}, None
     for word in words:
         name, _, value = word.partition("=")
-        if name not in asked or not value.isdecimal():
+        if name == "out" and value:
+            out = Path(value)
+        elif name in asked and value.isdecimal():
+            asked[name] = int(value)
+        else:
             print(f"{USAGE}; found '{word}'", file=sys.stderr)
             return 2
-        asked[name] = int(value)
     logging.disable(logging.WARNING)  # each stranger is told of
     with tempfile.TemporaryDirectory(prefix="sim") as folder:
-        return summed(Path(folder), **asked)
+        return summed(Path(folder), words, out, **asked)
 
 
-def summed(folder: Path, kill: int, seeds: int, first: int) -> int:
+def summed(
+    folder: Path,
+    words: Sequence[str],
+    out: Path | None,
+    kill: int,
+    seeds: int,
+    first: int,
+) -> int:
     """The exit code; the last line counts what was really run."""
+    began_s = time.perf_counter()
     found = list(by_kills(folder / "kill", kill))
-    kills = len(found)
     found += by_seeds(folder / "seeds", range(first, first + seeds))
     let_in = admitted(folder / "keys", seeds)
-    lost = sum(one.lost for one in found)
-    doubled = sum(one.doubled for one in found)
-    counts = f"kills={kills} seeds={len(found) - kills}"
+    if out is not None:
+        spent_s = round(time.perf_counter() - began_s, 1)
+        told = {"command": f"python -m tests.sim {' '.join(shown(words))}"}
+        told |= {"commit": commit(), "dirty": is_dirty(), "seconds": spent_s}
+        write(out, {"schema": SCHEMA, **told, **table(found), "admitted": let_in})
+    lost = sum(one.verdict.lost for one in found)
+    doubled = sum(one.verdict.doubled for one in found)
+    drawn = sum(one.kind == "seed" for one in found)
+    counts = f"kills={len(found) - drawn} seeds={drawn}"
     print(f"sim {counts} lost={lost} doubled={doubled} admitted={let_in}")
-    is_sound = all(one.is_sound for one in found)
+    is_sound = all(one.verdict.is_sound for one in found)
     return 0 if is_sound and not let_in else 1
 
 
-def by_kills(folder: Path, count: int) -> Iterator[Verdict]:
+def table(found: Sequence[Outcome]) -> dict[str, Any]:
+    """By crash point and for the seeds: runs, and what was lost and doubled."""
+    rows, befallen = {}, Counter[str]()
+    for one in found:
+        row = rows.setdefault(one.kind, dict.fromkeys(COLUMNS, 0))
+        row["runs"] += 1
+        row["starts"] += one.starts
+        row["lost"] += one.verdict.lost
+        row["doubled"] += one.verdict.doubled
+        row["differ"] += not one.verdict.is_same
+        befallen += one.befallen
+    return {"rows": rows, "faults": dict(sorted(befallen.items()))}
+
+
+COLUMNS = ("runs", "starts", "lost", "doubled", "differ")
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def shown(words: Sequence[str]) -> list[str]:
+    """Without the paths of this machine."""
+    return ["out=PATH" if word.startswith("out=") else word for word in words]
+
+
+def by_kills(folder: Path, count: int) -> Iterator[Outcome]:
     """`count` kills at each crash point, at one step after the other."""
     calm = kill.undisturbed(folder / "calm") if count else None
     for point in POINTS if calm else ():
@@ -52,21 +112,21 @@ def by_kills(folder: Path, count: int) -> Iterator[Verdict]:
             at = FIRST_KILL + k % (BARS - FIRST_KILL)
             verdict = kill.killed(folder / f"{point}-{k}", point, at, calm)
             told(verdict, f"{point} of step {at}", f"kill={k + 1} seeds=0")
-            yield verdict
+            yield Outcome(point, verdict, Counter(), 2)
 
 
-def by_seeds(folder: Path, drawn: range) -> Iterator[Verdict]:
+def by_seeds(folder: Path, drawn: range) -> Iterator[Outcome]:
     """Each seed's own faults."""
     calm = seeds.undisturbed(folder / "calm") if drawn else None
     for seed in drawn if calm else ():
         words = f"kill=0 seeds=1 first={seed}"
         try:
-            verdict = seeds.told(folder / str(seed), seed, calm).verdict
-        except AssertionError:
+            found = seeds.told(folder / str(seed), seed, calm)
+        except BaseException:
             print(f"seed {seed} never ended; repeat: python -m tests.sim {words}")
             raise
-        told(verdict, f"seed {seed}", words)
-        yield verdict
+        told(found.verdict, f"seed {seed}", words)
+        yield Outcome("seed", found.verdict, found.befallen, found.starts)
 
 
 def told(verdict: Verdict, where: str, words: str) -> None:

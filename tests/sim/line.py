@@ -24,11 +24,15 @@ class Faults:
         self._draw, self._share = np.random.default_rng(seed), share
         self.befallen: Counter[str] = Counter()
 
-    def befalls(self, name: str) -> bool:
+    def befalls(self, name: str, of_share: float = 1.0) -> bool:
         """Whether it happens this time."""
-        happens = bool(self._draw.random() < self._share)
+        happens = bool(self._draw.random() < self._share * of_share)
         self.befallen[name] += happens
         return happens
+
+    def pick(self, stop: int) -> int:
+        """One of so many."""
+        return int(self._draw.integers(stop))
 
 
 class Line:

@@ -1,34 +1,42 @@
-"""One seed's story: an engine that is cut off again and again, over a faulty line.
+"""One seed's story: an engine that is cut off again and again, whatever befalls it.
 
-Journal, recovery, gate, portfolio, venue link and the venue's desk are the real ones.
-The venue's own record is the judge: it must be that of a run nothing has befallen.
+The line to the venue loses, delays and repeats; the disk refuses writes, and forgets
+what was not synced when the power goes; the wall clock jumps; frames of the market come
+twice, too late, cut, broken and together. Journal, inputs, recovery, feed, gate,
+portfolio, venue link and the venue's desk are the real ones. The venue's own record is
+the judge: it must be that of a run nothing has befallen.
 """
 
 from collections import Counter, deque
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
+from unittest.mock import patch
 
+import apsw
 import numpy as np
 
 from bot4jax.errors import Halted
-from bot4jax.modes.trading import opened_journal, stepping
+from bot4jax.modes.trading import stepping
 from bot4jax.runtime.desk import Desk
+from bot4jax.runtime.inputs import FILE, MARK, Inputs
+from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.venue import PaperVenue, Record
 from bot4jax.runtime.venue_link import SocketVenue
 from tests.runtime.scene import RUN, UNIVERSE, Scene, quotes
+from tests.sim.disk import FaultyDisk, lose_end
 from tests.sim.engine import mids, targets
 from tests.sim.kill import SIZE, Verdict, judged
 from tests.sim.line import Faults, Line
+from tests.sim.market import Death, befallen, closed_bars, frames, taken_up
 
 BARS = 25
 STARTS = 200
 """An engine that needs more than these has not gone on."""
-
-
-class Death(BaseException):
-    """A process ends here, and nothing after this line has happened."""
 
 
 class Told(NamedTuple):
@@ -62,36 +70,111 @@ def lives(folder: Path, desk: Desk, faults: Faults) -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     postponed: deque[bytes] = deque()
-    for _ in range(STARTS):
-        yield
-        try:
-            trade(folder, desk, faults, postponed)
-        except (Halted, Death):
-            continue
-        return
+    with jumping(faults), working(FaultyDisk(f"disk-{folder}", faults)) as disk:
+        for _ in range(STARTS):
+            yield
+            life = Life(folder, disk, faults)
+            try:
+                life.trade(desk, postponed)
+            except (Halted, Death, apsw.Error):
+                life.end()
+                continue
+            return
     raise AssertionError(f"The run did not come to its end in {STARTS} starts.")
 
 
-def trade(folder: Path, desk: Desk, faults: Faults, postponed: deque[bytes]) -> None:
-    """One engine's life, from wherever the journal ends."""
-    line = Line(desk, faults, postponed)
+class Life:
+    """One engine's, from wherever journal and inputs end."""
 
-    def on_point(name: str) -> None:
-        if faults.befalls(f"death {name}"):
-            raise Death(name)
+    def __init__(self, folder: Path, disk: FaultyDisk, faults: Faults) -> None:
+        self._folder, self._disk, self._faults = folder, disk, faults
+        self._durable = 0
+        """bytes of what came in that are synced"""
+        self._synced: dict[str, bytes] = {}
+        """of the journal, as the process ended"""
 
-    with closing(opened_journal(folder, RUN, resumes=True)) as journal:
+    def trade(self, desk: Desk, postponed: deque[bytes]) -> None:
+        line = Line(desk, self._faults, postponed)
+        with closing(self._opened()) as journal, Inputs(self._folder) as inputs:
+            try:
+                self._trade(journal, inputs, line)
+            finally:
+                self._synced = dict(self._disk.synced)
+                self._disk.is_sound = True
+
+    def end(self) -> None:
+        """The machine may have lost its power as well."""
+        if self._faults.befalls("power lost", 10.0):
+            self._disk.lose_power(self._folder, self._synced)
+            lose_end(self._folder / FILE, self._durable, self._faults)
+
+    def _opened(self) -> Journal:
+        self._disk.is_sound = True
+        path = self._folder / "journal.sqlite"
+        journal = Journal.open(path, RUN, "power_loss", self._disk.name)
+        marks = journal.marks()
+        self._durable = MARK.unpack(marks[-1])[0] if marks else 0
+        self._disk.is_sound = False
+        return journal
+
+    def _trade(self, journal: Journal, inputs: Inputs, line: Line) -> None:
         scene = Scene(
-            folder,
+            self._folder,
             targets,
             venue=SocketVenue(line, timeout_s=60.0),  # pyright: ignore[reportArgumentType]
             journal=journal,
-            on_point=on_point,
+            on_point=self._at_point,
         )
-        closed = (scene.closed(bar, mids(bar)) for bar in range(BARS))
-        for _ in stepping(scene.trader, journal, closed):
+        scene.trader.mark = self._noted(inputs)
+        sent = frames(BARS, SIZE)[max(0, journal.last_step - 1) :]
+
+        def heard() -> Iterator[Arrival]:
+            yield from inputs.again(journal.marks())
+            yield from inputs.heard(
+                taken_up(befallen(sent, self._faults), self._faults)
+            )
+
+        for _ in stepping(scene.trader, journal, closed_bars(heard())):
             line.deliver_late()
         scene.link.settle(0)
+
+    def _at_point(self, name: str) -> None:
+        if self._faults.befalls(f"death {name}"):
+            raise Death(name)
+
+    def _noted(self, inputs: Inputs) -> Callable[[], Future[bytes]]:
+        """Marks, remembered: what they promise outlives the power."""
+
+        def mark() -> Future[bytes]:
+            given = inputs.mark()
+            self._durable = MARK.unpack(given.result())[0]
+            return given
+
+        return mark
+
+
+@contextmanager
+def working(disk: FaultyDisk) -> Iterator[FaultyDisk]:
+    """A disk that SQLite knows."""
+    try:
+        yield disk
+    finally:
+        disk.unregister()
+
+
+@contextmanager
+def jumping(faults: Faults) -> Iterator[None]:
+    """The wall clock that people are told jumps by up to a day, back and forth."""
+    day_ns = 86_400_000_000_000
+    now_ns = [day_ns * 20_000]
+
+    def time_ns() -> int:
+        if faults.befalls("clock jumps"):
+            now_ns[0] += faults.pick(2 * day_ns) - day_ns
+        return now_ns[0]
+
+    with patch("bot4jax.runtime.states.time", SimpleNamespace(time_ns=time_ns)):
+        yield
 
 
 def listening(venue: PaperVenue) -> Desk:

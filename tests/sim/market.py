@@ -1,0 +1,116 @@
+"""What an engine hears of the market, and what may befall it on its way.
+
+The frames go through the real feed; only the device is left out, for the planned
+forecast of these engines reads no bar.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from bot4jax.runtime.backlog import Clocks, follows, join
+from bot4jax.runtime.closings import NO_ARRIVALS, Closed
+from bot4jax.runtime.feed import Batch, Close, Feed
+from bot4jax.runtime.market import Quotes
+from bot4jax.runtime.publish import Arrival, begun
+from bot4jax.runtime.wire import WireError, decode, encode
+from bot4jax.types import END, Frame
+from tests.runtime.scene import BAR_NS, START_NS, SYMBOLS, UNIVERSE, quotes
+from tests.sim.engine import mids
+from tests.sim.line import Faults
+
+
+class Death(BaseException):
+    """A process ends here, and nothing after this line has happened."""
+
+
+def frames(bars: int, size: int) -> list[Frame]:
+    """One frame a bar, and the end."""
+    made = []
+    for bar in range(bars):
+        records = quotes(bar, mids(bar), size)
+        sent_ns = int(records["event_ns"].max())
+        made.append(Frame(1, 1, bar * SYMBOLS, sent_ns, records))
+    end_ns = START_NS + bars * BAR_NS
+    nothing = made[-1].records[:0]
+    end = Frame(1, 1, bars * SYMBOLS, end_ns, nothing, flags=END)
+    return list(begun([*made, end]))
+
+
+def befallen(sent: Sequence[Frame], faults: Faults) -> Iterator[Frame]:
+    """The frames, whole at least once and in order; what else comes changes nothing."""
+    for number, one in enumerate(sent):
+        if faults.befalls("death between frames"):
+            raise Death("between two frames")
+        if faults.befalls("frame broken"):
+            yield from _broken(one, faults)
+        if faults.befalls("old frame again"):
+            yield sent[faults.pick(number + 1)]
+        yield from _cut(one, faults) if faults.befalls("frame cut") else (one,)
+        if faults.befalls("frame twice"):
+            yield one
+
+
+def _broken(frame: Frame, faults: Faults) -> Iterator[Frame]:
+    """One bit is another; whoever reads it sees that, and hears nothing."""
+    message = bytearray(encode(frame, UNIVERSE.hash))
+    message[faults.pick(len(message))] ^= 1 << faults.pick(8)
+    try:
+        yield decode(bytes(message), UNIVERSE.hash)
+    except WireError:
+        return
+
+
+def _cut(frame: Frame, faults: Faults) -> Iterator[Frame]:
+    """The same records in two frames."""
+    at = faults.pick(len(frame.records) + 1)
+    yield frame._replace(records=frame.records[:at], flags=frame.flags & ~END)
+    rest, sequence = frame.records[at:], frame.sequence + at
+    if len(rest) or frame.is_end:
+        yield frame._replace(records=rest, sequence=sequence, flags=frame.flags & END)
+
+
+def taken_up(sent: Iterable[Frame], faults: Faults) -> Iterator[Arrival]:
+    """Arrivals; now and then a frame waits and is taken up with the one behind it."""
+    clocks, waiting = Clocks(0), None
+    for one in sent:
+        is_plain = clocks.is_plain(one)
+        if waiting is not None and is_plain and follows(waiting, one):
+            waiting = join([waiting, one])
+            continue
+        if waiting is not None:
+            yield Arrival(waiting, 0.0, waiting.sent_ns)
+        waiting = one if is_plain and faults.befalls("frame waits") else None
+        if waiting is None:
+            yield Arrival(one, 0.0, one.sent_ns)
+    if waiting is not None:
+        yield Arrival(waiting, 0.0, waiting.sent_ns)
+
+
+def closed_bars(arrivals: Iterable[Arrival]) -> Iterator[Closed]:
+    """Every bar as it closes, by the real feed."""
+    anchors = np.full(SYMBOLS, 200)
+    feed = Feed(UNIVERSE, anchors, BAR_NS, START_NS, 16, skew_limit_ns=BAR_NS)
+    shown, nothing = Quotes(UNIVERSE), np.zeros((1, SYMBOLS))
+    for one in arrivals:
+        events: Iterable[Batch | Close] = ()
+        if one.frame is not None:
+            events = feed.push(one.frame, one.receive_ns)
+        for event in events:
+            if isinstance(event, Batch):
+                shown.absorb(event.records)
+                continue
+            yield Closed(
+                event.bar,
+                event.boundary_ns,
+                nothing,  # pyright: ignore[reportArgumentType]
+                nothing,  # pyright: ignore[reportArgumentType]
+                shown.market(),
+                0.0,
+                event.watermark_ns,
+                event.ticks,
+                event.late,
+                NO_ARRIVALS,
+                stale=feed.stale,
+                newest_ns=event.newest_ns,
+            )
