@@ -24,6 +24,9 @@ AT_ONCE = 1 << 16
 MOST_WAITING = 1 << 20
 """Ticks read and not yet taken (48 MiB); beyond, the sender has to wait."""
 
+A_FRAME = 16
+"""Ticks that take as much memory as a frame without any."""
+
 BREATH_S = 0.0005
 """Until a thread that has to wait looks for room again."""
 
@@ -54,6 +57,11 @@ class Reception:
         """Ticks that nobody has taken yet."""
         return self._read - self._taken
 
+    @property
+    def _weight(self) -> int:
+        """Of what nobody has taken yet, ticks."""
+        return self.waiting + A_FRAME * self._queue.qsize()
+
     def fill(self, came: Iterable[Arrival]) -> None:
         """Read until all has come or nobody listens; what goes wrong is told there."""
         try:
@@ -78,7 +86,7 @@ class Reception:
             if self._queue.empty():  # a moment is silent only if nobody is behind
                 self._queue.put(_Read(one, 0, is_plain=False))
             return
-        while self.waiting > MOST_WAITING and not self.is_over:
+        while self._weight > MOST_WAITING and not self.is_over:
             time.sleep(BREATH_S)
         ticks = len(one.frame.records)
         self._read += ticks
