@@ -22,7 +22,7 @@ from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.runtime.closings import Closed, Tape
 from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.messages import CorporateAction
-from bot4jax.runtime.publish import Arrival
+from bot4jax.runtime.publish import Arrival, begun
 from bot4jax.runtime.reference import carried, terms_after
 from bot4jax.types import BOOK, QUOTE, REFERENCE, TRADE, Frame
 
@@ -100,7 +100,8 @@ def walked(setting: Setting, is_split: bool) -> tuple[list[Closed], list[engines
     observing = engines.init_observing(setting.settings, own.scales)
     deciding = engines.init_deciding(setting.settings)
     bars, seen = [], []
-    came = (Arrival(one, 0.0, one.sent_ns) for one in frames(setting, is_split))
+    sent = begun(frames(setting, is_split))
+    came = (Arrival(one, 0.0, one.sent_ns) for one in sent)
     for closed in tape.closed(came):
         observing, found = engine.observe(own, observing, closed.ints, closed.floats)
         bars.append(closed)
