@@ -79,12 +79,9 @@ def trade_over_sockets(
             send_signals(line.signals, batch(setting, folder.name, stepped))
 
         venue = SocketVenue(line.orders, runtime.venue_timeout_s, runtime.dead_man_s)
-        traded = trade(
+        return trade(
             setting, kept, tape, bars, venue, folder, report, publish, resumes=resumes
         )
-        if inputs is not None:
-            inputs.forget()
-        return traded
 
 
 @contextmanager

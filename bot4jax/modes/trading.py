@@ -21,6 +21,7 @@ from bot4jax.runtime.closings import BarTape, Closed, Tape
 from bot4jax.runtime.compiles import Compilations
 from bot4jax.runtime.feed import Counters
 from bot4jax.runtime.gate import Denied
+from bot4jax.runtime.inputs import FILE
 from bot4jax.runtime.journal import Journal, JournalError
 from bot4jax.runtime.limits import Limits, TradingState
 from bot4jax.runtime.loop import Stepped, Trader
@@ -148,6 +149,7 @@ def shed(folder: Path) -> None:
     """What only a restart needs goes, once the run has been told."""
     with closing(Journal.open(folder / "journal.sqlite", folder.name)) as journal:
         journal.shed()
+    (folder / FILE).unlink(missing_ok=True)
 
 
 @contextmanager

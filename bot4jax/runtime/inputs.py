@@ -90,10 +90,6 @@ class Inputs:
         """Where the file ends with what was heard so far, once that is durable."""
         return self._writer.submit(self._synced)
 
-    def forget(self) -> None:
-        """The run is over: nobody will want to hear it again."""
-        self.path.unlink(missing_ok=True)
-
     def _marked(self, file: BinaryIO, mark: bytes) -> Iterator[Arrival]:
         length, digest = MARK.unpack(mark)
         while self._length < length and (found := entry(file)) is not None:
