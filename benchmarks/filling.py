@@ -56,6 +56,11 @@ class FillingVenue:
         answers, self._answers = self._answers, []
         return answers
 
+    @property
+    def positions(self) -> None:
+        """It keeps no account."""
+        return None
+
     def beat(self) -> None:
         """It waits for nobody."""
 

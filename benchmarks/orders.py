@@ -202,6 +202,7 @@ def closing_of(setting: Setting, step: int) -> Closed:
         0,
         NO_ARRIVALS,
         stale=np.zeros(slots, bool),
+        newest_ns=now_ns,
     )
 
 

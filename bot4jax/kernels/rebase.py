@@ -50,7 +50,7 @@ class Terms(NamedTuple):
         """The offset of a mid, in half increments."""
         return self._moved(offset, 2 * self.shift)
 
-    def _moved(self, offset: Array, shift: Array) -> Array:
+    def _moved(self, offset: Array, shift: Array | np.ndarray) -> Array:
         price, shift, changes = (
             jnp.broadcast_to(one, offset.shape)
             for one in (self.price, shift, self.changes)
