@@ -59,7 +59,7 @@ def test_a_venue_that_trades_twice_is_not_followed(tmp_path, calm, monkeypatch):
     monkeypatch.setattr(seeds, "PaperVenue", forgetful)
     monkeypatch.setattr(seeds, "STARTS", 30)
     with pytest.raises(AssertionError, match="did not come to its end in 30"):
-        seeds.told(tmp_path, 1, calm)
+        seeds.told(tmp_path, 4, calm)
 
 
 def test_strangers_are_not_heard(tmp_path):
