@@ -3,99 +3,123 @@
 The bank alone, without ticks and scores: all features in one call, each family in one,
 each feature in one. Peers get the same windows, made beforehand, and run as they come;
 a function that yields several features counts for each with an even part of its time.
+
+Families, features and peers are measured on `PARTS` symbols at most. They tell who pays
+how much of the one call, and libraries take symbols one by one: their times are scaled
+to all symbols, and a row says on how many they were measured.
 """
 
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import cycle
-from typing import Any
 
 import jax
 import msgspec
 
-from benchmarks import bars, shares
+from benchmarks import bars, cold, shares
 from benchmarks.contest import Entry, contest
 from benchmarks.members import chosen
 from benchmarks.peers import peer as peers
 from benchmarks.peers.registry import PEERS
 from benchmarks.result import Measured, Row
+from benchmarks.shares import WHOLE
 from benchmarks.timing import one, rounded
+from benchmarks.walker import Walker, layout_of
 from bot4jax.kernels import bank
-from bot4jax.kernels.bank import BankState, Plan, RawFeatures
-from bot4jax.kernels.bars import unpack_bar
-from bot4jax.kernels.history import Scales
 from bot4jax.learn.dataset import BarRecord
 from bot4jax.registry import FeatureSpec
 from bot4jax.runtime.progress import Report
 from bot4jax.schema import Config
-from bot4jax.types import Bar, Layout
+from bot4jax.types import Layout
 
 LONGEST_LAG = 16
-PATIENCE_S = 2.0
-"""Of the slowest peers, whose single call takes longer, a few calls are enough."""
+PATIENCE_S = 1.0
+"""Of the slowest, whose calls add up to more, three calls are enough."""
+PARTS = 1024
+"""Symbols on which parts of the bank, and peers, are measured at most."""
 
-WHOLE = "bank"
+CYCLE = 32
+"""Bars that a larger bank meets again and again: what is in them costs nothing."""
 
-
-class Walker:
-    """A compiled bank and its state, called bar after bar."""
-
-    def __init__(self, plan: Plan, scales: Scales, given: Sequence[tuple]) -> None:
-        self.scales, self.given = scales, cycle(given)
-        self.state = bank.init(plan)
-        began = time.perf_counter()
-        push = jax.jit(partial(_push, plan), donate_argnums=1)
-        self.push = push.lower(scales, self.state, *given[0]).compile()
-        self.compile_s = round(time.perf_counter() - began, 4)
-
-    def __call__(self) -> RawFeatures:
-        self.state, raw = self.push(self.scales, self.state, *next(self.given))
-        return raw
+Specs = Sequence[FeatureSpec]
 
 
 def measure(config: Config, steps: int, warmup: int, report: Report) -> Measured:
-    """The bank and its parts in turns, then the peers in turns."""
+    """How soon the bank is compiled; its parts in turns; the whole; peers in turns."""
+    waiting = cold.rows(config)
     jax.config.update("jax_enable_compilation_cache", False)
     layout, specs = layout_of(config), chosen(config)
+    few = layout._replace(symbols=min(layout.symbols, PARTS))
     count = layout.window + LONGEST_LAG + 1
-    record = bars.random_bars(layout.symbols, count, config.run.seed)
-    scales = bars.unit_scales(layout.symbols)
-    walkers = compiled(layout, specs, scales, record, report)
-    entries = [Entry(name, "bot4jax", walker) for name, walker in walkers.items()]
-    ours = contest(entries, steps, warmup, report, PATIENCE_S)
-    theirs = peer_rows(specs, layout.window, record, scales, steps, report)
+    record = bars.random_bars(few.symbols, count, config.run.seed)
+    ours, compile_s = part_rows(few, specs, record, steps, warmup, report)
     cost = {row.stage: row.p50 for row in ours}
-    families = list(dict.fromkeys(spec.category for spec in specs))
-    charged = shares.charges(
-        specs,
-        {spec.name: cost[spec.name] for spec in specs},
-        {name: cost[family(name)] for name in families},
-        cost[WHOLE],
-    )
+    theirs = peer_rows(specs, few, record, steps, report)
+    if layout != few:
+        whole, compile_s[WHOLE] = whole_row(layout, config, steps, warmup, report)
+        ours, times = [whole], layout.symbols / few.symbols
+        theirs = [scaled(row, times) for row in theirs]
+    paid = paid_by(specs, cost, ours[0].p50)
     best = {name: row.p50 for name, row in shares.fastest(theirs).items()}
-    paid = [one(name, ms, "ms of the bank") for name, ms in charged.items()]
-    known = [
-        one("features", len(specs), "features"),
-        one("features", len(specs) - len(best), "features without a peer"),
-    ]
     return Measured(
-        [*ours, *known, *paid, *theirs],
-        shares.ratios(best, charged, cost[WHOLE]),
-        {name: walker.compile_s for name, walker in walkers.items()},
+        [*ours, *waiting, *known(specs, best, few), *paid_rows(paid), *theirs],
+        shares.ratios(best, paid, ours[0].p50),
+        compile_s,
     )
 
 
-def layout_of(config: Config) -> Layout:
-    """Every column of a bar is there."""
-    return Layout(
-        symbols=config.data.symbols,
-        window=config.features.window,
-        capacity=config.runtime.capacity,
-        horizon=config.labels.horizon,
-        latency=0,
-        columns=Bar._fields,
-    )
+def part_rows(
+    layout: Layout,
+    specs: Specs,
+    record: BarRecord,
+    steps: int,
+    warmup: int,
+    report: Report,
+) -> tuple[list[Row], dict[str, float]]:
+    """The whole bank, then each family and feature; what compiling them took."""
+    walkers = compiled(layout, specs, record, report)
+    entries = [Entry(name, "bot4jax", walker) for name, walker in walkers.items()]
+    rows = contest(entries, steps, warmup, report)
+    return rows, {name: walker.compile_s for name, walker in walkers.items()}
+
+
+def whole_row(
+    layout: Layout, config: Config, steps: int, warmup: int, report: Report
+) -> tuple[Row, float]:
+    """The whole bank of all symbols alone; what compiling it took."""
+    record = bars.random_bars(layout.symbols, CYCLE, config.run.seed)
+    walkers = compiled(layout, chosen(config), record, report, parts=False)
+    entry = Entry(WHOLE, "bot4jax", walkers[WHOLE])
+    (row,) = contest([entry], steps, warmup, report)
+    return row, walkers[WHOLE].compile_s
+
+
+def compiled(
+    layout: Layout,
+    specs: Specs,
+    record: BarRecord,
+    report: Report,
+    parts: bool = True,
+) -> dict[str, Walker]:
+    """The whole bank, warm, and one bank a family and a feature."""
+    pairs = zip(record.ints, record.floats, strict=True)
+    given, scales = [jax.device_put(p) for p in pairs], bars.unit_scales(layout.symbols)
+    named = {WHOLE: specs} | (divided(specs) if parts else {})
+    walkers = {}
+    for done, (name, own) in enumerate(named.items()):
+        report("compiling", done, len(named), name)
+        walkers[name] = Walker(bank.plan(layout, own), scales, given)
+    for _ in given:
+        jax.block_until_ready(walkers[WHOLE]())
+    return walkers
+
+
+def divided(specs: Specs) -> dict[str, Specs]:
+    """Families and single features, by stage."""
+    families: dict[str, Specs] = {}
+    for spec in specs:
+        stage = family(spec.category)
+        families[stage] = [*families.get(stage, ()), spec]
+    return families | {spec.name: [spec] for spec in specs}
 
 
 def family(category: str) -> str:
@@ -103,42 +127,40 @@ def family(category: str) -> str:
     return f"family {category}"
 
 
-def compiled(
-    layout: Layout,
-    specs: Sequence[FeatureSpec],
-    scales: Scales,
-    record: BarRecord,
-    report: Report,
-) -> dict[str, Walker]:
-    """The whole bank, warm, and one bank a family and a feature."""
-    pairs = zip(record.ints, record.floats, strict=True)
-    given = [jax.device_put(pair) for pair in pairs]
-    parts: dict[str, Sequence[FeatureSpec]] = {WHOLE: specs}
-    for category in dict.fromkeys(spec.category for spec in specs):
-        parts[family(category)] = [s for s in specs if s.category == category]
-    parts |= {spec.name: [spec] for spec in specs}
-    walkers = {}
-    for done, (name, own) in enumerate(parts.items()):
-        report("compiling", done, len(parts), name)
-        walkers[name] = Walker(bank.plan(layout, own), scales, given)
-    for _ in given:
-        jax.block_until_ready(walkers[WHOLE]())
-    return walkers
+def paid_by(specs: Specs, cost: Mapping[str, float], whole: float) -> dict[str, float]:
+    """What each feature pays of the whole call, ms; `cost` may be of fewer symbols."""
+    names = list(dict.fromkeys(spec.category for spec in specs))
+    charged = shares.charges(
+        specs,
+        {spec.name: cost[spec.name] for spec in specs},
+        {name: cost[family(name)] for name in names},
+        cost[WHOLE],
+    )
+    return {name: ms * whole / cost[WHOLE] for name, ms in charged.items()}
+
+
+def paid_rows(paid: Mapping[str, float]) -> list[Row]:
+    return [one(name, ms, "ms of the bank") for name, ms in paid.items()]
+
+
+def known(specs: Specs, best: Mapping[str, float], few: Layout) -> list[Row]:
+    """How many features there are and have no peer; symbols that parts were run on."""
+    return [
+        one("features", len(specs), "features"),
+        one("features", len(specs) - len(best), "features without a peer"),
+        one("parts and peers", few.symbols, "symbols"),
+    ]
 
 
 def peer_rows(
-    specs: Sequence[FeatureSpec],
-    window: int,
-    record: BarRecord,
-    scales: Scales,
-    steps: int,
-    report: Report,
+    specs: Specs, layout: Layout, record: BarRecord, steps: int, report: Report
 ) -> list[Row]:
     """A row for every feature of every peer."""
     by_name = {spec.name: spec for spec in specs}
-    columns, entries, present = bars.Columns(record, scales), [], []
+    columns = bars.Columns(record, bars.unit_scales(layout.symbols))
+    entries, present = [], []
     for own in peers.known(PEERS, by_name):
-        length = peers.reach(own, by_name, window)
+        length = peers.reach(own, by_name, layout.window)
         windows = [columns.window(name, length) for name in own.columns]
         present.append(own)
         entries.append(Entry("peer", own.library, partial(own.values, *windows)))
@@ -147,16 +169,13 @@ def peer_rows(
     return [row for own, whole in pairs for row in _parts(own, whole)]
 
 
+def scaled(row: Row, times: float) -> Row:
+    """The row of a call that is so many times as long."""
+    quantiles = {q: rounded(getattr(row, q) * times) for q in ("p50", "p99", "p999")}
+    return msgspec.structs.replace(row, **quantiles)
+
+
 def _parts(own: peers.Peer, whole: Row) -> list[Row]:
     """The time of one call, evenly among its features."""
-    share = len(own.features)
-    times = {q: rounded(getattr(whole, q) / share) for q in ("p50", "p99", "p999")}
-    return [
-        msgspec.structs.replace(whole, stage=name, **times) for name in own.features
-    ]
-
-
-def _push(
-    plan: Plan, scales: Scales, state: BankState, ints: Any, floats: Any
-) -> tuple[BankState, RawFeatures]:
-    return bank.update(plan, scales, state, unpack_bar(ints, floats))
+    even = scaled(whole, 1 / len(own.features))
+    return [msgspec.structs.replace(even, stage=name) for name in own.features]

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks import growth
+from benchmarks.markdown import table, told
 from benchmarks.result import RESULTS, Result, Row, read
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "findings.md"
@@ -97,7 +99,8 @@ def section(results: Sequence[Result]) -> str:
     if not results:
         return NONE_YET
     run = [one for one in results if one.bench != WITHOUT_A_DEVICE]
-    blocks = [_times(run), _ratios(run), "\n".join(map(circumstances, run))]
+    blocks = [_times(run), _ratios(run), growth.section(run)]
+    blocks.append("\n".join(map(circumstances, run)))
     planned = [one for one in results if one.bench == WITHOUT_A_DEVICE]
     blocks += ["\n".join(line for one in planned for line in launches(one))]
     return "\n\n".join(block for block in blocks if block)
@@ -151,8 +154,7 @@ def _times(results: Sequence[Result]) -> str:
     shown = [one for one in results if one.preset == PRESET]
     if not shown:
         return ""
-    lines = [_cells(HEAD), _cells(["---"] * len(HEAD))]
-    return "\n".join([*lines, *(_cells(_line(one, shown)) for one in TARGETS)])
+    return table(HEAD, [_line(one, shown) for one in TARGETS])
 
 
 def _ratios(results: Sequence[Result]) -> str:
@@ -164,12 +166,12 @@ def _ratios(results: Sequence[Result]) -> str:
     }
     if not found:
         return ""
-    lines = [_cells(AIM_HEAD), _cells(["---"] * len(AIM_HEAD))]
+    rows = []
     for aim in AIMS:
         ratio = found.get((aim.bench, aim.preset, aim.ratio))
-        told = [_told(value, "×") for value in (aim.limit, aim.goal, ratio)]
-        lines.append(_cells([aim.what, aim.preset, *told, aim_verdict(aim, ratio)]))
-    return "\n".join(lines)
+        values = [told(value, "×") for value in (aim.limit, aim.goal, ratio)]
+        rows.append([aim.what, aim.preset, *values, aim_verdict(aim, ratio)])
+    return table(AIM_HEAD, rows)
 
 
 def _told_of(result: Result) -> Iterable[str]:
@@ -179,12 +181,12 @@ def _told_of(result: Result) -> Iterable[str]:
 def _line(target: Target, results: Sequence[Result]) -> list[str]:
     row = _found(target, results)
     unit = target.unit
-    aims = [_told(target.limit, unit), _told(target.goal, unit)]
+    aims = [told(target.limit, unit), told(target.goal, unit)]
     if row is None:
         measured = ["–", "–", "–"]
     else:
         interval = f"{row.p50:,.4g} … {row.p999:,.4g}"
-        measured = [_told(row.p99, unit), interval, _told(row.floor, unit)]
+        measured = [told(row.p99, unit), interval, told(row.floor, unit)]
     found = verdict(target, row)
     return [target.what, f"{target.symbols:,}", *aims, *measured, found]
 
@@ -194,14 +196,6 @@ def _found(target: Target, results: Sequence[Result]) -> Row | None:
         if (one.bench, one.symbols) == (target.bench, target.symbols):
             return one.row(target.stage, target.unit)
     return None
-
-
-def _told(value: float | None, unit: str) -> str:
-    return "–" if value is None else f"{value:,.6g} {unit}"
-
-
-def _cells(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -12,9 +12,8 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.features import WHOLE
 from benchmarks.result import RESULTS, Result, Row, read
-from benchmarks.shares import fastest
+from benchmarks.shares import WHOLE, fastest
 
 OURS, THEIRS = "#20639b", "#c0563f"
 SLOWEST = 10

@@ -14,6 +14,9 @@ from benchmarks.result import Row
 from benchmarks.timing import rounded
 from bot4jax.registry import FeatureSpec
 
+WHOLE = "bank"
+"""The stage of one call for all features."""
+
 ENTROPIES = ("sample_entropy", "approximate_entropy")
 """Features that libraries take longest for."""
 

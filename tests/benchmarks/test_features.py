@@ -1,9 +1,10 @@
 """`bench=features`: who pays for what, and how it compares."""
 
+import msgspec
 import numpy as np
 import pytest
 
-from benchmarks import bars, plot, shares
+from benchmarks import bars, cold, features, growth, plot, shares
 from benchmarks.result import Row, write
 from bot4jax.kernels import CATALOGUE
 from bot4jax.types import BAR_FLOATS, BAR_INTS, Bar
@@ -16,9 +17,9 @@ def specs(*names):
     return [CATALOGUE[name] for name in names]
 
 
-def row(stage, ms, impl="numpy"):
+def row(stage, ms, impl="numpy", unit="ms"):
     return Row(
-        stage=stage, impl=impl, unit="ms", n=1, warmup=0, p50=ms, p99=ms, p999=ms
+        stage=stage, impl=impl, unit=unit, n=1, warmup=0, p50=ms, p99=ms, p999=ms
     )
 
 
@@ -56,12 +57,87 @@ class TestResult:
             total / result.row("bank", "ms").p50, rel=1e-4
         )
 
+    def test_waiting_for_the_bank_is_told(self, result):
+        assert all(result.row(stage, "s").p50 > 0 for stage in cold.STAGES)
+
     def test_the_picture_shows_the_slowest(self, result, tmp_path):
         write(result, tmp_path)
         assert plot.main(tmp_path / "features") == 0
         drawn = (tmp_path / "features" / "cpu.svg").read_text()
         assert all(f">{name}<" in drawn for name in CHOSEN)
         assert plot.main(tmp_path) == 3
+
+
+@pytest.fixture(scope="module")
+def many(serve):
+    """More symbols than parts are measured on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "PARTS", 4)
+        return serve("features", "features.names=[mean,dispersion]")
+
+
+class TestManySymbols:
+    def test_parts_and_peers_were_measured_on_fewer(self, many, result):
+        assert many.row("parts and peers", "symbols").p50 == 4
+        assert result.row("parts and peers", "symbols").p50 == 16
+        ours = {one.stage for one in many.rows if one.key[1:] == ("bot4jax", "ms")}
+        assert ours == {shares.WHOLE}, "parts of fewer symbols are no times of all"
+
+    def test_they_share_the_call_for_all(self, many):
+        paid = sum(one.p50 for one in many.rows if one.unit == "ms of the bank")
+        assert paid == pytest.approx(many.row("bank", "ms").p50, rel=1e-4)
+
+    def test_peers_are_scaled(self):
+        found = features.scaled(row("mean", 3.0), 16)
+        assert (found.p50, found.p999, found.impl) == (48.0, 48.0, "numpy")
+
+
+class TestGrowth:
+    def bank(self, result, symbols, ms, *more):
+        rows = (row("bank", ms, "bot4jax"), *more)
+        return msgspec.structs.replace(result, symbols=symbols, rows=rows)
+
+    def lines(self, results):
+        return growth.section(results).splitlines()
+
+    def test_a_symbol_among_many_beside_one_among_few(self, result):
+        for ms, verdict in ((200.0, "1.25 ×, of at most 1.25 ×: met."), (201.0, ".")):
+            many = self.bank(result, 16_384, ms)
+            told = self.lines([self.bank(result, 1024, 10.0), many])
+            (line,) = [line for line in told if line.startswith("- A symbol")]
+            assert line.endswith(verdict)
+            assert ("missed" in line) == (ms > 200)
+
+    def test_a_line_a_size(self, result):
+        waits = [
+            row(stage, value, "bot4jax", "s")
+            for stage, value in zip(cold.STAGES, (12.0, 2.0), strict=True)
+        ]
+        told = self.lines(
+            [self.bank(result, 1024, 10.0, *waits), self.bank(result, 64, 1.0)]
+        )
+        assert told[2].startswith("| 64 | 1 ms | 1 ms | 15.6 µs | 1.6 |")
+        assert told[3].endswith("| 12 s | 2 s |")
+        assert "- The bank compiled anew: 12 s, of at most 25 s: met." in told
+        assert "- The bank of 1,024 symbols, median: 10 ms, of at most 10 ms: met." in (
+            told
+        )
+
+    def test_the_dearest_stand_beside_their_peers(self, result):
+        more = [
+            row("mean", 2.0, "bot4jax", "ms of the bank"),
+            row("skewness", 3.0, "bot4jax", "ms of the bank"),
+            row("mean", 90.0, "scipy"),
+            row("mean", 80.0, "numpy"),
+        ]
+        told = self.lines([self.bank(result, 1024, 5.0, *more)])
+        assert told[-2:] == [
+            "| `skewness` | 3 ms | – |",
+            "| `mean` | 2 ms | numpy, 80 ms |",
+        ]
+
+    def test_nothing_to_compare_with(self, result):
+        assert growth.section([self.bank(result, 64, 1.0)]) == ""
 
 
 class TestShares:
