@@ -58,7 +58,7 @@ def _mapped(
 def _write(folder: Path, files: Sequence[Any], arrays: Sequence[np.ndarray]) -> None:
     try:
         for file, array in zip(files, arrays, strict=True):
-            left = memoryview(np.ascontiguousarray(array)).cast("B")
+            left = np.ascontiguousarray(array).data.cast("B")
             while left:  # unbuffered, so that a full disk is told of here
                 left = left[file.write(left) :]
     except OSError as error:
