@@ -33,6 +33,7 @@ IRRELEVANT = (
     ("run", "root"),
     ("run", "fresh"),
     ("runtime", "endpoints"),
+    ("runtime", "foreign"),
     ("catalogue", "write"),
     ("train", "checkpoint_every"),
     ("train", "samples"),
@@ -43,7 +44,10 @@ IRRELEVANT = (
     *(("control", key) for key in ("do", "reason", "seconds")),
     *(("journal", key) for key in ("run", "rows", "export")),
 )
-"""Keys that say where and under which name, not what comes out."""
+"""Keys that say where and under which name, not what comes out.
+
+`runtime.foreign` is among them since a run that it halted goes on with the other word.
+"""
 
 
 LAUNCHERS = {

@@ -353,6 +353,7 @@ def test_canary_never_exceeds_conservative_never_exceeds_standard(default):
         ("run.root", "elsewhere"),
         ("run.fresh", True),
         ("runtime.endpoints.ticks", "tcp://127.0.0.1:7000"),
+        ("runtime.foreign", "adopt"),
         ("train.checkpoint_every", 7),
         ("train.samples", "disk"),
         ("hardware.coordinator", "first:7733"),

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+import apsw
 import msgspec
 
+from bot4jax.errors import Halted
 from bot4jax.runtime.journal import Journal, JournalError
 from bot4jax.runtime.states import OF_THE_PROCESS, Cause, Transition
 
@@ -17,16 +19,23 @@ JOURNAL = "journal.sqlite"
 
 
 def held_causes(folder: Path) -> list[Transition]:
-    """What the folder's journal still holds; a journal that cannot be read, nothing."""
+    """What the folder's journal still holds; one that cannot be read is not lost.
+
+    A day's loss comes with the market's time instead of the wall clock's, since the
+    market's day ends it.
+    """
     if not (folder / JOURNAL).is_file():
         return []
     try:
         with closing(Journal.open(folder / JOURNAL, folder.name)) as journal:
             last = {one.cause: one for one in journal.transitions()}
-    except JournalError:
-        return []
-    lasting = {cause.name for cause in Cause} - {one.name for one in OF_THE_PROCESS}
-    return [one for one in last.values() if one.is_held and one.cause in lasting]
+            return [_dated(journal, one) for one in last.values() if _lasts(one)]
+    except (JournalError, apsw.Error) as error:
+        raise Halted(
+            "run.fresh=true would forget what kept the run before from trading, and "
+            f"its journal cannot be read: {error} Nothing was removed. Look at it, "
+            f"then use another run.name, or remove {folder} yourself."
+        ) from error
 
 
 def carry(folder: Path, held: Sequence[Transition]) -> None:
@@ -37,3 +46,15 @@ def carry(folder: Path, held: Sequence[Transition]) -> None:
     with closing(Journal.open(folder / JOURNAL, folder.name)) as journal:
         for one in held:
             journal.note(msgspec.structs.replace(one, step=0))
+
+
+def _lasts(one: Transition) -> bool:
+    return one.is_held and Cause[one.cause] not in OF_THE_PROCESS
+
+
+def _dated(journal: Journal, one: Transition) -> Transition:
+    """A day's loss at the boundary it was found at; one carried before has it."""
+    if one.cause != Cause.DAILY_LOSS.name or one.step == 0:
+        return one
+    times = [step.boundary_ns for step in journal.read(one.step - 1, one.step + 1)]
+    return msgspec.structs.replace(one, at_ns=times[-1]) if times else one

@@ -70,7 +70,7 @@ class Journal:
                 what = f"transition {unlinked}" if broken is None else f"step {broken}"
                 raise JournalError(
                     f"The journal {path} was changed: {what} does not match its hash. "
-                    "Restore it from a copy, or start anew with run.fresh=true."
+                    "Restore it from a copy, or use another run.name."
                 )
         except BaseException:
             connection.close()
@@ -320,5 +320,5 @@ def _identify(connection: apsw.Connection, path: Path, run: str) -> None:
         if about.get(name) != expected:
             raise JournalError(
                 f"The journal {path} has {name} '{about.get(name)}', expected "
-                f"'{expected}'. Use another run.name, or run.fresh=true."
+                f"'{expected}'. Use another run.name."
             )

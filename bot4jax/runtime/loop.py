@@ -311,7 +311,7 @@ class Trader:
                 raise Halted(
                     f"{answer.lots} lots of slot {answer.symbol} were traded on this "
                     f"account by no order of ours ({answer.reason}). Look at the "
-                    "account; runtime.foreign=adopt would have booked them."
+                    "account, then go on with runtime.foreign=adopt: it books them."
                 )
             self.account.portfolio.apply(answer)
         reconcile(self.account.portfolio.lots, self._venue.positions)

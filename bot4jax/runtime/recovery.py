@@ -32,12 +32,16 @@ def plan(
     """How to go on from the last step; what is owned must be what the venue says."""
     number = 0 if last is None else last.step
     if statement.run not in ("", run):
-        raise Halted(f"The venue serves the run '{statement.run}', not '{run}'.")
+        raise Halted(
+            f"The venue serves the run '{statement.run}', not '{run}'. Go on with that "
+            "run, or start the venue anew too."
+        )
     if not number - 1 <= statement.step <= number:
         raise Halted(
             f"The journal ends with step {number}, the venue's record with step "
             f"{statement.step}. A venue that forgets, or a journal that is a copy, "
-            "cannot be followed: look at what is owned, then use another run.name."
+            "cannot be followed: look at what is owned, then start the venue anew "
+            "and use another run.name."
         )
     found = _plan(statement, last)
     booked = _booked(statement.answers if found == Plan.BOOK else (), lots)
@@ -55,7 +59,8 @@ def _plan(statement: Statement, last: Step | None) -> Plan:
             raise Halted(
                 f"Orders {', '.join(ours)} of step {last.step} are UNKNOWN: the venue "
                 "has not seen them, may still, and would trade them twice. They are "
-                "not sent again. Look at its record, then use another run.name."
+                "not sent again. Look at its record, then start the venue anew and "
+                "use another run.name."
             )
         return Plan.SEND
     if ours != statement.orders:

@@ -40,7 +40,7 @@ class Cause(enum.IntEnum):
     FEED_QUIET = 6, TradingState.REDUCING, "Ticks paused: until a bar came without."
     PAUSED = 7, TradingState.REDUCING, "A person asked: until the time or a reset."
     DAILY_LOSS = 8, TradingState.REDUCING, "The day's loss: until the next UTC day."
-    DRAWDOWN = 9, TradingState.REDUCING, "The drawdown: until a person resets it."
+    DRAWDOWN = 9, TradingState.REDUCING, "The drawdown: until a reset within its limit."
     REPEATING = 10, TradingState.HALTED, "One order over and over: until a reset."
     TOO_LATE = 11, TradingState.REDUCING, "The newest tick is old: until one is not."
     NEWS = 12, TradingState.REDUCING, "News of the market: until its time or a reset."
@@ -67,7 +67,7 @@ class Transition(msgspec.Struct, frozen=True):
     step: int
     """the last one before it"""
     at_ns: int
-    """wall clock, for people"""
+    """wall clock, for people; of a day's loss of a run before, the market's time"""
     cause: str
     is_held: bool
     state: Annotated[int, Meta(ge=0, le=2)]
@@ -167,12 +167,12 @@ class States:
 
     def recall(self, boundary_ns: int) -> None:
         """The day of a loss that a former process held."""
-        self._loss_day = boundary_ns // DAY_NS
+        self._loss_day = max(self._loss_day, boundary_ns // DAY_NS)
 
     def weigh(self, row: EquityRow, limits: Limits) -> None:
         """Hold what the losses ask for. A loss that is not a number is the gate's."""
         day = row.boundary_ns // DAY_NS
-        if day != self._loss_day:
+        if day > self._loss_day:
             self.lift(Cause.DAILY_LOSS, "a new UTC day")
         for cause, share, limit in (
             (Cause.DAILY_LOSS, row.daily_loss, limits.daily_loss_share),
@@ -180,7 +180,7 @@ class States:
         ):
             if share > limit:
                 self.hold(cause, f"{share:.2%} are lost, {limit:.2%} is the limit")
-        self._loss_day = day
+        self._loss_day = max(self._loss_day, day)
 
     def begin(self, step: int) -> None:
         """A step begins; ticks that paused before the last one are no news."""
@@ -195,6 +195,8 @@ class States:
         for cause, one in last.items():
             if one.is_held and cause not in OF_THE_PROCESS:
                 self._held[cause] = _Held(one.text, one.step, one.until_ns)
+                if cause is Cause.DAILY_LOSS and one.step == 0:  # no step recalls it
+                    self.recall(one.at_ns)
 
     def _tell(
         self, cause: Cause, text: str, *, is_held: bool, until_ns: int = 0

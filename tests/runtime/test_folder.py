@@ -2,14 +2,18 @@
 
 import json
 from contextlib import closing
+from pathlib import Path
 
+import apsw
 import pytest
 
 from bot4jax.config import from_yaml, load
 from bot4jax.errors import ConfigError, Halted
 from bot4jax.runtime.folder import RunFolder
 from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.portfolio import DAY_NS
 from bot4jax.runtime.states import Cause, States
+from tests.runtime.scene import BAR_NS, RUN, START_NS, Scene
 
 
 @pytest.fixture
@@ -102,7 +106,82 @@ def test_a_live_run_begun_anew_forgets_no_cause_and_a_simulated_one_does(
         assert again.transitions[-1].text == "10.10% are lost"
 
 
-def test_a_journal_that_cannot_be_read_holds_nothing_up(config, kept):
-    (kept.path / "journal.sqlite").write_bytes(b"no journal" * 1_000)
+def test_a_days_loss_is_carried_until_its_day_is_over(tmp_path):
+    """Of the market's days, whatever the wall clock says; carried twice as well."""
+    folder = tmp_path / RUN
+    folder.mkdir()
+    scene = Scene(folder, lambda step: (0.5, 0.0, 0.0))
+    scene.trader.start()
+    scene.step(0)
+    scene.step(1, (190, 200, 200))
+    assert scene.states.causes == (Cause.DAILY_LOSS,)
+    scene.journal.close()
+    path = folder / "journal.sqlite"
+    live = load(
+        [
+            *(f"run.name={RUN}", f"run.root={tmp_path}", "run.fresh=true"),
+            *("mode=live", f"run.model={tmp_path}"),
+        ]
+    )
+    for _ in range(2):
+        RunFolder(live).open()
+    with closing(Journal.open(path, RUN)) as journal:
+        states = States(journal.note, journal.transitions())
+    noted = []
+    for restarts in (False, True):
+        states = States(noted.append, states.transitions)
+        limits, flat = scene.account.limits, scene.account.portfolio.curve[0]
+        before, day = START_NS - DAY_NS, START_NS + BAR_NS
+        for boundary_ns in (before, before + 1, day, START_NS + DAY_NS - 1):
+            if restarts:
+                states.recall(boundary_ns)
+            states.weigh(flat._replace(boundary_ns=boundary_ns), limits)
+            assert states.causes == (Cause.DAILY_LOSS,)
+    states.weigh(flat._replace(boundary_ns=START_NS + DAY_NS), limits)
+    assert states.causes == ()
+
+
+def spoilt(path: Path) -> None:
+    path.write_bytes(b"no journal" * 1_000)
+
+
+def of_another_schema(path: Path) -> None:
+    changed(path, "UPDATE about SET value = 'bot4jax.journal/1' WHERE name = 'schema'")
+
+
+def altered(path: Path) -> None:
+    changed(path, "UPDATE transitions SET text = 'nothing'")
+
+
+def changed(path: Path, query: str) -> None:
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute(query)
+
+
+@pytest.mark.parametrize("damage", [spoilt, of_another_schema, altered])
+def test_a_journal_that_cannot_be_read_is_not_thrown_away(config, kept, damage):
+    path = kept.path / "journal.sqlite"
+    with closing(Journal.open(path, "one")) as journal:
+        States(journal.note, step=7).hold(Cause.DRAWDOWN, "10.10% are lost")
+    damage(path)
+    before = path.read_bytes()
     words = ["run.fresh=true", "mode=live", f"run.model={kept.path}"]
-    assert RunFolder(config(*words)).open() is None
+    with pytest.raises(Halted, match=r"cannot be read.*another run\.name, or remove"):
+        RunFolder(config(*words)).open()
+    assert path.read_bytes() == before
+    assert (kept.path / "summary.json").is_file()
+
+
+def test_a_journal_that_another_process_holds_is_not_thrown_away(config, kept):
+    path = kept.path / "journal.sqlite"
+    words = ["run.fresh=true", "mode=live", f"run.model={kept.path}"]
+    with (
+        closing(Journal.open(path, "one")),
+        pytest.raises(Halted, match="Another process is using the journal"),
+    ):
+        RunFolder(config(*words)).open()
+    assert (kept.path / "summary.json").is_file()
+
+
+def test_a_run_that_a_foreign_trade_halted_goes_on_with_the_other_word(config, kept):
+    assert RunFolder(config("runtime.foreign=adopt")).open() == "one"

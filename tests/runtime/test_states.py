@@ -136,6 +136,16 @@ def test_a_drawdown_stays_until_a_person_lifts_it(tmp_path):
     assert scene.states.state == TradingState.ACTIVE
 
 
+def test_a_drawdown_that_is_still_too_deep_is_held_anew_after_a_reset(tmp_path):
+    scene = Scene(tmp_path, long)
+    scene.trader.start()
+    scene.step(0)
+    scene.step(1, (150, 200, 200))
+    scene.states.lift(Cause.DRAWDOWN, "reset")
+    scene.step(2, (150, 200, 200))
+    assert Cause.DRAWDOWN in scene.states.causes
+
+
 def test_a_loss_that_is_not_a_number_latches_nothing_and_opens_nothing(tmp_path):
     scene = Scene(tmp_path, long)
     scene.trader.start()
