@@ -404,23 +404,23 @@ def _gather(
 ) -> RawFeatures:
     """All features in the catalogue's order; absent ones are zero and unusable."""
     zero = jnp.zeros(plan.layout.symbols, jnp.float32)
-    values = jnp.stack([named.get(spec.name, zero) for spec in plan.specs])
+    values = jnp.stack([named.get(spec.name, zero) for spec in plan.specs]).T
     needed = jnp.array(
         [_window_of(spec, plan.layout) + spec.lag for spec in plan.specs], jnp.int32
     )
     low = jnp.array([spec.low for spec in plan.specs], jnp.float32)
     high = jnp.array([spec.high for spec in plan.specs], jnp.float32)
     is_present = jnp.array([spec in plan.present for spec in plan.specs])
-    carries = jnp.array([spec.form == "incremental" for spec in plan.specs])[:, None]
-    known = jnp.where(carries, jnp.minimum(past.age, sound)[None], past.age[None])
+    carries = jnp.array([spec.form == "incremental" for spec in plan.specs])[None]
+    age, sound = past.age[:, None], sound[:, None]
+    known = jnp.where(carries, jnp.minimum(age, sound), age)
     for since, reads in zip(whole, (_reads_quotes, _reads_trades), strict=True):
-        concerned = jnp.array([reads(spec) for spec in plan.specs])[:, None]
-        known = jnp.where(concerned, jnp.minimum(known, since[None]), known)
-    warm = known >= needed[:, None]
-    heard = (past.silent <= history.STALE_BARS)[None]
-    valid = (values >= low[:, None]) & (values <= high[:, None])
-    usable = is_present[:, None] & warm & heard & valid & jnp.isfinite(values)
-    return RawFeatures(values.T, usable.T)
+        concerned = jnp.array([reads(spec) for spec in plan.specs])[None]
+        known = jnp.where(concerned, jnp.minimum(known, since[:, None]), known)
+    warm = known >= needed[None]
+    heard = (past.silent <= history.STALE_BARS)[:, None]
+    valid = (values >= low[None]) & (values <= high[None]) & jnp.isfinite(values)
+    return RawFeatures(values, is_present[None] & warm & heard & valid)
 
 
 def _reads_quotes(spec: FeatureSpec) -> bool:

@@ -33,17 +33,6 @@ def exponential_decay(span: int) -> float:
     return 1 - 2 / (span + 1)
 
 
-def wilder_decay(bars: int) -> float:
-    """What one bar leaves of Wilder's average: slower than the span of that length."""
-    return 1 - 1 / bars
-
-
-@cache
-def average_weights(window: int, decay: float) -> Float[np.ndarray, " W"]:
-    """Weights of the exponentially weighted mean of a window."""
-    return running_average(np.eye(window), decay)[-1].astype(np.float32)
-
-
 @cache
 def difference_weights(window: int, fast: int, slow: int, signal: int) -> np.ndarray:
     """`[W, 3]`: the fast and slow averages' weights, and the histogram's.

@@ -12,14 +12,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from bot4jax.kernels.bank import intermediate
+from bot4jax.kernels.movement import NetMovement, Sums
 from bot4jax.kernels.smoothing import (
     LEAST_RANGE,
-    average_weights,
+    WILDER_DECAY,
     difference_weights,
     exponential_decay,
     faded,
     running_average,
-    wilder_decay,
     wilder_sums,
 )
 from bot4jax.numerics import pairwise_sum, precise_sum, safe_divide, safe_root
@@ -194,24 +194,20 @@ class BollingerWidth(Windowed):
 
 
 @technical(unit="relative price", low=0.0, high=1.0, source=WILDER, tolerance=1e-7)
-class AverageTrueRange14(Windowed):
-    """Wilder's average of 14 of the bars' true ranges, over the close."""
+class AverageTrueRange14(NetMovement):
+    """Wilder's average of 14 of the bars' true ranges, over the close.
+
+    What lies before the window has faded to 6e-9 of itself.
+    """
 
     @staticmethod
-    def value(high_path: Path, low_path: Path, close_path: Path) -> Scalar:
-        before = close_path[:-1]
-        top = jnp.maximum(high_path[1:], before)
-        bottom = jnp.minimum(low_path[1:], before)
-        weights = average_weights(before.size, wilder_decay(14))
-        return ((top - bottom) * weights).sum()
+    def finish(found: Sums) -> Scalar:
+        _, ranges = found
+        return ranges * (1 - WILDER_DECAY)
 
     @staticmethod
-    def reference(high_path: Window, low_path: Window, close_path: Window) -> float:
-        before = close_path[:-1]
-        ranges = (high_path - low_path)[1:]
-        gaps = np.abs(np.stack([high_path[1:] - before, low_path[1:] - before]))
-        true = np.maximum(ranges, gaps.max(0))
-        return float(running_average(true, wilder_decay(14))[-1])
+    def reference(log_return: Window, true_range: Window) -> float:
+        return float(wilder_sums(log_return, true_range)[-1, 0] * (1 - WILDER_DECAY))
 
 
 @technical(window=14, unit="%", low=0.0, high=100.0, source=LANE)

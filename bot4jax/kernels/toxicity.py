@@ -68,7 +68,9 @@ class Vpin(Incremental):
         closed = jnp.floor(end + SLACK)
         first = net + leaning * (jnp.where(closed > 0, 1.0, end) - inside)
         # Which of the buckets filled now, if any, each place is for.
-        turn = jnp.mod(jnp.arange(BUCKETS, dtype=jnp.float32) - filled, float(BUCKETS))
+        next_place = jnp.where(filled >= BUCKETS, filled - BUCKETS, filled)
+        turn = jnp.arange(BUCKETS, dtype=jnp.float32) - next_place
+        turn = jnp.where(turn < 0, turn + BUCKETS, turn)
         imbalance = jnp.where(turn == 0, jnp.abs(first), jnp.abs(leaning))
         full = jnp.where(turn < closed, imbalance, full)
         filled = filled + closed

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from bot4jax.kernels.movement import NetMovement, Sums
 from bot4jax.kernels.smoothing import (
     LEAST_RANGE,
     WILDER_DECAY,
@@ -36,7 +37,7 @@ Movement = Float[Array, "3"]
 
 
 @trend(unit="%", low=-100.001, high=100.001, source=WILDER, carried=True)
-class DirectionalDifference14(Incremental):
+class DirectionalDifference14(NetMovement):
     """Rises of the high less falls of the low, over true ranges, Wilder's averages.
 
     +DI less −DI; 0 where nothing moves. A bar counts for the larger of the two
@@ -44,22 +45,10 @@ class DirectionalDifference14(Incremental):
     """
 
     @staticmethod
-    def init() -> Float[Array, "2"]:
-        return jnp.zeros(2, jnp.float32)
-
-    @staticmethod
-    def update(
-        state: Float[Array, "2"],
-        log_return: Scalar,
-        directional_rise: Scalar,
-        directional_fall: Scalar,
-        true_range: Scalar,
-    ) -> tuple[Float[Array, "2"], Scalar]:
-        # Summed as one: two long sums that nearly cancel would leave their rounding.
-        net = directional_rise - directional_fall
-        state = faded(state, log_return, jnp.stack([net, true_range]))
-        reach = jnp.where(state[1] > LEAST_RANGE, state[1], 0.0)
-        return state, 100 * safe_divide(state[0], reach)
+    def finish(found: Sums) -> Scalar:
+        net, ranges = found
+        reach = jnp.where(ranges > LEAST_RANGE, ranges, 0.0)
+        return 100 * safe_divide(net, reach)
 
     @staticmethod
     def reference(
