@@ -10,10 +10,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.markdown import table
+
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "experiments.md"
 FOUND = PAGE.with_suffix("")
 OPENS = "<!-- written by python -m benchmarks.experiments -->"
 CLOSES = "<!-- end -->"
+
+ORIGIN = ("command", "commit", "config_hash", "packages")
+"""What a manifest says of where figures come from."""
 
 JUDGED = ("log_loss", "excess", "excess_error", "p_value", "macro_f1")
 HEAD = (
@@ -33,7 +38,11 @@ def main(folders: Sequence[str]) -> None:
     """Take in what is named, and write the page."""
     FOUND.mkdir(exist_ok=True)
     for folder in map(Path, folders):
-        kept = taken(json.loads((folder / "summary.json").read_text()))
+        summary, manifest = (
+            json.loads((folder / name).read_text())
+            for name in ("summary.json", "manifest.json")
+        )
+        kept = taken(summary) | {name: manifest[name] for name in ORIGIN}
         text = json.dumps(kept, indent=1, ensure_ascii=False)
         (FOUND / f"{folder.name}.json").write_text(text + "\n")
     page = PAGE.read_text()
@@ -70,7 +79,7 @@ def section() -> str:
     }
     plain = [row for name, one in runs.items() for row in rows(name, one)]
     books = [row for name, one in runs.items() for row in book_rows(name, one)]
-    return f"\n{table(HEAD, plain)}\n{table(LOB_HEAD, books)}\n"
+    return f"\n{table(HEAD, plain)}\n\n{table(LOB_HEAD, books)}\n\n"
 
 
 def rows(name: str, run: dict[str, Any]) -> Iterable[tuple[str, ...]]:
@@ -101,12 +110,6 @@ def book_rows(name: str, run: dict[str, Any]) -> Iterable[tuple[str, ...]]:
             for who in (best, ensemble)
         ]
         yield (name, one["label"], str(one["horizon"]), *shown)
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 if __name__ == "__main__":

@@ -346,6 +346,22 @@ def calibrated(
     return jnp.log(straighten(own, jnp.exp(tempered)))
 
 
+def pooled(
+    settings: Settings,
+    params: Params,
+    weight: Float[Array, " M"],
+    forecasts: Float[Array, "M S C"],
+    spare: Float[Array, "S C"],
+) -> vote.Vote:
+    """The calibrated vote of members that have these weights."""
+    voted = vote.pool(weight, jnp.exp(forecasts), spare, params.vote_temperature)
+    if not settings.is_isotonic:
+        return voted
+    own = jax.tree.map(lambda column: column[-1:], params.curves)
+    (meant,) = straighten(own, voted.probability[None])
+    return voted._replace(probability=meant)
+
+
 def _decide(
     settings: Settings,
     params: Params,
@@ -359,11 +375,7 @@ def _decide(
     healthy = vote.is_healthy(forecasts, live)
     weight = vote.weights(params.vote, weighing, healthy)
     spare = fallback(params.fallback, seen.values)
-    voted = vote.pool(weight, jnp.exp(forecasts), spare, params.vote_temperature)
-    if settings.is_isotonic:
-        own = jax.tree.map(lambda column: column[-1:], params.curves)
-        (meant,) = straighten(own, voted.probability[None])
-        voted = voted._replace(probability=meant)
+    voted = pooled(settings, params, weight, forecasts, spare)
     confidence = _confidence(voted)
     is_sure = confidence >= params.confidence_floor
     target, flags = sizing.targets(

@@ -39,7 +39,8 @@ EXAMPLES = (
     ("python -m bot4jax.run data=daily data.path=PATH", "on daily bars"),
     ("python -m bot4jax.run mode=replay replay.run=runs/NAME", "a recorded run again"),
     (
-        "python -m bot4jax.run mode=explain explain.run=runs/NAME explain.symbol=S000",
+        "python -m bot4jax.run mode=explain explain.run=runs/NAME "
+        "explain.symbol=SIM0000",
         "why it was traded, or not",
     ),
     ("python -m bot4jax.run -m run.seed=1,2,3", "one run after the other"),

@@ -25,8 +25,7 @@ from bot4jax.data.source import DataError
 ROWS, LEVELS = 149, 10
 BOOK = slice(0, 4 * LEVELS)
 LABELS = slice(144, 149)
-HORIZONS = (10, 20, 30, 50, 100)
-"""Events ahead that the label rows look."""
+"""10, 20, 30, 50 and 100 events ahead."""
 
 JUMP = 0.02
 """Relative move of the mid between two events that no share makes within a day."""

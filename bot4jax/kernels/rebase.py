@@ -95,8 +95,10 @@ def rebase_windows(windows: Windows, terms: Terms) -> Windows:
 
 
 def rebase_pending(pending: Pending, terms: Terms) -> Pending:
-    """Entries of labels that are not known yet."""
-    return pending._replace(entry=terms.half(pending.entry))
+    """Entries and closes of labels that are not known yet."""
+    return pending._replace(
+        entry=terms.half(pending.entry), close=terms.half(pending.close)
+    )
 
 
 def rebase_scales(scales: Scales, terms: Terms) -> Scales:

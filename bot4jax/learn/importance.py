@@ -17,7 +17,6 @@ from jaxtyping import Array, Bool, Float, Int
 
 from bot4jax import engine
 from bot4jax.engine import Params, Settings
-from bot4jax.kernels import vote
 from bot4jax.learn.bootstrap import Interval, mean_interval
 from bot4jax.nets import zoo
 from bot4jax.nets.fallback import fallback
@@ -155,7 +154,7 @@ def forecasts(
         by_trees = forest.margins(params.forest, values)
         said = engine.calibrated(settings, params, by_nets, by_trees)
         spare = fallback(params.fallback, values)
-        voted = vote.pool(own, jnp.exp(said), spare, params.vote_temperature)
+        voted = engine.pooled(settings, params, own, said, spare)
         return carry, jnp.concatenate([said, jnp.log(voted.probability)[None]])
 
     start = zoo.init_carry(settings.sizes, features.shape[1])

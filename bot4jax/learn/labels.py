@@ -161,11 +161,6 @@ def classify(
     return (FLAT + (returns > band) - (returns < -band)).astype(np.int8)
 
 
-def label_end(bars: int, horizon: int) -> Int[np.ndarray, " T"]:
-    """The bar at whose close each decision's label is known; past the end too."""
-    return np.arange(bars) + horizon
-
-
 def is_measurable(
     returns: Float[np.ndarray, "T S"], scale: Float[np.ndarray, "T S"]
 ) -> Bool[np.ndarray, "T S"]:

@@ -116,8 +116,10 @@ def _piece(
     }
     if states.published is not None:
         columns = states.published.T
+        # What the data set says of a piece's last events reaches beyond the piece.
         given = {
-            ("published", k): own for k, own in zip(horizons, columns, strict=True)
+            ("published", k): np.where(np.isfinite(moves["smoothed", k]), own, -1)
+            for k, own in zip(horizons, columns, strict=True)
         }
     return Piece(states.symbol, score, moves, given)
 

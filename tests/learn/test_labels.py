@@ -18,7 +18,6 @@ from bot4jax.learn.labels import (
     farthest_returns,
     fit_threshold,
     forward_returns,
-    label_end,
     outcomes,
     paying_horizon,
     sample_weights,
@@ -171,10 +170,6 @@ def test_classes_at_their_edges():
     labels = classify(returns, scale, 2.0, 4)
     assert labels.tolist() == [[1, 2, 1, 0, 1]]
     assert labels.dtype == np.int8
-
-
-def test_every_sample_knows_when_its_label_ends():
-    assert label_end(4, 3).tolist() == [3, 4, 5, 6]
 
 
 def uniqueness_by_hand(counted: np.ndarray, horizon: int) -> np.ndarray:

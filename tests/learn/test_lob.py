@@ -167,3 +167,13 @@ def test_macro_f1_is_scikit_learns_and_a_copy_has_no_lead():
     assert found["copy"].above_linear == found["copy"].above_linear_error == 0
     lead = found[ENSEMBLE]
     assert lead.above_linear > 3 * lead.above_linear_error > 0
+
+
+def test_published_classes_end_with_their_piece():
+    """The last ones are made of mids beyond the cut, or of another day."""
+    given = np.ones((120, len(HORIZONS)), np.int64)
+    own = [states("A", 0)._replace(published=given)]
+    for one in (*lob.pieces(own, HORIZONS, 0.5)[0], *lob.pieces(own, HORIZONS, 0.5)[1]):
+        for (_, k), named in one.published.items():
+            assert (named[-k:] == -1).all()
+            assert (named[k:-k] == 1).all()

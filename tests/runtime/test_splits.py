@@ -17,7 +17,8 @@ from bot4jax.config import load
 from bot4jax.kernels.bars import init_bars
 from bot4jax.kernels.clean import init_scaler
 from bot4jax.kernels.history import Scales
-from bot4jax.kernels.rebase import Terms
+from bot4jax.kernels.outcome import init_pending
+from bot4jax.kernels.rebase import Terms, rebase_pending
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.runtime.closings import Closed, Tape
 from bot4jax.runtime.feed import Feed
@@ -173,3 +174,14 @@ def test_two_splits_of_one_instrument_are_one_of_their_product():
     assert moved.tolist() == [10, 100]
     assert terms.volume.tolist() == [1.0, 6.0]
     assert terms_after([], np.array([10, 600]))[0] is None
+
+
+def test_entries_and_closes_of_unknown_labels_move_along():
+    """Else the first close behind a split would lie far beyond any barrier."""
+    event = CorporateAction(symbol=0, event_ns=1, action="split", factor=4.0)
+    terms, _ = terms_after([event], np.array([1_000, 500]))
+    assert terms is not None
+    offsets = jnp.full((3, 2), 40, jnp.int32)
+    pending = init_pending(2, 1, 2)._replace(entry=offsets, close=offsets)
+    moved = rebase_pending(pending, Terms(*(jnp.asarray(one) for one in terms)))
+    assert moved.entry.tolist() == moved.close.tolist() == [[10, 40]] * 3
