@@ -118,7 +118,7 @@ def compile_cold(setting: Setting, alone: Alone, report: Report) -> Compiled:
 def shapes_of_calls(setting: Setting, alone: Alone) -> dict[str, tuple[Any, tuple]]:
     """Every function with the shapes of its arguments."""
     engine, layout = setting.engine, setting.settings.layout
-    fitted, state, _ = jax.eval_shape(lambda: blank(setting))
+    fitted, state, *_ = jax.eval_shape(lambda: blank(setting))
     packed = jax.ShapeDtypeStruct((layout.capacity, len(PACKED)), jnp.int32)
     latency = jax.ShapeDtypeStruct((), jnp.int32)
     held = jax.ShapeDtypeStruct((layout.symbols,), jnp.float32)
