@@ -109,7 +109,8 @@ def keep_pace(trader: Trader, runtime: Runtime) -> None:
     if is_paced(runtime):
         states = trader.account.states
         trader.deadline_s = runtime.deadline_ms / 1e3
-        trader.judge = judged_by_age(states, runtime.oldest_s, steady_clock())
+        oldest_s, skew_s = runtime.oldest_s, runtime.skew_limit_ms / 1e3
+        trader.judge = judged_by_age(states, oldest_s, steady_clock(), skew_s)
 
 
 def is_paced(runtime: Runtime) -> bool:

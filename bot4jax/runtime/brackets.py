@@ -1,8 +1,9 @@
 """A stop and a take-profit around every position; one cancels the other.
 
 They follow the fill-weighted entry: as a position grows, shrinks or turns, its two legs
-are replaced, sent anew or taken back. Both only reduce, so no limit of risk keeps them
-from leaving; the state HALTED does, and what stops orders that repeat themselves.
+are replaced, sent anew or taken back; one that was refused is sent again beside the
+other. Both only reduce, so no limit of risk keeps them from leaving; the state HALTED
+does, and what stops orders that repeat themselves.
 """
 
 import math
@@ -64,12 +65,12 @@ def _followed(
     increment = portfolio.universe.instruments[slot].increment
     entry = float(portfolio.entry[slot]) / increment
     wanted = triggers(entry, held, distances)
-    if legs:
-        yield from _replacements(legs, abs(held), wanted, now_ns)
-        return
+    yield from _replacements(legs, abs(held), wanted, now_ns)
     run, step = named
-    group = order_id(run, step, slot, GROUP_LEG)
-    for leg, (kind, trigger) in wanted.items():
+    group = legs[0].order.group if legs else order_id(run, step, slot, GROUP_LEG)
+    waiting = {one.order.kind for one in legs}
+    missing = {leg: one for leg, one in wanted.items() if one[0] not in waiting}
+    for leg, (kind, trigger) in missing.items():
         yield Order(
             id=order_id(run, step, slot, leg),
             symbol=slot,

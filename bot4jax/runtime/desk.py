@@ -68,7 +68,9 @@ class Desk:
         A step that came before is answered again and not traded, if the venue dedupes.
         """
         if isinstance(message, Goodbye):
-            self.is_over |= message.run == self._run
+            if message.run == self._run:
+                self.is_over = True
+                self.take_back()
         elif isinstance(message, Withdraw):
             self._link.withdraw(message.cancels)
         elif isinstance(message, Alive):
@@ -87,7 +89,7 @@ class Desk:
         return None
 
     def take_back(self) -> int:
-        """The engine is gone or hangs: nothing of it may rest any longer. How many."""
+        """The engine has left or hangs: nothing of it may rest any longer. How many."""
         return self._link.venue.take_back()
 
     def _serve(self, step: Step) -> None:

@@ -31,7 +31,7 @@ from bot4jax.types import TICK, Frame
 
 FILE = "inputs.bin"
 
-HEAD = struct.Struct("<qIIqqIHHI")
+HEAD = struct.Struct("<qIIQqIHHI")
 """receive ns, publisher, epoch, sequence, sent ns, records, kind, flags, crc32 of what
 follows the head and of the head before it; all 0 but the first: a moment of silence"""
 
@@ -58,7 +58,7 @@ class Inputs:
         sync_folder(folder)  # a new file's name must outlive the machine's power too
         self._hash, self._length = hashlib.sha256(), 0
         self._writer = ThreadPoolExecutor(1, "inputs")
-        self._failed: OSError | None = None
+        self._failed: Exception | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -102,19 +102,19 @@ class Inputs:
             )
 
     def _append(self, one: Arrival) -> None:
-        parts = packed(one)
         try:
+            parts = packed(one)
             written = os.writev(self._file, parts)
             if written != sum(map(len, parts)):
                 raise OSError(f"{written} bytes written")
-        except OSError as error:
+            self._count(parts)
+        except Exception as error:  # nobody reads this future: the next mark tells
             self._failed = self._failed or error
-        self._count(parts)
 
     def _synced(self) -> bytes:
         try:
             os.fdatasync(self._file)
-        except OSError as error:
+        except Exception as error:
             self._failed = self._failed or error
         if self._failed is not None:
             raise Unwritten(

@@ -18,6 +18,7 @@ from bot4jax.runtime.tracking import (
     OrderState,
     Tracked,
     asked,
+    check_fill,
     doubted,
     follow,
 )
@@ -174,6 +175,8 @@ class Portfolio:
 
     def apply(self, answer: Answer) -> bool:
         """Take in the venue's answer; False if it was known already."""
+        if isinstance(answer, Fill | Foreign):
+            check_fill(answer, len(self.lots))
         if isinstance(answer, Foreign):
             return self._adopt(answer)
         before = self.orders.get(answer.order)

@@ -14,6 +14,7 @@ from jaxtyping import Int
 from bot4jax.errors import Halted
 from bot4jax.runtime.messages import Statement, Step
 from bot4jax.runtime.orders import Answer, Fill, Foreign, Order
+from bot4jax.runtime.tracking import check_fill
 from bot4jax.types import BUY
 
 
@@ -78,6 +79,7 @@ def _booked(
     after = lots.copy()
     for one in answers:
         if isinstance(one, Fill | Foreign):
+            check_fill(one, len(after))
             after[one.symbol] += one.lots if one.side == BUY else -one.lots
     return after
 

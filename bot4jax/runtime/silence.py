@@ -40,16 +40,17 @@ def watched(
 
 
 def judged_by_age(
-    states: States, limit_s: float, now_ns: Callable[[], int]
+    states: States, limit_s: float, now_ns: Callable[[], int], skew_s: float
 ) -> Callable[[Closed], None]:
     """Before each decision: whether the newest tick is young enough to open upon.
 
-    Its age is how long it waited here, and how much later than usual it came.
+    Its age is how long it waited here, and how much later than usual it came. One from
+    further in the future than `skew_s` has an unknown age: a clock has stepped back.
     """
 
     def judge(closed: Closed) -> None:
         age_s = (now_ns() - closed.newest_ns) / 1e9
-        if age_s <= limit_s:
+        if -skew_s <= age_s <= limit_s:
             states.lift(Cause.TOO_LATE, "the newest tick is young enough")
         else:
             found = f"the newest tick is {age_s:.2f} s old, {limit_s:g} s are allowed"

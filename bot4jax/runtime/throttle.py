@@ -36,10 +36,15 @@ class Throttle:
     ) -> tuple[list[Order], list[Denied]]:
         """Those that may leave, and those that would be one too many of a kind."""
         self._forget(now_ns)
-        kept = [one for one in orders if self._count[likeness(one)] < self._most]
-        if len(kept) == len(orders):
+        kept, over = list[Order](), list[Order]()
+        leaving = Counter[Likeness]()
+        for one in orders:
+            alike = likeness(one)
+            is_over = self._count[alike] + leaving[alike] >= self._most
+            (over if is_over else kept).append(one)
+            leaving[alike] += not is_over
+        if not over:
             return kept, []
-        over = [one for one in orders if self._count[likeness(one)] >= self._most]
         signed = [one.lots if one.side == BUY else -one.lots for one in over]
         symbols = np.array([one.symbol for one in over])
         return kept, [Denied(Reason.REPEATED, symbols, np.array(signed))]

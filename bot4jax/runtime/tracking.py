@@ -81,6 +81,16 @@ class Tracked(NamedTuple):
         return self.order.lots - self.filled if self.is_open else 0
 
 
+def check_fill(fill: Fill | Foreign, slots: int) -> None:
+    """Refuse a fill of no instrument, or at no price."""
+    if not 0 <= fill.symbol < slots:
+        raise OrderError(
+            f"{fill.order}: a fill in slot {fill.symbol}, but there are {slots}."
+        )
+    if fill.price <= 0:
+        raise OrderError(f"{fill.order}: a fill at the price {fill.price}.")
+
+
 def doubted(tracked: Tracked) -> Tracked:
     """The order when no answer to it has come in time; all it may do still counts."""
     is_due = tracked.state == OrderState.SENT

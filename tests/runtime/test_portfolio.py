@@ -10,6 +10,7 @@ from bot4jax.runtime.orders import (
     Ack,
     Expired,
     Fill,
+    Foreign,
     Order,
     Side,
     order_id,
@@ -21,6 +22,7 @@ from bot4jax.runtime.portfolio import (
     exposures,
     profits,
 )
+from bot4jax.runtime.recovery import _booked
 from bot4jax.runtime.tracking import OrderError
 from bot4jax.types import BUY, SELL, Instrument
 
@@ -254,3 +256,19 @@ def test_a_lost_account_does_not_make_its_positions_infinite():
     portfolio.value(0, 0, np.array([1, 1, 1, 0.5]))
     assert portfolio.nav() < 0.01 * CAPITAL
     assert portfolio.held()[3] == pytest.approx(5000 / 10_000)
+
+
+@pytest.mark.parametrize(("slot", "price"), [(4, 400), (2, 0)])
+def test_a_fill_of_no_instrument_or_at_no_price_halts_and_books_nothing(slot, price):
+    portfolio = book()
+    sent = order(1, slot % 4, BUY, 3)
+    portfolio.expect(sent)
+    fill = Fill(sent.id, slot, BUY, 3, price, 0.0, is_maker=False, event_ns=1)
+    for answer in (fill, Foreign(slot, BUY, 3, price, 0.0, 1, "by hand")):
+        with pytest.raises(OrderError, match="a fill"):
+            portfolio.apply(answer)
+        with pytest.raises(OrderError, match="a fill"):
+            _booked([answer], portfolio.lots)
+    assert portfolio.open_orders() == [sent.id]
+    assert not portfolio.lots.any()
+    assert portfolio.foreign == 0

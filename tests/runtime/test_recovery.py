@@ -222,6 +222,24 @@ def test_a_shorter_file_than_its_journal_stops_the_start(tmp_path):
         list(inputs.again(marks))
 
 
+def test_the_highest_number_of_a_frame_is_heard_again(tmp_path):
+    last = Arrival(Frame(1, 2, 2**64 - 1, 9, np.empty(0, TICK)), 0.0, 5)
+    with Inputs(tmp_path) as inputs:
+        list(inputs.heard([last]))
+        marks = [inputs.mark().result()]
+    with Inputs(tmp_path) as inputs:
+        assert plain(inputs.again(marks)) == plain([last])
+
+
+def test_what_cannot_be_packed_gives_no_mark(tmp_path):
+    wrong = Arrival(Frame(1, 2, 2**64, 9, np.empty(0, TICK)), 0.0, 5)
+    with Inputs(tmp_path) as inputs:
+        list(inputs.heard([wrong, *CAME]))
+        for _ in range(2):
+            with pytest.raises(Unwritten, match="could not be written"):
+                inputs.mark().result()
+
+
 def test_a_full_disk_gives_no_mark(tmp_path):
     """The device /dev/full takes nothing, as a disk without room."""
     with Inputs(tmp_path) as inputs:

@@ -296,7 +296,7 @@ def test_an_old_newest_tick_lets_only_reductions_pass_until_one_is_young(tmp_pat
     def now_ns() -> int:
         return START_NS + scene.trader.step_number * BAR_NS + waited_ns[0]
 
-    scene.trader.judge = judged_by_age(scene.states, 1.0, now_ns)
+    scene.trader.judge = judged_by_age(scene.states, 1.0, now_ns, 0.1)
     scene.trader.start()
     assert len(scene.step(0).orders) == 1
     waited_ns[0] = 1_000_000_001
@@ -309,6 +309,23 @@ def test_an_old_newest_tick_lets_only_reductions_pass_until_one_is_young(tmp_pat
     assert len(scene.step(4).orders) == 1
     found = names(scene.journal.transitions())
     assert found[-2:] == [("TOO_LATE", True, "REDUCING"), ("TOO_LATE", False, "ACTIVE")]
+    scene.journal.close()
+
+
+def test_a_tick_from_the_future_lets_only_reductions_pass(tmp_path):
+    """A clock that stepped back makes what is old look young."""
+    scene, ahead_ns = Scene(tmp_path, growing), [100_000_000]
+
+    def now_ns() -> int:
+        return START_NS + scene.trader.step_number * BAR_NS - ahead_ns[0]
+
+    scene.trader.judge = judged_by_age(scene.states, 1.0, now_ns, 0.1)
+    scene.trader.start()
+    scene.step(0)
+    assert Cause.TOO_LATE not in scene.states.causes
+    ahead_ns[0] += 1
+    scene.step(1)
+    assert scene.states.causes == (Cause.TOO_LATE,)
     scene.journal.close()
 
 

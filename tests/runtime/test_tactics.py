@@ -10,9 +10,24 @@ from hypothesis import strategies as st
 
 from bot4jax.modes.regating import is_regated
 from bot4jax.runtime.account import Account
-from bot4jax.runtime.brackets import PROFIT_LEG, STOP_LEG, Distances, triggers
+from bot4jax.runtime.brackets import (
+    PROFIT_LEG,
+    STOP_LEG,
+    Distances,
+    follow_entries,
+    triggers,
+)
 from bot4jax.runtime.limits import TradingState
-from bot4jax.runtime.orders import Cancel, Fill, Order, Replace, order_id
+from bot4jax.runtime.orders import (
+    Ack,
+    Cancel,
+    Fill,
+    Foreign,
+    Order,
+    Reject,
+    Replace,
+    order_id,
+)
 from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.schedule import Schedule, Schedules
 from bot4jax.runtime.states import Cause, States
@@ -245,6 +260,30 @@ def test_a_venue_that_refuses_every_leg_stops_the_engine(tmp_path):
     legs = [len(scene.step(bar).orders) for bar in range(2, 7)]
     assert scene.states.causes == (Cause.REPEATING,)
     assert legs[-1] == 0
+
+
+def legs_sent(portfolio: Portfolio, step: int) -> list[Order]:
+    """Nothing but orders is asked for in this step."""
+    asked = follow_entries(portfolio, PROTECTED, RUN, step, step)
+    orders = [one for one in asked if isinstance(one, Order)]
+    assert orders == asked
+    return orders
+
+
+def test_a_leg_that_was_refused_is_sent_again_beside_the_other():
+    portfolio = Portfolio(UNIVERSE, CAPITAL)
+    portfolio.apply(Foreign(0, BUY, 5, 200, 0.0, 1, "by hand"))
+    stop, profit = legs_sent(portfolio, 1)
+    for one in (stop, profit):
+        portfolio.expect(one)
+    portfolio.apply(Ack(profit.id, 1))
+    portfolio.apply(Reject(stop.id, "too many", 1))
+    (again,) = legs_sent(portfolio, 2)
+    assert (again.kind, again.group) == ("stop", profit.group)
+    assert (again.lots, again.trigger) == (stop.lots, stop.trigger)
+    assert again.id == order_id(RUN, 2, 0, STOP_LEG) != stop.id
+    portfolio.expect(again)
+    assert legs_sent(portfolio, 3) == []
 
 
 def test_a_halt_takes_the_legs_back_too(tmp_path):

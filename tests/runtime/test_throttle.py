@@ -93,3 +93,14 @@ def test_no_span_of_time_ever_holds_more_than_so_many_alike(asked):
         for order in kept:
             throttle.note(order)
             left.append((now_ns, alike))
+
+
+def test_what_leaves_together_counts_together():
+    """A position that turns is sold in two orders, which may be alike."""
+    throttle = Throttle(TIGHT)
+    batch = [Order(order_id("t", 0, 0, leg), 0, SELL, 5, "market") for leg in range(5)]
+    for one in batch[:2]:
+        throttle.note(one)
+    kept, denied = throttle.parted(batch[2:], 0)
+    assert kept == batch[2:3]
+    assert [one.lots.tolist() for one in denied] == [[-5, -5]]

@@ -130,6 +130,25 @@ def desk(**changes) -> Desk:
     return Desk(new_venue(), UNIVERSE.hash, **changes)
 
 
+def test_a_goodbye_takes_back_what_rests_of_the_run_that_is_served():
+    venue = new_venue()
+    own = Desk(venue, UNIVERSE.hash)
+    own.hear(stream())
+    own.end()
+    answers, bar = [], 0
+    while not venue.open_orders:
+        bar += 1
+        own.take(step_after(bar, answers))
+        report = own.report()
+        assert report is not None
+        answers += report.answers
+    left = venue.open_orders
+    own.take(Goodbye(run="another", step=bar))
+    assert (own.is_over, venue.open_orders) == (False, left)
+    own.take(Goodbye(run=RUN, step=bar))
+    assert (own.is_over, venue.open_orders) == (True, [])
+
+
 def test_the_scene_is_rich_enough_to_prove_something():
     kinds = {type(one).__name__ for one in here()}
     assert kinds == {"Ack", "Fill", "Reject", "Expired"}
