@@ -193,11 +193,19 @@ class BollingerWidth(Windowed):
         return float(2 * DEVIATIONS * close_path.std() / (1 + close_path.mean()))
 
 
-@technical(unit="relative price", low=0.0, high=1.0, source=WILDER, tolerance=1e-7)
+@technical(
+    unit="relative price",
+    low=0.0,
+    high=1.0,
+    source=WILDER,
+    tolerance=1e-7,
+    carried=True,
+)
 class AverageTrueRange14(NetMovement):
     """Wilder's average of 14 of the bars' true ranges, over the close.
 
-    What lies before the window has faded to 6e-9 of itself.
+    That of all bars: what lies before the window has faded to 6e-9 of itself, and still
+    made .003 on a daily panel, where one range had been huge.
     """
 
     @staticmethod
