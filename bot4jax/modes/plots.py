@@ -148,7 +148,7 @@ def novelty(axes: Axes, parts: Sequence[Segment], expected: float) -> None:
     )
     axes.set_xlabel("test bar")
     axes.set_ylabel("rows beyond the edge, %")
-    axes.legend(loc="upper left")
+    axes.legend(loc="upper right")
 
 
 def latency(axes: Axes, stages: Mapping[str, Mapping[str, float]]) -> None:

@@ -61,7 +61,12 @@ def skill(story: Story) -> str:
         )
     chart = ""
     if "class_prior" in story.baselines:
-        chart = figure(story, plots.skill, story, caption="Left of the line is skill.")
+        chart = figure(
+            story,
+            plots.skill,
+            story,
+            caption="Left of the line: better than the class prior, direction or not.",
+        )
     return section("Forecasts") + text + chart + table(heads, rows)
 
 
@@ -79,14 +84,15 @@ def verdict(story: Story) -> str:
         for name, one in story.baselines.items()
         if one.excess == one.excess
     }
-    told = f"Better than always flat at p ≤ {SURE:g}: {', '.join(sure) or 'nobody'}."
+    told = f"Better than the class prior, each at p ≤ {SURE:g}: "
+    told += f"{', '.join(sure) or 'nobody'}."
     if not simple:
         return told
     best = min(simple, key=lambda name: simple[name])
     ahead = [name for name, one in known.items() if one.excess < simple[best]]
     return (
-        f"{told} Ahead of the best baseline, {best.replace('_', ' ')}: "
-        f"{', '.join(ahead) or 'nobody'}."
+        f"{told} With less loss than the best baseline, {best.replace('_', ' ')}: "
+        f"{', '.join(ahead) or 'nobody'}; the intervals say whether that is much."
     )
 
 
