@@ -107,7 +107,7 @@ def test_what_is_carried_does_not_drift():
     bars = recorded.recorded_bars(13, 336 * CHUNK)
     specs = [spec for spec in CATALOGUE.values() if spec.carried]
     evidence, last = Evidence(specs, bars), len(bars.live) - 1
-    assert len(specs) == 5
+    assert len(specs) == 6
     for spec in specs:
         values, _ = evidence.of(spec, evidence.whole)
         for symbol in (recorded.LATE, recorded.WILD):
