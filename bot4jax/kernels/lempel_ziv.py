@@ -30,17 +30,12 @@ STRIDE = 16
 class Parses(NamedTuple):
     """One parse a bar of the window, and what they share."""
 
-    alike: Int[Array, " V"]
+    alike: Counts
     """signs up to the newest that equal those so many bars before, by place in the
-    window: the lags W − 1 … 0, none at lag 0; then zeros, for a look beyond the end"""
+    window: the lags W − 1 … 0, none at lag 0"""
     found: Counts
     """complete words, times 2 W, and the signs they cover: the parse that begins with
     bar b lies at `b % W`"""
-
-
-def rounds(window: int) -> int:
-    """Rounds of neighbours in which a window's every place has met all behind it."""
-    return math.ceil(math.log(window, STRIDE))
 
 
 def grown(alike: Counts, returns: Float[Array, " W"], newest: Scalar) -> Counts:
@@ -50,20 +45,23 @@ def grown(alike: Counts, returns: Float[Array, " W"], newest: Scalar) -> Counts:
     return jnp.where(is_same, jnp.minimum(alike + 1, alike.size), 0)
 
 
-def largest_from(values: Int[Array, " V"], window: int) -> Int[Array, " V"]:
-    """The largest of each of the window's places and those behind it.
+def largest_from(values: Counts) -> Counts:
+    """The largest of each place and those behind it.
 
     A round of neighbours, then one of every sixteenth, as a loop: XLA would do the
     first anew for every reader of the second.
     """
+    window = values.size
+    rounds = math.ceil(math.log(window, STRIDE))
+    beyond = (STRIDE - 1) * STRIDE ** (rounds - 1)
 
-    def farther(step: Int[Array, ""], values: Int[Array, " V"]) -> Int[Array, " V"]:
+    def farther(step: Int[Array, ""], values: Counts) -> Counts:
+        padded = jnp.pad(values, (0, beyond))
         ahead = STRIDE**step * jnp.arange(STRIDE, dtype=step.dtype)
-        parts = [lax.dynamic_slice_in_dim(values, k, window) for k in ahead]
-        found = pairwise_maximum(parts)
-        return lax.dynamic_update_slice_in_dim(values, found, 0, 0)
+        parts = [lax.dynamic_slice_in_dim(padded, k, window) for k in ahead]
+        return pairwise_maximum(parts)
 
-    return lax.fori_loop(0, rounds(window), farther, values)
+    return lax.fori_loop(0, rounds, farther, values)
 
 
 @information(
@@ -77,9 +75,7 @@ class LempelZivComplexity(Incremental):
 
     @staticmethod
     def init(window: int) -> Parses:
-        beyond = (STRIDE - 1) * STRIDE ** (rounds(window) - 1)
-        alike = jnp.zeros(window + beyond, jnp.int32)
-        return Parses(alike, jnp.zeros(window, jnp.int32))
+        return Parses(*(jnp.zeros(window, jnp.int32) for _ in Parses._fields))
 
     @staticmethod
     def update(
@@ -89,15 +85,12 @@ class LempelZivComplexity(Incremental):
         bar: Int[Array, ""],
     ) -> tuple[Parses, Scalar]:
         window, one_word = state.found.size, 2 * state.found.size
-        alike = grown(
-            state.alike[:window], standardised_return_window, standardised_return
-        )
-        alike = lax.dynamic_update_slice_in_dim(state.alike, alike, 0, 0)
+        alike = grown(state.alike, standardised_return_window, standardised_return)
         seen = (bar - jnp.arange(window, dtype=bar.dtype)) % window + 1
         found = jnp.where(seen == 1, 0, state.found)
         covered = found % one_word
         # A word is copied from between the beginning of its parse and its own.
-        copied = largest_from(alike, window)
+        copied = largest_from(alike)
         copied = copied.at[window - 1 - covered].get(mode="promise_in_bounds")
         is_new = copied < seen - covered
         found = jnp.where(is_new, found - covered + one_word + seen, found)
