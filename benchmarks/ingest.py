@@ -8,12 +8,10 @@ away, in the same run. A round counts only if every tick that was sent has been 
 by the device: nothing dropped, nothing twice.
 """
 
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import jax
@@ -22,6 +20,7 @@ import msgspec
 import numpy as np
 import zmq
 
+from benchmarks.publishing import publishing
 from benchmarks.result import Measured, Row
 from benchmarks.ticker import BAR
 from benchmarks.timing import Laps, quantiles, rate
@@ -172,20 +171,9 @@ def all_messages(socket: zmq.Socket) -> Iterator[bytes]:
     raise LostTicks(f"No message came for {PATIENCE_S:g} s.")
 
 
-@contextmanager
-def ticker(config: Config, ticks: int, per_message: int, rounds: int) -> Iterator[str]:
-    """A publisher's process beside the block; its endpoint."""
-    with tempfile.TemporaryDirectory(prefix="b4") as folder:
-        endpoint = f"ipc://{folder}/ticks"
-        words = [endpoint, *map(str, (ticks, per_message, rounds))]
-        with subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.ticker", *words], stdin=subprocess.PIPE
-        ) as process:
-            assert process.stdin is not None
-            with process.stdin as pipe:
-                pipe.write(msgspec.json.encode(config))
-            try:
-                yield endpoint
-                process.wait(PATIENCE_S)
-            finally:
-                process.kill()
+def ticker(
+    config: Config, ticks: int, per_message: int, rounds: int
+) -> AbstractContextManager[str]:
+    """A publisher of rounds beside the block; its endpoint."""
+    words = ticks, per_message, rounds
+    return publishing("benchmarks.ticker", config, *words, last_s=PATIENCE_S)

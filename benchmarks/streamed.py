@@ -4,18 +4,14 @@ A publisher is a process of its own, a thread reads its socket, what comes in is
 and hashed, decisions are gated and journaled. Only the venue is none: see `filling.py`.
 """
 
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
 from benchmarks.filling import FillingVenue
 from benchmarks.ingest import IDLE_S, PATIENCE_S, LostTicks
+from benchmarks.publishing import publishing
 from benchmarks.stage import Stage
 from bot4jax.modes.tapes import tick_tape
 from bot4jax.modes.trading import make_trader, opened_journal
@@ -26,7 +22,6 @@ from bot4jax.runtime.publish import receive
 from bot4jax.runtime.reception import received
 from bot4jax.runtime.sockets import subscriber
 from bot4jax.runtime.wire import MAGIC
-from bot4jax.schema import Config
 
 
 class Streamed(NamedTuple):
@@ -57,7 +52,9 @@ def streamed(
     source, capacity = setting.source, setting.config.runtime.capacity
     tape = tick_tape(setting, stage.kept.state.bars, first)
     with ExitStack() as stack:
-        endpoint = stack.enter_context(steady(setting.config, ticks_per_s, first, bars))
+        endpoint = stack.enter_context(
+            publishing("benchmarks.steady", setting.config, ticks_per_s, first, bars)
+        )
         socket = stack.enter_context(subscriber(endpoint, (MAGIC,)))
         came = receive(socket, source.universe.hash, PATIENCE_S, IDLE_S)
         backlog = setting.config.runtime.backlog_ticks if ticks_per_s else None
@@ -73,21 +70,3 @@ def streamed(
         trader.start()
         arrivals = (one for one in reception.arrivals() if one.frame is not None)
         yield Streamed(trader, tape, tape.closed(inputs.heard(arrivals)))
-
-
-@contextmanager
-def steady(config: Config, ticks_per_s: float, first: int, bars: int) -> Iterator[str]:
-    """A publisher's process beside the block; its endpoint."""
-    with tempfile.TemporaryDirectory(prefix="b4") as folder:
-        endpoint = f"ipc://{folder}/ticks"
-        words = [endpoint, *map(str, (ticks_per_s, first, bars))]
-        with subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.steady", *words], stdin=subprocess.PIPE
-        ) as process:
-            assert process.stdin is not None
-            with process.stdin as pipe:
-                pipe.write(msgspec.json.encode(config))
-            try:
-                yield endpoint
-            finally:
-                process.kill()

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -205,8 +206,13 @@ def receive(
             yield inbox.arrival(None)
 
 
+@cache
 def steady_clock() -> Callable[[], int]:
-    """The wall clock of now and the monotonic time from now on, ns: never a jump."""
+    """The wall clock of the first call, and the monotonic time from then on, ns.
+
+    It never jumps, and is one for the whole process: two that were set apart would make
+    what one has stamped older or younger for the other.
+    """
     offset_ns = time.time_ns() - time.monotonic_ns()
     return lambda: time.monotonic_ns() + offset_ns
 
