@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from benchmarks.peers.peer import Peer, peer
+from benchmarks.peers.peer import Peer, one_by_one, peer
 
 
 def _mean_of(name: str) -> Peer:
@@ -177,6 +177,18 @@ def market_model(log_return, market_return):
     return beta, beta * market / own, unexplained / own
 
 
+@one_by_one("numpy", "vpin")
+def vpin(classified_volume, volume):
+    buckets = np.minimum(volume / 4, 50)
+    leaning = np.divide(
+        classified_volume, volume, out=np.zeros_like(volume), where=volume > 0
+    )
+    filled = np.append(0.0, np.cumsum(buckets))
+    net = np.append(0.0, np.cumsum(leaning * buckets))
+    edges = np.arange(np.floor(filled[-1] + 2**-13) + 1)[-51:]
+    return np.abs(np.diff(np.interp(edges, filled, net))).mean()
+
+
 PEERS = [
     *map(_mean_of, MEANS),
     _per_trade("effective_spread", "sided_count"),
@@ -206,4 +218,5 @@ PEERS = [
     parkinson,
     garman_klass,
     market_model,
+    vpin,
 ]
