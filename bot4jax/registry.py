@@ -17,6 +17,7 @@ memory, twice over, `<column>_dropped` the bar that has just left them and `bar`
 number of the newest, which lies at `bar % W` and `W` further.
 """
 
+import difflib
 import hashlib
 import inspect
 import json
@@ -27,6 +28,8 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Array, Float
+
+from bot4jax.errors import ConfigError
 
 CATEGORIES = (
     "statistical",
@@ -193,16 +196,23 @@ def column_of(name: str) -> str:
 
 
 def select(names: Iterable[str]) -> tuple[FeatureSpec, ...]:
-    """The named features in the catalogue's order, or all for `["all"]`."""
+    """The named features in the catalogue's order, or all for `["all"]`.
+
+    Raises `ConfigError` for each name that is not in the catalogue.
+    """
     wanted = list(names)
     if wanted == ["all"]:
         return tuple(CATALOGUE.values())
     unknown = sorted(set(wanted) - set(CATALOGUE))
     if unknown:
-        raise ValueError(
-            f"Unknown features {unknown}. `mode=catalogue` lists what there is."
-        )
+        raise ConfigError([f"features.names: {_unknown(name)}" for name in unknown])
     return tuple(spec for spec in CATALOGUE.values() if spec.name in wanted)
+
+
+def _unknown(name: str) -> str:
+    close = difflib.get_close_matches(name, CATALOGUE, n=1)
+    advice = f" Did you mean '{close[0]}'?" if close else ""
+    return f"unknown feature '{name}'.{advice} mode=catalogue lists what there is"
 
 
 def catalogue_hash(specs: Iterable[FeatureSpec] | None = None) -> str:
