@@ -203,7 +203,8 @@ def rescaled_range(standardised_return):
 def _squares_to_earlier(steps: np.ndarray, bars: int, lags: np.ndarray) -> np.ndarray:
     """Squared distance of the last three-step states to earlier ones, `[S, N, L]`."""
     now = np.arange(steps.shape[1] - bars, steps.shape[1])[:, None]
-    return sum((steps[:, now - k] - steps[:, now - k - lags]) ** 2 for k in range(3))
+    apart = [steps[:, now - k] - steps[:, now - k - lags] for k in range(3)]
+    return apart[0] ** 2 + apart[1] ** 2 + apart[2] ** 2
 
 
 def _divergence(standardised_return: np.ndarray) -> np.ndarray:

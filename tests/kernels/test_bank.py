@@ -241,7 +241,7 @@ def test_what_a_bank_is_too_short_for_is_masked():
 
 
 def test_unknown_features_are_named():
-    with pytest.raises(ConfigError, match="names: unknown feature 'meen'.*'mean'"):
+    with pytest.raises(ConfigError, match=r"names: unknown feature 'meen'.*'mean'"):
         select(["mean", "meen"])
 
 
