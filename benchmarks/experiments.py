@@ -6,8 +6,9 @@ them, and writes the tables of `docs/experiments.md` anew from all that lie ther
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from benchmarks.markdown import table
@@ -20,14 +21,35 @@ CLOSES = "<!-- end -->"
 ORIGIN = ("command", "commit", "config_hash", "packages")
 """What a manifest says of where figures come from."""
 
-JUDGED = ("log_loss", "excess", "excess_error", "p_value", "macro_f1")
+JUDGED = (
+    "log_loss",
+    "excess",
+    "excess_error",
+    "p_value",
+    "direction",
+    "direction_error",
+    "direction_p_value",
+    "macro_f1",
+)
 HEAD = (
     "run",
     "forecaster",
     "log loss less always flat's, 10⁻³ ± 95 %",
     "p",
+    "direction, 10⁻³ ± 95 %",
+    "p",
+    "less the best baseline's, 10⁻³ ± 95 %",
+    "Holm's p",
     "macro-F1",
     "scan, % of capital (95 %)",
+)
+SEEDS_HEAD = (
+    "experiment",
+    "forecaster",
+    "seeds",
+    "direction, 10⁻³: mean (least … most)",
+    "p < .01",
+    "p < .05",
 )
 LOB_HEAD = ("run", "label", "k", "largest class", "linear", "best member", "ensemble")
 SURE = 1.96
@@ -63,6 +85,7 @@ def taken(summary: dict[str, Any]) -> dict[str, Any]:
         "bars": summary["bars"],
         "labels": summary["labels"],
         "alarms": summary["backtest"]["traps"]["alarms"],
+        "best_baseline": summary["best_baseline"],
         "pnl": summary["pnl"],
         "latency": summary["backtest"]["latency"],
         "forecasters": {
@@ -79,21 +102,61 @@ def section() -> str:
     }
     plain = [row for name, one in runs.items() for row in rows(name, one)]
     books = [row for name, one in runs.items() for row in book_rows(name, one)]
-    return f"\n{table(HEAD, plain)}\n\n{table(LOB_HEAD, books)}\n\n"
+    tables = (SEEDS_HEAD, seed_rows(runs)), (HEAD, plain), (LOB_HEAD, books)
+    return "\n" + "\n\n".join(table(head, found) for head, found in tables) + "\n\n"
+
+
+def seed_rows(runs: Mapping[str, dict[str, Any]]) -> Iterable[tuple[str, ...]]:
+    """Direction over the seeds of each experiment that was run with several."""
+    seeds: dict[str, list[dict[str, Any]]] = {}
+    for name, run in runs.items():
+        own = seeds.setdefault(name.replace(f"-{run['seed']}", "", 1), [])
+        own += [run["forecasters"]] if "forecasters" in run else []
+    for experiment, found in seeds.items():
+        for who in found[0] if len(found) > 1 else ():
+            judged = [one[who] for one in found if one[who]["direction_p_value"]]
+            if judged:
+                yield experiment, who.replace("_", " "), *over_seeds(judged)
+
+
+def over_seeds(judged: Sequence[dict[str, Any]]) -> Iterable[str]:
+    """How many seeds, what was saved, and how often that was no accident."""
+    values = [1e3 * one["direction"] for one in judged]
+    yield str(len(judged))
+    yield f"{mean(values):+.2f} ({min(values):+.2f} … {max(values):+.2f})"
+    for chance in (0.01, 0.05):
+        yield str(sum(one["direction_p_value"] < chance for one in judged))
 
 
 def rows(name: str, run: dict[str, Any]) -> Iterable[tuple[str, ...]]:
     """Every forecaster of a backtest."""
+    beside = run["best_baseline"]["beside"] if "forecasters" in run else {}
     for who, one in run.get("forecasters", {}).items():
         net = " … ".join(f"{100 * x:+.2f}" for x in one["net"][1:])
+        rival = beside.get(who, {"excess": None, "error": None, "holm": None})
         yield (
             name,
             who.replace("_", " "),
-            f"{1e3 * one['excess']:+.2f} ± {1e3 * SURE * one['excess_error']:.2f}",
-            "–" if one["p_value"] is None else f"{one['p_value']:.2g}",
+            less(one["excess"], one["excess_error"]),
+            chance(one["p_value"]),
+            less(one["direction"], one["direction_error"]),
+            chance(one["direction_p_value"]),
+            less(rival["excess"], rival["error"]),
+            chance(rival["holm"]),
             f"{one['macro_f1']:.3f}",
             f"{100 * one['net'][0]:+.2f} ({net})",
         )
+
+
+def less(excess: float | None, error: float | None) -> str:
+    """A difference of log losses; – where there is none."""
+    if excess is None or error is None:
+        return "–"
+    return f"{1e3 * excess:+.2f} ± {1e3 * SURE * error:.2f}"
+
+
+def chance(p: float | None) -> str:
+    return "–" if p is None else f"{p:.2g}"
 
 
 def book_rows(name: str, run: dict[str, Any]) -> Iterable[tuple[str, ...]]:

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from bot4jax.errors import DataError
 from bot4jax.kernels.calibration import Curves, straighten
 from bot4jax.learn import metrics
-from bot4jax.learn.isotonic import fit_curves
+from bot4jax.learn.isotonic import LEAST_EFFECTIVE, fit_curves
 
 COLDEST, HOTTEST = 0.05, 20.0
 """Bounds of the temperature: beyond them a forecast is a verdict or the class prior."""
@@ -52,12 +52,13 @@ def straightened(
     log_probability: Float[np.ndarray, "N C"],
     labels: Int[np.ndarray, " N"],
     weights: Float[np.ndarray, " N"],
+    least: float = LEAST_EFFECTIVE,
 ) -> Calibration:
     """The same with isotonic curves behind the temperature, fitted on these samples."""
     kept = _usable(log_probability, weights)
     logs, labels, weights = log_probability[kept], labels[kept], weights[kept]
     said = softened(logs, before.temperature).astype(np.float32)
-    curves = fit_curves(said, labels, weights)
+    curves = fit_curves(said, labels, weights, least)
     if curves is None:
         return before
     after = np.asarray(straighten(curves, jnp.asarray(said)[None])[0])

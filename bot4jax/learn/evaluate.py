@@ -1,16 +1,20 @@
 """How good forecasts were, beside what anyone could have said without them."""
 
-from math import erfc, nan, sqrt
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from bot4jax.learn import baselines, bootstrap, metrics
+from bot4jax.learn import baselines, bootstrap, metrics, pairs
 from bot4jax.learn.calibrate import fit_temperature, softened
 from bot4jax.learn.dataset import Dataset
 from bot4jax.learn.labelling import Labels, rows_of
+from bot4jax.learn.pairs import BLOCK, Paired
 from bot4jax.learn.splits import Split
+
+PRIOR = "class_prior"
+"""Always flat: the shares of the training classes, whatever happens."""
 
 
 class Judged(NamedTuple):
@@ -23,6 +27,11 @@ class Judged(NamedTuple):
     """log loss less the class prior's; negative is skill, NaN without a prior"""
     excess_error: float
     """standard error, of the same labels' differences"""
+    direction: float
+    """log loss of up or down, given a move, less that of the own mean leaning; negative
+    is skill in direction"""
+    direction_error: float
+    """standard error, as above"""
     brier: float
     ece: float
     macro_f1: float
@@ -36,14 +45,13 @@ class Judged(NamedTuple):
 
     @property
     def p_value(self) -> float:
-        """Chance of saving as much log loss against the prior without skill.
+        """Chance of saving as much log loss against the prior without skill."""
+        return Paired(self.excess, self.excess_error).p_value
 
-        One-sided, of a normal distribution with the error of the bootstrap; NaN
-        without a prior, and for a forecast that is the prior.
-        """
-        if not self.excess_error > 0:
-            return nan
-        return 0.5 * erfc(-self.excess / self.excess_error / sqrt(2))
+    @property
+    def direction_p_value(self) -> float:
+        """Chance of telling up from down as well without a sense of direction."""
+        return Paired(self.direction, self.direction_error).p_value
 
 
 class Outcome(NamedTuple):
@@ -53,6 +61,8 @@ class Outcome(NamedTuple):
     classes: Int[np.ndarray, "T S"]
     weights: Float[np.ndarray, "T S"]
     horizon: int
+    folds: Int[np.ndarray, " T"]
+    """by number, each with forecasters of its own; all 0 where there is but one"""
 
     @property
     def counted(self) -> int:
@@ -98,9 +108,15 @@ def asked_of(
 
 def outcome_of(labels: Labels, rows: slice, horizon: int) -> Outcome:
     """What the decisions of some rows turned into."""
-    return Outcome(
-        labels.returns[rows], labels.classes[rows], labels.weights[rows], horizon
+    moved, classes, weights = (
+        column[rows] for column in (labels.returns, labels.classes, labels.weights)
     )
+    return Outcome(moved, classes, weights, horizon, one_fold(moved))
+
+
+def one_fold(moved: Float[np.ndarray, "T S"]) -> Int[np.ndarray, " T"]:
+    """The folds of bars that are forecast by the same fit."""
+    return np.zeros(len(moved), np.int64)
 
 
 def bar_returns(close: Float[np.ndarray, "T S"]) -> Float[np.ndarray, "T S"]:
@@ -119,7 +135,7 @@ def judge(
 
     Both meet the same market, so their difference is far surer than either loss.
     """
-    returns, classes, weights, horizon = outcome
+    returns, classes, weights, horizon, folds = outcome
     forecast = metrics.direction(probability)
     counted = weights > 0
     confusion = metrics.confusion(
@@ -133,11 +149,15 @@ def judge(
     above = np.full_like(loss, np.nan)
     if prior is not None:
         above = loss - metrics.sample_log_loss(prior, classes)
+    excess = pairs.paired(above, weights, horizon)
+    leaning = pairs.knows_direction(probability, classes, weights, folds, horizon)
     return Judged(
         log_loss=metrics.log_loss(probability, classes, weights),
-        log_loss_error=bootstrap.standard_error(loss, weights, block=4 * horizon),
-        excess=metrics.weighted_mean(above, weights),
-        excess_error=bootstrap.standard_error(above, weights, block=4 * horizon),
+        log_loss_error=bootstrap.standard_error(loss, weights, BLOCK * horizon),
+        excess=excess.excess,
+        excess_error=excess.error,
+        direction=leaning.excess,
+        direction_error=leaning.error,
         brier=metrics.brier(probability, classes, weights),
         ece=metrics.ece(probability, classes, weights),
         macro_f1=metrics.macro_f1(confusion),
@@ -156,26 +176,25 @@ def baseline_forecasts(
     trained: Outcome,
     asked: Asked,
     seed: int,
-) -> dict[str, Float[np.ndarray, "V S C"]]:
-    """What simple forecasters, fitted on the training span, say of the test span."""
+) -> dict[str, Float[np.ndarray, "U S C"]]:
+    """What simple forecasters, fitted on the training span, say of the bars asked."""
     labels, weights = trained.classes, trained.weights
-    shape = asked.bars, labels.shape[1]
     line = baselines.logistic_regression(
         features, labels, weights, asked.features, seed=seed
     )
     return {
-        "class_prior": baselines.class_prior(labels, weights, shape),
+        PRIOR: baselines.class_prior(labels, weights, asked.returns.shape),
         "last_return": baselines.last_return(
-            last_returns, labels, weights, asked.returns[-asked.bars :]
+            last_returns, labels, weights, asked.returns
         ),
-        "logistic_regression": tempered(line, asked.known, asked.bars),
+        "logistic_regression": tempered(line, asked.known),
     }
 
 
 def tempered(
-    probability: Float[np.ndarray, "U S C"], known: Outcome, bars: int
-) -> Float[np.ndarray, "V S C"]:
-    """The last `bars` of a forecast at the temperature that suits the first ones.
+    probability: Float[np.ndarray, "U S C"], known: Outcome
+) -> Float[np.ndarray, "U S C"]:
+    """A forecast at the temperature that suits its first bars.
 
     Those are the calibration span, whose outcome is `known`: every member has its own
     temperature from there, and so has who is compared with them.
@@ -183,4 +202,25 @@ def tempered(
     logs = np.log(np.maximum(probability, np.finfo(np.float32).tiny))
     first = logs[: len(known.classes)].reshape(-1, logs.shape[-1])
     one = fit_temperature(first, known.classes.ravel(), known.weights.ravel())
-    return softened(logs[len(logs) - bars :], one).astype(np.float32)
+    return softened(logs, one).astype(np.float32)
+
+
+def best_baseline(
+    said: Mapping[str, Float[np.ndarray, "U S C"]], known: Outcome
+) -> str:
+    """Who saves the most against the prior on the calibration span, the first bars.
+
+    Some leave symbols out: each is asked on its own. The test says nothing here, so
+    that who is compared with the best one is not compared with the luckiest.
+    """
+    bars = len(known.classes)
+    losses = {
+        name: metrics.sample_log_loss(one[:bars], known.classes)
+        for name, one in said.items()
+    }
+    above = {name: loss - losses[PRIOR] for name, loss in losses.items()}
+    means = {
+        name: metrics.weighted_mean(one, np.where(np.isfinite(one), known.weights, 0.0))
+        for name, one in above.items()
+    }
+    return min(means, key=lambda name: np.nan_to_num(means[name], nan=np.inf))

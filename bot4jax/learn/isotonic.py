@@ -20,15 +20,16 @@ def fit_curves(
     probability: Float[np.ndarray, "N C"],
     labels: Int[np.ndarray, " N"],
     weights: Float[np.ndarray, " N"],
+    least: float = LEAST_EFFECTIVE,
 ) -> Curves | None:
-    """One forecaster's curves; None where too few labels are worth something.
+    """One forecaster's curves; None where labels are worth fewer than `least`.
 
     Nothing is made more certain than its evidence allows: probabilities lie within
     [1/(n + 2), 1 − 1/(n + 2)].
     """
     kept = (weights > 0) & np.isfinite(probability).all(1)
     effective = float(weights[kept].sum())
-    if effective < LEAST_EFFECTIVE:
+    if effective < least:
         return None
     said, truth, weight = probability[kept], labels[kept], weights[kept]
     lines = [

@@ -169,6 +169,11 @@ def _class_moments(
     return mean, square
 
 
+def rows_in(data: Dataset, span: range) -> range:
+    """A span's rows in the data, counted."""
+    return range(span.start - data.first, span.stop - data.first)
+
+
 def rows_of(data: Dataset, span: range) -> slice:
     """A span's rows in the data."""
     return slice(span.start - data.first, span.stop - data.first)

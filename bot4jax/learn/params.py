@@ -5,6 +5,7 @@ that no member saw, and the vote walks through those bars as it will walk on.
 """
 
 from collections.abc import Callable
+from itertools import pairwise, starmap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,17 +18,16 @@ from jaxtyping import Float, Int
 from bot4jax import engine as engines
 from bot4jax.data.universe import Universe
 from bot4jax.engine import Decided, Deciding, Engine, Observing, Params, Settings, Units
-from bot4jax.kernels.calibration import Curves
 from bot4jax.kernels.clean import init_scaler
 from bot4jax.kernels.sizing import SizingParams
 from bot4jax.kernels.vote import VoteParams
-from bot4jax.learn import dataset, fit, isotonic
+from bot4jax.learn import crossfit, dataset, fit
 from bot4jax.learn.boosting import fit_trees, seated
-from bot4jax.learn.calibrate import Calibration, calibrate, straightened
+from bot4jax.learn.crossfit import Calibrations
 from bot4jax.learn.dataset import BarRecord, Dataset
 from bot4jax.learn.fit import NOWHERE, Place
 from bot4jax.learn.health import History
-from bot4jax.learn.labelling import Labels, label_as_configured, rows_of
+from bot4jax.learn.labelling import Labels, label_as_configured, rows_in, rows_of
 from bot4jax.learn.novelty import Novelty, fit_novelty
 from bot4jax.learn.schedule import Samples
 from bot4jax.learn.shelf import MEMORY, Shelf
@@ -37,7 +37,7 @@ from bot4jax.nets.fallback import FallbackParams
 from bot4jax.schema import Config
 from bot4jax.trees import forest
 from bot4jax.trees.forest import Forest
-from bot4jax.types import CLASSES, FRACTION
+from bot4jax.types import FRACTION
 
 Report = Callable[..., None]
 
@@ -70,7 +70,7 @@ class Learned(NamedTuple):
     members: Members
     labels: Labels
     data: Dataset
-    calibration: dict[str, Calibration]
+    calibration: Calibrations
     """of each member and of the vote, before and after"""
     novelty: Novelty
     """distance from the training bars; reported, never read by a decision"""
@@ -94,22 +94,17 @@ def learn(
     labels = label_as_configured(config, data, split.train, settings.layout.horizon)
     members = fit_members(config, settings, data, labels, split, report, place)
     raw, carry = forecasts(settings, members, data, split, report)
-    calibration = calibrations(settings, raw, data, labels, split)
+    rows, first = rows_in(data, split.calibrate), split.train.stop - data.first
+    calibration = crossfit.calibrations(settings, raw, labels, first, rows)
     params = assemble(config, settings, universe, units, members, labels, calibration)
     deciding = engines.init_deciding(settings)._replace(carry=carry)
-    start = split.train.stop - data.first
     engine = seated(config, settings, engine, members.booster)
-    deciding, decided = walk(
-        settings, engine, params, deciding, record, data, start, report
+    crossed = crossfit.crossed(settings, raw, labels, first, rows, calibration)
+    deciding, voted = vote_on(
+        settings, engine, params, crossed, deciding, record, data, (first, rows), report
     )
-    voted = np.log(np.stack([one.probability for one in decided]))
-    rows = rows_of(data, split.calibrate)
-    own = slice(rows.start - start, rows.stop - start)
-    calibration["ensemble"] = _calibration(settings, voted[own], labels, rows)
-    params = params._replace(
-        vote_temperature=jnp.float32(calibration["ensemble"].temperature),
-        curves=curves_of(settings, calibration),
-    )
+    calibration["ensemble"] = crossfit.calibration(settings, voted, labels, first, rows)
+    params = crossfit.calibrated(settings, params, calibration)
     counts = jnp.zeros_like(observing.counts)
     return Learned(
         params,
@@ -214,42 +209,32 @@ def forecasts(
     return np.stack([named[name] for name in settings.members]), carry
 
 
-def calibrations(
+def vote_on(
     settings: Settings,
-    raw: Float[np.ndarray, "M T S C"],
+    engine: Engine,
+    params: Params,
+    crossed: tuple[Calibrations, Calibrations],
+    deciding: Deciding,
+    record: BarRecord,
     data: Dataset,
-    labels: Labels,
-    split: Split,
-) -> dict[str, Calibration]:
-    """Each member's temperature, from the calibration span."""
-    rows = rows_of(data, split.calibrate)
-    offset = split.train.stop - data.first
-    own = slice(rows.start - offset, rows.stop - offset)
-    return {
-        name: _calibration(settings, raw[i, own], labels, rows)
-        for i, name in enumerate(settings.members)
-    }
+    spans: tuple[int, range],
+    report: Report,
+) -> tuple[Deciding, Float[np.ndarray, "T S C"]]:
+    """The vote from a first row on, over the rows of calibration, to the data's end.
 
-
-def _calibration(
-    settings: Settings, log_probability: np.ndarray, labels: Labels, rows: slice
-) -> Calibration:
-    samples = (
-        log_probability.reshape(-1, len(CLASSES)),
-        labels.classes[rows].ravel(),
-        labels.weights[rows].ravel(),
-    )
-    found = calibrate(*samples)
-    return straightened(found, *samples) if settings.is_isotonic else found
-
-
-def curves_of(settings: Settings, calibration: dict[str, Calibration]) -> Curves:
-    """Of every member, then of the vote; whoever has none keeps what was said."""
-    found = [
-        calibration[name].curves if name in calibration else None
-        for name in (*settings.members, "ensemble")
-    ]
-    return isotonic.joined(found, len(CLASSES))
+    Up to the middle of calibration members are as the second half calibrates them, from
+    there on as the first does. Returns where it stands, and log probabilities.
+    """
+    first, rows = spans
+    edges = (first, (rows.start + rows.stop) // 2, len(data.features))
+    voted = []
+    for own, part in zip(crossed, starmap(range, pairwise(edges)), strict=True):
+        able = crossfit.calibrated(settings, params, own)
+        deciding, decided = walk(
+            settings, engine, able, deciding, record, data, part, report
+        )
+        voted += [one.probability for one in decided]
+    return deciding, np.log(np.stack(voted))
 
 
 def assemble(
@@ -259,7 +244,7 @@ def assemble(
     units: Units,
     members: Members,
     labels: Labels,
-    calibration: dict[str, Calibration],
+    calibration: Calibrations,
 ) -> Params:
     """The engine's parameters; the vote is not calibrated yet."""
     vote = config.ensemble
@@ -271,7 +256,7 @@ def assemble(
         fallback=members.fallback,
         temperature=jnp.array(temperature, jnp.float32),
         vote_temperature=jnp.float32(1.0),
-        curves=curves_of(settings, calibration),
+        curves=crossfit.curves_of(settings, calibration),
         threshold=jnp.float32(labels.threshold),
         vote=VoteParams(
             *map(jnp.float32, (vote.decay, vote.learning_rate, vote.floor, vote.cap))
@@ -309,17 +294,17 @@ def walk(
     deciding: Deciding,
     record: BarRecord,
     data: Dataset,
-    start: int,
+    rows: range,
     report: Report,
 ) -> tuple[Deciding, list[Decided]]:
-    """Decisions from row `start` on without trading: nothing is ever held.
+    """Decisions over these rows without trading: nothing is ever held.
 
     Weights are learnt from labels as they mature, as in trading.
     """
     layout = settings.layout
     flat = jax.device_put(np.zeros(layout.symbols, np.float32))
-    total, found = len(record.ints) - start, []
-    for t, seen in enumerate(dataset.seen_rows(data, start), start):
+    found = []
+    for t, seen in zip(rows, dataset.seen_rows(data, rows.start), strict=False):
         bar = jax.device_put((record.ints[t], record.floats[t]))
         deciding, packed = engine.conclude(
             params, deciding, jax.device_put(seen), *bar, flat
@@ -329,5 +314,5 @@ def walk(
                 np.asarray(packed), len(settings.members), layout.symbols
             )
         )
-        report("vote", t - start + 1, total)
+        report("vote", t - rows.start + 1, len(rows))
     return deciding, found

@@ -260,7 +260,7 @@ def decisions(
         jax.device_put(state.deciding),
         market.record.part(setting.split.test),
         seen,
-        0,
+        range(len(seen.features)),
         report,
     )
     return decided, None

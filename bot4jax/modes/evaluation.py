@@ -12,28 +12,26 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from bot4jax.learn import evaluate, metrics, research, returns, sentinels
+from bot4jax.learn import evaluate, metrics, pairs, research, returns, sentinels
 from bot4jax.learn.bootstrap import (
     Interval,
     effective_size,
     mean_interval,
     sum_interval,
 )
-from bot4jax.learn.evaluate import Judged, Outcome
+from bot4jax.learn.evaluate import PRIOR, Judged, Outcome
 from bot4jax.learn.labels import outcomes, sample_weights
+from bot4jax.learn.pairs import BLOCK, Ahead
 from bot4jax.learn.research import Book
 from bot4jax.learn.selection import Overfit, overfitting
 from bot4jax.learn.sentinels import Fading
 from bot4jax.learn.splits import Split
-from bot4jax.modes.forecasters import ENSEMBLE, PRIOR, Fitted, Forecast, forecasts_of
+from bot4jax.modes.forecasters import ENSEMBLE, Fitted, Forecast, forecasts_of
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.traps import Best, Caught, best_of, caught
 
 DELAYS = (0, 1, 2)
 """Bars that targets are met late."""
-
-BLOCK = 4
-"""Horizons in a mean block of resampled bars."""
 
 
 class Scored(NamedTuple):
@@ -53,6 +51,8 @@ class Scored(NamedTuple):
     """the ensemble's forecast times the return from a later entry, by delay"""
     best: Best | None
     """simulated markets only"""
+    rival: np.ndarray
+    """name of the best baseline on the calibration span; one a fold"""
 
     @property
     def effective(self) -> int:
@@ -101,6 +101,8 @@ class Evaluation(NamedTuple):
     """of the ensemble's skill when the entry is late"""
     caught: Caught
     """by the traps for leaks"""
+    ahead: Ahead
+    """of the best baseline"""
 
 
 def score(setting: Setting, fold: Fitted) -> Scored:
@@ -119,7 +121,7 @@ def score(setting: Setting, fold: Fitted) -> Scored:
         setting.settings.has_barriers,
     )
     weights = sample_weights(moved, test.volatility, test.live, classes, horizon)
-    said = forecasts_of(setting, fold)
+    said, rival = forecasts_of(setting, fold)
     bars = np.arange(fold.split.test.start, fold.split.test.stop, dtype=np.int64)
     return Scored(
         moved,
@@ -136,6 +138,7 @@ def score(setting: Setting, fold: Fitted) -> Scored:
             horizon,
         ),
         best_of(setting, fold),
+        np.array([rival]),
     )
 
 
@@ -189,8 +192,9 @@ def evaluate_folds(
     saved = np.where(whole.weights > 0, gains(whole, ENSEMBLE) * whole.weights, 0.0)
     nets = {name: one[0].net() for name, one in whole.books.items()}
     said = {name: one.probability for name, one in whole.forecasts.items()}
+    which = np.repeat(np.arange(len(folds)), [len(one.classes) for one in folds])
     return Evaluation(
-        lines={name: line(setting, whole, name) for name in names},
+        lines={name: line(setting, whole, which, name) for name in names},
         effective=tuple(fold.effective for fold in folds),
         effective_bars=effective_size(saved.sum(1), 2 * horizon),
         gains={name: tuple(mean_gain(one, name) for one in folds) for name in names},
@@ -200,15 +204,31 @@ def evaluate_folds(
         caught=caught(
             setting, splits, whole.best, whole.classes, whole.weights, said, costly
         ),
+        ahead=ahead(setting, folds, whole),
     )
 
 
-def line(setting: Setting, whole: Scored, name: str) -> Line:
+def ahead(setting: Setting, folds: Sequence[Scored], whole: Scored) -> Ahead:
+    """Members and ensemble beside each fold's best baseline, all folds together."""
+    rivals = tuple(whole.rival.tolist())
+    by_fold = zip(folds, rivals, strict=True)
+    rival = np.concatenate([one.forecasts[who].probability for one, who in by_fold])
+    said = {
+        name: whole.forecasts[name].probability
+        for name in (*setting.settings.members, ENSEMBLE)
+    }
+    horizon = setting.settings.layout.horizon
+    return pairs.beside(said, rival, rivals, whole.classes, whole.weights, horizon)
+
+
+def line(
+    setting: Setting, whole: Scored, folds: Int[np.ndarray, " T"], name: str
+) -> Line:
     """One forecaster's figures; of those who leave symbols out, on their own."""
     horizon, said = setting.settings.layout.horizon, whole.forecasts[name]
     covered = covers(said)
     weights = np.where(covered, whole.weights, 0.0)
-    outcome = Outcome(whole.returns, whole.classes, weights, horizon)
+    outcome = Outcome(whole.returns, whole.classes, weights, horizon, folds)
     prior = whole.forecasts[PRIOR].probability
     prompt, *_ = whole.books[name]
     net = prompt.net()

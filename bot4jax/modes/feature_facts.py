@@ -66,7 +66,7 @@ def in_a_test(
         dict(zip(blank.names, row.tolist(), strict=True)) for row in traded.counts
     )
     absent = dict.fromkeys(blank.absent, 0)  # masked everywhere, and told apart
-    asked = Asked(traded.features, traded.weight, *outcome[1:])
+    asked = Asked(traded.features, traded.weight, *outcome[1:4])
     return blank._replace(
         masked=masked | absent,
         clamped=clamped | absent,

@@ -7,6 +7,7 @@ import numpy as np
 
 from bot4jax.engine import Decided
 from bot4jax.learn.evaluate import Judged
+from bot4jax.learn.pairs import Ahead
 from bot4jax.modes import summary
 from bot4jax.modes.feature_facts import share_beyond
 from bot4jax.modes.setting import Setting
@@ -22,6 +23,8 @@ class Judgement(NamedTuple):
     members: Mapping[str, Judged]
     ensemble: Judged
     baselines: Mapping[str, Judged]
+    ahead: Ahead | None
+    """of the best baseline; None where there is none to compare with"""
 
 
 def shared(
@@ -77,6 +80,7 @@ def of_the_forecasts(
         "baselines": {
             name: summary.forecaster(one) for name, one in judged.baselines.items()
         },
+        "best_baseline": judged.ahead and summary.ahead(judged.ahead),
         "decisions": sum(int((one.flags & 1 == 0).sum()) for one in decided),
     }
 

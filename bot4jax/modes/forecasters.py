@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Float
 
@@ -11,13 +12,13 @@ from bot4jax.learn import evaluate, research, rivals
 from bot4jax.learn.alpha158 import Candles
 from bot4jax.learn.boosting import tree_settings
 from bot4jax.learn.dataset import BarRecord, Dataset
+from bot4jax.learn.evaluate import PRIOR, Asked
 from bot4jax.learn.labelling import Labels, rows_of
 from bot4jax.learn.splits import Split
 from bot4jax.modes.setting import Setting
+from bot4jax.trees import forest
 
 ENSEMBLE = "ensemble"
-PRIOR = "class_prior"
-"""Always flat: forecasts the shares of the training classes and holds nothing."""
 
 
 class Fitted(NamedTuple):
@@ -41,11 +42,19 @@ class Forecast(NamedTuple):
     confidence: Float[np.ndarray, "T S"]
 
 
-def forecasts_of(setting: Setting, fold: Fitted) -> dict[str, Forecast]:
-    """Everyone: the members in their order, the ensemble, then the baselines."""
+class Said(NamedTuple):
+    """Everyone on a fold's test, and who was the best baseline before it."""
+
+    forecasts: dict[str, Forecast]
+    """the members in their order, the ensemble, then the baselines"""
+    rival: str
+
+
+def forecasts_of(setting: Setting, fold: Fitted) -> Said:
+    """What everyone said of the test."""
     by_member = np.stack([one.member_probability for one in fold.decided], axis=1)
     members = dict(zip(setting.settings.members, by_member, strict=True))
-    others = baselines(setting, fold, members.get("trees"))
+    others, rival = baselines(setting, fold, members.get("trees"))
     said = {
         name: Forecast(one, research.confidence(one))
         for name, one in (members | others).items()
@@ -56,16 +65,17 @@ def forecasts_of(setting: Setting, fold: Fitted) -> dict[str, Forecast]:
     )
     said[ENSEMBLE] = own
     said[PRIOR] = said[PRIOR]._replace(confidence=np.zeros_like(own.confidence))
-    return {name: said[name] for name in (*members, ENSEMBLE, *others)}
+    return Said({name: said[name] for name in (*members, ENSEMBLE, *others)}, rival)
 
 
 def baselines(
     setting: Setting, fold: Fitted, boosted: Float[np.ndarray, "T S C"] | None
-) -> dict[str, Float[np.ndarray, "T S C"]]:
-    """What each says of the test, fitted on the fold's training span.
+) -> tuple[dict[str, Float[np.ndarray, "T S C"]], str]:
+    """What each says of the test, fitted on the fold's training span; and the best.
 
     Gradient boosting alone is the ensemble's own forest, where it has one. Whoever was
-    fitted is tempered on the calibration span, as the members are.
+    fitted is tempered on the calibration span, as the members are; who is best there is
+    whom they have to beat.
     """
     rows, first = rows_of(fold.before, fold.split.train), fold.split.calibrate.start
     horizon = setting.settings.layout.horizon
@@ -83,7 +93,8 @@ def baselines(
         setting.config.run.seed,
     )
     if boosted is not None:
-        said["gradient_boosting"] = boosted
+        before = forest_before(fold, asked)
+        said["gradient_boosting"] = np.concatenate([before, boosted])
     later = slice(first, fold.split.test.stop)
     raw = {
         "alpha158_boosting": rivals.alpha_boosting(
@@ -93,10 +104,17 @@ def baselines(
             features, trained, asked.features, trees
         ),
     }
-    return said | {
-        name: evaluate.tempered(one, asked.known, asked.bars)
-        for name, one in raw.items()
-    }
+    said |= {name: evaluate.tempered(one, asked.known) for name, one in raw.items()}
+    tested = {name: one[-asked.bars :] for name, one in said.items()}
+    return tested, evaluate.best_baseline(said, asked.known)
+
+
+def forest_before(fold: Fitted, asked: Asked) -> Float[np.ndarray, "U S C"]:
+    """What the ensemble's forest says of the calibration span and the gap behind it."""
+    predict = jax.jit(forest.log_probability)
+    bars = asked.features[: -asked.bars]
+    logs = np.stack([np.asarray(predict(fold.params.forest, bar)) for bar in bars])
+    return evaluate.tempered(np.exp(logs), asked.known)
 
 
 def candles(record: BarRecord) -> Candles:

@@ -1,5 +1,6 @@
 """From a traded span to its story: labels, figures of every forecaster, money, time."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -8,10 +9,11 @@ from jaxtyping import Float
 
 from bot4jax.data.bound import Bound, bayes_log_loss
 from bot4jax.data.simulator import Simulator
-from bot4jax.learn import evaluate
-from bot4jax.learn.evaluate import Judged, Outcome
+from bot4jax.learn import evaluate, pairs
+from bot4jax.learn.evaluate import PRIOR, Judged, Outcome
 from bot4jax.learn.labelling import rows_of
 from bot4jax.learn.labels import class_shares, outcomes, sample_weights
+from bot4jax.learn.pairs import Ahead
 from bot4jax.learn.params import Learned
 from bot4jax.modes import summary
 from bot4jax.modes.setting import Setting
@@ -36,13 +38,16 @@ def outcome_of(setting: Setting, threshold: float, traded: Traded) -> Outcome:
     )
     live = record.column("live") > 0
     weights = sample_weights(returns, traded.volatility, live, classes, horizon)
-    return Outcome(returns, classes, weights, horizon)
+    return Outcome(returns, classes, weights, horizon, evaluate.one_fold(returns))
 
 
 def forecasts_of(
     setting: Setting, traded: Traded, learned: Learned | None, outcome: Outcome
-) -> dict[str, Float[np.ndarray, "T S C"]]:
-    """The simple forecasters' view of the test span, where training data is at hand."""
+) -> dict[str, Float[np.ndarray, "U S C"]]:
+    """What simple forecasters say of the calibration span, a gap and the test.
+
+    Nobody where no training data is at hand.
+    """
     if learned is None:
         return {}
     rows = rows_of(learned.data, setting.split.train)
@@ -89,6 +94,8 @@ class Skill(NamedTuple):
     members: dict[str, Judged]
     ensemble: Judged
     baselines: dict[str, Judged]
+    ahead: Ahead | None
+    """of the best baseline; None where there is none to compare with"""
     bound: Bound | None
 
 
@@ -100,15 +107,35 @@ def skill(
     outcome: Outcome,
 ) -> Skill:
     """Members, ensemble, baselines and the bound, on the same labels."""
-    by_member = traded.member_probability
-    simple = forecasts_of(setting, traded, learned, outcome)
-    judge = partial(evaluate.judge, outcome=outcome, prior=simple.get("class_prior"))
+    members, bars = setting.settings.members, len(outcome.classes)
+    asked = forecasts_of(setting, traded, learned, outcome)
+    simple = {name: one[-bars:] for name, one in asked.items()}
+    judge = partial(evaluate.judge, outcome=outcome, prior=simple.get(PRIOR))
+    said = dict(zip(members, traded.member_probability, strict=True))
+    ahead = None
+    if learned is not None:
+        best = best_before(setting, learned, asked)
+        everyone = said | {"ensemble": traded.probability}
+        ahead = pairs.beside(everyone, simple[best], (best,), *outcome[1:4])
     return Skill(
-        {name: judge(by_member[i]) for i, name in enumerate(setting.settings.members)},
+        {name: judge(one) for name, one in said.items()},
         judge(traded.probability),
         {name: judge(one) for name, one in simple.items()},
+        ahead,
         bound_of(setting, threshold, traded, outcome),
     )
+
+
+def best_before(
+    setting: Setting,
+    learned: Learned,
+    asked: Mapping[str, Float[np.ndarray, "U S C"]],
+) -> str:
+    """The best baseline of the calibration span."""
+    rows = rows_of(learned.data, setting.split.calibrate)
+    horizon = setting.settings.layout.horizon
+    known = evaluate.outcome_of(learned.labels, rows, horizon)
+    return evaluate.best_baseline(asked, known)
 
 
 def market_facts(

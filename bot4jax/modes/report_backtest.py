@@ -4,10 +4,10 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from bot4jax.learn.bootstrap import Interval
+from bot4jax.learn.evaluate import PRIOR
 from bot4jax.learn.returns import LEAST_DAYS, break_even
 from bot4jax.learn.rivals import ALPHA_SAMPLES, ALPHA_SYMBOLS, OWN_SYMBOLS
 from bot4jax.modes.evaluation import DELAYS, Evaluation, Line
-from bot4jax.modes.forecasters import PRIOR
 from bot4jax.modes.markup import folded, interval, paragraph, section, table, with_t
 from bot4jax.modes.plays import FoldPlay, Late
 from bot4jax.modes.report_traps import trapped

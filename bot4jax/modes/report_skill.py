@@ -1,5 +1,8 @@
 """The report's sections on forecasts: skill, calibration, vote, the fit of the nets."""
 
+from collections.abc import Mapping
+
+from bot4jax.learn.pairs import Ahead
 from bot4jax.modes import plots
 from bot4jax.modes.markup import figure, paragraph, section, table, with_error, with_t
 from bot4jax.modes.story import Story
@@ -19,6 +22,7 @@ def skill(story: Story) -> str:
             name.replace("_", " "),
             f"{one.log_loss:.4f} ± {1.96 * one.log_loss_error:.4f}",
             with_error(1e3 * one.excess, 1e3 * one.excess_error),
+            with_error(1e3 * one.direction, 1e3 * one.direction_error),
             f"{one.brier:.4f}",
             f"{one.ece:.4f}",
             f"{one.macro_f1:.3f}",
@@ -33,6 +37,7 @@ def skill(story: Story) -> str:
         "forecaster",
         "log loss ± 95 %",
         "less prior, 10⁻³",
+        "direction, 10⁻³",
         "Brier",
         "ECE",
         "macro-F1",
@@ -50,7 +55,11 @@ def skill(story: Story) -> str:
         f"{story.market.effective_labels:,} that share no bar. Classes down / flat / "
         f"up, in per cent: {shares}. Intervals are a stationary block bootstrap over "
         "time with all symbols together; those of differences to the class prior are "
-        "paired, since both meet the same market. t values are Newey–West."
+        "paired, since both meet the same market. t values are Newey–West. "
+        "<i>Direction</i> is the log loss of telling up from down where the price "
+        "moved, less what the forecaster's own mean leaning would have lost there: "
+        "knowing how much it moves is worth nothing in it, and below zero with its "
+        "whole interval is knowing where to."
     )
     text += paragraph(verdict(story))
     if story.bound is not None:
@@ -71,29 +80,32 @@ def skill(story: Story) -> str:
 
 
 def verdict(story: Story) -> str:
-    """Plainly: who is better than always flat, and who than the best baseline.
-
-    By what each saves against always flat on its own symbols: some baselines leave
-    symbols out.
-    """
+    """Plainly: who is better than always flat, who knows direction, who leads."""
     judged = {**story.members, "ensemble": story.ensemble}
     known = {name: one for name, one in judged.items() if one is not None}
-    sure = [name for name, one in known.items() if one.p_value <= SURE]
-    simple = {
-        name: one.excess
-        for name, one in story.baselines.items()
-        if one.excess == one.excess
-    }
-    told = f"Better than the class prior, each at p ≤ {SURE:g}: "
-    told += f"{', '.join(sure) or 'nobody'}."
-    if not simple:
-        return told
-    best = min(simple, key=lambda name: simple[name])
-    ahead = [name for name, one in known.items() if one.excess < simple[best]]
-    return (
-        f"{told} With less loss than the best baseline, {best.replace('_', ' ')}: "
-        f"{', '.join(ahead) or 'nobody'}; the intervals say whether that is much."
+    better = listed({name: one.p_value for name, one in known.items()})
+    knowing = listed({name: one.direction_p_value for name, one in known.items()})
+    told = (
+        f"Better than the class prior, each at p ≤ {SURE:g}: {better}. "
+        f"Telling up from down, each at p ≤ {SURE:g}: {knowing}."
     )
+    return told if story.ahead is None else f"{told} {lead(story.ahead)}"
+
+
+def lead(ahead: Ahead) -> str:
+    """Who is ahead of the best baseline, by what the calibration span calls best."""
+    rivals = " and ".join(
+        name.replace("_", " ") for name in dict.fromkeys(ahead.rivals)
+    )
+    return (
+        f"The best baseline on the calibration span is {rivals}. Ahead of it, by a "
+        f"paired test at p ≤ {SURE:g} after Holm: {listed(ahead.p_values)}."
+    )
+
+
+def listed(chances: Mapping[str, float]) -> str:
+    """Whose p value is small, or nobody."""
+    return ", ".join(name for name, p in chances.items() if p <= SURE) or "nobody"
 
 
 def calibration(story: Story) -> str:

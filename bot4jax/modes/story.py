@@ -11,6 +11,7 @@ from bot4jax.learn.calibrate import Calibration
 from bot4jax.learn.evaluate import Judged
 from bot4jax.learn.metrics import Reliability
 from bot4jax.learn.novelty import Segment
+from bot4jax.learn.pairs import Ahead
 from bot4jax.learn.redundancy import Pair
 from bot4jax.runtime.portfolio import EquityRow
 from bot4jax.runtime.states import Transition
@@ -96,6 +97,8 @@ class Story(NamedTuple):
     """None where nothing was traded"""
     baselines: dict[str, Judged]
     """`class_prior` first"""
+    ahead: Ahead | None
+    """members and ensemble beside the best baseline; None where there is none"""
     bound: Bound | None
     """simulated markets only"""
     calibration: dict[str, Calibration]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bot4jax.learn.evaluate import Judged
+from bot4jax.learn.pairs import Ahead
 from bot4jax.runtime.feed import Counters
 from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.orders import Answer, Fill, Order
@@ -33,7 +34,21 @@ def member(judged: Judged, weight: float) -> dict[str, float | None]:
 
 def forecaster(judged: Judged) -> dict[str, float | None]:
     """A forecaster's figures on the test span."""
-    return finite({**judged._asdict(), "p_value": judged.p_value})
+    chances = ("p_value", "direction_p_value")
+    return finite(
+        {**judged._asdict(), **{name: getattr(judged, name) for name in chances}}
+    )
+
+
+def ahead(found: Ahead) -> dict[str, Any]:
+    """Who the best baseline of each fold was, and everyone's loss above it."""
+    beside = {
+        name: finite(
+            {**one._asdict(), "p_value": one.p_value, "holm": found.p_values[name]}
+        )
+        for name, one in found.beside.items()
+    }
+    return {"rivals": list(found.rivals), "beside": beside}
 
 
 def finite(figures: Mapping[str, Any]) -> dict[str, Any]:

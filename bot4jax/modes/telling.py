@@ -53,6 +53,7 @@ def tell(folder: RunFolder, setting: Setting, played: Played) -> None:
         members=found.members,
         ensemble=found.ensemble,
         baselines=found.baselines,
+        ahead=found.ahead,
         bound=found.bound,
         calibration={} if played.learned is None else played.learned.calibration,
         reliability=reliability(traded, outcome),
@@ -104,6 +105,7 @@ def tell_training(
         members={},
         ensemble=None,
         baselines={},
+        ahead=None,
         bound=None,
         calibration=learned.calibration,
         reliability={},
@@ -161,7 +163,9 @@ def figures(
 ) -> dict[str, Any]:
     """The fields of `summary.json`."""
     traded = played.traded
-    judged = fields.Judgement(found.members, found.ensemble, found.baselines)
+    judged = fields.Judgement(
+        found.members, found.ensemble, found.baselines, found.ahead
+    )
     return {
         **fields.shared(
             folder, setting, facts, features, judged, traded.decided, trade, [traded]

@@ -7,13 +7,13 @@ import msgspec
 import numpy as np
 
 from bot4jax.learn import metrics
-from bot4jax.learn.evaluate import Judged
+from bot4jax.learn.evaluate import PRIOR, Judged
 from bot4jax.learn.novelty import segments
 from bot4jax.learn.returns import break_even
 from bot4jax.modes import fields, judging, report_backtest, summary, trials
 from bot4jax.modes.evaluation import Evaluation, Scored
 from bot4jax.modes.feature_facts import before_a_test
-from bot4jax.modes.forecasters import ENSEMBLE, PRIOR
+from bot4jax.modes.forecasters import ENSEMBLE
 from bot4jax.modes.plays import FoldPlay, Late
 from bot4jax.modes.report import write_report
 from bot4jax.modes.setting import Setting
@@ -183,6 +183,7 @@ def story_of(
         members={name: judged[name] for name in members},
         ensemble=judged[ENSEMBLE],
         baselines=others(found, members),
+        ahead=found.ahead,
         bound=found.caught.bound,
         calibration={} if last.learned is None else last.learned.calibration,
         reliability={
@@ -223,6 +224,7 @@ def figures(
         {name: found.lines[name].judged for name in members},
         found.lines[ENSEMBLE].judged,
         others(found, members),
+        found.ahead,
     )
     decided = [one for play in plays for one in play.decided]
     traded = [one.traded for one in plays if one.traded is not None]

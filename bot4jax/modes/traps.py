@@ -127,7 +127,7 @@ def skill_in_shuffled(setting: Setting, record: BarRecord, report: Report) -> fl
         jax.device_put(learned.deciding),
         test,
         seen,
-        0,
+        range(len(seen.features)),
         report,
     )
     forecast = metrics.direction(np.stack([one.probability for one in decided]))

@@ -22,6 +22,9 @@ def test_the_page_is_that_of_the_kept_runs():
     assert found == f"\n{experiments.section()}", "python -m benchmarks.experiments"
 
 
+RIVAL = {"excess": 1e-3, "error": 1e-3, "p_value": 0.8, "holm": 1.0}
+
+
 def summary(**changes):
     judged = dict.fromkeys(experiments.JUDGED, 0.5) | {"extra": 1}
     scan = {name: {"net": [0.01, -0.02, 0.03]} for name in ("gru", "ensemble", "flat")}
@@ -37,6 +40,7 @@ def summary(**changes):
         "ensemble": judged,
         "baselines": {"flat": judged | {"p_value": None}},
         "pnl": {"net": 1.0},
+        "best_baseline": {"rivals": ["flat"], "beside": {"gru": RIVAL}},
         "backtest": {"scan": scan, "traps": {"alarms": []}, "latency": []},
         **changes,
     }
@@ -45,10 +49,29 @@ def summary(**changes):
 def test_rows_tell_what_a_summary_says():
     kept = experiments.taken(summary())
     assert "extra" not in json.dumps(kept)
-    gru, _, flat = experiments.rows("a", kept)
-    assert gru == ("a", "gru", "-2.00 ± 1.96", "0.5", "0.500", "+1.00 (-2.00 … +3.00)")
+    gru, ensemble, flat = experiments.rows("a", kept)
+    assert gru[:4] == ("a", "gru", "-2.00 ± 1.96", "0.5")
+    assert gru[6:] == ("+1.00 ± 1.96", "1", "0.500", "+1.00 (-2.00 … +3.00)")
+    assert ensemble[6:8] == ("–", "–")
     assert flat[3] == "–"
     assert list(experiments.book_rows("a", kept)) == []
+
+
+def test_seeds_are_counted_by_what_they_found():
+    """Of one experiment, whatever else lies there; a single seed says nothing."""
+    runs = {}
+    for seed, p in enumerate((0.001, 0.03, 0.4)):
+        kept = experiments.taken(summary(seed=seed))
+        kept["forecasters"]["gru"] |= {"direction": p - 1, "direction_p_value": p}
+        kept["forecasters"]["flat"]["direction_p_value"] = None
+        runs[f"link-{seed}"] = kept
+    runs["ladder-1-0"] = kept
+    rows = list(experiments.seed_rows(runs))
+    assert [row[:3] for row in rows] == [
+        ("link", "gru", "3"),
+        ("link", "ensemble", "3"),
+    ]
+    assert rows[0][3:] == ("-856.33 (-999.00 … -600.00)", "1", "2")
 
 
 @pytest.mark.parametrize("best", ["gru", "trees"])

@@ -118,7 +118,9 @@ def planted(bars, symbols, sign, seed):
     signal = rng.normal(size=(bars, symbols))
     classes = np.where(signal * sign > 0.6, 2, np.where(signal * sign < -0.6, 0, 1))
     ones = np.ones(classes.shape, np.float32)
-    return signal, Outcome(ones * 0, classes.astype(np.int8), ones, 1)
+    return signal, Outcome(
+        ones * 0, classes.astype(np.int8), ones, 1, np.zeros(bars, int)
+    )
 
 
 def test_a_model_of_its_own_learns_what_a_shared_one_cannot():
@@ -142,7 +144,10 @@ def test_alpha_boosting_finds_momentum_that_is_planted():
     classes = np.where(moved[1:] > 0, 2, 0).astype(np.int8)
     weights = np.ones(classes.shape, np.float32)
     train, test = slice(61, 400), slice(420, 599)
-    trained = Outcome(0 * weights[train], classes[train], weights[train], 1)
+    own = classes[train]
+    trained = Outcome(
+        0 * weights[train], own, weights[train], 1, np.zeros(len(own), int)
+    )
     found = alpha_boosting(bars, trained, train, test, SETTINGS)
     covered = np.isfinite(found).all((0, 2))
     assert covered.sum() == 64
