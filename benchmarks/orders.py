@@ -26,15 +26,15 @@ from benchmarks.timing import Laps, quantiles, rate
 from bot4jax.errors import Bot4JaxError
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.modes.trading import make_account
-from bot4jax.runtime import gate
+from bot4jax.runtime import context, gate
 from bot4jax.runtime.account import Account
 from bot4jax.runtime.closings import NO_ARRIVALS, Closed
-from bot4jax.runtime.gate import Market
+from bot4jax.runtime.context import Market
+from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.journal import Closing, Journal, StepRecord
 from bot4jax.runtime.limits import TradingState
 from bot4jax.runtime.messages import Step, pack
 from bot4jax.runtime.orders import Ack, Answer, Fill, Order
-from bot4jax.runtime.portfolio import EquityRow
 from bot4jax.runtime.progress import Report
 from bot4jax.runtime.states import States
 from bot4jax.runtime.targets import proposals_from_targets
@@ -98,8 +98,10 @@ def unlimited(config: Config) -> Config:
         max_gross=1e6,
         max_net=1e6,
         orders_per_step=1 << 16,
+        messages_per_second=1 << 20,
         daily_loss_share=1.0,
         drawdown_share=1.0,
+        losses_in_a_row=1_000_000,
         repeats=1_000_000,
     )
     return msgspec.structs.replace(config, risk=risk)
@@ -136,13 +138,13 @@ def walk(setting: Setting, folder: Path, steps: int, report: Report) -> Timed:
 
 def gate_ms(account: Account, wish: Wish) -> float:
     """Milliseconds from proposals to verdicts, limits in whole lots included."""
-    owned = gate.account(account.portfolio, wish.equity)
+    owned = context.account(account.portfolio, wish.equity)
     sized = (account.portfolio.units, account.limits, wish.closed.market, owned)
     held = account.portfolio.held()
-    fresh = gate.Context(*sized, wish.closed.boundary_ns)
+    fresh = context.Context(*sized, wish.closed.boundary_ns)
     proposals, _, _ = proposals_from_targets(wish.targets, held, fresh)
     began = time.perf_counter()
-    gate.admit(proposals, gate.Context(*sized, wish.closed.boundary_ns))
+    gate.admit(proposals, context.Context(*sized, wish.closed.boundary_ns))
     return (time.perf_counter() - began) * 1e3
 
 

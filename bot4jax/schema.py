@@ -436,18 +436,29 @@ class Execution(Section, frozen=True):
 class Risk(Section, frozen=True):
     """Limits of the gate. A model cannot change them; `conf/risk` gives the reasons."""
 
+    max_order_lots: Count
+    """lots an order, whatever a lot is worth"""
     max_order_notional: Positive
     """settlement currency an order"""
     max_position_share: Positive
     """of the capital, one symbol, long or short"""
+    max_volume_share: Positive
+    """of what is traded in a day, one symbol, long or short; at the pace seen so far"""
     max_gross: Positive
     """× capital, sum of absolute positions"""
     max_net: Positive
     """× capital, absolute sum of positions"""
     price_collar_bps: Positive
     """bps an order's price may lie from the mid"""
+    period_collar_bps: Positive
+    """bps an opening order's price may lie from every mid of `period_seconds`"""
+    period_seconds: Positive
+    """s of event time that prices are looked back on"""
     orders_per_step: Count
-    """orders one decision may send; the rest is deferred and counted"""
+    """messages one decision may send: orders, cancels, replacements; openings beyond
+    are deferred and counted, all others pass"""
+    messages_per_second: Count
+    """the same within a second of event time"""
     max_participation: Positive
     """× the size at the best quote that an order would take"""
     stale_seconds: Positive
@@ -461,6 +472,9 @@ class Risk(Section, frozen=True):
     """of the capital lost in a day, fees included; then only reductions"""
     drawdown_share: PositiveShare
     """of the highest net worth lost; then only reductions"""
+    losses_in_a_row: Count
+    """boundaries at which the round trips that ended came to a loss, one after the
+    other within a day; then only reductions"""
 
 
 class Endpoints(Section, frozen=True):

@@ -19,9 +19,9 @@ from bot4jax.modes import summary
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.story import MarketFacts, TradeFacts
 from bot4jax.modes.trading import Traded
+from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.limits import Reason
 from bot4jax.runtime.orders import Fill
-from bot4jax.runtime.portfolio import EquityRow
 from bot4jax.types import BUY, SELL
 
 

@@ -13,7 +13,7 @@ from bot4jax.learn.metrics import Reliability
 from bot4jax.learn.novelty import Segment
 from bot4jax.learn.pairs import Ahead
 from bot4jax.learn.redundancy import Pair
-from bot4jax.runtime.portfolio import EquityRow
+from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.states import Transition
 
 

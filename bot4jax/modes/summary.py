@@ -8,10 +8,10 @@ import numpy as np
 
 from bot4jax.learn.evaluate import Judged
 from bot4jax.learn.pairs import Ahead
+from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.feed import Counters
 from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.orders import Answer, Fill, Order
-from bot4jax.runtime.portfolio import EquityRow
 
 SCHEMA = "bot4jax.summary/1"
 

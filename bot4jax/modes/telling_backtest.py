@@ -21,8 +21,8 @@ from bot4jax.modes.story import FeatureFacts, MarketFacts, Story, TradeFacts
 from bot4jax.modes.telling import training
 from bot4jax.modes.traps import Caught, alarms
 from bot4jax.modes.trials import Luck, account_profits
+from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.folder import RunFolder
-from bot4jax.runtime.portfolio import EquityRow
 from bot4jax.runtime.states import Transition
 from bot4jax.types import CLASSES
 

@@ -10,8 +10,8 @@ from jaxtyping import Float
 from bot4jax.learn import ledger, selection
 from bot4jax.learn.ledger import Ledger, Trial
 from bot4jax.learn.selection import Deflated
+from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.folder import RunFolder
-from bot4jax.runtime.portfolio import EquityRow
 from bot4jax.schema import Config
 
 

@@ -12,10 +12,12 @@ import numpy as np
 from jaxtyping import Float
 
 from bot4jax.data.universe import Universe
-from bot4jax.runtime import gate
+from bot4jax.runtime import context
 from bot4jax.runtime.brackets import Distances, follow_entries
 from bot4jax.runtime.closings import Closed
-from bot4jax.runtime.gate import Context, Denied
+from bot4jax.runtime.context import Context
+from bot4jax.runtime.equity import EquityRow
+from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.limits import Limits, TradingState
 from bot4jax.runtime.orders import (
     Cancel,
@@ -26,7 +28,8 @@ from bot4jax.runtime.orders import (
     Request,
 )
 from bot4jax.runtime.own_orders import apart
-from bot4jax.runtime.portfolio import EquityRow, Portfolio
+from bot4jax.runtime.portfolio import Portfolio
+from bot4jax.runtime.recent import RecentMids, Said
 from bot4jax.runtime.reference import Headlines, changes_terms, slots
 from bot4jax.runtime.schedule import Schedules
 from bot4jax.runtime.states import Cause, States
@@ -60,10 +63,13 @@ class Account:
         self.headlines.hear(closed.events, closed.boundary_ns)
         for event in closed.events:
             self.portfolio.hear(event)
+            if changes_terms(event):
+                self.mids.forget(slots(event))
 
     def value(self, closed: Closed, step: int) -> EquityRow:
         """The account marked to the mids that stand at the boundary."""
         bid, ask = closed.market.bid, closed.market.ask
+        self.mids.note(bid, ask, closed.boundary_ns)
         is_quoted = (bid > 0) & (ask >= bid)
         mids = np.where(is_quoted, self._mids(closed), np.nan)
         return self.portfolio.value(step, closed.boundary_ns, mids)
@@ -79,11 +85,13 @@ class Account:
     ) -> tuple[list[Order], list[Denied], list[Change]]:
         """What the gate lets pass of the wished shares, and what it does not; then
         the orders that protect what is held, and what is asked about earlier ones."""
-        context = self._context(closed, equity, state)
+        changes = self._changes(closed, state, step)
+        protecting = self._protection(closed, state, step)
+        spent = len(changes) + len(protecting)
         orders, denied = orders_from_targets(
             intent,
             held,
-            context,
+            self._context(closed, equity, state, spent),
             run=self.run,
             step=step,
             boundary_ns=closed.boundary_ns,
@@ -91,29 +99,30 @@ class Account:
             schedules=self.schedules,
         )
         kept, meeting, met = apart(orders, self._still_open())
-        protecting = self._protection(closed, state, step)
         kept += [one for one in protecting if isinstance(one, Order)]
         kept, repeated = self.throttle.parted(kept, closed.boundary_ns)
         if repeated:
             self.states.hold(Cause.REPEATING, self._said(repeated[0]))
-        changes = [
-            *self._changes(closed, state, step),
-            *(Cancel(name, closed.boundary_ns) for name in dict.fromkeys(met)),
-            *(one for one in protecting if not isinstance(one, Order)),
-        ]
+        changes += (Cancel(name, closed.boundary_ns) for name in dict.fromkeys(met))
+        changes += (one for one in protecting if not isinstance(one, Order))
         return kept, [*denied, *meeting, *repeated], changes
 
     def _context(
-        self, closed: Closed, equity: EquityRow, state: TradingState
+        self, closed: Closed, equity: EquityRow, state: TradingState, spent: int
     ) -> Context:
+        """`spent`: messages of this step that may not wait."""
+        limits, now_ns = self.limits, closed.boundary_ns
+        left = limits.messages_per_second - self.said.within_second(now_ns)
         return Context(
             self.portfolio.units,
-            self.limits,
+            limits,
             closed.market,
-            gate.account(self.portfolio, equity),
-            closed.boundary_ns,
+            context.account(self.portfolio, equity),
+            now_ns,
             state,
             stale=closed.stale | self.headlines.concerned,
+            budget=min(limits.orders_per_step, left) - spent,
+            period=self.mids.period,
         )
 
     def _still_open(self) -> list[Order]:
@@ -150,6 +159,7 @@ class Account:
     def expect(self, closed: Closed, requests: Sequence[Request]) -> None:
         """Requests are about to leave, decided at the mids of the boundary."""
         mids = self._mids(closed)
+        self.said.note(closed.boundary_ns, len(requests))
         for one in requests:
             match one:
                 case Order():
@@ -179,6 +189,17 @@ class Account:
     def throttle(self) -> Throttle:
         """What was sent lately."""
         return Throttle(self.limits)
+
+    @cached_property
+    def mids(self) -> RecentMids:
+        """Where prices were lately."""
+        period_ns = round(self.limits.period_seconds * 1e9)
+        return RecentMids(len(self.universe.instruments), period_ns)
+
+    @cached_property
+    def said(self) -> Said:
+        """How much was asked of the venue lately."""
+        return Said()
 
     @cached_property
     def headlines(self) -> Headlines:

@@ -13,7 +13,7 @@ import msgspec
 
 from bot4jax.errors import Halted
 from bot4jax.runtime.journal import Journal, JournalError
-from bot4jax.runtime.states import OF_THE_PROCESS, Cause, Transition
+from bot4jax.runtime.states import OF_THE_DAY, OF_THE_PROCESS, Cause, Transition
 
 JOURNAL = "journal.sqlite"
 
@@ -21,8 +21,8 @@ JOURNAL = "journal.sqlite"
 def held_causes(folder: Path) -> list[Transition]:
     """What the folder's journal still holds; one that cannot be read is not lost.
 
-    A day's loss comes with the market's time instead of the wall clock's, since the
-    market's day ends it.
+    A day's losses come with the market's time instead of the wall clock's, since the
+    market's day ends them.
     """
     if not (folder / JOURNAL).is_file():
         return []
@@ -53,8 +53,8 @@ def _lasts(one: Transition) -> bool:
 
 
 def _dated(journal: Journal, one: Transition) -> Transition:
-    """A day's loss at the boundary it was found at; one carried before has it."""
-    if one.cause != Cause.DAILY_LOSS.name or one.step == 0:
+    """A day's losses at the boundary they were found at; one carried before has it."""
+    if Cause[one.cause] not in OF_THE_DAY or one.step == 0:
         return one
     times = [step.boundary_ns for step in journal.read(one.step - 1, one.step + 1)]
     return msgspec.structs.replace(one, at_ns=times[-1]) if times else one

@@ -14,8 +14,8 @@ from bot4jax.engine import Engine
 from bot4jax.kernels.bars import OpenBars
 from bot4jax.kernels.rebase import Terms
 from bot4jax.runtime import indicative
+from bot4jax.runtime.context import Market
 from bot4jax.runtime.feed import Batch, Close, Feed
-from bot4jax.runtime.gate import Market
 from bot4jax.runtime.market import Quotes
 from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.publish import Arrival
@@ -96,6 +96,7 @@ class BarTape:
                 )
             )
             before = indicative.volume(block)
+            self._count(before, open_ns)
             ints, floats = jax.device_put((block.ints, block.floats))
             market = self.quotes.market()
             yield Closed(
@@ -112,6 +113,12 @@ class BarTape:
                 np.zeros(len(source.universe.instruments), bool),
                 boundary_ns,
             )
+
+    def _count(self, volume: Float[np.ndarray, " S"], open_ns: int) -> None:
+        """What has traded within a bar, in whole lots."""
+        lots = np.floor(volume / self._source.universe.column("lot"))
+        traded = np.flatnonzero(lots > 0)
+        self.quotes.count(traded, lots[traded].astype(np.int64), open_ns)
 
     def _show(self, records: np.ndarray) -> None:
         self.quotes.absorb(records)

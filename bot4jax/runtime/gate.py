@@ -1,71 +1,21 @@
 """The last check before an order leaves: exact and on the host.
 
 Everything is accepted only if `value <= limit`, so a NaN is refused wherever it
-stands. Limits in money become limits in whole lots once a step (`Context`); after that
-only integers and the running sums of exposure are compared. Exposure is the worst
-case per side: the position plus all open buys, and the position less all open sells,
-never netted.
+stands. What the limits are in whole lots, and what is left of them, `Context` says.
 """
 
-from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from bot4jax.runtime.limits import WIDER_COLLAR, Limits, Reason, TradingState
+from bot4jax.runtime.context import EXCUSED, Context
+from bot4jax.runtime.limits import WIDER_COLLAR, Reason, TradingState
 from bot4jax.runtime.orders import LARGEST, Order
-from bot4jax.runtime.portfolio import Contracts, EquityRow, Portfolio
-from bot4jax.types import BUY, TRADING
+from bot4jax.types import BUY
 
-PRICE_COLLAR, ORDER_NOTIONAL = int(Reason.PRICE_COLLAR), int(Reason.ORDER_NOTIONAL)
-POSITION, GROSS, NET = int(Reason.POSITION), int(Reason.GROSS), int(Reason.NET)
+GROSS, NET = int(Reason.GROSS), int(Reason.NET)
 ORDER_BUDGET = int(Reason.ORDER_BUDGET)
-
-EXCUSED = (int(Reason.STALE_REFERENCE), int(Reason.MISSED_TICKS))
-"""What is wrong with a reference that reductions may still rest on."""
-
-
-class Market(NamedTuple):
-    """The market as the step sees it, by slot."""
-
-    bid: Int[np.ndarray, " S"]
-    """increments; 0 is unknown"""
-    ask: Int[np.ndarray, " S"]
-    quote_ns: Int[np.ndarray, " S"]
-    """event time of the last quote"""
-    status: Int[np.ndarray, " S"]
-    bid_size: Int[np.ndarray, " S"] | None = None
-    """lots at the best quote; None: the source knows no sizes, no limit applies"""
-    ask_size: Int[np.ndarray, " S"] | None = None
-
-
-class Account(NamedTuple):
-    """The account as the step sees it, by slot."""
-
-    lots: Int[np.ndarray, " S"]
-    open_buys: Int[np.ndarray, " S"]
-    open_sells: Int[np.ndarray, " S"]
-    marks: Float[np.ndarray, " S"]
-    """last known prices: they value a position whose quote is missing"""
-    rates: Float[np.ndarray, " S"]
-    nav: float
-    daily_loss: float
-    drawdown: float
-
-
-def account(portfolio: Portfolio, row: EquityRow) -> Account:
-    """What the gate needs of a portfolio that was valued at this boundary."""
-    return Account(
-        lots=portfolio.lots,
-        open_buys=portfolio.open_buys,
-        open_sells=portfolio.open_sells,
-        marks=portfolio.marks,
-        rates=portfolio.rates,
-        nav=row.nav,
-        daily_loss=row.daily_loss,
-        drawdown=row.drawdown,
-    )
 
 
 class Proposals(NamedTuple):
@@ -88,43 +38,6 @@ class Denied(NamedTuple):
     symbols: Int[np.ndarray, " n"]
     lots: Int[np.ndarray, " n"]
     """signed, buys positive; what was denied"""
-
-
-class Context:
-    """One step's limits in whole lots, and what is left of them."""
-
-    def __init__(
-        self,
-        units: Contracts,
-        limits: Limits,
-        market: Market,
-        owned: Account,
-        now_ns: int,
-        state: TradingState = TradingState.ACTIVE,
-        known: Collection[str] = (),
-        stale: Bool[np.ndarray, " S"] | None = None,
-    ) -> None:
-        """`known`: ids of orders that were sent before; `stale`: symbols of which
-        the feed missed something that no snapshot has healed yet."""
-        self.contracts, self.limits, self.state = units, limits, state
-        self.market, self.owned, self.slots = market, owned, len(units.size)
-        self.known, self.budget = known, limits.orders_per_step
-        is_stale = np.zeros(self.slots, bool) if stale is None else stale
-        self.refused = _refusals(limits, market, is_stale, now_ns)
-        self.opening = _opening_stop(limits, owned, state)
-        self.is_priced = (self.refused == 0) | np.isin(self.refused, EXCUSED)
-        self.unit = _unit_values(units, market, owned)
-        self.order_lots = _whole_lots(limits.max_order_notional, self.unit)
-        share = limits.max_position_share * owned.nav
-        self.position_lots = _whole_lots(share, self.unit)
-        self.high = owned.lots + owned.open_buys
-        self.low = owned.lots - owned.open_sells
-        worst = np.maximum(abs(self.high), abs(self.low))
-        self.gross = _exposure(worst, self.unit)
-        self.net_high = _exposure(self.high, self.unit)
-        self.net_low = _exposure(self.low, self.unit)
-        self.max_gross = limits.max_gross * owned.nav
-        self.max_net = limits.max_net * owned.nav
 
 
 class Verdict(NamedTuple):
@@ -184,8 +97,9 @@ def admit(proposals: Proposals, context: Context) -> tuple[list[int], list[Denie
 def judge(proposals: Proposals, context: Context) -> Verdict:
     """Decide on every row: what it is by itself, then the exposure it adds to.
 
-    Reductions come first, then the largest expected net benefit: where limits or the
-    step's budget end, the least valuable orders are those denied.
+    Reductions come first and use up the budget, which never refuses them; then comes
+    the largest expected net benefit: where limits or the budget end, the least valuable
+    orders are those denied.
     """
     reducing, added, own = weigh(proposals, context)
     value = proposals.lots * context.unit[proposals.symbols]
@@ -202,9 +116,9 @@ def judge(proposals: Proposals, context: Context) -> Verdict:
             if not (high + worth if worth > 0 else -low - worth) <= context.max_net:
                 reasons[row] = NET
                 continue
-        if budget <= 0:
-            reasons[row] = ORDER_BUDGET
-            continue
+            if budget <= 0:
+                reasons[row] = ORDER_BUDGET
+                continue
         budget, gross = budget - 1, gross + addition
         high, low = high + max(worth, 0.0), low + min(worth, 0.0)
         accepted.append(row)
@@ -241,75 +155,54 @@ def _own_reasons(
     reached: Int[np.ndarray, " n"],
 ) -> Int[np.ndarray, " n"]:
     """What speaks against each row, whatever the others are; 0: nothing."""
-    slot, opening = proposals.symbols, ~reducing
+    slot, size = proposals.symbols, abs(proposals.lots)
+    if context.state == TradingState.HALTED:
+        return np.full(len(slot), int(Reason.HALTED))
     refused = context.refused[slot]
     is_excused = reducing & np.isin(refused, EXCUSED)
     stop = 0 if context.opening is None else int(context.opening)
-    reason = np.where(opening & ~(reached <= context.position_lots[slot]), POSITION, 0)
-    is_small = abs(proposals.lots) <= context.order_lots[slot]
-    reason = np.where(opening & ~is_small, ORDER_NOTIONAL, reason)
-    reason = np.where(opening & (stop > 0), stop, reason)
-    is_near = within_collar(proposals, context, reducing)
-    reason = np.where(is_near, reason, PRICE_COLLAR)
-    if context.state == TradingState.HALTED:
-        return np.full(len(slot), int(Reason.HALTED))
-    return np.where((refused > 0) & ~is_excused, refused, reason)
+    accepted = {
+        Reason.PRICE_COLLAR: within_collar(proposals, context, reducing),
+        Reason.PERIOD_COLLAR: reducing | within_period(proposals, context),
+        stop: reducing | (stop == 0),
+        Reason.ORDER_LOTS: reducing | (size <= context.limits.max_order_lots),
+        Reason.ORDER_NOTIONAL: reducing | (size <= context.order_lots[slot]),
+        Reason.POSITION: reducing | (reached <= context.position_lots[slot]),
+        Reason.VOLUME: reducing | (reached <= context.volume_lots[slot]),
+    }
+    against = [(refused > 0) & ~is_excused, *(~one for one in accepted.values())]
+    return np.select(against, [refused, *map(int, accepted)], 0)
 
 
 def within_collar(
     proposals: Proposals, context: Context, reducing: Bool[np.ndarray, " n"]
 ) -> Bool[np.ndarray, " n"]:
     """The worst price is near the mid; a market order's is the opposite best."""
+    slot = proposals.symbols
+    mid2 = context.market.bid[slot] + context.market.ask[slot]
+    collar = np.where(reducing, WIDER_COLLAR, 1) * context.limits.price_collar_bps
+    return _is_near(_worst_price(proposals, context), mid2, collar)
+
+
+def within_period(proposals: Proposals, context: Context) -> Bool[np.ndarray, " n"]:
+    """The worst price is near every mid of the period, so near its two ends."""
+    slot, period = proposals.symbols, context.period
+    price, collar = _worst_price(proposals, context), context.limits.period_collar_bps
+    is_near_lowest = _is_near(price, period.lowest[slot], collar)
+    return is_near_lowest & _is_near(price, period.highest[slot], collar)
+
+
+def _worst_price(proposals: Proposals, context: Context) -> Int[np.ndarray, " n"]:
+    """Increments: the limit, or the opposite best where there is none."""
     slot, limit = proposals.symbols, proposals.limits
     bid, ask = context.market.bid[slot], context.market.ask[slot]
-    price = np.where(limit > 0, limit, np.where(proposals.lots > 0, ask, bid))
-    collar = np.where(reducing, WIDER_COLLAR, 1) * context.limits.price_collar_bps
-    return abs(2 * price - bid - ask) * 10_000.0 <= collar * (bid + ask)
+    return np.where(limit > 0, limit, np.where(proposals.lots > 0, ask, bid))
 
 
-def _opening_stop(limits: Limits, owned: Account, state: TradingState) -> Reason | None:
-    """Why nothing that takes on risk may leave in this step."""
-    if not 0 < owned.nav < float("inf"):
-        return Reason.NO_CAPITAL
-    if not owned.daily_loss <= limits.daily_loss_share:
-        return Reason.DAILY_LOSS
-    if not owned.drawdown <= limits.drawdown_share:
-        return Reason.DRAWDOWN
-    return None if state == TradingState.ACTIVE else Reason.REDUCING
-
-
-def _refusals(
-    limits: Limits, market: Market, is_stale: Bool[np.ndarray, " S"], now_ns: int
-) -> np.ndarray:
-    """By slot: what is wrong with the instrument or its reference, or 0."""
-    has_quote = (market.bid > 0) & (market.bid <= market.ask) & (market.ask <= LARGEST)
-    age_ns = now_ns - market.quote_ns
-    is_fresh = age_ns <= limits.stale_seconds * 1e9
-    reason = np.where(is_stale, Reason.MISSED_TICKS, 0)
-    reason = np.where(is_fresh, reason, Reason.STALE_REFERENCE)
-    reason = np.where(has_quote, reason, Reason.MISSING_REFERENCE)
-    return np.where(market.status == TRADING, reason, Reason.INSTRUMENT_HALTED)
-
-
-def _unit_values(
-    units: Contracts, market: Market, owned: Account
-) -> Float[np.ndarray, " S"]:
-    """Value of one lot at the mid, base currency; NaN where no price is known."""
-    has_quote = (market.bid > 0) & (market.bid <= market.ask)
-    mid = (market.bid + market.ask) * (units.increment / 2)
-    price = np.where(has_quote, mid, owned.marks)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        worth = np.where(units.is_inverse, 1.0 / price, price) * units.size
-    return worth * owned.rates
-
-
-def _whole_lots(money: float, unit: Float[np.ndarray, " S"]) -> np.ndarray:
-    """How many lots the money buys at most; −1 where that is unknown."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        lots = np.floor(money / unit)
-    is_known = (unit > 0) & (lots >= 0)
-    return np.where(is_known, np.minimum(lots, LARGEST), -1).astype(np.int64)
-
-
-def _exposure(lots: np.ndarray, unit: Float[np.ndarray, " S"]) -> float:
-    return float(np.where(lots == 0, 0.0, lots * unit).sum())
+def _is_near(
+    price: Int[np.ndarray, " n"],
+    mid2: Int[np.ndarray, " n"],
+    collar_bps: Float[np.ndarray, " n"] | float,
+) -> Bool[np.ndarray, " n"]:
+    """`mid2` is twice a mid, so that it is whole."""
+    return abs(2 * price - mid2) * 10_000.0 <= collar_bps * mid2

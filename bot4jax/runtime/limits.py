@@ -40,15 +40,19 @@ class Reason(enum.IntEnum):
     BELOW_MINIMUM = 10, "The change is under one lot or under the least notional."
     PARTICIPATION = 11, "Made smaller: too much of the size at the best quote."
     PRICE_COLLAR = 12, "The price is too far from the mid."
+    PERIOD_COLLAR = 24, "The price is too far from a mid of the last minutes."
     NO_CAPITAL = 13, "The net asset value is unknown or not positive."
     DAILY_LOSS = 14, "Only reductions pass: the day's loss is over its limit."
     DRAWDOWN = 15, "Only reductions pass: the drawdown is over its limit."
+    LOSING = 25, "Only reductions pass: too many losses in a row."
     REDUCING = 16, "Only reductions pass: the engine is in the state REDUCING."
+    ORDER_LOTS = 26, "The order has more lots than one order may have."
     ORDER_NOTIONAL = 17, "The order is worth more than one order may be."
     POSITION = 18, "The position would be a larger share of the capital than allowed."
+    VOLUME = 27, "The position would be too much of what is traded in a day."
     GROSS = 19, "The gross exposure would be larger than allowed."
     NET = 20, "The net exposure would be larger than allowed."
-    ORDER_BUDGET = 21, "The step has used all its orders on more urgent ones."
+    ORDER_BUDGET = 21, "All messages that may leave now are spent on more urgent ones."
     REPEATED = 22, "The same order, over and over: the engine stops."
     SELF_TRADE = 23, "It could trade with an order of ours, which is taken back first."
 
@@ -73,14 +77,24 @@ def codes_table() -> str:
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What no order may exceed; shares are of the net asset value."""
 
+    max_order_lots: int
     max_order_notional: float
     """base currency"""
     max_position_share: float
+    max_volume_share: float
+    """of a day's volume, at the pace seen so far"""
     max_gross: float
+    """leverage: it is × net asset value"""
     max_net: float
     price_collar_bps: float
     """basis points of the mid; `WIDER_COLLAR` times as much for reductions"""
+    period_collar_bps: float
+    """of every mid of the last `period_seconds`; opening orders"""
+    period_seconds: float
     orders_per_step: int
+    """with cancels and replacements; cancels and reductions count, and always pass"""
+    messages_per_second: int
+    """of event time, counted alike"""
     max_participation: float
     """opening orders: times the size at the opposite best quote"""
     stale_seconds: float
@@ -91,6 +105,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """of event time"""
     daily_loss_share: float
     drawdown_share: float
+    losses_in_a_row: int
+    """boundaries at which ended round trips came to a loss, within a day"""
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:

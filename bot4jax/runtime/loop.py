@@ -27,6 +27,7 @@ from bot4jax.errors import Halted
 from bot4jax.runtime.account import Account
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.deadline import is_in_time
+from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.journal import Closing, StepRecord, Unwritten
 from bot4jax.runtime.limits import TradingState
@@ -40,7 +41,6 @@ from bot4jax.runtime.orders import (
     Query,
     Request,
 )
-from bot4jax.runtime.portfolio import EquityRow
 from bot4jax.runtime.recovery import plan, reconcile
 from bot4jax.runtime.stages import Ages, Stages
 from bot4jax.runtime.states import Cause, Transition

@@ -1,13 +1,17 @@
-"""The quotes that stand, on the host: what the gate compares prices with."""
+"""The quotes that stand, on the host: what the gate compares prices with.
+
+Beside them, how much has traded since the first tick.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Int
 
 from bot4jax.data.universe import Universe
+from bot4jax.runtime.context import Market
 from bot4jax.runtime.displayed import Displayed
-from bot4jax.runtime.gate import Market
-from bot4jax.types import QUOTE
+from bot4jax.types import QUOTE, TRADE
 
 NEVER = -(2**62)
 """Event time of a quote that has not been seen."""
@@ -20,12 +24,29 @@ class Quotes:
         slots = len(universe.instruments)
         self._displayed = Displayed(slots)
         self._quote_ns = np.full(slots, NEVER, np.int64)
+        self._volume = np.zeros(slots, np.int64)
+        self._since_ns: int | None = None
+        """event time of the first tick"""
+        self._has_trades = False
 
     def absorb(self, records: np.ndarray) -> None:
         """Take in accepted `TICK` records in their order."""
         self._displayed.absorb(records)
         quotes = records[records["kind"] == QUOTE]
         self._quote_ns[quotes["symbol"]] = quotes["event_ns"]
+        if len(records):
+            trades = records[records["kind"] == TRADE]
+            self.count(trades["symbol"], trades["b"], int(records["event_ns"][0]))
+
+    def count(
+        self, slots: Int[np.ndarray, " n"], lots: Int[np.ndarray, " n"], from_ns: int
+    ) -> None:
+        """Lots that have traded at `from_ns` or later."""
+        if self._since_ns is None:
+            self._since_ns = from_ns
+        if len(slots):
+            np.add.at(self._volume, slots, lots)
+            self._has_trades = True
 
     def forget(self, slots: Sequence[int]) -> None:
         """Their terms have changed: what was quoted is no price any more."""
@@ -41,4 +62,6 @@ class Quotes:
             status=self._displayed.status.copy(),
             bid_size=bid_size,
             ask_size=ask_size,
+            volume=self._volume.copy() if self._has_trades else None,
+            since_ns=self._since_ns or 0,
         )

@@ -5,12 +5,13 @@ currency and is brought into one base currency only when it is summed.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from bot4jax.data.universe import Universe, notional, profit
+from bot4jax.runtime.contracts import contracts, exposures, profits
+from bot4jax.runtime.equity import EquityRow, Losses
 from bot4jax.runtime.messages import CorporateAction, Funding, Mark, Reference
 from bot4jax.runtime.orders import Answer, Fill, Foreign, Order, Query, Replace
 from bot4jax.runtime.tracking import (
@@ -24,81 +25,8 @@ from bot4jax.runtime.tracking import (
 )
 from bot4jax.types import BUY, Instrument
 
-DAY_NS = 86_400_000_000_000
 SMALLEST_CAPITAL = 0.01
 """Share of the starting capital below which positions are no longer scaled up."""
-
-
-class Contracts(NamedTuple):
-    """What one lot of every slot is, for sums over the whole universe; made once."""
-
-    size: Float[np.ndarray, " S"]
-    """lot × multiplier"""
-    increment: Float[np.ndarray, " S"]
-    is_inverse: Bool[np.ndarray, " S"]
-    is_paid: Bool[np.ndarray, " S"]
-    """bought with cash (spot, equity), not on margin"""
-    minimum_notional: Float[np.ndarray, " S"]
-    """quote currency"""
-
-
-def contracts(universe: Universe) -> Contracts:
-    """The columns of `Contracts` in slot order."""
-    kinds = universe.column("kind")
-    return Contracts(
-        size=universe.column("lot") * universe.column("multiplier"),
-        increment=universe.column("increment"),
-        is_inverse=kinds == "inverse",
-        is_paid=np.isin(kinds, ("spot", "equity")),
-        minimum_notional=universe.column("minimum_notional"),
-    )
-
-
-def exposures(
-    units: Contracts, lots: np.ndarray, price: Float[np.ndarray, " S"]
-) -> Float[np.ndarray, " S"]:
-    """Signed `notional` of every slot, settlement currency; 0 where nothing is held."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        worth = np.where(units.is_inverse, 1.0 / price, price)
-        return np.where(lots == 0, 0.0, lots * units.size * worth)
-
-
-def profits(
-    units: Contracts,
-    lots: np.ndarray,
-    entry: Float[np.ndarray, " S"],
-    now: Float[np.ndarray, " S"],
-) -> Float[np.ndarray, " S"]:
-    """`profit` of every slot, settlement currency; 0 where nothing is held."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        change = np.where(units.is_inverse, 1.0 / entry - 1.0 / now, now - entry)
-        return np.where(lots == 0, 0.0, lots * units.size * change)
-
-
-class EquityRow(NamedTuple):
-    """The account at one boundary, base currency; shares are of 1."""
-
-    step: int
-    boundary_ns: int
-    nav: float
-    """net asset value; NaN while a rate that matters is unknown"""
-    cash: float
-    """capital less what was paid for positions, plus realised profit, less fees"""
-    gross: float
-    net: float
-    realised: float
-    """before fees"""
-    unrealised: float
-    fees: float
-    funding: float
-    """paid on what was held, less what was received: dividends are received"""
-    slippage: float
-    """of the fills' prices from the mids at decision; part of the profits already"""
-    turnover: float
-    daily_loss: float
-    """share of the asset value with which the UTC day began"""
-    drawdown: float
-    """share of the highest asset value so far"""
 
 
 class Portfolio:
@@ -144,7 +72,11 @@ class Portfolio:
         """trades of others on this account that were booked"""
         self._references: dict[str, float] = {}
         self._kept = kept
-        self._day, self._day_began, self._peak = -1, capital, capital
+        self._losses = Losses(capital)
+        self._trip = np.zeros(slots)
+        """what has come of each position since it was last 0, settlement currency"""
+        self._ended: list[tuple[int, float]] = []
+        """slots and results of the round trips since the last boundary"""
 
     def expect(self, order: Order, reference: float = np.nan) -> None:
         """An order is about to leave; `reference` is the mid it was decided at."""
@@ -210,6 +142,7 @@ class Portfolio:
             paid = rate * notional(instrument, lots, price)
             self.funding[slot] += paid
             self.flows[slot] -= paid
+            self._trip[slot] -= paid
 
     def _split(self, slot: int, factor: float) -> None:
         """More or fewer lots at another price; a broken one is paid out at the mark."""
@@ -219,11 +152,14 @@ class Portfolio:
         broken = lots * factor - whole
         if broken:
             size, price = self.units.size[slot], float(self._priced()[slot])
-            self.realised[slot] += broken * size * (price - self.entry[slot])
+            gained = broken * size * (price - self.entry[slot])
+            self.realised[slot] += gained
+            self._trip[slot] += gained
             self.flows[slot] += broken * size * price
         self.lots[slot] = whole
-        if not whole:
+        if lots and not whole:
             self.entry[slot] = np.nan
+            self._end_trip(slot)
 
     def open_orders(self) -> list[str]:
         """Ids of orders that may still trade."""
@@ -246,7 +182,8 @@ class Portfolio:
         held = exposures(self.units, self.lots, self._priced())
         unrealised = self.unrealised()
         nav = self.capital + self._total(self._earned() + unrealised)
-        daily_loss, drawdown = self._losses(nav, boundary_ns)
+        ended = [result * float(self.rates[slot]) for slot, result in self._ended]
+        self._ended.clear()
         row = EquityRow(
             step=step,
             boundary_ns=boundary_ns,
@@ -260,8 +197,7 @@ class Portfolio:
             funding=self._total(self.funding),
             slippage=self._total(self.slippage),
             turnover=self._total(self.turnover),
-            daily_loss=daily_loss,
-            drawdown=drawdown,
+            **self._losses.seen(nav, boundary_ns, ended)._asdict(),
         )
         self.curve.append(row)
         return row
@@ -309,7 +245,11 @@ class Portfolio:
         instrument = self.universe.instruments[slot]
         price = fill.price * instrument.increment
         signed = fill.lots if fill.side == BUY else -fill.lots
+        held = int(self.lots[slot])
         gained = self._move(slot, instrument, signed, price)
+        self._trip[slot] += gained - fill.fee
+        if held * int(self.lots[slot]) < 0 or not self.lots[slot]:
+            self._end_trip(slot)
         worth = notional(instrument, signed, price)
         self.fees[slot] += fill.fee
         self.turnover[slot] += abs(worth)
@@ -341,6 +281,11 @@ class Portfolio:
             self.entry[slot] = _mean_entry(instrument, kept, entry, opened, price)
         self.lots[slot] = after
         return gained
+
+    def _end_trip(self, slot: int) -> None:
+        """A position is closed or has turned: what has come of it is known."""
+        self._ended.append((slot, float(self._trip[slot])))
+        self._trip[slot] = 0.0
 
     def _earned(self) -> Float[np.ndarray, " S"]:
         """Profit that is no longer at stake, settlement currency."""
@@ -378,17 +323,6 @@ class Portfolio:
     def _total(self, money: Float[np.ndarray, " S"]) -> float:
         """Sum in base currency; an unknown rate matters only where there is money."""
         return float(np.where(money == 0, 0.0, money * self.rates).sum())
-
-    def _losses(self, nav: float, boundary_ns: int) -> tuple[float, float]:
-        """Daily loss and drawdown; a day starts from the last value before it."""
-        day = boundary_ns // DAY_NS
-        if day != self._day:
-            known = [row.nav for row in self.curve[-1:] if np.isfinite(row.nav)]
-            self._day = day
-            self._day_began = known[0] if known else self._day_began
-        if nav > self._peak:
-            self._peak = nav
-        return 1.0 - nav / self._day_began, 1.0 - nav / self._peak
 
 
 def _mean_entry(

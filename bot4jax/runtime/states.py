@@ -16,8 +16,8 @@ from typing import Annotated, NamedTuple, Self
 import msgspec
 from msgspec import Meta
 
+from bot4jax.runtime.equity import DAY_NS, EquityRow
 from bot4jax.runtime.limits import Limits, TradingState
-from bot4jax.runtime.portfolio import DAY_NS, EquityRow
 
 
 class Cause(enum.IntEnum):
@@ -44,6 +44,7 @@ class Cause(enum.IntEnum):
     REPEATING = 10, TradingState.HALTED, "One order over and over: until a reset."
     TOO_LATE = 11, TradingState.REDUCING, "The newest tick is old: until one is not."
     NEWS = 12, TradingState.REDUCING, "News of the market: until its time or a reset."
+    LOSING = 13, TradingState.REDUCING, "Losses in a row: until the next UTC day."
 
 
 OF_THE_PROCESS = frozenset(
@@ -53,6 +54,9 @@ OF_THE_PROCESS = frozenset(
     }
 )
 """End with the process; the others come back with the journal."""
+
+OF_THE_DAY = (Cause.DAILY_LOSS, Cause.LOSING)
+"""End with the market's day; no person lifts them."""
 
 OF_PEOPLE = (
     *(Cause.KILLED, Cause.PAUSED, Cause.DRAWDOWN),
@@ -67,7 +71,7 @@ class Transition(msgspec.Struct, frozen=True):
     step: int
     """the last one before it"""
     at_ns: int
-    """wall clock, for people; of a day's loss of a run before, the market's time"""
+    """wall clock, for people; of a day's losses of a run before, the market's time"""
     cause: str
     is_held: bool
     state: Annotated[int, Meta(ge=0, le=2)]
@@ -166,20 +170,22 @@ class States:
             self._tell(cause, text, is_held=False)
 
     def recall(self, boundary_ns: int) -> None:
-        """The day of a loss that a former process held."""
+        """The day of losses that a former process held."""
         self._loss_day = max(self._loss_day, boundary_ns // DAY_NS)
 
     def weigh(self, row: EquityRow, limits: Limits) -> None:
         """Hold what the losses ask for. A loss that is not a number is the gate's."""
         day = row.boundary_ns // DAY_NS
-        if day > self._loss_day:
-            self.lift(Cause.DAILY_LOSS, "a new UTC day")
+        for cause in OF_THE_DAY if day > self._loss_day else ():
+            self.lift(cause, "a new UTC day")
         for cause, share, limit in (
             (Cause.DAILY_LOSS, row.daily_loss, limits.daily_loss_share),
             (Cause.DRAWDOWN, row.drawdown, limits.drawdown_share),
         ):
             if share > limit:
                 self.hold(cause, f"{share:.2%} are lost, {limit:.2%} is the limit")
+        if row.losses > limits.losses_in_a_row:
+            self.hold(Cause.LOSING, f"{row.losses} boundaries in a row came to a loss")
         self._loss_day = max(self._loss_day, day)
 
     def begin(self, step: int) -> None:
@@ -195,7 +201,7 @@ class States:
         for cause, one in last.items():
             if one.is_held and cause not in OF_THE_PROCESS:
                 self._held[cause] = _Held(one.text, one.step, one.until_ns)
-                if cause is Cause.DAILY_LOSS and one.step == 0:  # no step recalls it
+                if cause in OF_THE_DAY and one.step == 0:  # no step recalls it
                     self.recall(one.at_ns)
 
     def _tell(

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from bot4jax.runtime.gate import Context, Denied, Proposals, admit
+from bot4jax.runtime.context import Context
+from bot4jax.runtime.gate import Denied, Proposals, admit
 from bot4jax.runtime.limits import Reason
 from bot4jax.runtime.orders import LARGEST, Kind, Order, order_id
 from bot4jax.runtime.schedule import Schedules

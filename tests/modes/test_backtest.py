@@ -22,7 +22,7 @@ from bot4jax.modes.telling_backtest import (
     joined_late,
     told_apart,
 )
-from bot4jax.runtime.portfolio import EquityRow
+from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.states import Transition
 
 SIX = [

@@ -33,18 +33,24 @@ BAR_NS = 1_000_000_000
 START_NS = 1_700_006_400_000_000_000  # a UTC midnight, and one bar to each step
 RUN = "scene"
 LIMITS = Limits(
+    max_order_lots=10**9,
     max_order_notional=1e6,
     max_position_share=1.0,
+    max_volume_share=1e9,
     max_gross=3.0,
     max_net=3.0,
     price_collar_bps=100.0,
+    period_collar_bps=1e9,
+    period_seconds=60.0,
     orders_per_step=10,
+    messages_per_second=1_000_000,
     max_participation=1e6,
     stale_seconds=5.0,
     repeats=1_000_000,
     repeat_seconds=60.0,
     daily_loss_share=0.02,
     drawdown_share=0.1,
+    losses_in_a_row=1_000_000,
 )
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from bot4jax.config import from_yaml, load
 from bot4jax.errors import ConfigError, Halted
+from bot4jax.runtime.equity import DAY_NS
 from bot4jax.runtime.folder import RunFolder
 from bot4jax.runtime.journal import Journal
-from bot4jax.runtime.portfolio import DAY_NS
 from bot4jax.runtime.states import Cause, States
 from tests.runtime.scene import BAR_NS, RUN, START_NS, Scene
 

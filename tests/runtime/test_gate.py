@@ -11,38 +11,52 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot4jax.data.universe import universe
-from bot4jax.runtime.gate import (
-    Account,
-    Context,
-    Market,
-    Proposals,
-    admit,
-    check,
-)
+from bot4jax.runtime.context import Account, Context, Market
+from bot4jax.runtime.contracts import contracts
+from bot4jax.runtime.equity import DAY_NS
+from bot4jax.runtime.gate import Proposals, admit, check
 from bot4jax.runtime.limits import Limits, Reason, TradingState, codes_table
+from bot4jax.runtime.market import Quotes
 from bot4jax.runtime.orders import LARGEST, Order, order_id
-from bot4jax.runtime.portfolio import contracts
+from bot4jax.runtime.recent import MidRange, RecentMids, Said
 from bot4jax.runtime.states import causes_table
 from bot4jax.runtime.targets import orders_from_targets
-from bot4jax.types import BUY, HALTED, SELL, TRADING, Instrument
+from bot4jax.types import (
+    BOOK,
+    BUY,
+    HALTED,
+    QUOTE,
+    SELL,
+    TICK,
+    TRADE,
+    TRADING,
+    Instrument,
+)
+from tests.runtime.small_market import MARKET
 
 S = 4
 SECOND = 1_000_000_000
 NOW = 100 * SECOND
 NAV = 100_000.0
 LIMITS = Limits(
+    max_order_lots=1_000,
     max_order_notional=20_000.0,
     max_position_share=0.3,
+    max_volume_share=0.1,
     max_gross=0.5,
     max_net=0.4,
     price_collar_bps=100.0,
+    period_collar_bps=200.0,
+    period_seconds=60.0,
     orders_per_step=10,
+    messages_per_second=20,
     max_participation=1.0,
     stale_seconds=5.0,
     repeats=1_000_000,
     repeat_seconds=60.0,
     daily_loss_share=0.02,
     drawdown_share=0.1,
+    losses_in_a_row=3,
 )
 UNITS = contracts(
     universe(
@@ -70,6 +84,11 @@ def market(**changes) -> Market:
     return usual._replace(**changes)
 
 
+def traded(volume: np.ndarray, days: float = 1.0) -> Market:
+    """So many lots within the last so many days."""
+    return market(volume=volume, since_ns=NOW - round(days * DAY_NS))
+
+
 def owned(**changes) -> Account:
     usual = Account(
         lots=column(0),
@@ -80,6 +99,7 @@ def owned(**changes) -> Account:
         nav=NAV,
         daily_loss=0.0,
         drawdown=0.0,
+        losses=0,
     )
     return usual._replace(**changes)
 
@@ -92,6 +112,7 @@ def context(
     state: TradingState = TradingState.ACTIVE,
     known: tuple[str, ...] = (),
     stale: tuple[int, ...] = (),
+    **lately,
 ) -> Context:
     return Context(
         UNITS,
@@ -102,6 +123,7 @@ def context(
         state,
         known,
         np.isin(np.arange(S), stale),
+        **lately,
     )
 
 
@@ -151,6 +173,18 @@ DENIED = [
         order(10, kind="market", limit=0),
         {"market_is": market(bid=column(190), ask=column(210))},
     ),
+    (Reason.PERIOD_COLLAR, BUY_10, {"period": MidRange(column(390), column(400))}),
+    (
+        Reason.PERIOD_COLLAR,
+        BUY_10,
+        {"period": MidRange(column(400), column(410, at0=411))},
+    ),
+    (
+        Reason.PERIOD_COLLAR,
+        order(10, kind="market", limit=0),
+        {"period": MidRange(column(393), column(400))},
+    ),
+    (Reason.PERIOD_COLLAR, BUY_10, {"period": RecentMids(S, SECOND).period}),
     (Reason.REDUCING, BUY_10, {"state": TradingState.REDUCING}),
     (Reason.NO_CAPITAL, BUY_10, {"owned_is": owned(nav=NAN)}),
     (Reason.NO_CAPITAL, BUY_10, {"owned_is": owned(nav=0.0)}),
@@ -159,6 +193,20 @@ DENIED = [
     (Reason.DAILY_LOSS, BUY_10, {"owned_is": owned(daily_loss=NAN)}),
     (Reason.DRAWDOWN, BUY_10, {"owned_is": owned(drawdown=0.1001)}),
     (Reason.DRAWDOWN, BUY_10, {"owned_is": owned(drawdown=NAN)}),
+    (Reason.LOSING, BUY_10, {"owned_is": owned(losses=4)}),
+    (Reason.LOSING, BUY_10, {"owned_is": owned(losses=NAN)}),
+    (
+        Reason.ORDER_LOTS,
+        order(1_001),
+        {"limits": {"max_order_notional": 1e9, "max_position_share": 9.0}},
+    ),
+    (Reason.VOLUME, BUY_10, {"market_is": traded(column(100, at0=99))}),
+    (Reason.VOLUME, BUY_10, {"market_is": traded(column(100, at0=0))}),
+    (
+        Reason.VOLUME,
+        BUY_10,
+        {"market_is": traded(column(200)), "owned_is": owned(open_buys=column(11))},
+    ),
     (Reason.ORDER_NOTIONAL, order(201), {}),
     (Reason.ORDER_NOTIONAL, BUY_10, {"owned_is": owned(rates=np.full(S, NAN))}),
     (Reason.POSITION, order(101), {"owned_is": owned(lots=column(0, at0=200))}),
@@ -187,6 +235,8 @@ DENIED = [
         {"owned_is": owned(open_buys=column(0, at1=300), lots=column(0))},
     ),
     (Reason.ORDER_BUDGET, BUY_10, {"limits": {"orders_per_step": 0}}),
+    (Reason.ORDER_BUDGET, BUY_10, {"budget": 0}),
+    (Reason.ORDER_BUDGET, BUY_10, {"budget": -3}),
 ]
 IN_SIZING = {Reason.NON_FINITE_TARGET, Reason.BELOW_MINIMUM, Reason.PARTICIPATION}
 
@@ -228,6 +278,11 @@ PASSING = [
         {"owned_is": owned(lots=column(0, at0=300), daily_loss=0.5)},
         {"owned_is": owned(lots=column(0, at0=300), drawdown=NAN)},
         {"owned_is": owned(lots=column(0, at0=300), nav=-1.0)},
+        {"owned_is": owned(lots=column(0, at0=300), losses=9)},
+        {"limits": {"max_order_lots": 1}},
+        {"market_is": market(volume=column(0))},
+        {"period": MidRange(column(300), column(500))},
+        {"budget": -3},
     ],
 )
 def test_reductions_pass_over_every_limit_of_risk(asked, situation):
@@ -262,6 +317,51 @@ def test_a_second_reduction_of_the_same_lots_is_not_one():
     assert check(order(-51), here) == Reason.REDUCING
 
 
+def test_what_is_exactly_at_a_limit_of_the_past_passes():
+    """One order of 10 lots at 201: every limit that looks back is just reached."""
+    at_most = owned(losses=3, open_buys=column(10))
+    two_days = traded(column(400), days=2.0)
+    ends = MidRange(column(395), column(410))  # 201 lies 1.8 % above, 1.95 % below
+    here = context(owned_is=at_most, market_is=two_days, period=ends, budget=1)
+    assert check(BUY_10, here) is None
+
+
+def test_mids_of_the_last_period_count_and_no_older_ones():
+    mids = RecentMids(2, 8 * SECOND)
+    walk = [(100, 200), (104, 190), (96, 210), (100, 0), (101, 199)]
+    for second, (bid, other) in zip((0, 3, 5, 9, 20), walk, strict=True):
+        mids.note(
+            np.array([bid, other]), np.array([bid + 2, other + 2]), second * SECOND
+        )
+        if second == 9:  # the first is older than eight seconds, by less than a part
+            assert [one.tolist() for one in mids.period] == [[194, 382], [210, 422]]
+    assert [one.tolist() for one in mids.period] == [[204, 400], [204, 400]]
+    mids.forget([1])
+    assert [one.tolist() for one in mids.period] == [[204, 2 * LARGEST], [204, 0]]
+
+
+def test_a_days_volume_is_counted_from_the_trades_that_are_shown():
+    quotes, records = Quotes(MARKET), np.zeros(6, TICK)
+    records["kind"] = [QUOTE, TRADE, TRADE, QUOTE, TRADE, BOOK]
+    records["symbol"], records["b"] = [0, 1, 2, 1, 1, 2], [7, 10, 20, 8, 30, 9]
+    records["event_ns"] = 50 + np.arange(6)
+    quotes.absorb(records[:1])
+    assert quotes.market().volume is None
+    quotes.absorb(records[1:])
+    found = quotes.market()
+    assert found.volume is not None
+    assert (found.volume[:3].tolist(), found.since_ns) == ([0, 40, 20], 50)
+
+
+@given(waits=st.lists(st.integers(0, SECOND), min_size=1, max_size=40))
+def test_every_message_of_the_last_second_counts(waits):
+    said, at_ns = Said(), np.cumsum(waits)
+    for k, now_ns in enumerate(at_ns.tolist()):
+        said.note(now_ns, k)
+        plain = sum(j for j in range(k + 1) if now_ns - at_ns[j] < SECOND)
+        assert said.within_second(now_ns) == plain
+
+
 def test_an_inverse_contract_is_valued_in_its_coin():
     coin = Instrument(
         symbol="C", kind="inverse", increment=0.5, multiplier=100.0, settlement="BTC"
@@ -277,6 +377,7 @@ def test_an_inverse_contract_is_valued_in_its_coin():
             nav=NAV,
             daily_loss=0.0,
             drawdown=0.0,
+            losses=0,
         ),
         NOW,
     )

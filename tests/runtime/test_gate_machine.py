@@ -22,8 +22,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from bot4jax.runtime import gate
+from bot4jax.runtime import context
 from bot4jax.runtime.brackets import Distances
+from bot4jax.runtime.equity import DAY_NS
 from bot4jax.runtime.orders import Cancel, Fill, Order
 from bot4jax.runtime.states import Cause
 from bot4jax.runtime.targets import Tactic
@@ -34,11 +35,15 @@ from tests.runtime.scene import BAR_NS, CAPITAL, LIMITS, SYMBOLS, UNIVERSE, Scen
 
 TIGHT = msgspec.structs.replace(
     LIMITS,
+    max_order_lots=620,
     max_order_notional=60_000.0,
     max_position_share=0.1,
+    max_volume_share=0.5,
     max_gross=0.2,
     max_net=0.12,
-    orders_per_step=4,
+    period_collar_bps=1_000.0,
+    period_seconds=2.0,
+    orders_per_step=8,
     daily_loss_share=0.9,
     drawdown_share=0.9,
 )
@@ -51,6 +56,9 @@ TARGETS = st.lists(
 MIDS = st.one_of(
     st.lists(st.integers(195, 205), min_size=SYMBOLS, max_size=SYMBOLS),
     st.lists(st.integers(150, 260), min_size=SYMBOLS, max_size=SYMBOLS),
+)
+VOLUMES = st.lists(
+    st.sampled_from([0, 700, 10_000]), min_size=SYMBOLS, max_size=SYMBOLS
 )
 TACTICS = st.sampled_from(
     [
@@ -74,6 +82,7 @@ class Hostile(RuleBasedStateMachine):
         size=st.sampled_from([1, 300, 5_000]),
         slices=st.integers(1, 3),
         legs=st.sampled_from([Distances(), Distances(80.0, 120.0)]),
+        losses=st.sampled_from([1, 1_000]),
         rules=st.fixed_dictionaries(
             {
                 "latency_ns": st.sampled_from([0, BAR_NS // 2, 2 * BAR_NS]),
@@ -82,34 +91,51 @@ class Hostile(RuleBasedStateMachine):
             }
         ),
     )
-    def begin(self, tactic, size, slices, legs, rules: dict[str, Any]):
+    def begin(self, tactic, size, slices, legs, losses, rules: dict[str, Any]):
         self.folder = tempfile.TemporaryDirectory()
         self.wish = [0.0] * SYMBOLS
+        self.limits = msgspec.structs.replace(TIGHT, losses_in_a_row=losses)
         self.scene = Scene(
-            Path(self.folder.name), lambda step: self.wish, limits=TIGHT, size=size
+            Path(self.folder.name),
+            lambda step: self.wish,
+            limits=self.limits,
+            size=size,
         )
         own = self.scene.account
         own.tactic, own.slices, own.distances = tactic, slices, legs
         self.scene.venue.rules = self.scene.venue.rules._replace(**rules)
         self.scene.trader.start()
-        self.bar, self.seen, self.mids = 0, 0, [200] * SYMBOLS
+        self.bar, self.seen, self.answered, self.mids = 0, 0, [], []
 
-    @rule(wish=TARGETS, mids=MIDS)
-    def step(self, wish, mids):
-        self.wish, self.mids = wish, mids
-        stepped = self.scene.step(self.bar, mids)
+    @rule(wish=TARGETS, mids=MIDS, volume=VOLUMES)
+    def step(self, wish, mids, volume=(10_000,) * SYMBOLS):
+        self.wish = wish
+        self.mids.append(np.array(mids))
+        closed = self.scene.closed(self.bar, mids)
+        since_ns = closed.boundary_ns - DAY_NS
+        shown = closed.market._replace(volume=np.array(volume), since_ns=since_ns)
+        stepped = self.scene.trader.step(closed._replace(market=shown))
         self.bar += 1
-        received = self.scene.venue.record.received
-        new, self.seen = received[self.seen :], len(received)
+        record = self.scene.venue.record
+        new, self.seen = record.received[self.seen :], len(record.received)
         sent = [one for one in new if isinstance(one, Order)]
         assert sent == list(stepped.orders)
-        judge(self.scene.venue.record, sent, np.array(mids), stepped.equity.nav)
+        judge(record, sent, self.mids[-1], stepped.equity.nav)
+        judge_the_past(sent, self.mids[-3:])
+        self.answered.append(len(record.answers))
+        opening = [one for one in sent if not one.reduce_only]
+        if opening:
+            taken = [one for one in new if not isinstance(one, Cancel)]
+            assert len(taken) <= TIGHT.orders_per_step
+            assert losses(record, self.answered) <= self.limits.losses_in_a_row
+        judge_volume(record, sent, np.array(volume))
 
     @rule(wish=TARGETS)
     def flip(self, wish):
         """The same wish turned round at once."""
-        self.step(wish, self.mids)
-        self.step([-one for one in wish], self.mids)
+        mids = self.mids[-1] if self.mids else [200] * SYMBOLS
+        self.step(wish, mids)
+        self.step([-one for one in wish], mids)
 
     @rule(
         sides=st.lists(st.sampled_from([-1, 0, 1]), min_size=SYMBOLS, max_size=SYMBOLS),
@@ -118,13 +144,14 @@ class Hostile(RuleBasedStateMachine):
     def press(self, sides, share):
         """More and more of the same, in orders that are small enough each."""
         for k in range(1, 5):
-            self.step([side * share * k for side in sides], self.mids)
+            mids = self.mids[-1] if self.mids else [200] * SYMBOLS
+            self.step([side * share * k for side in sides], mids)
 
     @rule()
     def kill(self):
         self.scene.states.hold(Cause.KILLED, "drill")
         received = len(self.scene.venue.record.received)
-        self.step([0.3, -0.3, 0.3], self.mids)
+        self.step([0.3, -0.3, 0.3], [200] * SYMBOLS)
         after = self.scene.venue.record.received[received:]
         assert all(isinstance(one, Cancel) for one in after)
         self.scene.states.lift(Cause.KILLED, "over")
@@ -179,7 +206,6 @@ def judge(record: Record, sent: list[Order], mids: np.ndarray, nav: float) -> No
     paid = sum(signed(one) * one.price * INCREMENT for one in record.fills)
     assert abs(CAPITAL - paid + before.held @ unit - nav) < ROUNDING
     asked = [one for one in sent if not one.group]
-    assert len(asked) <= TIGHT.orders_per_step
     high, low = before.high.copy(), before.low.copy()
     opened = set()
     for one in asked:
@@ -192,6 +218,7 @@ def judge(record: Record, sent: list[Order], mids: np.ndarray, nav: float) -> No
             assert one.lots <= room, "it closes more than there is"
             continue
         opened.add(one.side)
+        assert one.lots <= TIGHT.max_order_lots
         assert one.lots * unit[one.symbol] <= TIGHT.max_order_notional
         reached = high[one.symbol] if one.side == BUY else -low[one.symbol]
         assert reached * unit[one.symbol] <= TIGHT.max_position_share * nav + ROUNDING
@@ -199,6 +226,50 @@ def judge(record: Record, sent: list[Order], mids: np.ndarray, nav: float) -> No
     assert not opened or gross <= TIGHT.max_gross * nav + ROUNDING
     assert BUY not in opened or high @ unit <= TIGHT.max_net * nav + ROUNDING
     assert SELL not in opened or -low @ unit <= TIGHT.max_net * nav + ROUNDING
+
+
+def judge_the_past(sent: list[Order], mids: list[np.ndarray]) -> None:
+    """Nothing opens far from where the market was at the last boundaries."""
+    for one in sent:
+        for mid in () if one.reduce_only or not one.limit else mids:
+            there = mid[one.symbol]
+            assert abs(one.limit - there) <= TIGHT.period_collar_bps / 10_000 * there
+
+
+def judge_volume(record: Record, sent: list[Order], volume: np.ndarray) -> None:
+    """Nothing opens more than can be sold of what a day trades."""
+    high, low = sides(record, set())[1:]
+    for one in sent:
+        if not one.reduce_only:
+            reached = high[one.symbol] if one.side == BUY else -low[one.symbol]
+            assert reached <= TIGHT.max_volume_share * volume[one.symbol]
+
+
+def losses(record: Record, answered: list[int]) -> int:
+    """Boundaries in a row at which positions that ended had cost more than they gave.
+
+    From cash alone: what flowed while a position was not 0.
+    """
+    held, cash = np.zeros(SYMBOLS, np.int64), np.zeros(SYMBOLS)
+    in_a_row, began = 0, 0
+    for stop in answered:
+        results = []
+        for one in record.answers[began:stop]:
+            if not isinstance(one, Fill):
+                continue
+            slot, lots = one.symbol, signed(one)
+            before, after = int(held[slot]), int(held[slot]) + lots
+            is_over = before * after < 0 or (before and not after)
+            ending = -before if is_over else lots
+            cash[slot] -= ending * one.price
+            if is_over:
+                results.append(cash[slot])
+                cash[slot] = -(lots - ending) * one.price
+            held[slot] = after
+        if results:
+            in_a_row = 0 if sum(results) >= 0 else in_a_row + 1
+        began = stop
+    return in_a_row
 
 
 def test_the_judge_sees_what_is_too_much():
@@ -215,7 +286,7 @@ def test_the_judge_sees_what_is_too_much():
 
 
 def test_a_gate_that_forgets_what_is_held_is_found_out(monkeypatch):
-    monkeypatch.setattr(gate, "_exposure", lambda lots, unit: 0.0)
+    monkeypatch.setattr(context, "_exposure", lambda lots, unit: 0.0)
     quick = settings(
         max_examples=30,
         stateful_step_count=6,

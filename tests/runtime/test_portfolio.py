@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from bot4jax.data.universe import notional, profit, universe
+from bot4jax.runtime.contracts import contracts, exposures, profits
+from bot4jax.runtime.equity import DAY_NS
 from bot4jax.runtime.orders import (
     Ack,
     Expired,
@@ -15,13 +17,7 @@ from bot4jax.runtime.orders import (
     Side,
     order_id,
 )
-from bot4jax.runtime.portfolio import (
-    DAY_NS,
-    Portfolio,
-    contracts,
-    exposures,
-    profits,
-)
+from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.recovery import _booked
 from bot4jax.runtime.tracking import OrderError
 from bot4jax.types import BUY, SELL, Instrument
@@ -230,6 +226,27 @@ def test_losses_are_counted_from_the_last_value_of_the_day_before_and_from_the_p
     assert at(200.0, DAY_NS - 1) == pytest.approx((-0.1, 0.0))
     assert at(145.0, DAY_NS) == pytest.approx((0.05, 0.05))
     assert at(145.0, 2 * DAY_NS) == pytest.approx((0.0, 0.05))
+
+
+def test_losses_in_a_row_are_boundaries_whose_ended_round_trips_lost():
+    """A fee decides the second, a turn ends a trip, one that is open tells nothing."""
+    portfolio = book()
+
+    def then(boundary_ns: int, *fills: tuple[int, int, float]) -> int:
+        for k, (signed, price, fee) in enumerate(fills):
+            trade(portfolio, boundary_ns * 10 + k, 3, signed, price, fee=fee)
+        prices = np.full(4, 200.0)
+        return portfolio.value(0, boundary_ns, prices, RATES).losses
+
+    assert then(1, (5, 400, 0.0)) == 0
+    assert then(2, (-5, 398, 0.0)) == 1
+    assert then(3, (5, 400, 0.0), (-5, 400, 0.01)) == 2
+    assert then(4, (5, 400, 0.0)) == 2
+    assert then(5, (-8, 396, 0.0)) == 3  # long 5 at a loss, now short 3
+    assert then(6, (-4, 396, 0.0), (7, 390, 0.0), (2, 400, 0.0), (-2, 399, 0.0)) == 0
+    assert then(7, (2, 400, 0.0), (-2, 399, 0.0)) == 1
+    assert then(DAY_NS + 1, (2, 400, 0.0)) == 0
+    assert then(DAY_NS + 2, (-2, 399, 0.0)) == 1
 
 
 def test_a_missing_price_keeps_the_last_one():

@@ -3,6 +3,7 @@
 from contextlib import closing
 from functools import partial
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,7 +18,7 @@ from bot4jax.runtime.silence import judged_by_age, watched
 from bot4jax.runtime.states import OF_THE_PROCESS, Cause, States
 from bot4jax.runtime.tracking import OrderError
 from bot4jax.types import BUY, SELL, TICK, Frame
-from tests.runtime.scene import BAR_NS, RUN, START_NS, Scene, resting
+from tests.runtime.scene import BAR_NS, LIMITS, RUN, START_NS, Scene, resting
 
 DAY_BARS = 86_400_000_000_000 // BAR_NS
 
@@ -122,6 +123,21 @@ def test_a_days_loss_lets_only_reductions_pass_until_the_next_day(tmp_path):
     assert [one.symbol for one in stepped.orders] == [1]
     found = scene.journal.transitions()[-2]
     assert (found.step, found.text) == (2, "2.75% are lost, 2.00% is the limit")
+
+
+def test_losses_in_a_row_let_only_reductions_pass_until_the_next_day(tmp_path):
+    """Bought at 201 and sold at 199, again and again."""
+    limits = msgspec.structs.replace(LIMITS, losses_in_a_row=1)
+    scene = Scene(tmp_path, lambda step: (0.01 * (step % 2), 0, 0), limits=limits)
+    scene.trader.start()
+    sides = [[one.side for one in scene.step(bar).orders] for bar in range(4)]
+    assert sides == [[BUY], [SELL], [BUY], [SELL]]
+    assert {one.reason for one in scene.step(4).denied} == {Reason.LOSING}
+    assert scene.states.causes == (Cause.LOSING,)
+    assert scene.states.transitions[-1].text == "2 boundaries in a row came to a loss"
+    assert scene.step(6).orders == []
+    assert len(scene.step(DAY_BARS + 1).orders) == 1
+    assert scene.states.causes == ()
 
 
 def test_a_drawdown_stays_until_a_person_lifts_it(tmp_path):

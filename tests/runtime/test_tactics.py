@@ -17,7 +17,7 @@ from bot4jax.runtime.brackets import (
     follow_entries,
     triggers,
 )
-from bot4jax.runtime.limits import TradingState
+from bot4jax.runtime.limits import Reason, TradingState
 from bot4jax.runtime.orders import (
     Ack,
     Cancel,
@@ -39,6 +39,7 @@ from tests.runtime.scene import (
     LIMITS,
     MEMBERS,
     RUN,
+    START_NS,
     UNIVERSE,
     Scene,
 )
@@ -245,6 +246,44 @@ def test_legs_of_a_closed_position_are_taken_back_and_never_bar_a_reduction(tmp_
     taken = [r.requests for r in scene.journal.read()][3]
     assert {one.order for one in taken if isinstance(one, Cancel)} == legs
     assert scene.venue.open_orders == []
+
+
+def test_legs_and_reductions_use_up_the_budget_and_are_never_refused_by_it(tmp_path):
+    limits = msgspec.structs.replace(LIMITS, orders_per_step=4)
+    first, then = (0.02, 0.02, 0.02), (0.04, 0.01, 0.02)
+    scene = Scene(tmp_path, lambda step: first if step == 1 else then, limits=limits)
+    scene.account.distances = PROTECTED
+    scene.trader.start()
+    assert len(scene.step(0).orders) == 3
+    second = scene.step(1)
+    assert [one.symbol for one in second.orders] == [1, 0, 0, 1, 1, 2, 2]
+    assert [one.reduce_only for one in second.orders] == [True] * 7
+    assert second.denied[-1].reason == Reason.ORDER_BUDGET
+    third = scene.step(2)  # two legs are replaced, and two messages are left
+    assert [(one.symbol, one.reduce_only) for one in third.orders] == [(0, False)]
+
+
+def test_what_was_said_within_the_second_leaves_less(tmp_path):
+    limits = msgspec.structs.replace(LIMITS, messages_per_second=10)
+    scene = Scene(tmp_path, lambda step: (0.01, 0.03, 0.02), limits=limits)
+    scene.trader.start()
+    scene.account.said.note(START_NS + BAR_NS // 2, 8)
+    stepped = scene.step(0)
+    assert [one.symbol for one in stepped.orders] == [1, 2]
+    assert [one.reason for one in stepped.denied] == [Reason.ORDER_BUDGET]
+
+
+def test_nothing_opens_far_from_where_the_market_was(tmp_path):
+    """A price that has run away is not followed until it has stood for the period."""
+    limits = msgspec.structs.replace(
+        LIMITS, period_collar_bps=500.0, period_seconds=2.0
+    )
+    scene = Scene(tmp_path, lambda step: (0.02 * step, 0.02 / step, 0), limits=limits)
+    scene.trader.start()
+    scene.step(0)
+    found = [scene.step(bar, (212, 212, 200)) for bar in range(1, 4)]
+    assert [[one.symbol for one in each.orders] for each in found] == [[1], [1], [1, 0]]
+    assert [one.reason for one in found[0].denied] == [Reason.PERIOD_COLLAR]
 
 
 def test_a_venue_that_refuses_every_leg_stops_the_engine(tmp_path):

@@ -6,27 +6,34 @@ import numpy as np
 import pytest
 
 from bot4jax.data.universe import universe
-from bot4jax.runtime.gate import Account, Context, Denied, Market
+from bot4jax.runtime.context import Account, Context, Market
+from bot4jax.runtime.contracts import contracts
+from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.limits import Limits, Reason
 from bot4jax.runtime.orders import Order, order_id
-from bot4jax.runtime.portfolio import contracts
 from bot4jax.runtime.targets import orders_from_targets
 from bot4jax.types import BUY, HALTED, SELL, TRADING, Instrument
 
 NAV = 100_000.0
 LIMITS = Limits(
+    max_order_lots=10**12,
     max_order_notional=1e15,
     max_position_share=1e9,
+    max_volume_share=1e9,
     max_gross=1e9,
     max_net=1e9,
     price_collar_bps=100.0,
+    period_collar_bps=1e9,
+    period_seconds=60.0,
     orders_per_step=10,
+    messages_per_second=10**6,
     max_participation=0.5,
     stale_seconds=5.0,
     repeats=1_000_000,
     repeat_seconds=60.0,
     daily_loss_share=0.02,
     drawdown_share=0.1,
+    losses_in_a_row=1000,
 )
 
 
@@ -70,6 +77,7 @@ def made_from(
         nav=nav,
         daily_loss=0.0,
         drawdown=0.0,
+        losses=0,
     )
     quotes = Market(**(columns | market_changes))
     context = Context(contracts(universe(each)), LIMITS, quotes, owned, now_ns=0)

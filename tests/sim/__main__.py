@@ -6,6 +6,8 @@ writes what came of it as JSON, with the commit and the count of every fault.
 
 import json
 import logging
+import os
+import platform
 import sys
 import tempfile
 import time
@@ -14,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.manifest import commit, is_dirty
+from benchmarks.manifest import commit, cpu, is_dirty
 from tests.sim import kill, seeds
 from tests.sim.kill import BARS, FIRST_KILL, POINTS, Verdict
 from tests.sim.strangers import admitted
@@ -66,7 +68,9 @@ def summed(
     if out is not None:
         spent_s = round(time.perf_counter() - began_s, 1)
         told = {"command": f"python -m tests.sim {' '.join(shown(words))}"}
-        told |= {"commit": commit(), "dirty": is_dirty(), "seconds": spent_s}
+        told |= {"commit": commit(), "dirty": is_dirty(), "cpu": cpu()}
+        told |= {"cores": os.cpu_count(), "python": platform.python_version()}
+        told |= {"seconds": spent_s}
         write(out, {"schema": SCHEMA, **told, **table(found), "admitted": let_in})
     lost = sum(one.verdict.lost for one in found)
     doubled = sum(one.verdict.doubled for one in found)

@@ -1,0 +1,70 @@
+"""The account at one boundary, and the losses that limits are set to."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+DAY_NS = 86_400_000_000_000
+
+
+class EquityRow(NamedTuple):
+    """The account at one boundary, base currency; shares are of 1."""
+
+    step: int
+    boundary_ns: int
+    nav: float
+    """net asset value; NaN while a rate that matters is unknown"""
+    cash: float
+    """capital less what was paid for positions, plus realised profit, less fees"""
+    gross: float
+    net: float
+    realised: float
+    """before fees"""
+    unrealised: float
+    fees: float
+    funding: float
+    """paid on what was held, less what was received: dividends are received"""
+    slippage: float
+    """of the fills' prices from the mids at decision; part of the profits already"""
+    turnover: float
+    daily_loss: float
+    """share of the asset value with which the UTC day began"""
+    drawdown: float
+    """share of the highest asset value so far"""
+    losses: int
+    """boundaries in a row, since the day began, that came to a loss"""
+
+
+class Lost(NamedTuple):
+    """Losses at one boundary, as `EquityRow` has them."""
+
+    daily_loss: float
+    drawdown: float
+    losses: int
+
+
+class Losses:
+    """What was lost since the day began, since the best moment, and how often."""
+
+    def __init__(self, capital: float) -> None:
+        self._day, self._day_began, self._peak = -1, capital, capital
+        self._last = math.nan
+        self._in_a_row = 0
+
+    def seen(self, nav: float, boundary_ns: int, ended: Sequence[float]) -> Lost:
+        """The losses at a boundary; a day starts from the last value before it.
+
+        `ended`: what the round trips since the last boundary have come to. They are one
+        result; what is not a number is a loss.
+        """
+        day = boundary_ns // DAY_NS
+        if day != self._day:
+            is_known = math.isfinite(self._last)
+            self._day_began = self._last if is_known else self._day_began
+            self._day, self._in_a_row = day, 0
+        if nav > self._peak:
+            self._peak = nav
+        if ended:
+            self._in_a_row = 0 if sum(ended) >= 0 else self._in_a_row + 1
+        self._last = nav
+        return Lost(1.0 - nav / self._day_began, 1.0 - nav / self._peak, self._in_a_row)
