@@ -18,7 +18,7 @@ FOUND = PAGE.with_suffix("")
 OPENS = "<!-- written by python -m benchmarks.experiments -->"
 CLOSES = "<!-- end -->"
 
-ORIGIN = ("command", "commit", "config_hash", "packages")
+ORIGIN = ("command", "commit", "dirty", "config_hash", "packages")
 """What a manifest says of where figures come from."""
 
 JUDGED = (

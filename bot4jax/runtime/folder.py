@@ -120,7 +120,8 @@ def manifest(config: Config, hash_: str) -> dict[str, Any]:
         "command": " ".join(["python -m bot4jax.run", *map(_shown, sys.argv[1:])]),
         "config_hash": hash_,
         "seed": config.run.seed,
-        "commit": _commit(),
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": _is_dirty(),
         "machine": platform.machine(),
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
@@ -143,8 +144,15 @@ def _shown(word: str) -> str:
     return f"{key}=PATH" if found and "/" in value else word
 
 
-def _commit() -> str | None:
-    asked = ("git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD")
+def _is_dirty() -> bool | None:
+    """Whether files differ from the commit; None where there is none."""
+    changed = _git("status", "--porcelain")
+    return None if changed is None else bool(changed)
+
+
+def _git(*words: str) -> str | None:
+    """What Git says of the program's own checkout; None where there is none."""
+    asked = ("git", "-C", str(Path(__file__).parent), *words)
     try:
         done = subprocess.run(asked, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

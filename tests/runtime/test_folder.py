@@ -1,7 +1,9 @@
 """A run folder never mixes two configurations, and holds nothing half-written."""
 
 import json
+import subprocess
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -9,6 +11,7 @@ import pytest
 
 from bot4jax.config import from_yaml, load
 from bot4jax.errors import ConfigError, Halted
+from bot4jax.runtime import folder as runtime_folder
 from bot4jax.runtime.equity import DAY_NS
 from bot4jax.runtime.folder import RunFolder
 from bot4jax.runtime.journal import Journal
@@ -35,6 +38,24 @@ def test_a_new_folder_tells_what_was_asked(config, kept):
     told = json.loads((kept.path / "manifest.json").read_text())
     assert told["config_hash"] == kept.hash
     assert not list(kept.path.glob("*.part"))
+
+
+def test_a_checkout_with_a_change_says_so(config, tmp_path, monkeypatch):
+    """Else a commit would be named that did not make the figures."""
+    git = partial(subprocess.run, cwd=tmp_path, check=True, capture_output=True)
+    package = tmp_path / "package.py"
+    package.write_text("one")
+    git(["git", "init"])
+    git(["git", "add", "package.py"])
+    who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    git(["git", *who, "commit", "-m", "one"])
+    monkeypatch.setattr(runtime_folder, "__file__", str(package))
+    clean = runtime_folder.manifest(config(), "hash")
+    package.write_text("two")
+    changed = runtime_folder.manifest(config(), "hash")
+    assert (clean["dirty"], changed["dirty"]) == (False, True)
+    assert clean["commit"] == changed["commit"]
+    assert len(clean["commit"]) == 40
 
 
 def test_the_same_configuration_is_resumed(config, kept):
