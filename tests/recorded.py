@@ -126,7 +126,7 @@ def _trades(rng, count, prices):
         "trade_open": last,
         "trade_high": last + 1,
         "trade_low": last - 1,
-        "trade_close": _standing(last, number),
+        "trade_close": standing(last, number),
         "buy_count": buys,
         "sell_count": sells,
         "trade_count": number,
@@ -144,7 +144,7 @@ def _trades(rng, count, prices):
     }
 
 
-def _standing(last, number):
+def standing(last, number):
     """The last trade's price, kept through bars without one."""
     kept = np.zeros_like(last)
     for t in range(len(last)):

@@ -156,6 +156,8 @@ def fluctuation(log_return):
     scales = np.array([4, 8, 16, 32, 64])
     profile = np.cumsum(log_return - log_return.mean(1, keepdims=True), axis=1)
     found = np.log([_fluctuation(profile, scale) for scale in scales])
+    # What independent returns have about a line, but for their growth with scale.
+    found -= np.log((scales**2 - 4) / scales**2)[:, None] / 2
 
     def slope(part):
         x = np.log(scales[part]) - np.log(scales[part]).mean()

@@ -141,9 +141,9 @@ def twap(close_path):
 
 
 @peer("numpy", "vwap_deviation")
-def vwap(high_path, low_path, close_path, volume):
-    typical = (high_path + low_path + close_path) / 3
-    return 1 / (1 + (typical * volume).sum(1) / volume.sum(1)) - 1
+def vwap(close_path, vwap_deviation, volume):
+    price = (1 + close_path) * (1 + vwap_deviation)
+    return volume.sum(1) / (price * volume).sum(1) - 1
 
 
 @peer("numpy", "bollinger_position", "bollinger_width")

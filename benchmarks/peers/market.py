@@ -64,9 +64,10 @@ def liquidity(standardised_return, volume):
 
 
 @peer("numpy", "roll_spread")
-def roll(trade_return):
-    x, y = trade_return[:, 1:], trade_return[:, :-1]
-    shared = (x * y).mean(1) - x.mean(1) * y.mean(1)
+def roll(trade_return, earlier_trade_return, trade_pair):
+    pairs, now = trade_pair.sum(1), trade_return * trade_pair
+    means = now.sum(1) / pairs, earlier_trade_return.sum(1) / pairs
+    shared = (now * earlier_trade_return).sum(1) / pairs - means[0] * means[1]
     return 2 * np.sqrt(np.maximum(-shared, 0))
 
 

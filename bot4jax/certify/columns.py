@@ -59,6 +59,7 @@ class Columns:
         self.price = self._price(self.bars.mid_close)
         self.age = self._age()
         self.by_name = self._own() | self._ranges() | self._spreads()
+        self.by_name |= self._trade_returns()
         self.by_name |= self._flows()
         self.by_name |= self._across()
 
@@ -113,7 +114,6 @@ class Columns:
         return columns | {
             "log_return": log_return,
             "standardised_return": log_return / self.scale,
-            "trade_return": self._trade_return(),
             "open_over_close": over["open"],
             "high_over_close": over["high"],
             "low_over_close": over["low"],
@@ -167,13 +167,23 @@ class Columns:
             "classified_volume": net / self.lot,
         }
 
-    def _trade_return(self):
-        """Log return of the last trade's price in bars that traded, from the second."""
+    def _trade_returns(self):
+        """Log returns of trade prices between bars that traded, symbol by symbol."""
         bars = self.bars
-        traded = np.cumsum(bars.trade_count, 0)
-        before = np.vstack([np.zeros_like(traded[:1]), traded[:-1]])
-        change = self._since_the_bar_before(bars.anchor + bars.trade_close)
-        return np.where((bars.trade_count > 0) & (before > 0), change, 0.0)
+        now, earlier, pairs = (np.zeros_like(self.price) for _ in range(3))
+        for slot in range(self.price.shape[1]):
+            (traded,) = np.nonzero(bars.trade_count[:, slot])
+            prices = (bars.anchor + bars.trade_close)[traded, slot]
+            moves = np.diff(np.log(prices))
+            now[traded[1:], slot] = moves
+            earlier[traded[2:], slot] = moves[:-1]
+            pairs[traded[2:], slot] = 1
+        known = self.age > 1
+        return {
+            "trade_return": known * now,
+            "earlier_trade_return": known * earlier,
+            "trade_pair": known * pairs,
+        }
 
     def _spreads(self):
         bars = self.bars

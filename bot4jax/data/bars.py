@@ -31,10 +31,11 @@ COLUMNS = (
     "live",
     "anchor",
     "base_turnover",
+    "vwap_offset",
     "adjustment",
 )
-"""What such bars can fill. Quote turnover is not among them: it needs the price of
-every trade."""
+"""What such bars can fill: volume counts at the typical price. Quote turnover is not
+among them: it needs the price of every trade."""
 
 PRICES = ("open", "high", "low", "close")
 
@@ -97,16 +98,21 @@ class BarSource:
         check_span(first, stop, self.bar_count)
         for index in range(first, stop):
             row = Panel(*(column[index] for column in self.panel))
-            yield bar_block(index, row, self.anchors, self._increments)
+            before = self.panel.close[max(index - 1, 0)]
+            yield bar_block(index, row, before, self.anchors, self._increments)
 
 
 def bar_block(
     index: int,
     row: Panel,
+    before: Float[np.ndarray, " S"],
     anchors: Int[np.ndarray, " S"],
     increments: Float[np.ndarray, " S"],
 ) -> BarBlock:
-    """One row of a panel as device columns; mids in half increments from the anchor."""
+    """One row of a panel as device columns; mids in half increments from the anchor.
+
+    `before` are the closes before it: what a bar's volume cost is told from there on.
+    """
     ints = np.zeros((len(BAR_INTS), len(anchors)), np.int32)
     floats = np.zeros((len(BAR_FLOATS), len(anchors)), np.float32)
     for name in PRICES:
@@ -117,6 +123,8 @@ def bar_block(
     ints[_INTS["live"]] = row.live
     floats[_FLOATS["anchor"]] = anchors
     floats[_FLOATS["base_turnover"]] = row.volume
+    typical = (row.high + row.low + row.close) / 3
+    floats[_FLOATS["vwap_offset"]] = (typical - before) / increments * row.volume
     floats[_FLOATS["adjustment"]] = row.adjustment
     return BarBlock(index, ints, floats)
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from bot4jax.kernels.turnover import unsided
 from bot4jax.numerics import safe_divide
 from bot4jax.types import (
     BAR_FLOATS,
@@ -142,8 +143,6 @@ def _closed(ints: dict, floats: dict, bars: OpenBars) -> dict[str, Array]:
     oldest = jnp.minimum(ints["bid_since"], ints["ask_since"])
     spoken = (ints["received"] > 0) & quoted & (ints["status"] == TRADING)
     realised = _realised_spread(ints, floats, mid, price)
-    bid_left = jnp.maximum(floats["bid_removed"] - floats["sell_volume"], 0.0)
-    ask_left = jnp.maximum(floats["ask_removed"] - floats["buy_volume"], 0.0)
     return (
         ints
         | floats
@@ -154,11 +153,24 @@ def _closed(ints: dict, floats: dict, bars: OpenBars) -> dict[str, Array]:
             "live": spoken.astype(jnp.int32),
             "realised_spread": realised,
             "price_impact": floats["earlier_effective"] - realised,
-            "inferred_cancels": bid_left + ask_left,
+            "inferred_cancels": _inferred_cancels(floats),
             "best_lifetime": (FRACTION - oldest).astype(jnp.float32) / FRACTION,
             "time_at_minimum_spread": at_minimum,
         }
     )
+
+
+def _inferred_cancels(floats: dict) -> Array:
+    """What left the best queues and was not traded away.
+
+    Where a feed does not tell the aggressor, a trade may have hit either queue: it is
+    taken off both together.
+    """
+    bid_left = jnp.maximum(floats["bid_removed"] - floats["sell_volume"], 0.0)
+    ask_left = jnp.maximum(floats["ask_removed"] - floats["buy_volume"], 0.0)
+    sided = floats["buy_volume"] + floats["sell_volume"]
+    traded = unsided(floats["base_turnover"], sided)
+    return jnp.maximum(bid_left + ask_left - traded, 0.0)
 
 
 def _realised_spread(ints: dict, floats: dict, mid: Array, price: Array) -> Array:

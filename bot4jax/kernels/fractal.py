@@ -21,7 +21,12 @@ fractal = partial(feature, category="fractal")
 
 Window = Float[np.ndarray, " W"]
 
-PENG = "Peng et al. (1994), Mosaic Organization of DNA Nucleotides"
+KANTELHARDT = (
+    "Peng et al. (1994), Mosaic Organization of DNA Nucleotides; Kantelhardt et al. "
+    "(2001), Detecting Long-Range Correlations with Detrended Fluctuation Analysis"
+)
+FLAT = 1e-30
+"""Mean square below which a path is a line in every box of a size."""
 SPANS = (1, 2, 4, 8, 16)
 """Bars over which the generalised Hurst exponent takes differences."""
 HIGUCHI = 8
@@ -117,8 +122,19 @@ def newest_residuals(path: Float[Array, " N"], count: int) -> list[Scalar]:
     return found
 
 
+def of_chance(count: int) -> Window:
+    """Log fluctuation of independent returns over the root of the scale, by scale.
+
+    About its line a sum of s independent returns of variance 1 has the mean square
+    (s² − 4) / 15 s, which grows faster than s on short scales: taken off, a random
+    walk's slope is ½.
+    """
+    sizes = 4.0 * 2 ** np.arange(count)
+    return np.log((sizes**2 - 4) / (15 * sizes**2)) / 2
+
+
 class Fluctuations(Incremental):
-    """Log root mean squares of the path about lines in boxes, shared by both slopes."""
+    """Mean squares of the path about lines in boxes, shared by both slopes."""
 
     @staticmethod
     def init(window: int) -> BoxRings:
@@ -133,12 +149,11 @@ class Fluctuations(Incremental):
         path = log_path(close_path_window[-lengths[-1] :])
         residuals = newest_residuals(path, len(lengths))
         state, kept = box_rings.push(state, residuals, lengths, bar)
-        squares = jnp.stack([own.sum() for own in kept]) / window
-        return state, safe_log(squares) / 2
+        return state, jnp.stack([own.sum() for own in kept]) / window
 
 
 def fluctuations(log_return: Window) -> Window:
-    """The log fluctuation of each scale by its definition: a line fitted a box."""
+    """The mean square of each scale by its definition: a line fitted a box."""
     profile = np.cumsum(log_return - log_return.mean())
     found = []
     for scale in scales(len(profile)):
@@ -146,20 +161,36 @@ def fluctuations(log_return: Window) -> Window:
         boxes = profile.reshape(-1, scale).T
         slope, level = np.polyfit(time, boxes, 1)
         found.append(((boxes - np.outer(time, slope) - level) ** 2).mean())
-    return np.log(np.maximum(found, 1e-30)) / 2
+    return np.array(found)
 
 
-@fractal(unit="1", low=-1.0, high=3.0, source=PENG, standard_error=0.058)
+def corrected(squares: Float[Array, " K"]) -> Float[Array, " K"]:
+    """Log fluctuation of each scale, without what chance adds on short ones."""
+    chance = of_chance(squares.size).astype(np.float32)
+    return safe_log(squares, FLAT) / 2 - chance
+
+
+@fractal(unit="1", low=-1.0, high=3.0, source=KANTELHARDT, standard_error=0.058)
 class DetrendedFluctuation(Fluctuations):
-    """Growth of the detrended fluctuation with scale: ½ for a random walk."""
+    """Growth of the detrended fluctuation with scale beyond chance.
+
+    ½ for a random walk, and where a path is flat in all boxes of a size.
+    """
 
     @staticmethod
-    def finish(found: Float[Array, " K"]) -> Scalar:
-        return fitted_slope(np.log(2.0) * np.arange(found.size), found)
+    def finish(squares: Float[Array, " K"]) -> Scalar:
+        sizes = np.log(2.0) * np.arange(squares.size)
+        found = fitted_slope(sizes, corrected(squares))
+        is_flat = (squares <= FLAT).any() & jnp.isfinite(found)
+        return jnp.where(is_flat, 0.5, found)
 
     @staticmethod
     def reference(log_return: Window) -> float:
-        return own_slope(np.log(scales(len(log_return))), fluctuations(log_return))
+        squares, sizes = fluctuations(log_return), scales(len(log_return))
+        if len(sizes) > 1 and squares.min() <= FLAT:
+            return 0.5
+        excess = np.log(squares) / 2 - of_chance(len(squares))
+        return own_slope(np.log(sizes), excess)
 
 
 @fractal(
@@ -168,27 +199,33 @@ class DetrendedFluctuation(Fluctuations):
     high=20.0,
     source="Peng et al. (1995), Quantification of Scaling Exponents and Crossover",
     tolerance=5e-5,
-    standard_error=0.38,
+    standard_error=0.33,
 )
 class FluctuationCrossover(Fluctuations):
-    """Growth of the fluctuation on short scales over that on long ones; 1 if flat."""
+    """Growth of the fluctuation on short scales over that on long ones.
+
+    Both beyond chance; 1 for a random walk, and where a path is flat in all boxes of a
+    size.
+    """
 
     @staticmethod
-    def finish(found: Float[Array, " K"]) -> Scalar:
-        half = (found.size + 1) // 2
-        sizes = np.log(2.0) * np.arange(half)
+    def finish(squares: Float[Array, " K"]) -> Scalar:
+        half = (squares.size + 1) // 2
+        sizes, found = np.log(2.0) * np.arange(half), corrected(squares)
         short = fitted_slope(sizes, found[:half])
         long = fitted_slope(sizes, found[-half:])
-        return safe_divide(short, long, 1.0)
+        is_flat = (squares <= FLAT).any() & jnp.isfinite(short)
+        return jnp.where(is_flat, 1.0, safe_divide(short, long, 1.0))
 
     @staticmethod
     def reference(log_return: Window) -> float:
-        found, sizes = fluctuations(log_return), np.log(scales(len(log_return)))
-        half = (len(found) + 1) // 2
-        if half > 1 and not np.ptp(found):
-            return 1.0  # a move between boxes of every size is in none of them
+        squares, sizes = fluctuations(log_return), np.log(scales(len(log_return)))
+        half = (len(squares) + 1) // 2
+        if half > 1 and squares.min() <= FLAT:
+            return 1.0
+        excess = np.log(squares) / 2 - of_chance(len(squares))
         short, long = (
-            own_slope(sizes[:half], one) for one in (found[:half], found[-half:])
+            own_slope(sizes[:half], one) for one in (excess[:half], excess[-half:])
         )
         return short / long
 

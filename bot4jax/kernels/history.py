@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from bot4jax.kernels.past import (
     Past,
@@ -27,6 +27,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "log_return": ("mid_close",),
     "standardised_return": ("mid_close",),
     "trade_return": ("trade_close", "trade_count"),
+    "earlier_trade_return": ("trade_close", "trade_count"),
+    "trade_pair": ("trade_close", "trade_count"),
     "open_over_close": ("mid_open", "mid_close"),
     "high_over_close": ("mid_high", "mid_close"),
     "low_over_close": ("mid_low", "mid_close"),
@@ -97,6 +99,11 @@ the place among the live symbols in −½ … ½, `dispersion` the spread of the
 directional movements, over the close like `true_range`; `close_location` is −1 at the
 low, 1 at the high. `sided_count` are trades whose aggressor is known.
 
+`trade_return` leads from the last trade of one bar that traded to that of the next,
+however many without a trade lie between them; `earlier_trade_return` is the one before
+it, and `trade_pair` 1 where there are both. All are 0 in a bar without a trade.
+`vwap_deviation` is what the bar's traded volume cost on average over its close, less 1.
+
 `classified_volume` is bought less sold volume, by the aggressor where the feed tells
 it; the rest is split by bulk classification. A source without aggressors leaves both
 volumes at zero, so that all of it is: they are read, but not needed. `money_flow` is
@@ -127,8 +134,8 @@ BOOK_LEVELS = 5
 FLOAT_WINDOWS = (
     "log_return",
     "standardised_return",
-    "trade_return",
     "volume",
+    "vwap_deviation",
     "signed_volume",
     "market_return",
 )
@@ -148,10 +155,12 @@ def init_past(symbols: int) -> Past:
 def next_past(past: Past, bar: Bar) -> Past:
     """What to remember once `bar` is in."""
     known = (past.age > 0) | (bar.live > 0)
+    trades = bar.trade_count > 0
     return Past(
         mid=bar.mid_close,
         trade=bar.trade_close,
-        has_traded=past.has_traded | (bar.trade_count > 0).astype(jnp.int32),
+        earlier_trade=jnp.where(trades, past.trade, past.earlier_trade),
+        traded_bars=jnp.minimum(past.traded_bars + trades.astype(jnp.int32), 2),
         high=bar.mid_high,
         low=bar.mid_low,
         sided_count=bar.buy_count + bar.sell_count,
@@ -164,6 +173,7 @@ def bar_columns(bar: Bar, past: Past, scales: Scales) -> dict[str, Float[Array, 
     """The newest value of every column, paths excepted."""
     own = (
         _returns(bar, past, scales)
+        | _trade_returns(bar, past)
         | ranges(bar, past)
         | volumes(bar, past, scales)
         | trades(bar, past, scales)
@@ -177,15 +187,12 @@ def bar_columns(bar: Bar, past: Past, scales: Scales) -> dict[str, Float[Array, 
 def _returns(bar: Bar, past: Past, scales: Scales) -> dict[str, Array]:
     is_known = past.age > 0
     log_return = jnp.where(is_known, log_ratio(bar, bar.mid_close, past.mid), 0.0)
-    traded = is_known & (past.has_traded > 0) & (bar.trade_count > 0)
-    trade = log_ratio(bar, 2 * bar.trade_close, 2 * past.trade)
     high = log_ratio(bar, bar.mid_high, bar.mid_close)
     low = log_ratio(bar, bar.mid_low, bar.mid_close)
     opened = log_ratio(bar, bar.mid_open, bar.mid_close)
     return {
         "log_return": log_return,
         "standardised_return": safe_divide(log_return, scales.returns),
-        "trade_return": jnp.where(traded, trade, 0.0),
         "open_over_close": opened,
         "high_over_close": high,
         "low_over_close": low,
@@ -197,32 +204,54 @@ def _returns(bar: Bar, past: Past, scales: Scales) -> dict[str, Array]:
     }
 
 
-def _across(own: dict[str, Array]) -> dict[str, Array]:
-    """Columns that compare a symbol with the other live ones."""
-    live, log_return = own["live"], own["log_return"]
-    z = own["standardised_return"]
-    number = live.sum()
-    total = (log_return * live).sum()
-    mean = safe_divide((z * live).sum(), number)
-    spread = safe_divide(((z - mean) ** 2 * live).sum(), number)
-    ranks = _ranks(jnp.stack([log_return, own["volume"]]), live)
+def _trade_returns(bar: Bar, past: Past) -> dict[str, Array]:
+    """The newest two returns from trade to trade, in bars that traded."""
+    moves = (past.age > 0) & (past.traded_bars > 0) & (bar.trade_count > 0)
+    pairs = moves & (past.traded_bars > 1)
+    newest = log_ratio(bar, 2 * bar.trade_close, 2 * past.trade)
+    earlier = log_ratio(bar, 2 * past.trade, 2 * past.earlier_trade)
     return {
-        "market_return": (total - log_return * live) / jnp.maximum(number - live, 1.0),
+        "trade_return": jnp.where(moves, newest, 0.0),
+        "earlier_trade_return": jnp.where(pairs, earlier, 0.0),
+        "trade_pair": pairs.astype(jnp.float32),
+    }
+
+
+def _across(own: dict[str, Array]) -> dict[str, Array]:
+    """Columns that compare a symbol with the other live ones.
+
+    Who is live and brings no number counts for nobody; its own ranks are none either.
+    """
+    columns = jnp.stack([own["log_return"], own["volume"]])
+    counted = (own["live"] > 0)[None] & jnp.isfinite(columns)
+    log_return, z = (
+        jnp.where(counted[0], own[name], 0.0)
+        for name in ("log_return", "standardised_return")
+    )
+    live = counted[0].astype(jnp.float32)
+    number = live.sum()
+    mean = safe_divide(z.sum(), number)
+    spread = safe_divide(((z - mean) ** 2 * live).sum(), number)
+    ranks = jnp.where(jnp.isfinite(columns), _ranks(columns, counted), jnp.nan)
+    return {
+        "market_return": (log_return.sum() - log_return)
+        / jnp.maximum(number - live, 1.0),
         "return_rank": ranks[0],
         "volume_rank": ranks[1],
         "dispersion": jnp.broadcast_to(jnp.sqrt(spread), live.shape),
     }
 
 
-def _ranks(values: Float[Array, "K S"], live: Float[Array, " S"]) -> Array:
-    """Share of the live symbols below, ties counted half, less a half; 0 if dead."""
-    ordered = jnp.sort(jnp.where(live[None] > 0, values, jnp.inf))
+def _ranks(values: Float[Array, "K S"], counted: Bool[Array, "K S"]) -> Array:
+    """Share of the counted below, ties counted half, less a half; 0 of the others."""
+    ordered = jnp.sort(jnp.where(counted, values, jnp.inf))
     below, within = (
         jax.vmap(partial(jnp.searchsorted, side=side))(ordered, values)
         for side in ("left", "right")
     )
     middle = (below + within).astype(jnp.float32) / 2
-    return jnp.where(live[None] > 0, safe_divide(middle, live.sum()) - 0.5, 0.0)
+    number = counted.sum(1, keepdims=True).astype(jnp.float32)
+    return jnp.where(counted, safe_divide(middle, number) - 0.5, 0.0)
 
 
 def _spreads(bar: Bar) -> dict[str, Array]:

@@ -97,7 +97,6 @@ class LogLiquidityRatio(Illiquidity):
 
 
 @microstructure(
-    lag=1,
     unit="relative price",
     low=0.0,
     high=1.0,
@@ -108,20 +107,31 @@ class RollSpread(Additive):
     """Spread that bouncing trade prices imply; 0 where they do not bounce.
 
     Twice the root of minus the covariance of consecutive returns of trade prices,
-    about their means.
+    about their means. Bars without a trade are passed over: zeros in their place would
+    make the spread of a thinly traded symbol vanish.
     """
 
     @staticmethod
-    def terms(trade_return: Scalar, trade_return_1_ago: Scalar) -> Terms:
-        return trade_return, trade_return_1_ago, trade_return * trade_return_1_ago
+    def terms(
+        trade_return: Scalar, earlier_trade_return: Scalar, trade_pair: Scalar
+    ) -> Terms:
+        now, earlier = trade_return * trade_pair, earlier_trade_return
+        return now, earlier, now * earlier, trade_pair
 
     @staticmethod
-    def finish(x: Scalar, y: Scalar, xy: Scalar, count: Scalar) -> Scalar:
-        return 2 * safe_root(-covariance(x, y, xy, count))
+    def finish(
+        x: Scalar, y: Scalar, xy: Scalar, pairs: Scalar, count: Scalar
+    ) -> Scalar:
+        return 2 * safe_root(-covariance(x, y, xy, pairs))
 
     @staticmethod
-    def reference(trade_return: Window) -> float:
-        x, y = trade_return[1:], trade_return[:-1]
+    def reference(
+        trade_return: Window, earlier_trade_return: Window, trade_pair: Window
+    ) -> float:
+        pairs = trade_pair > 0
+        if not pairs.any():
+            return 0.0
+        x, y = trade_return[pairs], earlier_trade_return[pairs]
         shared = ((x - x.mean()) * (y - y.mean())).mean()
         return float(2 * np.sqrt(max(-shared, 0.0)))
 

@@ -204,28 +204,25 @@ class TwapDeviation(Windowed):
     tolerance=2e-7,
 )
 class VwapDeviation(Windowed):
-    """Newest close over the volume-weighted price, less one; 0 without volume.
+    """Newest close over the mean price of all that was traded, less one; 0 without.
 
-    A bar's volume counts at its typical price, (high + low + close) / 3, as trading
-    platforms do: the same for sources that have only bars.
+    Every trade counts with its own price and size. Where a source has only bars, a
+    bar's volume counts at its typical price, as trading platforms do.
     """
 
     @staticmethod
     def value(
-        high_path: Float[Array, " W"],
-        low_path: Float[Array, " W"],
         close_path: Float[Array, " W"],
+        vwap_deviation: Float[Array, " W"],
         volume: Float[Array, " W"],
     ) -> Scalar:
-        typical = (high_path + low_path + close_path) / 3
-        average = safe_divide((typical * volume).sum(), volume.sum())
+        price = close_path + (1 + close_path) * vwap_deviation
+        average = safe_divide((price * volume).sum(), volume.sum())
         return -average / (1 + average)
 
     @staticmethod
-    def reference(
-        high_path: Window, low_path: Window, close_path: Window, volume: Window
-    ) -> float:
-        price = 1 + (high_path + low_path + close_path) / 3
+    def reference(close_path: Window, vwap_deviation: Window, volume: Window) -> float:
+        price = (1 + close_path) * (1 + vwap_deviation)
         average = np.average(price, weights=volume) if volume.any() else 1.0
         return float(1 / average - 1)
 

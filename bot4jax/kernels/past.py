@@ -14,7 +14,11 @@ class Past(NamedTuple):
 
     mid: Int[Array, " S"]
     trade: Int[Array, " S"]
-    has_traded: Int[Array, " S"]
+    """the last one's price"""
+    earlier_trade: Int[Array, " S"]
+    """the last one's price in the traded bar before that of `trade`"""
+    traded_bars: Int[Array, " S"]
+    """in which anything was traded, two at most"""
     high: Int[Array, " S"]
     low: Int[Array, " S"]
     sided_count: Int[Array, " S"]

@@ -84,6 +84,7 @@ def rebase_past(past: Past, terms: Terms) -> Past:
     return past._replace(
         mid=terms.half(past.mid),
         trade=terms.whole(past.trade),
+        earlier_trade=terms.whole(past.earlier_trade),
         high=terms.half(past.high),
         low=terms.half(past.low),
     )

@@ -41,6 +41,14 @@ def _money_flow(bar: Bar, past: Past) -> Float[Array, " S"]:
     return jnp.where(past.age > 0, jnp.sign(pairwise_sum(moved)) * typical, 0.0)
 
 
+def unsided(
+    turnover: Float[Array, " S"], sided: Float[Array, " S"]
+) -> Float[Array, " S"]:
+    """Volume whose aggressor is not told; what one rounding error leaves is none."""
+    is_told = sided > turnover * (1 - RESOLUTION)
+    return jnp.where(is_told, 0.0, turnover - sided)
+
+
 def classified(bar: Bar, own: dict[str, Array]) -> dict[str, Array]:
     """Bought less sold volume: the aggressor's, and Φ(z) of what has none.
 
@@ -48,9 +56,7 @@ def classified(bar: Bar, own: dict[str, Array]) -> dict[str, Array]:
     a bar whose return is z standard deviations the share Φ(z) was bought.
     """
     sided = own["buy_volume"] + own["sell_volume"]
-    # More than one rounding error is left only where aggressors are not told.
-    is_told = sided > own["volume"] * (1 - RESOLUTION)
-    bulk = jnp.where(is_told, 0.0, own["volume"] - sided)
+    bulk = unsided(own["volume"], sided)
     leaning = lax.erf(own["standardised_return"] / np.sqrt(2).item())
     return {"classified_volume": own["signed_volume"] + bulk * leaning}
 

@@ -204,6 +204,7 @@ def test_absent_features_are_named_and_never_faked():
     assert missing == {
         "effective_spread": ("buy_count", "effective_spread", "sell_count"),
         "order_flow_imbalance": ("ask_size", "bid_size", "flow"),
+        "vwap_deviation": ("vwap_offset",),
     }
     for spec in specs:
         run = poor.of(spec, poor.whole)

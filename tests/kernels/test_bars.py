@@ -7,7 +7,7 @@ import pytest
 
 from bot4jax.kernels import absorb as absorbing
 from bot4jax.kernels import bars
-from bot4jax.types import BAR_INTS, FRACTION, QUOTE, TRADE, Bar
+from bot4jax.types import BAR_INTS, BUY, FRACTION, QUOTE, SELL, TRADE, UNKNOWN_SIDE, Bar
 from tests.oracles.bars import SlowBars
 from tests.ticks import pack, random_ticks
 
@@ -108,3 +108,13 @@ def test_realised_spread_belongs_to_the_previous_bars_trades():
     assert first.realised_spread[0] == 0
     assert second.realised_spread[0] == pytest.approx(2 * (2 - 5) / 60_005, rel=1e-4)
     assert second.price_impact[0] == pytest.approx(8 / 60_003, rel=1e-3)
+
+
+@pytest.mark.parametrize("side", [UNKNOWN_SIDE, BUY, SELL])
+def test_what_was_traded_away_was_not_cancelled(side):
+    """Of five that leave the bid three are sold, by whoever the feed says, or not."""
+    quote = {"slot": 0, "kind": QUOTE, "side": 0, "bid": 0, "ask": 2, "time": 1}
+    quote |= {"bid_size": 9.0, "ask_size": 9.0, "level": 0, "flags": 0}
+    trade = quote | {"kind": TRADE, "side": side, "bid": 0, "bid_size": 3.0}
+    closed, _ = run([[quote, trade, quote | {"bid_size": 4.0}]], by(CAPACITY))
+    assert closed[0].inferred_cancels[0] == (5.0 if side == BUY else 2.0)

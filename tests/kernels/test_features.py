@@ -44,6 +44,8 @@ def test_nothing_is_left_of_bars_that_were_no_numbers(evidence):
         values, usable = evidence.of(spec, ill)
         truth, sure = evidence.of(spec, evidence.whole)
         own = (slice(clean, None), recorded.NORMAL)
+        others = np.arange(usable.shape[1]) != recorded.NORMAL
+        np.testing.assert_array_equal(usable[:, others], sure[:, others], spec.name)
         np.testing.assert_array_equal(usable[own], sure[own], spec.name)
         if not spec.carried:
             np.testing.assert_allclose(

@@ -15,6 +15,13 @@ def test_standard_error_is_what_is_measured(spec):
     assert spread(spec, DRAWS).deviation == pytest.approx(spec.standard_error, rel=0.2)
 
 
+@pytest.mark.parametrize("name", ["detrended_fluctuation", "hurst_exponent"])
+def test_exponents_of_a_random_walk_are_a_half(name):
+    """Without their correction for small samples they say .538 and .6."""
+    found = spread(CATALOGUE[name], 600)
+    assert found.mean == pytest.approx(0.5, abs=0.015)
+
+
 def chaotic(random, bars):
     """A logistic map at its fullest, whose exponent is ln 2, in its own σ."""
     path = [random.uniform(0.1, 0.9)]

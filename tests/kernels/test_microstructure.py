@@ -1,9 +1,14 @@
 """What microstructure features are worth where the truth is planted."""
 
 import numpy as np
+import pytest
 
+from bot4jax.certify.columns import Columns
+from bot4jax.kernels.liquidity import RollSpread
 from bot4jax.kernels.microstructure import SignalToNoise
 from bot4jax.kernels.toxicity import BUCKET, Vpin
+from bot4jax.types import Bar
+from tests import recorded
 
 
 def test_two_scales_are_unbiased_with_few_trades():
@@ -26,6 +31,29 @@ def test_two_scales_are_unbiased_with_few_trades():
     )
     # a standard error of 1 % over the windows
     np.testing.assert_allclose(efficient, variance, rtol=0.03)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.1])
+def test_rolls_spread_does_not_fade_where_few_bars_trade(share):
+    """Prices that only bounce, in every bar or in one of ten, tell one spread."""
+    rng, count, anchor = np.random.default_rng(5), 4_000, 10_000
+    shape = (count, len(recorded.LOT))
+    trades = (rng.random(shape) < share).astype(int)
+    bounce = recorded.standing(rng.choice([-5, 5], shape), trades)
+    still = Bar(*(np.zeros(shape) for _ in Bar._fields))
+    bars = still._replace(
+        live=np.ones(shape, int),
+        anchor=np.full(shape, anchor),
+        trade_close=bounce,
+        trade_count=trades,
+    )
+    columns = Columns(bars, *recorded.units())
+    names = ("trade_return", "earlier_trade_return", "trade_pair")
+    slots = range(shape[1])
+    windows = [[columns.window(n, s, count, count) for n in names] for s in slots]
+    found = np.mean([RollSpread.reference(*one) for one in windows])
+    # a standard error of some 3 % where one bar in ten trades
+    np.testing.assert_allclose(found, 10 / anchor, rtol=0.1)
 
 
 def test_vpin_splits_a_bar_across_buckets():

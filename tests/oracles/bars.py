@@ -55,6 +55,7 @@ class SlowBars:
             ],
             0.0,
         )
+        self.unsided = 0.0
         self.mids = [mid] if self.quote else []
         self.entry = mid if self.quote else None
         self.traded = []
@@ -113,6 +114,7 @@ class SlowBars:
         self.sums["buy_volume"] += volume * (sign == 1)
         self.sums["sell_volume"] += volume * (sign == -1)
         self.sums["base_turnover"] += volume
+        self.unsided += volume * (sign == 0)
         self.sums["quote_turnover"] += price * volume
         self.sums["vwap_offset"] += (t["bid"] - self.reference / 2) * volume
         self.sums["signed_root_notional"] += sign * math.sqrt(price * volume)
@@ -137,6 +139,13 @@ class SlowBars:
             )
             self.sums[f"flow_{t['level'] + 1}"] += sign * (came - left)
         self.levels[key] = t["bid"], t["bid_size"]
+
+    def cancels(self):
+        """Of an unknown aggressor's volume it is not known which queue it hit."""
+        s = self.sums
+        bids = max(s["bid_removed"] - s["sell_volume"], 0)
+        asks = max(s["ask_removed"] - s["buy_volume"], 0)
+        return max(bids + asks - self.unsided, 0)
 
     def depth(self, side, levels):
         best = self.quote[2 if side == BUY else 3] if self.quote else 0.0
@@ -174,8 +183,7 @@ class SlowBars:
                 "ask_size": ask_size,
                 "realised_spread": realised,
                 "price_impact": impact,
-                "inferred_cancels": max(s["bid_removed"] - s["sell_volume"], 0)
-                + max(s["ask_removed"] - s["buy_volume"], 0),
+                "inferred_cancels": self.cancels(),
                 "best_lifetime": (FRACTION - min(self.bid_since, self.ask_since))
                 / FRACTION,
                 "time_at_minimum_spread": self.narrow / FRACTION,

@@ -26,18 +26,29 @@ def _fluctuation(log_return, scale):
     return np.sqrt(squares / len(profile))
 
 
+def _walk(scale):
+    """Root mean square that independent returns have about a line, matrix by matrix."""
+    design = np.stack([np.ones(scale), np.arange(scale)], 1)
+    missed = np.eye(scale) - design @ np.linalg.pinv(design)
+    return np.sqrt(((missed @ np.tril(np.ones((scale, scale)))) ** 2).sum() / scale)
+
+
+def _excess(log_return):
+    """Kantelhardt's modified fluctuation of each scale, but for a constant; logs."""
+    over = [_fluctuation(log_return, s) / _walk(s) * np.sqrt(s) for s in SCALES]
+    return np.log(over)
+
+
 def _dfa(log_return):
     if not log_return.any():
         return np.nan
-    found = [_fluctuation(log_return, scale) for scale in SCALES]
-    return _slope(np.log(SCALES), np.log(found))
+    return _slope(np.log(SCALES), _excess(log_return))
 
 
 def _crossover(log_return):
     if not log_return.any():
         return np.nan
-    found = np.log([_fluctuation(log_return, scale) for scale in SCALES])
-    sizes = np.log(SCALES)
+    found, sizes = _excess(log_return), np.log(SCALES)
     return _slope(sizes[:3], found[:3]) / _slope(sizes[2:], found[2:])
 
 

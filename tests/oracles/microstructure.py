@@ -33,8 +33,11 @@ def _liquidity(standardised_return, volume):
     return math.log(1 + math.fsum(volume)) - math.log(1 + moved)
 
 
-def _roll(trade_return):
-    covariance = np.cov(trade_return[1:], trade_return[:-1], ddof=0)[0, 1]
+def _roll(trade_return, earlier_trade_return, trade_pair):
+    if not trade_pair.any():
+        return 0.0
+    columns = np.stack([trade_return, earlier_trade_return])
+    covariance = np.cov(columns, aweights=trade_pair, ddof=0)[0, 1]
     return 2 * math.sqrt(-covariance) if covariance < 0 else 0.0
 
 
@@ -86,13 +89,10 @@ def _twap(close_path):
     return (prices[-1] - average) / average
 
 
-def _vwap(high_path, low_path, close_path, volume):
-    bars = zip(high_path, low_path, close_path, volume, strict=True)
-    turnover = math.fsum(v * (3 + h + lo + c) / 3 for h, lo, c, v in bars)
-    if turnover == 0:
-        return 0.0
-    average = turnover / math.fsum(volume)
-    return (1 - average) / average
+def _vwap(close_price, vwap_deviation, volume):
+    """From what was paid in all: increments of price times volume."""
+    paid = math.fsum(close_price * (1 + vwap_deviation) * volume)
+    return close_price[-1] * math.fsum(volume) / paid - 1 if paid else 0.0
 
 
 def _noise(squared_return_fast, trade_count):
