@@ -163,14 +163,13 @@ def book_rows(name: str, run: dict[str, Any]) -> Iterable[tuple[str, ...]]:
     """Every label and horizon of an order-book benchmark."""
     for one in run["labels"] if isinstance(run["labels"], list) else ():
         scores = one["scores"]
-        always, line, *members, ensemble = scores
-        best = max(members, key=lambda who: scores[who]["macro_f1"])
+        always, line, *_, ensemble = scores
         shown = [f"{scores[who]['macro_f1']:.3f}" for who in (always, line)]
         shown += [
             f"{who if who != ensemble else ''} {scores[who]['macro_f1']:.3f} "
             f"({scores[who]['above_linear']:+.3f} ± "
             f"{SURE * scores[who]['above_linear_error']:.3f})".strip()
-            for who in (best, ensemble)
+            for who in (one["best"], ensemble)
         ]
         yield (name, one["label"], str(one["horizon"]), *shown)
 

@@ -131,6 +131,11 @@ def _lob_problems(config: Config) -> Iterator[str]:
     own = config.lob
     if own.warm >= own.lane:
         yield f"lob.warm: {own.warm} events of a stretch of lob.lane={own.lane}: fewer"
+    if own.train_share + own.calibrate_share >= 1:
+        yield (
+            f"lob.calibrate_share: {own.calibrate_share:g} behind lob.train_share="
+            f"{own.train_share:g} leaves no test"
+        )
     if config.data.source == "fi2010" and config.mode == "lob":
         given = (10, 20, 30, 50, 100)
         if own.horizons != given or own.levels != 10:

@@ -159,7 +159,10 @@ class Lob(Section, frozen=True):
     events: CountOrNone
     """of each symbol and day, at most, the first ones; 0: all"""
     train_share: ProperShare
-    """of all events, by time, that are trained on; the rest is the test"""
+    """of all events, by time, that are trained on"""
+    calibrate_share: ProperShare
+    """of all events, behind those, by which the best member is chosen; the rest is the
+    test"""
     flat_share: ProperShare
     """share of a symbol's training labels that are flat"""
     lane: Annotated[int, Meta(ge=2)]

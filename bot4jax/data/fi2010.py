@@ -13,7 +13,7 @@ the shares follow each other, and a price that jumps is another share's.
 
 import re
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +31,16 @@ JUMP = 0.02
 """Relative move of the mid between two events that no share makes within a day."""
 
 
-def fi2010_states(folder: Path) -> list[BookStates]:
-    """The books of every share and day of the folder's files, in the order of days."""
+def fi2010_states(folder: Path, symbols: int = 0, most: int = 0) -> list[BookStates]:
+    """The books of every share and day of the folder's files, in the order of days.
+
+    At most the first `symbols` shares of a file and the first `most` events of each;
+    0: all.
+    """
     found = [
-        one
+        one.part(slice(most or None))
         for day, path in enumerate(day_files(folder))
-        for one in shares(day, read_matrix(path))
+        for one in islice(shares(day, read_matrix(path)), symbols or None)
     ]
     if not found:
         raise DataError(

@@ -8,7 +8,6 @@ ahead with the mid that stands now.
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -24,10 +23,16 @@ CLIP = 5.0
 """Standard deviations at which a feature is clamped."""
 
 
+SLOTS = 200
+"""Stretches of the test's time, of all symbols together, that errors are drawn from."""
+
+
 class Piece(NamedTuple):
-    """Rows of one symbol and day on one side of the cut between training and test."""
+    """Rows of one symbol and day on one side: training, calibration or test."""
 
     symbol: str
+    at: Float[np.ndarray, " N"]
+    """days, common to all symbols"""
     features: Float[np.ndarray, "N F"]
     """in the units of the symbol's training rows"""
     moves: dict[tuple[str, int], Float[np.ndarray, " N"]]
@@ -46,42 +51,61 @@ class Lanes(NamedTuple):
     """of each lane: its piece, and the rows in it; −1 beyond its end"""
 
 
+class Side(NamedTuple):
+    """Training, calibration or test."""
+
+    pieces: tuple[Piece, ...]
+    lanes: Lanes
+
+
 class Book(NamedTuple):
     """What was read, and how it was cut."""
 
     symbols: tuple[str, ...]
     days: int
     simulated: bool
-    train: tuple[Piece, ...]
-    test: tuple[Piece, ...]
-    train_lanes: Lanes
-    test_lanes: Lanes
+    train: Side
+    calibrate: Side
+    test: Side
 
 
 def pieces(
-    states: Sequence[BookStates], horizons: tuple[int, ...], train_share: float
-) -> tuple[list[Piece], list[Piece]]:
-    """Training and test: everything before and after one moment, all symbols alike.
+    states: Sequence[BookStates],
+    horizons: tuple[int, ...],
+    train_share: float,
+    calibrate_share: float,
+) -> tuple[list[Piece], list[Piece], list[Piece]]:
+    """Training, calibration and test, cut at two moments that all symbols share.
 
     Each piece is by itself: no feature and no label looks beyond its first or last row.
     """
-    cut = np.quantile(np.concatenate([one.at for one in states]), train_share)
-    sides = (
-        [one.part(one.at < cut) for one in states],
-        [one.part(one.at >= cut) for one in states],
-    )
-    least = 2 * max(horizons)
-    train, test = ([x for x in side if len(x.at) > least] for side in sides)
-    units = {one.symbol: _units(train, one.symbol, horizons) for one in train}
-    unknown = sorted({one.symbol for one in test} - set(units))
-    if not test or unknown:
-        raise DataError(
-            f"training ends after {100 * train_share:g} % of the events, and of the "
-            f"test's symbols {', '.join(unknown) or '(none has any)'} lie behind that: "
-            "name more data or another lob.train_share."
-        )
-    cut_up = partial(_pieces, horizons, units)
-    return cut_up(train), cut_up(test)
+    shares = (train_share, train_share + calibrate_share)
+    cuts = np.quantile(np.concatenate([one.at for one in states]), shares)
+    least, sides = 2 * max(horizons), ([], [], [])
+    for one in states:
+        which = np.searchsorted(cuts, one.at, side="right")
+        for number, side in enumerate(sides):
+            part = one.part(which == number)
+            side.extend([part] if len(part.at) > least else [])
+    units = {one.symbol: _units(sides[0], one.symbol, horizons) for one in sides[0]}
+    _require_all(sides[1:], set(units), shares)
+    train, calibrate, test = (_pieces(horizons, units, side) for side in sides)
+    return train, calibrate, test
+
+
+def _require_all(
+    later: Sequence[Sequence[BookStates]], known: set[str], shares: tuple[float, float]
+) -> None:
+    """Refuse a calibration or a test that is empty, or of symbols never trained on."""
+    for name, side in zip(("calibration", "test"), later, strict=True):
+        unknown = sorted({one.symbol for one in side} - known)
+        if not side or unknown:
+            raise DataError(
+                f"training ends after {100 * shares[0]:g} % of the events, calibration "
+                f"after {100 * shares[1]:g} %, and of the {name}'s symbols "
+                f"{', '.join(unknown) or '(none has any)'} lie only behind training: "
+                "name more data, another lob.train_share or lob.calibrate_share."
+            )
 
 
 def _pieces(
@@ -121,7 +145,7 @@ def _piece(
             ("published", k): np.where(np.isfinite(moves["smoothed", k]), own, -1)
             for k, own in zip(horizons, columns, strict=True)
         }
-    return Piece(states.symbol, score, moves, given)
+    return Piece(states.symbol, states.at, score, moves, given)
 
 
 def raw_features(
@@ -222,6 +246,16 @@ def lanes(pieces: Sequence[Piece], length: int, warm: int) -> Lanes:
         features[: len(held), lane] = pieces[number].features[held]
         counted[warm : len(held), lane] = True
     return Lanes(features, counted, rows)
+
+
+def slots(pieces: Sequence[Piece]) -> list[Int[np.ndarray, " N"]]:
+    """The stretch of time of every row, of all symbols together.
+
+    Each holds as many events; what one market does at a moment, the others do too.
+    """
+    times = np.concatenate([one.at for one in pieces])
+    edges = np.quantile(times, np.arange(1, SLOTS) / SLOTS)
+    return [np.searchsorted(edges, one.at, side="right") for one in pieces]
 
 
 def laid(

@@ -4,13 +4,15 @@ All see the same rows. Classes weigh alike in training, for macro-F1 counts them
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from bot4jax.learn import baselines, fit, metrics
+from bot4jax.learn.baselines import Logistic
 from bot4jax.learn.boosting import tree_settings
+from bot4jax.learn.bootstrap import DRAWS, stationary_rows
 from bot4jax.learn.schedule import Samples
 from bot4jax.nets import zoo
 from bot4jax.nets.sizes import NetSizes
@@ -23,8 +25,8 @@ Report = Callable[..., None]
 
 LINEAR, ENSEMBLE, ALWAYS = "linear", "ensemble", "always the largest class"
 
-DRAWS = 500
-"""Bootstrap samples of lanes."""
+BLOCK = 10
+"""Slots of time in a mean block of the bootstrap: a twentieth of the test."""
 
 
 class Score(NamedTuple):
@@ -32,17 +34,39 @@ class Score(NamedTuple):
 
     macro_f1: float
     error: float
-    """standard error, stretches drawn with replacement"""
+    """standard error, blocks of time drawn with replacement, all symbols together"""
     above_linear: float
     above_linear_error: float
-    """of the difference on the same stretches"""
+    """of the difference on the same blocks"""
 
 
 class Task(NamedTuple):
-    """One label at one horizon, of training and of test; −1 where there is none."""
+    """One label at one horizon, by stretch; −1 where there is none."""
 
     train: Int[np.ndarray, "T S"]
+    calibrate: Int[np.ndarray, "K L"]
     test: Int[np.ndarray, "U V"]
+    slots: Int[np.ndarray, "U V"]
+    """of the test's time"""
+
+
+class Found(NamedTuple):
+    """Everyone on one label."""
+
+    best: str
+    """of the members on the calibration span"""
+    scores: dict[str, Score]
+
+
+class Fitted(NamedTuple):
+    """Everyone, fitted on one label."""
+
+    nets: zoo.NetParams | None
+    booster: Any
+    """`xgboost.Booster`; None where the forest is no member"""
+    line: Logistic
+    largest: int
+    """class of training"""
 
 
 class Judged(NamedTuple):
@@ -53,6 +77,8 @@ class Judged(NamedTuple):
     """events"""
     shares: Float[np.ndarray, " C"]
     """of the test's classes"""
+    best: str
+    """of the members on the calibration span"""
     scores: Mapping[str, Score]
 
 
@@ -60,18 +86,33 @@ def contest(
     config: Config,
     sizes: NetSizes,
     train: Float[np.ndarray, "T S F"],
+    calibrate: Float[np.ndarray, "K L F"],
     test: Float[np.ndarray, "U V F"],
     task: Task,
     report: Report,
-) -> dict[str, Score]:
-    """Everyone fitted on one label and judged on its test."""
+) -> Found:
+    """Everyone fitted on one label, the best member chosen, and judged on its test."""
     samples = Samples(train, np.maximum(task.train, 0), balanced(task.train))
-    said = forecasts(config, sizes, samples, test, report)
-    known = task.test >= 0
+    able, members = fitted(config, sizes, samples, report), config.ensemble.members
+    before, said = (forecasts(members, sizes, able, x) for x in (calibrate, test))
+    best = best_of(task.calibrate, {name: before[name] for name in members})
     counts = {
-        name: confusions(task.test, one.argmax(-1), known) for name, one in said.items()
+        name: confusions(task.test, one.argmax(-1), task.slots)
+        for name, one in said.items()
     }
-    return scored(counts, config.run.seed)
+    return Found(best, scored(counts, config.run.seed))
+
+
+def best_of(
+    labels: Int[np.ndarray, "K L"], said: Mapping[str, Float[np.ndarray, "K L C"]]
+) -> str:
+    """Who has the largest macro-F1; the first of equals."""
+    known = labels >= 0
+    f1 = {
+        name: metrics.macro_f1(metrics.confusion(labels[known], one.argmax(-1)[known]))
+        for name, one in said.items()
+    }
+    return max(f1, key=lambda name: f1[name])
 
 
 def balanced(labels: Int[np.ndarray, "T S"]) -> Float[np.ndarray, "T S"]:
@@ -87,56 +128,66 @@ def balanced(labels: Int[np.ndarray, "T S"]) -> Float[np.ndarray, "T S"]:
     return np.where(known, share[np.maximum(labels, 0)], 0.0).astype(np.float32)
 
 
-def forecasts(
-    config: Config,
-    sizes: NetSizes,
-    samples: Samples,
-    test: Float[np.ndarray, "U V F"],
-    report: Report,
-) -> dict[str, Float[np.ndarray, "U V C"]]:
-    """Probabilities of the test, the members in the order of the ensemble."""
+def fitted(config: Config, sizes: NetSizes, samples: Samples, report: Report) -> Fitted:
+    """Members, and who they are compared with, on the same rows."""
     x, y, w = samples
-    seed, members = config.run.seed, {}
+    seed, nets, booster = config.run.seed, None, None
     if sizes.members:
         nets, _ = fit.fit_nets(
             sizes, samples, config.train, config.hardware, seed, report
         )
-        carry = zoo.init_carry(sizes, test.shape[1])
-        logs, _ = fit.net_probabilities(sizes, nets, test, carry)
-        members = {name: np.exp(logs[:, i]) for i, name in enumerate(sizes.members)}
     t, s = baselines.sampled_rows(w, baselines.SAMPLES, seed)
+    rows = x[t, s], y[t, s], w[t, s]
     if "trees" in config.ensemble.members:
-        booster = fit_forest(x[t, s], y[t, s], w[t, s], tree_settings(config))
-        flat = probabilities(booster, test.reshape(-1, test.shape[2]))
-        members["trees"] = flat.reshape(*test.shape[:2], -1)
-    members = {name: members[name] for name in config.ensemble.members}
+        booster = fit_forest(*rows, tree_settings(config))
     largest = np.bincount(y[w > 0].astype(int), minlength=len(CLASSES)).argmax()
-    always = np.eye(len(CLASSES))[np.full(test.shape[:2], largest)]
-    line = baselines.logistic_regression(x, y, w, test, seed=seed)
-    pooled = np.mean(list(members.values()), axis=0)
-    return {ALWAYS: always, LINEAR: line, **members, ENSEMBLE: pooled}
+    return Fitted(nets, booster, baselines.fit_logistic(*rows), int(largest))
+
+
+def forecasts(
+    members: tuple[str, ...],
+    sizes: NetSizes,
+    fitted: Fitted,
+    asked: Float[np.ndarray, "U V F"],
+) -> dict[str, Float[np.ndarray, "U V C"]]:
+    """Probabilities of some stretches, the members in the order of the ensemble."""
+    said = {}
+    if fitted.nets is not None:
+        carry = zoo.init_carry(sizes, asked.shape[1])
+        logs, _ = fit.net_probabilities(sizes, fitted.nets, asked, carry)
+        said = {name: np.exp(logs[:, i]) for i, name in enumerate(sizes.members)}
+    if fitted.booster is not None:
+        flat = probabilities(fitted.booster, asked.reshape(-1, asked.shape[2]))
+        said["trees"] = flat.reshape(*asked.shape[:2], -1)
+    said = {name: said[name] for name in members}
+    always = np.eye(len(CLASSES))[np.full(asked.shape[:2], fitted.largest)]
+    line = [baselines.logistic_probability(fitted.line, row) for row in asked]
+    pooled = np.mean(list(said.values()), axis=0)
+    return {ALWAYS: always, LINEAR: np.stack(line), **said, ENSEMBLE: pooled}
 
 
 def confusions(
     labels: Int[np.ndarray, "U V"],
     chosen: Int[np.ndarray, "U V"],
-    known: Bool[np.ndarray, "U V"],
-) -> Float[np.ndarray, "V C C"]:
-    """What was true and what was said, counted by stretch."""
-    return np.stack(
-        [
-            metrics.confusion(labels[own, lane], chosen[own, lane])
-            for lane, own in enumerate(known.T)
-        ]
-    )
+    slots: Int[np.ndarray, "U V"],
+) -> Float[np.ndarray, "N C C"]:
+    """What was true and what was said, counted by slot of time; −1 is no label."""
+    known = (labels >= 0) & (slots >= 0)
+    counts = np.zeros((slots.max() + 1, len(CLASSES), len(CLASSES)))
+    np.add.at(counts, (slots[known], labels[known], chosen[known]), 1)
+    return counts
 
 
 def scored(
-    counts: Mapping[str, Float[np.ndarray, "V C C"]], seed: int
+    counts: Mapping[str, Float[np.ndarray, "N C C"]], seed: int
 ) -> dict[str, Score]:
-    """Macro-F1 and errors from the confusions of all stretches."""
-    lanes = len(counts[LINEAR])
-    drawn = np.random.default_rng(seed).integers(0, lanes, (DRAWS, lanes))
+    """Macro-F1 and errors from the confusions of all slots.
+
+    Slots are drawn in blocks that follow each other (Politis & Romano 1994), the same
+    for everyone: labels overlap, and a wild minute is wild for all symbols.
+    """
+    random = np.random.default_rng(seed)
+    drawn = stationary_rows(len(counts[LINEAR]), BLOCK, DRAWS, random)
     f1 = {name: metrics.macro_f1(one.sum(0)) for name, one in counts.items()}
     again = {
         name: np.array([metrics.macro_f1(one[rows].sum(0)) for rows in drawn])

@@ -10,7 +10,7 @@ from bot4jax.data.fi2010 import fi2010_states
 from bot4jax.data.sources import folder as existing
 from bot4jax.data.sources import open_source
 from bot4jax.learn import lob as rows
-from bot4jax.learn.lob import Book
+from bot4jax.learn.lob import Book, Piece, Side
 from bot4jax.learn.lob_contest import Judged, Task, contest
 from bot4jax.modes import lines
 from bot4jax.modes.report_lob import tell_lob
@@ -40,15 +40,18 @@ def read(config: Config) -> Book:
     """The source's books, cut into training and test, and those into stretches."""
     own, simulated = config.lob, config.data.source == "simulator"
     states = read_states(config)
-    train, test = rows.pieces(states, own.horizons, own.train_share)
+    shares = own.train_share, own.calibrate_share
+    train, calibrate, test = (
+        Side(tuple(side), rows.lanes(side, own.lane, own.warm))
+        for side in rows.pieces(states, own.horizons, *shares)
+    )
     return Book(
         symbols=tuple(dict.fromkeys(one.symbol for one in states)),
         days=len({one.day for one in states}),
         simulated=simulated,
-        train=tuple(train),
-        test=tuple(test),
-        train_lanes=rows.lanes(train, own.lane, own.warm),
-        test_lanes=rows.lanes(test, own.lane, own.warm),
+        train=train,
+        calibrate=calibrate,
+        test=test,
     )
 
 
@@ -56,7 +59,8 @@ def read_states(config: Config) -> list[BookStates]:
     """Book states of any source that shows a book."""
     own, data = config.lob, config.data
     if data.source == "fi2010":
-        return fi2010_states(Path(existing(data.path, data.source)))
+        folder = Path(existing(data.path, data.source))
+        return fi2010_states(folder, data.symbols, own.events)
     bars = spans(config).bars if data.source == "simulator" else 1
     return book_states(open_source(config, bars), own.levels, own.events)
 
@@ -66,34 +70,51 @@ def judge(config: Config, book: Book, report: Report) -> list[Judged]:
     sizes, found = net_sizes(config), []
     labels = [
         (kind, k)
-        for kind in (*rows.KINDS, *(("published",) if book.train[0].published else ()))
+        for kind in (*rows.KINDS, *given(book.train.pieces[0]))
         for k in config.lob.horizons
     ]
     for done, label in enumerate(labels):
         report("labels", done, len(labels))
         task = task_of(config, book, label)
-        scores = contest(
+        best, scores = contest(
             config,
             sizes,
-            book.train_lanes.features,
-            book.test_lanes.features,
+            book.train.lanes.features,
+            book.calibrate.lanes.features,
+            book.test.lanes.features,
             task,
             lambda *_: None,
         )
-        found.append(Judged(*label, shares_of(task.test), scores))
+        found.append(Judged(*label, shares_of(task.test), best, scores))
     report("labels", len(labels), len(labels))
     return found
 
 
+def given(piece: Piece) -> tuple[str, ...]:
+    """Kinds of labels that the data set brings."""
+    return ("published",) if piece.published else ()
+
+
 def task_of(config: Config, book: Book, label: tuple[str, int]) -> Task:
     """A label's classes, by stretch; edges come from training alone."""
-    sides = book.train, book.test
-    if label[0] == "published":
-        train, test = ([one.published[label] for one in own] for own in sides)
-    else:
-        edge = rows.edges(book.train, label, config.lob.flat_share)
-        train, test = (rows.classes(own, label, edge) for own in sides)
-    return Task(rows.laid(book.train_lanes, train), rows.laid(book.test_lanes, test))
+    edge = None
+    if label[0] != "published":
+        edge = rows.edges(book.train.pieces, label, config.lob.flat_share)
+    labels = (
+        rows.laid(side.lanes, named(side, label, edge))
+        for side in (book.train, book.calibrate, book.test)
+    )
+    times = rows.slots(book.test.pieces)
+    return Task(*labels, slots=rows.laid(book.test.lanes, times))
+
+
+def named(
+    side: Side, label: tuple[str, int], edge: dict[str, float] | None
+) -> list[Int[np.ndarray, " N"]]:
+    """The classes of a side's pieces: cut at these edges, or as they were published."""
+    if edge is None:
+        return [one.published[label] for one in side.pieces]
+    return rows.classes(side.pieces, label, edge)
 
 
 def shares_of(labels: Int[np.ndarray, "U V"]) -> Float[np.ndarray, " C"]:

@@ -63,6 +63,7 @@ def figures(
                 "label": one.kind,
                 "horizon": one.horizon,
                 "classes": one.shares.tolist(),
+                "best": one.best,
                 "scores": {name: x._asdict() for name, x in one.scores.items()},
             }
             for one in judged
@@ -74,9 +75,9 @@ def figures(
 
 
 def counts(book: Book) -> dict[str, int]:
-    """Rows that count, of training and of test."""
-    lanes = {"train": book.train_lanes, "test": book.test_lanes}
-    return {name: int(one.counted.sum()) for name, one in lanes.items()}
+    """Rows that count, of each side."""
+    sides = {"train": book.train, "calibrate": book.calibrate, "test": book.test}
+    return {name: int(one.lanes.counted.sum()) for name, one in sides.items()}
 
 
 def introduction(config: Config, book: Book) -> str:
@@ -84,12 +85,14 @@ def introduction(config: Config, book: Book) -> str:
     return paragraph(
         f"Books of {', '.join(book.symbols)} from <b>{config.data.source}</b>, "
         f"{book.days} {'days' if book.days > 1 else 'day'}, {own.levels} levels, "
-        f"by event: {rows['train']:,} to train on, then {rows['test']:,} unseen ones. "
-        "No feature, label or stretch reaches from one symbol, day or side of the cut "
+        f"by event: {rows['train']:,} to train on, {rows['calibrate']:,} to choose the "
+        f"best member by, then {rows['test']:,} unseen ones. "
+        "No feature, label or stretch reaches from one symbol, day or side of a cut "
         "into another. Classes are cut so that "
         f"{100 * own.flat_share:.0f} % of each symbol's training labels are flat, and "
         "weigh alike in training. Everyone sees the same rows, the baseline too; "
-        "intervals come from drawing stretches of events with replacement."
+        "intervals come from drawing blocks of time with replacement, all symbols "
+        "together."
     )
 
 
@@ -113,18 +116,29 @@ def told(judged: Sequence[Judged]) -> str:
 
 
 def verdict(judged: Sequence[Judged]) -> str:
-    """Plainly, where the ensemble is above the linear baseline and where it is not."""
-    above = [one.horizon for one in judged if sign(one.scores[ENSEMBLE]) > 0]
-    below = [one.horizon for one in judged if sign(one.scores[ENSEMBLE]) < 0]
+    """Plainly, who is above the linear baseline and where."""
+    pooled = {one.horizon: one.scores[ENSEMBLE] for one in judged}
+    chosen = {one.horizon: one.scores[one.best] for one in judged}
+    names = ", ".join(dict.fromkeys(one.best for one in judged))
+    return (
+        f"Beside the linear baseline, the ensemble {compared(pooled)}. The best member "
+        f"of the calibration span ({names}) {compared(chosen)}."
+    )
+
+
+def compared(scores: Mapping[int, Score]) -> str:
+    """Where somebody is above the linear baseline and where not, by horizon."""
+    above = [horizon for horizon, one in scores.items() if sign(one) > 0]
+    below = [horizon for horizon, one in scores.items() if sign(one) < 0]
     told = [
         f"{word} it at k = {', '.join(map(str, horizons))}"
         for word, horizons in (("beats", above), ("is worse than", below))
         if horizons
     ]
-    rest = len(judged) - len(above) - len(below)
+    rest = len(scores) - len(above) - len(below)
     if rest:
-        told.append(f"cannot be told from it at {rest} of {len(judged)} horizons")
-    return f"Beside the linear baseline, the ensemble {'; '.join(told)}."
+        told.append(f"cannot be told from it at {rest} of {len(scores)} horizons")
+    return "; ".join(told)
 
 
 def sign(score: Score) -> int:

@@ -52,6 +52,17 @@ def test_shares_are_parted_where_the_price_jumps(tmp_path):
     np.testing.assert_allclose(found[3].at, 1 + np.arange(3) / 3)
 
 
+def test_as_many_shares_and_events_as_are_asked_for(tmp_path):
+    write(tmp_path, "Train_Dst_NoAuction_DecPre_CF_1", matrix())
+    whole, first = fi2010_states(tmp_path), fi2010_states(tmp_path, symbols=1)
+    assert [one.symbol for one in first] == ["share 1"]
+    cut = fi2010_states(tmp_path, most=1)
+    assert [len(one.at) for one in cut] == [1, 1]
+    for one, same in zip(cut, whole, strict=True):
+        np.testing.assert_array_equal(one.price, same.price[:1])
+        np.testing.assert_array_equal(one.published, same.published[:1])
+
+
 def wrong(change):
     values = matrix()
     change(values)

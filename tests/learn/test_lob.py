@@ -11,6 +11,7 @@ from bot4jax.learn.lob_contest import (
     ENSEMBLE,
     LINEAR,
     balanced,
+    best_of,
     confusions,
     scored,
 )
@@ -85,27 +86,27 @@ def test_nothing_reaches_over_the_cut_or_a_day():
     """Change the other pieces: this one's rows and labels stay as they are."""
     own = [states("A", 0), states("A", 1, seed=1), states("A", 2, seed=2)]
     other = [own[0], states("A", 1, seed=9), states("A", 2, seed=8)]
-    one, same = (lob.pieces(x, HORIZONS, 0.5) for x in (own, other))
+    one, same = (lob.pieces(x, HORIZONS, 0.5, 0.2) for x in (own, other))
     first, again = one[0][0], same[0][0]
     for label, moved in first.moves.items():
         np.testing.assert_array_equal(moved, again.moves[label])
         assert np.isnan(moved[-label[1] :]).all()
-    assert [len(x.features) for x in (*one[0], *one[1])] == [120, 60, 60, 120]
+    lengths = [[len(x.features) for x in side] for side in one]
+    assert lengths == [[120, 60], [60], [108]]
 
 
 def test_units_are_of_training_alone():
     own = [states("A", 0), states("A", 1, seed=1)]
     wild = [own[0], own[1]._replace(size=own[1].size * 1e6)]
-    plain, moved = (lob.pieces(x, HORIZONS, 0.5) for x in (own, wild))
+    plain, moved = (lob.pieces(x, HORIZONS, 0.5, 0.2) for x in (own, wild))
     np.testing.assert_array_equal(plain[0][0].features, moved[0][0].features)
-    assert (plain[1][0].features != moved[1][0].features).any()
+    for side in (1, 2):
+        assert (plain[side][0].features != moved[side][0].features).any()
 
 
 def test_edges_leave_the_asked_share_flat():
-    train, test = lob.pieces(
-        [states("A", events=4_000), states("B", 1, 4_000, 1)], HORIZONS, 0.9
-    )
-    del test
+    own = [states("A", events=4_000), states("B", 1, 4_000, 1)]
+    train, *_ = lob.pieces(own, HORIZONS, 0.9, 0.05)
     label = ("honest", 7)
     edge = lob.edges(train, label, 0.4)
     for one, named in zip(train, lob.classes(train, label, edge), strict=True):
@@ -118,7 +119,8 @@ def test_edges_leave_the_asked_share_flat():
 
 def test_every_row_counts_once_and_stays_in_its_piece():
     own = [states("A", 0, 230), states("B", 0, 101, 1), states("C", 0, 40, 2)]
-    train, _ = lob.pieces([*own, states("A", 5), states("B", 5)], HORIZONS, 0.6)
+    later = [states(name, day) for day in (5, 6) for name in "AB"]
+    train, *_ = lob.pieces([*own, *later], HORIZONS, 371 / 851, 240 / 851)
     found = lob.lanes(train, length=50, warm=10)
     assert found.features.shape[:2] == found.counted.shape
     seen = [np.zeros(len(one.features), int) for one in train]
@@ -138,9 +140,27 @@ def test_every_row_counts_once_and_stays_in_its_piece():
     assert ((laid == -1) == ~found.counted).all()
 
 
-def test_a_test_of_a_symbol_that_nobody_trained_on_is_refused():
+def test_a_side_of_a_symbol_that_nobody_trained_on_is_refused():
+    own = [states("A", 0), states("B", 1), states("A", 2)]
+    with pytest.raises(DataError, match="calibration's symbols B"):
+        lob.pieces(own, HORIZONS, 1 / 3, 1 / 3)
     with pytest.raises(DataError, match="test's symbols B"):
-        lob.pieces([states("A", 0), states("B", 1)], HORIZONS, 0.5)
+        lob.pieces([own[0], own[2], states("B", 3)], HORIZONS, 1 / 3, 1 / 3)
+
+
+def test_slots_are_of_time_and_of_all_symbols_together():
+    """Two symbols at the same moment are in one slot, and slots hold as much."""
+    own = [states("A", 0, 900), states("B", 0, 300)]
+    one, other = lob.pieces(own, HORIZONS, 0.9, 0.05)[0]
+    slots = lob.slots([one, other])
+    by_time = dict(zip(one.at.tolist(), slots[0].tolist(), strict=True))
+    met = [(by_time.get(t), slot) for t, slot in zip(other.at, slots[1], strict=True)]
+    shared = [pair for pair in met if pair[0] is not None]
+    assert len(shared) > 100
+    assert all(first == second for first, second in shared)
+    held = np.bincount(np.concatenate(slots))
+    assert len(held) == lob.SLOTS
+    assert np.ptp(held) <= 4
 
 
 def test_classes_weigh_alike():
@@ -159,8 +179,9 @@ def test_macro_f1_is_scikit_learns_and_a_copy_has_no_lead():
     line = rng.integers(0, 3, labels.shape)
     better = np.where(rng.random(labels.shape) < 0.5, np.maximum(labels, 0), line)
     known = labels >= 0
+    times = np.broadcast_to(np.arange(50)[:, None], labels.shape)
     said = {LINEAR: line, "copy": line, ENSEMBLE: better}
-    found = scored({n: confusions(labels, x, known) for n, x in said.items()}, 0)
+    found = scored({n: confusions(labels, x, times) for n, x in said.items()}, 0)
     for name, one in said.items():
         truth = f1_score(labels[known], one[known], average="macro")
         assert found[name].macro_f1 == pytest.approx(truth)
@@ -169,11 +190,37 @@ def test_macro_f1_is_scikit_learns_and_a_copy_has_no_lead():
     assert lead.above_linear > 3 * lead.above_linear_error > 0
 
 
+def test_contracts_that_move_together_are_worth_one():
+    """Ten copies of a market say no more than it: drawn apart, they would seem to."""
+    rng = np.random.default_rng(1)
+    labels, line = rng.integers(0, 3, (2, 400, 1))
+    better = np.where(rng.random(labels.shape) < 0.1, labels, line)
+    errors = []
+    for copies in (1, 10):
+        truth, times = (
+            np.repeat(x, copies, axis=1) for x in (labels, np.arange(400)[:, None])
+        )
+        counts = {
+            name: confusions(truth, np.repeat(one, copies, axis=1), times)
+            for name, one in ((LINEAR, line), (ENSEMBLE, better))
+        }
+        errors.append(scored(counts, 0)[ENSEMBLE].above_linear_error)
+    assert errors[1] == pytest.approx(errors[0])
+    assert errors[0] > 0
+
+
+def test_the_best_member_is_the_one_of_known_labels():
+    labels = np.array([[0, 1, 2, -1], [2, 1, 0, -1]])
+    right = np.eye(3)[np.maximum(labels, 0)]
+    said = {"wrong": np.roll(right, 1, -1), "right": right, "too": right}
+    assert best_of(labels, said) == "right"
+
+
 def test_published_classes_end_with_their_piece():
     """The last ones are made of mids beyond the cut, or of another day."""
     given = np.ones((120, len(HORIZONS)), np.int64)
     own = [states("A", 0)._replace(published=given)]
-    for one in (*lob.pieces(own, HORIZONS, 0.5)[0], *lob.pieces(own, HORIZONS, 0.5)[1]):
+    for one in (x for side in lob.pieces(own, HORIZONS, 0.5, 0.2) for x in side):
         for (_, k), named in one.published.items():
             assert (named[-k:] == -1).all()
             assert (named[k:-k] == 1).all()

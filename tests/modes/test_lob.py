@@ -33,7 +33,9 @@ def test_both_labels_are_judged_beside_the_line(told):
         assert list(scores) == [ALWAYS, LINEAR, "gru", ENSEMBLE]
         assert scores[LINEAR]["above_linear"] == 0
         assert sum(one["classes"]) == pytest.approx(1)
-    assert summary["events"]["train"] > 2 * summary["events"]["test"] > 1_000
+        assert one["best"] == "gru"
+    events = summary["events"]
+    assert events["train"] > 1.5 * events["test"] > 3 * events["calibrate"] > 1_000
     assert "SIMULATED" in report
     assert "Beside the linear baseline, the ensemble" in report
 
@@ -42,6 +44,7 @@ def test_both_labels_are_judged_beside_the_line(told):
     ("words", "found"),
     [
         (["lob.lane=50", "lob.warm=50"], "lob.warm"),
+        (["lob.train_share=.6", "lob.calibrate_share=.4"], "lob.calibrate_share"),
         (["data=fi2010", "data.path=.", "lob.levels=5"], "lob: data=fi2010"),
     ],
 )
