@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bot4jax.runtime.messages import Inquiry, Statement, Step, pack
+from bot4jax.runtime.messages import Inquiry, Reference, Statement, Step, pack
 from bot4jax.runtime.orders import Answer, Cancel, Fill, Order
 from bot4jax.runtime.recovery import Plan
 
@@ -16,7 +16,7 @@ class FillingVenue:
         self._symbols = symbols
         self._answers: list[Answer] = []
 
-    def hear(self, records: np.ndarray) -> None:
+    def hear(self, records: np.ndarray, events: Sequence[Reference] = ()) -> None:
         """It needs no market."""
 
     def ask(self, inquiry: Inquiry) -> Statement:

@@ -20,7 +20,7 @@ from bot4jax.engine import State
 from bot4jax.modes.tapes import heard, taken_up, tick_tape
 from bot4jax.modes.trading import make_trader, opened_journal, paper_venue
 from bot4jax.runtime.closings import Tape
-from bot4jax.runtime.messages import Inquiry, Statement, Step, pack
+from bot4jax.runtime.messages import Inquiry, Reference, Statement, Step, pack
 from bot4jax.runtime.orders import Answer, Cancel
 from bot4jax.runtime.progress import Report
 from bot4jax.runtime.publish import Arrival
@@ -55,7 +55,7 @@ class PreparedVenue:
         self._sent.clear()
         self._answers = self._venue.settle(through_ns)
 
-    def hear(self, records: np.ndarray) -> None:
+    def hear(self, records: np.ndarray, events: Sequence[Reference] = ()) -> None:
         self._venue.hear(records)
 
     def send(self, step: Step) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bot4jax.data.universe import Universe
 from bot4jax.modes import tapes
 from bot4jax.modes.children import children
 from bot4jax.modes.keeping import Kept
@@ -76,7 +77,7 @@ def trade_over_sockets(
             return tape.closed(record.heard(heard))
 
         def publish(stepped: Stepped) -> None:
-            send_signals(line.signals, batch(setting, folder.name, stepped))
+            send_signals(line.signals, batch(tape.feed.universe, folder.name, stepped))
 
         venue = SocketVenue(line.orders, runtime.venue_timeout_s, runtime.dead_man_s)
         return trade(
@@ -145,10 +146,10 @@ def trading_hours(setting: Setting) -> Callable[[int], bool]:
     return sessions(setting.source.universe)
 
 
-def batch(setting: Setting, run: str, stepped: Stepped) -> Signals:
+def batch(universe: Universe, run: str, stepped: Stepped) -> Signals:
     """What one step tells subscribers; symbols without a quote are left out."""
     closed, decisions = stepped.closed, stepped.decided
-    increments = setting.source.universe.column("increment")
+    increments = universe.column("increment")
     mid = (closed.market.bid + closed.market.ask) * increments / 2
     probability = np.clip(decisions.probability.astype(float), 0, 1).tolist()
     return Signals(
@@ -164,7 +165,7 @@ def batch(setting: Setting, run: str, stepped: Stepped) -> Signals:
                 target=float(decisions.intent[i]),
                 price=float(mid[i]),
             )
-            for i, symbol in enumerate(setting.source.universe.symbols)
+            for i, symbol in enumerate(universe.symbols)
             if closed.market.bid[i] > 0 and np.isfinite(decisions.intent[i])
         ],
     )

@@ -3,8 +3,6 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-import numpy as np
-
 from bot4jax.data.source import Source
 from bot4jax.kernels.bars import OpenBars
 from bot4jax.learn.params import latency_of
@@ -15,7 +13,8 @@ from bot4jax.runtime.indicative import Terms
 from bot4jax.runtime.publish import Arrival, begun, heartbeat
 from bot4jax.runtime.venue_process import Intake
 
-Hear = Callable[[np.ndarray], None]
+Hear = Callable[..., None]
+"""Told of records, and of events that are none."""
 
 
 def closed_bars(
@@ -82,7 +81,8 @@ def heard(
     )
     for one in arrivals:
         if one.frame is not None:
-            hear(intake.take(one.frame).records)
+            found = intake.take(one.frame)
+            hear(found.records, found.events)
         yield one
 
 

@@ -30,10 +30,11 @@ from bot4jax.runtime.orders import (
 from bot4jax.runtime.own_orders import apart
 from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.recent import RecentMids, Said
-from bot4jax.runtime.reference import Headlines, changes_terms, slots
+from bot4jax.runtime.reference import Headlines, slots
 from bot4jax.runtime.schedule import Schedules
 from bot4jax.runtime.states import Cause, States
 from bot4jax.runtime.targets import IOC, Tactic, orders_from_targets
+from bot4jax.runtime.terms import changes_terms
 from bot4jax.runtime.throttle import Throttle
 
 PATIENCE_STEPS = 3
@@ -171,7 +172,8 @@ class Account:
                     self.portfolio.ask(one)
 
     def _mids(self, closed: Closed) -> Float[np.ndarray, " S"]:
-        return (closed.market.bid + closed.market.ask) * self._increment / 2
+        increment = self.portfolio.units.increment
+        return (closed.market.bid + closed.market.ask) * increment / 2
 
     def _said(self, repeated: Denied) -> str:
         name = self.universe.symbols[int(repeated.symbols[0])]
@@ -205,7 +207,3 @@ class Account:
     def headlines(self) -> Headlines:
         """News that lasts."""
         return Headlines(len(self.universe.instruments))
-
-    @cached_property
-    def _increment(self) -> Float[np.ndarray, " S"]:
-        return self.universe.column("increment").astype(np.float64)

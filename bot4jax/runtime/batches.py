@@ -41,12 +41,11 @@ class Close(NamedTuple):
     late: int
     """of them"""
     masked: tuple[int, ...] = ()
-    """slots of which something was missing at some moment of the bar, or whose
-    increments and lots have changed since the feed began"""
+    """slots of which something was missing at some moment of the bar"""
     events: tuple[Reference, ...] = ()
     """that act from the boundary on"""
     terms: Terms | None = None
-    """of prices and sizes from the boundary on, if there was a split"""
+    """of prices and sizes from the boundary on, if a split or new terms changed them"""
 
 
 class FeedState(NamedTuple):

@@ -34,6 +34,7 @@ from bot4jax.runtime.resting import (
     is_beyond,
     is_woken,
 )
+from bot4jax.runtime.terms import ChangedTerms, parted, ratio, universe_after
 from bot4jax.types import BUY, QUOTE, SELL, TRADE, TRADING
 
 Fees = Sequence[tuple[float, float]]
@@ -51,7 +52,7 @@ class Book:
         believed: Believed = conservative,
     ) -> None:
         slots = len(universe.instruments)
-        self._universe, self._fees, self._say = universe, fees, say
+        self.universe, self._fees, self._say = universe, fees, say
         self._believed = believed
         self.displayed = Displayed(slots)
         self.position = np.zeros(slots, np.int64)
@@ -102,6 +103,26 @@ class Book:
         if is_moved or new.lots > before.lots:
             self.resting.remove(live)
             self._place(live, now_ns, may_rest=True)
+
+    def change(
+        self,
+        event: ChangedTerms,
+        fees: Callable[[Universe], Fees],
+    ) -> float:
+        """New terms: what rests of the instrument goes, what is held is counted anew.
+
+        Returns what one lot of before is now.
+        """
+        slot = event.symbol
+        for live in tuple(self.resting.by_id.values()):
+            if live.order.symbol == slot:
+                self.leave(live, Cancelled, self.clock_ns)
+        lots = ratio(self.universe.instruments[slot], event).lots
+        self.position[slot], _ = parted(int(self.position[slot]), lots)
+        self.universe = universe_after(self.universe, [event])
+        self._fees = fees(self.universe)
+        self.displayed.forget([slot])
+        return lots
 
     def room(self, order: Order) -> int:
         """Lots a reduce-only order may trade now."""
@@ -306,7 +327,7 @@ class Book:
         return asked.lots > live.done and has_terms(order) and not would_take
 
     def _fee(self, symbol: int, lots: int, price: int, is_maker: bool) -> float:
-        instrument = self._universe.instruments[symbol]
+        instrument = self.universe.instruments[symbol]
         worth = notional(instrument, lots, price * instrument.increment)
         return worth * self._fees[symbol][is_maker]
 

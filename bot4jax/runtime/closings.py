@@ -19,8 +19,9 @@ from bot4jax.runtime.feed import Batch, Close, Feed
 from bot4jax.runtime.market import Quotes
 from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.publish import Arrival
-from bot4jax.runtime.reference import changes_terms, slots
+from bot4jax.runtime.reference import slots
 from bot4jax.runtime.stages import Stages
+from bot4jax.runtime.terms import changes_terms
 from bot4jax.types import BAR_INTS, REFERENCE
 
 LIVE, CONFLATED = BAR_INTS.index("live"), BAR_INTS.index("conflated")
@@ -55,7 +56,8 @@ class Closed(NamedTuple):
     events: tuple[Reference, ...] = ()
     """that act from the boundary on"""
     terms: Terms | None = None
-    """of prices and sizes from the boundary on, if there was a split; on the device"""
+    """of prices and sizes from the boundary on, if a split or new terms changed them;
+    on the device"""
 
 
 NO_ARRIVALS = np.empty((0, 2))

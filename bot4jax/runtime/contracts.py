@@ -9,7 +9,7 @@ from bot4jax.data.universe import Universe
 
 
 class Contracts(NamedTuple):
-    """What one lot of every slot is, for sums over the whole universe; made once."""
+    """What one lot of every slot is, for sums over the whole universe."""
 
     size: Float[np.ndarray, " S"]
     """lot × multiplier"""

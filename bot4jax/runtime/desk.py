@@ -4,6 +4,8 @@ It orders what it hears: an engine's step is answered once the ticks have come s
 a repeated one as before, and one of a former engine not at all.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from bot4jax.runtime.messages import (
@@ -12,6 +14,7 @@ from bot4jax.runtime.messages import (
     FromEngine,
     Goodbye,
     Inquiry,
+    Reference,
     Refused,
     Report,
     Statement,
@@ -19,6 +22,7 @@ from bot4jax.runtime.messages import (
     Withdraw,
 )
 from bot4jax.runtime.orders import Answer
+from bot4jax.runtime.terms import parted
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import LocalVenue, statement
 
@@ -36,8 +40,6 @@ class Desk:
         self._step: Step | None = None
         """being waited for"""
         self._last: tuple[Step, Report] | None = None
-        self._reached_ns = -(2**62)
-        """event time that the ticks have reached"""
         self._is_ended = False
         self._answers: list[Answer] = []
         """not reported yet"""
@@ -48,15 +50,18 @@ class Desk:
         self._run = ""
         """that is served"""
 
-    def hear(self, records: np.ndarray, heartbeat_ns: int | None = None) -> None:
-        """Take in accepted ticks, or the event time of a heartbeat."""
-        if len(records):
-            self._link.hear(records)
-            self._reached_ns = max(self._reached_ns, int(records["event_ns"].max()))
+    def hear(
+        self,
+        records: np.ndarray,
+        heartbeat_ns: int | None = None,
+        events: Sequence[Reference] = (),
+    ) -> None:
+        """Take in accepted ticks, the event time of a heartbeat, or what is no tick."""
+        self._link.hear(records, events)
         if heartbeat_ns is not None:
-            self._reached_ns = max(self._reached_ns, heartbeat_ns)
+            self._link.reached_ns = max(self._link.reached_ns, heartbeat_ns)
         if not self._lockstep:
-            self._answers += self._link.settle(self._reached_ns)
+            self._answers += self._link.settle(self._link.reached_ns)
 
     def end(self) -> None:
         """No tick follows: what was to be reached counts as reached."""
@@ -96,10 +101,17 @@ class Desk:
         self._step, self._run = step, step.run
         if not self._is_repeated(step):
             self.steps, self.orders = self.steps + 1, self.orders + len(step.orders)
+            self._act(step.boundary_ns)
             self._link.send(step)
+
+    def _act(self, boundary_ns: int) -> None:
+        """Events change what was owned at the last report as what is owned now."""
+        for slot, lots in self._link.act(boundary_ns):
+            self._positions[slot], _ = parted(int(self._positions[slot]), lots)
 
     def _stated(self, inquiry: Inquiry) -> Statement:
         """The record's end; who asks for the run that is served takes its place."""
+        self._act(inquiry.boundary_ns)
         last = None if self._last is None else self._last[0]
         step = last if self._step is None else self._step
         if step is None or step.run == inquiry.run:
@@ -116,7 +128,7 @@ class Desk:
         if self._last is not None and self._is_repeated(step):
             self._step = None
             return self._last[1]
-        if self._reached_ns < step.through_ns and not self._is_ended:
+        if self._link.reached_ns < step.through_ns and not self._is_ended:
             return None
         answers = [*self._answers, *self._link.settle(step.through_ns)]
         self._positions = self._link.venue.position.copy()

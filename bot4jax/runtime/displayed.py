@@ -3,7 +3,7 @@
 Updates of a whole batch are written at once; the last one of each place stays.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Int
@@ -81,6 +81,11 @@ class Displayed:
 
     def taken_at_best(self, symbol: int, side: int) -> int:
         return int(self.taken[symbol, _column(side)[0], 0])
+
+    def forget(self, symbols: Sequence[int]) -> None:
+        """Their terms have changed: what was stated is no price any more."""
+        slots = list(symbols)
+        self.quotes[slots] = self.levels[slots] = self.taken[slots] = 0
 
     def refresh(self, symbol: int) -> None:
         """The best quotes were stated anew: nothing of them is taken yet."""

@@ -21,17 +21,18 @@ until a snapshot states them again, and their bars until then are masked.
 """
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int
 
 from bot4jax.data.universe import Universe
+from bot4jax.kernels.rebase import Terms
 from bot4jax.runtime.backlog import conflated
 from bot4jax.runtime.batches import ROTATION, Batch, Close, FeedState
 from bot4jax.runtime.coverage import Coverage
-from bot4jax.runtime.messages import InstrumentChange, MessageError, Reference
+from bot4jax.runtime.messages import MessageError, Reference
 from bot4jax.runtime.pack import instrument_terms, pack
 from bot4jax.runtime.publishers import (
     Counters,
@@ -41,8 +42,9 @@ from bot4jax.runtime.publishers import (
     numbered,
     timely,
 )
-from bot4jax.runtime.reference import due, slots, terms_after, told
+from bot4jax.runtime.reference import due, slots, told
 from bot4jax.runtime.screen import Drop, screen
+from bot4jax.runtime.terms import terms_after, universe_after
 from bot4jax.types import (
     BEHIND,
     CONFLATED,
@@ -85,10 +87,11 @@ class Feed:
         self.allowed_lateness_ns = allowed_lateness_ns
         self.skew_limit_ns = skew_limit_ns
         self.capacity = capacity
+        self.universe = universe
+        """with its terms from the open bar on"""
         self._terms = instrument_terms(universe, anchors)
         self._held = np.empty(0, TICK)
         self._events: tuple[Reference, ...] = ()
-        self._changed = np.zeros(len(universe.instruments), bool)
         self._snapshots: dict[int, Frame] = {}
         """the latest of each publisher, until its place in the stream has come"""
         self._buffers = [_buffer(capacity) for _ in range(ROTATION)]
@@ -108,8 +111,8 @@ class Feed:
 
     @property
     def stale(self) -> Bool[np.ndarray, " S"]:
-        """Symbols of which something is missing, or whose increments have changed."""
-        return self.coverage.stale | self._changed
+        """Symbols of which something is missing."""
+        return self.coverage.stale
 
     @property
     def held(self) -> int:
@@ -344,9 +347,7 @@ class Feed:
         """The open bar's closing; the next one is open."""
         counted, before = self.counters, self._before
         acting, self._events = due(self._events, self.boundary_ns)
-        masked = self.coverage.blind | self._changed
-        terms, anchors = terms_after(acting, self._terms.anchor)
-        self._terms = self._terms._replace(anchor=anchors)
+        terms = self._changed(acting) if acting else None
         ticks, late = counted.absorbed - before[0], counted.late - before[1]
         closed = Close(
             self.bar,
@@ -356,17 +357,22 @@ class Feed:
             self._newest(receive_ns),
             ticks,
             late,
-            tuple(masked.nonzero()[0].tolist()),
+            tuple(self.coverage.blind.nonzero()[0].tolist()),
             acting,
             terms,
         )
-        for event in acting:
-            if isinstance(event, InstrumentChange):
-                self._changed[event.symbol] = True
         self.coverage.next_bar()
         self._before = counted.absorbed, counted.late
         self.bar, self.open_ns = self.bar + 1, self.boundary_ns
         return closed
+
+    def _changed(self, acting: Sequence[Reference]) -> Terms | None:
+        """What the events make of prices and sizes; later ticks are in new terms."""
+        universe, anchors = self.universe, self._terms.anchor
+        terms, moved = terms_after(acting, anchors, universe)
+        self.universe = universe_after(universe, acting)
+        self._terms = instrument_terms(self.universe, moved)
+        return terms
 
 
 def _is_ahead(snapshot: Frame, publisher: Publisher) -> bool:

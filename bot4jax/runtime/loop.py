@@ -121,7 +121,10 @@ class Trader:
         """Agree with the venue on all that happened; only then let orders pass."""
         own, last = self.account, self._last
         asked = Inquiry(
-            run=own.run, step=self.step_number, universe_hash=own.universe.hash
+            run=own.run,
+            step=self.step_number,
+            universe_hash=own.universe.hash,
+            boundary_ns=0 if last is None else last.boundary_ns,
         )
         try:
             found = self._venue.ask(asked)

@@ -50,7 +50,7 @@ class Quotes:
 
     def forget(self, slots: Sequence[int]) -> None:
         """Their terms have changed: what was quoted is no price any more."""
-        self._displayed.quotes[list(slots)] = 0
+        self._displayed.forget(slots)
 
     def market(self) -> Market:
         """A copy that later records do not change."""

@@ -74,6 +74,8 @@ class Inquiry(Message, frozen=True, kw_only=True):
     step: Count
     """the last one that the engine knows of; 0: none"""
     universe_hash: Hash
+    boundary_ns: Nanoseconds = 0
+    """of that step: what acts by then has changed what the engine owns"""
 
 
 class Statement(Message, frozen=True, kw_only=True):

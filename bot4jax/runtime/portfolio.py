@@ -12,8 +12,20 @@ from jaxtyping import Float
 from bot4jax.data.universe import Universe, notional, profit
 from bot4jax.runtime.contracts import contracts, exposures, profits
 from bot4jax.runtime.equity import EquityRow, Losses
-from bot4jax.runtime.messages import CorporateAction, Funding, Mark, Reference
+from bot4jax.runtime.messages import (
+    CorporateAction,
+    Funding,
+    Mark,
+    Reference,
+)
 from bot4jax.runtime.orders import Answer, Fill, Foreign, Order, Query, Replace
+from bot4jax.runtime.terms import (
+    ChangedTerms,
+    changes_terms,
+    parted,
+    ratio,
+    universe_after,
+)
 from bot4jax.runtime.tracking import (
     OrderError,
     OrderState,
@@ -132,8 +144,8 @@ class Portfolio:
             self._pay(event.symbol, event.rate, told if np.isfinite(told) else marked)
         elif isinstance(event, CorporateAction) and event.action == "dividend":
             self._pay(event.symbol, -1.0, event.amount)
-        elif isinstance(event, CorporateAction):
-            self._split(event.symbol, event.factor)
+        elif changes_terms(event):
+            self._change(event)
 
     def _pay(self, slot: int, rate: float, price: float) -> None:
         """A share of the notional of what is held: long pays, short receives."""
@@ -144,12 +156,15 @@ class Portfolio:
             self.flows[slot] -= paid
             self._trip[slot] -= paid
 
-    def _split(self, slot: int, factor: float) -> None:
-        """More or fewer lots at another price; a broken one is paid out at the mark."""
-        lots, entry = int(self.lots[slot]), float(self.entry[slot])
-        whole = int(lots * factor)
-        self.entry[slot], self.marks[slot] = entry / factor, self.marks[slot] / factor
-        broken = lots * factor - whole
+    def _change(self, event: ChangedTerms) -> None:
+        """Other lots at another price; a broken one is paid out at the mark."""
+        slot, lots = event.symbol, int(self.lots[event.symbol])
+        now = ratio(self.universe.instruments[slot], event)
+        self.universe = universe_after(self.universe, [event])
+        self.units = contracts(self.universe)
+        for prices in (self.entry, self.marks, self._told_marks):
+            prices[slot] *= now.price
+        whole, broken = parted(lots, now.lots)
         if broken:
             size, price = self.units.size[slot], float(self._priced()[slot])
             gained = broken * size * (price - self.entry[slot])

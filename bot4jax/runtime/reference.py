@@ -9,15 +9,12 @@ between two bars, on all alike.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool
 
-from bot4jax.kernels.rebase import Terms
 from bot4jax.runtime.messages import (
-    CorporateAction,
-    InstrumentChange,
     News,
     Reference,
     pack_references,
@@ -69,36 +66,6 @@ def due(events: Iterable[Reference], boundary_ns: int) -> Due:
 def acts_ns(event: Reference) -> int:
     """From when on: news from when it was available, whatever it tells of."""
     return event.available_ns if isinstance(event, News) else event.event_ns
-
-
-def is_split(event: Reference) -> TypeGuard[CorporateAction]:
-    """Whether there are other shares from now on."""
-    return isinstance(event, CorporateAction) and event.action == "split"
-
-
-def changes_terms(event: Reference) -> bool:
-    """Whether prices or lots of its instrument mean something else from now on."""
-    return is_split(event) or isinstance(event, InstrumentChange)
-
-
-def terms_after(
-    events: Iterable[Reference], anchors: Int[np.ndarray, " S"]
-) -> tuple[Terms | None, Int[np.ndarray, " S"]]:
-    """What splits make of prices and sizes, and the anchors after them."""
-    factor = np.ones(len(anchors))
-    for event in filter(is_split, events):
-        factor[event.symbol] *= event.factor
-    if (factor == 1).all():
-        return None, anchors
-    moved = np.round(anchors / factor).astype(np.int64)
-    terms = Terms(
-        changes=factor != 1,
-        price=(1 / factor).astype(np.float32),
-        shift=(anchors / factor - moved).astype(np.float32),
-        anchor=moved.astype(np.float32),
-        volume=factor.astype(np.float32),
-    )
-    return terms, moved
 
 
 class Headlines:

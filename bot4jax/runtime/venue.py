@@ -22,6 +22,7 @@ from jaxtyping import Int
 from bot4jax import schema
 from bot4jax.data.universe import Universe
 from bot4jax.runtime.book import Book, has_terms
+from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.orders import (
     LARGEST,
     Ack,
@@ -38,6 +39,7 @@ from bot4jax.runtime.orders import (
     Request,
 )
 from bot4jax.runtime.resting import conservative, probabilistic
+from bot4jax.runtime.terms import changes_terms
 from bot4jax.types import BUY, SELL, TRADING
 
 SECOND_NS = 1_000_000_000
@@ -54,6 +56,7 @@ class Refusal(enum.StrEnum):
     WOULD_OPEN = "reduce-only, but there is nothing to reduce"
     WOULD_TAKE = "post-only, but it would trade at once"
     UNKNOWN_ORDER = "no order of this id"
+    OUTDATED = "the terms of its instrument have changed since it was sent"
     AT_RANDOM = "refused at random, as the configuration asks"
 
 
@@ -130,6 +133,8 @@ class PaperVenue:
         """ids of orders that may not rest any more"""
         self._unheard: set[str] = set()
         """ids that were asked for before they came, and are refused should they come"""
+        self._outdated: set[str] = set()
+        """ids of orders that were on their way when their instrument changed"""
         self._said: dict[str, list[Answer]] = {}
         """answers so far by order id; an id that is pending has none yet"""
         self._outbox: list[Answer] = []
@@ -197,6 +202,20 @@ class PaperVenue:
         said = Foreign(symbol, side, abs(signed), price, 0.0, self.clock_ns, reason)
         self._tell(msgspec.structs.replace(said, number=self._foreign))
         self._foreign += 1
+
+    def hear(self, event: Reference) -> float:
+        """What happens to an instrument, between two records.
+
+        Returns what one lot of before is now; the venue keeps no account of money.
+        """
+        if not changes_terms(event):
+            return 1.0
+        self._outdated |= {
+            one.id
+            for _, _, one in self._pending
+            if isinstance(one, Order) and one.symbol == event.symbol
+        }
+        return self.book.change(event, lambda own: _fee_shares(own, self.rules))
 
     def take_back(self) -> int:
         """Cancel all that rests, now; how many orders that were.
@@ -279,6 +298,8 @@ class PaperVenue:
             return Refusal.INVALID_SIZE
         if not has_terms(order):
             return Refusal.INVALID_PRICE
+        if order.id in self._outdated:
+            return Refusal.OUTDATED
         if book.displayed.status[order.symbol] != TRADING:
             return Refusal.NOT_TRADING
         if self._is_too_many(now_ns):

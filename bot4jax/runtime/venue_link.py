@@ -24,6 +24,7 @@ from bot4jax.runtime.messages import (
     Goodbye,
     Inquiry,
     MessageError,
+    Reference,
     Refused,
     Report,
     Statement,
@@ -34,9 +35,12 @@ from bot4jax.runtime.messages import (
 )
 from bot4jax.runtime.orders import Answer, Cancel, Order
 from bot4jax.runtime.recovery import Plan
+from bot4jax.runtime.reference import acts_ns, slots
 from bot4jax.runtime.sockets import bound_endpoint
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.types import TICK
+
+NEVER = -(2**62)
 
 T = TypeVar("T", Statement, Report)
 
@@ -44,8 +48,8 @@ T = TypeVar("T", Statement, Report)
 class VenueLink(Protocol):
     """What the trading loop needs of a venue."""
 
-    def hear(self, records: np.ndarray) -> None:
-        """What the market shows, as it arrives."""
+    def hear(self, records: np.ndarray, events: Sequence[Reference] = ()) -> None:
+        """What the market shows and tells, as it arrives."""
         ...
 
     def ask(self, inquiry: Inquiry) -> Statement:
@@ -88,16 +92,35 @@ class LocalVenue:
     def __init__(self, venue: PaperVenue) -> None:
         self.venue = venue
         self._heard: list[np.ndarray] = []
+        self._events: list[tuple[int, Reference]] = []
+        """to come, and the first event time at which a boundary lets each act"""
+        self.reached_ns = NEVER
+        """event time that the market has reached"""
         self._asked = 0
         self._step: Step | None = None
         self._answers: list[Answer] | None = None
         """to the last step; None until they have been given"""
 
-    def hear(self, records: np.ndarray) -> None:
-        self._heard.append(records)
+    def hear(self, records: np.ndarray, events: Sequence[Reference] = ()) -> None:
+        """A boundary that the market has passed is over for whatever comes later."""
+        over_ns = self.reached_ns + 1
+        self._events += [(max(acts_ns(one), over_ns), one) for one in events]
+        if len(records):
+            self._heard.append(records)
+            self.reached_ns = max(self.reached_ns, int(records["event_ns"].max()))
+
+    def act(self, boundary_ns: int) -> list[tuple[int, float]]:
+        """What acts at a boundary, before any order of it; as the engine's feed does.
+
+        Slots whose lots are others, and what one lot of before is now.
+        """
+        due = [one for at_ns, one in self._events if at_ns <= boundary_ns]
+        self._events = [one for one in self._events if one[0] > boundary_ns]
+        return [(slot, self.venue.hear(one)) for one in due for slot in slots(one)]
 
     def ask(self, inquiry: Inquiry) -> Statement:
         self._asked += 1
+        self.act(inquiry.boundary_ns)
         held = self.venue.position
         return statement(self.venue, self._asked, held, self._step, self._answers)
 
@@ -107,6 +130,7 @@ class LocalVenue:
 
     def send(self, step: Step) -> None:
         self._step, self._answers = step, None
+        self.act(step.boundary_ns)
         self.venue.submit(step.orders, step.boundary_ns)
 
     def withdraw(self, cancels: Sequence[Cancel]) -> None:
@@ -171,7 +195,7 @@ class SocketVenue:
         """silent, or another engine's: nothing more is sent, the next start asks it"""
         self._last = Goodbye(run="-", step=0)
 
-    def hear(self, records: np.ndarray) -> None:
+    def hear(self, records: np.ndarray, events: Sequence[Reference] = ()) -> None:
         """It has a feed of its own."""
 
     def ask(self, inquiry: Inquiry) -> Statement:
@@ -190,6 +214,7 @@ class SocketVenue:
             self._awaited = last.step
 
     def send(self, step: Step) -> None:
+        self.beat()  # before the first orders: nothing rests that nobody watches
         self._say(msgspec.structs.replace(step, epoch=self._epoch))
         self._awaited = step.step
         self._last = Goodbye(run=step.run, step=step.step)

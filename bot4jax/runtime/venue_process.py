@@ -8,6 +8,7 @@ stream and on the steps alone, and not on which process was faster.
 import logging
 import math
 from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,11 +25,13 @@ from bot4jax.runtime.messages import (
     FromVenue,
     Goodbye,
     MessageError,
+    Reference,
     Withdraw,
     pack,
     unpack_from_engine,
 )
 from bot4jax.runtime.publish import PATIENCE_S
+from bot4jax.runtime.reference import slots, told
 from bot4jax.runtime.screen import screen
 from bot4jax.runtime.sockets import bound_endpoint, router, subscriber
 from bot4jax.runtime.venue import configured
@@ -50,6 +53,7 @@ class Heard(NamedTuple):
     records: np.ndarray
     heartbeat_ns: int | None
     """event time of a frame without records"""
+    events: Sequence[Reference] = ()
 
 
 class Intake:
@@ -88,11 +92,22 @@ class Intake:
         if frame.kind == SNAPSHOT:
             return Heard(frame.records[:0], None)
         if frame.kind == REFERENCE:
-            self._numbered(frame)
-            return Heard(frame.records[:0], None)
+            return Heard(frame.records[:0], None, self._told(frame))
         records = self._screened(self._numbered(frame), frame.sent_ns)
         self.frames, self.ticks = self.frames + 1, self.ticks + len(records)
         return Heard(records, None if len(frame.records) else frame.sent_ns)
+
+    def _told(self, frame: Frame) -> Sequence[Reference]:
+        """The events of a frame that was not seen before, of this universe alone."""
+        if len(self._numbered(frame)) < len(frame.records):
+            return ()
+        try:
+            events = told(frame.records)
+        except MessageError:
+            self.refused["reference"] += 1
+            return ()
+        symbols = len(self._anchors)
+        return [one for one in events if all(n < symbols for n in slots(one))]
 
     def _numbered(self, frame: Frame) -> np.ndarray:
         """The records that were not seen before, in the publisher's latest epoch."""

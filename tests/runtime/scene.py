@@ -18,10 +18,13 @@ from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.limits import Limits
 from bot4jax.runtime.loop import StepLog, Stepped, Trader
 from bot4jax.runtime.market import Quotes
+from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.orders import Cancel, Kind, Order
 from bot4jax.runtime.portfolio import Portfolio
+from bot4jax.runtime.reference import slots
 from bot4jax.runtime.states import States
 from bot4jax.runtime.targets import Tactic
+from bot4jax.runtime.terms import changes_terms
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import LocalVenue, VenueLink
 from bot4jax.types import QUOTE, TICK, Instrument
@@ -154,6 +157,12 @@ class Scene:
     def step(self, bar: int, mids: Sequence[int] = (200, 200, 200)) -> Stepped:
         """The quotes of a bar arrive, the bar closes, the engine decides."""
         return self.trader.step(self.closed(bar, mids))
+
+    def after(self, closed: Closed, events: Sequence[Reference]) -> Closed:
+        """The same closing with events that act at it, as a tape would tell it."""
+        for one in filter(changes_terms, events):
+            self._quotes.forget(slots(one))
+        return closed._replace(events=tuple(events), market=self._quotes.market())
 
     def closed(self, bar: int, mids: Sequence[int] = (200, 200, 200)) -> Closed:
         records = quotes(bar, mids, self._size)

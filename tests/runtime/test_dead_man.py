@@ -12,11 +12,18 @@ import pytest
 
 from bot4jax.modes.trading import opened_journal, stepping
 from bot4jax.runtime.dead_man import DeadMan, Pulse
-from bot4jax.runtime.messages import Alive, Goodbye, Inquiry
+from bot4jax.runtime.messages import (
+    Alive,
+    Goodbye,
+    Inquiry,
+    Step,
+    pack,
+    unpack_from_engine,
+)
 from bot4jax.runtime.orders import Cancelled, Order
-from bot4jax.runtime.sockets import dealer
+from bot4jax.runtime.sockets import bound_endpoint, dealer, router
 from bot4jax.runtime.venue import PaperVenue
-from bot4jax.runtime.venue_link import SocketVenue
+from bot4jax.runtime.venue_link import SocketVenue, statement
 from bot4jax.types import TICK
 from tests.runtime.scene import RUN, UNIVERSE, Scene
 from tests.sim.engine import mids
@@ -104,6 +111,21 @@ def test_what_is_on_its_way_when_nobody_speaks_does_not_rest():
     answers = venue.advance(np.empty(0, TICK), 20)
     assert answers[-1] == Cancelled(bid.id, 5, 10)
     assert venue.open_orders == []
+
+
+def test_an_engine_asks_to_be_watched_before_its_first_order_leaves():
+    """It may die in between: what would then rest must not rest for ever."""
+    stated = statement(PaperVenue(UNIVERSE), 1, np.zeros(3, np.int64), None, None)
+    step = {"run": RUN, "step": 1, "universe_hash": 0, "boundary_ns": 1}
+    with router("tcp://127.0.0.1:*") as end, dealer(bound_endpoint(end)) as line:
+        venue = SocketVenue(line, PATIENCE_S, WITHIN_S)
+        line.send(b"")  # makes this peer known, so that it can be answered first
+        peer, _ = end.recv_multipart()
+        end.send_multipart([peer, pack(stated)])
+        venue.ask(INQUIRY)
+        venue.send(Step(**step, through_ns=2))
+        heard = [unpack_from_engine(end.recv_multipart()[1]) for _ in range(3)]
+    assert [type(one) for one in heard] == [Inquiry, Alive, Step]
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -131,9 +132,10 @@ def test_an_event_acts_at_the_first_boundary_that_its_time_has_reached_once():
         quotes(following + 3, 3_001),
     )
     assert [one.events for one in closings] == [(FUNDING, SPLIT, NEWS), (CHANGE,), ()]
-    assert [one.masked for one in closings] == [(), (), (2,)]
-    assert [one.terms is None for one in closings] == [False, True, True]
-    assert feed.stale.tolist() == [False, False, True]
+    assert [one.masked for one in closings] == [(), (), ()]
+    assert [one.terms is None for one in closings] == [False, False, True]
+    assert feed.stale.tolist() == [False, False, False]
+    assert feed.universe.column("increment").tolist() == [0.01, 0.01, 0.5]
     assert feed.counters.sent == 9
 
 
@@ -225,6 +227,24 @@ def test_a_split_changes_lots_and_cost_but_no_worth(tmp_path, factor):
     portfolio.hear(CorporateAction(symbol=0, event_ns=1, action="split", factor=factor))
     assert portfolio.lots[0] == int(lots * factor)
     assert portfolio.entry[0] == pytest.approx(entry / factor)
+    assert portfolio.nav() == pytest.approx(nav)
+    scene.journal.close()
+
+
+def test_new_terms_change_lots_and_prices_but_no_worth(tmp_path):
+    """Finer increments, and lots a third as large, for which floats have no number."""
+    scene = owning(tmp_path)
+    portfolio = scene.account.portfolio
+    lots, entry, nav = portfolio.lots.copy(), portfolio.entry[0], portfolio.nav()
+    finer = msgspec.structs.replace(CHANGE, symbol=0, increment=0.05, lot=1 / 3)
+    portfolio.hear(finer)
+    assert portfolio.lots.tolist() == [3 * lots[0], lots[1], lots[2]]
+    assert portfolio.entry[0] == entry
+    assert portfolio.nav() == pytest.approx(nav)
+    worth = scene.account.value(scene.closed(3, (2_000, 200, 200)), 4)
+    assert worth.nav == pytest.approx(nav)
+    portfolio.hear(msgspec.structs.replace(finer, lot=100.0))
+    assert portfolio.lots[0] == int(lots[0] / 100)
     assert portfolio.nav() == pytest.approx(nav)
     scene.journal.close()
 

@@ -1,8 +1,9 @@
-"""A split in the middle of a stream: features are those of a market without one.
+"""A split, or finer increments, in the middle of a stream: features do not notice.
 
-Both markets are the same ticks. In one the first symbol costs four times as much from
-the beginning; in the other until the split, four shares for one. Prices are such that
-nothing needs to be rounded, so what differs is the arithmetic of float32 alone.
+All markets are the same ticks. In one the first symbol costs four times as many
+increments from the beginning; in another until the split, four shares for one; in the
+third since the increments are a quarter of what they were. Prices are such that nothing
+needs to be rounded, so what differs is the arithmetic of float32 alone.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,10 +23,12 @@ from bot4jax.kernels.rebase import Terms, rebase_pending
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.runtime.closings import Closed, Tape
 from bot4jax.runtime.feed import Feed
-from bot4jax.runtime.messages import CorporateAction
+from bot4jax.runtime.messages import CorporateAction, InstrumentChange, Reference
 from bot4jax.runtime.publish import Arrival, begun
-from bot4jax.runtime.reference import carried, terms_after
+from bot4jax.runtime.reference import carried
+from bot4jax.runtime.terms import CHANGING, terms_after
 from bot4jax.types import BOOK, QUOTE, REFERENCE, TRADE, Frame
+from tests.runtime.small_market import MARKET
 
 FACTOR, WINDOW = 4, 16
 BARS, SPLIT_BAR = 3 * WINDOW, 2 * WINDOW
@@ -60,48 +63,65 @@ def units(setting: Setting) -> engines.Units:
     return engines.Units(scales, features, jnp.float32(1e9), jnp.int32(0))
 
 
-def frames(setting: Setting, is_split: bool) -> Iterator[Frame]:
-    """Every bar's ticks in order, and the split where there is one."""
+def frames(setting: Setting, event: Reference | None) -> Iterator[Frame]:
+    """Every bar's ticks in order, and the event where there is one."""
     source, number = setting.source, 0
     for bar in range(BARS + 1):
         parts = [one.records for one in source.frames(bar, bar + 1)]
         records = np.concatenate(parts).copy()
         records = records[records["event_ns"].argsort(kind="stable")]
-        own = records["symbol"] == 0
-        if is_split and bar >= SPLIT_BAR:
-            sizes = {QUOTE: ("c", "d"), TRADE: ("b",), BOOK: ("b",)}
-            for kind, fields in sizes.items():
-                for field in fields:
-                    records[field][own & (records["kind"] == kind)] *= FACTOR
-        else:
-            prices = {QUOTE: ("a", "b"), TRADE: ("a",), BOOK: ("a",)}
-            for kind, fields in prices.items():
-                for field in fields:
-                    records[field][own & (records["kind"] == kind)] *= FACTOR
         sent_ns = int(records["event_ns"].max())
-        if is_split and bar == SPLIT_BAR - 1:
-            boundary_ns = source.start_ns + SPLIT_BAR * source.bar_ns
-            split = CorporateAction(
-                symbol=0, event_ns=boundary_ns, action="split", factor=FACTOR
-            )
-            told = carried([split])
+        if event is not None and bar == SPLIT_BAR - 1:
+            told = carried([event])
             yield Frame(1, 1, number, sent_ns, told, REFERENCE)
             number += len(told)
-        yield Frame(1, 1, number, sent_ns, records)
+        yield Frame(1, 1, number, sent_ns, in_terms(records, bar, event))
         number += len(records)
 
 
-def walked(setting: Setting, is_split: bool) -> tuple[list[Closed], list[engines.Seen]]:
+def in_terms(records: np.ndarray, bar: int, event: Reference | None) -> np.ndarray:
+    """The first symbol's ticks in its increments and shares of that bar."""
+    prices = {QUOTE: ("a", "b"), TRADE: ("a",), BOOK: ("a",)}
+    sizes = {QUOTE: ("c", "d"), TRADE: ("b",), BOOK: ("b",)}
+    is_after = bar >= SPLIT_BAR
+    scaled = [] if isinstance(event, InstrumentChange) and not is_after else [prices]
+    if isinstance(event, CorporateAction) and is_after:
+        scaled = [sizes]
+    for fields in scaled:
+        for kind, names in fields.items():
+            own = (records["symbol"] == 0) & (records["kind"] == kind)
+            for name in names:
+                records[name][own] *= FACTOR
+    return records
+
+
+def events(setting: Setting) -> dict[str, Reference]:
+    """What happens at the boundary, by name."""
+    source = setting.source
+    at = {"symbol": 0, "event_ns": source.start_ns + SPLIT_BAR * source.bar_ns}
+    own = source.universe.instruments[0]
+    same = {name: getattr(own, name) for name in CHANGING}
+    finer = same | {"increment": own.increment / FACTOR}
+    return {
+        "split": CorporateAction(**at, action="split", factor=FACTOR),
+        "increment": InstrumentChange(**at, **finer),
+    }
+
+
+def walked(
+    setting: Setting, event: Reference | None
+) -> tuple[list[Closed], list[engines.Seen]]:
     """Closed bars, and what was seen in each."""
     source, engine, own = setting.source, setting.engine, units(setting)
-    anchors = source.anchors * np.where(np.arange(len(source.anchors)) == 0, FACTOR, 1)
+    times = 1 if isinstance(event, InstrumentChange) else FACTOR
+    anchors = source.anchors * np.where(np.arange(len(source.anchors)) == 0, times, 1)
     feed = Feed(source.universe, anchors, source.bar_ns, source.start_ns, 512)
     opened = init_bars(jnp.asarray(anchors, jnp.float32))
     tape = Tape(engine, feed, opened, jnp.int32(0), source.universe)
     observing = engines.init_observing(setting.settings, own.scales)
     deciding = engines.init_deciding(setting.settings)
     bars, seen = [], []
-    sent = begun(frames(setting, is_split))
+    sent = begun(frames(setting, event))
     came = (Arrival(one, 0.0, one.sent_ns) for one in sent)
     for closed in tape.closed(came):
         observing, found = engine.observe(own, observing, closed.ints, closed.floats)
@@ -114,14 +134,21 @@ def walked(setting: Setting, is_split: bool) -> tuple[list[Closed], list[engines
     return bars, seen
 
 
-def test_features_do_not_know_of_a_split(setting):
+@pytest.fixture(scope="module")
+def undisturbed(setting: Setting) -> tuple[list[Closed], list[engines.Seen]]:
+    return walked(setting, None)
+
+
+@pytest.mark.parametrize("name", ["split", "increment"])
+def test_features_do_not_know_of_it(setting, undisturbed, name):
     names = [spec.name for spec in setting.settings.plan.specs]
-    whole_bars, whole = walked(setting, is_split=False)
-    bars, seen = walked(setting, is_split=True)
+    whole_bars, whole = undisturbed
+    bars, seen = walked(setting, events(setting)[name])
     assert len(bars) == len(whole_bars) == BARS
     assert [one.terms is not None for one in bars].index(True) == SPLIT_BAR - 1
     assert bars[SPLIT_BAR - 1].market.bid[0] == 0  # no order at what is no price
-    assert bars[SPLIT_BAR].market.bid[0] * FACTOR == whole_bars[SPLIT_BAR].market.bid[0]
+    quoted = bars[SPLIT_BAR].market.bid[0] * (FACTOR if name == "split" else 1)
+    assert quoted == whole_bars[SPLIT_BAR].market.bid[0]
     usable = 0
     for one, other in zip(whole, seen, strict=True):
         np.testing.assert_array_equal(one.usable, other.usable)
@@ -137,13 +164,14 @@ def test_features_do_not_know_of_a_split(setting):
     assert usable > BARS * len(NAMES) / 4
 
 
-def test_without_the_event_they_would_jump(setting, monkeypatch):
+def test_without_the_event_they_would_jump(setting, undisturbed, monkeypatch):
     """This also shows that the test above could fail."""
     monkeypatch.setattr(
-        "bot4jax.runtime.feed.terms_after", lambda events, anchors: (None, anchors)
+        "bot4jax.runtime.feed.terms_after",
+        lambda events, anchors, universe: (None, anchors),
     )
-    _, whole = walked(setting, is_split=False)
-    _, seen = walked(setting, is_split=True)
+    _, whole = undisturbed
+    _, seen = walked(setting, events(setting)["split"])
     at = [spec.name for spec in setting.settings.plan.specs].index("mean")
     one, other = (np.asarray(x[SPLIT_BAR].values)[0, at] for x in (whole, seen))
     assert abs(one - other) > 0.01
@@ -154,7 +182,7 @@ def test_offsets_stay_prices(factor):
     """An anchor that does not divide leaves a shift; prices are right to a half."""
     anchors, prices = np.array([1_003, 500]), np.array([997, 523])
     event = CorporateAction(symbol=0, event_ns=1, action="split", factor=factor)
-    terms, moved = terms_after([event], anchors)
+    terms, moved = terms_after([event], anchors, MARKET)
     assert terms is not None
     on_device = Terms(*(jnp.asarray(one) for one in terms))
     whole = on_device.whole(jnp.asarray(prices - anchors, jnp.int32)) + moved
@@ -169,17 +197,17 @@ def test_two_splits_of_one_instrument_are_one_of_their_product():
         CorporateAction(symbol=1, event_ns=1, action="split", factor=2.0),
         CorporateAction(symbol=1, event_ns=1, action="split", factor=3.0),
     ]
-    terms, moved = terms_after(events, np.array([10, 600]))
+    terms, moved = terms_after(events, np.array([10, 600]), MARKET)
     assert terms is not None
     assert moved.tolist() == [10, 100]
     assert terms.volume.tolist() == [1.0, 6.0]
-    assert terms_after([], np.array([10, 600]))[0] is None
+    assert terms_after([], np.array([10, 600]), MARKET)[0] is None
 
 
 def test_entries_and_closes_of_unknown_labels_move_along():
     """Else the first close behind a split would lie far beyond any barrier."""
     event = CorporateAction(symbol=0, event_ns=1, action="split", factor=4.0)
-    terms, _ = terms_after([event], np.array([1_000, 500]))
+    terms, _ = terms_after([event], np.array([1_000, 500]), MARKET)
     assert terms is not None
     offsets = jnp.full((3, 2), 40, jnp.int32)
     pending = init_pending(2, 1, 2)._replace(entry=offsets, close=offsets)

@@ -1,0 +1,102 @@
+"""What a split or new terms make of prices, of lots and of what is held.
+
+Engine and venue count by the same rule: whole lots, towards zero.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple, TypeGuard
+
+import msgspec
+import numpy as np
+from jaxtyping import Int
+
+from bot4jax.data.universe import Universe
+from bot4jax.kernels.rebase import Terms
+from bot4jax.runtime.messages import CorporateAction, InstrumentChange, Reference
+from bot4jax.types import Instrument
+
+ChangedTerms = CorporateAction | InstrumentChange
+
+CHANGING = tuple(
+    name
+    for name in InstrumentChange.__struct_fields__
+    if name not in ("symbol", "event_ns")
+)
+"""What may change of an instrument; its name and kind do not."""
+
+ROUNDING = 1e-9
+"""Lots, relative: how far a quotient of two sizes may miss a whole number."""
+
+
+class Ratio(NamedTuple):
+    """What one lot, one increment and one base unit of before are now."""
+
+    lots: float
+    increments: float
+    price: float
+    """of a base unit, quote currency"""
+
+
+def is_split(event: Reference) -> TypeGuard[CorporateAction]:
+    """Whether there are other shares from now on."""
+    return isinstance(event, CorporateAction) and event.action == "split"
+
+
+def changes_terms(event: Reference) -> TypeGuard[ChangedTerms]:
+    """Whether prices or lots of its instrument mean something else from now on."""
+    return is_split(event) or isinstance(event, InstrumentChange)
+
+
+def ratio(instrument: Instrument, event: ChangedTerms) -> Ratio:
+    """The terms of before in those of now."""
+    if isinstance(event, CorporateAction):
+        return Ratio(event.factor, 1.0 / event.factor, 1.0 / event.factor)
+    lots = instrument.lot / event.lot
+    return Ratio(lots, instrument.increment / event.increment, 1.0)
+
+
+def universe_after(universe: Universe, events: Iterable[Reference]) -> Universe:
+    """The instruments with their new terms; slots stay."""
+    instruments = list(universe.instruments)
+    for one in events:
+        if isinstance(one, InstrumentChange):
+            terms = {name: getattr(one, name) for name in CHANGING}
+            changed = msgspec.structs.replace(instruments[one.symbol], **terms)
+            instruments[one.symbol] = changed
+    return Universe(tuple(instruments))
+
+
+def parted(lots: int, factor: float) -> tuple[int, float]:
+    """So many old lots in new ones: whole ones, and what is broken off."""
+    exact = lots * factor
+    nearest = round(exact)
+    if abs(exact - nearest) <= ROUNDING * max(abs(exact), 1.0):
+        return nearest, 0.0
+    return int(exact), exact - int(exact)
+
+
+def terms_after(
+    events: Iterable[Reference], anchors: Int[np.ndarray, " S"], universe: Universe
+) -> tuple[Terms | None, Int[np.ndarray, " S"]]:
+    """What the events make of prices and sizes on the device, and the anchors then.
+
+    Sizes are base units there, so that only a split changes them.
+    """
+    price, volume = np.ones(len(anchors)), np.ones(len(anchors))
+    for event in filter(changes_terms, events):
+        slot = event.symbol
+        price[slot] *= ratio(universe.instruments[slot], event).increments
+        volume[slot] *= event.factor if is_split(event) else 1.0
+        universe = universe_after(universe, [event])
+    changes = (price != 1) | (volume != 1)
+    if not changes.any():
+        return None, anchors
+    moved = np.round(anchors * price).astype(np.int64)
+    terms = Terms(
+        changes=changes,
+        price=price.astype(np.float32),
+        shift=(anchors * price - moved).astype(np.float32),
+        anchor=moved.astype(np.float32),
+        volume=volume.astype(np.float32),
+    )
+    return terms, moved

@@ -1,0 +1,214 @@
+"""A split or new terms, heard by engine and venue each for itself, over real sockets.
+
+The engine's positions are compared with the venue's after every report; what they come
+to is worked out here by hand. A venue that does not hear of it is found out.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zmq
+
+from bot4jax.errors import Halted
+from bot4jax.modes.trading import opened_journal, stepping
+from bot4jax.runtime.closings import Closed
+from bot4jax.runtime.desk import Desk
+from bot4jax.runtime.messages import CorporateAction, InstrumentChange, Reference
+from bot4jax.runtime.orders import Ack, Cancelled, Fill, Kind, Order, Reject
+from bot4jax.runtime.publish import publish
+from bot4jax.runtime.reference import carried
+from bot4jax.runtime.sockets import (
+    bound_endpoint,
+    dealer,
+    publisher,
+    router,
+    subscriber,
+)
+from bot4jax.runtime.venue import PaperVenue
+from bot4jax.runtime.venue_link import SocketVenue
+from bot4jax.runtime.venue_process import Intake, Sockets, serve
+from bot4jax.types import BUY, REFERENCE, TICK, TICKS, Frame
+from tests.runtime.scene import BAR_NS, RUN, START_NS, SYMBOLS, UNIVERSE, Scene, quotes
+
+BARS, LAST_OLD = 9, 3
+"""Bars, and the last one in the terms of before."""
+SIZE, BEFORE = 1_000, 3_000
+NOTHING = np.empty(0, TICK)
+ANY_PORT = "tcp://127.0.0.1:*"
+BOUNDARY_NS = START_NS + (LAST_OLD + 1) * BAR_NS
+SPLIT = CorporateAction(symbol=0, event_ns=BOUNDARY_NS, action="split", factor=1.5)
+FINER = InstrumentChange(
+    symbol=0,
+    event_ns=BOUNDARY_NS - BAR_NS // 4,
+    increment=0.25,
+    lot=0.5,
+    minimum_notional=0.0,
+    multiplier=1.0,
+    maker_fee=0.0,
+    taker_fee=0.0,
+    margin=1.0,
+    expiry_ns=0,
+)
+
+
+class Case:
+    """An event, the first symbol's mid after it, and what one lot is then."""
+
+    def __init__(self, event: Reference, after: int, lots: float) -> None:
+        self.event, self.after, self.lots = event, after, lots
+
+    def mids(self, bar: int) -> tuple[int, int, int]:
+        return (BEFORE if bar <= LAST_OLD else self.after), BEFORE, BEFORE
+
+
+CASES = {"split": Case(SPLIT, 2_000, 1.5), "finer": Case(FINER, 6_000, 2.0)}
+
+
+def targets(step: int) -> tuple[float, float, float]:
+    """Some orders in every step, and a whole position at stake at the boundary."""
+    return 0.0301 + 0.004 * (step % 3), -0.02, 0.004 * (step % 2)
+
+
+def frames(case: Case, is_told: bool) -> Iterator[Frame]:
+    """One frame a bar, and the event behind the last quotes in the old terms."""
+    number = 0
+    for bar in range(BARS + 1):
+        parts = [(TICKS, quotes(bar, case.mids(bar), SIZE))]
+        if is_told and bar == LAST_OLD:
+            parts.append((REFERENCE, carried([case.event])))
+        for kind, records in parts:
+            sent_ns = START_NS + bar * BAR_NS + BAR_NS // 2
+            yield Frame(1, 1, number, sent_ns, records, kind)
+            number += len(records)
+
+
+class Served:
+    """A venue in a thread, which hears the whole market over its socket."""
+
+    def __init__(self, stack: ExitStack, case: Case, is_told: bool = True) -> None:
+        self.context = stack.enter_context(zmq.Context())
+        feed = stack.enter_context(publisher(ANY_PORT, context=self.context))
+        orders = stack.enter_context(router(ANY_PORT, context=self.context))
+        heard = subscriber(bound_endpoint(feed), context=self.context)
+        ends = Sockets(stack.enter_context(heard), orders)
+        self.endpoint, self.case = bound_endpoint(orders), case
+        self.venue = PaperVenue(UNIVERSE, latency_ns=0)
+        self.desk = Desk(self.venue, UNIVERSE.hash)
+        intake = Intake(UNIVERSE.hash, np.full(SYMBOLS, BEFORE), skew_limit_ns=0)
+        work = (self.desk, intake, ends, 20.0)
+        self.thread = threading.Thread(target=serve, args=work)
+        self.thread.start()
+        stack.callback(self.thread.join, 20.0)
+        assert feed.poll(10_000), "no subscription"
+        feed.recv()
+        end_ns = START_NS + (BARS + 1) * BAR_NS
+        publish(frames(case, is_told), feed, UNIVERSE.hash, end_ns)
+
+
+class Dies(Exception):
+    """Where a process would have ended."""
+
+
+def traded(folder: Path, served: Served, kind: Kind = "ioc", dies: tuple = ()) -> Scene:
+    """Bar after bar, from wherever the journal ends; `dies` at a point of a step."""
+    with (
+        dealer(served.endpoint, context=served.context) as line,
+        closing(opened_journal(folder, RUN, resumes=True)) as journal,
+    ):
+
+        def on_point(name: str) -> None:
+            if (name, scene.trader.step_number) == dies:
+                raise Dies
+
+        venue = SocketVenue(line, 10.0)
+        how = {"journal": journal, "venue": venue, "on_point": on_point}
+        scene = Scene(folder, targets, kind, size=SIZE, **how)
+        bars = (closed(scene, bar, served.case) for bar in range(BARS))
+        try:
+            for _ in stepping(scene.trader, journal, bars):
+                pass
+            scene.trader.finish(0)
+        except Halted:
+            scene.trader.leave()
+            raise
+        scene.trader.leave()
+    return scene
+
+
+def closed(scene: Scene, bar: int, case: Case) -> Closed:
+    """As the tape closes a bar: behind the event no quote stands in its slot."""
+    found = scene.closed(bar, case.mids(bar))
+    return scene.after(found, [case.event]) if bar == LAST_OLD else found
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("kind", ["ioc", "limit"])
+def test_engine_and_venue_count_the_same_before_and_after(tmp_path, name, kind):
+    case = CASES[name]
+    with ExitStack() as stack:
+        served = Served(stack, case)
+        scene = traded(tmp_path, served, kind)
+    record, portfolio = served.venue.record, scene.account.portfolio
+    held = np.zeros(SYMBOLS)
+    for one in record.fills:
+        is_old = one.symbol == 0 and one.event_ns < BOUNDARY_NS
+        signed = one.lots if one.side == BUY else -one.lots
+        held[one.symbol] += signed * (case.lots if is_old else 1)
+    assert portfolio.lots.tolist() == served.venue.position.tolist()
+    np.testing.assert_allclose(
+        portfolio.lots, held, atol=0.75
+    )  # what broke off is paid
+    assert {one.symbol for one in record.fills if one.event_ns > BOUNDARY_NS} >= {0, 2}
+    navs = [row.nav for row in portfolio.curve[LAST_OLD:]]
+    assert np.ptp(navs) < 1e-4 * navs[0], "nothing but spreads was lost"
+
+
+def test_what_rests_at_a_split_is_cancelled_and_what_comes_too_late_refused():
+    case = CASES["split"]
+    venue = PaperVenue(UNIVERSE, latency_ns=10)
+    venue.advance(quotes(0, case.mids(0), SIZE))
+    names = [letter * 16 for letter in "abc"]
+    resting, other, late = (
+        Order(name, slot, BUY, 5, "limit", 2_900)
+        for name, slot in zip(names, (0, 1, 0), strict=True)
+    )
+    at_ns = venue.clock_ns
+    venue.submit([resting, other], at_ns)
+    assert [type(one) for one in venue.advance(NOTHING, at_ns + 20)] == [Ack, Ack]
+    venue.submit([late], venue.clock_ns)
+    venue.hear(case.event)
+    told = venue.advance(NOTHING, at_ns + 40)
+    assert told[0] == Cancelled(resting.id, 5, at_ns + 20)
+    assert isinstance(told[1], Reject)
+    assert "terms" in told[1].reason
+    assert venue.open_orders == [other.id]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_venue_that_does_not_hear_of_it_is_found_out(tmp_path, name):
+    with ExitStack() as stack:
+        served = Served(stack, CASES[name], is_told=False)
+        with pytest.raises(Halted, match="In slot 0 the journal comes to"):
+            traded(tmp_path, served)
+
+
+@pytest.mark.parametrize("point", ["after_decide", "after_journal", "after_send"])
+def test_a_restart_in_that_very_step_finds_both_agreed(tmp_path, point):
+    records = []
+    for k, dies in enumerate([(), (point, LAST_OLD + 1)]):
+        folder = tmp_path / str(k)
+        folder.mkdir()
+        with ExitStack() as stack:
+            served = Served(stack, CASES["split"])
+            if dies:
+                with pytest.raises(Dies):
+                    traded(folder, served, dies=dies)
+            traded(folder, served)
+        records.append(served.venue.record)
+    calm, killed = records
+    assert killed.answers == calm.answers
+    assert sum(isinstance(one, Fill) for one in calm.answers) >= BARS
