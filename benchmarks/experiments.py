@@ -6,9 +6,10 @@ them, and writes the tables of `docs/experiments.md` anew from all that lie ther
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
 from typing import Any
 
 from benchmarks.markdown import table
@@ -29,6 +30,8 @@ JUDGED = (
     "direction",
     "direction_error",
     "direction_p_value",
+    "information_coefficient",
+    "information_t",
     "macro_f1",
 )
 HEAD = (
@@ -38,6 +41,7 @@ HEAD = (
     "p",
     "direction, 10⁻³ ± 95 %",
     "p",
+    "IC (t)",
     "less the best baseline's, 10⁻³ ± 95 %",
     "Holm's p",
     "macro-F1",
@@ -50,8 +54,12 @@ SEEDS_HEAD = (
     "direction, 10⁻³: mean (least … most)",
     "p < .01",
     "p < .05",
+    "t of the IC: median (least … most)",
 )
 LOB_HEAD = ("run", "label", "k", "largest class", "linear", "best member", "ensemble")
+MOST_SHOWN = 5
+"""Seeds of an experiment whose runs are shown one by one; more are summed up alone."""
+
 SURE = 1.96
 """Standard errors of an interval at 95 %."""
 
@@ -100,23 +108,35 @@ def section() -> str:
     runs = {
         path.stem: json.loads(path.read_text()) for path in sorted(FOUND.glob("*.json"))
     }
-    plain = [row for name, one in runs.items() for row in rows(name, one)]
+    seeds = Counter(experiment(name, one) for name, one in runs.items())
+    few = {n: x for n, x in runs.items() if seeds[experiment(n, x)] <= MOST_SHOWN}
+    plain = [row for name, one in few.items() for row in rows(name, one)]
     books = [row for name, one in runs.items() for row in book_rows(name, one)]
     tables = (SEEDS_HEAD, seed_rows(runs)), (HEAD, plain), (LOB_HEAD, books)
     return "\n" + "\n\n".join(table(head, found) for head, found in tables) + "\n\n"
+
+
+def experiment(name: str, run: Mapping[str, Any]) -> str:
+    """A run's name without its seed."""
+    return name.replace(f"-{run['seed']}", "", 1)
 
 
 def seed_rows(runs: Mapping[str, dict[str, Any]]) -> Iterable[tuple[str, ...]]:
     """Direction over the seeds of each experiment that was run with several."""
     seeds: dict[str, list[dict[str, Any]]] = {}
     for name, run in runs.items():
-        own = seeds.setdefault(name.replace(f"-{run['seed']}", "", 1), [])
+        own = seeds.setdefault(experiment(name, run), [])
         own += [run["forecasters"]] if "forecasters" in run else []
-    for experiment, found in seeds.items():
+    for which, found in seeds.items():
         for who in found[0] if len(found) > 1 else ():
-            judged = [one[who] for one in found if one[who]["direction_p_value"]]
+            judged = [one[who] for one in found if is_told(one[who])]
             if judged:
-                yield experiment, who.replace("_", " "), *over_seeds(judged)
+                yield which, who.replace("_", " "), *over_seeds(judged)
+
+
+def is_told(one: Mapping[str, Any]) -> bool:
+    """Whether a forecaster said anything of direction at all."""
+    return one["direction_p_value"] is not None and one["information_t"] is not None
 
 
 def over_seeds(judged: Sequence[dict[str, Any]]) -> Iterable[str]:
@@ -124,8 +144,10 @@ def over_seeds(judged: Sequence[dict[str, Any]]) -> Iterable[str]:
     values = [1e3 * one["direction"] for one in judged]
     yield str(len(judged))
     yield f"{mean(values):+.2f} ({min(values):+.2f} … {max(values):+.2f})"
-    for chance in (0.01, 0.05):
-        yield str(sum(one["direction_p_value"] < chance for one in judged))
+    for most in (0.01, 0.05):
+        yield str(sum(one["direction_p_value"] < most for one in judged))
+    t = [one["information_t"] for one in judged]
+    yield f"{median(t):.1f} ({min(t):.1f} … {max(t):.1f})"
 
 
 def rows(name: str, run: dict[str, Any]) -> Iterable[tuple[str, ...]]:
@@ -141,6 +163,7 @@ def rows(name: str, run: dict[str, Any]) -> Iterable[tuple[str, ...]]:
             chance(one["p_value"]),
             less(one["direction"], one["direction_error"]),
             chance(one["direction_p_value"]),
+            skill(one),
             less(rival["excess"], rival["error"]),
             chance(rival["holm"]),
             f"{one['macro_f1']:.3f}",
@@ -152,11 +175,18 @@ def less(excess: float | None, error: float | None) -> str:
     """A difference of log losses; – where there is none."""
     if excess is None or error is None:
         return "–"
-    return f"{1e3 * excess:+.2f} ± {1e3 * SURE * error:.2f}"
+    shown = round(1e3 * excess, 2) + 0.0  # no sign for what is rounded away
+    return f"{shown:+.2f} ± {1e3 * SURE * error:.2f}"
 
 
 def chance(p: float | None) -> str:
     return "–" if p is None else f"{p:.2g}"
+
+
+def skill(one: Mapping[str, Any]) -> str:
+    """The correlation with what came; – for a forecaster that never varies."""
+    mean, t = one["information_coefficient"], one["information_t"]
+    return "–" if mean is None or t is None else f"{mean:+.3f} ({t:.1f})"
 
 
 def book_rows(name: str, run: dict[str, Any]) -> Iterable[tuple[str, ...]]:

@@ -86,6 +86,13 @@ def _span_problems(config: Config) -> Iterator[str]:
                 f"spans.{name}: {bars} bars hold no label of labels.horizon={horizon} "
                 f"after purging; expected more than {horizon + 1}"
             )
+    halves = 2 * (horizon + 2)
+    if horizon + 1 < spans.calibrate < halves:
+        yield (
+            f"spans.calibrate: {spans.calibrate} bars; the vote learns from each half "
+            f"with members calibrated on the other, and labels.horizon={horizon} lies "
+            f"between them: expected at least {halves}"
+        )
     if config.train.chunk > spans.train:
         yield f"train.chunk: longer than spans.train={spans.train}"
     if config.labels.latency_ms >= 1000 * config.data.bar_seconds:

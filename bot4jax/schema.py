@@ -387,6 +387,10 @@ class Labels(Section, frozen=True):
     ends: Literal["horizon", "barriers"]
     """where the return is taken that decides the class; horizon: at its end; barriers:
     at the first close beyond ± k·σ·√horizon within it, if there is one"""
+    class_weights: tuple[Positive, Positive, Positive]
+    """of down, flat and up in the fit of the members, times a sample's uniqueness;
+    nothing is judged by them: others than 1 make forecasts lean to what weighs more,
+    which a temperature does not mend, so take `ensemble.calibration=isotonic` then"""
 
 
 class Ensemble(Section, frozen=True):

@@ -193,6 +193,8 @@ def test_section_in_place_of_a_leaf_and_the_reverse():
         ({"mode": "journal"}, "journal.run"),
         ({"labels.latency_ms": 1000}, "labels.latency_ms"),
         ({"spans.calibrate": 6}, "spans.calibrate"),
+        ({"spans.calibrate": 13}, "spans.calibrate"),
+        ({"labels.class_weights": [1, 0, 1]}, "labels.class_weights"),
         ({"spans.test": 6}, "spans.test"),
         ({"train.chunk": 1201}, "train.chunk"),
         ({"nets.cnn.dilations": [1, 2]}, "nets.cnn.dilations"),

@@ -146,12 +146,9 @@ def _weighed(data: Dataset, train: range, horizon: int) -> Float[np.ndarray, "T 
     count within it.
     """
     returns = forward_returns(data.entry, data.close, horizon)
-    scale, blank = data.volatility, np.zeros(returns.shape, np.int8)
-    weights = sample_weights(returns, scale, data.live, blank, horizon)
-    own = rows_of(data, train)
-    weights[own] = sample_weights(
-        returns[own], scale[own], data.live[own], blank[own], horizon
-    )
+    scale, own = data.volatility, rows_of(data, train)
+    weights = sample_weights(returns, scale, data.live, horizon)
+    weights[own] = sample_weights(returns[own], scale[own], data.live[own], horizon)
     return weights
 
 

@@ -181,20 +181,24 @@ def sample_weights(
     returns: Float[np.ndarray, "T S"],
     scale: Float[np.ndarray, "T S"],
     live: Bool[np.ndarray, "T S"],
-    labels: Int[np.ndarray, "T S"],
     horizon: int,
-    class_weights: tuple[float, ...] | None = None,
 ) -> Float[np.ndarray, "T S"]:
-    """How much each sample is worth: average uniqueness × the weight of its class.
+    """How much each sample is worth: its average uniqueness.
 
     0 where the symbol was stale or halted at the decision, the entry or the end, and
     where the return or its scale is unknown.
     """
     counted = is_measurable(returns, scale) & is_tradable(live, horizon)
-    weights = average_uniqueness(counted, horizon)
-    if class_weights is not None:
-        weights = weights * np.asarray(class_weights)[labels]
-    return weights.astype(np.float32)
+    return average_uniqueness(counted, horizon).astype(np.float32)
+
+
+def by_class(
+    weights: Float[np.ndarray, "T S"],
+    labels: Int[np.ndarray, "T S"],
+    class_weights: tuple[float, float, float],
+) -> Float[np.ndarray, "T S"]:
+    """What each sample is worth in a fit: times the weight of its class."""
+    return weights * np.asarray(class_weights, np.float32)[labels]
 
 
 def average_uniqueness(

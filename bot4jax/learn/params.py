@@ -28,6 +28,7 @@ from bot4jax.learn.dataset import BarRecord, Dataset
 from bot4jax.learn.fit import NOWHERE, Place
 from bot4jax.learn.health import History
 from bot4jax.learn.labelling import Labels, label_as_configured, rows_in, rows_of
+from bot4jax.learn.labels import by_class
 from bot4jax.learn.novelty import Novelty, fit_novelty
 from bot4jax.learn.schedule import Samples
 from bot4jax.learn.shelf import MEMORY, Shelf
@@ -170,8 +171,7 @@ def fit_members(
     place: Place = NOWHERE,
 ) -> Members:
     """Nets, forest and fallback, each on the training span alone."""
-    rows = rows_of(data, split.train)
-    samples = Samples(data.features[rows], labels.classes[rows], labels.weights[rows])
+    samples = samples_of(config, data, labels, split.train)
     nets, history = fit.fit_nets(
         settings.sizes,
         samples,
@@ -186,6 +186,14 @@ def fit_members(
     spare = fit.fit_fallback(samples, config.run.seed)
     report("fallback", 1, 1)
     return Members(nets, booster, packed, spare, history)
+
+
+def samples_of(config: Config, data: Dataset, labels: Labels, train: range) -> Samples:
+    """What members are fitted on; classes weigh as they are configured."""
+    rows = rows_of(data, train)
+    classes, weights = labels.classes[rows], labels.weights[rows]
+    weighed = by_class(weights, classes, config.labels.class_weights)
+    return Samples(data.features[rows], classes, weighed)
 
 
 def forecasts(

@@ -120,7 +120,7 @@ def score(setting: Setting, fold: Fitted) -> Scored:
         horizon,
         setting.settings.has_barriers,
     )
-    weights = sample_weights(moved, test.volatility, test.live, classes, horizon)
+    weights = sample_weights(moved, test.volatility, test.live, horizon)
     said, rival = forecasts_of(setting, fold)
     bars = np.arange(fold.split.test.start, fold.split.test.stop, dtype=np.int64)
     return Scored(

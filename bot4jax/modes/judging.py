@@ -37,7 +37,7 @@ def outcome_of(setting: Setting, threshold: float, traded: Traded) -> Outcome:
         setting.settings.has_barriers,
     )
     live = record.column("live") > 0
-    weights = sample_weights(returns, traded.volatility, live, classes, horizon)
+    weights = sample_weights(returns, traded.volatility, live, horizon)
     return Outcome(returns, classes, weights, horizon, evaluate.one_fold(returns))
 
 

@@ -8,7 +8,15 @@ from bot4jax.learn.evaluate import PRIOR
 from bot4jax.learn.returns import LEAST_DAYS, break_even
 from bot4jax.learn.rivals import ALPHA_SAMPLES, ALPHA_SYMBOLS, OWN_SYMBOLS
 from bot4jax.modes.evaluation import DELAYS, Evaluation, Line
-from bot4jax.modes.markup import folded, interval, paragraph, section, table, with_t
+from bot4jax.modes.markup import (
+    folded,
+    interval,
+    paragraph,
+    section,
+    table,
+    with_error,
+    with_t,
+)
 from bot4jax.modes.plays import FoldPlay, Late
 from bot4jax.modes.report_traps import trapped
 from bot4jax.modes.story import Story
@@ -76,6 +84,7 @@ def beside_baselines(found: Evaluation) -> str:
             shown(name),
             f"{one.symbols:,}",
             interval(one.gain, 1e3, ".3f") if name != PRIOR else "–",
+            lead(found, name),
             shares(one.net),
         )
         for name, one in found.lines.items()
@@ -84,6 +93,7 @@ def beside_baselines(found: Evaluation) -> str:
         "forecaster",
         "symbols",
         "log loss saved, 10⁻³ nats [95 %]",
+        "less the best baseline's, 10⁻³ ± 95 % (Holm's p)",
         "net by the scan, % of capital [95 %]",
     )
     text = paragraph(
@@ -93,10 +103,20 @@ def beside_baselines(found: Evaluation) -> str:
         f"{ALPHA_SAMPLES:,} rows, and a model of each symbol's own to {OWN_SYMBOLS} "
         "symbols, spread evenly over the universe; both boost as the ensemble's forest "
         "does, and are judged on their own symbols. Fitted baselines have a "
-        "temperature from the calibration span, as members have. "
+        "temperature from the calibration span, as members have; the best baseline is "
+        "whoever was the best there, fold by fold. "
         f"The span is worth about {found.effective_bars:,.0f} independent bars."
     )
     return section("Beside the baselines") + text + table(heads, rows)
+
+
+def lead(found: Evaluation, name: str) -> str:
+    """Loss above the best baseline's; – for baselines, and for the best one itself."""
+    one = found.ahead.beside.get(name)
+    if one is None or one.p_value != one.p_value:
+        return "–"
+    above = with_error(1e3 * one.excess, 1e3 * one.error)
+    return f"{above} ({found.ahead.p_values[name]:.2g})"
 
 
 def folds(found: Evaluation, plays: Sequence[FoldPlay]) -> str:

@@ -132,8 +132,7 @@ def skill_in_shuffled(setting: Setting, record: BarRecord, report: Report) -> fl
     )
     forecast = metrics.direction(np.stack([one.probability for one in decided]))
     returns = forward_returns(seen.entry, seen.close, horizon)
-    classes = np.zeros(returns.shape, np.int8)
-    weights = sample_weights(returns, seen.volatility, seen.live, classes, horizon)
+    weights = sample_weights(returns, seen.volatility, seen.live, horizon)
     ends = sentinels.ends_of_blocks(split.test.stop, horizon)[split.test.start :]
     return sentinels.shuffled_skill(forecast, returns, weights, ends)
 

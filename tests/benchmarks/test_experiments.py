@@ -51,8 +51,9 @@ def test_rows_tell_what_a_summary_says():
     assert "extra" not in json.dumps(kept)
     gru, ensemble, flat = experiments.rows("a", kept)
     assert gru[:4] == ("a", "gru", "-2.00 ± 1.96", "0.5")
-    assert gru[6:] == ("+1.00 ± 1.96", "1", "0.500", "+1.00 (-2.00 … +3.00)")
-    assert ensemble[6:8] == ("–", "–")
+    assert gru[6:8] == ("+0.500 (0.5)", "+1.00 ± 1.96")
+    assert gru[8:] == ("1", "0.500", "+1.00 (-2.00 … +3.00)")
+    assert ensemble[7:9] == ("–", "–")
     assert flat[3] == "–"
     assert list(experiments.book_rows("a", kept)) == []
 
@@ -71,7 +72,8 @@ def test_seeds_are_counted_by_what_they_found():
         ("link", "gru", "3"),
         ("link", "ensemble", "3"),
     ]
-    assert rows[0][3:] == ("-856.33 (-999.00 … -600.00)", "1", "2")
+    told = ("-856.33 (-999.00 … -600.00)", "1", "2", "0.5 (0.5 … 0.5)")
+    assert rows[0][3:] == told
 
 
 @pytest.mark.parametrize("best", ["gru", "trees"])

@@ -6,8 +6,10 @@ import pytest
 
 from bot4jax.config import load
 from bot4jax.errors import DataError
+from bot4jax.learn.baselines import logistic_regression
 from bot4jax.learn.dataset import Dataset
 from bot4jax.learn.labelling import label_as_configured
+from bot4jax.learn.params import samples_of
 
 BARS, SYMBOLS, HORIZON = 1100, 6, 5
 TRAIN = range(20, 1020)
@@ -55,6 +57,22 @@ def test_fees_are_part_of_it(config):
     assert labelled(dear, 5e-4).threshold == pytest.approx(
         2 * labelled(config, 5e-4).threshold, rel=1e-5
     )
+
+
+def test_a_class_that_weighs_more_is_forecast_more_often(config):
+    """Features tell nothing, so that a fit says what the classes weigh together."""
+    own = msgspec.structs.replace(config.labels, class_weights=(3.0, 1.0, 2.0))
+    heavy = msgspec.structs.replace(config, labels=own)
+    data, labels = market(5e-4), labelled(config, 5e-4)
+    plain, weighed = (samples_of(one, data, labels, TRAIN) for one in (config, heavy))
+    for one in (plain, weighed):
+        said = logistic_regression(*one, one.features[:1])
+        shares = [one.weights[one.labels == c].sum() for c in range(3)]
+        np.testing.assert_allclose(said[0, 0], shares / np.sum(shares), atol=1e-4)
+    rows = slice(TRAIN.start, TRAIN.stop)
+    np.testing.assert_array_equal(plain.weights, labels.weights[rows])
+    factor = np.array([3, 1, 2], np.float32)[labels.classes[rows]]
+    np.testing.assert_array_equal(weighed.weights, plain.weights * factor)
 
 
 def test_a_class_that_hardly_occurs_is_refused_with_a_horizon_that_pays(config):

@@ -210,8 +210,7 @@ def test_what_cannot_be_traded_or_measured_weighs_nothing():
     entry, close, scale, live = market()
     live[10], scale[40, 0], scale[41, 1], close[50, 2] = False, 0, np.nan, np.nan
     returns = forward_returns(entry, close, 3)
-    labels = classify(returns, scale, 0.7, 3)
-    weights = sample_weights(returns, scale, live, labels, 3)
+    weights = sample_weights(returns, scale, live, 3)
     for t in range(BARS):
         for s in range(SYMBOLS):
             counts = (
@@ -225,16 +224,6 @@ def test_what_cannot_be_traded_or_measured_weighs_nothing():
             assert (weights[t, s] > 0) == counts
     assert weights.dtype == np.float32
     assert weights.max() <= 1
-
-
-def test_class_weights_multiply():
-    entry, close, scale, live = market()
-    returns = forward_returns(entry, close, 3)
-    labels = classify(returns, scale, 0.7, 3)
-    plain = sample_weights(returns, scale, live, labels, 3)
-    doubled = sample_weights(returns, scale, live, labels, 3, (2.0, 1.0, 4.0))
-    factor = np.array([2, 1, 4], np.float32)[labels]
-    np.testing.assert_array_equal(doubled, plain * factor)
 
 
 def test_class_shares_are_weighed():
