@@ -24,7 +24,7 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Float
@@ -85,6 +85,23 @@ class Windowed:
     form = "windowed"
 
 
+class Tolerance(NamedTuple):
+    """How far a streaming form may be from its definition in float64."""
+
+    value: float
+    """relative to max(1, |definition|)"""
+    reason: str
+    """why it is not smaller, or may not be as large as others"""
+
+
+ROUNDED = Tolerance(
+    1e-5,
+    "sums of a window in float32 are right to some 1e-6 of what was added; a quotient, "
+    "a root or a logarithm of them loses up to a digit",
+)
+"""Of features that have no reason of their own."""
+
+
 @dataclass(frozen=True)
 class FeatureSpec:
     """What the catalogue knows of one feature."""
@@ -106,11 +123,15 @@ class FeatureSpec:
     """columns that `reference` reads, the same that the streaming form needs"""
     tolerance: float
     """largest difference to `reference`, relative to max(1, |reference|)"""
+    reason: str
+    """of the tolerance"""
     carried: bool
     """a recursion that forgets slowly: `reference` reads all bars since the first"""
     standard_error: float | None
     """of one value on independent normal returns, where it is an estimate"""
     summary: str
+    details: str
+    """what else there is to know, in one paragraph"""
     implementation: Any
 
     def reference(self, columns: dict[str, np.ndarray]) -> float:
@@ -142,7 +163,7 @@ def feature(
     window: int = 256,
     lag: int = 0,
     name: str | None = None,
-    tolerance: float = 1e-5,
+    tolerance: Tolerance = ROUNDED,
     carried: bool = False,
     standard_error: float | None = None,
 ) -> Callable[[Any], Any]:
@@ -156,6 +177,8 @@ def feature(
     def register(implementation: Any) -> Any:
         is_class = inspect.isclass(implementation)
         owner = implementation if is_class else type(implementation)
+        summary, _, rest = (inspect.getdoc(implementation) or "").partition("\n")
+        details = " ".join(rest.split())
         spec = FeatureSpec(
             name=name or snake(owner.__name__),
             category=category,
@@ -167,10 +190,12 @@ def feature(
             high=high,
             source=source,
             columns=arguments(implementation.reference),
-            tolerance=tolerance,
+            tolerance=tolerance.value,
+            reason=tolerance.reason,
             carried=carried,
             standard_error=standard_error,
-            summary=(inspect.getdoc(implementation) or "").split("\n")[0],
+            summary=summary,
+            details=details,
             implementation=implementation,
         )
         if spec.name in CATALOGUE:

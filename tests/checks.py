@@ -134,6 +134,7 @@ class Evidence:
         count, first = len(self.bars.live), self.reach(spec) - 1
         start = max(first, count - BARS)
         edges = (recorded.SPIKE, recorded.SPIKE + 1, count - recorded.SILENCE)
+        edges += (count - recorded.RETURN,)
         bars = {*range(start, count, 29), *edges, count - 1}
         return [
             (symbol, bar)
@@ -189,6 +190,9 @@ def check_goes_stale(spec: FeatureSpec, evidence: Evidence) -> None:
     gone = BARS - recorded.SILENCE + STALE_BARS
     assert usable[gone - 1, recorded.LOST]
     assert not usable[gone:, recorded.LOST].any()
+    back = BARS - recorded.RETURN
+    assert not usable[gone:back, recorded.BACK].any()
+    assert usable[back:, recorded.BACK].all()
 
 
 def check_is_finite(spec: FeatureSpec, evidence: Evidence) -> None:

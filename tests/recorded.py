@@ -7,23 +7,28 @@ import numpy as np
 
 from bot4jax.types import BAR_FLOATS, BAR_INTS, Bar
 
-NORMAL, DEAR, FLAT, UNTRADED, SPIKED, LATE, LOST, WILD = range(8)
+NORMAL, DEAR, FLAT, UNTRADED, SPIKED, LATE, LOST, WILD, BACK, EMPTY = range(10)
 """Slots: ordinary, no aggressors told · price of 6,000,000 increments · price never
 moves · no trade ever · one trade and one huge move · first live at bar 40, empty queues
 now and then, half of the aggressors told · silent for the last 60 bars · trending,
-volatile, volume in bursts."""
+volatile, volume in bursts · silent from the 60th last bar to the 20th last · nothing
+ever rests in its queues."""
 
 BEGINS = 40
 """Bar of the first word from slot `LATE`."""
 SILENCE = 60
 """Bars at the end without a word from slot `LOST`."""
+RETURN = 20
+"""Bars at the end in which slot `BACK` is heard again."""
 SPIKE = 300
 """Bar of the huge move of slot `SPIKED`."""
 
-ANCHORS = np.array([20_000, 6_000_000, 9_000, 15_000, 12_000, 30_000, 25_000, 60_000])
-STEP = np.array([4.0, 900.0, 0.0, 3.0, 2.0, 5.0, 4.0, 40.0])
+ANCHORS = np.array(
+    [20_000, 6e6, 9_000, 15_000, 12_000, 30_000, 25_000, 60_000, 40_000, 18_000], int
+)
+STEP = np.array([4.0, 900.0, 0.0, 3.0, 2.0, 5.0, 4.0, 40.0, 6.0, 4.0])
 """Standard deviation of a bar's move, increments."""
-LOT = np.array([3.0, 0.02, 500.0, 1.0, 10.0, 2.0, 40.0, 1.0])
+LOT = np.array([3.0, 0.02, 500.0, 1.0, 10.0, 2.0, 40.0, 1.0, 5.0, 3.0])
 """Median volume of a bar, base units."""
 
 
@@ -36,13 +41,14 @@ class Units(NamedTuple):
 
 
 def units() -> Units:
-    returns = np.where(STEP > 0, STEP, 1.0) / ANCHORS
+    # No whole number of increments: rounding would say which side of 2σ a move lies.
+    returns = 1.013 * np.where(STEP > 0, STEP, 1.0) / ANCHORS
     levels = np.array([0.3, 0.25, 0.2, -0.1, 0.15], np.float32)
     return Units(returns.astype(np.float32), LOT.astype(np.float32), levels)
 
 
 def recorded_bars(seed: int, count: int) -> Bar:
-    """`count` bars of eight symbols."""
+    """`count` bars of ten symbols."""
     rng = np.random.default_rng(seed)
     columns = _prices(rng, count)
     columns |= _trades(rng, count, columns)
@@ -160,7 +166,7 @@ def _queues(rng, count):
     for name in ("bid_removed", "ask_removed", "inferred_cancels"):
         queue[name] = LOT * rng.exponential(1.0, shape)
     for name in ("bid_size", "ask_size"):
-        queue[name][::7, LATE] = 0.0
+        queue[name][::7, LATE] = queue[name][:, EMPTY] = 0.0
     for side in ("bid", "ask"):
         queue[f"{side}_depth_5"] = queue[f"{side}_size"] * rng.uniform(1, 6, shape)
         queue[f"{side}_depth_10"] = queue[f"{side}_depth_5"] * rng.uniform(1, 2, shape)
@@ -216,10 +222,12 @@ def _silence(columns, count):
     for name, column in columns.items():
         if name not in ("anchor", "adjustment"):
             column[:BEGINS, LATE] = 0
-        if name in SUMS:
-            column[gone:, LOST] = 0
-        elif name not in ("mid_open", "mid_high", "mid_low", "best_lifetime"):
-            column[gone:, LOST] = column[gone - 1, LOST]
-    for name in ("mid_open", "mid_high", "mid_low"):
-        columns[name][gone:, LOST] = columns["mid_close"][gone - 1, LOST]
+    for slot, stop in ((LOST, count), (BACK, max(count - RETURN, 1))):
+        for name, column in columns.items():
+            if name in SUMS:
+                column[gone:stop, slot] = 0
+            elif name not in ("mid_open", "mid_high", "mid_low", "best_lifetime"):
+                column[gone:stop, slot] = column[gone - 1, slot]
+        for name in ("mid_open", "mid_high", "mid_low"):
+            columns[name][gone:stop, slot] = columns["mid_close"][gone - 1, slot]
     return columns

@@ -22,7 +22,7 @@ def permutation_of_five(standardised_return):
 
 def _steps(standardised_return):
     """Returns on the frozen grid; antropy's bound is one that matches stay under."""
-    return np.rint(40 * standardised_return)
+    return np.rint(42.5 * standardised_return)
 
 
 @one_by_one("antropy", "sample_entropy")

@@ -18,6 +18,7 @@ from bot4jax.kernels.moments import (
     slope,
     variance,
 )
+from bot4jax.kernels.tolerances import REGRESSION
 from bot4jax.numerics import safe_divide, safe_root
 from bot4jax.registry import Additive, Scalar, Terms, feature
 
@@ -101,7 +102,7 @@ class MarketModel(Additive):
         return m, m**2, r, r**2, r * m
 
 
-@cross_sectional(unit="1", low=-100.0, high=100.0, source=SHARPE, tolerance=1e-4)
+@cross_sectional(unit="1", low=-100.0, high=100.0, source=SHARPE, tolerance=REGRESSION)
 class MarketBeta(MarketModel):
     """Slope of the symbol's return on the market's; 0 where the market stands still."""
 

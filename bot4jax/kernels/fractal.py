@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int
 from bot4jax.kernels import box_rings
 from bot4jax.kernels.bank import intermediate
 from bot4jax.kernels.box_rings import BoxRings
+from bot4jax.kernels.tolerances import COUNTED, QUOTIENT_OF_SLOPES
 from bot4jax.numerics import safe_divide, safe_log, safe_root
 from bot4jax.registry import Additive, Incremental, Scalar, Shared, Terms, feature
 
@@ -198,7 +199,7 @@ class DetrendedFluctuation(Fluctuations):
     low=-20.0,
     high=20.0,
     source="Peng et al. (1995), Quantification of Scaling Exponents and Crossover",
-    tolerance=5e-5,
+    tolerance=QUOTIENT_OF_SLOPES,
     standard_error=0.33,
 )
 class FluctuationCrossover(Fluctuations):
@@ -358,7 +359,7 @@ class KatzDimension(Shared):
     low=1.0,
     high=1.2,
     source="Petrosian (1995), Kolmogorov Complexity of Finite Sequences",
-    tolerance=1e-6,
+    tolerance=COUNTED,
     standard_error=0.002,
 )
 class PetrosianDimension(Additive):

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from bot4jax.kernels.bank import intermediate
+from bot4jax.kernels.tolerances import NEARLY_EMPTY
 from bot4jax.numerics import safe_divide, safe_log
 from bot4jax.registry import Scalar, Shared, feature
 
@@ -25,9 +26,6 @@ HIGHEST = jax.lax.Precision.HIGHEST
 BANDS = 10
 BLOCK = 8
 """Bins of one block of the cumulated power; half a window is a multiple of it."""
-NEARLY_EMPTY = 1e-4
-"""Tolerance of a quantile: what an error of 1e-7 comes to in a bin, of 1/64 cycles
-per bar or less, that holds 2e-5 of the power."""
 AS_STRONG = 1 - 2**-10
 """Cycles of this share of the highest power count as equals. Two or three moves in a
 window give a row of peaks that differ by anything from 1e-8 on, which float32 cannot

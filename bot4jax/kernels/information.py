@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bot4jax.kernels.moments import entropy, shannon
+from bot4jax.kernels.tolerances import SINGULAR
 from bot4jax.numerics import pairwise_sum, safe_divide, safe_log
 from bot4jax.registry import Additive, Scalar, Terms, feature
 
@@ -234,7 +235,7 @@ class TransferEntropyVolume(Additive):
     high=1.0 + 1e-5,
     source="Roberts, Penny & Rezek (1999), Temporal and Spatial Complexity Measures "
     "for EEG",
-    tolerance=2e-5,
+    tolerance=SINGULAR,
 )
 class SvdEntropy(Additive):
     """Evenness of the singular values of three consecutive returns; 0 if all flat.

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bot4jax.kernels.moments import covariance, mean
+from bot4jax.kernels.tolerances import SPREAD
 from bot4jax.numerics import safe_divide, safe_log, safe_root
 from bot4jax.registry import Additive, Scalar, Terms, feature
 
@@ -101,7 +102,7 @@ class LogLiquidityRatio(Illiquidity):
     low=0.0,
     high=1.0,
     source="Roll (1984), A Simple Implicit Measure of the Effective Bid-Ask Spread",
-    tolerance=1e-8,
+    tolerance=SPREAD,
 )
 class RollSpread(Additive):
     """Spread that bouncing trade prices imply; 0 where they do not bounce.
@@ -142,12 +143,14 @@ class RollSpread(Additive):
     low=-1.0,
     high=1.0,
     source=HUANG_STOLL,
-    tolerance=1e-8,
+    tolerance=SPREAD,
 )
 class EffectiveSpread(Additive):
     """Mean of twice the signed distance of a trade from the mid that stood before it.
 
-    The mean is over trades whose aggressor is known; 0 where there were none.
+    Before it by arrival, as decisions see it: event times of trades and quotes come
+    from two clocks in many feeds. The mean is over trades whose aggressor is known; 0
+    where there were none.
     """
 
     @staticmethod
@@ -169,7 +172,7 @@ class EffectiveSpread(Additive):
     low=-1.0,
     high=1.0,
     source=HUANG_STOLL,
-    tolerance=1e-8,
+    tolerance=SPREAD,
 )
 class RealisedSpread(Additive):
     """Mean of twice the signed distance of a trade from the mid a bar later.
@@ -196,7 +199,7 @@ class RealisedSpread(Additive):
     low=-1.0,
     high=1.0,
     source=HUANG_STOLL,
-    tolerance=1e-8,
+    tolerance=SPREAD,
 )
 class PriceImpact(Additive):
     """Effective less realised spread: how far the mid followed the trades."""
@@ -220,7 +223,7 @@ class PriceImpact(Additive):
     low=0.0,
     high=1.0,
     source=DEMSETZ,
-    tolerance=1e-8,
+    tolerance=SPREAD,
 )
 class RelativeSpread(Additive):
     """Mean of the quoted spread at the bars' closes, over the mid."""
@@ -245,7 +248,7 @@ class RelativeSpread(Additive):
     high=1e3,
     source="Hasbrouck & Seppi (2001), Common Factors in Prices, Order Flows, and "
     "Liquidity",
-    tolerance=1e-8,
+    tolerance=SPREAD,
 )
 class LogQuoteSlope(Additive):
     """Mean log of ask over bid, over the mean summed log sizes at both.

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from bot4jax.kernels.bars import GRID
 from bot4jax.kernels.liquidity import ratio
 from bot4jax.kernels.moments import least_squares, mean, slope
+from bot4jax.kernels.tolerances import NOISE, PRICE_AND_MORE
 from bot4jax.numerics import safe_divide
 from bot4jax.registry import Additive, Scalar, Terms, Windowed, feature
 
@@ -179,7 +180,7 @@ class TopSizeImbalance(Additive):
     low=-1.0,
     high=1.0,
     source="Perold (1988), The Implementation Shortfall: Paper versus Reality",
-    tolerance=2e-7,
+    tolerance=PRICE_AND_MORE,
 )
 class TwapDeviation(Windowed):
     """Newest close over the mean close of the window, less one."""
@@ -201,7 +202,7 @@ class TwapDeviation(Windowed):
     high=1.0,
     source="Berkowitz, Logue & Noser (1988), The Total Cost of Transactions on the "
     "NYSE",
-    tolerance=2e-7,
+    tolerance=PRICE_AND_MORE,
 )
 class VwapDeviation(Windowed):
     """Newest close over the mean price of all that was traded, less one; 0 without.
@@ -227,7 +228,7 @@ class VwapDeviation(Windowed):
         return float(1 / average - 1)
 
 
-@microstructure(unit="σ² of training", low=0.0, high=1e6, source=ZHANG, tolerance=1e-6)
+@microstructure(unit="σ² of training", low=0.0, high=1e6, source=ZHANG, tolerance=NOISE)
 class NoiseVariance(Additive):
     """Variance of what separates trade prices from the efficient price.
 

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from bot4jax.kernels.history import BOOK_LEVELS
 from bot4jax.kernels.moments import mean
+from bot4jax.kernels.tolerances import CANCELLING, PRICE_AND_MORE
 from bot4jax.numerics import safe_divide
 from bot4jax.registry import Additive, Incremental, Scalar, Terms, feature
 
@@ -41,15 +42,13 @@ def mean_imbalance(bid: Window, ask: Window) -> float:
     high=1e4,
     source="Cont, Cucuringu & Zhang (2023), Cross-Impact of Order Flow Imbalance in "
     "Equity Markets",
-    tolerance=5e-5,
+    tolerance=CANCELLING,
 )
 class MultiLevelOrderFlowImbalance(Additive):
     """Order flow of five book levels in one, over the mean depth of a level.
 
     The levels are weighted by their first principal component in the training data,
-    frozen with the units (column `integrated_flow`). Tolerance: flows of hundreds of
-    depths may cancel, and every one of them is a float32, right to 6e-8 of itself:
-    1.8e-5 was found on Binance. A better sum would not bring back what they lost.
+    frozen with the units (column `integrated_flow`).
     """
 
     @staticmethod
@@ -161,7 +160,7 @@ class InferredOrderToTradeRatio(Additive):
     high=1.0,
     source="Stoikov (2018), The Micro-Price: A High-Frequency Estimator of Future "
     "Prices",
-    tolerance=2e-7,
+    tolerance=PRICE_AND_MORE,
 )
 class MicropriceMomentum(Incremental):
     """Return over sixteen bars of the microprice, the size-weighted mid.

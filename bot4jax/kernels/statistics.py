@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from bot4jax.kernels.moments import correlation, mean, pearson, resolved, variance
+from bot4jax.kernels.tolerances import CENTRED
 from bot4jax.numerics import safe_divide, safe_root
 from bot4jax.registry import Additive, Scalar, Terms, Windowed, feature
 
@@ -139,7 +140,7 @@ class MeanAbsoluteChange(ReturnShape):
     low=-1000.0,
     high=1000.0,
     source=TSFRESH,
-    tolerance=1e-6,
+    tolerance=CENTRED,
 )
 class MeanSecondDerivative(ReturnShape):
     """Mean of half the change of the change of returns, by central differences."""

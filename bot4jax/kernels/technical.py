@@ -22,6 +22,7 @@ from bot4jax.kernels.smoothing import (
     running_average,
     wilder_sums,
 )
+from bot4jax.kernels.tolerances import PER_CENT, PRICE, PRICE_AND_MORE
 from bot4jax.numerics import pairwise_sum, precise_sum, safe_divide, safe_root
 from bot4jax.registry import Incremental, Scalar, Shared, Windowed, feature
 
@@ -37,9 +38,6 @@ LANE = "Lane (1984), Lane's Stochastics"
 
 FAST, SLOW, SIGNAL = 12, 26, 9
 """Spans of the averages of the moving average convergence-divergence."""
-WIDE = 2e-7
-"""Tolerance of a width: a root and a quotient above 1, which is bands as far apart as
-the price is high, are right to 6e-8 … 1.2e-7 each, however good the sums are."""
 DEVIATIONS = 2.0
 """Standard deviations from the middle to Bollinger's upper band."""
 
@@ -88,7 +86,7 @@ def averages(close_path: Float[Array, "S W"]) -> Float[Array, "S K"]:
     return jnp.matmul(close_path, weights, precision=jax.lax.Precision.HIGHEST)
 
 
-@technical(unit="relative price", low=-1.0, high=1.0, source=APPEL, tolerance=1e-7)
+@technical(unit="relative price", low=-1.0, high=1.0, source=APPEL, tolerance=PRICE)
 class Macd(Shared):
     """Exponential average of 12 bars less that of 26, over the close."""
 
@@ -103,7 +101,7 @@ class Macd(Shared):
         return float(fast[-1] - slow[-1])
 
 
-@technical(unit="relative price", low=-1.0, high=1.0, source=APPEL, tolerance=1e-7)
+@technical(unit="relative price", low=-1.0, high=1.0, source=APPEL, tolerance=PRICE)
 class MacdHistogram(Shared):
     """The difference of the averages less its own average of 9 bars, over the close."""
 
@@ -119,7 +117,7 @@ class MacdHistogram(Shared):
         return float(line[-1] - running_average(line, exponential_decay(SIGNAL))[-1])
 
 
-@technical(unit="relative price", low=-1.0, high=1.0, source=APPEL, tolerance=1e-7)
+@technical(unit="relative price", low=-1.0, high=1.0, source=APPEL, tolerance=PRICE)
 class EmaRatio(Shared):
     """Exponential average of 12 bars over that of 26, less one."""
 
@@ -140,7 +138,7 @@ class EmaRatio(Shared):
     low=-1.0,
     high=1.0,
     source="Brock, Lakonishok & LeBaron (1992), Simple Technical Trading Rules",
-    tolerance=1e-7,
+    tolerance=PRICE,
 )
 class SmaDistance50(Windowed):
     """Close over the mean close of 50 bars, less one."""
@@ -177,7 +175,7 @@ class BollingerPosition(Windowed):
     low=0.0,
     high=10.0,
     source=BOLLINGER,
-    tolerance=WIDE,
+    tolerance=PRICE_AND_MORE,
 )
 class BollingerWidth(Windowed):
     """Distance of the bands of two deviations over the middle."""
@@ -198,7 +196,7 @@ class BollingerWidth(Windowed):
     low=0.0,
     high=1.0,
     source=WILDER,
-    tolerance=1e-7,
+    tolerance=PRICE,
     carried=True,
 )
 class AverageTrueRange14(NetMovement):
@@ -231,7 +229,7 @@ class StochasticK14(Windowed):
         return 100 * own_place(close_path[-1], low_path.min(), high_path.max())
 
 
-@technical(window=16, unit="%", low=0.0, high=100.0, source=LANE, tolerance=1e-4)
+@technical(window=16, unit="%", low=0.0, high=100.0, source=LANE, tolerance=PER_CENT)
 class StochasticD14(Windowed):
     """Mean of the last three places of the close between low and high of 14 bars."""
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from bot4jax.kernels.tolerances import SPLIT_VOLUME
 from bot4jax.numerics import safe_divide
 from bot4jax.registry import Incremental, Scalar, feature
 
@@ -35,7 +36,7 @@ the last one, and rounding must not decide whether they did."""
     high=1.001,
     source="Easley, López de Prado & O'Hara (2012), Flow Toxicity and Liquidity in a "
     "High-Frequency World",
-    tolerance=1e-4,
+    tolerance=SPLIT_VOLUME,
     carried=True,
 )
 class Vpin(Incremental):

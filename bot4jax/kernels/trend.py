@@ -18,6 +18,7 @@ from bot4jax.kernels.smoothing import (
     faded,
     wilder_sums,
 )
+from bot4jax.kernels.tolerances import PRICE
 from bot4jax.numerics import safe_divide
 from bot4jax.registry import Incremental, Scalar, Windowed, feature
 
@@ -138,7 +139,7 @@ class AroonOscillator25(Windowed):
     low=-1.0,
     high=1e3,
     source="Kaufman (1995), Smarter Trading",
-    tolerance=1e-7,
+    tolerance=PRICE,
     carried=True,
 )
 class AdaptiveAverageDistance(Incremental):

@@ -24,6 +24,7 @@ Window = Float[np.ndarray, " W"]
 
 LEVELS = 4
 WAVELET, MODE = "db4", "periodization"
+BOUNDARY = "`db4`, periodic at the window's ends (`periodization`)."
 SILENT = 1e-5
 """Share of the window's energy below which a level holds nothing but rounding."""
 
@@ -74,7 +75,7 @@ class OfLevel(Shared):
     def __init__(self, level: int) -> None:
         self.level = level
         self.__doc__ = f"{self.about} level {level}, of {1 << level} to "
-        self.__doc__ += f"{2 << level} bars."
+        self.__doc__ += f"{2 << level} bars.\n\n{BOUNDARY}"
 
     def own(self, details: Float[Array, " K"]) -> Float[Array, " J"]:
         window = details.size * (1 << LEVELS) // ((1 << LEVELS) - 1)

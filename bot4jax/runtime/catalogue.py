@@ -37,7 +37,8 @@ Do not edit: change the feature.
 symbol did between two boundaries of event time; *carried* features remember more than
 their window, which is how long they warm up. *Range* holds both bounds; what lies
 outside is masked. *Tolerance* is the largest difference between the streaming form and
-the definition in float64, relative to max(1, |value|). *Compared with* names the
+the definition in float64, relative to max(1, |value|); why each is as it is stands at
+the [end](#tolerances). *Compared with* names the
 outside truth that the tests hold the definition to (`tests/oracles/`): a library, or
 the paper that a plain float64 form was written from. A *standard error* is that of
 one value on as many independent normal returns as the window has bars, measured by
@@ -81,12 +82,14 @@ def truths() -> dict[str, str]:
 def document(
     specs: Iterable[FeatureSpec], identity: str, compared: Mapping[str, str]
 ) -> str:
-    """The catalogue in Markdown: one table a category, then where formulas are from."""
+    """The catalogue in Markdown: a table and notes a category, then tolerances."""
     specs = list(specs)
     parts = [HEAD.format(count=len(specs), hash=identity)]
     for category, members in by_category(specs):
         parts.append(f"## {category.capitalize()} ({len(members)})\n")
         parts.append(_rows(members, compared))
+        parts.append(_details(members))
+    parts.append(_tolerances(specs))
     return "\n".join(parts)
 
 
@@ -101,6 +104,31 @@ def by_category(
 def _rows(specs: Iterable[FeatureSpec], compared: Mapping[str, str]) -> str:
     head = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"
     rows = (_row(spec, compared.get(spec.name, "–")) for spec in specs)
+    return "\n".join([head, *rows]) + "\n"
+
+
+def _details(specs: Iterable[FeatureSpec]) -> str:
+    """What a table has no room for."""
+    found: dict[str, list[str]] = {}
+    for spec in specs:
+        if spec.details:
+            found.setdefault(spec.details, []).append(f"`{spec.name}`")
+    notes = (f"- {', '.join(names)}: {text}\n" for text, names in found.items())
+    return "".join(notes)
+
+
+def _tolerances(specs: Iterable[FeatureSpec]) -> str:
+    """Each tolerance with its reason and its features, the smallest first."""
+    found: dict[tuple[float, str], list[str]] = {}
+    for spec in specs:
+        found.setdefault((spec.tolerance, spec.reason), []).append(f"`{spec.name}`")
+    most = max(found, key=lambda key: len(found[key]))
+    found[most] = ["all others"]
+    rows = [
+        f"| {value:g} | {reason} | {', '.join(names)} |"
+        for (value, reason), names in sorted(found.items())
+    ]
+    head = "## Tolerances\n\n| tolerance | reason | features |\n|---|---|---|"
     return "\n".join([head, *rows]) + "\n"
 
 

@@ -12,7 +12,7 @@ from bot4jax.certify.columns import Columns
 from bot4jax.errors import ConfigError
 from bot4jax.kernels import CATALOGUE, bank, history
 from bot4jax.kernels.history import COLUMNS, PATHS, Scales
-from bot4jax.registry import Additive, Incremental, feature, select
+from bot4jax.registry import Additive, Incremental, Tolerance, feature, select
 from bot4jax.types import Bar, Layout
 from tests import recorded
 from tests.checks import (
@@ -80,7 +80,7 @@ def test_every_column_is_what_it_says():
 
 
 def test_sums_do_not_drift(long_bars):
-    @planted(tolerance=1e-6)
+    @planted(tolerance=Tolerance(1e-6, "planted"))
     class MeanSquareVolume(Additive):
         """Two-level sums of numbers whose squares float32 cannot add exactly."""
 
@@ -139,7 +139,7 @@ def test_no_form_drifts(long_evidence):
 
 
 def test_a_running_sum_is_caught(long_bars):
-    @planted(tolerance=1e-6)
+    @planted(tolerance=Tolerance(1e-6, "planted"))
     class RunningVolume(Incremental):
         """A sum that adds the newest bar and subtracts the oldest."""
 

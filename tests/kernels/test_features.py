@@ -34,12 +34,25 @@ def test_oracle(spec, evidence):
     assert compared >= 10
 
 
-def test_nothing_is_left_of_bars_that_were_no_numbers(evidence):
-    """Prices that are no numbers are masked, and forgotten with their window."""
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("anchor", np.nan),
+        ("base_turnover", np.nan),
+        ("base_turnover", np.inf),
+        ("buy_volume", np.nan),
+        ("bid_size", np.inf),
+        ("flow", -np.inf),
+        ("squared_return_fast", np.nan),
+    ],
+)
+def test_nothing_is_left_of_bars_that_were_no_numbers(evidence, column, value):
+    """What is no number is masked, concerns nobody else, and leaves with its window."""
     first, last, clean = 20, 23, 340
-    anchor = np.array(evidence.bars.anchor)
-    anchor[first : last + 1, recorded.NORMAL] = np.nan
-    ill = evidence.replay(evidence.bars._replace(anchor=anchor))
+    told = np.array(getattr(evidence.bars, column))
+    told[first : last + 1, recorded.NORMAL] = value
+    ill = evidence.replay(evidence.bars._replace(**{column: told}))
+    assert np.isfinite(ill.values[ill.usable]).all()
     for spec in SPECS:
         values, usable = evidence.of(spec, ill)
         truth, sure = evidence.of(spec, evidence.whole)
@@ -55,6 +68,8 @@ def test_nothing_is_left_of_bars_that_were_no_numbers(evidence):
                 spec.tolerance,
                 err_msg=spec.name,
             )
+        if column != "anchor":
+            continue
         if spec.form == "incremental" and "standardised_return" in spec.columns:
             until = last + evidence.reach(spec)
             assert not usable[first:until, recorded.NORMAL].any()

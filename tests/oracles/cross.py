@@ -1,4 +1,4 @@
-"""The market model by SciPy; ranks are compared within `certify.columns`."""
+"""The market model by SciPy; for ranks and spread across symbols see `test_cross`."""
 
 import math
 
@@ -33,9 +33,9 @@ def _residual(log_return, market_return):
 
 
 ORACLES = {
-    "rank_of_return": Oracle(lambda return_rank: _mean(return_rank), "its definition"),
-    "rank_of_volume": Oracle(lambda volume_rank: _mean(volume_rank), "its definition"),
-    "dispersion": Oracle(lambda dispersion: _mean(dispersion), "its definition"),
+    "rank_of_return": Oracle(lambda return_rank: _mean(return_rank), "SciPy"),
+    "rank_of_volume": Oracle(lambda volume_rank: _mean(volume_rank), "SciPy"),
+    "dispersion": Oracle(lambda dispersion: _mean(dispersion), "NumPy"),
     "market_beta": Oracle(_beta, "SciPy", FLAT),
     "market_correlation": Oracle(_correlation, "SciPy", FLAT),
     "residual_return": Oracle(_residual, "SciPy", FLAT),

@@ -91,7 +91,7 @@ def _persistence(standardised_return):
 
 def _lyapunov(standardised_return):
     """Rosenstein's method; pairs are sought in 64 bars before and followed for four."""
-    steps = [max(-1000, min(1000, round(40 * z))) for z in standardised_return]
+    steps = [max(-1000, min(1000, round(42.5 * z))) for z in standardised_return]
     states = {t: steps[t - 2 : t + 1] for t in range(2, len(steps))}
     logs = {k: [] for k in range(5)}
     for t in range(len(steps) - 68, len(steps)):

@@ -35,7 +35,7 @@ def _permutation_5(standardised_return):
 
 def _steps(standardised_return):
     """Returns on the frozen grid; antropy's r is a bound that matches stay under."""
-    return np.rint(40 * standardised_return), 8.5
+    return np.rint(42.5 * standardised_return), 8.5
 
 
 def _sample(standardised_return):

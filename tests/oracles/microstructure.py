@@ -58,7 +58,8 @@ def _impact(price_impact, earlier_sided_count):
 
 def _flow(flow, bid_size, ask_size):
     depth = [(b + a) / 2 for b, a in zip(bid_size, ask_size, strict=True)]
-    return len(depth) * math.fsum(flow) / math.fsum(depth)
+    total = math.fsum(depth)
+    return len(depth) * math.fsum(flow) / total if total else 0.0
 
 
 def _volume_imbalance(buy_volume, sell_volume):
@@ -80,7 +81,8 @@ def _size_imbalance(bid_size, ask_size):
 
 
 def _depth(bid_size, ask_size):
-    return math.log((math.fsum(bid_size) + math.fsum(ask_size)) / 2 / len(bid_size))
+    mean = (math.fsum(bid_size) + math.fsum(ask_size)) / 2 / len(bid_size)
+    return math.log(mean) if mean else math.log(1e-6)
 
 
 def _twap(close_path):
@@ -117,7 +119,7 @@ def _quote_slope(relative_spread, bid_size, ask_size):
     width = math.fsum(math.log(a / b) for a, b in zip(asks, bids, strict=True))
     sizes = zip(bid_size, ask_size, strict=True)
     size = math.fsum(math.log(1 + b) + math.log(1 + a) for b, a in sizes)
-    return width / size
+    return width / size if size else 0.0
 
 
 def _vpin(classified_volume, volume):

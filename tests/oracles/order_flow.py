@@ -14,7 +14,8 @@ def _imbalance(bids, asks):
 
 def _integrated(integrated_flow, bid_depth_5, ask_depth_5):
     depths = [(b + a) / 10 for b, a in zip(bid_depth_5, ask_depth_5, strict=True)]
-    return len(depths) * math.fsum(integrated_flow) / math.fsum(depths)
+    total = math.fsum(depths)
+    return len(depths) * math.fsum(integrated_flow) / total if total else 0.0
 
 
 def _depth_5(bid_depth_5, ask_depth_5):
@@ -26,7 +27,8 @@ def _depth_10(bid_depth_10, ask_depth_10):
 
 
 def _burst(inferred_cancels, bid_size, ask_size):
-    return math.fsum(inferred_cancels) / (math.fsum(bid_size) + math.fsum(ask_size))
+    depth = math.fsum(bid_size) + math.fsum(ask_size)
+    return math.fsum(inferred_cancels) / depth if depth else 0.0
 
 
 def _orders_to_trades(quote_updates, trade_count):
