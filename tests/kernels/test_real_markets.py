@@ -20,12 +20,12 @@ from bot4jax.modes.tapes import closed_bars
 from bot4jax.registry import arguments
 from bot4jax.types import BAR_FLOATS, BAR_INTS
 from tests import recorded
-from tests.checks import CHUNK, Evidence, check_is_finite
+from tests.checks import CHUNK, SYMBOLS, Evidence, check_is_finite
 from tests.oracles.features import ORACLES
 
 SPECS = list(CATALOGUE.values())
 
-SLOTS = 8
+SLOTS = SYMBOLS
 """Of every market, so that all run through one compiled bank; spare ones are dead."""
 
 PAIRS = 12
@@ -116,7 +116,7 @@ def one_day(folder, target):
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
 def test_feature_on_a_recorded_market(spec, market):
     if not market.is_fed(spec):
-        return
+        pytest.skip("this market does not fill what the feature reads")
     check_is_finite(spec, market)
     oracle, (values, _) = ORACLES[spec.name], market.of(spec, market.whole)
     for symbol, bar in market.windows(spec):
