@@ -52,6 +52,10 @@ class FillingVenue:
     def withdraw(self, cancels: Sequence[Cancel]) -> None:
         """Nothing ever rests."""
 
+    def take_back(self, cancels: Sequence[Cancel]) -> Sequence[Answer]:
+        """Nothing ever rests."""
+        return ()
+
     def settle(self, through_ns: int) -> Sequence[Answer]:
         answers, self._answers = self._answers, []
         return answers

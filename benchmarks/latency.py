@@ -47,7 +47,7 @@ def measure(
             name: ms[skipped.get(name, 0) :] for name, ms in stages_of(stream).items()
         }
     rows = [quantiles(found.pop("decision"), "decision", "ms", warmup)]
-    rows += [quantiles(ms, name, "ms", warmup) for name, ms in found.items()]
+    rows += [quantiles(ms, name, "ms", warmup) for name, ms in found.items() if ms]
     rows.insert(1, age_row(stream.trader.ages, warmup))
     rows.append(one("stream", came, "ticks/s"))
     return Measured(rows, {}, stage.compiled.seconds)

@@ -72,6 +72,9 @@ class PreparedVenue:
     def withdraw(self, cancels: Sequence[Cancel]) -> None:
         self._venue.withdraw(cancels)
 
+    def take_back(self, cancels: Sequence[Cancel]) -> Sequence[Answer]:
+        return self._venue.take_back(cancels)
+
     @property
     def positions(self) -> None:
         """Prepared answers come to no position that could be compared."""

@@ -116,8 +116,7 @@ def waiting(config: Config, link: SocketVenue, journal: Journal) -> Trader:
     limits = Limits.from_config(config.risk)
     account = Account(MARKET, Portfolio(MARKET, 1e6), limits, "bench", states)
     trader = Trader(
-        *(unused, unused, unused, unused),
-        members=0,
+        decider=unused,
         account=account,
         venue=link,
         journal=journal,

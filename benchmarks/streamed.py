@@ -1,7 +1,8 @@
 """The engine at the end of a stream, as `mode=live` has it: what two benchmarks share.
 
 A publisher is a process of its own, a thread reads its socket, what comes in is written
-and hashed, decisions are gated and journaled. Only the venue is none: see `filling.py`.
+and hashed, decisions are gated and journaled, snapshots of the state are written. Only
+the venue is none: see `filling.py`.
 """
 
 from collections.abc import Iterator
@@ -13,14 +14,17 @@ from benchmarks.filling import FillingVenue
 from benchmarks.ingest import IDLE_S, PATIENCE_S, LostTicks
 from benchmarks.publishing import publishing
 from benchmarks.stage import Stage
+from bot4jax.modes.keeping import identity
 from bot4jax.modes.tapes import tick_tape
 from bot4jax.modes.trading import make_trader, opened_journal
 from bot4jax.runtime.closings import Closed, Tape
+from bot4jax.runtime.engine_snapshots import EngineSnapshots
 from bot4jax.runtime.inputs import Inputs
-from bot4jax.runtime.loop import Stepped, Trader
+from bot4jax.runtime.loop import Trader
 from bot4jax.runtime.publish import receive
 from bot4jax.runtime.reception import received
 from bot4jax.runtime.sockets import subscriber
+from bot4jax.runtime.stepped import Stepped
 from bot4jax.runtime.wire import MAGIC
 
 
@@ -66,7 +70,13 @@ def streamed(
         venue = FillingVenue(setting.settings.layout.symbols)
         trader = make_trader(setting, stage.kept, venue, journal, lambda stepped: None)
         trader.mark = inputs.mark
-        trader.deadline_s = setting.config.runtime.deadline_ms / 1e3
+        deadline_s = setting.config.runtime.deadline_ms / 1e3
+        trader.decider.patience = lambda step: deadline_s
         trader.start()
+        every = setting.config.runtime.snapshot_bars
+        snapshots = stack.enter_context(
+            EngineSnapshots(folder, identity(setting), every, tape, trader)
+        )
         arrivals = (one for one in reception.arrivals() if one.frame is not None)
-        yield Streamed(trader, tape, tape.closed(inputs.heard(arrivals)))
+        heard = snapshots.taken(inputs.heard(arrivals))
+        yield Streamed(trader, tape, tape.closed(heard))

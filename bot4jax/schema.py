@@ -522,6 +522,9 @@ class Runtime(Section, frozen=True):
     """engines the feed waits for before it sends its first tick"""
     venue_timeout_s: Positive
     """s to wait for the venue at the start and at each step; then halted"""
+    snapshot_bars: Annotated[int, Meta(ge=0)]
+    """bars between two snapshots of the engine's state: as many may have to be computed
+    again after a crash; 0: none is taken"""
     dead_man_s: Annotated[float, Meta(ge=0, le=3_600)]
     """s without a word from the engine after which the venue takes back what rests; the
     engine speaks three times as often; 0: never"""

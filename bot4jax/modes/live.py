@@ -5,11 +5,11 @@ from pathlib import Path
 
 from bot4jax.errors import ConfigError
 from bot4jax.modes import lines
-from bot4jax.modes.keeping import adopt, seat, take_up
-from bot4jax.modes.setting import set_stage
+from bot4jax.modes.keeping import Kept, adopt, seat, take_up
+from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.modes.sockets import trade_over_sockets
 from bot4jax.modes.telling import Played, tell
-from bot4jax.modes.trading import shed
+from bot4jax.modes.trading import Report, Traded, shed
 from bot4jax.runtime.folder import RunFolder
 from bot4jax.runtime.progress import progress
 from bot4jax.schema import Config
@@ -34,11 +34,27 @@ def live(config: Config) -> int:
             setting = set_stage(config)
             kept = take_up(model, setting)
             setting = seat(model, setting)
-            traded = trade_over_sockets(
-                setting, kept, folder.path, report, resumes=True
-            )
+            traded = traded_whole(setting, model, kept, folder.path, report)
             seconds = {"trading": round(time.perf_counter() - began, 3)}
             played = Played(None, kept, traded, model.name, seconds)
             tell(folder, setting, played)
             shed(folder.path)
         return lines.finished(folder.path)
+
+
+def traded_whole(
+    setting: Setting, model: Path, kept: Kept, folder: Path, report: Report
+) -> Traded:
+    """The run to its end, and all of it for its story.
+
+    Whoever woke up in the middle, from a snapshot, goes through the beginning once
+    nothing is urgent any more.
+    """
+    traded = trade_over_sockets(setting, kept, folder, report, resumes=True)
+    if traded.record.first == setting.split.test.start:
+        return traded
+    again = take_up(model, setting)
+    whole = trade_over_sockets(setting, again, folder, report, resumes=True)
+    return whole._replace(
+        stages=traded.stages, ages=traded.ages, recompiles=traded.recompiles
+    )

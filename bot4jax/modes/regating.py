@@ -74,13 +74,14 @@ def is_regated(
     orders, denied, changes = account.gated(
         closed, intent, held, equity, record.step, record.state
     )
-    begun = account.schedules.begun
+    begun, ended = account.schedules.begun, account.schedules.ended
     account.expect(closed, [*record.requests, *record.orders])
     return (
         closed.boundary_ns == record.boundary_ns
         and orders == list(record.orders)
         and changes == list(record.requests)
         and begun == list(record.schedules)
+        and ended == list(record.ended)
         and list(map(_plain, denied)) == list(map(_plain, record.denied))
     )
 

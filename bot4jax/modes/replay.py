@@ -4,8 +4,9 @@ Two comparisons: recorded ticks to decisions and orders, by the engine; and jour
 decisions to orders, by the gate alone.
 """
 
+import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,24 +14,32 @@ import numpy as np
 
 from bot4jax.config import from_yaml
 from bot4jax.errors import ConfigError
+from bot4jax.kernels.sizing import Clamp
 from bot4jax.modes import lines, tapes
 from bot4jax.modes.journal import journal_run, reading
 from bot4jax.modes.keeping import Kept, seat, take_up
 from bot4jax.modes.regating import Regated, Regating
 from bot4jax.modes.setting import Setting, set_stage
+from bot4jax.modes.sockets import lateness
 from bot4jax.modes.telling import Played, tell
 from bot4jax.modes.trading import Report, Traded, paper_venue, trade
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.folder import RunFolder
 from bot4jax.runtime.journal import Journal, StepRecord
+from bot4jax.runtime.journal_tables import unpacked
+from bot4jax.runtime.lockstep import LockstepVenue
 from bot4jax.runtime.loop import Trader
 from bot4jax.runtime.progress import progress
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.ticks_record import recorded
 from bot4jax.runtime.venue_link import LocalVenue
+from bot4jax.runtime.venue_process import Heard
 from bot4jax.schema import Config
 
 CERTIFICATE_VIOLATED = 4
+
+NO_PATIENCE_S = -math.inf
+"""Of a decision that came too late then: it does again, however quick the device is."""
 
 
 class Comparison(NamedTuple):
@@ -87,20 +96,26 @@ def again(
     watched: Callable[[Iterable[Closed]], Iterable[Closed]],
 ) -> Traded:
     """The former run's ticks, or its source where it had none, traded once more."""
-    venue, span = LocalVenue(paper_venue(setting)), setting.split.test
+    span, paper = setting.split.test, paper_venue(setting)
     if setting.source.has_ticks:
-        tape = tapes.tick_tape(setting, kept.state.bars, span.start)
-        arrivals = tapes.heard(setting, played(former), venue.hear)
-        bars = tape.closed(arrivals)
+        lateness_ns = lateness(setting)
+        tape = tapes.tick_tape(setting, kept.state.bars, span.start, lateness_ns)
+        bars = tape.closed(played(former))
+        venue = LockstepVenue(paper, shown(setting, former))
     else:
+        venue = LocalVenue(paper)
         tape, bars = tapes.closed_bars(
             setting, kept.state.bars, span.start, span.stop, venue.hear
         )
-    states = {one.step: one.state for one in steps_of(former)}
+    steps = steps_of(former)
+    states = {one.step: one.state for one in steps}
+    late = dict.fromkeys(late_steps(setting, steps), NO_PATIENCE_S)
 
     def judged_alike(trader: Trader, _: Journal) -> Iterable[Closed]:
-        """What people stopped or paused then is so again, at the same steps."""
+        """What people stopped or paused then, and what was decided too late, is so
+        again, at the same steps."""
         trader.judged = lambda step, own: states.get(step, own)
+        trader.decider.patience = late.get
         return watched(bars)
 
     return trade(
@@ -116,9 +131,27 @@ def again(
 
 
 def played(former: Path) -> Iterable[Arrival]:
-    """The former run's frames; the timer is now, for nothing was received."""
+    """What the former run heard; the timer is now, for nothing was received."""
     for one in recorded(former / "ticks"):
         yield one._replace(timer_s=time.perf_counter())
+
+
+def shown(setting: Setting, former: Path) -> Iterator[Heard]:
+    """The same to a venue, which knows no silence."""
+    intake = tapes.intake_of(setting)
+    for one in recorded(former / "ticks"):
+        if one.frame is not None:
+            yield intake.take(one.frame)
+
+
+def late_steps(setting: Setting, steps: Iterable[StepRecord]) -> list[int]:
+    """Steps that the fallback decided, since all members' decision came too late."""
+    members = len(setting.settings.members)
+
+    def was_late(one: StepRecord) -> bool:
+        return bool((unpacked(one, members).flags & Clamp.TOO_SLOW).any())
+
+    return [one.step for one in steps if was_late(one)]
 
 
 def steps_of(folder: Path) -> list[StepRecord]:

@@ -9,22 +9,24 @@ import numpy as np
 from bot4jax.data.universe import Universe
 from bot4jax.modes import tapes
 from bot4jax.modes.children import children
-from bot4jax.modes.keeping import Kept
+from bot4jax.modes.keeping import Kept, identity
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.trading import Report, Traded, trade
 from bot4jax.runtime.client import send_signals
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.connections import Line, connected
 from bot4jax.runtime.control import Controls, KillFile, listening
+from bot4jax.runtime.engine_snapshots import EngineSnapshots
 from bot4jax.runtime.inputs import Inputs
 from bot4jax.runtime.journal import Journal
-from bot4jax.runtime.loop import Stepped, Trader
+from bot4jax.runtime.loop import Trader
 from bot4jax.runtime.messages import Signal, Signals
 from bot4jax.runtime.publish import Arrival, receive, steady_clock
 from bot4jax.runtime.reception import Reception, received
 from bot4jax.runtime.sessions import sessions
 from bot4jax.runtime.silence import judged_by_age, watched
 from bot4jax.runtime.snapshots import Snapshots
+from bot4jax.runtime.stepped import Stepped
 from bot4jax.runtime.ticks_record import TickRecord
 from bot4jax.runtime.venue_link import SocketVenue
 from bot4jax.schema import Runtime
@@ -73,7 +75,11 @@ def trade_over_sockets(
             if lateness_ns is None:
                 heard = (one for one in heard if one.frame is not None)
             if inputs is not None:
-                heard = remembered(heard, trader, journal, inputs)
+                every = runtime.snapshot_bars
+                snapshots = stack.enter_context(
+                    EngineSnapshots(folder, identity(setting), every, tape, trader)
+                )
+                heard = remembered(heard, trader, journal, inputs, snapshots)
             return tape.closed(record.heard(heard))
 
         def publish(stepped: Stepped) -> None:
@@ -109,7 +115,7 @@ def keep_pace(trader: Trader, runtime: Runtime) -> None:
     """What is too late for a market that does not wait counts less."""
     if is_paced(runtime):
         states = trader.account.states
-        trader.deadline_s = runtime.deadline_ms / 1e3
+        trader.decider.patience = lambda step: runtime.deadline_ms / 1e3
         oldest_s, skew_s = runtime.oldest_s, runtime.skew_limit_ms / 1e3
         trader.judge = judged_by_age(states, oldest_s, steady_clock(), skew_s)
 
@@ -120,13 +126,25 @@ def is_paced(runtime: Runtime) -> bool:
 
 
 def remembered(
-    arrivals: Iterable[Arrival], trader: Trader, journal: Journal, inputs: Inputs
+    arrivals: Iterable[Arrival],
+    trader: Trader,
+    journal: Journal,
+    inputs: Inputs,
+    snapshots: EngineSnapshots,
 ) -> Iterator[Arrival]:
-    """What was heard before, then what comes, kept for a restart in turn."""
-    trader.mark = inputs.mark
-    yield from inputs.again(journal.marks())
+    """What was heard before, then what comes, kept for a restart in turn.
+
+    A run that is over is told whole: no snapshot spares the device anything.
+    """
+    trader.mark, marks = inputs.mark, journal.marks()
     if not journal.is_finished:
-        yield from inputs.heard(arrivals)
+        snapshots.sleep(marks)
+    for one in inputs.again(marks):
+        snapshots.wake(inputs.length)
+        yield one
+    snapshots.wake()
+    if not journal.is_finished:
+        yield from snapshots.taken(inputs.heard(arrivals))
 
 
 def lateness(setting: Setting) -> int | None:

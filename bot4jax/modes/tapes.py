@@ -75,15 +75,19 @@ def heard(
     setting: Setting, arrivals: Iterable[Arrival], hear: Hear
 ) -> Iterator[Arrival]:
     """Arrivals, told to a listener first: each tick that may be believed, once."""
-    source, runtime = setting.source, setting.config.runtime
-    intake = Intake(
-        source.universe.hash, source.anchors, round(runtime.skew_limit_ms * 1e6)
-    )
+    intake = intake_of(setting)
     for one in arrivals:
         if one.frame is not None:
             found = intake.take(one.frame)
             hear(found.records, found.events)
         yield one
+
+
+def intake_of(setting: Setting) -> Intake:
+    """What a venue of this setting believes of a stream."""
+    source, runtime = setting.source, setting.config.runtime
+    skew_limit_ns = round(runtime.skew_limit_ms * 1e6)
+    return Intake(source.universe.hash, source.anchors, skew_limit_ns)
 
 
 def terms(setting: Setting) -> Terms:

@@ -1,5 +1,6 @@
 """Paper trading of one span: decisions and fills are kept to be judged."""
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -19,15 +20,18 @@ from bot4jax.runtime.account import Account
 from bot4jax.runtime.brackets import Distances
 from bot4jax.runtime.closings import BarTape, Closed, Tape
 from bot4jax.runtime.compiles import Compilations
+from bot4jax.runtime.decider import Decider
+from bot4jax.runtime.engine_snapshots import FOLDER
 from bot4jax.runtime.feed import Counters
 from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.inputs import FILE
 from bot4jax.runtime.journal import Journal, JournalError
 from bot4jax.runtime.limits import Limits, TradingState
-from bot4jax.runtime.loop import Stepped, Trader
+from bot4jax.runtime.loop import Trader
 from bot4jax.runtime.orders import Answer, Order
 from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.states import States, Transition
+from bot4jax.runtime.stepped import Stepped
 from bot4jax.runtime.targets import Tactic
 from bot4jax.runtime.venue import PaperVenue, configured
 from bot4jax.runtime.venue_link import LocalVenue, VenueLink
@@ -120,10 +124,10 @@ def trade(
         with heard_to_the_end(trader):
             for stepped in stepping(trader, journal, bars(trader, journal)):
                 steps.append(stepped)
-                report("paper trading", len(steps), total)
+                report("paper trading", trader.step_number, total)
                 if len(steps) == COMPILING_STEPS:
                     compiled.settle()
-                if len(steps) == total:
+                if trader.step_number == total:
                     break
         if not steps:
             raise DataError("The feed ended before a single bar of the test span.")
@@ -150,6 +154,7 @@ def shed(folder: Path) -> None:
     with closing(Journal.open(folder / "journal.sqlite", folder.name)) as journal:
         journal.shed()
     (folder / FILE).unlink(missing_ok=True)
+    shutil.rmtree(folder / FOLDER, ignore_errors=True)
 
 
 @contextmanager
@@ -179,7 +184,11 @@ def stepping(
         if trader.step_number >= known:
             yield trader.step(closed)
             continue
-        yield trader.repeat(closed, next(past))
+        record = next(past)
+        if trader.is_asleep:
+            trader.pass_over(closed, record)
+        else:
+            yield trader.repeat(closed, record)
         if trader.step_number == known:
             past.close()  # an open read keeps the write-ahead log from being folded
             if is_over:
@@ -216,17 +225,21 @@ def make_trader(
     past = journal.transitions()
     states = States(journal.note, past, max(journal.last_step, 0))
     return Trader(
-        setting.engine,
-        kept.params,
-        kept.state.observing,
-        kept.state.deciding,
-        len(setting.settings.members),
+        make_decider(setting, kept),
         make_account(setting, journal.run, states),
         venue,
         journal,
         publish,
         setting.source.bar_ns,
         adopts=setting.config.runtime.foreign == "adopt",
+    )
+
+
+def make_decider(setting: Setting, kept: Kept) -> Decider:
+    """What decides, as the checkpoint left it."""
+    state, members = kept.state, len(setting.settings.members)
+    return Decider(
+        setting.engine, kept.params, state.observing, state.deciding, members
     )
 
 
@@ -289,7 +302,7 @@ def collect(
         counters=counters,
         stages=stages,
         ages=trader.ages.quantiles(COMPILING_STEPS),
-        counts=np.asarray(trader.observing.counts),
+        counts=np.asarray(trader.decider.observing.counts),
         recompiles=recompiles,
         state=trader.account.states.state,
         transitions=trader.account.states.transitions,

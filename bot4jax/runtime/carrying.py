@@ -17,6 +17,9 @@ from bot4jax.runtime.states import OF_THE_DAY, OF_THE_PROCESS, Cause, Transition
 
 JOURNAL = "journal.sqlite"
 
+CARRIED = "carried.sqlite"
+"""A journal with what is still held, while the run before it is removed."""
+
 
 def held_causes(folder: Path) -> list[Transition]:
     """What the folder's journal still holds; one that cannot be read is not lost.
@@ -39,13 +42,16 @@ def held_causes(folder: Path) -> list[Transition]:
 
 
 def carry(folder: Path, held: Sequence[Transition]) -> None:
-    """Begin the folder's new journal with what is still held."""
+    """Write what is still held into a journal that is there whole or not at all."""
+    part = folder / f"{CARRIED}.part"
+    for left in folder.glob(f"{part.name}*"):
+        left.unlink()
     if not held:
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    with closing(Journal.open(folder / JOURNAL, folder.name)) as journal:
+    with closing(Journal.open(part, folder.name)) as journal:
         for one in held:
             journal.note(msgspec.structs.replace(one, step=0))
+    part.rename(folder / CARRIED)
 
 
 def _lasts(one: Transition) -> bool:

@@ -127,6 +127,14 @@ class BarTape:
         self._on_records(records)
 
 
+class Bars(NamedTuple):
+    """The device's part of a closing."""
+
+    ints: Int[Array, "B S"]
+    floats: Float[Array, "D S"]
+    terms: Terms | None
+
+
 class Tape:
     """Turns frames into closed bars and keeps the open ones in between."""
 
@@ -142,6 +150,11 @@ class Tape:
         self._latency = latency
         self.quotes = Quotes(universe)
         self.stages = Stages()
+        self.is_asleep = False
+        """the device hears nothing: what it remembers comes from elsewhere"""
+        nothing = np.empty((0, 0), np.int32), np.empty((0, 0), np.float32)
+        no_ints, no_floats = jax.device_put(nothing)
+        self._unheard = Bars(no_ints, no_floats, None)
         self._arrivals: list[tuple[float, int]] = []
         none = jax.device_put(np.zeros((len(BAR_INTS), len(feed.stale)), np.int32))
         self._mask(none, ())  # compiled before the first gap, not during it
@@ -176,12 +189,17 @@ class Tape:
         """Ticks of the open bar onto the device."""
         began = time.perf_counter()
         self.quotes.absorb(batch.records)
+        if self.is_asleep:
+            return
         # A copy: the feed writes its buffer again before the device may have read it.
         packed = jax.device_put(batch.packed.copy())
         self.open_bars = self._engine.absorb(self.open_bars, packed, self._latency)
         self.stages.add("absorb", time.perf_counter() - began)
 
-    def _close(self, event: Close, timer_s: float) -> Closed:
+    def _bars(self, event: Close) -> Bars:
+        """The closed bars on the device, and the terms that hold from now on."""
+        if self.is_asleep:
+            return self._unheard
         began = time.perf_counter()
         self.open_bars, ints, floats = self._engine.close(self.open_bars)
         if event.masked:
@@ -190,14 +208,18 @@ class Tape:
         if terms is not None:
             self.open_bars = self._engine.rebase_bars(self.open_bars, terms)
         self.stages.add("close", time.perf_counter() - began)
+        return Bars(ints, floats, terms)
+
+    def _close(self, event: Close, timer_s: float) -> Closed:
+        bars = self._bars(event)
         arrivals, self._arrivals = self._arrivals, []
         for one in filter(changes_terms, event.events):
             self.quotes.forget(slots(one))
         return Closed(
             bar=event.bar,
             boundary_ns=event.boundary_ns,
-            ints=ints,
-            floats=floats,
+            ints=bars.ints,
+            floats=bars.floats,
             market=self.quotes.market(),
             timer_s=timer_s,
             watermark_ns=event.watermark_ns,
@@ -207,5 +229,5 @@ class Tape:
             stale=self.feed.stale,
             newest_ns=event.newest_ns,
             events=event.events,
-            terms=terms,
+            terms=bars.terms,
         )

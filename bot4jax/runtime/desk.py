@@ -6,6 +6,7 @@ a repeated one as before, and one of a former engine not at all.
 
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 
 from bot4jax.runtime.messages import (
@@ -25,6 +26,9 @@ from bot4jax.runtime.orders import Answer
 from bot4jax.runtime.terms import parted
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import LocalVenue, statement
+
+Answered = Statement | Report | Fenced | Refused
+"""What a message is answered at once."""
 
 
 class Desk:
@@ -67,7 +71,7 @@ class Desk:
         """No tick follows: what was to be reached counts as reached."""
         self._is_ended = True
 
-    def take(self, message: FromEngine) -> Statement | Fenced | Refused | None:
+    def take(self, message: FromEngine) -> Answered | None:
         """Hear the engine; what it is answered at once, where it is.
 
         A step that came before is answered again and not traded, if the venue dedupes.
@@ -76,6 +80,8 @@ class Desk:
             if message.run == self._run:
                 self.is_over = True
                 self.take_back()
+        elif isinstance(message, Withdraw) and message.is_last:
+            return self._ended()
         elif isinstance(message, Withdraw):
             self._link.withdraw(message.cancels)
         elif isinstance(message, Alive):
@@ -96,6 +102,22 @@ class Desk:
     def take_back(self) -> int:
         """The engine has left or hangs: nothing of it may rest any longer. How many."""
         return self._link.venue.take_back()
+
+    def _ended(self) -> Report | None:
+        """What comes of taking everything back, told at once.
+
+        It belongs to the last report: whoever goes on with the run books both.
+        """
+        if self._last is None:
+            return None
+        step, report = self._last
+        news, self._answers = [*self._answers, *self._link.take_back()], []
+        self._positions = self._link.venue.position.copy()
+        told = {"answers": news, "positions": self._positions.tolist()}
+        told = msgspec.structs.replace(report, **told)
+        answers = [*report.answers, *news]
+        self._last = step, msgspec.structs.replace(told, answers=answers)
+        return told
 
     def _serve(self, step: Step) -> None:
         self._step, self._run = step, step.run

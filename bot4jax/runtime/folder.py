@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from bot4jax.config import config_hash, run_folder, to_yaml
 from bot4jax.errors import ConfigError, Halted
-from bot4jax.runtime.carrying import carry, held_causes
+from bot4jax.runtime.carrying import CARRIED, JOURNAL, carry, held_causes
 from bot4jax.runtime.lease import lease
 from bot4jax.schema import Config
 
@@ -52,6 +52,8 @@ class RunFolder:
         A folder never mixes two configurations, and nothing is removed unasked. What
         kept a live engine from trading is not forgotten with its journal.
         """
+        if (self.path / CARRIED).exists():
+            self._clear()
         if self._config.run.fresh:
             if (self.path / KILL).exists():
                 raise Halted(
@@ -59,9 +61,8 @@ class RunFolder:
                     "forget it. Reset it first (mode=control control.do=reset), or "
                     f"remove {self.path / KILL} yourself."
                 )
-            held = held_causes(self.path) if self._config.mode == "live" else []
-            shutil.rmtree(self.path, ignore_errors=True)
-            carry(self.path, held)
+            carry(self.path, held_causes(self.path) if self._is_live else [])
+            self._clear()
         before = self._former_hash()
         if before not in (None, self.hash):
             raise ConfigError(
@@ -86,6 +87,25 @@ class RunFolder:
         text = json.dumps(content, indent=1, allow_nan=False, default=str)
         return write_text(self.path / name, text + "\n")
 
+    @property
+    def _is_live(self) -> bool:
+        return self._config.mode == "live"
+
+    def _clear(self) -> None:
+        """Remove the run before; what it still holds takes its journal's place last.
+
+        Whenever that is cut off, the next process goes on with it.
+        """
+        carried = self.path / CARRIED
+        if is_carried := carried.exists():
+            sync_folder(self.path)
+        for one in self.path.glob("*"):
+            if one.name not in (CARRIED, KILL):
+                remove(one)
+        if is_carried:
+            carried.rename(self.path / JOURNAL)
+            sync_folder(self.path)
+
     def _former_hash(self) -> str | None:
         """Of the run that lies here; one that ended before its first result is none."""
         if set(os.listdir(self.path) if self.path.is_dir() else ()) <= OPENING:
@@ -102,6 +122,14 @@ def write_text(path: Path, text: str) -> Path:
     part.write_text(text)
     os.replace(part, path)
     return path
+
+
+def remove(path: Path) -> None:
+    """A file, or a folder with all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def sync_folder(folder: Path) -> None:

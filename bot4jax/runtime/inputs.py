@@ -39,6 +39,9 @@ CHECKED = HEAD.size - 4
 SILENCE = 0
 """The kind of no frame."""
 
+SILENT = Frame(0, 0, 0, 0, np.empty(0, TICK), SILENCE)
+"""Stands for a moment in which nothing came."""
+
 MARK = struct.Struct("<q32s")
 """Bytes of the file, SHA-256 of them."""
 
@@ -66,6 +69,11 @@ class Inputs:
     def __exit__(self, *error: object) -> None:
         self._writer.shutdown()
         os.close(self._file)
+
+    @property
+    def length(self) -> int:
+        """Bytes, up to what was heard again last."""
+        return self._length
 
     def again(self, marks: Iterable[bytes]) -> Iterator[Arrival]:
         """All that was heard, once; what steps have marked is what it was then.
@@ -131,9 +139,7 @@ class Inputs:
 
 def packed(one: Arrival) -> tuple[bytes, bytes]:
     """An arrival as it stands in the file: its head, and its records."""
-    frame = one.frame
-    if frame is None:
-        frame = Frame(0, 0, 0, 0, np.empty(0, TICK), SILENCE)
+    frame = one.frame or SILENT
     body = np.ascontiguousarray(frame.records).tobytes()
     fields = (*frame[:4], len(frame.records), frame.kind, frame.flags)
     head = HEAD.pack(one.receive_ns, *fields, 0)[:CHECKED]

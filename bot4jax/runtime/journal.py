@@ -22,7 +22,7 @@ from bot4jax.runtime.limits import TradingState
 from bot4jax.runtime.orders import Answer, Change
 from bot4jax.runtime.states import Transition
 
-SCHEMA = "bot4jax.journal/5"
+SCHEMA = "bot4jax.journal/6"
 Durability = Literal["process_crash", "power_loss"]
 SYNCHRONOUS = {"process_crash": "NORMAL", "power_loss": "FULL"}
 WAL_PAGES = 10_000
@@ -245,6 +245,7 @@ class Journal:
             answers=self._answers(step),
             requests=list(self._requests(step)),
             schedules=[rows.schedule(row) for row in self._rows("schedules", step)],
+            ended=[row[2] for row in self._rows("schedule_ends", step)],
             inputs=inputs or b"",
         )
 
@@ -275,7 +276,7 @@ class Journal:
         """The first step that has rows but was never committed."""
         tables = (
             *("closings", "decisions", "orders", "denials"),
-            *("fills", "answers", "requests", "schedules", "inputs"),
+            *("fills", "answers", "requests", "schedules", "schedule_ends", "inputs"),
         )
         union = " UNION ".join(f"SELECT step FROM {table}" for table in tables)
         query = f"SELECT min(step) FROM ({union} EXCEPT SELECT step FROM steps)"

@@ -8,7 +8,7 @@ import numpy as np
 
 from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.limits import Reason, TradingState
-from bot4jax.runtime.orders import Answer, Change, Fill, Order
+from bot4jax.runtime.orders import Answer, Change, Fill, Order, OrderId
 from bot4jax.runtime.schedule import Schedule
 from bot4jax.runtime.states import Transition
 
@@ -47,6 +47,9 @@ CREATE TABLE schedules (
     step INTEGER NOT NULL, place INTEGER NOT NULL, id TEXT NOT NULL UNIQUE,
     symbol INTEGER NOT NULL, side INTEGER NOT NULL, lots INTEGER NOT NULL,
     slices INTEGER NOT NULL, PRIMARY KEY (step, place)) STRICT, WITHOUT ROWID;
+CREATE TABLE schedule_ends (
+    step INTEGER NOT NULL, place INTEGER NOT NULL, id TEXT NOT NULL UNIQUE,
+    PRIMARY KEY (step, place)) STRICT, WITHOUT ROWID;
 CREATE TABLE requests (
     step INTEGER NOT NULL, place INTEGER NOT NULL, "order" TEXT NOT NULL,
     content BLOB NOT NULL, PRIMARY KEY (step, place)) STRICT, WITHOUT ROWID;
@@ -101,6 +104,8 @@ class StepRecord(msgspec.Struct, frozen=True):
     """what is about to be asked about earlier orders"""
     schedules: Sequence[Schedule] = ()
     """what is sliced from this step on"""
+    ended: Sequence[OrderId] = ()
+    """schedules that are over from this step on"""
     inputs: bytes = b""
     """how far what came in is recorded: a mark of `inputs.Inputs`"""
 
@@ -147,6 +152,7 @@ def of_step(
             (step, place, *msgspec.structs.astuple(one)[:-1])
             for place, one in enumerate(record.schedules)
         ],
+        "schedule_ends": [(step, *one) for one in enumerate(record.ended)],
         "requests": [
             (step, place, one.order, ENCODER.encode(one))
             for place, one in enumerate(record.requests)

@@ -4,29 +4,17 @@ The order of a step is the promise: what the venue said is booked, the device de
 the gate checks, the journal commits, and only then anything leaves.
 """
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-import jax
 import numpy as np
-from jaxtyping import Float
 
-from bot4jax.engine import (
-    Decided,
-    Deciding,
-    Engine,
-    Observing,
-    Params,
-    Seen,
-    unpack_decisions,
-)
 from bot4jax.errors import Halted
 from bot4jax.runtime.account import Account
 from bot4jax.runtime.closings import Closed
-from bot4jax.runtime.deadline import is_in_time
+from bot4jax.runtime.decider import Decider, packed_bytes
 from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.journal import Closing, StepRecord, Unwritten
@@ -42,8 +30,9 @@ from bot4jax.runtime.orders import (
     Request,
 )
 from bot4jax.runtime.recovery import plan, reconcile
-from bot4jax.runtime.stages import Ages, Stages
+from bot4jax.runtime.stages import Ages, Clock, Stages
 from bot4jax.runtime.states import Cause, Transition
+from bot4jax.runtime.stepped import Stepped, stepped
 from bot4jax.runtime.venue_link import VenueLink
 
 
@@ -55,34 +44,15 @@ class StepLog(Protocol):
     def note(self, transition: Transition) -> None: ...
 
 
-class Stepped(NamedTuple):
-    """What one step did."""
-
-    closed: Closed
-    decided: Decided
-    orders: Sequence[Order]
-    denied: Sequence[Denied]
-    answers: Sequence[Answer]
-    equity: EquityRow
-    values: jax.Array
-    """feature scores `[S, F]`, still on the device"""
-    volatility: jax.Array
-    """of one bar's log return `[S]`, still on the device"""
-
-
 class Trader:
-    """Carries the device's state, the positions and the step number.
+    """Carries the positions and the step number; its decider, the device's state.
 
     It begins HALTED; `start` makes it ACTIVE.
     """
 
     def __init__(
         self,
-        engine: Engine,
-        params: Params,
-        observing: Observing,
-        deciding: Deciding,
-        members: int,
+        decider: Decider,
         account: Account,
         venue: VenueLink,
         journal: StepLog,
@@ -93,9 +63,7 @@ class Trader:
     ) -> None:
         """`on_point` is told where in a step it is: tests end the process there.
         `adopts`: what others trade on the account is booked, else it halts."""
-        self._engine, self._params = engine, params
-        self.observing, self.deciding = observing, deciding
-        self._members, self.account = members, account
+        self.decider, self.account = decider, account
         self._venue, self._journal, self._publish = venue, journal, publish
         self._bar_ns, self._adopts = bar_ns, adopts
         self.step_number = 0
@@ -103,18 +71,20 @@ class Trader:
         self.ages = Ages()
         self.mark: Callable[[], Future[bytes]] = _nothing
         """begins to make durable what came in, where a restart shall hear it again"""
-        self.deadline_s: float | None = None
-        """that a decision may take, then the fallback's counts; None: it is awaited"""
         self.judge: Callable[[Closed], None] = lambda closed: None
         """says what speaks against opening upon this very bar"""
         self.attend: Callable[[], None] = lambda: None
         """hears people, where there is somebody who listens to them"""
         self.judged: Callable[[int, TradingState], TradingState] = _as_it_is
         """the state that a step is judged by: its own, or a former run's"""
-        self._on_point = on_point
+        self.on_point = on_point
         self._last: Step | None = None
         self._dedupes = True
         """as the venue stated it"""
+        self.is_asleep = False
+        """journaled steps are passed over: the device's memory comes from elsewhere"""
+        self.recovered = ""
+        """from where, if from anywhere"""
         account.states.hold(Cause.STARTING, "the process has begun")
 
     def start(self) -> None:
@@ -135,34 +105,49 @@ class Trader:
             raise
         if last is not None:
             self._venue.resume(last, found, left)
-        text = f"step {self.step_number} is recovered; {left.value}"
+        text = f"step {self.step_number} is recovered{self.recovered}; {left.value}"
         own.states.lift(Cause.STARTING, text)
 
     def repeat(self, closed: Closed, record: StepRecord) -> Stepped:
         """A journaled step once more: all is remembered, nothing is checked or sent."""
-        self._begin()
-        own = self.account
-        seen = self._observe(closed)
-        for answer in record.answers:
-            own.portfolio.apply(answer)
-        equity = own.value(closed, self.step_number)
-        own.hear(closed)
-        own.states.recall(closed.boundary_ns)
-        held = own.portfolio.held()
-        raw = np.asarray(self._conclude(closed, seen, held))
-        if packed_bytes(raw) != record.decisions:
-            raw = np.asarray(self._spare(closed, seen, held))  # it was too slow then
-        if packed_bytes(raw) != record.decisions:
+        seen = self.decider.observe(closed)
+        equity = self._recall(closed, record)
+        held = self.account.portfolio.held()
+        raw = self.decider.repeat(closed, seen, held, record.decisions)
+        if raw is None:
             raise Halted(
                 f"Step {record.step} comes out otherwise than its journal says: other "
                 "versions, another machine or another checkpoint than then. Go on "
                 "where it was begun, or begin anew with run.fresh=true."
             )
-        self._rebase(closed)
-        decided = unpack_decisions(raw, self._members, len(held))
-        own.schedules.remember(record.schedules)
+        self.decider.rebase(closed)
+        decided = self.decider.unpacked(raw, held)
         self._remember(closed, [*record.requests, *record.orders])
-        return _stepped(closed, decided, record, equity, seen)
+        return stepped(closed, decided, record, equity, seen)
+
+    def pass_over(self, closed: Closed, record: StepRecord) -> None:
+        """A journaled step that the device need not hear: the host remembers it."""
+        found, known = (closed.bar, closed.ticks), (record.bar, record.closing.ticks)
+        if found != known:
+            raise Halted(
+                f"Step {record.step} was decided on bar {known[0]} with {known[1]} "
+                f"ticks, but what came in makes bar {found[0]} with {found[1]}. Go on "
+                "where it was begun, or begin anew with run.fresh=true."
+            )
+        self._recall(closed, record)
+        self._remember(closed, [*record.requests, *record.orders])
+
+    def _recall(self, closed: Closed, record: StepRecord) -> EquityRow:
+        """What the account makes of a journaled step."""
+        self._begin()
+        own = self.account
+        for answer in record.answers:
+            own.portfolio.apply(answer)
+        equity = own.value(closed, self.step_number)
+        own.hear(closed)
+        own.states.recall(closed.boundary_ns)
+        own.schedules.remember(record.schedules, record.ended)
+        return equity
 
     def step(self, closed: Closed) -> Stepped:
         """Decide at one boundary, and send what passes the gate."""
@@ -172,10 +157,10 @@ class Trader:
     def _step(self, closed: Closed) -> Stepped:
         self._begin()
         own = self.account
-        clock = _Clock(self.stages)
-        seen, marked = self._observe(closed), self.mark()
+        clock = Clock(self.stages)
+        seen, marked = self.decider.observe(closed), self.mark()
         answers = self._settle(closed, clock)
-        self._on_point("after_ack")
+        self.on_point("after_ack")
         equity = own.value(closed, self.step_number)
         own.states.weigh(equity, own.limits)
         own.hear(closed)
@@ -183,9 +168,9 @@ class Trader:
         self.judge(closed)
         held = own.portfolio.held()
         clock.lap("portfolio")
-        raw = self._decided(closed, seen, held)
-        self._rebase(closed)
-        decided = unpack_decisions(raw, self._members, len(held))
+        raw = self.decider.decide(self.step_number, closed, seen, held)
+        self.decider.rebase(closed)
+        decided = self.decider.unpacked(raw, held)
         clock.lap("decide")
         # once: a person may change it meanwhile
         state = self.judged(self.step_number, own.states.state)
@@ -194,7 +179,7 @@ class Trader:
         )
         self._trust(changes)
         clock.lap("gate")
-        self._on_point("after_decide")
+        self.on_point("after_decide")
         inputs = marked.result()
         clock.lap("inputs")
         record = self._record(
@@ -202,22 +187,26 @@ class Trader:
         )
         self._journal.commit(record)
         clock.lap("journal")
-        self._on_point("after_journal")
+        self.on_point("after_journal")
         self._venue.send(self._remember(closed, [*changes, *orders]))
         clock.lap("send")
-        self._on_point("after_send")
+        self.on_point("after_send")
         waited = self.stages.ms["venue_wait"][-1] / 1e3
         self.stages.add("decision", clock.now - closed.timer_s - waited)
         self.ages.add(clock.now, closed.arrivals)
-        done = _stepped(closed, decided, record, equity, seen)
+        done = stepped(closed, decided, record, equity, seen)
         self._publish(done)
         return done
 
     def finish(self, through_ns: int) -> Sequence[Answer]:
-        """Book what the venue still says up to `through_ns`."""
+        """Book what the venue says up to `through_ns`; nothing rests any longer."""
         with self._halting():
-            answers = self._venue.settle(through_ns)
+            answers = list(self._venue.settle(through_ns))
             self._book(answers)
+            if resting := self.account.portfolio.open_orders():
+                taken = self._venue.take_back([Cancel(order) for order in resting])
+                self._book(taken)
+                answers += taken
         return self._told_last(through_ns, answers)
 
     def end(self, record: StepRecord) -> Sequence[Answer]:
@@ -247,60 +236,7 @@ class Trader:
         self.step_number += 1
         self.account.states.begin(self.step_number)
 
-    def _observe(self, closed: Closed) -> Seen:
-        units = self._params.units
-        self.observing, seen = self._engine.observe(
-            units, self.observing, closed.ints, closed.floats
-        )
-        return seen
-
-    def _conclude(
-        self, closed: Closed, seen: Seen, held: Float[np.ndarray, " S"]
-    ) -> jax.Array:
-        """All members' decisions, packed; the device may still be at work."""
-        self.deciding, packed = self._engine.conclude(
-            self._params,
-            self.deciding,
-            seen,
-            closed.ints,
-            closed.floats,
-            jax.device_put(held),
-        )
-        return packed
-
-    def _rebase(self, closed: Closed) -> None:
-        """Remember the past in the terms of a split, once its last bar is decided."""
-        if closed.terms is None:
-            return
-        units, self.observing, self.deciding = self._engine.rebase(
-            self._params.units, self.observing, self.deciding, closed.terms
-        )
-        self._params = self._params._replace(units=units)
-
-    def _spare(
-        self, closed: Closed, seen: Seen, held: Float[np.ndarray, " S"]
-    ) -> jax.Array:
-        """The fallback's decisions, packed."""
-        return self._engine.spare(
-            self._params, seen, closed.ints, closed.floats, jax.device_put(held)
-        )
-
-    def _decided(
-        self, closed: Closed, seen: Seen, held: Float[np.ndarray, " S"]
-    ) -> np.ndarray:
-        """The decisions that count: all members', the fallback's where they are late.
-
-        The fallback begins first. What comes late is never read; the members' memory
-        goes on from it all the same.
-        """
-        if self.deadline_s is None:
-            return np.asarray(self._conclude(closed, seen, held))
-        until_s = time.perf_counter() + self.deadline_s
-        spare = self._spare(closed, seen, held)
-        packed = self._conclude(closed, seen, held)
-        return np.asarray(packed if is_in_time(packed, until_s) else spare)
-
-    def _settle(self, closed: Closed, clock: "_Clock") -> Sequence[Answer]:
+    def _settle(self, closed: Closed, clock: Clock) -> Sequence[Answer]:
         """What the venue said since the last step; the device works meanwhile."""
         answers = self._venue.settle(closed.boundary_ns) if self.step_number > 1 else ()
         self._book(answers)
@@ -369,6 +305,7 @@ class Trader:
         inputs: bytes,
     ) -> StepRecord:
         closing = Closing(closed.watermark_ns, closed.ticks, closed.late)
+        schedules = self.account.schedules
         return StepRecord(
             step=self.step_number,
             boundary_ns=closed.boundary_ns,
@@ -380,7 +317,8 @@ class Trader:
             denied=denied,
             answers=answers,
             requests=changes,
-            schedules=self.account.schedules.begun,
+            schedules=schedules.begun,
+            ended=schedules.ended,
             inputs=inputs,
         )
 
@@ -403,43 +341,8 @@ def _as_it_is(step: int, state: TradingState) -> TradingState:
     return state
 
 
-def packed_bytes(raw: Float[np.ndarray, " P"]) -> bytes:
-    """Decisions as the journal keeps them."""
-    return raw.astype("<f4").tobytes()
-
-
-def _stepped(
-    closed: Closed,
-    decided: Decided,
-    record: StepRecord,
-    equity: EquityRow,
-    seen: Seen,
-) -> Stepped:
-    return Stepped(
-        closed,
-        decided,
-        record.orders,
-        record.denied,
-        record.answers,
-        equity,
-        seen.values,
-        seen.risk.volatility,
-    )
-
-
 def _nothing() -> Future[bytes]:
     """No mark: a run that will not be gone on with."""
     done: Future[bytes] = Future()
     done.set_result(b"")
     return done
-
-
-class _Clock:
-    """Laps of one step."""
-
-    def __init__(self, stages: Stages) -> None:
-        self._stages, self.now = stages, time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        before, self.now = self.now, time.perf_counter()
-        self._stages.add(stage, self.now - before)

@@ -117,10 +117,15 @@ class Report(Message, frozen=True, kw_only=True):
 
 
 class Withdraw(Message, frozen=True, kw_only=True):
-    """Engine to venue, between two steps: take these orders back, whatever happens."""
+    """Engine to venue, between two steps: take these orders back, whatever happens.
+
+    After the last step it is answered at once, by one more report of that step.
+    """
 
     run: Run
     cancels: Annotated[list[Cancel], Meta(max_length=MOST_ORDERS)]
+    is_last: bool = False
+    """no step follows: nothing of this run may rest any longer"""
 
 
 class Alive(Message, frozen=True, kw_only=True):

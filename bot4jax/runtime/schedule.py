@@ -44,21 +44,24 @@ class Schedules:
         self._slices, self._run = slices, run
         self._working: dict[int, Schedule] = {}
         self.begun: list[Schedule] = []
-        """in the last step"""
+        self.ended: list[OrderId] = []
+        """both in the last step"""
 
-    def remember(self, begun: Sequence[Schedule]) -> None:
-        """What a journaled step has begun."""
+    def remember(self, begun: Sequence[Schedule], ended: Sequence[OrderId]) -> None:
+        """What a journaled step has ended and begun."""
+        working = self._working.values()
+        self._working = {one.symbol: one for one in working if one.id not in ended}
         self._working |= {one.symbol: one for one in begun}
 
     def paced(self, opening: Int[np.ndarray, " S"], step: int) -> Int[np.ndarray, " S"]:
         """What of the wanted signed lots may leave in this step."""
-        self.begun = []
+        self.begun, self.ended = [], []
         if self._slices == 1:
             return opening
         for symbol, one in tuple(self._working.items()):
             turned = int(opening[symbol]) * (1 if one.side == BUY else -1) <= 0
             if turned or step - one.step >= one.slices:
-                del self._working[symbol]
+                self.ended.append(self._working.pop(symbol).id)
         due = np.zeros_like(opening)
         for symbol in np.flatnonzero(opening).tolist():
             due[symbol] = self._at_work(symbol, int(opening[symbol]), step).due(step)

@@ -1,5 +1,6 @@
 """How long each stage took, every time."""
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,6 +24,17 @@ class Stages:
             p50, p99, p999 = np.quantile(kept, (0.5, 0.99, 0.999)).tolist()
             found[stage] = {"p50": p50, "p99": p99, "p999": p999, "n": len(kept)}
         return found
+
+
+class Clock:
+    """Laps of one step."""
+
+    def __init__(self, stages: Stages) -> None:
+        self._stages, self.now = stages, time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        before, self.now = self.now, time.perf_counter()
+        self._stages.add(stage, self.now - before)
 
 
 class Ages:

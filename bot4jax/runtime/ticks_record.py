@@ -1,7 +1,9 @@
 """Received ticks on disk, as they came: what a replay plays again.
 
-One Parquet file a few thousand frames, each row a tick, frames told apart by number. A
-thread of its own writes them, so that nobody who decides waits for a disk.
+One Parquet file a few thousand frames, each row a tick, frames told apart by number.
+Where the clock closes bars, the moments of silence in which it was asked stand among
+the frames. A thread of its own writes them, so that nobody who decides waits for a
+disk.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from bot4jax.errors import DataError
+from bot4jax.runtime.inputs import SILENCE, SILENT
 from bot4jax.runtime.publish import Arrival
 from bot4jax.types import TICK, Frame
 
@@ -27,7 +30,7 @@ HEADER = (
 
 
 class TickRecord:
-    """Keeps every frame it hears; files appear whole, in order of their numbers."""
+    """Keeps all that it hears; files appear whole, in order of their numbers."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -56,11 +59,11 @@ class TickRecord:
         for left in self._folder.glob("*.parquet*"):
             left.unlink()
         for one in arrivals:
-            if one.frame is not None:
-                self._heard.append((one.frame, one.receive_ns))
-                self._ticks += len(one.frame.records)
-                if len(self._heard) >= FRAMES_A_FILE or self._ticks >= TICKS_A_FILE:
-                    self._write()
+            frame = one.frame or SILENT
+            self._heard.append((frame, one.receive_ns))
+            self._ticks += len(frame.records)
+            if len(self._heard) >= FRAMES_A_FILE or self._ticks >= TICKS_A_FILE:
+                self._write()
             yield one
 
     def _write(self) -> None:
@@ -88,7 +91,7 @@ def write(stem: Path, heard: Sequence[tuple[Frame, int]]) -> None:
 
 
 def recorded(folder: Path) -> Iterator[Arrival]:
-    """The frames of a record in the order they came, with their receive times."""
+    """What a record holds in the order it came, with its receive times."""
     files = sorted(folder.glob("*.frames.parquet"))
     if not files:
         raise DataError(
@@ -106,4 +109,4 @@ def recorded(folder: Path) -> Iterator[Arrival]:
             own = records[at : at + count]
             at += count
             frame = Frame(publisher, epoch, sequence, sent_ns, own, kind, flags)
-            yield Arrival(frame, 0.0, receive_ns)
+            yield Arrival(None if kind == SILENCE else frame, 0.0, receive_ns)

@@ -68,6 +68,10 @@ class VenueLink(Protocol):
         """Cancels between two steps; the next report has their answers."""
         ...
 
+    def take_back(self, cancels: Sequence[Cancel]) -> Sequence[Answer]:
+        """Nothing may rest after the last step; what came of these orders."""
+        ...
+
     def beat(self) -> None:
         """Between two steps, as often as may be: this engine is alive."""
         ...
@@ -135,6 +139,10 @@ class LocalVenue:
 
     def withdraw(self, cancels: Sequence[Cancel]) -> None:
         self.venue.submit(cancels, self.venue.clock_ns)
+
+    def take_back(self, cancels: Sequence[Cancel] = ()) -> Sequence[Answer]:
+        self.venue.take_back()
+        return self.venue.advance(np.empty(0, TICK))
 
     def beat(self) -> None:
         """Venue and engine end together: nothing can be left behind."""
@@ -223,6 +231,10 @@ class SocketVenue:
         if not self._is_lost:
             self._say(Withdraw(run=self._last.run, cancels=list(cancels)))
 
+    def take_back(self, cancels: Sequence[Cancel]) -> Sequence[Answer]:
+        self._say(Withdraw(run=self._last.run, cancels=list(cancels), is_last=True))
+        return self._reported(self._heard(Report, "the last cancels"))
+
     def beat(self) -> None:
         if self._epoch and not self._is_lost and self._pulse.is_due():
             within_ns = self._pulse.within_ns
@@ -234,11 +246,12 @@ class SocketVenue:
             report = self._heard(Report, f"step {self._awaited}")
             if report.step == self._awaited:
                 self._awaited = None
-                self.positions = (
-                    np.array(report.positions) if report.positions else None
-                )
-                return report.answers
+                return self._reported(report)
         return kept
+
+    def _reported(self, report: Report) -> Sequence[Answer]:
+        self.positions = np.array(report.positions) if report.positions else None
+        return report.answers
 
     def _heard(self, expected: type[T], what: str) -> T:
         """The next message of a kind; reports of former steps may lie before it."""

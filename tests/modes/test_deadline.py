@@ -19,7 +19,8 @@ from bot4jax.modes import tapes
 from bot4jax.modes.keeping import Kept
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.modes.trading import make_trader, opened_journal, stepping
-from bot4jax.runtime.loop import Stepped, Trader
+from bot4jax.runtime.loop import Trader
+from bot4jax.runtime.stepped import Stepped
 from tests.modes.ways import silent
 
 STEPS, STALLED = 12, 8
@@ -81,10 +82,10 @@ def walked(scene, folder: Path, is_stalled: bool, stop: int = STEPS) -> list[Ste
     chosen = stalling(engine) if is_stalled else engine
     found = []
     for trader, steps in trader_in(scene, folder, chosen):
+        if is_stalled:
+            trader.decider.patience = {STALLED: DEADLINE_S}.get
         for stepped in steps:
             found.append(stepped)
-            is_next = is_stalled and trader.step_number == STALLED - 1
-            trader.deadline_s = DEADLINE_S if is_next else None
             if len(found) == stop:
                 break
     return found

@@ -2,22 +2,33 @@
 
 import contextlib
 import io
+import itertools
 import json
 from contextlib import closing
+from pathlib import Path
 
 import msgspec
 import numpy as np
 import polars as pl
 import pytest
 
+from bot4jax.config import to_yaml
 from bot4jax.errors import CheckpointError, ConfigError
+from bot4jax.modes import tapes
 from bot4jax.modes.regating import is_regated
-from bot4jax.modes.replay import CERTIFICATE_VIOLATED, replay
+from bot4jax.modes.replay import CERTIFICATE_VIOLATED, late_steps, replay, steps_of
+from bot4jax.modes.sockets import lateness
+from bot4jax.modes.trading import paper_venue, trade
 from bot4jax.runtime.account import Account
+from bot4jax.runtime.folder import write_text
 from bot4jax.runtime.limits import TradingState
 from bot4jax.runtime.orders import Cancel
 from bot4jax.runtime.portfolio import Portfolio
+from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.states import Cause, States
+from bot4jax.runtime.ticks_record import TickRecord
+from bot4jax.runtime.venue_link import LocalVenue
+from tests.modes.ways import silent
 from tests.runtime.scene import CAPITAL, LIMITS, MEMBERS, RUN, UNIVERSE, Scene
 
 
@@ -51,6 +62,68 @@ def test_recorded_ticks_give_the_same_decisions_and_orders(run, again, setting):
     ticks, gate = printed.splitlines()[:2]
     assert ticks.endswith("orders are the same, bit by bit")
     assert gate.endswith("orders, denials and cancels are the same, bit by bit")
+
+
+SLOW = 30
+"""The step whose decision came too late."""
+
+
+@pytest.fixture
+def paced(run, setting, kept, tmp_path) -> Path:
+    """A run at the clock's pace: some bars it closed, some ticks came after, one
+    decision was late. The venue has heard the market for itself."""
+    live = msgspec.structs.replace(run.config.run, model=str(run.folder))
+    runtime = msgspec.structs.replace(run.config.runtime, speed=1.0)
+    config = msgspec.structs.replace(run.config, mode="live", run=live, runtime=runtime)
+    setting, span = setting._replace(config=config), setting.split.test
+    lateness_ns = lateness(setting)
+    tape = tapes.tick_tape(setting, kept.state.bars, span.start, lateness_ns)
+    came = list(tapes.taken_up(setting.source, span.start, span.stop))
+    venue = LocalVenue(paper_venue(setting))
+    for one in came:
+        assert one.frame is not None
+        venue.hear(one.frame.records)
+    folder = tmp_path / "paced"
+    folder.mkdir()
+    with TickRecord(folder / "ticks") as record:
+        heard = record.heard(pausing(came, setting.source, lateness_ns))
+
+        def bars(trader, _):
+            trader.decider.patience = {SLOW: 0.0}.get
+            return tape.closed(heard)
+
+        trade(setting, kept, tape, bars, venue, folder, silent)
+    write_text(folder / "config.yaml", to_yaml(config))
+    return folder
+
+
+def pausing(came, source, lateness_ns):
+    """Every tenth bar's last frame comes after the clock has closed the bar."""
+
+    def bar_of(one: Arrival) -> int:
+        assert one.frame is not None
+        event_ns = one.frame.records["event_ns"].max(initial=0) or one.frame.sent_ns
+        return int(event_ns - source.start_ns) // source.bar_ns
+
+    pause_ns = 0
+    for one, after in itertools.pairwise([*came, came[-1]]):
+        bar = bar_of(one)
+        if bar % 10 == 5 and bar_of(after) > bar:
+            pause_ns += 2 * lateness_ns
+            end_ns = source.start_ns + (bar + 1) * source.bar_ns
+            yield Arrival(None, 0.0, end_ns + pause_ns)
+        yield one._replace(receive_ns=one.receive_ns + pause_ns)
+
+
+def test_a_run_at_the_clocks_pace_is_repeated_with_its_closings_and_late_decisions(
+    paced, setting, again
+):
+    code, _, found = again(paced)
+    steps = steps_of(paced)
+    assert sum(one.closing.late > 0 for one in steps) == 7
+    assert late_steps(setting, steps) == [SLOW]
+    assert found["orders"] >= 100
+    assert code == 0
 
 
 def test_other_ticks_are_told_from_the_recorded_ones(copied, again):

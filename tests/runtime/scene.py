@@ -14,15 +14,17 @@ from bot4jax.data.universe import universe
 from bot4jax.engine import Engine
 from bot4jax.runtime.account import Account
 from bot4jax.runtime.closings import NO_ARRIVALS, Closed
+from bot4jax.runtime.decider import Decider
 from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.limits import Limits
-from bot4jax.runtime.loop import StepLog, Stepped, Trader
+from bot4jax.runtime.loop import StepLog, Trader
 from bot4jax.runtime.market import Quotes
 from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.orders import Cancel, Kind, Order
 from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.reference import slots
 from bot4jax.runtime.states import States
+from bot4jax.runtime.stepped import Stepped
 from bot4jax.runtime.targets import Tactic
 from bot4jax.runtime.terms import changes_terms
 from bot4jax.runtime.venue import PaperVenue
@@ -138,13 +140,15 @@ class Scene:
             Tactic(kind),
         )
         self.link = venue or LocalVenue(self.venue)
-        params, engine = _Params(), planned(targets)
-        self.trader = Trader(
-            engine,
-            params,  # pyright: ignore[reportArgumentType]
+        decider = Decider(
+            planned(targets),
+            _Params(),  # pyright: ignore[reportArgumentType]
             0,  # pyright: ignore[reportArgumentType]
             0,  # pyright: ignore[reportArgumentType]
             MEMBERS,
+        )
+        self.trader = Trader(
+            decider,
             self.account,
             self.link,
             steps,

@@ -2,7 +2,8 @@
 
 import json
 import subprocess
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from bot4jax.config import from_yaml, load
 from bot4jax.errors import ConfigError, Halted
 from bot4jax.runtime import folder as runtime_folder
 from bot4jax.runtime.equity import DAY_NS
-from bot4jax.runtime.folder import RunFolder
+from bot4jax.runtime.folder import RunFolder, write_text
 from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.states import Cause, States
 from tests.runtime.scene import BAR_NS, RUN, START_NS, Scene
@@ -125,6 +126,44 @@ def test_a_live_run_begun_anew_forgets_no_cause_and_a_simulated_one_does(
             again = States(journal.note, journal.transitions())
         assert again.causes == (Cause.DRAWDOWN,)
         assert again.transitions[-1].text == "10.10% are lost"
+
+
+def test_a_run_begun_anew_that_dies_at_any_moment_forgets_no_cause(
+    config, kept, monkeypatch
+):
+    """Before, between and after the removal of any file; the switch may be pulled."""
+    live = ["mode=live", f"run.model={kept.path}"]
+    for survives in range(7):
+        (kept.path / "ticks").mkdir(exist_ok=True)
+        write_text(kept.path / "summary.json", "of the run before")
+        with closing(Journal.open(kept.path / "journal.sqlite", "one")) as journal:
+            if not survives:
+                States(journal.note, step=7).hold(Cause.DRAWDOWN, "10.10% are lost")
+        removed = iter(range(survives))
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                runtime_folder, "remove", dying(removed, runtime_folder.remove)
+            )
+            with suppress(StopIteration):
+                RunFolder(config("run.fresh=true", *live)).open()
+        (kept.path / "KILL").touch()
+        RunFolder(config(*live)).open()
+        assert not (kept.path / "carried.sqlite").exists()
+        (kept.path / "KILL").unlink()
+        with closing(Journal.open(kept.path / "journal.sqlite", "one")) as journal:
+            states = States(journal.note, journal.transitions())
+        assert states.causes == (Cause.DRAWDOWN,), survives
+    assert next(removed, None) is not None, "no removal was cut off at the end"
+
+
+def dying(removed: Iterator[int], remove: Callable[[Path], None]):
+    """Removes so many files, and then is no more."""
+
+    def until(path: Path) -> None:
+        next(removed)
+        remove(path)
+
+    return until
 
 
 def test_a_days_loss_is_carried_until_its_day_is_over(tmp_path):

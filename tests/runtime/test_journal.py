@@ -81,6 +81,7 @@ def record(step: int) -> StepRecord:
             Query(names[1], 8),
         ],
         schedules=[Schedule(names[1], 1, BUY, 10, 3, step)],
+        ended=[names[2]],
         inputs=b"frames" * step,
     )
 
@@ -291,6 +292,7 @@ CHANGES = [
     ("requests", "\"order\" = 'ffffffffffffffff'"),
     ("requests", "content = x'00'"),
     ("schedules", "slices = slices + 1"),
+    ("schedule_ends", "id = 'ffffffffffffffff'"),
     ("inputs", "packed = x'00'"),
     ("steps", "inputs_hash = zeroblob(32)"),
     ("steps", "state = 0"),

@@ -1,5 +1,6 @@
 """How what is wanted is asked for: through gate and journal to the venue and back."""
 
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot4jax.modes.regating import is_regated
+from bot4jax.modes.trading import stepping
 from bot4jax.runtime.account import Account
 from bot4jax.runtime.brackets import (
     PROFIT_LEG,
@@ -32,6 +34,7 @@ from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.schedule import Schedule, Schedules
 from bot4jax.runtime.states import Cause, States
 from bot4jax.runtime.targets import IOC, Tactic
+from bot4jax.runtime.venue_link import VenueLink
 from bot4jax.types import BUY, SELL
 from tests.runtime.scene import (
     BAR_NS,
@@ -153,6 +156,33 @@ def test_a_target_that_turns_ends_its_schedule(tmp_path):
     assert scene.account.portfolio.lots[0] < 0
     begun = [one for record in scene.journal.read() for one in record.schedules]
     assert [one.side for one in begun] == [BUY, SELL]
+
+
+def test_a_schedule_that_has_ended_is_not_revived_by_a_restart(tmp_path):
+    """Wished for, not any more, and again: that is another one, restart or not."""
+
+    def wavering(step: int) -> tuple[float, float, float]:
+        return (0.0 if step == 2 else 0.4), 0.0, 0.0
+
+    calm, killed = tmp_path / "calm", tmp_path / "killed"
+    expected, _ = sliced(calm, wavering, 5)
+    assert len({order.parent for order in expected if order.parent}) == 2
+    _, link = sliced(killed, wavering, 2)
+    found, _ = sliced(killed, wavering, 5, link)
+    assert found == expected
+
+
+def sliced(
+    folder: Path, targets, bars: int, link: VenueLink | None = None
+) -> tuple[list[Order], VenueLink]:
+    """What a run in slices, begun or gone on with, has journaled so far."""
+    folder.mkdir(exist_ok=True)
+    scene = Scene(folder, targets, venue=link)
+    scene.account.slices = 8
+    with closing(scene.journal) as journal:
+        for _ in stepping(scene.trader, journal, map(scene.closed, range(bars))):
+            pass
+        return [order for one in journal.read() for order in one.orders], scene.link
 
 
 @given(

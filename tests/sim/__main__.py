@@ -1,5 +1,6 @@
-"""`python -m tests.sim kill=N seeds=N`: N kills a crash point, N seeds of faults.
+"""`python -m tests.sim kill=N live=N seeds=N`: kills a crash point, seeds of faults.
 
+`kill` is of a loop whose forecasts are planned, `live` of whole runs with their nets.
 `first=SEED` begins with another seed than 0, to repeat one that failed. `out=FILE`
 writes what came of it as JSON, with the commit and the count of every fault.
 """
@@ -17,12 +18,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.manifest import commit, cpu, is_dirty
-from tests.sim import kill, seeds
+from tests.sim import kill, seeds, whole
 from tests.sim.kill import BARS, FIRST_KILL, POINTS, Verdict
 from tests.sim.strangers import admitted
 
-USAGE = "usage: python -m tests.sim kill=N seeds=N [first=SEED] [out=FILE]"
+USAGE = "usage: python -m tests.sim kill=N live=N seeds=N [first=SEED] [out=FILE]"
 SCHEMA = "bot4jax.sim/1"
+
+WHOLE_STEPS = 40
+"""At which whole runs are killed, from the first with fills enough."""
 
 
 class Outcome(NamedTuple):
@@ -37,7 +41,7 @@ class Outcome(NamedTuple):
 
 def main(words: Sequence[str]) -> int:
     """Run both halves, tell of what failed and how to repeat it, and sum up."""
-    asked, out = {"kill": 0, "seeds": 0, "first": 0}, None
+    asked, out = {"kill": 0, "seeds": 0, "live": 0, "first": 0}, None
     for word in words:
         name, _, value = word.partition("=")
         if name == "out" and value:
@@ -58,11 +62,13 @@ def summed(
     out: Path | None,
     kill: int,
     seeds: int,
+    live: int,
     first: int,
 ) -> int:
     """The exit code; the last line counts what was really run."""
     began_s = time.perf_counter()
     found = list(by_kills(folder / "kill", kill))
+    found += by_whole_runs(folder / "live", live)
     found += by_seeds(folder / "seeds", range(first, first + seeds))
     let_in = admitted(folder / "keys", seeds)
     if out is not None:
@@ -117,6 +123,23 @@ def by_kills(folder: Path, count: int) -> Iterator[Outcome]:
             verdict = kill.killed(folder / f"{point}-{k}", point, at, calm)
             told(verdict, f"{point} of step {at}", f"kill={k + 1} seeds=0")
             yield Outcome(point, verdict, Counter(), 2)
+
+
+def by_whole_runs(folder: Path, count: int) -> Iterator[Outcome]:
+    """The same of whole runs, each at one step after the other."""
+    if not count:
+        return
+    folder.mkdir()
+    calm = whole.demo(folder)
+    first = whole.fatal_step(calm)
+    for point in whole.WHOLE_POINTS:
+        for k in range(count):
+            at, root = first + k % WHOLE_STEPS, folder / f"{point}-{k}"
+            root.mkdir()
+            config = whole.repeating(calm, root, whole.endpoints(folder))
+            verdict = whole.killed(config, calm, root, [(point, at)])
+            told(verdict, f"{point} of step {at}", f"live={k + 1}")
+            yield Outcome(f"live {point}", verdict, Counter(), 2)
 
 
 def by_seeds(folder: Path, drawn: range) -> Iterator[Outcome]:

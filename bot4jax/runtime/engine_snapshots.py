@@ -1,0 +1,129 @@
+"""The device's state on disk, written beside the loop: where a restart wakes it.
+
+Between two arrivals the state is copied, which holds the loop up for as long as that
+takes; a thread writes the copy. A snapshot is named for the last step before it, and
+the journal says how much had been heard by then. A restart lets the host hear all of
+that again, which takes it little, while the device sleeps; the newest whole snapshot
+wakes it, and it hears the rest.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import jax
+import jax.numpy as jnp
+
+from bot4jax.engine import Deciding, Observing, Units
+from bot4jax.kernels.bars import OpenBars
+from bot4jax.learn import checkpoint
+from bot4jax.learn.checkpoint import Identity
+from bot4jax.runtime.closings import Tape
+from bot4jax.runtime.inputs import MARK
+from bot4jax.runtime.loop import Trader
+from bot4jax.runtime.publish import Arrival
+
+FOLDER = "snapshots"
+
+LOG = logging.getLogger(__name__)
+
+
+class Carried(NamedTuple):
+    """All that changes on the device from bar to bar."""
+
+    units: Units
+    bars: OpenBars
+    observing: Observing
+    deciding: Deciding
+
+
+@jax.jit
+def copied(state: Carried) -> Carried:
+    """The same numbers in buffers that no step gives away."""
+    return jax.tree.map(jnp.copy, state)
+
+
+class EngineSnapshots:
+    """One run's; the block of a `with` ends once the last one is written."""
+
+    def __init__(
+        self, folder: Path, identity: Identity, every: int, tape: Tape, trader: Trader
+    ) -> None:
+        """`every` so many steps one is taken; 0: never."""
+        self._folder, self._identity = folder / FOLDER, identity
+        self._every, self._tape, self._trader = every, tape, trader
+        self._last = 0
+        """step of the newest"""
+        self._waking: tuple[int, Carried] | None = None
+        """bytes of what came in after which the device hears again, and its state"""
+        self._writer = ThreadPoolExecutor(1, "snapshots")
+        self._written: Future[Path] | None = None
+        jax.block_until_ready(copied(self._state))  # compiled before the first bar
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._writer.shutdown()
+
+    def sleep(self, marks: Sequence[bytes]) -> None:
+        """Let the device wait for what came after the newest whole snapshot.
+
+        `marks`: how much had been heard, by step from 1 on.
+        """
+        newest = checkpoint.newest_intact(self._folder)
+        if newest is None or newest > len(marks):
+            return
+        like = jax.eval_shape(copied, self._state)
+        state, _ = checkpoint.restore(self._folder, like, self._identity, newest)
+        self._waking = MARK.unpack(marks[newest - 1])[0], state
+        self._last = newest
+        self._tape.is_asleep = self._trader.is_asleep = True
+        self._trader.recovered = f", the device from its snapshot of step {newest}"
+
+    def wake(self, heard: int | None = None) -> None:
+        """Go on from the snapshot if more than it had heard comes; None: it does."""
+        if self._waking is None or (heard is not None and heard <= self._waking[0]):
+            return
+        (_, state), self._waking = self._waking, None
+        self._tape.open_bars = state.bars
+        self._trader.decider.restore(state.units, state.observing, state.deciding)
+        self._tape.is_asleep = self._trader.is_asleep = False
+
+    def taken(self, arrivals: Iterable[Arrival]) -> Iterator[Arrival]:
+        """The same arrivals; between two of them the state is copied if it is time."""
+        for one in arrivals:
+            yield one
+            self._take()
+
+    def _take(self) -> None:
+        step = self._trader.step_number
+        if not self._every or step < self._last + self._every or self._is_writing:
+            return
+        began_s = time.perf_counter()
+        state = jax.block_until_ready(copied(self._state))
+        self._trader.stages.add("snapshot", time.perf_counter() - began_s)
+        self._last = step
+        self._written = self._writer.submit(
+            checkpoint.save, self._folder, step, state, self._identity
+        )
+
+    @property
+    def _is_writing(self) -> bool:
+        """Whether the one before is still on its way; one that failed is told of."""
+        if self._written is None or not self._written.done():
+            return self._written is not None
+        if (error := self._written.exception()) is not None:
+            LOG.warning("no snapshot of the engine: %s", error)
+        self._written = None
+        return False
+
+    @property
+    def _state(self) -> Carried:
+        decider = self._trader.decider
+        return Carried(
+            decider.units, self._tape.open_bars, decider.observing, decider.deciding
+        )

@@ -1,0 +1,112 @@
+"""A whole `mode=live` that dies and is started again, beside the demo that it repeats.
+
+The demo learns and trades undisturbed; the live run takes its members and its name, so
+that orders have the same ids, and trades the same bars with a market and a venue apart.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from itertools import accumulate
+from pathlib import Path
+
+import msgspec
+
+from bot4jax.config import load
+from bot4jax.runtime.journal import Journal, StepRecord
+from bot4jax.runtime.orders import Answer, Fill
+from bot4jax.runtime.venue import Record
+from bot4jax.schema import Config, Endpoints
+from tests.sim.kill import KILLED, POINTS, Verdict, judged
+from tests.sim.live import record_at
+
+WHOLE_POINTS = (*POINTS, "mid_checkpoint")
+
+FILLS = 50
+"""That must have come before the first kill."""
+
+SNAPSHOTS = 8
+"""Bars between two of the engine's state."""
+
+PATIENCE_S = 120
+
+
+def demo(root: Path) -> Path:
+    """The folder of a demo that nobody has killed."""
+    words = ["debug=tiny", "runtime.speed=0", f"run.root={root}", "run.name=calm"]
+    command = [sys.executable, "-m", "bot4jax.run", *words, *endpoints(root)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return root / "calm"
+
+
+def endpoints(root: Path) -> list[str]:
+    """Words for sockets of this folder's own; the names of such files must be short."""
+    names = Endpoints.__struct_fields__
+    return [f"runtime.endpoints.{name}=ipc://{root}/{name}" for name in names]
+
+
+def repeating(calm: Path, root: Path, sockets: Sequence[str]) -> Config:
+    """The live run that does what the demo did."""
+    words = ["mode=live", "debug=tiny", "runtime.speed=0", f"run.model={calm}"]
+    words += [f"run.root={root}", f"run.name={calm.name}"]
+    return load([*words, f"runtime.snapshot_bars={SNAPSHOTS}", *sockets])
+
+
+def killed(
+    config: Config, calm: Path, folder: Path, deaths: Sequence[tuple[str, int]]
+) -> Verdict:
+    """The run dies at each point, from its step on, and then is left in peace."""
+    record = folder / "record"
+    with beside(config, record):
+        for point, at in deaths:
+            code = started(config, "engine", point, str(at)).wait(PATIENCE_S)
+            assert code == KILLED, f"the engine ended with {code} before {point}"
+        assert started(config, "engine").wait(PATIENCE_S) == 0
+    return judged(record_at(record), record_of(calm), FILLS)
+
+
+@contextmanager
+def beside(config: Config, record: Path) -> Iterator[None]:
+    """Market and venue, which end by themselves once the engine has."""
+    with ExitStack() as stack:
+        both = [started(config, "market"), started(config, "venue", str(record))]
+        for one in both:
+            stack.callback(one.wait)
+            stack.callback(one.kill)
+        yield
+        assert [one.wait(PATIENCE_S) for one in both] == [0, 0]
+
+
+def started(config: Config, *words: str) -> subprocess.Popen:
+    """One of the three processes."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.sim.live", *words],
+        stdin=subprocess.PIPE,
+        stdout=sys.stderr,
+    )
+    assert process.stdin is not None
+    with process.stdin as pipe:
+        pipe.write(msgspec.json.encode(config))
+    return process
+
+
+def fatal_step(calm: Path) -> int:
+    """The first step that more than `FILLS` fills have come before."""
+    steps, _ = journaled(calm)
+    fills = (sum(isinstance(a, Fill) for a in one.answers) for one in steps)
+    return next(n for n, count in enumerate(accumulate(fills), 1) if count > FILLS) + 1
+
+
+def record_of(folder: Path) -> Record:
+    """What a run has sent and was answered, by its own journal."""
+    steps, last = journaled(folder)
+    sent = [one for step in steps for one in (*step.requests, *step.orders)]
+    return Record(sent, [*(one for step in steps for one in step.answers), *last])
+
+
+def journaled(folder: Path) -> tuple[list[StepRecord], Sequence[Answer]]:
+    """Steps, and the answers after the last."""
+    with closing(Journal.open(folder / "journal.sqlite", folder.name)) as journal:
+        assert journal.end is not None, f"{folder} holds no run that is over"
+        return list(journal.read()), journal.end.answers
