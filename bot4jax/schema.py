@@ -549,6 +549,20 @@ class Venue(Section, frozen=True):
     """ms from the order's sending to its arrival in the book"""
     latency_spread: Annotated[float, Meta(ge=0, le=3)]
     """σ of the logarithm of each request's latency about `latency_ms`; 0: all alike"""
+    latency_file: Text | None
+    """measured ones, ms, one a line; each as likely, instead of the two above"""
+    feed_ms: NonNegative
+    """ms from the market to the engine: what is decided at a boundary is late by it"""
+    feed_spread: Annotated[float, Meta(ge=0, le=3)]
+    """as `latency_spread`, of each boundary"""
+    feed_file: Text | None
+    """as `latency_file`"""
+    compute_ms: NonNegative
+    """ms that a decision takes in the venue's reckoning; it is never measured there"""
+    compute_spread: Annotated[float, Meta(ge=0, le=3)]
+    """as `latency_spread`, of each boundary"""
+    compute_file: Text | None
+    """as `latency_file`"""
     queue_power: Annotated[float, Meta(ge=0, le=10)]
     """how a queue before us shrinks without trades: who stands behind takes behind^p /
     (ahead^p + behind^p) of it; 0: all of it, which is the careful side"""

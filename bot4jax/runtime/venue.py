@@ -1,19 +1,18 @@
 """The paper venue: answers orders from displayed quotes, trades and a seed.
 
-It never looks ahead. Its clock is the running maximum of event time; an order arrives
-`latency_ns` after it was sent and meets the quotes as they stood then, that is before
-the first record whose clock is later. So its answers do not depend on how the stream
+It never looks ahead. Its clock is the running maximum of event time. What an engine
+decides at a boundary it decides later, by the time that the market's ticks take to it
+and that it takes to compute; the order then takes its own time, and meets the quotes as
+they stand when it arrives, that is before the first record whose clock is later. So the
+answers do not depend on how the stream
 of records is cut into batches. What may trade with what is `book.Book`'s to say.
 """
 
 import enum
 import heapq
-import math
 from collections import deque
 from collections.abc import Sequence
-from hashlib import blake2b
-from statistics import NormalDist
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -22,6 +21,7 @@ from jaxtyping import Int
 from bot4jax import schema
 from bot4jax.data.universe import Universe
 from bot4jax.runtime.book import Book, has_terms
+from bot4jax.runtime.latency import Latency, draw
 from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.orders import (
     LARGEST,
@@ -40,6 +40,7 @@ from bot4jax.runtime.orders import (
 )
 from bot4jax.runtime.resting import conservative, probabilistic
 from bot4jax.runtime.terms import changes_terms
+from bot4jax.runtime.venue_rules import Rules, fee_shares
 from bot4jax.types import BUY, SELL, TRADING
 
 SECOND_NS = 1_000_000_000
@@ -71,40 +72,6 @@ class Record(NamedTuple):
         return [one for one in self.answers if isinstance(one, Fill)]
 
 
-class Rules(NamedTuple):
-    """How a paper venue treats what it receives."""
-
-    latency_ns: int = 0
-    latency_spread: float = 0.0
-    """σ of the logarithm of each request's latency; 0: always the same"""
-    taker_fee: float | None = None
-    """basis points of notional; None: as each instrument states"""
-    maker_fee: float | None = None
-    seed: int = 0
-    reject_share: float = 0.0
-    dedupes: bool = True
-    """an id that comes twice is traded once"""
-    queue_power: float = 0.0
-    """how queues are believed to shrink, see `resting.probabilistic`; 0: in our
-    disfavour"""
-    orders_per_second: int = 0
-    """more are refused; 0: any number"""
-
-    @classmethod
-    def from_config(cls, own: schema.Venue) -> Self:
-        return cls(
-            latency_ns=round(own.latency_ms * 1e6),
-            latency_spread=own.latency_spread,
-            taker_fee=own.taker_fee_bps,
-            maker_fee=own.maker_fee_bps,
-            seed=own.seed,
-            reject_share=own.reject_share,
-            dedupes=own.dedupes,
-            queue_power=own.queue_power,
-            orders_per_second=own.orders_per_second,
-        )
-
-
 class Expiry(NamedTuple):
     """An order's own end, to come."""
 
@@ -121,7 +88,7 @@ class PaperVenue:
         power = self.rules.queue_power
         self.book = Book(
             universe,
-            _fee_shares(universe, self.rules),
+            fee_shares(universe, self.rules),
             self._say,
             probabilistic(power) if power else conservative,
         )
@@ -152,12 +119,15 @@ class PaperVenue:
     def position(self) -> Int[np.ndarray, " S"]:
         return self.book.position
 
-    def submit(self, requests: Sequence[Request], now_ns: int) -> None:
-        """Take what was sent at `now_ns`; `advance` gives the answers.
+    def submit(
+        self, requests: Sequence[Request], now_ns: int, *, is_decided: bool = True
+    ) -> None:
+        """Take what was decided, or else sent, at `now_ns`; `advance` answers.
 
         Where it dedupes, an id that came before is not traded again: its answers are
         repeated.
         """
+        sent_ns = now_ns + (self._thought_ns(now_ns) if is_decided else 0)
         for request in requests:
             self.record.received.append(request)
             if isinstance(request, Order):
@@ -166,7 +136,7 @@ class PaperVenue:
                     self._outbox += self._said[request.id]
                     continue
                 self._said[request.id] = []
-            self._await(now_ns + self._latency_ns(request), request)
+            self._await(sent_ns + self._latency_ns(request), request)
 
     def advance(
         self, records: np.ndarray, through_ns: int | None = None
@@ -215,7 +185,7 @@ class PaperVenue:
             for _, _, one in self._pending
             if isinstance(one, Order) and one.symbol == event.symbol
         }
-        return self.book.change(event, lambda own: _fee_shares(own, self.rules))
+        return self.book.change(event, lambda own: fee_shares(own, self.rules))
 
     def take_back(self) -> int:
         """Cancel all that rests, now; how many orders that were.
@@ -240,15 +210,18 @@ class PaperVenue:
         heapq.heappush(self._pending, (due_ns, self._serial, request))
         self._serial += 1
 
-    def _latency_ns(self, request: Request) -> int:
-        """The same for a request whenever it is sent; log-normal about the median."""
+    def _thought_ns(self, boundary_ns: int) -> int:
+        """From a boundary to the sending of what was decided at it."""
         rules = self.rules
-        if not rules.latency_spread:
-            return rules.latency_ns
+        feed = rules.feed.of(rules.seed, f"feed|{boundary_ns}")
+        return feed + rules.compute.of(rules.seed, f"compute|{boundary_ns}")
+
+    def _latency_ns(self, request: Request) -> int:
+        """From sending to the book; the same for a request whenever it is sent."""
+        rules = self.rules
         name = request.id if isinstance(request, Order) else f"to {request.order}"
-        uniform = _draw(rules.seed, f"latency|{name}|{request.sent_ns}")
-        deviation = NormalDist().inv_cdf(max(uniform, 2.0**-53))
-        return round(rules.latency_ns * math.exp(rules.latency_spread * deviation))
+        own = Latency(rules.latency_ns, rules.latency_spread, rules.latencies)
+        return own.of(rules.seed, f"latency|{name}|{request.sent_ns}")
 
     def _arrive(self, request: Request | Expiry, now_ns: int) -> None:
         if isinstance(request, Order):
@@ -308,7 +281,7 @@ class PaperVenue:
             return Refusal.WOULD_OPEN
         if order.post_only and next(book.reachable(order), None):
             return Refusal.WOULD_TAKE
-        is_drawn = _draw(self.rules.seed, order.id) < self.rules.reject_share
+        is_drawn = draw(self.rules.seed, order.id) < self.rules.reject_share
         return Refusal.AT_RANDOM if is_drawn else None
 
     def _is_too_many(self, now_ns: int) -> bool:
@@ -334,21 +307,3 @@ class PaperVenue:
 def configured(universe: Universe, own: schema.Venue) -> PaperVenue:
     """The venue that the configuration describes."""
     return PaperVenue(universe, **Rules.from_config(own)._asdict())
-
-
-def _draw(seed: int, name: str) -> float:
-    """Uniform in [0, 1), the same for a name however often and whenever it comes."""
-    digest = blake2b(f"{seed}|{name}".encode(), digest_size=8).digest()
-    return (int.from_bytes(digest, "little") >> 11) * 2.0**-53
-
-
-def _fee_shares(universe: Universe, rules: Rules) -> list[tuple[float, float]]:
-    """(taker, maker) share of notional by slot."""
-    taker, maker = rules.taker_fee, rules.maker_fee
-    return [
-        (
-            one.taker_fee if taker is None else taker / 10_000,
-            one.maker_fee if maker is None else maker / 10_000,
-        )
-        for one in universe.instruments
-    ]

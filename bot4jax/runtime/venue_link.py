@@ -138,7 +138,7 @@ class LocalVenue:
         self.venue.submit(step.orders, step.boundary_ns)
 
     def withdraw(self, cancels: Sequence[Cancel]) -> None:
-        self.venue.submit(cancels, self.venue.clock_ns)
+        self.venue.submit(cancels, self.venue.clock_ns, is_decided=False)
 
     def take_back(self, cancels: Sequence[Cancel] = ()) -> Sequence[Answer]:
         self.venue.take_back()

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot4jax.errors import DataError
+from bot4jax.runtime.latency import Latency, configured, measured_in
 from bot4jax.runtime.orders import (
     Ack,
     Answer,
@@ -226,6 +228,58 @@ def test_latencies_are_drawn_about_their_median_and_are_the_same_again():
     logs = np.log(found / 10_000)
     assert abs(np.median(logs)) < 0.1
     assert 0.4 < logs.std() < 0.6
+
+
+def test_what_is_decided_is_late_by_feed_and_computing_and_then_by_its_own_way():
+    rules = {"feed": Latency(1_000), "compute": Latency(200)}
+    venue = PaperVenue(UNIVERSE, 30, **rules)
+    bid = order(1, 1, "limit", 90)
+    venue.submit([bid], 0)
+    assert venue.advance(ticks(quote(0)), 1_230) == []
+    assert venue.advance(NOTHING, 1_231) == [Ack(bid.id, 1_230)]
+    venue.submit([Cancel(bid.id)], 2_000, is_decided=False)
+    assert venue.advance(NOTHING, 2_031) == [Cancelled(bid.id, 1, 2_030)]
+
+
+def test_the_parts_are_drawn_apart_and_the_same_again():
+    """A step's orders share what came before they were sent."""
+
+    def arrivals(**rules) -> np.ndarray:
+        venue = PaperVenue(UNIVERSE, 10, seed=4, **rules)
+        for step in range(200):
+            asked = [order(2 * step + k, 1, "limit", 90) for k in range(2)]
+            venue.submit(asked, step * 10**6)
+        said = venue.advance(ticks(quote(0)), 10**9)
+        acks = {one.order: one.event_ns for one in said if isinstance(one, Ack)}
+        found = [acks[order(n, 1).id] - n // 2 * 10**6 for n in range(400)]
+        return np.array(found).reshape(200, 2)
+
+    drawn = {"feed": Latency(1_000, 0.5), "compute": Latency(0, 0.0, (7, 9, 50))}
+    found = arrivals(**drawn)
+    np.testing.assert_array_equal(arrivals(**drawn), found)
+    np.testing.assert_array_equal(found[:, 0], found[:, 1])
+    assert 0.4 < np.log(found[:, 0]).std() < 0.6
+    only = arrivals(compute=Latency(0, 0.0, (7, 9, 50)))[:, 0] - 10
+    shares = [float((only == one).mean()) for one in (7, 9, 50)]
+    assert sum(shares) == pytest.approx(1.0)
+    assert max(abs(one - 1 / 3) for one in shares) < 0.1  # three errors of 200 draws
+
+
+def test_measured_latencies_are_read_and_damage_is_named(tmp_path):
+    path = tmp_path / "latencies.txt"
+    path.write_text("0.5\n12\n0\n")
+    assert configured(20.0, 0.3, str(path)).measured == (500_000, 12_000_000, 0)
+    for text, match in (
+        ("1\n-2\n", "line 2: expected milliseconds .* found '-2'"),
+        ("1\nnan", "line 2"),
+        ("x", "line 1"),
+        ("", "is empty"),
+    ):
+        path.write_text(text)
+        with pytest.raises(DataError, match=match):
+            measured_in(path)
+    with pytest.raises(DataError, match="cannot be read as latencies"):
+        measured_in(tmp_path / "none")
 
 
 def test_a_queue_that_shrinks_without_trades_is_believed_to_shrink_by_its_rule():
