@@ -56,7 +56,7 @@ class PreparedVenue:
         self._answers = self._venue.settle(through_ns)
 
     def hear(self, records: np.ndarray, events: Sequence[Reference] = ()) -> None:
-        self._venue.hear(records)
+        self._venue.hear(records, events)
 
     def send(self, step: Step) -> None:
         """Encoded, as for a socket."""
