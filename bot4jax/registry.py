@@ -126,7 +126,7 @@ class FeatureSpec:
     reason: str
     """of the tolerance"""
     carried: bool
-    """a recursion that forgets slowly: `reference` reads all bars since the first"""
+    """a recursion that forgets slowly: its definition reads all bars since the first"""
     standard_error: float | None
     """of one value on independent normal returns, where it is an estimate"""
     summary: str
@@ -140,8 +140,16 @@ class FeatureSpec:
         `columns[name]` holds `window + lag` bars, the oldest first; of a carried
         feature every bar since the symbol's first.
         """
-        asked = {name: np.asarray(columns[name], np.float64) for name in self.columns}
-        return float(self.implementation.reference(**asked))
+        if self.carried:
+            return float(self.path(columns)[-1])
+        return float(self.implementation.reference(**self._exact(columns)))
+
+    def path(self, columns: dict[str, np.ndarray]) -> Float[np.ndarray, " T"]:
+        """A carried feature by its definition at every bar since the symbol's first."""
+        return np.asarray(self.implementation.path(**self._exact(columns)))
+
+    def _exact(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {name: np.asarray(columns[name], np.float64) for name in self.columns}
 
 
 CATALOGUE: dict[str, FeatureSpec] = {}
@@ -169,7 +177,8 @@ def feature(
 ) -> Callable[[Any], Any]:
     """Register a class, or an instance where one formula has several parameters.
 
-    `window` of a `carried` feature is its warm-up alone.
+    `window` of a `carried` feature is its warm-up alone, and its definition is `path`,
+    the values at all bars since the first, in place of `reference`, the last one.
     """
     if category not in CATEGORIES:
         raise ValueError(f"Unknown category '{category}'. Use one of: {CATEGORIES}.")
@@ -179,6 +188,7 @@ def feature(
         owner = implementation if is_class else type(implementation)
         summary, _, rest = (inspect.getdoc(implementation) or "").partition("\n")
         details = " ".join(rest.split())
+        definition = implementation.path if carried else implementation.reference
         spec = FeatureSpec(
             name=name or snake(owner.__name__),
             category=category,
@@ -189,7 +199,7 @@ def feature(
             low=low,
             high=high,
             source=source,
-            columns=arguments(implementation.reference),
+            columns=arguments(definition),
             tolerance=tolerance.value,
             reason=tolerance.reason,
             carried=carried,

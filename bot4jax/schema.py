@@ -143,8 +143,7 @@ class Certify(Section, frozen=True):
 
     values: Annotated[int, Meta(ge=10_000)]
     """values of each feature that are compared with their definition in float64; all
-    there are, where the data holds fewer; a tenth of carried ones, whose definition
-    reads all history"""
+    there are, where the data holds fewer"""
     symbols: Count
     """symbols it looks at, at most, in the source's own order: definitions are slow"""
 

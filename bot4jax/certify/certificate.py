@@ -186,7 +186,7 @@ def feature_rows(
             yield from (features.absent(spec, plain, one) for one in CHECKS)
             continue
         length = features.reach(spec, plan.layout.window)
-        count = features.cells(spec, case.config.certify.values)
+        count = case.config.certify.values
         yield features.parity(spec, plain, columns, length, count, random)
         yield features.future(spec, plain, turned, case.turn)
         yield features.warmup(spec, plain, columns, length)

@@ -23,9 +23,6 @@ from bot4jax.registry import FeatureSpec
 MASKS_JUDGED = 200
 """Masked values of a feature whose definition is asked whether the mask is right."""
 
-CARRIED_SHARE = 10
-"""Definitions of carried features read all bars since the first: a tenth must do."""
-
 
 class Said(NamedTuple):
     """What the bank said of one feature at every bar."""
@@ -52,11 +49,6 @@ def subject(spec: FeatureSpec, check: Check) -> Subject:
 def reach(spec: FeatureSpec, window: int) -> int:
     """Bars that a feature looks back in a bank that keeps `window`."""
     return min(spec.window, window) + spec.lag
-
-
-def cells(spec: FeatureSpec, values: int) -> int:
-    """Cells at which a feature is compared with its definition."""
-    return values // CARRIED_SHARE if spec.carried else values
 
 
 def parity(
@@ -96,6 +88,8 @@ def defined(
     spec: FeatureSpec, columns: Columns, length: int, cells: Cells
 ) -> Float[np.ndarray, " N"]:
     """The feature by its definition at each cell."""
+    if spec.carried:
+        return carried(spec, columns, length, cells)
     return np.array(
         [
             spec.reference(asked(spec, columns, length, symbol, bar, spec.columns))
@@ -103,6 +97,19 @@ def defined(
         ],
         np.float64,
     )
+
+
+def carried(
+    spec: FeatureSpec, columns: Columns, length: int, cells: Cells
+) -> Float[np.ndarray, " N"]:
+    """The same of a feature that reads all bars: once along each symbol's path."""
+    truth = np.zeros(len(cells.bars))
+    for symbol in np.unique(cells.symbols):
+        own = cells.symbols == symbol
+        last = int(cells.bars[own].max())
+        path = spec.path(asked(spec, columns, length, symbol, last, spec.columns))
+        truth[own] = path[cells.bars[own] - last - 1]
+    return truth
 
 
 def asked(

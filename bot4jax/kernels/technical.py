@@ -73,10 +73,11 @@ class Rsi14(Incremental):
         return state, 100 * safe_divide(state[0], total, 0.5)
 
     @staticmethod
-    def reference(log_return: Window) -> float:
+    def path(log_return: Window) -> Window:
         move = -np.expm1(-log_return)
-        rises, total = wilder_sums(log_return, np.maximum(move, 0), np.abs(move))[-1]
-        return float(100 * rises / total) if total > LEAST_RANGE else 50.0
+        rises, total = wilder_sums(log_return, np.maximum(move, 0), np.abs(move)).T
+        moves = total > LEAST_RANGE
+        return np.where(moves, 100 * rises / np.where(moves, total, 1), 50.0)
 
 
 @intermediate
@@ -212,8 +213,8 @@ class AverageTrueRange14(NetMovement):
         return ranges * (1 - WILDER_DECAY)
 
     @staticmethod
-    def reference(log_return: Window, true_range: Window) -> float:
-        return float(wilder_sums(log_return, true_range)[-1, 0] * (1 - WILDER_DECAY))
+    def path(log_return: Window, true_range: Window) -> Window:
+        return wilder_sums(log_return, true_range)[:, 0] * (1 - WILDER_DECAY)
 
 
 @technical(window=14, unit="%", low=0.0, high=100.0, source=LANE)

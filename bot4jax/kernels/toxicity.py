@@ -83,8 +83,8 @@ class Vpin(Incremental):
         return (full, jnp.stack([filled, rest, net])), value
 
     @staticmethod
-    def reference(classified_volume: Window, volume: Window) -> float:
-        full, inside, net = [], 0.0, 0.0
+    def path(classified_volume: Window, volume: Window) -> Window:
+        full, inside, net, found = [], 0.0, 0.0, []
         for signed, total in zip(classified_volume, volume, strict=True):
             leaning = signed / total if total else 0.0
             left = min(total / BUCKET, BUCKETS)
@@ -92,4 +92,5 @@ class Vpin(Incremental):
                 full.append(abs(net + leaning * (1 - inside)))
                 left, inside, net = left - (1 - inside), 0.0, 0.0
             inside, net = inside + left, net + leaning * left
-        return float(np.mean(full[-BUCKETS:])) if full else 0.0
+            found.append(np.mean(full[-BUCKETS:]) if full else 0.0)
+        return np.array(found)

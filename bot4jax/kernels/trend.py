@@ -52,15 +52,16 @@ class DirectionalDifference14(NetMovement):
         return 100 * safe_divide(net, reach)
 
     @staticmethod
-    def reference(
+    def path(
         log_return: Window,
         directional_rise: Window,
         directional_fall: Window,
         true_range: Window,
-    ) -> float:
+    ) -> Window:
         sums = wilder_sums(log_return, directional_rise, directional_fall, true_range)
-        rise, fall, reach = sums[-1]
-        return float(100 * (rise - fall) / reach) if reach > LEAST_RANGE else 0.0
+        rise, fall, reach = sums.T
+        moves = reach > LEAST_RANGE
+        return np.where(moves, 100 * (rise - fall) / np.where(moves, reach, 1), 0.0)
 
 
 @trend(unit="%", low=0.0, high=100.001, source=WILDER, carried=True)
@@ -91,20 +92,24 @@ class AverageDirectionalIndex14(Incremental):
         return (sums, average), 100 * safe_divide(average[0], average[1])
 
     @staticmethod
-    def reference(
+    def path(
         log_return: Window,
         directional_rise: Window,
         directional_fall: Window,
         true_range: Window,
         follows: Window,
-    ) -> float:
+    ) -> Window:
         sums = wilder_sums(log_return, directional_rise, directional_fall, true_range)
-        rise, fall, _ = sums[follows > 0].T
+        rise, fall, _ = sums.T
         both = rise + fall
         moved = both > LEAST_RANGE
         index = np.where(moved, np.abs(rise - fall) / np.where(moved, both, 1), 0)
-        weights = WILDER_DECAY ** np.arange(len(index))[::-1]
-        return float(100 * np.average(index, weights=weights)) if len(index) else 0.0
+        total, weight, found = 0.0, 0.0, np.zeros(len(index))
+        for t in np.flatnonzero(follows > 0):
+            total = total * WILDER_DECAY + index[t]
+            weight = weight * WILDER_DECAY + 1
+            found[t] = 100 * total / weight
+        return found
 
 
 @trend(
@@ -168,13 +173,14 @@ class AdaptiveAverageDistance(Incremental):
         return (moves, average), -average / (1 + average)
 
     @staticmethod
-    def reference(log_return: Window) -> float:
+    def path(log_return: Window) -> Window:
         price = np.exp(np.cumsum(np.append(np.zeros(EFFICIENCY_BARS + 1), log_return)))
-        moves, average = np.diff(price), price[0]
+        moves, average, averages = np.diff(price), price[0], []
         for t in range(EFFICIENCY_BARS, len(moves)):
             last = moves[t + 1 - EFFICIENCY_BARS : t + 1]
             travelled = np.abs(last).sum()
             efficiency = abs(last.sum()) / travelled if travelled else 1.0
             pace = (SLOWEST + efficiency * (FASTEST - SLOWEST)) ** 2
             average += pace * (price[t + 1] - average)
-        return float(price[-1] / average - 1)
+            averages.append(average)
+        return price[EFFICIENCY_BARS + 1 :] / np.array(averages) - 1

@@ -61,7 +61,7 @@ def test_vpin_splits_a_bar_across_buckets():
     volume = BUCKET * np.array([2 / 3, 2.0])
     signed = BUCKET * np.array([2 / 3, -2.0])
     expected = (abs(2 / 3 - 1 / 3) + 1) / 2
-    assert abs(Vpin.reference(signed, volume) - expected) < 1e-12
+    assert abs(Vpin.path(signed, volume)[-1] - expected) < 1e-12
 
 
 def test_vpin_counts_volume_not_time():
@@ -72,7 +72,7 @@ def test_vpin_counts_volume_not_time():
     thinned = np.zeros((2, 900))
     thinned[:, ::3] = signed, volume
     halves = np.repeat(np.stack([signed, volume]) / 2, 2, 1)
-    whole = Vpin.reference(signed, volume)
+    whole = Vpin.path(signed, volume)[-1]
     assert 0 < whole < 1
     for other in (thinned, halves):
-        np.testing.assert_allclose(Vpin.reference(*other), whole, rtol=1e-9)
+        np.testing.assert_allclose(Vpin.path(*other)[-1], whole, rtol=1e-9)
