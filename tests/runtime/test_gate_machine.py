@@ -288,7 +288,7 @@ def test_the_judge_sees_what_is_too_much():
 def test_a_gate_that_forgets_what_is_held_is_found_out(monkeypatch):
     monkeypatch.setattr(context, "_exposure", lambda lots, unit: 0.0)
     quick = settings(
-        max_examples=30,
+        max_examples=120,
         stateful_step_count=6,
         deadline=None,
         phases=[Phase.generate],
