@@ -261,11 +261,14 @@ def test_catalogue_is_written_when_asked_for(tmp_path, monkeypatch, project):
     monkeypatch.chdir(tmp_path)
     assert catalogue.catalogue(load(["mode=catalogue", "catalogue.write=true"])) == 0
     text = (tmp_path / "docs" / "features.md").read_text()
-    table = [line for line in text.splitlines() if line.startswith("|")]
+    features, _, tolerances = text.partition("## Tolerances")
+    table = [line for line in features.splitlines() if line.startswith("|")]
     rows = [line.split("`")[1] for line in table if line.startswith("| `")]
     assert rows == list(CATALOGUE)
     cells = {line.replace("\\|", "").count("|") - 1 for line in table}
     assert cells == {len(catalogue.COLUMNS)}
+    values = {f"| {spec.tolerance:g} | {spec.reason} |" for spec in CATALOGUE.values()}
+    assert all(value in tolerances for value in values)
     assert text == (project / "docs" / "features.md").read_text()
 
 

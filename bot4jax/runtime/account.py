@@ -66,6 +66,7 @@ class Account:
             self.portfolio.hear(event)
             if changes_terms(event):
                 self.mids.forget(slots(event))
+                self.schedules.drop(slots(event))
 
     def value(self, closed: Closed, step: int) -> EquityRow:
         """The account marked to the mids that stand at the boundary."""

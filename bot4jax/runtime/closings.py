@@ -19,7 +19,6 @@ from bot4jax.runtime.feed import Batch, Close, Feed
 from bot4jax.runtime.market import Quotes
 from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.publish import Arrival
-from bot4jax.runtime.reference import slots
 from bot4jax.runtime.stages import Stages
 from bot4jax.runtime.terms import changes_terms
 from bot4jax.types import BAR_INTS, REFERENCE
@@ -214,7 +213,7 @@ class Tape:
         bars = self._bars(event)
         arrivals, self._arrivals = self._arrivals, []
         for one in filter(changes_terms, event.events):
-            self.quotes.forget(slots(one))
+            self.quotes.hear(one)
         return Closed(
             bar=event.bar,
             boundary_ns=event.boundary_ns,

@@ -94,10 +94,16 @@ class EngineSnapshots:
         self._tape.is_asleep = self._trader.is_asleep = False
 
     def taken(self, arrivals: Iterable[Arrival]) -> Iterator[Arrival]:
-        """The same arrivals; between two of them the state is copied if it is time."""
+        """The same arrivals; where one has closed a bar, the state may be copied.
+
+        What an arrival brings for the next bar lies before the mark of the step that it
+        began; what later ones bring does not, and would be heard twice.
+        """
         for one in arrivals:
+            before = self._trader.step_number
             yield one
-            self._take()
+            if self._trader.step_number > before:
+                self._take()
 
     def _take(self) -> None:
         step = self._trader.step_number

@@ -89,7 +89,8 @@ class RunFolder:
 
     @property
     def _is_live(self) -> bool:
-        return self._config.mode == "live"
+        """Whether the run to come is live, or the one that lies here was."""
+        return "live" in (self._config.mode, self._former().get("mode"))
 
     def _clear(self) -> None:
         """Remove the run before; what it still holds takes its journal's place last.
@@ -110,10 +111,15 @@ class RunFolder:
         """Of the run that lies here; one that ended before its first result is none."""
         if set(os.listdir(self.path) if self.path.is_dir() else ()) <= OPENING:
             return None
+        return self._former().get("config_hash")
+
+    def _former(self) -> dict[str, Any]:
+        """The manifest of the run that lies here; nothing where none can be read."""
         try:
-            return json.loads((self.path / "manifest.json").read_text())["config_hash"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+            found = json.loads((self.path / "manifest.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -145,6 +151,7 @@ def manifest(config: Config, hash_: str) -> dict[str, Any]:
     """Where the figures of a run come from: command, machine, versions, seed."""
     return {
         "schema": "bot4jax.run/1",
+        "mode": config.mode,
         "command": " ".join(["python -m bot4jax.run", *map(_shown, sys.argv[1:])]),
         "config_hash": hash_,
         "seed": config.run.seed,

@@ -3,14 +3,13 @@
 Beside them, how much has traded since the first tick.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from jaxtyping import Int
 
 from bot4jax.data.universe import Universe
 from bot4jax.runtime.context import Market
 from bot4jax.runtime.displayed import Displayed
+from bot4jax.runtime.terms import ChangedTerms, ratio, universe_after
 from bot4jax.types import QUOTE, TRADE
 
 NEVER = -(2**62)
@@ -22,6 +21,7 @@ class Quotes:
 
     def __init__(self, universe: Universe) -> None:
         slots = len(universe.instruments)
+        self._universe = universe
         self._displayed = Displayed(slots)
         self._quote_ns = np.full(slots, NEVER, np.int64)
         self._volume = np.zeros(slots, np.int64)
@@ -48,9 +48,12 @@ class Quotes:
             np.add.at(self._volume, slots, lots)
             self._has_trades = True
 
-    def forget(self, slots: Sequence[int]) -> None:
-        """Their terms have changed: what was quoted is no price any more."""
-        self._displayed.forget(slots)
+    def hear(self, event: ChangedTerms) -> None:
+        """What was quoted is no price any more, and what was traded is in old lots."""
+        self._displayed.forget([event.symbol])
+        lots = ratio(self._universe.instruments[event.symbol], event).lots
+        self._volume[event.symbol] = int(self._volume[event.symbol] * lots)
+        self._universe = universe_after(self._universe, [event])
 
     def market(self) -> Market:
         """A copy that later records do not change."""

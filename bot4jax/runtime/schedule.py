@@ -2,10 +2,10 @@
 
 A schedule is a pace, not a promise: each slice is what is still wanted, at most its
 share, and passes the gate by itself. It ends with its last slice, or when the target
-turns.
+turns or the instrument's terms change.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import numpy as np
@@ -46,9 +46,15 @@ class Schedules:
         self.begun: list[Schedule] = []
         self.ended: list[OrderId] = []
         """both in the last step"""
+        self._dropped: set[int] = set()
+
+    def drop(self, slots: Iterable[int]) -> None:
+        """Their lots mean something else now: the next step ends what is at work."""
+        self._dropped |= set(slots)
 
     def remember(self, begun: Sequence[Schedule], ended: Sequence[OrderId]) -> None:
         """What a journaled step has ended and begun."""
+        self._dropped.clear()
         working = self._working.values()
         self._working = {one.symbol: one for one in working if one.id not in ended}
         self._working |= {one.symbol: one for one in begun}
@@ -60,8 +66,10 @@ class Schedules:
             return opening
         for symbol, one in tuple(self._working.items()):
             turned = int(opening[symbol]) * (1 if one.side == BUY else -1) <= 0
-            if turned or step - one.step >= one.slices:
+            is_over = turned or step - one.step >= one.slices
+            if is_over or symbol in self._dropped:
                 self.ended.append(self._working.pop(symbol).id)
+        self._dropped.clear()
         due = np.zeros_like(opening)
         for symbol in np.flatnonzero(opening).tolist():
             due[symbol] = self._at_work(symbol, int(opening[symbol]), step).due(step)

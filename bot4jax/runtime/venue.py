@@ -236,6 +236,8 @@ class PaperVenue:
                 self.book.replace(live, request, now_ns)
             case Query():
                 self._repeat(request.order, now_ns)
+            case Cancel() if self._said.get(request.order) == []:
+                self._unwelcome.add(request.order)  # it has overtaken its order
             case Cancel() | Replace():
                 self._repeat(request.order, now_ns, last=1)
         return None

@@ -22,7 +22,6 @@ from bot4jax.runtime.market import Quotes
 from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.orders import Cancel, Kind, Order
 from bot4jax.runtime.portfolio import Portfolio
-from bot4jax.runtime.reference import slots
 from bot4jax.runtime.states import States
 from bot4jax.runtime.stepped import Stepped
 from bot4jax.runtime.targets import Tactic
@@ -165,7 +164,7 @@ class Scene:
     def after(self, closed: Closed, events: Sequence[Reference]) -> Closed:
         """The same closing with events that act at it, as a tape would tell it."""
         for one in filter(changes_terms, events):
-            self._quotes.forget(slots(one))
+            self._quotes.hear(one)
         return closed._replace(events=tuple(events), market=self._quotes.market())
 
     def closed(self, bar: int, mids: Sequence[int] = (200, 200, 200)) -> Closed:

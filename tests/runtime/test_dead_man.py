@@ -12,6 +12,7 @@ import pytest
 
 from bot4jax.modes.trading import opened_journal, stepping
 from bot4jax.runtime.dead_man import DeadMan, Pulse
+from bot4jax.runtime.latency import Latency
 from bot4jax.runtime.messages import (
     Alive,
     Goodbye,
@@ -20,7 +21,7 @@ from bot4jax.runtime.messages import (
     pack,
     unpack_from_engine,
 )
-from bot4jax.runtime.orders import Cancelled, Order
+from bot4jax.runtime.orders import Cancel, Cancelled, Order
 from bot4jax.runtime.sockets import bound_endpoint, dealer, router
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import SocketVenue, statement
@@ -109,6 +110,17 @@ def test_what_is_on_its_way_when_nobody_speaks_does_not_rest():
     assert venue.take_back() == 0
     answers = venue.advance(np.empty(0, TICK), 20)
     assert answers[-1] == Cancelled(bid.id, 5, 10)
+    assert venue.open_orders == []
+
+
+def test_a_cancel_that_overtakes_its_order_keeps_it_from_resting():
+    """What was decided on takes its time to be computed; a cancel needs none."""
+    venue = PaperVenue(UNIVERSE, latency_ns=10, compute=Latency(50))
+    bid = Order("a" * 16, 0, 1, 5, "limit", 100)
+    venue.submit([bid], 0)
+    venue.submit([Cancel(bid.id)], 0, is_decided=False)
+    answers = venue.advance(np.empty(0, TICK), 100)
+    assert answers[-1] == Cancelled(bid.id, 5, 60)
     assert venue.open_orders == []
 
 

@@ -128,6 +128,17 @@ def test_a_live_run_begun_anew_forgets_no_cause_and_a_simulated_one_does(
         assert again.transitions[-1].text == "10.10% are lost"
 
 
+def test_a_simulated_run_over_a_live_one_forgets_no_cause_either(config, kept):
+    live = ["run.fresh=true", "mode=live", f"run.model={kept.path}"]
+    RunFolder(config(*live)).open()
+    path = kept.path / "journal.sqlite"
+    with closing(Journal.open(path, "one")) as journal:
+        States(journal.note, step=7).hold(Cause.DRAWDOWN, "10.10% are lost")
+    RunFolder(config("run.fresh=true", "mode=demo")).open()
+    with closing(Journal.open(path, "one")) as journal:
+        assert States(journal.note, journal.transitions()).causes == (Cause.DRAWDOWN,)
+
+
 def test_a_run_begun_anew_that_dies_at_any_moment_forgets_no_cause(
     config, kept, monkeypatch
 ):

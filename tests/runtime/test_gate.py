@@ -17,6 +17,7 @@ from bot4jax.runtime.equity import DAY_NS
 from bot4jax.runtime.gate import Proposals, admit, check
 from bot4jax.runtime.limits import Limits, Reason, TradingState, codes_table
 from bot4jax.runtime.market import Quotes
+from bot4jax.runtime.messages import CorporateAction
 from bot4jax.runtime.orders import LARGEST, Order, order_id
 from bot4jax.runtime.recent import MidRange, RecentMids, Said
 from bot4jax.runtime.states import causes_table
@@ -351,6 +352,11 @@ def test_a_days_volume_is_counted_from_the_trades_that_are_shown():
     found = quotes.market()
     assert found.volume is not None
     assert (found.volume[:3].tolist(), found.since_ns) == ([0, 40, 20], 50)
+    merged = CorporateAction(symbol=1, event_ns=60, action="split", factor=0.1)
+    quotes.hear(merged)
+    counted = quotes.market().volume
+    assert counted is not None
+    assert counted[:3].tolist() == [0, 4, 20], "in the shares that there are now"
 
 
 @given(waits=st.lists(st.integers(0, SECOND), min_size=1, max_size=40))

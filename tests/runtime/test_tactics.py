@@ -158,6 +158,19 @@ def test_a_target_that_turns_ends_its_schedule(tmp_path):
     assert [one.side for one in begun] == [BUY, SELL]
 
 
+def test_new_terms_end_a_schedule():
+    """Its lots mean something else: the next step begins another."""
+    schedules, wish = Schedules(4, "run"), np.array([40])
+    assert schedules.paced(wish, 1).tolist() == [10]
+    (first,) = schedules.begun
+    schedules.drop([0])
+    assert schedules.paced(wish // 10, 2).tolist() == [1]
+    assert schedules.ended == [first.id]
+    assert [one.lots for one in schedules.begun] == [4]
+    schedules.paced(wish // 10, 3)
+    assert not schedules.ended
+
+
 def test_a_schedule_that_has_ended_is_not_revived_by_a_restart(tmp_path):
     """Wished for, not any more, and again: that is another one, restart or not."""
 
