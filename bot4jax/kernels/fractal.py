@@ -196,8 +196,8 @@ class DetrendedFluctuation(Fluctuations):
 
 @fractal(
     unit="1",
-    low=-20.0,
-    high=20.0,
+    low=-10.0,
+    high=10.0,
     source="Peng et al. (1995), Quantification of Scaling Exponents and Crossover",
     tolerance=QUOTIENT_OF_SLOPES,
     standard_error=0.33,
@@ -206,7 +206,7 @@ class FluctuationCrossover(Fluctuations):
     """Growth of the fluctuation on short scales over that on long ones.
 
     Both beyond chance; 1 for a random walk, and where a path is flat in all boxes of a
-    size.
+    size. Beyond ±10 the lower slope is within its own error of nothing.
     """
 
     @staticmethod
