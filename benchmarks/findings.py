@@ -20,6 +20,8 @@ CLOSES = "<!-- end -->"
 NONE_YET = "No result is committed yet, so nothing is claimed."
 PRESET = "cpu"
 WITHOUT_A_DEVICE = "gpu_aot"
+FAULTS = "sim"
+"""Folder of `python -m tests.sim`: counts, and no times."""
 HEAD = ("what", "symbols", "target", "goal", "p99", "p50 … p99.9", "floor", "verdict")
 
 
@@ -81,8 +83,9 @@ def main() -> int:
 
 
 def committed(folder: Path = RESULTS) -> list[Result]:
-    """Every result in the folder, in the order of their names."""
-    return [read(path) for path in sorted(folder.glob("*/*.json"))]
+    """Every result of a benchmark in the folder, in the order of their names."""
+    paths = [path for path in folder.glob("*/*.json") if path.parent.name != FAULTS]
+    return [read(path) for path in sorted(paths)]
 
 
 def with_section(page: str, text: str) -> str:

@@ -154,7 +154,7 @@ def wait_until(is_so: Callable[[], bool]) -> None:
 def engine_at(endpoint: str) -> Iterator[BaseProcess]:
     """An engine's process, gone when the block ends."""
     spawning = multiprocessing.get_context("spawn")
-    process = spawning.Process(target=rest, args=(endpoint,), daemon=True)
+    process = spawning.Process(target=rest, args=(endpoint, WITHIN_S), daemon=True)
     process.start()
     try:
         yield process
@@ -163,10 +163,10 @@ def engine_at(endpoint: str) -> Iterator[BaseProcess]:
         process.join(PATIENCE_S)
 
 
-def rest(endpoint: str) -> None:
+def rest(endpoint: str, within_s: float) -> None:
     """Send orders that nobody fills, and say for ever that all is well."""
     with dealer(endpoint) as socket:
-        link = SocketVenue(socket, PATIENCE_S, WITHIN_S)
+        link = SocketVenue(socket, PATIENCE_S, within_s)
         link.ask(Inquiry(run="bench", step=0, universe_hash=MARKET.hash))
         link.send(resting_step())
         link.settle(2 * NOW_NS)

@@ -16,6 +16,8 @@ def config():
 
 def test_every_order_of_a_step_passes_and_is_measured(config, monkeypatch):
     monkeypatch.setattr(reaction, "ROUNDS", 1)
+    # a machine that stalls for half a second would look like an engine that has died
+    monkeypatch.setattr(reaction, "WITHIN_S", 3.0)
     found = orders.measure(config, 3, 1, lambda *told: None)
     assert [(row.stage, row.unit) for row in found.rows] == [
         ("gate", "ms"),
