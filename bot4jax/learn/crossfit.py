@@ -47,15 +47,25 @@ def crossed(
     """For the first half of the rows and the second, each fitted on the other.
 
     There are curves where the `whole` has them, that the vote may learn from what it
-    will hear.
+    will hear. A half in which some class never occurs would make members as sure as
+    they can be of the others: in its place stands the whole.
     """
     is_bent = any(one.curves is not None for one in whole.values())
     least = 0.0 if is_bent else inf
     early, late = (
         calibrations(settings, log_probability, labels, first, half, least)
+        if has_all_classes(labels, half)
+        else whole
         for half in halves(rows, settings.layout.horizon)
     )
     return late, early
+
+
+def has_all_classes(labels: Labels, rows: range) -> bool:
+    """Whether each class has a label that weighs something in these rows."""
+    own = slice(rows.start, rows.stop)
+    classes, weights = labels.classes[own], labels.weights[own]
+    return len(np.unique(classes[weights > 0])) == len(CLASSES)
 
 
 def calibrations(

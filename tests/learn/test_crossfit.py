@@ -66,6 +66,15 @@ def test_labels_of_a_half_do_not_move_what_calibrates_it(drawn, half):
         assert not same(before[1 - half][name], after[1 - half][name])
 
 
+def test_a_half_that_a_class_is_missing_from_leaves_its_place_to_the_whole(drawn):
+    """Where prices stand still, a temperature would end at its bound."""
+    classes, said = drawn
+    classes[MIDDLE:] = 1
+    whole, (for_first, for_second) = fitted(False, said, classes)
+    assert for_first == whole
+    assert for_second != whole
+
+
 def loss_of(found: Calibration, said, classes) -> float:
     tempered = softened(said, found.temperature).astype(np.float32)
     (meant,) = np.asarray(straighten(found.curves, tempered.reshape(1, -1, 3)))
