@@ -166,9 +166,12 @@ def fluctuations(log_return: Window) -> Window:
 
 
 def corrected(squares: Float[Array, " K"]) -> Float[Array, " K"]:
-    """Log fluctuation of each scale, without what chance adds on short ones."""
+    """Log fluctuation of each scale, without what chance adds on short ones.
+
+    Over that of the first scale: the logarithm of 1e-9 itself is rounded by 1e-6.
+    """
     chance = of_chance(squares.size).astype(np.float32)
-    return safe_log(squares, FLAT) / 2 - chance
+    return safe_log(safe_divide(squares, squares[:1], 1.0), FLAT) / 2 - chance
 
 
 @fractal(unit="1", low=-1.0, high=3.0, source=KANTELHARDT, standard_error=0.058)
@@ -196,8 +199,8 @@ class DetrendedFluctuation(Fluctuations):
 
 @fractal(
     unit="1",
-    low=-10.0,
-    high=10.0,
+    low=-20.0,
+    high=20.0,
     source="Peng et al. (1995), Quantification of Scaling Exponents and Crossover",
     tolerance=QUOTIENT_OF_SLOPES,
     standard_error=0.33,
@@ -206,7 +209,7 @@ class FluctuationCrossover(Fluctuations):
     """Growth of the fluctuation on short scales over that on long ones.
 
     Both beyond chance; 1 for a random walk, and where a path is flat in all boxes of a
-    size. Beyond ±10 the lower slope is within its own error of nothing.
+    size.
     """
 
     @staticmethod
