@@ -17,12 +17,11 @@ PRICE_AND_MORE = Tolerance(
 )
 SPREAD = Tolerance(
     1e-8,
-    "a spread is 1e-5 … 1e-3 of a price and right to 1e-6 of itself; 1e-5 of the price "
-    "would pass any",
+    "a spread is 1e-5 … 1e-3 of a price: 1e-5 of the price would pass any",
 )
 NOISE = Tolerance(
     1e-6,
-    "a small share of training's variance, right to 1e-6 of itself",
+    "a small share of training's variance: 1e-5 would be a part of it",
 )
 CENTRED = Tolerance(
     1e-6,
@@ -58,8 +57,8 @@ PER_CENT = Tolerance(
 )
 SPLIT_VOLUME = Tolerance(
     1e-4,
-    "where a bucket ends is right to 1e-6 of all volume before it, and a bar on the "
-    "edge of one of 50 buckets leans either way",
+    "what fills a bucket is rounded in every bar, and a bar on the edge of one of 50 "
+    "buckets leans either way",
 )
 NEARLY_EMPTY = Tolerance(
     1e-4,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from bot4jax.learn.evaluate import Judged
 from bot4jax.learn.pairs import Ahead
 from bot4jax.modes import plots
 from bot4jax.modes.markup import figure, paragraph, section, table, with_error, with_t
@@ -10,6 +11,20 @@ from bot4jax.modes.story import Story
 SURE = 0.05
 """Chance of a finding without skill, at most, to be told as one."""
 
+SKILL_HEADS = (
+    "forecaster",
+    "log loss ± 95 %",
+    "less prior, 10⁻³",
+    "direction, 10⁻³",
+    "Brier",
+    "ECE",
+    "macro-F1",
+    "MCC",
+    "hit rate",
+    "IC (t)",
+    "rank IC (t)",
+)
+
 
 def skill(story: Story) -> str:
     """How well classes were forecast, beside what is possible without a model."""
@@ -17,35 +32,37 @@ def skill(story: Story) -> str:
         return ""
     judged = [*story.members.items(), ("ensemble", story.ensemble)]
     judged += story.baselines.items()
-    rows = [
-        (
-            name.replace("_", " "),
-            f"{one.log_loss:.4f} ± {1.96 * one.log_loss_error:.4f}",
-            with_error(1e3 * one.excess, 1e3 * one.excess_error),
-            with_error(1e3 * one.direction, 1e3 * one.direction_error),
-            f"{one.brier:.4f}",
-            f"{one.ece:.4f}",
-            f"{one.macro_f1:.3f}",
-            f"{one.mcc:.3f}",
-            f"{one.hit_rate:.3f}",
-            with_t(one.information_coefficient, one.information_t),
-            with_t(one.rank_coefficient, one.rank_t),
+    rows = [scores(name, one) for name, one in judged]
+    chart = ""
+    if "class_prior" in story.baselines:
+        chart = figure(
+            story,
+            plots.skill,
+            story,
+            caption="Left of the line: better than the class prior, direction or not.",
         )
-        for name, one in judged
-    ]
-    heads = (
-        "forecaster",
-        "log loss ± 95 %",
-        "less prior, 10⁻³",
-        "direction, 10⁻³",
-        "Brier",
-        "ECE",
-        "macro-F1",
-        "MCC",
-        "hit rate",
-        "IC (t)",
-        "rank IC (t)",
+    return section("Forecasts") + reading(story) + chart + table(SKILL_HEADS, rows)
+
+
+def scores(name: str, one: Judged) -> tuple[str, ...]:
+    """A forecaster's row, by `SKILL_HEADS`."""
+    return (
+        name.replace("_", " "),
+        f"{one.log_loss:.4f} ± {1.96 * one.log_loss_error:.4f}",
+        with_error(1e3 * one.excess, 1e3 * one.excess_error),
+        with_error(1e3 * one.direction, 1e3 * one.direction_error),
+        f"{one.brier:.4f}",
+        f"{one.ece:.4f}",
+        f"{one.macro_f1:.3f}",
+        f"{one.mcc:.3f}",
+        f"{one.hit_rate:.3f}",
+        with_t(one.information_coefficient, one.information_t),
+        with_t(one.rank_coefficient, one.rank_t),
     )
+
+
+def reading(story: Story) -> str:
+    """What was forecast, how to read the table, and what it comes to."""
     shares = ", ".join(
         f"{span} {' / '.join(f'{100 * share:.1f}' for share in values)}"
         for span, values in story.market.class_shares.items()
@@ -68,15 +85,7 @@ def skill(story: Story) -> str:
             f"{story.bound.log_loss:.4f} ± {1.96 * story.bound.standard_error:.4f}. "
             "A forecaster that beat it would be reading the future."
         )
-    chart = ""
-    if "class_prior" in story.baselines:
-        chart = figure(
-            story,
-            plots.skill,
-            story,
-            caption="Left of the line: better than the class prior, direction or not.",
-        )
-    return section("Forecasts") + text + chart + table(heads, rows)
+    return text
 
 
 def verdict(story: Story) -> str:

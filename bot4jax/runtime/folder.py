@@ -89,8 +89,8 @@ class RunFolder:
 
     @property
     def _is_live(self) -> bool:
-        """Whether the run to come is live, or the one that lies here was."""
-        return "live" in (self._config.mode, self._former().get("mode"))
+        """Whether the run to come is live, or the one that lies here may have been."""
+        return "live" in (self._config.mode, self._former().get("mode", "live"))
 
     def _clear(self) -> None:
         """Remove the run before; what it still holds takes its journal's place last.

@@ -9,7 +9,7 @@ from jaxtyping import Int
 from bot4jax.data.universe import Universe
 from bot4jax.runtime.context import Market
 from bot4jax.runtime.displayed import Displayed
-from bot4jax.runtime.terms import ChangedTerms, ratio, universe_after
+from bot4jax.runtime.terms import ChangedTerms, parted, ratio, universe_after
 from bot4jax.types import QUOTE, TRADE
 
 NEVER = -(2**62)
@@ -52,7 +52,8 @@ class Quotes:
         """What was quoted is no price any more, and what was traded is in old lots."""
         self._displayed.forget([event.symbol])
         lots = ratio(self._universe.instruments[event.symbol], event).lots
-        self._volume[event.symbol] = int(self._volume[event.symbol] * lots)
+        traded = int(self._volume[event.symbol])
+        self._volume[event.symbol], _ = parted(traded, lots)
         self._universe = universe_after(self._universe, [event])
 
     def market(self) -> Market:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from bot4jax.data.universe import universe
+from bot4jax.runtime.messages import InstrumentChange
 from bot4jax.runtime.publish import begun
 from bot4jax.types import (
     BOOK,
@@ -20,6 +21,13 @@ from bot4jax.types import (
 
 S, BAR_NS, BARS = 3, 1_000, 8
 MARKET = universe([Instrument(symbol=name) for name in ("A", "B", "C")])
+
+
+def new_terms(symbol: int, event_ns: int, **changed: float) -> InstrumentChange:
+    """Those of a plain share, but for what is named."""
+    terms = {"increment": 1.0, "lot": 1.0, "minimum_notional": 0.0, "multiplier": 1.0}
+    terms |= {"maker_fee": 0.0, "taker_fee": 0.0, "margin": 1.0, "expiry_ns": 0}
+    return InstrumentChange(symbol=symbol, event_ns=event_ns, **(terms | changed))
 
 
 def stream(frames: int = 40, seed: int = 0, per_frame: int = 6) -> list[Frame]:

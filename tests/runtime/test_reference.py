@@ -16,7 +16,6 @@ from bot4jax.runtime.limits import Reason, TradingState
 from bot4jax.runtime.messages import (
     CorporateAction,
     Funding,
-    InstrumentChange,
     Mark,
     MessageError,
     News,
@@ -31,7 +30,7 @@ from bot4jax.runtime.venue_process import Intake
 from bot4jax.runtime.wire import decode, encode
 from bot4jax.types import BEGIN, QUOTE, REFERENCE, SELL, TICK, Frame
 from tests.runtime.scene import BAR_NS, START_NS, Scene
-from tests.runtime.small_market import MARKET
+from tests.runtime.small_market import MARKET, new_terms
 
 ANCHORS = np.full(len(MARKET.instruments), 100)
 BAR = 1_000
@@ -41,18 +40,7 @@ SPLIT = CorporateAction(symbol=0, event_ns=1_000, action="split", factor=7.0)
 DIVIDEND = CorporateAction(symbol=0, event_ns=1_000, action="dividend", amount=0.5)
 MARK = Mark(symbol=1, event_ns=800, price=120)
 NEWS = News(event_ns=5_000, available_ns=400, until_ns=2_500, text="rates")
-CHANGE = InstrumentChange(
-    symbol=2,
-    event_ns=1_500,
-    increment=0.5,
-    lot=1.0,
-    minimum_notional=0.0,
-    multiplier=1.0,
-    maker_fee=0.0,
-    taker_fee=0.0,
-    margin=1.0,
-    expiry_ns=0,
-)
+CHANGE = new_terms(2, 1_500, increment=0.5)
 EVENTS: list[Reference] = [FUNDING, SPLIT, DIVIDEND, MARK, NEWS, CHANGE]
 
 

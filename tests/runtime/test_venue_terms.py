@@ -17,7 +17,7 @@ from bot4jax.errors import Halted
 from bot4jax.modes.trading import opened_journal, stepping
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.desk import Desk
-from bot4jax.runtime.messages import CorporateAction, InstrumentChange, Reference
+from bot4jax.runtime.messages import CorporateAction, Reference
 from bot4jax.runtime.orders import Ack, Cancelled, Fill, Kind, Order, Reject
 from bot4jax.runtime.publish import publish
 from bot4jax.runtime.reference import carried
@@ -33,6 +33,7 @@ from bot4jax.runtime.venue_link import SocketVenue
 from bot4jax.runtime.venue_process import Intake, Sockets, serve
 from bot4jax.types import BUY, REFERENCE, TICK, TICKS, Frame
 from tests.runtime.scene import BAR_NS, RUN, START_NS, SYMBOLS, UNIVERSE, Scene, quotes
+from tests.runtime.small_market import new_terms
 
 BARS, LAST_OLD = 9, 3
 """Bars, and the last one in the terms of before."""
@@ -41,18 +42,7 @@ NOTHING = np.empty(0, TICK)
 ANY_PORT = "tcp://127.0.0.1:*"
 BOUNDARY_NS = START_NS + (LAST_OLD + 1) * BAR_NS
 SPLIT = CorporateAction(symbol=0, event_ns=BOUNDARY_NS, action="split", factor=1.5)
-FINER = InstrumentChange(
-    symbol=0,
-    event_ns=BOUNDARY_NS - BAR_NS // 4,
-    increment=0.25,
-    lot=0.5,
-    minimum_notional=0.0,
-    multiplier=1.0,
-    maker_fee=0.0,
-    taker_fee=0.0,
-    margin=1.0,
-    expiry_ns=0,
-)
+FINER = new_terms(0, BOUNDARY_NS - BAR_NS // 4, increment=0.25, lot=0.5)
 
 
 class Case:
