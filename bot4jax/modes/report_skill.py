@@ -75,8 +75,8 @@ def reading(story: Story) -> str:
         "paired, since both meet the same market. t values are Newey–West. "
         "<i>Direction</i> is the log loss of telling up from down where the price "
         "moved, less what the forecaster's own mean leaning would have lost there: "
-        "knowing how much it moves is worth nothing in it, and below zero with its "
-        "whole interval is knowing where to."
+        "knowing how much it moves is worth nothing in it, and below zero is knowing "
+        "where to. Intervals have two sides; p values below ask for one, the better."
     )
     text += paragraph(verdict(story))
     if story.bound is not None:
