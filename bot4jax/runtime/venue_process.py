@@ -7,8 +7,9 @@ stream and on the steps alone, and not on which process was faster.
 
 import logging
 import math
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -182,13 +183,21 @@ def run_venue(config: Config, source: Source) -> Served:
 
 
 def serve(
-    desk: Desk, intake: Intake, sockets: Sockets, patience_s: float = PATIENCE_S
+    desk: Desk,
+    intake: Intake,
+    sockets: Sockets,
+    patience_s: float = PATIENCE_S,
+    clock_s: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Carry messages between the sockets and the desk until the engine leaves."""
+    """Carry messages between the sockets and the desk until the engine leaves.
+
+    A wait that is cut short for the engine's silence ends a little before it is due,
+    as the clock goes: only a wait of full patience says that nobody speaks.
+    """
     poller = zmq.Poller()
     for socket in sockets:
         poller.register(socket, zmq.POLLIN)
-    engine, switch = b"", DeadMan()
+    engine, switch = b"", DeadMan(clock_s)
     while not desk.is_over:
         wait_s = min(patience_s, switch.left_s)
         ready = dict(poller.poll(math.ceil(wait_s * 1e3)))
@@ -199,7 +208,7 @@ def serve(
         if switch.fires():
             if taken := desk.take_back():
                 LOG.warning(TAKEN_BACK, taken, switch.within_s)
-        elif not ready:
+        elif not ready and wait_s == patience_s:
             raise Halted(_silence(sockets, patience_s))
         if (report := desk.report()) is not None:
             _send(sockets.orders, engine, report)

@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -12,6 +13,7 @@ from bot4jax.data.universe import universe
 from bot4jax.errors import Halted
 from bot4jax.runtime.desk import Desk
 from bot4jax.runtime.messages import (
+    Alive,
     Fenced,
     Goodbye,
     Inquiry,
@@ -291,7 +293,8 @@ def test_the_end_is_over_when_every_publisher_has_ended():
 class Wires:
     """A venue in a thread, with a feed and an engine at its sockets."""
 
-    def __init__(self, context: zmq.Context, patience_s: float) -> None:
+    def __init__(self, context: zmq.Context, *how) -> None:
+        """`how`: what `serve` takes beyond its ends."""
         self.desk, self.intake = desk(), intake()
         self.error: BaseException | None = None
         self.market = publisher(ANY_PORT, context=context)
@@ -302,11 +305,11 @@ class Wires:
         self.endpoint = bound_endpoint(ends.orders)
         self.line = dealer(self.endpoint, context=context)
         self.engine = self.line.__enter__()
-        self.thread = threading.Thread(target=self._serve, args=(ends, patience_s))
+        self.thread = threading.Thread(target=self._serve, args=(ends, *how))
 
-    def _serve(self, ends: Sockets, patience_s: float) -> None:
+    def _serve(self, *how) -> None:
         try:
-            serve(self.desk, self.intake, ends, patience_s)
+            serve(self.desk, self.intake, *how)
         except BaseException as error:
             self.error = error
 
@@ -327,8 +330,8 @@ def wires() -> Iterator[Callable[..., Wires]]:
     made: list[Wires] = []
     with zmq.Context() as context:
 
-        def open_wires(patience_s: float = 10.0) -> Wires:
-            made.append(Wires(context, patience_s))
+        def open_wires(patience_s: float = 10.0, clock_s=time.monotonic) -> Wires:
+            made.append(Wires(context, patience_s, clock_s))
             made[-1].thread.start()
             return made[-1]
 
@@ -420,3 +423,14 @@ def test_silence_on_both_sides_ends_the_venue_with_a_sentence(wires):
     line.thread.join(10)
     assert isinstance(line.error, Halted)
     assert "Neither ticks nor steps" in str(line.error)
+
+
+def test_a_wait_that_ends_early_for_the_dead_man_is_not_taken_for_silence(wires):
+    """After each wait this clock says that a tenth of it is still to come."""
+    line = wires(clock_s=lambda: 0.9 * time.monotonic())
+    line.engine.send(pack(Inquiry(run=RUN, step=0, universe_hash=UNIVERSE.hash)))
+    line.engine.send(pack(Alive(run=RUN, within_ns=100_000_000)))
+    line.thread.join(1.0)
+    line.engine.send(pack(Goodbye(run=RUN, step=0)))
+    line.thread.join(10)
+    assert line.error is None
