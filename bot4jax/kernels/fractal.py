@@ -30,8 +30,9 @@ FLAT = 1e-30
 """Mean square below which a path is a line in every box of a size."""
 SPANS = (1, 2, 4, 8, 16)
 """Bars over which the generalised Hurst exponent takes differences."""
-HIGUCHI = 8
-"""Longest step of Higuchi's lengths."""
+STEPS = (1, 2, 4, 8)
+"""Bars of Higuchi's steps: they divide every window, so that all phases of a step take
+equally many, and the mean of their lengths is the mean over all pairs of bars."""
 
 
 def scales(window: int) -> list[int]:
@@ -241,29 +242,20 @@ class Changes(Additive):
     def terms(
         close_path_1_ago: Scalar,
         close_path_2_ago: Scalar,
-        close_path_3_ago: Scalar,
         close_path_4_ago: Scalar,
-        close_path_5_ago: Scalar,
-        close_path_6_ago: Scalar,
-        close_path_7_ago: Scalar,
         close_path_8_ago: Scalar,
         close_path_16_ago: Scalar,
     ) -> Terms:
         earlier = (
             close_path_1_ago,
             close_path_2_ago,
-            close_path_3_ago,
             close_path_4_ago,
-            close_path_5_ago,
-            close_path_6_ago,
-            close_path_7_ago,
             close_path_8_ago,
             close_path_16_ago,
         )
         moved = [jnp.log1p(path) for path in earlier]
-        lengths = [jnp.abs(one) for one in moved[:HIGUCHI]]
-        squares = [moved[i] ** 2 for i in (0, 1, 3, 7, 8)]
-        return *lengths, *squares
+        lengths = [jnp.abs(one) for one in moved[: len(STEPS)]]
+        return *lengths, *(one**2 for one in moved)
 
 
 @fractal(
@@ -280,7 +272,7 @@ class GeneralisedHurst(Changes):
 
     @staticmethod
     def finish(*sums: Scalar) -> Scalar:
-        squares = jnp.stack(sums[HIGUCHI:-1])
+        squares = jnp.stack(sums[len(STEPS) : -1])
         found = fitted_slope(np.log(SPANS), safe_log(squares) / 2)
         # A long difference remembers moves that a short one has forgotten.
         return jnp.where((squares > 0).all(), found, 0.0)
@@ -294,34 +286,36 @@ class GeneralisedHurst(Changes):
 
 
 @fractal(
-    lag=HIGUCHI,
+    lag=STEPS[-1],
     unit="1",
     low=0.5,
     high=2.5,
     source="Higuchi (1988), Approach to an Irregular Time Series on the Basis of the "
     "Fractal Theory",
-    standard_error=0.05,
+    standard_error=0.049,
 )
 class HiguchiDimension(Changes):
     """Growth of the log path's length as the step shrinks: 1½ for a random walk.
 
-    Steps of all phases count alike: the last W of every length.
+    Steps of 1, 2, 4 and 8 bars; the length of step k is that of the last W + k closes,
+    whose k phases each take W / k steps and so are scaled alike.
     """
 
     @staticmethod
     def finish(*sums: Scalar) -> Scalar:
-        steps = np.arange(1, HIGUCHI + 1)
-        lengths = jnp.stack(sums[:HIGUCHI]) * (1 / steps**2).astype(np.float32)
+        steps = np.array(STEPS)
+        lengths = jnp.stack(sums[: len(STEPS)]) * (1 / steps**2).astype(np.float32)
         found = -fitted_slope(np.log(steps), safe_log(lengths))
         return jnp.where(sums[0] > 0, found, 1.0)
 
     @staticmethod
     def reference(close_path: Window) -> float:
-        level, steps = np.log(1 + close_path), np.arange(1, HIGUCHI + 1)
-        if not np.diff(level[HIGUCHI - 1 :]).any():
+        level, steps = np.log(1 + close_path), np.array(STEPS)
+        longest = STEPS[-1]
+        if not np.diff(level[longest - 1 :]).any():
             return 1.0
-        moves = [np.abs(level[HIGUCHI:] - level[HIGUCHI - k : -k]) for k in steps]
-        lengths = [one.sum() / k**2 for one, k in zip(moves, steps, strict=True)]
+        moves = [np.abs(level[longest:] - level[longest - k : -k]) for k in STEPS]
+        lengths = [one.sum() / k**2 for one, k in zip(moves, STEPS, strict=True)]
         return -measured_slope(np.log(steps), np.log(lengths))
 
 

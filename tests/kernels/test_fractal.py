@@ -1,10 +1,12 @@
 """Standard errors that the catalogue prints, and exponents of known motions."""
 
+import antropy
 import numpy as np
 import pytest
 
 from benchmarks.standard_errors import estimates, spread
 from bot4jax.kernels import CATALOGUE
+from tests.oracles.fractal import higuchi_length
 
 DRAWS = 200
 """A standard deviation from so many draws is off by 5 %, if tails are normal."""
@@ -54,3 +56,14 @@ def test_hurst_exponent_of_persistent_returns():
 
     assert mean_exponent(0.5) > 0.6
     assert mean_exponent(-0.5) < 0.4
+
+
+@pytest.mark.parametrize("bars", [250, 256, 264])
+def test_lengths_of_higuchi_are_those_of_a_library(bars):
+    """antropy fits all steps from 1 on, each within the same closes: its phases of
+    three, five … steps are of unequal number, so its dimension is another estimate.
+    Its straight line is fitted with sums that are not centred, which costs 1e-10."""
+    walk, steps = np.cumsum(np.random.default_rng(bars).normal(size=bars)), range(1, 9)
+    lengths = [higuchi_length(walk, k) for k in steps]
+    slope = np.polyfit(np.log(steps), np.log(lengths), 1)[0]
+    assert -slope == pytest.approx(antropy.higuchi_fd(walk, kmax=8), abs=1e-9)

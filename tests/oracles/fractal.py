@@ -1,5 +1,6 @@
 """Fractal dimensions by antropy; fluctuations box by box from the papers."""
 
+import itertools
 import math
 
 import antropy
@@ -109,9 +110,25 @@ def _lyapunov(standardised_return):
     return _slope(range(5), [np.mean(logs[k]) for k in range(5)])
 
 
+def higuchi_length(x, k):
+    """L(k) of Higuchi's equation 2: his L_m(k), meant over the phases m = 1 … k."""
+    n, found = len(x), []
+    for m in range(1, k + 1):
+        steps = (n - m) // k
+        ends = [x[m - 1 + i * k] for i in range(steps + 1)]
+        walked = math.fsum(abs(b - a) for a, b in itertools.pairwise(ends))
+        found.append(walked * (n - 1) / (steps * k) / k)
+    return math.fsum(found) / k
+
+
 def _higuchi(close_path):
+    """Each length from 256 + k closes, so all are scaled to a curve of 256 steps."""
     level = np.log1p(close_path)
-    return antropy.higuchi_fd(level[8:], kmax=8) if level[7:].any() else np.nan
+    if not level[7:].any():
+        return np.nan
+    steps, bars = (1, 2, 4, 8), len(level) - 8
+    scaled = [higuchi_length(level[8 - k :], k) * bars / (bars + k - 1) for k in steps]
+    return -_slope(np.log(steps), np.log(scaled))
 
 
 def _katz(close_path):
@@ -131,10 +148,7 @@ ORACLES = {
         _lyapunov, "Rosenstein et al. (1993)", "all states are equal: 0 by definition"
     ),
     "higuchi_dimension": Oracle(
-        _higuchi,
-        "antropy, whose steps of each phase start within the window: up to k fewer",
-        FLAT,
-        0.03,
+        _higuchi, "Higuchi (1988), phase by phase; his lengths are antropy's", FLAT
     ),
     "katz_dimension": Oracle(_katz, "antropy", FLAT),
     "petrosian_dimension": Oracle(_petrosian, "antropy"),
