@@ -21,7 +21,7 @@ from bot4jax.runtime.snapshots import SnapshotDesk, Snapshots
 from bot4jax.runtime.sockets import bound_endpoint, publisher, router
 from bot4jax.runtime.wire import Refusal, WireError, decode, encode
 from bot4jax.schema import Endpoints
-from bot4jax.types import BEGIN, END, TICK, TICKS, Frame
+from bot4jax.types import BEGIN, END, SNAPSHOT, TICK, TICKS, Frame
 
 HEARTBEAT_S = 1.0
 """Pause in a paced stream after which the publisher shows that it is alive."""
@@ -187,6 +187,7 @@ def receive(
     then every `idle_s`: the moment to flush the feed and let the clock close bars.
     With `snapshots`, what is missing is asked for and comes as a frame like others.
     Silence counts while `in_session` says so of the time; a closed market owes nothing.
+    A snapshot does not end it: it says what stood, and comes from another socket.
     """
     refused = Counter() if refused is None else refused
     inbox = _Inbox(socket, universe_hash, refused, snapshots)
@@ -198,7 +199,8 @@ def receive(
         if in_session(inbox.now_ns):
             silent_s += time.monotonic() - began_s
         for frame in inbox.waiting():
-            silent_s = 0.0
+            if frame.kind != SNAPSHOT:
+                silent_s = 0.0
             yield inbox.arrival(frame)
         if silent_s >= timeout_s:
             raise Halted(_silence(socket, timeout_s, refused))

@@ -8,6 +8,7 @@ from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.loop import Trader
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.states import Cause, States
+from bot4jax.types import SNAPSHOT
 
 
 def watched(
@@ -18,7 +19,7 @@ def watched(
 ) -> Iterator[Arrival]:
     """The same arrivals. What counts is the time that was spent waiting for a frame:
     one that lay in the queue while the engine was busy has not been missing, and a
-    market outside its sessions owes none."""
+    market outside its sessions owes none. A snapshot is no sign of a living stream."""
     coming, waited_s, has_begun = iter(arrivals), 0.0, False
     while True:
         began_s = time.monotonic()
@@ -34,7 +35,7 @@ def watched(
         if has_begun and waited_s > quiet_s:
             found = f"{waited_s:.1f} s without a frame, {quiet_s:g} s are usual"
             trader.account.states.hold(Cause.FEED_QUIET, found)
-        if one.frame is not None:
+        if one.frame is not None and one.frame.kind != SNAPSHOT:
             has_begun, waited_s = True, 0.0
         yield one
 

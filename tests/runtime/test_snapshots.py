@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +23,15 @@ from bot4jax.runtime.closings import LIVE, seen_only
 from bot4jax.runtime.displayed import Displayed
 from bot4jax.runtime.feed import Batch, Close, Feed
 from bot4jax.runtime.messages import Hello, Refused, pack, unpack_welcome
-from bot4jax.runtime.publish import await_departures, begun, heartbeat, publish, receive
+from bot4jax.runtime.publish import (
+    Arrival,
+    await_departures,
+    await_subscribers,
+    begun,
+    heartbeat,
+    publish,
+    receive,
+)
 from bot4jax.runtime.snapshots import MOST_AT_ONCE, SnapshotDesk, Snapshots, greeting
 from bot4jax.runtime.sockets import (
     bound_endpoint,
@@ -40,6 +49,7 @@ from bot4jax.types import (
     QUOTE,
     SNAPSHOT,
     TICK,
+    TICKS,
     Frame,
 )
 from tests.runtime.small_market import BAR_NS, BARS, MARKET, S, stream
@@ -402,6 +412,34 @@ def test_over_sockets_a_late_joiner_is_healed(line):
     assert screen.market == whole(frames).market
     assert screen.closed[0].masked == tuple(range(S))
     assert screen.closed[-1].masked == ()
+
+
+def test_a_living_desk_does_not_hide_a_dead_stream(line, monkeypatch):
+    """One frame after a gap, then none: the desk goes on answering, and heals nothing
+    that the stream would not have to bring."""
+    monkeypatch.setattr("bot4jax.runtime.snapshots.PAUSE_S", 0.02)
+    frames, kinds = stream(), []
+    with (
+        subscriber(line.endpoint, (MAGIC,)) as sink,
+        dealer(line.desk_endpoint) as standing,
+    ):
+        await_subscribers(line.ticks, 1, PATIENCE_S)
+        for one in frames[:9]:
+            line.desk.sent(one)
+        line.ticks.send(encoded(frames[8]))
+        snapshots = Snapshots(standing, MARKET.hash, lambda: True)
+        came = receive(sink, MARKET.hash, 0.3, 0.01, snapshots=snapshots)
+        with pytest.raises(Halted, match=r"No frame came from .* for 0\.3 s"):
+            kinds += (served(line, one) for one in islice(came, 1000))
+    heard = [kind for kind in kinds if kind is not None]
+    assert heard[:2] == [TICKS, SNAPSHOT]
+    assert heard.count(SNAPSHOT) > 3
+
+
+def served(line: Line, one: Arrival) -> int | None:
+    """What has come, once the desk has answered who has asked it."""
+    line.desk.wait(0)
+    return None if one.frame is None else one.frame.kind
 
 
 def test_who_was_there_from_the_beginning_asks_for_nothing(line):

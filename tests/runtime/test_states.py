@@ -17,7 +17,7 @@ from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.silence import judged_by_age, watched
 from bot4jax.runtime.states import OF_THE_PROCESS, Cause, States
 from bot4jax.runtime.tracking import OrderError
-from bot4jax.types import BUY, SELL, TICK, Frame
+from bot4jax.types import BUY, SELL, SNAPSHOT, TICK, Frame
 from tests.runtime.scene import BAR_NS, LIMITS, RUN, START_NS, Scene, resting
 
 DAY_BARS = 86_400_000_000_000 // BAR_NS
@@ -259,11 +259,18 @@ def test_cancels_pass_in_every_state_and_orders_only_as_it_says(
 FRAME = Frame(1, 1, 0, START_NS, np.empty(0, TICK))
 
 
-def arrivals(waits: list[float], clock: list[float], end: Exception | None = None):
-    """Frames that are waited for; a negative wait is a moment of silence."""
-    for wait in waits:
+def arrivals(
+    waits: list[float],
+    clock: list[float],
+    end: Exception | None = None,
+    frame: Frame = FRAME,
+):
+    """Frames that are waited for, `frame` after the first; a negative wait is a moment
+    of silence."""
+    for number, wait in enumerate(waits):
         clock[0] += abs(wait)
-        yield Arrival(None if wait < 0 else FRAME, 0.0, START_NS)
+        came = frame if number else FRAME
+        yield Arrival(None if wait < 0 else came, 0.0, START_NS)
     if end is not None:
         raise end
 
@@ -287,6 +294,15 @@ def test_a_pause_lets_only_reductions_pass_until_a_bar_came_without(
     assert scene.step(0).orders == []
     assert len(scene.step(1).orders) == 3
     assert scene.states.state == TradingState.ACTIVE
+
+
+def test_snapshots_do_not_make_a_dead_stream_live(tmp_path, clock):
+    scene, answer = Scene(tmp_path, growing), FRAME._replace(kind=SNAPSHOT)
+    for kind in (FRAME, answer):
+        assert scene.states.causes == (Cause.STARTING,)
+        list(watched(arrivals([0.1, 3.0, 3.0], clock, frame=kind), scene.trader, 5.0))
+    assert Cause.FEED_QUIET in scene.states.causes
+    scene.journal.close()
 
 
 def test_the_wait_for_the_first_frame_and_a_busy_engine_are_no_pause(tmp_path, clock):
