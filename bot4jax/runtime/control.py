@@ -27,14 +27,13 @@ from bot4jax.runtime.messages import (
     STATES,
     Control,
     ControlAnswer,
-    News,
     pack,
     unpack,
 )
 from bot4jax.runtime.publish import Arrival
+from bot4jax.runtime.reference import tell_news
 from bot4jax.runtime.sockets import replier
 from bot4jax.runtime.states import OF_PEOPLE, Cause
-from bot4jax.runtime.wire import LATEST_NS
 
 FILE_EVERY_S = 0.05
 """How often the file is looked for."""
@@ -44,6 +43,9 @@ PATIENCE_S = 30.0
 
 POLL_MS = 100
 
+Sight = tuple[int, int, str]
+"""Of a file: its number, when it was last written (ns), what it says."""
+
 
 class KillFile:
     """`<run>/KILL`: whoever makes it stops the engine; only a reset removes it."""
@@ -52,12 +54,27 @@ class KillFile:
         self.path = folder / KILL
 
     def text(self) -> str | None:
-        """Why, or None while the switch is not pulled."""
+        """Why, or None while the switch is not pulled.
+
+        Whatever else stands in its place and cannot be read was put there by somebody.
+        """
         try:
             found = self.path.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return None
+        except OSError as error:
+            return f"{self.path.name} cannot be read ({error.strerror})"
         return found.strip() or f"the file {self.path.name}"
+
+    def seen(self) -> Sight | None:
+        """What stands there now, to be known again; None: nothing."""
+        try:
+            found = self.path.lstat()
+        except FileNotFoundError:
+            return None
+        except OSError:
+            return 0, 0, self.text() or ""
+        return found.st_ino, found.st_mtime_ns, self.text() or ""
 
     def write(self, text: str) -> None:
         """Make it durable: it must outlive this process and the machine's power."""
@@ -75,7 +92,15 @@ class KillFile:
             ) from error
 
     def remove(self) -> None:
-        self.path.unlink(missing_ok=True)
+        """Make it durable too: what a person lifted does not come back."""
+        try:
+            self.path.unlink(missing_ok=True)
+            sync_folder(self.path.parent)
+        except OSError as error:
+            raise Halted(
+                f"{self.path} cannot be removed ({error.strerror}): the kill switch "
+                "stays pulled. Remove it yourself, then say it again."
+            ) from error
 
 
 class _Request(NamedTuple):
@@ -83,6 +108,8 @@ class _Request(NamedTuple):
     answer: Future[ControlAnswer]
     pulls: int
     """of the kill switch before it was asked"""
+    file: Sight | None
+    """that stood there then"""
 
 
 class Controls:
@@ -149,7 +176,8 @@ class Controls:
             said = self._told(self._standing.pulled or control.reason)
             self.keep()
             return said
-        request = _Request(control, Future(), self._standing.pulls)
+        _keep(self)
+        request = _Request(control, Future(), self._standing.pulls, self._file.seen())
         self._requests.put(request)
         try:
             return request.answer.result(self._patience_s)
@@ -200,25 +228,24 @@ class Controls:
             self._standing.hold(Cause.PAUSED, reason, control.until_ns)
             return "only reductions pass", True
         if control.do == "reset":
-            return self._reset(request.pulls, control.reason or "reset")
-        return self._news(control.until_ns, control.reason or "the control socket")
-
-    def _news(self, until_ns: int, reason: str) -> tuple[str, bool]:
-        """News of the whole market, available now; an end of 0 is none."""
-        now_ns, headlines = time.time_ns(), self._trader.account.headlines
-        end_ns = until_ns or LATEST_NS
-        news = News(event_ns=now_ns, available_ns=now_ns, until_ns=end_ns, text=reason)
-        headlines.hear([news], now_ns)
-        headlines.judge(self._standing)
+            return self._reset(request)
+        reason = control.reason or "the control socket"
+        tell_news(self._standing, reason, control.until_ns)
         return "only reductions pass while the news lasts", True
 
-    def _reset(self, pulls: int, reason: str) -> tuple[str, bool]:
-        states = self._standing
+    def _reset(self, request: _Request) -> tuple[str, bool]:
+        states, reason = self._standing, request.control.reason or "reset"
         with self._of_the_file:
-            if states.pulls > pulls:
+            now = self._file.seen()
+            if now is not None and now != request.file:
+                self.pull(now[-1])
+            if states.pulls > request.pulls:
                 return "the kill switch was pulled since; reset it again", False
-            self._file.remove()
-            states.release(pulls)
+            try:
+                self._file.remove()
+            except Halted as error:
+                return f"{error}"[:200], False
+            states.release(request.pulls)
         self._trader.account.headlines.forget()
         for cause in OF_PEOPLE:
             states.lift(cause, reason)

@@ -55,7 +55,7 @@ class RunFolder:
         if (self.path / CARRIED).exists():
             self._clear()
         if self._config.run.fresh:
-            if (self.path / KILL).exists():
+            if os.path.lexists(self.path / KILL):
                 raise Halted(
                     f"The kill switch of {self.path} is pulled: run.fresh=true would "
                     "forget it. Reset it first (mode=control control.do=reset), or "

@@ -21,6 +21,7 @@ from bot4jax.runtime.messages import (
     unpack_references,
 )
 from bot4jax.runtime.states import Cause, States
+from bot4jax.runtime.wire import LATEST_NS
 from bot4jax.types import TICK
 
 LENGTH = 4
@@ -69,13 +70,15 @@ def acts_ns(event: Reference) -> int:
 
 
 class Headlines:
-    """News periods that have begun: while one lasts, nothing new is opened."""
+    """News periods of the stream that have begun: while one lasts, nothing new is
+    opened. They end by the market's time; what a person tells, by the clock on the
+    wall or by a reset (`tell_news`), and neither ends the other."""
 
     def __init__(self, symbols: int) -> None:
         self._symbols = symbols
         self._periods: list[News] = []
         self._has_held = False
-        """what a former process was told by a person is not ours to lift"""
+        """the stream has told of the whole market, in this process or a former one"""
 
     def hear(self, events: Iterable[Reference], boundary_ns: int) -> None:
         """What acts from this boundary on; what is over by then is forgotten."""
@@ -91,6 +94,8 @@ class Headlines:
     def judge(self, states: States) -> None:
         """Hold or lift what news of the whole market asks for."""
         everywhere = [one for one in self._periods if not one.symbols]
+        if states.ends(Cause.NEWS):
+            return
         if everywhere:
             states.hold(Cause.NEWS, everywhere[0].text or "news of the whole market")
         elif self._has_held:
@@ -104,3 +109,13 @@ class Headlines:
         for one in self._periods:
             found[list(one.symbols)] = True
         return found
+
+
+def tell_news(states: States, text: str, until_ns: int) -> None:
+    """A person's news of the whole market, until a time by the wall; 0: until a reset.
+
+    Its end is in the journal, so that it comes after a restart too.
+    """
+    if not states.ends(Cause.NEWS):
+        states.lift(Cause.NEWS, "a person tells of it too")
+    states.hold(Cause.NEWS, text, until_ns or LATEST_NS)

@@ -139,6 +139,11 @@ class States:
     def is_held(self, cause: Cause) -> bool:
         return cause in self._held
 
+    def ends(self, cause: Cause) -> bool:
+        """Whether a cause holds that is lifted by a time on the wall."""
+        held = self._held.get(cause)
+        return held is not None and held.until_ns > 0
+
     def pull(self, text: str) -> None:
         """The kill switch, in whichever thread: nothing passes the gate from now on."""
         self._pulls.append(text)

@@ -207,10 +207,7 @@ def test_news_let_only_reductions_pass_until_they_are_over_or_reset(engine):
         assert ask(Control(do="reset")).causes == []
 
     hear(engine, talk)
-    states = engine.scene.states
-    assert states.causes == ()
-    engine.controls._trader.account.headlines.judge(states)
-    assert states.causes == ()
+    assert engine.scene.states.causes == ()
 
 
 def test_nonsense_is_answered_and_changes_nothing(engine):
@@ -239,6 +236,39 @@ def test_a_reset_whose_asker_gave_up_is_not_done_later(engine):
 
 
 def test_a_reset_lifts_no_kill_that_came_after_it(engine):
+    answers, asked = reset_in_another_thread(engine)
+    engine.controls.answer(Control(do="kill", reason="drill"))
+    engine.controls.attend()
+    asked.join(PATIENCE_S)
+    assert [one.accepted for one in answers] == [False]
+    assert engine.scene.states.causes == (Cause.KILLED,)
+    assert KillFile(engine.folder).text() == "drill"
+
+
+def test_a_reset_removes_no_file_that_came_after_it(engine):
+    """Not pulled yet, or pulled and written anew by somebody else meanwhile."""
+    path = KillFile(engine.folder).path
+    for before in (None, "first\n"):
+        if before is not None:
+            path.write_text(before)
+            engine.controls.attend()
+        answers, asked = reset_in_another_thread(engine)
+        path.write_text("second\n")
+        engine.controls.attend()
+        asked.join(PATIENCE_S)
+        assert [(one.accepted, one.state) for one in answers] == [(False, "halted")]
+        assert path.read_text() == "second\n"
+        answers, asked = reset_in_another_thread(engine)
+        engine.controls.attend()
+        asked.join(PATIENCE_S)
+        assert [one.accepted for one in answers] == [True]
+        assert not path.exists()
+
+
+def reset_in_another_thread(
+    engine: Engine,
+) -> tuple[list[ControlAnswer], threading.Thread]:
+    """A reset that waits for the loop, and where its answer will be."""
     answers: list[ControlAnswer] = []
     reset = Control(do="reset")
     asked = threading.Thread(
@@ -247,12 +277,32 @@ def test_a_reset_lifts_no_kill_that_came_after_it(engine):
     asked.start()
     while engine.controls.waiting == 0:
         time.sleep(0.001)
-    engine.controls.answer(Control(do="kill", reason="drill"))
+    return answers, asked
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def a_link_to_itself(path: Path) -> None:
+    path.symlink_to(path)
+
+
+@pytest.mark.parametrize("make", [a_folder, a_link_to_itself])
+def test_what_cannot_be_read_counts_as_pulled(engine, make):
+    path = KillFile(engine.folder).path
+    with listening(engine.controls, engine.endpoint):
+        engine.trade_until(lambda: len(engine.orders) > 6)
+        make(path)
+        engine.trade_until(lambda: engine.scene.states.is_held(Cause.KILLED))
+    text = engine.scene.journal.transitions()[-1].text
+    assert text.startswith("KILL cannot be read (")
+    assert engine.scene.account.portfolio.open_orders() == []
+    assert resting(engine.scene.venue.record.received) <= filled(engine)
+    answers, asked = reset_in_another_thread(engine)
     engine.controls.attend()
     asked.join(PATIENCE_S)
-    assert [one.accepted for one in answers] == [False]
-    assert engine.scene.states.causes == (Cause.KILLED,)
-    assert KillFile(engine.folder).text() == "drill"
+    assert [one.accepted for one in answers] == [make is a_link_to_itself]
 
 
 def test_a_signal_is_kept_even_if_the_loop_never_hears_of_it(engine):

@@ -1,5 +1,6 @@
 """Events that are no ticks: numbered like ticks, acting between two bars, once."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,9 +23,9 @@ from bot4jax.runtime.messages import (
     Reference,
 )
 from bot4jax.runtime.publish import Arrival
-from bot4jax.runtime.reference import Headlines, carried, told
+from bot4jax.runtime.reference import Headlines, carried, tell_news, told
 from bot4jax.runtime.screen import Drop
-from bot4jax.runtime.states import Cause
+from bot4jax.runtime.states import Cause, States
 from bot4jax.runtime.ticks_record import TickRecord, recorded
 from bot4jax.runtime.venue_process import Intake
 from bot4jax.runtime.wire import decode, encode
@@ -272,11 +273,54 @@ def test_news_of_one_instrument_stop_that_one_alone(tmp_path):
     scene.journal.close()
 
 
-def test_what_a_person_payinga_former_process_is_lifted_by_a_person_alone(tmp_path):
+def test_what_a_person_told_a_former_process_is_lifted_by_a_person_alone(tmp_path):
     scene = Scene(tmp_path, held)
-    scene.states.hold(Cause.NEWS, "told before")
+    tell_news(scene.states, "told before", 0)
+    again = States(scene.journal.note, scene.journal.transitions())
     headlines = Headlines(3)
+    stream = News(event_ns=1, available_ns=1, until_ns=4)
+    headlines.hear([stream], 3)  # heard again with the journaled steps
     headlines.hear([], 5)
-    headlines.judge(scene.states)
-    assert scene.states.is_held(Cause.NEWS)
+    headlines.judge(again)
+    again.lapse(time.time_ns())
+    assert again.is_held(Cause.NEWS)
+    scene.journal.close()
+
+
+def test_a_persons_news_end_after_a_restart_too(tmp_path):
+    scene = Scene(tmp_path, held)
+    tell_news(scene.states, "rates", 1_000)
+    again = States(scene.journal.note, scene.journal.transitions())
+    again.lapse(999)
+    assert again.causes == (Cause.NEWS,)
+    again.lapse(1_000)
+    assert again.causes == ()
+    scene.journal.close()
+
+
+@pytest.mark.parametrize("is_first", [False, True])
+def test_neither_the_streams_news_nor_a_persons_end_the_others(tmp_path, is_first):
+    """Whoever told first: both have to be over."""
+    scene, headlines = Scene(tmp_path, held), Headlines(3)
+    states = scene.states
+    states.lift(Cause.STARTING, "begun")
+    if is_first:
+        tell_news(states, "rates", 1_000)
+    headlines.hear([News(event_ns=1, available_ns=1, until_ns=50)], 2)
+    headlines.judge(states)
+    if not is_first:
+        tell_news(states, "rates", 1_000)
+    headlines.hear([], 60)
+    headlines.judge(states)
+    assert states.causes == (Cause.NEWS,)
+    states.lapse(1_000)
+    assert states.causes == ()
+    headlines.hear([News(event_ns=61, available_ns=61, until_ns=90)], 61)
+    tell_news(states, "rates again", 2_000)
+    states.lapse(2_000)
+    headlines.judge(states)
+    assert states.causes == (Cause.NEWS,)
+    headlines.hear([], 90)
+    headlines.judge(states)
+    assert states.causes == ()
     scene.journal.close()
