@@ -26,6 +26,7 @@ def contradictions(config: Config) -> Iterator[str]:
     yield from _model_problems(config)
     yield from _limit_problems(config)
     yield from _mode_problems(config)
+    yield from _split_problems(config)
     yield from _hardware_problems(config)
     yield from _lob_problems(config)
 
@@ -186,6 +187,29 @@ def _hardware_problems(config: Config) -> Iterator[str]:
         )
     if config.train.parts > group:
         yield f"train.parts: more than train.symbols_per_batch={group}"
+
+
+def _split_problems(config: Config) -> Iterator[str]:
+    own = config.backtest
+    if own.split == "walk_forward":
+        return
+    if config.mode == "backtest" and not own.refit:
+        yield f"backtest.split: {own.split} fits every fold; add backtest.refit=true"
+    if own.traps:
+        yield (
+            f"backtest.traps: they fit spans in the order of time; backtest.split="
+            f"{own.split} has none, use walk_forward"
+        )
+    if own.split == "combinatorial" and own.tests >= own.folds:
+        yield (
+            f"backtest.tests: {own.tests} of backtest.folds={own.folds} parts leave "
+            "nothing to fit on; expected fewer"
+        )
+    if own.split == "combinatorial" and own.fidelity == "exact":
+        yield (
+            "backtest.fidelity: combinatorial folds test the same bars several times, "
+            "which no account does; use research"
+        )
 
 
 def _mode_problems(config: Config) -> Iterator[str]:

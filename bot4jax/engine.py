@@ -6,7 +6,7 @@
     conclude(params, state, …, held) → state, decided   nets, trees, vote, sizing
 
 `conclude` is one executable, the forest in it. With XGBoost's own predictor (`asking`)
-it is two, `foresee` and `decide`, and the host asks the forest while the first runs.
+it is two, `foresee` and `decide`, and the forest is asked while the first runs.
 
 The same compiled functions make training data, backtest, trade on paper and trade
 live. `observe` stands alone because training needs features before there are nets;
@@ -42,8 +42,8 @@ from bot4jax.trees import forest
 from bot4jax.trees.forest import Forest
 from bot4jax.types import CLASSES, Bar, Decisions, Layout
 
-Margins = Callable[[Float[np.ndarray, "S F"]], Float[np.ndarray, "S C"]]
-"""A forest's log odds of feature scores, asked on the host."""
+Margins = Callable[[Array], Array | np.ndarray]
+"""A forest's log odds of feature scores `[S, F]`, asked beside the nets: `[S, C]`."""
 
 
 @dataclass(frozen=True)
@@ -162,16 +162,17 @@ def compile_engine(settings: Settings) -> Engine:
 
 
 def asking(engine: Engine, margins: Margins) -> Engine:
-    """The engine whose forest is asked on the host, beside the nets.
+    """The engine whose forest is asked by itself, beside the nets.
 
-    Only scores go out and log odds come in; on a CPU the way out is a view.
+    Only scores go out and log odds come in; on a CPU the way out is a view. No call
+    donates the scores, so that they may be read while the nets run.
     """
 
     def conclude(
         params: Params, state: Deciding, seen: Seen, ints: Array, floats: Array, held
     ) -> tuple[Deciding, Array]:
         carry, by_nets = engine.foresee(params.nets, state.carry, seen.values)
-        by_trees = jax.device_put(margins(np.asarray(seen.values)))
+        by_trees = jax.device_put(margins(seen.values))
         remembered = state._replace(carry=carry)
         return engine.decide(
             params, remembered, by_nets, by_trees, seen, ints, floats, held

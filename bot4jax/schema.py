@@ -109,9 +109,15 @@ class Backtest(Section, frozen=True):
     """How `mode=backtest` looks at the test span."""
 
     refit: bool
-    """true: walk forward, everything fitted anew for each fold; false: `run.model`"""
+    """true: everything fitted anew for each fold; false: `run.model`"""
+    split: Literal["walk_forward", "k_fold", "combinatorial"]
+    """how folds part time when refitting; walk_forward: the test span, each fold fitted
+    on what came before; k_fold: all bars, each part left out once; combinatorial: all
+    bars, each choice of `tests` parts left out once. Only the first is causal"""
     folds: Annotated[int, Meta(ge=2)]
-    """equal parts of the test span when refitting"""
+    """equal parts of the test span, or of all bars, when refitting"""
+    tests: Count
+    """parts that each combinatorial fold leaves out"""
     fidelity: Literal["exact", "research"]
     """exact: gate, journal and venue; research: a scan, holdings are the own targets"""
     latencies_ms: tuple[NonNegative, ...]

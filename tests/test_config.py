@@ -189,6 +189,20 @@ def test_section_in_place_of_a_leaf_and_the_reverse():
         ({"mode": "live"}, "run.model"),
         ({"mode": "backtest"}, "run.model"),
         ({"mode": "backtest", "backtest.refit": True, "run.model": "x"}, "run.model"),
+        (
+            {"mode": "backtest", "backtest.split": "k_fold", "run.model": "x"},
+            "backtest.split",
+        ),
+        ({"backtest.split": "k_fold", "backtest.traps": True}, "backtest.traps"),
+        ({"backtest.split": "combinatorial"}, "backtest.fidelity"),
+        (
+            {
+                "backtest.split": "combinatorial",
+                "backtest.fidelity": "research",
+                "backtest.tests": 5,
+            },
+            "backtest.tests",
+        ),
         ({"mode": "replay"}, "replay.run"),
         ({"mode": "journal"}, "journal.run"),
         ({"labels.latency_ms": 1000}, "labels.latency_ms"),

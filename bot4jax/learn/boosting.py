@@ -95,7 +95,8 @@ def seated(config: Config, settings: Settings, engine: Engine, booster: Any) -> 
     """The engine with the predictor that is configured; the fused one needs nobody."""
     if config.trees.predictor == "fused" or "trees" not in settings.members:
         return engine
-    return asking(engine, predict.asker(booster))
+    device = config.hardware.platform
+    return asking(engine, predict.asker(booster, device=device))
 
 
 def explained(

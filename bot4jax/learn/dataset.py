@@ -39,6 +39,10 @@ class BarRecord(NamedTuple):
     """number of the first bar"""
     ints: Int[np.ndarray, "T B S"]
     floats: Float[np.ndarray, "T D S"]
+    seams: tuple[int, ...] = ()
+    """rows behind which another time begins: whatever remembers begins anew there"""
+    warm: int = 0
+    """rows from each seam on that only warm up: nothing is decided in them"""
 
     def column(self, name: str) -> np.ndarray:
         """One column of every bar, `[T, S]`."""
@@ -54,6 +58,13 @@ class BarRecord(NamedTuple):
     def price(self, mid: str) -> Float[np.ndarray, "T S"]:
         """A mid in increments, float64."""
         return self.column("anchor") + self.column(mid) / 2.0
+
+    def live(self) -> Bool[np.ndarray, "T S"]:
+        """Where a decision could be made and met."""
+        found = self.column("live") > 0
+        for seam in self.seams:
+            found[seam : seam + self.warm] = False
+        return found
 
 
 class Dataset(NamedTuple):
@@ -82,7 +93,8 @@ class Dataset(NamedTuple):
 
 def record_bars(first: int, bars: Iterable[tuple], shelf: Shelf = MEMORY) -> BarRecord:
     """Bring closed bars `(ints, floats)` to the host and keep them."""
-    return BarRecord(first, *gathered(shelf, ("bar_ints", "bar_floats"), bars))
+    ints, floats = gathered(shelf, ("bar_ints", "bar_floats"), bars)
+    return BarRecord(first, ints, floats)
 
 
 def fit_scales(record: BarRecord, span: range) -> Scales:
@@ -151,11 +163,17 @@ def observe_bars(
     on_bar: Callable[[int], None],
     shelf: Shelf = MEMORY,
 ) -> tuple[Observing, Dataset]:
-    """Every recorded bar through the engine; `on_bar` hears how many are done."""
+    """Every recorded bar through the engine; `on_bar` hears how many are done.
+
+    Behind a seam the engine begins with the state that it was given.
+    """
+    blank = jax.device_get(state) if record.seams else None
 
     def rows() -> Iterator[Seen]:
         nonlocal state
         for t in range(len(record.ints)):
+            if t in record.seams:
+                state = jax.device_put(blank)
             bar = jax.device_put((record.ints[t], record.floats[t]))
             state, seen = observe(units, state, *bar)
             yield jax.device_get(seen)
@@ -177,7 +195,7 @@ def dataset(record: BarRecord, rows: Iterable[Seen], shelf: Shelf = MEMORY) -> D
         *seen,
         close=record.price("mid_close"),
         entry=record.price("mid_entry"),
-        live=record.column("live") > 0,
+        live=record.live(),
     )
 
 

@@ -70,6 +70,8 @@ class Fit(NamedTuple):
     """symbols of a batch, those included that fill it up"""
     layers: tuple[str, ...]
     samples: Samples
+    seams: tuple[int, ...]
+    """bars at which another time begins, which nets remember nothing of"""
 
 
 def fit_nets(
@@ -80,6 +82,7 @@ def fit_nets(
     seed: int,
     report: Report,
     place: Place = NOWHERE,
+    seams: tuple[int, ...] = (),
 ) -> tuple[zoo.NetParams, History]:
     """All nets at once, by the sum of their losses; all of them teach the stem.
 
@@ -89,7 +92,8 @@ def fit_nets(
     group = group_size(samples.labels.shape[1], settings)
     devices = mesh.mesh_of(hardware.devices)
     lanes = mesh.lanes_of(devices, group, settings.parts)
-    own = Fit(form, settings, seed, devices, lanes, zoo.layers(sizes), samples)
+    layers = zoo.layers(sizes)
+    own = Fit(form, settings, seed, devices, lanes, layers, samples, seams)
     mean, rows = descend(own, report, place)
     return jax.tree.map(jnp.asarray, mean), history(sizes, rows)
 
@@ -106,7 +110,7 @@ def descend(
     for pace, turn in plan[len(rows) :]:
         batch = batch_of(own.samples, turn, own.settings.chunk, own.lanes)
         batch = mesh.batch_by_symbol(own.mesh, batch)
-        carry = carries[turn.group] if turn.bar else fresh_carry(own)
+        carry = fresh_carry(own) if turn.is_fresh else carries[turn.group]
         state, carries[turn.group], row = learn(state, carry, batch, worth, pace)
         hear(own, rows, place)  # of the update before, while this one runs
         rows.append(row)
@@ -127,7 +131,7 @@ def compiled_update(devices: Mesh, form: Form) -> Callable:
 def plan_of(own: Fit) -> list[tuple[Pace, Visit]]:
     """Every update, in order."""
     bars, symbols, _ = own.samples.features.shape
-    turns = visits(bars, symbols, own.settings, own.seed)
+    turns = visits(bars, symbols, own.settings, own.seed, own.seams)
     return list(zip(paces(own.settings, len(turns)), turns, strict=True))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bot4jax.errors import DataError
-from bot4jax.learn.dataset import Dataset
+from bot4jax.learn.dataset import BarRecord, Dataset
 from bot4jax.learn.labels import (
     class_shares,
     cost_threshold,
@@ -171,6 +171,6 @@ def rows_in(data: Dataset, span: range) -> range:
     return range(span.start - data.first, span.stop - data.first)
 
 
-def rows_of(data: Dataset, span: range) -> slice:
+def rows_of(data: Dataset | BarRecord, span: range) -> slice:
     """A span's rows in the data."""
     return slice(span.start - data.first, span.stop - data.first)

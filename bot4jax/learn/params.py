@@ -93,8 +93,9 @@ def learn(
         config, settings, engine, record, split, report, shelf
     )
     labels = label_as_configured(config, data, split.train, settings.layout.horizon)
-    members = fit_members(config, settings, data, labels, split, report, place)
-    raw, carry = forecasts(settings, members, data, split, report)
+    seams = seams_in(record, split.train)
+    members = fit_members(config, settings, data, labels, split, report, place, seams)
+    raw, carry = forecasts(settings, members, data, split, report, record.seams)
     rows, first = rows_in(data, split.calibrate), split.train.stop - data.first
     calibration = crossfit.calibrations(settings, raw, labels, first, rows)
     params = assemble(config, settings, universe, units, members, labels, calibration)
@@ -169,6 +170,7 @@ def fit_members(
     split: Split,
     report: Report,
     place: Place = NOWHERE,
+    seams: tuple[int, ...] = (),
 ) -> Members:
     """Nets, forest and fallback, each on the training span alone."""
     samples = samples_of(config, data, labels, split.train)
@@ -180,12 +182,19 @@ def fit_members(
         config.run.seed,
         report,
         place,
+        seams,
     )
     booster, packed = fit_trees(config, settings, samples, report)
     report("fallback", 0, 1)
     spare = fit.fit_fallback(samples, config.run.seed)
     report("fallback", 1, 1)
     return Members(nets, booster, packed, spare, history)
+
+
+def seams_in(record: BarRecord, span: range) -> tuple[int, ...]:
+    """The record's seams within a span, counted from its first bar."""
+    rows = (seam + record.first - span.start for seam in record.seams)
+    return tuple(row for row in rows if 0 < row < len(span))
 
 
 def samples_of(config: Config, data: Dataset, labels: Labels, train: range) -> Samples:
@@ -197,15 +206,21 @@ def samples_of(config: Config, data: Dataset, labels: Labels, train: range) -> S
 
 
 def forecasts(
-    settings: Settings, members: Members, data: Dataset, split: Split, report: Report
+    settings: Settings,
+    members: Members,
+    data: Dataset,
+    split: Split,
+    report: Report,
+    seams: tuple[int, ...] = (),
 ) -> tuple[Float[np.ndarray, "M T S C"], zoo.NetCarry]:
     """Uncalibrated log probabilities from the end of training on, and the carry there.
 
-    The nets run through the last `WARM_BARS` of training first: by then they have
-    forgotten that they began with nothing.
+    The nets run through the last `WARM_BARS` of training first, no further back than
+    the last seam: by then they have forgotten that they began with nothing.
     """
     end = split.train.stop - data.first
-    warm, rest = data.features[max(end - WARM_BARS, 0) : end], data.features[end:]
+    since = max(end - WARM_BARS, *(seam for seam in seams if seam < end), 0)
+    warm, rest = data.features[since:end], data.features[end:]
     carry = zoo.init_carry(settings.sizes, settings.layout.symbols)
     _, carry = fit.net_probabilities(settings.sizes, members.nets, warm, carry)
     by_nets, _ = fit.net_probabilities(settings.sizes, members.nets, rest, carry)

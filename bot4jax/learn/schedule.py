@@ -7,11 +7,13 @@ were worse than the class prior by .001 to .002 of log loss where they are now b
 as much.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from bot4jax.errors import DataError
 from bot4jax.schema import Train
 from bot4jax.types import CLASSES
 
@@ -31,8 +33,10 @@ class Samples(NamedTuple):
 class Visit(NamedTuple):
     """One chunk of bars of one group of symbols."""
 
-    bar: int
-    """of the span, where the chunk starts; at 0 nothing is remembered yet"""
+    bars: slice
+    """of the span"""
+    is_fresh: bool
+    """nothing is remembered yet of what came before"""
     group: int
     symbols: Int[np.ndarray, " G"]
 
@@ -54,20 +58,37 @@ class Pace(NamedTuple):
     """× the rate, after an update that nothing was learnt from"""
 
 
-def visits(bars: int, symbols: int, settings: Train, seed: int) -> list[Visit]:
+def visits(
+    bars: int,
+    symbols: int,
+    settings: Train,
+    seed: int,
+    seams: tuple[int, ...] = (),
+) -> list[Visit]:
     """Chunks in the order of time; each of all groups, in an order drawn anew.
 
-    Symbols are dealt anew in every epoch.
+    Symbols are dealt anew in every epoch. No chunk reaches across a seam, where another
+    time begins.
     """
     random, found = np.random.default_rng(seed), []
     group = group_size(symbols, settings)
     for _ in range(settings.epochs):
         order = random.permutation(symbols)
         groups = [order[at : at + group] for at in range(0, symbols, group)]
-        for bar in range(0, bars, settings.chunk):
+        for chunk in chunks(bars, settings.chunk, seams):
+            is_fresh = chunk.start in (0, *seams)
             turns = random.permutation(len(groups)).tolist()
-            found += [Visit(bar, own, groups[own]) for own in turns]
+            found += [Visit(chunk, is_fresh, own, groups[own]) for own in turns]
     return found
+
+
+def chunks(bars: int, length: int, seams: tuple[int, ...] = ()) -> list[slice]:
+    """Rows of at most `length`, in order, each on one side of every seam."""
+    return [
+        slice(start, min(start + length, stop))
+        for first, stop in pairwise((0, *seams, bars))
+        for start in range(first, stop, length)
+    ]
 
 
 def group_size(symbols: int, settings: Train) -> int:
@@ -98,10 +119,10 @@ def pace(settings: Train, rate: float, averaging: float) -> Pace:
 def batch_of(samples: Samples, visit: Visit, bars: int, lanes: int) -> Samples:
     """What an update learns from, `[bars, lanes, …]`.
 
-    The last group and the last chunk are filled up with samples of weight 0, so that
+    The last group and the last chunks are filled up with samples of weight 0, so that
     all batches have one shape.
     """
-    rows = (column[visit.bar : visit.bar + bars] for column in samples)
+    rows = (column[visit.bars] for column in samples)
     return Samples(*(padded(one[:, visit.symbols], bars, lanes) for one in rows))
 
 
@@ -114,11 +135,17 @@ def padded(part: np.ndarray, bars: int, symbols: int) -> np.ndarray:
 
 def class_prior(samples: Samples) -> tuple[float, ...]:
     """Weighted class shares, none of them zero."""
+    wrong = int((~(np.isfinite(samples.weights) & (samples.weights >= 0))).sum())
+    if wrong:
+        raise DataError(
+            f"{wrong} of {samples.weights.size} training weights are negative or no "
+            "numbers: weigh a label that is none by 0"
+        )
     count = np.bincount(
         samples.labels.ravel(), samples.weights.ravel().astype(float), len(CLASSES)
     )
     if not count.sum() > 0:
-        raise ValueError(
+        raise DataError(
             f"none of {samples.weights.size} training samples has a weight: lengthen "
             "spans.train"
         )

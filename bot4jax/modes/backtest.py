@@ -1,44 +1,42 @@
 """`mode=backtest`: unseen bars traded or scanned, fold by fold, and judged honestly.
 
-One fold with the members of `run.model`, or several, each of which fits everything anew
-on what came before. Every fold begins with the whole capital and nothing held.
+One fold with the members of `run.model`, or several, each of which fits everything
+anew: on what came before, or, where `backtest.split` says so, on both sides of its
+test. Every test begins with the whole capital and nothing held.
 """
 
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import msgspec
 import numpy as np
 
-from bot4jax import engine as engines
 from bot4jax.engine import Decided, State
 from bot4jax.kernels import bars
-from bot4jax.kernels.bars import OpenBars
 from bot4jax.learn import dataset, novelty, params
-from bot4jax.learn.dataset import BarRecord, Dataset
-from bot4jax.learn.folds import most_labels, require_labels, walk_forward
+from bot4jax.learn.dataset import Dataset
+from bot4jax.learn.folds import (
+    Fold,
+    combinatorial,
+    k_fold,
+    most_labels,
+    pieces_of,
+    purge_of,
+    require_labels,
+    walk_forward,
+)
 from bot4jax.learn.importance import Asked
-from bot4jax.learn.labelling import Labels, labels_at
-from bot4jax.learn.params import Learned
-from bot4jax.learn.splits import Split, purge_gap
+from bot4jax.learn.splits import purge_gap
 from bot4jax.modes import lines, traps
 from bot4jax.modes.evaluation import Scored, evaluate_folds, joined, score
 from bot4jax.modes.feature_facts import family_importance
+from bot4jax.modes.fold_fits import Market, Ready, in_order, in_pieces, warm_bars
 from bot4jax.modes.forecasters import Fitted
-from bot4jax.modes.keeping import (
-    Kept,
-    adopt,
-    anchors_of,
-    keep,
-    kept_at,
-    place_of,
-    seat,
-    take_up,
-)
-from bot4jax.modes.plays import FoldPlay, Late, late_trade
+from bot4jax.modes.keeping import Kept, adopt, anchors_of
+from bot4jax.modes.paths import paths_of
+from bot4jax.modes.plays import FoldPlay, Late, is_causal, late_trade
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.modes.tapes import closed_bars
 from bot4jax.modes.telling_backtest import tell_backtest
@@ -49,14 +47,6 @@ from bot4jax.runtime.progress import Report, progress, timed
 from bot4jax.schema import Config
 
 ADVICE = "lengthen spans.test, add symbols, or ask for fewer backtest.folds"
-
-
-class Market(NamedTuple):
-    """The whole source, walked once."""
-
-    record: BarRecord
-    open_bars: tuple[OpenBars, ...]
-    """the bars that stand open when each fold's test begins, on the host"""
 
 
 def backtest(config: Config) -> int:
@@ -73,86 +63,127 @@ def backtest(config: Config) -> int:
                 folds = folds_of(setting)
             with timed(seconds, "recording"):
                 market = record_market(setting, folds, report)
-            plays, scored = [], []
-            for number, split in enumerate(folds):
-                own = setting._replace(split=split)
-                place = folder.path
-                if len(folds) > 1:
-                    place = folder.path / "folds" / str(number + 1)
-                play, sheet = play_fold(own, market, number, place, report, seconds)
-                plays.append(play)
-                scored.append(sheet)
+            plays, parts = play_folds(
+                setting, market, folds, folder.path, report, seconds
+            )
             with timed(seconds, "traps"):
                 first = setting._replace(split=plays[0].split)
                 costly = traps.lay(first, market.record, report)
             with timed(seconds, "judging"):
+                scored = [one for one, *_ in parts]
                 whole = joined(scored)
-                require_labels([one.effective for one in scored], ADVICE)
+                require_labels([x.effective for one in parts for x in one], ADVICE)
                 found = evaluate_folds(setting, folds, scored, whole, costly)
-            tell_backtest(folder, setting, plays, whole, found, seconds)
+                paths = paths_of(parts, setting.settings.layout.horizon)
+            tell_backtest(folder, setting, plays, whole, found, paths, seconds)
         return lines.finished(folder.path)
 
 
-def folds_of(setting: Setting) -> tuple[Split, ...]:
-    """The fold or folds of the test span; refused where they cannot hold enough."""
-    config, split, layout = setting.config, setting.split, setting.settings.layout
-    folds = (split,)
-    if config.backtest.refit:
-        gap = purge_gap(layout.horizon, latency_bars=1)
-        folds = walk_forward(split, config.backtest.folds, gap)
+def folds_of(setting: Setting) -> tuple[Fold, ...]:
+    """The fold or folds of a backtest; refused where they cannot hold enough."""
+    layout = setting.settings.layout
+    folds = cut(setting)
     require_labels(
-        [most_labels(one.test, layout.symbols, layout.horizon) for one in folds], ADVICE
+        [
+            most_labels(test, layout.symbols, layout.horizon)
+            for one in folds
+            for test in one.test
+        ],
+        ADVICE,
     )
     return folds
 
 
-def record_market(setting: Setting, folds: tuple[Split, ...], report: Report) -> Market:
+def cut(setting: Setting) -> tuple[Fold, ...]:
+    """As configured: the test span forward in time, or parts of all bars in turn."""
+    own, split = setting.config.backtest, setting.split
+    horizon, calibrate = setting.settings.layout.horizon, len(split.calibrate)
+    if not own.refit:
+        return (pieces_of(split),)
+    if own.split == "walk_forward":
+        gap = purge_gap(horizon, latency_bars=1)
+        return tuple(map(pieces_of, walk_forward(split, own.folds, gap)))
+    warm = warm_bars(setting)
+    span = range(max(split.train.start, warm), split.test.stop)
+    purge = purge_of(len(span), horizon, latency_bars=1, window=warm)
+    if own.split == "k_fold":
+        return k_fold(span, own.folds, calibrate, purge)
+    return combinatorial(span, own.folds, own.tests, calibrate, purge)
+
+
+def record_market(setting: Setting, folds: tuple[Fold, ...], report: Report) -> Market:
     """Every bar of the source, and what stands open where a test begins."""
-    edges = [*(fold.test.start for fold in folds), folds[-1].test.stop]
+    tests = [test for fold in folds for test in fold.test]
+    edges = sorted({one.start for one in tests} | {max(one.stop for one in tests)})
     open_bars, first = bars.init_bars(anchors_of(setting)), 0
-    rows, kept = [], []
+    rows, kept = [], {}
     for stop in edges:
         tape, closed = closed_bars(setting, open_bars, first, stop)
         for one in closed:
             rows.append((np.asarray(one.ints), np.asarray(one.floats)))
             report("bars", len(rows), edges[-1])
         open_bars = tape.open_bars if isinstance(tape, Tape) else open_bars
-        kept.append(jax.device_get(open_bars))
+        kept[stop] = jax.device_get(open_bars)
         first = stop
-    return Market(dataset.record_bars(0, rows), tuple(kept[:-1]))
+    return Market(dataset.record_bars(0, rows), kept)
 
 
-def play_fold(
+def play_folds(
     setting: Setting,
     market: Market,
-    number: int,
+    folds: Sequence[Fold],
+    folder: Path,
+    report: Report,
+    seconds: dict[str, float],
+) -> tuple[list[FoldPlay], list[list[Scored]]]:
+    """Every test, in the order of time: its first play, and what each fold said."""
+    plays: dict[int, FoldPlay] = {}
+    parts: dict[int, list[Scored]] = {}
+    last = max(test.start for fold in folds for test in fold.test)
+    begin = in_order if is_causal(setting.config.backtest) else in_pieces
+    for number, fold in enumerate(folds, 1):
+        place = folder if len(folds) == 1 else folder / "folds" / str(number)
+        place.mkdir(parents=True, exist_ok=True)
+        with timed(seconds, "learning"):
+            begun = begin(setting, market, fold, place, report)
+        for ready in begun:
+            start = ready.setting.split.test.start
+            is_asked = start == last and start not in plays
+            play, sheet = play_test(ready, market, place, report, seconds, is_asked)
+            plays.setdefault(start, play)
+            parts.setdefault(start, []).append(sheet)
+    return [plays[start] for start in sorted(plays)], [
+        parts[start] for start in sorted(parts)
+    ]
+
+
+def play_test(
+    ready: Ready,
+    market: Market,
     place: Path,
     report: Report,
     seconds: dict[str, float],
+    is_asked: bool,
 ) -> tuple[FoldPlay, Scored]:
-    """Fit, decide on the test, and score every forecaster there."""
-    test = setting.split.test
-    place.mkdir(parents=True, exist_ok=True)
-    before = market.record.part(range(test.start))
-    with timed(seconds, "learning"):
-        learned, kept = fitted(setting, before, market.open_bars[number], place, report)
-        setting = seat(Path(setting.config.run.model or place), setting)
-        data, labels = seen_before(setting, learned, kept, before, report)
-    state = jax.device_get(kept.state)
+    """Decide on a test, and score every forecaster there.
+
+    Of one that `is_asked`, what its features are worth too.
+    """
+    setting, kept, state = ready.setting, ready.kept, ready.state
     with timed(seconds, "trading"):
         seen, counts = seen_in_test(setting, kept, state, market, report)
         decided, traded = decisions(setting, kept, state, market, seen, place, report)
         late = tuple(later_trades(setting, kept, state, report)) if traded else ()
     with timed(seconds, "judging"):
-        record = market.record.part(range(test.stop))
-        fold = Fitted(setting.split, kept.params, data, labels, record, seen, decided)
-        scored, worth = score(setting, fold), {}
-        if number == len(market.open_bars) - 1:
+        known = setting.split, kept.params, ready.data, ready.labels, ready.record
+        scored, worth = score(setting, Fitted(*known, seen, decided)), {}
+        if is_asked:
             asked = asked_of(setting, seen, decided, scored)
             worth = family_importance(setting, kept, asked)
     play = FoldPlay(
         split=setting.split,
-        learned=learned,
+        fold=ready.fold,
+        learned=ready.learned,
         decided=decided,
         traded=traded,
         late=late,
@@ -171,58 +202,6 @@ def asked_of(
     weight = np.stack([one.weight for one in decided])
     horizon = setting.settings.layout.horizon
     return Asked(seen.features, weight, scored.classes, scored.weights, horizon)
-
-
-def fitted(
-    setting: Setting,
-    before: BarRecord,
-    open_bars: OpenBars,
-    place: Path,
-    report: Report,
-) -> tuple[Learned | None, Kept]:
-    """The members of `run.model`, of this fold's own checkpoint, or fitted now."""
-    model = setting.config.run.model
-    if model is not None or (place / "checkpoints").is_dir():
-        return None, take_up(place if model is None else Path(model), setting)
-    with place_of(place) as own:
-        learned = params.learn(
-            setting.config,
-            setting.settings,
-            setting.engine,
-            setting.source.universe,
-            before,
-            setting.split,
-            report,
-            own,
-        )
-    state = State(jax.device_put(open_bars), learned.observing, learned.deciding)
-    kept = kept_at(learned, state, setting.split.test.start)
-    keep(place, setting, kept, learned.members.booster)
-    return learned, kept
-
-
-def seen_before(
-    setting: Setting,
-    learned: Learned | None,
-    kept: Kept,
-    before: BarRecord,
-    report: Report,
-) -> tuple[Dataset, Labels]:
-    """Features and labels that baselines may be fitted on."""
-    if learned is not None:
-        return learned.data, learned.labels
-    settings, units = setting.settings, kept.params.units
-    observing = engines.init_observing(settings, units.scales)
-    _, data = dataset.observe_bars(
-        setting.engine.observe,
-        units,
-        observing,
-        before,
-        lambda done: report("features", done, len(before.ints)),
-    )
-    edge, train = float(kept.params.threshold), setting.split.train
-    horizon = settings.layout.horizon
-    return data, labels_at(data, train, horizon, edge, settings.has_barriers)
 
 
 def seen_in_test(

@@ -20,12 +20,12 @@ from bot4jax.learn.bootstrap import (
     sum_interval,
 )
 from bot4jax.learn.evaluate import PRIOR, Judged, Outcome
+from bot4jax.learn.folds import Fold
 from bot4jax.learn.labels import outcomes, sample_weights
 from bot4jax.learn.pairs import BLOCK, Ahead
 from bot4jax.learn.research import Book
 from bot4jax.learn.selection import Overfit, overfitting
 from bot4jax.learn.sentinels import Fading
-from bot4jax.learn.splits import Split
 from bot4jax.modes.forecasters import ENSEMBLE, Fitted, Forecast, forecasts_of
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.traps import Best, Caught, best_of, caught
@@ -162,7 +162,7 @@ def traded_money(setting: Setting, fold: Fitted) -> Float[np.ndarray, "T S"]:
     That is the next one; the last bar's are met at its own close. NaN where unknown.
     """
     span, source = fold.split.test, setting.source
-    own = fold.record.column("quote_turnover")[span.start : span.stop]
+    own = fold.record.part(span).column("quote_turnover")
     turnover = np.concatenate([own[1:], own[-1:]])
     if "quote_turnover" not in source.columns:
         return np.full(turnover.shape, np.nan)
@@ -182,12 +182,15 @@ def joined(folds: Sequence[Scored]) -> Scored:
 
 def evaluate_folds(
     setting: Setting,
-    splits: Sequence[Split],
+    cut: Sequence[Fold],
     folds: Sequence[Scored],
     whole: Scored,
     costly: tuple[float | None, int | None],
 ) -> Evaluation:
-    """Folds judged together, and their gains one by one; `costly` are traps."""
+    """Folds judged together, and their gains one by one.
+
+    `cut` are the spans of all folds, those of other paths too; `costly` are traps.
+    """
     horizon, names = setting.settings.layout.horizon, list(whole.forecasts)
     saved = np.where(whole.weights > 0, gains(whole, ENSEMBLE) * whole.weights, 0.0)
     nets = {name: one[0].net() for name, one in whole.books.items()}
@@ -202,7 +205,7 @@ def evaluate_folds(
         net=nets[ENSEMBLE],
         fading=sentinels.fading(whole.late, whole.weights, horizon),
         caught=caught(
-            setting, splits, whole.best, whole.classes, whole.weights, said, costly
+            setting, cut, whole.best, whole.classes, whole.weights, said, costly
         ),
         ahead=ahead(setting, folds, whole),
     )

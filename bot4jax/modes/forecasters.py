@@ -77,7 +77,7 @@ def baselines(
     fitted is tempered on the calibration span, as the members are; who is best there is
     whom they have to beat.
     """
-    rows, first = rows_of(fold.before, fold.split.train), fold.split.calibrate.start
+    rows = rows_of(fold.before, fold.split.train)
     horizon = setting.settings.layout.horizon
     trees = tree_settings(setting.config)
     trained = evaluate.outcome_of(fold.labels, rows, horizon)
@@ -95,7 +95,8 @@ def baselines(
     if boosted is not None:
         before = forest_before(fold, asked)
         said["gradient_boosting"] = np.concatenate([before, boosted])
-    later = slice(first, fold.split.test.stop)
+    behind = range(fold.split.calibrate.start, fold.split.test.stop)
+    later = rows_of(fold.record, behind)
     raw = {
         "alpha158_boosting": rivals.alpha_boosting(
             candles(fold.record), trained, rows, later, trees

@@ -1,8 +1,10 @@
 """A fitted engine on disk: what a checkpoint holds and who may take it up."""
 
 import hashlib
+import json
+import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,6 +48,11 @@ ADOPTED = (
 """Sections that a fitted engine brings with it."""
 
 
+MOST_NAMED = 4
+"""Values of a list that are told one by one."""
+
+logger = logging.getLogger(__name__)
+
 TRAINING = "training"
 """Folder of a run where a fit that is not done keeps what it needs to go on."""
 
@@ -66,11 +73,48 @@ def kept_at(learned: Learned, state: State, bar: int) -> Kept:
 
 
 def adopt(config: Config, model: Path) -> Config:
-    """The configuration with everything that the fitted engine of a run fixes."""
+    """The configuration with everything that the fitted engine of a run fixes.
+
+    What it says otherwise is told, key by key: nobody shall believe that it counts.
+    """
     former = from_yaml(model / "config.yaml")
     own = {name: getattr(former, name) for name in ADOPTED}
     own["trees"] = asked_by(former.trees, config.trees.predictor)
-    return msgspec.structs.replace(config, **own)
+    adopted = msgspec.structs.replace(config, **own)
+    if changed := differences(config, adopted):
+        logger.warning(
+            "run.model=%s brings what it was fitted with, in place of this command's "
+            "%s. To use this command's, train again.",
+            model,
+            ", ".join(changed),
+        )
+    return adopted
+
+
+def differences(config: Config, adopted: Config) -> list[str]:
+    """Keys whose values the adopted configuration replaces, with both values."""
+    before, after = (leaves(msgspec.to_builtins(one)) for one in (config, adopted))
+    return [
+        f"{key}={shortened(before.get(key))} ({shortened(after.get(key))})"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]
+
+
+def leaves(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Values by their whole key."""
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        key = f"{above}{name}"
+        found |= leaves(value, f"{key}.") if isinstance(value, dict) else {key: value}
+    return found
+
+
+def shortened(value: Any) -> str:
+    """A value in a few words; of a long list how many, and the first."""
+    if isinstance(value, (list, tuple)) and len(value) > MOST_NAMED:
+        return f"[{len(value)}: {value[0]}, …]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def asked_by(trees: Trees, predictor: str) -> Trees:
@@ -126,11 +170,15 @@ def take_up(folder: Path, setting: Setting) -> Kept:
 
 
 def seat(folder: Path, setting: Setting) -> Setting:
-    """The setting whose engine asks the run's forest as it is configured to."""
-    if setting.config.trees.predictor == "fused":
-        return setting
+    """The setting whose engine asks the run's forest as it is configured to.
+
+    Its file is read and its hash compared in any case: a run whose forest was changed
+    is no longer what was fitted, whoever asks it.
+    """
     features, path = len(setting.settings.plan.specs), folder / "trees" / "forest.json"
     booster = tree_fit.load(path, features, len(CLASSES))
+    if setting.config.trees.predictor == "fused":
+        return setting
     engine = seated(setting.config, setting.settings, setting.engine, booster)
     return setting._replace(engine=engine)
 

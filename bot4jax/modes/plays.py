@@ -8,11 +8,13 @@ from jaxtyping import Float, Int
 
 from bot4jax.engine import Decided
 from bot4jax.learn.bootstrap import Interval
+from bot4jax.learn.folds import Fold
 from bot4jax.learn.params import Learned
 from bot4jax.learn.splits import Split
 from bot4jax.modes import judging
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.trading import Traded
+from bot4jax.schema import Backtest
 
 
 class Late(NamedTuple):
@@ -29,6 +31,9 @@ class FoldPlay(NamedTuple):
     """What one fold leaves behind."""
 
     split: Split
+    """as the bars were laid for learning"""
+    fold: Fold
+    """as they lie in time"""
     learned: Learned | None
     """None where the members come from elsewhere"""
     decided: Sequence[Decided]
@@ -51,3 +56,8 @@ def late_trade(latency_ms: float, setting: Setting, traded: Traded) -> Late:
     pnl = facts.pnl
     cost = pnl["fees"] + pnl["slippage"]
     return Late(latency_ms, facts.fills, pnl["gross"], cost, pnl["net"])
+
+
+def is_causal(own: Backtest) -> bool:
+    """Whether every test lies behind all that its members were fitted on."""
+    return not own.refit or own.split == "walk_forward"

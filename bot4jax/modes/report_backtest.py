@@ -17,14 +17,27 @@ from bot4jax.modes.markup import (
     with_error,
     with_t,
 )
+from bot4jax.modes.paths import Path
 from bot4jax.modes.plays import FoldPlay, Late
+from bot4jax.modes.report_paths import MIXED, spread_over
 from bot4jax.modes.report_traps import trapped
 from bot4jax.modes.story import Story
 from bot4jax.modes.trials import Luck
-from bot4jax.schema import Config
+from bot4jax.schema import Backtest, Config
 
 PASS = 0.95
 """Deflated Sharpe ratio from which luck alone is an unlikely explanation."""
+
+FITTED = {
+    "none": "Members come from an earlier run and were not fitted again.",
+    "walk_forward": "Everything was fitted anew for each fold, on the bars before its "
+    "test.",
+    "k_fold": "Every part of time is the test once, everything fitted anew on the "
+    f'others.</p><p class="warn">{MIXED}',
+    "combinatorial": "Every choice of some parts of time is the test once, everything "
+    f'fitted anew on the others.</p><p class="warn">{MIXED}',
+}
+"""What is said of the way in which a backtest fits."""
 
 FADED = {
     True: "It is <b>gone within one bar</b>: a signal as short as that, or a leak of "
@@ -42,12 +55,14 @@ def sections(
     luck: Luck,
     late: Sequence[Late],
     plays: Sequence[FoldPlay],
+    paths: Sequence[Path],
 ) -> list[str]:
     """In the order of the page."""
     return [
         fidelity(config),
         beside_baselines(found),
         folds(found, plays),
+        spread_over(paths),
         scan(found),
         latency(config, story, late),
         trapped(found.caught),
@@ -69,12 +84,12 @@ def fidelity(config: Config) -> str:
             "after half the spread and the fee. There is no gate, no venue and no "
             "order; nothing here compares with orders."
         )
-    way = (
-        "Everything was fitted anew for each fold, on the bars before its test."
-        if config.backtest.refit
-        else "Members come from an earlier run and were not fitted again."
-    )
-    return section("Backtest") + paragraph(f"{said} {way}")
+    return section("Backtest") + paragraph(f"{said} {FITTED[way(config.backtest)]}")
+
+
+def way(own: Backtest) -> str:
+    """How time was parted; `none` where nothing was fitted."""
+    return own.split if own.refit else "none"
 
 
 def beside_baselines(found: Evaluation) -> str:
@@ -124,7 +139,7 @@ def folds(found: Evaluation, plays: Sequence[FoldPlay]) -> str:
     rows = [
         (
             number,
-            *(f"{span.start:,} … {span.stop - 1:,}" for span in play.split),
+            *map(listed, play.fold),
             f"{found.effective[number - 1]:,}",
             f"{1e3 * found.gains['ensemble'][number - 1]:.3f}",
         )
@@ -143,6 +158,11 @@ def folds(found: Evaluation, plays: Sequence[FoldPlay]) -> str:
         "those of the last fold."
     )
     return section("Folds") + table(heads, rows) + (text if len(plays) > 1 else "")
+
+
+def listed(pieces: Sequence[range]) -> str:
+    """Bars of a span, piece by piece."""
+    return ", ".join(f"{one.start:,} … {one.stop - 1:,}" for one in pieces)
 
 
 def scan(found: Evaluation) -> str:

@@ -36,8 +36,13 @@ def spans(config: Config) -> Split:
         config.spans.test,
         config.labels.horizon,
         latency_bars=1,
-        warmup=config.features.window + LONGEST_LAG,
+        warmup=reach(config),
     )
+
+
+def reach(config: Config) -> int:
+    """Bars that a feature looks back to."""
+    return config.features.window + LONGEST_LAG
 
 
 def set_stage(config: Config) -> Setting:

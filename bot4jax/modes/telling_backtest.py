@@ -14,8 +14,10 @@ from bot4jax.modes import fields, judging, report_backtest, summary, trials
 from bot4jax.modes.evaluation import Evaluation, Scored
 from bot4jax.modes.feature_facts import before_a_test
 from bot4jax.modes.forecasters import ENSEMBLE
-from bot4jax.modes.plays import FoldPlay, Late
+from bot4jax.modes.paths import Path
+from bot4jax.modes.plays import FoldPlay, Late, is_causal
 from bot4jax.modes.report import write_report
+from bot4jax.modes.report_paths import in_words
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.story import FeatureFacts, MarketFacts, Story, TradeFacts
 from bot4jax.modes.telling import training
@@ -39,6 +41,7 @@ def tell_backtest(
     plays: Sequence[FoldPlay],
     whole: Scored,
     found: Evaluation,
+    paths: Sequence[Path],
     seconds: dict[str, float],
 ) -> None:
     """Enter the trial, and write `summary.json` and `report.html`."""
@@ -50,12 +53,14 @@ def tell_backtest(
     facts = market_facts(setting, plays, whole, found)
     features = feature_facts(setting, plays)
     counts = figures(folder, setting, plays, found, facts, features, trade)
-    counts["backtest"] = own_figures(setting, found, luck, late)
+    counts["backtest"] = own_figures(setting, found, paths, luck, late)
     counts["seconds"] = sum(seconds.values())
     folder.write_json("summary.json", counts)
     story = story_of(folder, setting, plays, whole, found, facts, trade, features)
     story = story._replace(summary=counts, seconds=seconds)
-    more = report_backtest.sections(setting.config, story, found, luck, late, plays)
+    more = report_backtest.sections(
+        setting.config, story, found, luck, late, plays, paths
+    )
     write_report(folder.path / "report.html", story, more)
 
 
@@ -138,8 +143,9 @@ def market_facts(
     last = plays[-1]
     facts = judging.market_facts(setting._replace(split=last.split), last.learned, None)
     weighed = np.bincount(whole.classes.ravel(), whole.weights.ravel(), len(CLASSES))
+    own = {name: sum(map(len, one)) for name, one in last.fold._asdict().items()}
     return facts._replace(
-        spans=facts.spans | {"test": len(whole.classes)},
+        spans=own | {"test": len(whole.classes)},
         class_shares=facts.class_shares | {"test": weighed / weighed.sum()},
         labels=int((whole.weights > 0).sum()),
         effective_labels=sum(found.effective),
@@ -148,14 +154,15 @@ def market_facts(
 
 def feature_facts(setting: Setting, plays: Sequence[FoldPlay]) -> FeatureFacts:
     """What validation did to each feature, all folds together."""
-    blank = before_a_test(setting, plays[-1].learned)
+    last = plays[-1]
+    blank = before_a_test(setting._replace(split=last.split), last.learned)
     masked, clamped = np.sum([one.counts for one in plays], axis=0)
     absent = dict.fromkeys(blank.absent, 0)  # masked everywhere, and told apart
     return blank._replace(
         masked=dict(zip(blank.names, masked.tolist(), strict=True)) | absent,
         clamped=dict(zip(blank.names, clamped.tolist(), strict=True)) | absent,
         values=sum(one.live for one in plays),
-        importance=plays[-1].importance,
+        importance=last.importance,
         novelty=segments(np.concatenate([one.beyond for one in plays])),
     )
 
@@ -235,13 +242,20 @@ def figures(
 
 
 def own_figures(
-    setting: Setting, found: Evaluation, luck: Luck, late: Sequence[Late]
+    setting: Setting,
+    found: Evaluation,
+    paths: Sequence[Path],
+    luck: Luck,
+    late: Sequence[Late],
 ) -> dict[str, Any]:
     """What only a backtest says; profits of the scan are shares of the capital."""
     own = setting.config.backtest
     return {
         "fidelity": own.fidelity,
         "refit": own.refit,
+        "split": own.split,
+        "is_causal": is_causal(own),
+        "paths": in_words(paths),
         "effective_labels": list(found.effective),
         "effective_bars": found.effective_bars,
         "late_entry": found.fading._asdict(),

@@ -17,9 +17,8 @@ from bot4jax.data.bound import Bound, Excess
 from bot4jax.data.simulator import Simulator
 from bot4jax.learn import dataset, metrics, params, sentinels
 from bot4jax.learn.dataset import BarRecord
-from bot4jax.learn.folds import overlaps, pieces_of
+from bot4jax.learn.folds import Fold, overlaps
 from bot4jax.learn.labels import forward_returns, sample_weights
-from bot4jax.learn.splits import Split
 from bot4jax.modes.forecasters import Fitted
 from bot4jax.modes.setting import Setting
 from bot4jax.runtime.progress import Report
@@ -70,7 +69,7 @@ def best_of(setting: Setting, fold: Fitted) -> Best | None:
 
 def caught(
     setting: Setting,
-    splits: Sequence[Split],
+    cut: Sequence[Fold],
     best: Best | None,
     classes: Int[np.ndarray, "T S"],
     weights: Float[np.ndarray, "T S"],
@@ -79,11 +78,11 @@ def caught(
 ) -> Caught:
     """The traps of all folds together; `costly` are those laid by configuration."""
     horizon, found = setting.settings.layout.horizon, {}
-    bars = max(split.bars for split in splits) + horizon
+    bars = horizon + max(one.stop for fold in cut for span in fold for one in span)
     shared = tuple(
         f"fold {number}: {pair}"
-        for number, split in enumerate(splits, 1)
-        for pair in overlaps(pieces_of(split), horizon, bars)
+        for number, fold in enumerate(cut, 1)
+        for pair in overlaps(fold, horizon, bars)
     )
     limit = None
     if best is not None:

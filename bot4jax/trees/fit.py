@@ -62,7 +62,7 @@ def fit_forest(
     Rows of weight 0 are left out, and the others' weights are scaled to a mean of 1, so
     that `min_child_weight` counts samples however much their labels overlap.
     """
-    _refuse_fallback(settings.device)
+    require_device(settings.device)
     matrix = _matrix(Rows(features, labels, weights), settings)
     callbacks = [] if progress is None else [_Rounds(settings.rounds, progress)]
     return xgboost.train(
@@ -75,7 +75,7 @@ def best_rounds(fitted: Rows, watched: Rows, settings: Settings, patience: int) 
 
     Boosting stops once `patience` rounds in a row have not lowered it.
     """
-    _refuse_fallback(settings.device)
+    require_device(settings.device)
     matrix = _matrix(fitted, settings)
     booster = xgboost.train(
         _parameters(settings) | {"eval_metric": "mlogloss"},
@@ -86,6 +86,22 @@ def best_rounds(fitted: Rows, watched: Rows, settings: Settings, patience: int) 
         verbose_eval=False,
     )
     return booster.best_iteration + 1
+
+
+def require_device(device: str) -> None:
+    """Refuse what XGBoost does not run on: it would only warn and take the CPU."""
+    with warnings.catch_warnings():
+        # Builds word it differently; what is read back decides.
+        warnings.filterwarnings("ignore", ".*(Device is changed|No visible GPU)")
+        nothing = xgboost.DMatrix(np.zeros((1, 1)), np.zeros(1))
+        probe = xgboost.train({"device": device}, nothing, num_boost_round=0)
+        configuration = json.loads(probe.save_config())
+    found = configuration["learner"]["generic_param"]["device"]
+    if found.split(":")[0] != device.split(":")[0]:
+        raise ForestError(
+            f"trees were to run on {device}, but XGBoost has only {found}: "
+            "install its CUDA build and check the driver, or use hardware=cpu"
+        )
 
 
 def save(booster: xgboost.Booster, path: Path) -> None:
@@ -195,22 +211,6 @@ def _matrix(
         nthread=settings.threads,
         ref=bins,
     )
-
-
-def _refuse_fallback(device: str) -> None:
-    """Without a usable GPU, XGBoost only warns and goes on with the CPU."""
-    with warnings.catch_warnings():
-        # Builds word it differently; what is read back decides.
-        warnings.filterwarnings("ignore", ".*(Device is changed|No visible GPU)")
-        nothing = xgboost.DMatrix(np.zeros((1, 1)), np.zeros(1))
-        probe = xgboost.train({"device": device}, nothing, num_boost_round=0)
-        configuration = json.loads(probe.save_config())
-    found = configuration["learner"]["generic_param"]["device"]
-    if found.split(":")[0] != device.split(":")[0]:
-        raise ForestError(
-            f"trees were to be fitted on {device}, but XGBoost has only {found}: "
-            "install its CUDA build and check the driver, or use hardware=cpu"
-        )
 
 
 def _usable_rows(

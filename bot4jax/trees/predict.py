@@ -1,26 +1,70 @@
 """What a fitted forest says, asked of XGBoost itself: log odds, and their reasons."""
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
 
+import jax
+import jax.dlpack
 import numpy as np
 import xgboost
-from jaxtyping import Float
+from jaxtyping import Array, Float
+
+from bot4jax.trees.fit import require_device
+from bot4jax.trees.forest import ForestError
+
+Scores = Float[np.ndarray, "S F"] | Float[Array, "S F"]
+Margins = Callable[[Scores], Float[np.ndarray, "S C"] | Float[Array, "S C"]]
+"""Log odds of feature scores."""
+
+MARGINS: dict[str, Any] = {"predict_type": "margin"}
 
 
-def asker(
-    booster: xgboost.Booster, threads: int = 2
-) -> Callable[[Float[np.ndarray, "S F"]], Float[np.ndarray, "S C"]]:
+def asker(booster: xgboost.Booster, threads: int = 2, device: str = "cpu") -> Margins:
     """The booster's log odds as a function of feature scores, NaN a missing value.
 
     Scores are read where they lie. The answer is a copy: XGBoost hands out a view of a
     buffer that its next answer overwrites, while the device may still read this one.
     """
-    booster.set_param({"nthread": threads, "device": "cpu"})
+    require_device(device)
+    booster.set_param({"nthread": threads, "device": device})
+    if device != "cpu":
+        return handed_over(booster, *cupy())
 
-    def margins(scores: Float[np.ndarray, "S F"]) -> Float[np.ndarray, "S C"]:
-        return np.array(booster.inplace_predict(scores, predict_type="margin"))
+    def margins(scores: Scores) -> Float[np.ndarray, "S C"]:
+        return np.array(booster.inplace_predict(np.asarray(scores), **MARGINS))
 
     return margins
+
+
+def handed_over(
+    booster: xgboost.Booster, arrays: Any, finish: Callable[[], None]
+) -> Margins:
+    """The same on the device that scores lie on: by DLPack nothing crosses to the host.
+
+    `arrays` is the module whose arrays XGBoost takes there. It computes in a stream of
+    its own, which JAX does not wait for: `finish` does, once the answer is copied.
+    """
+
+    def margins(scores: Scores) -> Float[Array, "S C"]:
+        rows = arrays.from_dlpack(scores)
+        answer = arrays.array(booster.inplace_predict(rows, **MARGINS))
+        finish()
+        return jax.dlpack.from_dlpack(answer)
+
+    return margins
+
+
+def cupy() -> tuple[Any, Callable[[], None]]:
+    """CuPy, and what waits for all that its device is doing."""
+    try:
+        found = import_module("cupy")
+    except ImportError as error:
+        raise ForestError(
+            "trees.predictor=xgboost on a GPU takes rows from CuPy, which is not "
+            'there: pip install -e ".[cuda]", or use trees.predictor=fused'
+        ) from error
+    return found, lambda: found.cuda.Device().synchronize()
 
 
 def probabilities(

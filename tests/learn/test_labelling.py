@@ -112,6 +112,27 @@ def test_labels_that_teach_nothing_are_refused(config, change, found):
         )
 
 
+def test_prices_that_are_none_weigh_nothing_and_move_nothing_else(config):
+    """Every label that begins, is met or ends in them, and no other symbol's."""
+    own = msgspec.structs.replace(config.labels, threshold="quantile")
+    plain, data = msgspec.structs.replace(config, labels=own), market(0.0)
+    close, entry = data.close.copy(), data.entry.copy()
+    close[300:310, 2], entry[301:311, 2] = np.nan, np.nan
+    found, whole = (
+        label_as_configured(plain, one, TRAIN, HORIZON)
+        for one in (data._replace(close=close, entry=entry), data)
+    )
+    gone = found.weights[:, 2] == 0
+    ends, met = range(300 - HORIZON, 310 - HORIZON), range(300, 310)
+    lost = [t for t in range(TRAIN.start, TRAIN.stop - HORIZON) if gone[t]]
+    assert lost == sorted({*ends, *met})
+    assert (found.classes[lost, 2] == 1).all()
+    assert np.isfinite(found.threshold)
+    assert np.isfinite(np.stack([found.class_mean, found.class_square])).all()
+    others = [0, 1, 3, 4, 5]
+    np.testing.assert_array_equal(found.weights[:, others], whole.weights[:, others])
+
+
 def test_a_market_that_only_rises_has_no_falls(config):
     plain = msgspec.structs.replace(config.labels, threshold="quantile")
     data = market(0.0)

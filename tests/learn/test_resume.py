@@ -129,13 +129,13 @@ def test_the_order_of_samples_is_a_function_of_seed_and_number():
 
     one, same, other = (visits(30, 10, settings(), seed) for seed in (3, 3, 4))
     for a, b in zip(one, same, strict=True):
-        assert (a.bar, a.group) == (b.bar, b.group)
+        assert (a.bars, a.is_fresh, a.group) == (b.bars, b.is_fresh, b.group)
         np.testing.assert_array_equal(a.symbols, b.symbols)
     assert any(
         (a.symbols != b.symbols[: len(a.symbols)]).any()
         for a, b in zip(one, other, strict=True)
         if len(a.symbols) == len(b.symbols)
     )
-    first = [visit for visit in one[:15] if visit.bar == 6]
+    first = [visit for visit in one[:15] if visit.bars.start == 6]
     seen = np.concatenate([visit.symbols for visit in first])
     assert sorted(seen.tolist()) == list(range(10))

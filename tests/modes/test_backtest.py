@@ -11,6 +11,7 @@ from bot4jax.config import load
 from bot4jax.errors import DataError
 from bot4jax.kernels import bank
 from bot4jax.learn import ledger
+from bot4jax.learn.folds import pieces_of
 from bot4jax.modes import backtest as mode
 from bot4jax.modes import demo
 from bot4jax.modes.plays import FoldPlay, Late
@@ -192,6 +193,13 @@ def test_folds_too_short_to_say_anything_are_refused_before_they_are_read(
     assert not (tmp_path / ledger.NAME).exists()
 
 
+def a_play(stage, **own) -> FoldPlay:
+    """A fold of which nothing else is asked."""
+    fold, nothing = pieces_of(stage.split), np.zeros((2, 1))
+    play = FoldPlay(stage.split, fold, None, [], None, (), nothing, 7, LIVE, {})
+    return play._replace(**own)
+
+
 def test_absent_features_are_not_counted_as_masked(stage):
     """They are zero everywhere, and listed with what they lack."""
     settings, specs = stage.settings, stage.settings.plan.specs
@@ -199,7 +207,7 @@ def test_absent_features_are_not_counted_as_masked(stage):
     plan = bank.plan(settings.layout._replace(columns=columns), specs)
     assert list(plan.absent) == ["relative_spread"]
     poor = stage._replace(settings=dataclasses.replace(settings, plan=plan))
-    play = FoldPlay(stage.split, None, [], None, (), np.full((2, 4), 3), 7, LIVE, {})
+    play = a_play(stage, counts=np.full((2, 4), 3))
     found = feature_facts(poor, [play, play])
     for spec in specs:
         expected = 0 if spec.name in plan.absent else 6
@@ -215,7 +223,7 @@ def test_changes_of_state_say_in_which_fold():
 
 def test_latencies_are_joined_in_order(stage):
     late = tuple(Late(ms, 1, 2.0, 1.0, 1.0) for ms in (100.0, 0.0))
-    play = FoldPlay(stage.split, None, [], None, late, np.zeros((2, 1)), 0, LIVE, {})
+    play = a_play(stage, late=late)
     found = joined_late([play, play])
     assert [one.latency_ms for one in found] == [0, 100]
     assert found[0] == Late(0.0, 2, 4.0, 2.0, 2.0)

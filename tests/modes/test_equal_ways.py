@@ -1,5 +1,6 @@
 """A stream is traded alike, whichever way it takes through the engine."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from benchmarks import stage
 from bot4jax.config import load
-from bot4jax.modes.keeping import asked_by, identity, seat
+from bot4jax.modes.keeping import adopt, asked_by, identity, seat
 from bot4jax.modes.setting import set_stage
 from bot4jax.modes.sockets import trade_with_children
 from bot4jax.modes.summary import partial_fills
@@ -71,15 +72,34 @@ def test_the_predictor_of_the_forest_changes_no_decision(
     assert np.ptp(here.member_probability[trees]) > 0.1  # the forest is heard
 
 
-def test_a_forest_that_is_not_whole_keeps_its_predictor_from_starting(
-    copied, run, setting
+@pytest.mark.parametrize("predictor", ["fused", "xgboost"])
+@pytest.mark.parametrize("damage", ["cut", "edited"])
+def test_a_forest_that_is_not_whole_keeps_everyone_from_starting(
+    copied, run, setting, predictor, damage
 ):
+    """Whoever is asked: the fused one does not need the file, and reads its hash."""
     path = copied / "trees" / "forest.json"
-    path.write_bytes(path.read_bytes()[:-100])
-    own = asked_by(run.config.trees, "xgboost")
+    document = json.loads(path.read_text())
+    document["learner"]["gradient_booster"]["model"]["trees"][0]["base_weights"][0] += 1
+    text = json.dumps(document) if damage == "edited" else path.read_text()[:-100]
+    path.write_text(text)
+    own = asked_by(run.config.trees, predictor)
     other = setting._replace(config=msgspec.structs.replace(run.config, trees=own))
     with pytest.raises(ForestError, match=r"forest\.json: not a forest that was"):
         seat(copied, other)
+
+
+def test_what_a_model_brings_in_place_of_the_command_is_told(run, words, caplog):
+    plain = [f"run.model={run.folder}", "mode=backtest", *words]
+    adopt(load(plain), run.folder)
+    assert caplog.messages == []
+    other = ["features.names=[mean,skewness,rsi_14]", "features.window=32"]
+    config = adopt(load([*plain, *other]), run.folder)
+    assert config.features == run.config.features
+    (said,) = caplog.messages
+    assert "features.window=32 (64)" in said
+    assert 'features.names=["mean", "skewness", "rsi_14"] ("all")' in said
+    assert "data." not in said
 
 
 @pytest.fixture(scope="module")

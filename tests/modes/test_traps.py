@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bot4jax.data.bound import Excess
-from bot4jax.learn.splits import Split
+from bot4jax.learn.folds import Fold
 from bot4jax.modes.report_traps import trapped
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.modes.traps import Best, Caught, alarms, caught
@@ -44,8 +44,8 @@ def test_a_forecast_that_knows_the_labels_beats_the_bound(setting):
     told = np.where(np.arange(3) == classes[..., None], 0.4, 0.3)
     best, weights = Best(chances, np.ones(shape, bool)), np.ones(shape)
     said = {"oracle": told, "prior": chances}
-    split = Split(range(10, 50), range(60, 80), range(90, 120))
-    found = caught(setting, [split], best, classes, weights, said, (None, None))
+    fold = Fold((range(10, 50),), (range(60, 80),), (range(90, 120),))
+    found = caught(setting, [fold], best, classes, weights, said, (None, None))
     (one,) = alarms(found)
     assert one.startswith("oracle beats the best possible forecast")
     assert found.excess["prior"].log_loss == pytest.approx(0)
@@ -53,7 +53,7 @@ def test_a_forecast_that_knows_the_labels_beats_the_bound(setting):
 
 def test_spans_without_a_gap_are_caught(setting):
     """A label of five bars at the end of training lives in the next span."""
-    split = Split(range(10, 50), range(50, 80), range(86, 120))
+    fold = Fold((range(10, 50),), (range(50, 80),), (range(86, 120),))
     nothing = np.ones((0, 1))
-    found = caught(setting, [split], None, nothing, nothing, {}, (None, None))
+    found = caught(setting, [fold], None, nothing, nothing, {}, (None, None))
     assert found.overlaps == ("fold 1: train and calibrate",)

@@ -127,7 +127,7 @@ def test_progress_is_told_after_every_round():
 
 def test_a_missing_gpu_is_refused_instead_of_falling_back(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    with pytest.raises(ForestError, match="fitted on cuda:0, but XGBoost has only cpu"):
+    with pytest.raises(ForestError, match="run on cuda:0, but XGBoost has only cpu"):
         fit_forest(*rows(100), settings(device="cuda:0"))
 
 

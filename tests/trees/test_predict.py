@@ -1,5 +1,7 @@
 """XGBoost's own predictor beside the forest of the step, and what it says of itself."""
 
+import sys
+
 import jax
 import numpy as np
 import pytest
@@ -7,7 +9,16 @@ import xgboost
 
 from bot4jax.trees import forest
 from bot4jax.trees.fit import fit_forest
-from bot4jax.trees.predict import asker, contributions, gain, probabilities, shap_values
+from bot4jax.trees.forest import ForestError
+from bot4jax.trees.predict import (
+    asker,
+    contributions,
+    cupy,
+    gain,
+    handed_over,
+    probabilities,
+    shap_values,
+)
 from tests.trees.test_fit import rows, settings
 from tests.trees.test_forest import FEATURES, boosted
 
@@ -38,6 +49,34 @@ def test_both_predictors_say_the_same_of_a_hundred_thousand_rows(classes, depth)
     np.testing.assert_allclose(fused, softmax, rtol=0, atol=1e-6)
     np.testing.assert_allclose(fused, probabilities(booster, x), rtol=0, atol=1e-6)
     assert np.ptp(np.asarray(fused), axis=0).min() > 0.05  # it has something to say
+
+
+def test_rows_handed_over_by_dlpack_get_the_same_answer():
+    """With NumPy in CuPy's place: what the hand-over does, not that a GPU does it."""
+    booster = boosted(3, 4)
+    booster.set_param({"nthread": 2})
+    first, second = (jax.device_put(x) for x in asked_rows()[:200].reshape(2, 100, -1))
+    waits = []
+    ask = handed_over(booster, np, lambda: waits.append(1))
+    said = ask(first)
+    assert isinstance(said, jax.Array)
+    before, _ = np.array(said), ask(second)
+    np.testing.assert_array_equal(said, before)  # XGBoost's buffer is not shown
+    np.testing.assert_array_equal(said, asker(booster)(first))
+    assert len(waits) == 2
+
+
+def test_a_gpu_that_is_not_there_is_refused():
+    if any(one.platform == "gpu" for one in jax.devices()):
+        pytest.skip("there is a GPU")
+    with pytest.raises(ForestError, match="run on cuda, but XGBoost has only cpu"):
+        asker(boosted(3, 2), device="cuda")
+
+
+def test_a_gpu_without_cupy_is_told_what_lacks(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(ForestError, match=r"CuPy, which is not there: pip install"):
+        cupy()
 
 
 def test_an_answer_outlives_the_next_one():
