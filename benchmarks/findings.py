@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import growth
+from benchmarks import figures, growth
 from benchmarks.markdown import table, told
 from benchmarks.result import RESULTS, Result, Row, read
 
@@ -71,6 +71,10 @@ AIMS = (
     Aim("LSTM step, PyTorch", "nets", "full", "pytorch", 1),
     Aim("LSTM step, PyTorch compiled", "nets", "full", "pytorch_compiled", 1),
     Aim("windows learnt from, PyTorch", "train", "full", "pytorch", 1.5),
+    Aim("windows learnt from, PyTorch", "train", "cpu", "pytorch", 1.5),
+    Aim("forest in the step, XGBoost's own predictor", "trees", "cpu", "xgboost", 1),
+    Aim("forest in the step, tl2cgen", "trees", "cpu", "compiled_trees", 1),
+    Aim("a tick a message, libzmq", "ingest", "cpu", "libzmq", 1),
 )
 
 
@@ -102,7 +106,7 @@ def section(results: Sequence[Result]) -> str:
     if not results:
         return NONE_YET
     run = [one for one in results if one.bench != WITHOUT_A_DEVICE]
-    blocks = [_times(run), _ratios(run), growth.section(run)]
+    blocks = [_times(run), _ratios(run), growth.section(run), figures.section(run)]
     blocks.append("\n".join(map(circumstances, run)))
     planned = [one for one in results if one.bench == WITHOUT_A_DEVICE]
     blocks += ["\n".join(line for one in planned for line in launches(one))]
@@ -127,7 +131,8 @@ def launches(result: Result) -> Iterator[str]:
             f"{result.manifest.device}: {count['kernels']:,.0f} kernels, "
             f"{count['dispatches']:,.0f} dispatches, {count['MiB'] * 1024:,.0f} KiB; "
             f"{count['data-dependent loops']:.0f} data-dependent loops, "
-            f"{count['host markers']:.0f} host markers."
+            f"{count['host markers']:.0f} host markers; "
+            f"commit `{result.manifest.commit[:12]}`."
         )
 
 

@@ -508,8 +508,14 @@ class TestFindings:
         assert told == (
             "- `observe`, `preset=cpu`, 1,024 symbols: compiled for sm_90 without a "
             "device: 9 kernels, 2 dispatches, 1,536 KiB; 0 data-dependent loops, "
-            "0 host markers."
+            "0 host markers; commit `000000000000`."
         )
+
+    def test_rows_without_a_target_are_shown_and_the_machines_own_are_not(self):
+        rows = [row("lstm", value=2.0), row("product_8x8x8")]
+        told = findings.section([planted(rows, bench="nets")])
+        assert "| `nets` | cpu | 1,024 | `lstm` | bot4jax | 2 ms |" in told
+        assert "product_8x8x8" not in told
 
     def test_only_the_section_is_written(self):
         page = f"before\n{findings.OPENS}\nold\n{findings.CLOSES}\nafter\n"
