@@ -1,8 +1,9 @@
 """How fast is one bar through the nets, beside the machine's products and PyTorch?
 
-The LSTM of the preset by itself for all symbols, all nets of the preset together, and
-one symbol alone through an LSTM of three and of five layers. PyTorch has the same
-weights, and must say the same before its time counts.
+The LSTM of the preset by itself for all symbols, all nets of the preset together, the
+two LSTMs whose skill the experiments of the ladder compare, and one symbol alone
+through an LSTM of three and of five layers. PyTorch has the same weights, and must
+say the same before its time counts.
 """
 
 import time
@@ -29,6 +30,9 @@ from bot4jax.schema import Config
 
 SINGLE = {"single_3": (512, 256, 128), "single_5": (512, 256, 128, 64, 32)}
 """Widths of the LSTMs that one symbol goes through alone."""
+
+LADDER = {"ladder_3": (64, 48, 32), "ladder_5": (64, 48, 48, 32, 32)}
+"""Widths of the LSTMs of the experiments `ladder_1_lstm3` and `ladder_2_lstm5`."""
 
 TOLERANCE = 1e-4
 """Of log probabilities: sums of hundreds of products, in another order."""
@@ -66,10 +70,11 @@ def measure(config: Config, steps: int, warmup: int, report: Report) -> Measured
         "lstm": Walker(lstm, symbols, features, seed),
         "nets": Walker(sizes, symbols, features, seed),
     }
-    walkers |= {
-        name: Walker(lstm_alone(sizes, widths), 1, features, seed)
-        for name, widths in SINGLE.items()
-    }
+    for many, named in ((1, SINGLE), (symbols, LADDER)):
+        walkers |= {
+            name: Walker(lstm_alone(sizes, widths), many, features, seed)
+            for name, widths in named.items()
+        }
     shapes = (*floors.SQUARES, floors.layer_shape(lstm, symbols))
     entries = [Entry(name, "bot4jax", one) for name, one in walkers.items()]
     entries += pytorch_entries(lstm, features, walkers["lstm"])

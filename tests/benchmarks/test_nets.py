@@ -6,6 +6,7 @@ import pytest
 from benchmarks import floors, nets, products
 from benchmarks.contest import fastest
 from benchmarks.peers import is_here
+from bot4jax.config import load
 from bot4jax.errors import Bot4JaxError
 from bot4jax.nets.sizes import LSTMSizes, NetSizes
 
@@ -17,14 +18,24 @@ SIZES = NetSizes(members=("lstm",), stem=6, lstm=LSTMSizes(widths=(8, 4)))
 def result(serve):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nets, "SINGLE", {"single_3": (8, 6, 4), "single_5": (8,) * 5})
+        patch.setattr(nets, "LADDER", {"ladder_3": (8, 6, 4)})
         return serve("nets", "ensemble.members=[lstm,gru]")
 
 
 def test_every_net_is_measured(result):
     ours = {row.stage for row in result.rows if row.impl == "bot4jax"}
-    assert ours == {"lstm", "nets", "single_3", "single_5"}
+    assert ours == {"lstm", "nets", "single_3", "single_5", "ladder_3"}
     assert set(result.manifest.compile_s) == ours
     assert all(row.floor for row in result.rows if row.impl == "bot4jax")
+
+
+def test_the_ladder_is_that_of_the_experiments():
+    names = {"ladder_3": "ladder_1_lstm3", "ladder_5": "ladder_2_lstm5"}
+    widths = {
+        name: tuple(load([f"experiment={own}"]).nets.lstm.widths)
+        for name, own in names.items()
+    }
+    assert widths == nets.LADDER
 
 
 def test_the_ratio_is_that_of_rates(result):
