@@ -138,11 +138,11 @@ PACKED = (
     "kind",
     "side",
     "bid",  # or the price of a trade or level, increments from the anchor
-    "ask",
+    "ask",  # or the mid before a trade by the exchange's time, half increments
     "bid_size",  # or the volume of a trade or level, float32 bits, base volume
     "ask_size",  # float32 bits
     "time",  # event time since the bar opened, FRACTION to the bar
-    "level",
+    "level",  # or 1 for a trade whose mid before it is known
     "flags",
     "previous",  # row of the symbol's previous quote, or of the same book level
     "previous_trade",  # row of the symbol's previous trade
@@ -209,7 +209,8 @@ class Bar(NamedTuple):
     signed_root_notional: Float[Array, " S"]
     """Σ side × √(price × volume), increments × base volume under the root"""
     effective_spread: Float[Array, " S"]
-    """Σ over trades of 2 × side × (price − mid before) / mid"""
+    """Σ over trades of 2 × side × (price − mid) / mid, the mid that stood before the
+    trade by the exchange's time"""
     realised_spread: Float[Array, " S"]
     """Σ over the *previous* bar's trades of 2 × side × (price − mid now) / mid"""
     price_impact: Float[Array, " S"]

@@ -1,6 +1,8 @@
 """Random bars with planted edges, as a recording `[T, S]` of every column of `Bar`."""
 
+import shutil
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +32,10 @@ STEP = np.array([4.0, 900.0, 0.0, 3.0, 2.0, 5.0, 4.0, 40.0, 6.0, 4.0])
 """Standard deviation of a bar's move, increments."""
 LOT = np.array([3.0, 0.02, 500.0, 1.0, 10.0, 2.0, 40.0, 1.0, 5.0, 3.0])
 """Median volume of a bar, base units."""
+
+
+DAY = "20131007"
+"""Of US ticks."""
 
 
 class Units(NamedTuple):
@@ -231,3 +237,11 @@ def _silence(columns, count):
         for name in ("mid_open", "mid_high", "mid_low"):
             columns[name][gone:stop, slot] = columns["mid_close"][gone - 1, slot]
     return columns
+
+
+def one_day(folder: Path, target: Path) -> Path:
+    """US ticks of the first day alone: four would be read for what one shows."""
+    (target / "bac").mkdir()
+    for path in sorted((folder / "bac").glob(f"{DAY}_*.zip")):
+        shutil.copy(path, target / "bac" / path.name)
+    return target

@@ -21,6 +21,7 @@ def _tick(rng, slot, time):
         tick["ask"] = bid + int(rng.integers(1, 4))
     elif kind == TRADE:
         tick["side"] = int(rng.choice([0, BUY, SELL]))
+        tick |= {"level": 1, "ask": 2 * bid + int(rng.integers(-3, 4))}
         tick["flags"] = int(rng.choice([0, 1, 2, 3], p=[0.85, 0.05, 0.05, 0.05]))
     elif kind == BOOK:
         tick |= {
@@ -59,7 +60,7 @@ def _predecessors(ticks, i):
     trades = [j for j in before if ticks[j]["kind"] == TRADE]
     same = [j for j in range(i) if _key(ticks[j]) == _key(tick)]
     later = sum(_key(ticks[j]) == _key(tick) for j in range(i + 1, len(ticks)))
-    previous = same if tick["kind"] == BOOK else quotes
+    previous = {BOOK: same, TRADE: []}.get(tick["kind"], quotes)
     return {
         "previous": previous[-1] if previous else -1,
         "previous_trade": trades[-1] if trades else -1,

@@ -52,15 +52,15 @@ def hasbrouck(standardised_return, signed_root_notional):
 
 
 @peer("numpy", "amihud")
-def amihud(standardised_return, volume):
-    traded = volume > 0
-    each = np.abs(standardised_return) / np.where(traded, volume, np.inf)
+def amihud(standardised_return, notional):
+    traded = notional > 0
+    each = np.abs(standardised_return) / np.where(traded, notional, np.inf)
     return each.sum(1) / traded.sum(1)
 
 
 @peer("numpy", "log_liquidity_ratio")
-def liquidity(standardised_return, volume):
-    return np.log((1 + volume.sum(1)) / (1 + np.abs(standardised_return).sum(1)))
+def liquidity(standardised_return, notional):
+    return np.log((1 + notional.sum(1)) / (1 + np.abs(standardised_return).sum(1)))
 
 
 @peer("numpy", "roll_spread")

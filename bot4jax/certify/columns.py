@@ -66,7 +66,8 @@ class Columns:
     def window(self, name: str, symbol: int, stop: int, length: int) -> np.ndarray:
         """`length` bars of one symbol, the last of them bar `stop − 1`.
 
-        `high_price`, `low_price` and `close_price` are for oracles, in increments.
+        `high_price`, `low_price`, `close_price` and `anchor` are for oracles, in
+        increments.
         """
         part, _, kind = name.partition("_")
         if kind in ("path", "price"):
@@ -112,6 +113,7 @@ class Columns:
         columns = {name: getattr(bars, name) for name in AS_THEY_ARE}
         columns |= {name: getattr(bars, name) / self.lot for name in QUEUES}
         return columns | {
+            "anchor": bars.anchor,
             "log_return": log_return,
             "standardised_return": log_return / self.scale,
             "open_over_close": over["open"],
@@ -127,7 +129,7 @@ class Columns:
             "earlier_sided_count": np.vstack([0 * sided[:1], sided[:-1]]),
             "follows": (self.age > 1).astype(float),
             "signed_root_notional": bars.signed_root_notional
-            / np.sqrt(self.price * self.lot),
+            / np.sqrt(bars.anchor * self.lot),
             "squared_return_fast": bars.squared_return_fast / self.scale**2,
             "squared_return_slow": bars.squared_return_slow / self.scale**2,
         }
@@ -199,6 +201,9 @@ class Columns:
             "relative_spread": spread / self.price,
             "microprice_offset": micro / self.price - 1,
             "vwap_deviation": np.where(known, vwap / self.price - 1, 0.0),
+            "notional": np.where(known, vwap, self.price)
+            * volume
+            / (bars.anchor * self.lot),
         }
 
     def _across(self):

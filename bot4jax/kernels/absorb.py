@@ -205,15 +205,12 @@ def _trade_counts(batch: _Batch) -> dict[str, Array]:
 def _trade_amounts(
     batch: _Batch, quote: _Quote, ints: Array, floats: Array
 ) -> dict[str, Array]:
-    """Volumes, and spreads against the mid that stood before the trade."""
+    """Volumes, squared returns, and what was paid over the mid."""
     is_buy = (batch.side == BUY).astype(jnp.float32)
     is_sell = (batch.side == SELL).astype(jnp.float32)
     sign, volume = is_buy - is_sell, batch.bid_size
     price = floats[:, FLOATS["anchor"]] + batch.bid.astype(jnp.float32)
-    from_mid = (2 * batch.bid - quote.bid - quote.ask).astype(jnp.float32)
     from_reference = (2 * batch.bid - ints[:, INTS["reference"]]).astype(jnp.float32)
-    mid = floats[:, FLOATS["anchor"]] + (quote.bid + quote.ask).astype(jnp.float32) / 2
-    spread = sign * safe_divide(from_mid, mid)
     fast, slow = _squared_returns(batch, ints, floats)
     amounts = {
         "buy_volume": is_buy * volume,
@@ -222,13 +219,23 @@ def _trade_amounts(
         "quote_turnover": price * volume,
         "vwap_offset": from_reference * volume / 2,
         "signed_root_notional": sign * safe_root(price * volume),
-        "effective_spread": jnp.where(quote.known, spread, 0.0),
+        "effective_spread": sign * _over_mid(batch, quote, floats),
         "signed_offset": sign * from_reference,
         "squared_return_fast": fast,
         "squared_return_slow": slow,
     }
     is_trade = batch.kind == TRADE
     return {name: jnp.where(is_trade, x, 0.0) for name, x in amounts.items()}
+
+
+def _over_mid(batch: _Batch, quote: _Quote, floats: Array) -> Float[Array, " N"]:
+    """Twice a trade's distance from the mid before it, over that mid."""
+    is_given = batch.level > 0
+    # Nothing was quoted since this feed began: the bars know what stood before.
+    mid = jnp.where(is_given, batch.ask, quote.bid + quote.ask)
+    distance = (2 * batch.bid - mid).astype(jnp.float32)
+    price = floats[:, FLOATS["anchor"]] + mid.astype(jnp.float32) / 2
+    return jnp.where(is_given | quote.known, safe_divide(distance, price), 0.0)
 
 
 def _squared_returns(batch: _Batch, ints: Array, floats: Array) -> tuple[Array, Array]:

@@ -41,6 +41,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "true_range": ("mid_high", "mid_low", "mid_close"),
     "close_location": ("mid_high", "mid_low", "mid_close"),
     "volume": ("base_turnover",),
+    "notional": ("base_turnover", "vwap_offset", "mid_close"),
     "buy_volume": ("buy_volume",),
     "sell_volume": ("sell_volume",),
     "signed_volume": ("buy_volume", "sell_volume"),
@@ -103,6 +104,9 @@ low, 1 at the high. `sided_count` are trades whose aggressor is known.
 however many without a trade lie between them; `earlier_trade_return` is the one before
 it, and `trade_pair` 1 where there are both. All are 0 in a bar without a trade.
 `vwap_deviation` is what the bar's traded volume cost on average over its close, less 1.
+`notional` is what it cost in all, over that of a median bar volume at the anchor: a
+frozen unit, so that it grows with the price as money does. `signed_root_notional` is
+over the root of the same.
 
 `classified_volume` is bought less sold volume, by the aggressor where the feed tells
 it; the rest is split by bulk classification. A source without aggressors leaves both

@@ -1,7 +1,7 @@
 """What it costs to trade: spreads, depth, and how little volume moves a price.
 
-Spreads are relative to the price, volumes in median bar volumes, returns in the
-training data's standard deviations.
+Spreads are relative to the price, volumes in median bar volumes, notionals in those of
+a median bar volume at the anchor, returns in the training data's standard deviations.
 """
 
 from functools import partial
@@ -40,61 +40,61 @@ def per_trade(total: Window, trades: Window) -> float:
 
 
 class Illiquidity(Additive):
-    """Absolute returns and volumes, shared by the ratios of the two."""
+    """Absolute returns and what was paid, shared by the ratios of the two."""
 
     @staticmethod
-    def terms(standardised_return: Scalar, volume: Scalar) -> Terms:
+    def terms(standardised_return: Scalar, notional: Scalar) -> Terms:
         size = jnp.abs(standardised_return)
-        traded = (volume > 0).astype(volume.dtype)
-        return size, volume, safe_divide(size, volume), traded
+        traded = (notional > 0).astype(notional.dtype)
+        return size, notional, safe_divide(size, notional), traded
 
 
 @microstructure(
     window=64,
-    unit="σ of training per median bar volume",
+    unit="σ of training per notional of a median bar volume at the anchor",
     low=0.0,
     high=1e4,
     source="Amihud (2002), Illiquidity and Stock Returns",
 )
 class Amihud(Illiquidity):
-    """Mean absolute return over volume, of the bars that traded; 0 if none did."""
+    """Mean absolute return over notional, of the bars that traded; 0 if none did."""
 
     @staticmethod
     def finish(
-        size: Scalar, volume: Scalar, each: Scalar, traded: Scalar, count: Scalar
+        size: Scalar, notional: Scalar, each: Scalar, traded: Scalar, count: Scalar
     ) -> Scalar:
         return safe_divide(each, traded)
 
     @staticmethod
-    def reference(standardised_return: Window, volume: Window) -> float:
-        size, traded = np.abs(standardised_return), volume > 0
-        return float((size[traded] / volume[traded]).mean()) if traded.any() else 0.0
+    def reference(standardised_return: Window, notional: Window) -> float:
+        size, traded = np.abs(standardised_return), notional > 0
+        return float((size[traded] / notional[traded]).mean()) if traded.any() else 0.0
 
 
 @microstructure(
     window=64,
-    unit="log (median bar volumes per σ of training)",
+    unit="log (notionals of a median bar volume at the anchor per σ of training)",
     low=-20.0,
     high=20.0,
     source="Cooper, Groth & Avera (1985), Liquidity, Exchange Listing, and Common "
     "Stock Performance",
 )
 class LogLiquidityRatio(Illiquidity):
-    """Log of the volume traded per absolute return; 1 is added to both sums.
+    """Log of the notional traded per absolute return; 1 is added to both sums.
 
     The one keeps still and untraded windows finite: their ratio is neutral.
     """
 
     @staticmethod
     def finish(
-        size: Scalar, volume: Scalar, each: Scalar, traded: Scalar, count: Scalar
+        size: Scalar, notional: Scalar, each: Scalar, traded: Scalar, count: Scalar
     ) -> Scalar:
-        return jnp.log1p(volume) - jnp.log1p(size)
+        return jnp.log1p(notional) - jnp.log1p(size)
 
     @staticmethod
-    def reference(standardised_return: Window, volume: Window) -> float:
+    def reference(standardised_return: Window, notional: Window) -> float:
         size = np.abs(standardised_return).sum()
-        return float(np.log((1 + volume.sum()) / (1 + size)))
+        return float(np.log((1 + notional.sum()) / (1 + size)))
 
 
 @microstructure(
@@ -148,9 +148,9 @@ class RollSpread(Additive):
 class EffectiveSpread(Additive):
     """Mean of twice the signed distance of a trade from the mid that stood before it.
 
-    Before it by arrival, as decisions see it: event times of trades and quotes come
-    from two clocks in many feeds. The mean is over trades whose aggressor is known; 0
-    where there were none.
+    Before it by the exchange's time, of the quotes that had arrived: in many feeds
+    trades lag behind the quotes that they caused. The mean is over trades whose
+    aggressor is known; 0 where there were none.
     """
 
     @staticmethod

@@ -50,7 +50,7 @@ class KyleLambda(Additive):
 
 @microstructure(
     window=64,
-    unit="σ of training per root of a median bar's notional",
+    unit="σ of training per root of a median bar volume's notional at the anchor",
     low=-1000.0,
     high=1000.0,
     source="Hasbrouck (2009), Trading Costs and Returns for U.S. Equities",

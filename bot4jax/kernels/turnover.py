@@ -18,15 +18,16 @@ def volumes(bar: Bar, past: Past, scales: Scales) -> dict[str, Array]:
     vwap = safe_divide(bar.vwap_offset, volume)
     from_close = (past.mid - bar.mid_close).astype(jnp.float32) / 2
     traded = (volume > 0) & (past.age > 0)
+    deviation = jnp.where(traded, safe_divide(vwap + from_close, price(bar)), 0.0)
+    level = safe_divide(price(bar), bar.anchor)
     return {
         "volume": volume / scales.volume,
+        "notional": volume / scales.volume * level * (1 + deviation),
         "buy_volume": bar.buy_volume / scales.volume,
         "sell_volume": bar.sell_volume / scales.volume,
         "signed_volume": (bar.buy_volume - bar.sell_volume) / scales.volume,
         "money_flow": _money_flow(bar, past) * volume / scales.volume,
-        "vwap_deviation": jnp.where(
-            traded, safe_divide(vwap + from_close, price(bar)), 0.0
-        ),
+        "vwap_deviation": deviation,
     }
 
 
@@ -62,7 +63,7 @@ def classified(bar: Bar, own: dict[str, Array]) -> dict[str, Array]:
 
 
 def trades(bar: Bar, past: Past, scales: Scales) -> dict[str, Array]:
-    root = jnp.sqrt(price(bar) * scales.volume)
+    root = jnp.sqrt(bar.anchor * scales.volume)
     signed, sided = bar.buy_count - bar.sell_count, bar.buy_count + bar.sell_count
     return {
         "signed_count": signed.astype(jnp.float32),

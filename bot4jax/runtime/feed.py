@@ -32,6 +32,7 @@ from bot4jax.kernels.rebase import Terms
 from bot4jax.runtime.backlog import conflated
 from bot4jax.runtime.batches import ROTATION, Batch, Close, FeedState
 from bot4jax.runtime.coverage import Coverage
+from bot4jax.runtime.earlier import EarlierMids
 from bot4jax.runtime.messages import MessageError, Reference
 from bot4jax.runtime.pack import instrument_terms, pack
 from bot4jax.runtime.publishers import (
@@ -90,6 +91,7 @@ class Feed:
         self.universe = universe
         """with its terms from the open bar on"""
         self._terms = instrument_terms(universe, anchors)
+        self._earlier = EarlierMids(len(universe.instruments))
         self._held = np.empty(0, TICK)
         self._events: tuple[Reference, ...] = ()
         self._snapshots: dict[int, Frame] = {}
@@ -316,7 +318,8 @@ class Feed:
         is_late = records["event_ns"] < self.open_ns
         records["flags"][is_late] |= LATE
         buffer.packed[count:, PACKED.index("slot")] = len(self._terms.anchor)
-        pack(records, self._terms, self.open_ns, self.bar_ns, buffer.packed)
+        bar = self.open_ns, self.bar_ns
+        pack(records, self._terms, self._earlier, *bar, buffer.packed)
         self.counters.absorbed += count
         self.counters.late += int(is_late.sum())
         self._turn, self._filled = (self._turn + 1) % ROTATION, 0
@@ -372,6 +375,8 @@ class Feed:
         terms, moved = terms_after(acting, anchors, universe)
         self.universe = universe_after(universe, acting)
         self._terms = instrument_terms(self.universe, moved)
+        if terms is not None:
+            self._earlier.forget(np.asarray(terms.changes))
         return terms
 
 

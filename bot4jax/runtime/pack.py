@@ -2,8 +2,10 @@
 
 The device cannot look back within a batch without a scan, so the host names each
 tick's predecessors in it: one stable sort by symbol finds those of quotes and trades,
-one by symbol, side and level those of book levels. NumPy calls of a microsecond each
-are what this costs at a few hundred ticks, so the code spares calls, not arithmetic.
+one by symbol, side and level those of book levels. It also gives trades the mid that
+stood before them by the exchange's time (`earlier.py`). NumPy calls of a microsecond
+each are what this costs at a few hundred ticks, so the code spares calls, not
+arithmetic.
 """
 
 from typing import NamedTuple
@@ -12,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from bot4jax.data.universe import Universe
+from bot4jax.runtime.earlier import EarlierMids, Quoted, Traded
 from bot4jax.types import BOOK, FRACTION, LEVELS, PACKED, QUOTE, STATUS, TRADE
 
 GRID = 5
@@ -53,6 +56,7 @@ def instrument_terms(universe: Universe, anchors: Int[np.ndarray, " S"]) -> Term
 def pack(
     records: np.ndarray,
     terms: Terms,
+    earlier: EarlierMids,
     open_ns: int,
     bar_ns: int,
     packed: Int[np.ndarray, "N K"],
@@ -60,6 +64,7 @@ def pack(
     """Write the records as the first rows of `packed`; rows behind them stay.
 
     The records must have been screened: slots below S, prices near their anchors.
+    `earlier` holds the quotes of the batches before, and takes in these.
     """
     if not len(records):
         return
@@ -72,7 +77,9 @@ def pack(
     write_time(words[EVENT], open_ns, bar_ns, rows)
     if kind.max() >= BOOK:
         write_rare_kinds(records, words, kind, chain, rows)
-    rows[:, COLUMN["previous"] :] = predecessors(kind, symbol, chain).T
+    order = in_order_of(chain)
+    rows[:, COLUMN["previous"] :] = predecessors(kind, order, chain).T
+    write_mids(words, kind, order, terms.anchor, earlier, rows)
 
 
 def write_terms(
@@ -138,7 +145,7 @@ def write_rare_kinds(
 
 def predecessors(
     kind: Int[np.ndarray, " N"],
-    symbol: Int[np.ndarray, " N"],
+    order: Int[np.ndarray, " N"],
     chain: Int[np.ndarray, " N"],
 ) -> Int[np.ndarray, "5 N"]:
     """The last five columns of `PACKED`: who came before in the same chain.
@@ -146,7 +153,6 @@ def predecessors(
     In order of (chain, row) a row's predecessor is its neighbour, if that is of the
     same chain; −1 in front and behind ends the first and the last chain.
     """
-    order = in_order_of(chain)
     chain = chain.take(order)
     chains, rows = padded(chain), padded(order)
     is_follower = chains[GRID - 1 : -GRID - 1] == chain
@@ -161,7 +167,7 @@ def predecessors(
         fifth = np.where(chains[: -2 * GRID] == chain, rows[: -2 * GRID], -1)
         at = np.arange(len(order))
         begin = np.maximum.accumulate(np.where(is_follower, 0, at))
-        links[0][row] = standing_quotes(kind, symbol, order, row)
+        links[0][row] = -1
         links[1][row] = previous.take(trades)
         links[2][row] = fifth.take(trades)
         links[3][row] = (at - begin).take(trades)
@@ -173,22 +179,26 @@ UNLINKED = np.array([-1, -1, -1, 0, 1])[:, None]
 """Previous, previous trade, fifth trade, trade rank, is last: of a row on its own."""
 
 
-def standing_quotes(
+def write_mids(
+    words: Int[np.ndarray, "6 N"],
     kind: Int[np.ndarray, " N"],
-    symbol: Int[np.ndarray, " N"],
     order: Int[np.ndarray, " N"],
-    trades: Int[np.ndarray, " M"],
-) -> Int[np.ndarray, " M"]:
-    """For each trade the row of the last quote of its symbol before it, or −1."""
-    quotes = order.take((kind.take(order) == QUOTE).nonzero()[0])
-    if not len(quotes):
-        return np.full(len(trades), -1)
-    place = symbol << 32
-    place += np.arange(len(place))
-    found = place.take(quotes).searchsorted(place.take(trades))
-    row = quotes.take(found - 1, mode="wrap")
-    is_own = (symbol.take(row) == symbol.take(trades)) & (found > 0)
-    return np.where(is_own, row, -1)
+    anchor: Int[np.ndarray, " S"],
+    earlier: EarlierMids,
+    rows: Int[np.ndarray, "N K"],
+) -> None:
+    """Each trade's mid before it, and a 1 where there is one; quotes are remembered."""
+    symbol, event_ns = words[HEAD] >> 32, words[EVENT]
+    kind = kind.take(order)
+    quotes, trades = (order.take((kind == one).nonzero()[0]) for one in (QUOTE, TRADE))
+    traded = symbol.take(trades)
+    mids = words[A].take(quotes) + words[B].take(quotes)
+    mid, is_known = earlier.take(
+        Quoted(symbol.take(quotes), quotes, event_ns.take(quotes), mids),
+        Traded(traded, trades, event_ns.take(trades)),
+    )
+    rows[trades, COLUMN["ask"]] = (mid - 2 * anchor.take(traded)) * is_known
+    rows[trades, COLUMN["level"]] = is_known
 
 
 def in_order_of(key: Int[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:

@@ -106,7 +106,7 @@ def test_padding_and_absurd_slots_touch_nothing():
 def test_realised_spread_belongs_to_the_previous_bars_trades():
     quote = {"slot": 0, "kind": QUOTE, "side": 0, "bid": 0, "ask": 2, "time": 1}
     quote |= {"bid_size": 1.0, "ask_size": 1.0, "level": 0, "flags": 0}
-    buy = quote | {"kind": TRADE, "side": 1, "bid": 2, "time": 2}
+    buy = quote | {"kind": TRADE, "side": 1, "bid": 2, "time": 2, "level": 1}
     risen = quote | {"bid": 4, "ask": 6}
     closed, _ = run([[quote, buy], [risen]], by(CAPACITY))
     first, second = closed
@@ -114,6 +114,16 @@ def test_realised_spread_belongs_to_the_previous_bars_trades():
     assert first.realised_spread[0] == 0
     assert second.realised_spread[0] == pytest.approx(2 * (2 - 5) / 60_005, rel=1e-4)
     assert second.price_impact[0] == pytest.approx(8 / 60_003, rel=1e-3)
+
+
+def test_a_trade_that_no_quote_was_given_for_meets_the_one_that_stands():
+    """As after a restart: the bars know a quote, their new feed has heard none."""
+    quote = {"slot": 0, "kind": QUOTE, "side": 0, "bid": 0, "ask": 2, "time": 1}
+    quote |= {"bid_size": 1.0, "ask_size": 1.0, "level": 0, "flags": 0}
+    buy = quote | {"kind": TRADE, "side": BUY, "bid": 3, "ask": 0}
+    closed, _ = run([[quote], [buy, buy | {"slot": 1}]], by(1))
+    expected = [2 * 2 / 60_001, 0, 0, 0, 0]
+    np.testing.assert_allclose(closed[1].effective_spread, expected, 1e-6)
 
 
 @pytest.mark.parametrize("side", [UNKNOWN_SIDE, BUY, SELL])

@@ -5,7 +5,6 @@ bars of shares. Planted edges are in `test_features`; here is what nobody plante
 prices on a grid, lots, bursts, silence, ties.
 """
 
-import shutil
 from typing import NamedTuple
 
 import numpy as np
@@ -30,8 +29,6 @@ SLOTS = SYMBOLS
 
 PAIRS = 12
 """Symbols and bars at which a feature is compared."""
-
-DAY = "20131007"
 
 
 class Market(NamedTuple):
@@ -101,16 +98,8 @@ def market(request, data_root, tmp_path_factory, evidence):
     if not folder.is_dir():
         pytest.skip(f"{folder} is absent: it holds the recorded market")
     if own.data == "lean":
-        folder = one_day(folder, tmp_path_factory.mktemp("us_ticks"))
+        folder = recorded.one_day(folder, tmp_path_factory.mktemp("us_ticks"))
     return recorded_market(own, folder, evidence)
-
-
-def one_day(folder, target):
-    """The first day alone: four would be read for what a quarter of an hour shows."""
-    for path in sorted((folder / "bac").glob(f"{DAY}_*.zip")):
-        (target / "bac").mkdir(exist_ok=True)
-        shutil.copy(path, target / "bac" / path.name)
-    return target
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)

@@ -118,8 +118,9 @@ class SlowBars:
         self.sums["quote_turnover"] += price * volume
         self.sums["vwap_offset"] += (t["bid"] - self.reference / 2) * volume
         self.sums["signed_root_notional"] += sign * math.sqrt(price * volume)
-        if self.quote:
-            mid = self.anchor + (self.quote[0] + self.quote[1]) / 2
+        if t["level"] or self.quote:
+            before = t["ask"] if t["level"] else self.quote[0] + self.quote[1]
+            mid = self.anchor + before / 2
             self.sums["effective_spread"] += 2 * sign * (price - mid) / mid
         self.signed.append((sign, price))
         for name, back, share in (("fast", 1, 1), ("slow", 5, 5)):

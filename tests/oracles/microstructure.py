@@ -22,15 +22,26 @@ def _hasbrouck(standardised_return, signed_root_notional):
     return _slope(signed_root_notional, standardised_return)
 
 
-def _amihud(standardised_return, volume):
-    pairs = zip(standardised_return, volume, strict=True)
-    each = [abs(z) / v for z, v in pairs if v > 0]
+def _dollars(close_price, vwap_deviation, volume):
+    """Volume at what it cost, bar by bar: increments times median bar volumes."""
+    columns = zip(close_price, vwap_deviation, volume, strict=True)
+    return [price * (1 + over) * lots for price, over, lots in columns]
+
+
+def _amihud(standardised_return, close_price, vwap_deviation, volume, anchor):
+    """Absolute returns over dollars, of the days with a trade."""
+    dollars = _dollars(close_price, vwap_deviation, volume)
+    pairs = zip(standardised_return, dollars, anchor, strict=True)
+    each = [abs(z) * unit / paid for z, paid, unit in pairs if paid > 0]
     return math.fsum(each) / len(each) if each else 0.0
 
 
-def _liquidity(standardised_return, volume):
+def _liquidity(standardised_return, close_price, vwap_deviation, volume, anchor):
+    """Dollars over absolute returns, the Amivest ratio."""
+    dollars = _dollars(close_price, vwap_deviation, volume)
+    paid = math.fsum(d / unit for d, unit in zip(dollars, anchor, strict=True))
     moved = math.fsum(abs(z) for z in standardised_return)
-    return math.log(1 + math.fsum(volume)) - math.log(1 + moved)
+    return math.log(1 + paid) - math.log(1 + moved)
 
 
 def _roll(trade_return, earlier_trade_return, trade_pair):

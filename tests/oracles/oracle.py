@@ -9,7 +9,7 @@ class Oracle(NamedTuple):
 
     value: Callable[..., Any]
     """takes columns by name, `window + lag` bars, the oldest first: the feature's own,
-    or prices in increments (`high_price`, `low_price`, `close_price`)"""
+    or increments (`high_price`, `low_price`, `close_price`, `anchor`)"""
     truth: str
     """the library, or the paper it is written from"""
     undefined: str = ""

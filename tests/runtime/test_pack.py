@@ -6,6 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot4jax.data.universe import universe
+from bot4jax.runtime.earlier import REMEMBERED, EarlierMids
 from bot4jax.runtime.pack import GRID, in_order_of, instrument_terms, pack
 from bot4jax.types import (
     BOOK,
@@ -62,10 +63,18 @@ books = st.builds(
 statuses = st.builds(record, st.just(STATUS), **heads, a=st.integers(0, 3))
 
 
-def packed_rows(records: np.ndarray) -> np.ndarray:
+def packed_rows(records: np.ndarray, earlier: EarlierMids | None = None) -> np.ndarray:
     rows = np.full((len(records), len(PACKED)), -77, np.int32)
-    pack(records, TERMS, OPEN_NS, BAR_NS, rows)
+    earlier = earlier or EarlierMids(len(ANCHORS))
+    pack(records, TERMS, earlier, OPEN_NS, BAR_NS, rows)
     return rows
+
+
+def mid_before(quoted: list[tuple[int, int]], event: int) -> int | None:
+    """Of mids and their times, in order of arrival, the newest older than the event."""
+    lately = quoted[-REMEMBERED:]
+    older = [mid for time, mid in lately if time < event]
+    return older[-1] if older else lately[0][1] if lately else None
 
 
 def base_volume(symbol: int, lots: int, price: int) -> float:
@@ -80,15 +89,19 @@ def base_volume(symbol: int, lots: int, price: int) -> float:
 
 def expected_rows(records: np.ndarray) -> list[dict]:
     """One tick after the other, with dictionaries for a memory."""
-    rows, last, trades = [], {}, {}
+    rows, last, trades, quoted = [], {}, {}, {}
     for number, tick in enumerate(records):
         kind, symbol = int(tick["kind"]), int(tick["symbol"])
         a, b, c, d = (int(tick[name]) for name in "abcd")
         past = trades.setdefault(symbol, [])
         chain = (symbol, kind, int(tick["side"]), c) if kind == BOOK else (symbol, kind)
         is_trade, is_quote = kind == TRADE, kind == QUOTE
-        standing = (symbol, QUOTE) if is_trade else chain
-        elapsed = max(int(tick["event_ns"]) - OPEN_NS, 0)
+        event = int(tick["event_ns"])
+        mids = quoted.setdefault(symbol, [])
+        mid = mid_before(mids, event) if is_trade else None
+        given = 0 if mid is None else mid - 2 * int(ANCHORS[symbol])
+        mids += [(event, a + b)] * is_quote
+        elapsed = max(event - OPEN_NS, 0)
         first = {QUOTE: c, TRADE: b, BOOK: b, STATUS: 0}[kind]
         rows.append(
             {
@@ -96,13 +109,13 @@ def expected_rows(records: np.ndarray) -> list[dict]:
                 "kind": kind,
                 "side": int(tick["side"]),
                 "bid": a if kind == STATUS else a - int(ANCHORS[symbol]),
-                "ask": b - int(ANCHORS[symbol]) if is_quote else 0,
+                "ask": b - int(ANCHORS[symbol]) if is_quote else given,
                 "bid_size": base_volume(symbol, first, max(a, 1)),
                 "ask_size": base_volume(symbol, d, b) if is_quote else 0.0,
                 "time": elapsed * FRACTION // BAR_NS,
-                "level": c if kind == BOOK else 0,
+                "level": c if kind == BOOK else int(mid is not None),
                 "flags": int(tick["flags"]),
-                "previous": last.get(standing, -1),
+                "previous": -1 if is_trade else last.get(chain, -1),
                 "previous_trade": past[-1] if is_trade and past else -1,
                 "fifth_trade": past[-GRID] if is_trade and len(past) >= GRID else -1,
                 "trade_rank": len(past) if is_trade else 0,
@@ -155,6 +168,56 @@ def test_a_large_batch_of_all_kinds():
     assert_as_expected(rows)
 
 
+MID = [PACKED.index("ask"), PACKED.index("level")]
+
+
+def test_a_trade_meets_the_mid_that_is_older_by_the_exchanges_time():
+    """It arrives last of all; quotes that were stamped with it or later came first."""
+    times = {0: (100, 102), 10: (102, 104), 20: (106, 108)}
+    rows = [record(QUOTE, 0, t, a=a, b=b, c=1, d=1) for t, (a, b) in times.items()]
+    for event, mid in {1: 202, 10: 202, 11: 206, 20: 206, 21: 214, -1: 202}.items():
+        found = packed_rows(
+            np.array([*rows, record(TRADE, 0, event, a=101, b=1)], TICK)
+        )
+        np.testing.assert_array_equal(found[-1, MID], [mid - 2_000, 1], str(event))
+
+
+@given(st.lists(quotes | trades, min_size=1, max_size=60), st.data())
+def test_mids_before_trades_know_no_batches(rows, data):
+    records, earlier = np.array(rows, TICK), EarlierMids(len(ANCHORS))
+    cut = data.draw(st.integers(0, len(rows)))
+    parts = [packed_rows(part, earlier) for part in (records[:cut], records[cut:])]
+    whole = packed_rows(records)
+    np.testing.assert_array_equal(np.concatenate(parts)[:, MID], whole[:, MID])
+
+
+def test_as_many_quotes_are_remembered_as_are_told():
+    """In one batch and over many, in which their places in memory come again."""
+    rng, many = np.random.default_rng(4), 5 * REMEMBERED
+    rows = [
+        record(QUOTE, i % 2, int(t), a=int(a), b=int(a) + 1, c=1, d=1)
+        for i, (t, a) in enumerate(rng.integers(1, 900, (many, 2)))
+    ]
+    rows[7::9] = [record(TRADE, i % 2, i, a=5, b=1) for i in range(len(rows[7::9]))]
+    records = np.array(rows, TICK)
+    assert_as_expected(records)
+    whole, earlier = packed_rows(records), EarlierMids(len(ANCHORS))
+    parts = [packed_rows(part, earlier) for part in np.array_split(records, 11)]
+    np.testing.assert_array_equal(np.concatenate(parts)[:, MID], whole[:, MID])
+
+
+def test_prices_of_other_terms_are_forgotten():
+    quote = record(QUOTE, 0, 0, a=1, b=2, c=1, d=1)
+    earlier = EarlierMids(len(ANCHORS))
+    packed_rows(
+        np.array([quote, record(QUOTE, 1, 0, a=1, b=2, c=1, d=1)], TICK), earlier
+    )
+    earlier.forget(np.array([True, False, False, False]))
+    traded = [record(TRADE, symbol, 5, a=2, b=1) for symbol in (0, 1)]
+    found = packed_rows(np.array(traded, TICK), earlier)
+    assert found[:, PACKED.index("level")].tolist() == [0, 1]
+
+
 @given(st.lists(quotes | trades | books, min_size=1, max_size=40), st.data())
 def test_predecessors_do_not_look_ahead(rows, data):
     """Whatever follows, it changes nothing but who is last."""
@@ -177,13 +240,14 @@ def test_times_stay_within_the_bar(bar_ns):
     records = np.array([half] * 4, TICK)
     records["event_ns"] = OPEN_NS + np.array([-1, 0, bar_ns // 2, bar_ns - 1])
     rows = np.zeros((4, len(PACKED)), np.int32)
-    pack(records, TERMS, OPEN_NS, bar_ns, rows)
+    pack(records, TERMS, EarlierMids(4), OPEN_NS, bar_ns, rows)
     times = rows[:, PACKED.index("time")]
     np.testing.assert_array_equal(times, [0, 0, FRACTION // 2, FRACTION - 1])
 
 
 def test_rows_behind_the_last_tick_stay():
     rows = np.full((3, len(PACKED)), 9, np.int32)
-    pack(np.array([record(TRADE, 1, 5, a=7, b=1)], TICK), TERMS, OPEN_NS, BAR_NS, rows)
+    records = np.array([record(TRADE, 1, 5, a=7, b=1)], TICK)
+    pack(records, TERMS, EarlierMids(4), OPEN_NS, BAR_NS, rows)
     assert rows[0, PACKED.index("kind")] == TRADE
     assert (rows[1:] == 9).all()
