@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 
 from bot4jax.data import latent
 from bot4jax.data.latent import FLOW_LOADING, FLOW_PERSISTENCE, Dynamics
-from bot4jax.data.quotes import bid_at, spread_drawn, wide_chance
+from bot4jax.data.quotes import mid_at, spread_drawn, wide_chance
 from bot4jax.data.simulator import Simulator
 from bot4jax.data.tape import FLICKER, QUOTE_SHARE
 
@@ -88,11 +88,10 @@ def check(
             f"Decision bars {first} … {stop} with horizon {horizon} do not fit into"
             f" {simulator.bar_count} bars."
         )
-    latest = 1 - 1 / int(simulator.counts.min())
-    if not 0 <= latency_fraction <= latest:
+    if not 0 <= latency_fraction < 1:
         raise ValueError(
-            f"latency_fraction {latency_fraction} must be in [0, {latest:.3g}]: later,"
-            " a bar may hold no quote to enter at."
+            f"latency_fraction {latency_fraction} must be in [0, 1): later, an order"
+            " meets the next bar."
         )
     expected = (stop - first, len(simulator.anchors))
     if threshold.shape != expected:
@@ -122,9 +121,10 @@ def class_chances(
         )
         for i in (0, -1)
     ]
+    met = np.where(behind > 0, mid_at(quoted, spreads[0]), simulator.mids[bar])
     above, below = (
         chance_above(law, volatility, behind, later, np.log(edge / price))
-        for edge in class_edges(quoted, spreads[0], spreads[1], threshold)
+        for edge in class_edges(met, spreads[1], threshold)
     )
     return np.stack([1 - below, below - above, above], axis=-1)
 
@@ -207,16 +207,20 @@ def entry_shares(
     latency_fraction: float,
     paths: int,
 ) -> Float[np.ndarray, "P S"]:
-    """Share of the bar that lies behind the first quote at or after the latency."""
+    """Share of the bar that lies behind the quote that stands at the latency.
+
+    0: that of the opening still stands, which is known when the decision is made.
+    """
     most = int(counts.max())
     moment = rng.random((paths, most))
     is_quote = rng.random((paths, most)) < QUOTE_SHARE
     shares = np.zeros((paths, most + 1))
     for count in np.unique(counts):
-        time = (np.arange(count) + moment[:, :count]) / count
-        meets = is_quote[:, :count] & (time >= latency_fraction)
-        meets[:, -1] = True
-        shares[:, count] = (meets.argmax(axis=1) + 1) / count
+        number = np.arange(count)
+        time = (number + moment[:, :count]) / count
+        shown = is_quote[:, :count] | (number == count - 1)  # the closing one is
+        stood = np.where(shown & (time <= latency_fraction), number + 1, 0)
+        shares[:, count] = stood.max(axis=1) / count
     return shares[:, counts]
 
 
@@ -256,8 +260,7 @@ def entry_and_rest(
 
 
 def class_edges(
-    quoted: Float[np.ndarray, "P S"],
-    entry_spread: Int[np.ndarray, "P S"],
+    entry: Int[np.ndarray, "P S"],
     close_spread: Int[np.ndarray, "P S"],
     threshold: Float[np.ndarray, " S"],
 ) -> tuple[Float[np.ndarray, "P S"], Float[np.ndarray, "P S"]]:
@@ -266,7 +269,6 @@ def class_edges(
     Exact on the grid: an entry at half increments m is up if the closing mid exceeds
     m·exp(threshold), and a mid is the nearest with the parity of its spread.
     """
-    entry = 2 * bid_at(quoted, entry_spread) + entry_spread
     half = close_spread / 2
     above = np.floor(entry * np.exp(threshold) / 2 - half) + 0.5 + half
     below = np.ceil(entry * np.exp(-threshold) / 2 - half) - 0.5 + half

@@ -61,7 +61,7 @@ def shown_mids(
     edges: Edge, halted: Bool[np.ndarray, "T S"]
 ) -> Int[np.ndarray, "T+1 S"]:
     """Mids at the boundaries, half increments; a halted symbol keeps its last one."""
-    mids = 2 * bid_at(edges.price, edges.spread) + edges.spread
+    mids = mid_at(edges.price, edges.spread)
     boundary = np.arange(len(mids))[:, None]
     silent = np.concatenate([np.zeros_like(halted[:1]), halted])
     latest = np.maximum.accumulate(np.where(silent, 0, boundary), axis=0)
@@ -87,6 +87,13 @@ def bid_at(
 ) -> Int[np.ndarray, "*B"]:
     """The bid whose mid is nearest to the efficient price."""
     return np.rint(price - spread / 2).astype(np.int64)
+
+
+def mid_at(
+    price: Float[np.ndarray, "*B"], spread: Int[np.ndarray, "*B"]
+) -> Int[np.ndarray, "*B"]:
+    """The mid that is quoted around the efficient price, half increments."""
+    return 2 * bid_at(price, spread) + spread
 
 
 def queue_sizes(

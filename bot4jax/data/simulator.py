@@ -6,7 +6,6 @@ one market, byte for byte. Whatever is computed from it must be marked as simula
 """
 
 from collections.abc import Iterator
-from math import ceil
 from typing import NamedTuple
 
 import numpy as np
@@ -160,17 +159,18 @@ class Simulator:
     def entry_mids(
         self, bar: int, latency_fraction: float
     ) -> tuple[Int[np.ndarray, " S"], Bool[np.ndarray, " S"]]:
-        """The first mids quoted at or after this share of the bar, half increments.
+        """The mids that stand at this share of the bar, half increments.
 
-        The second array says where there is one; the first is 0 elsewhere.
+        Those of the last quote until then, the one that the bar before closed with
+        included: an order that arrives meets what is shown. The second array says who
+        trades in the bar at all.
         """
         records = self.ticks(bar)
-        since = self.start_ns + bar * self.bar_ns + ceil(latency_fraction * self.bar_ns)
-        meets = (records["kind"] == QUOTE) & (records["event_ns"] >= since)
-        met = records[meets][::-1]  # the last to be written is the first in time
-        mids = np.zeros(len(self.anchors), np.int64)
-        mids[met["symbol"]] = met["a"] + met["b"]
-        return mids, mids > 0
+        until = self.start_ns + bar * self.bar_ns + int(latency_fraction * self.bar_ns)
+        stood = records[(records["kind"] == QUOTE) & (records["event_ns"] <= until)]
+        mids = self.mids[bar].copy()
+        mids[stood["symbol"]] = stood["a"] + stood["b"]  # the last in time stays
+        return mids, ~self.halted[bar]
 
     def frames(
         self, first: int, stop: int, frame_records: int = 256

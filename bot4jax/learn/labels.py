@@ -19,7 +19,7 @@ def forward_returns(
 ) -> Float[np.ndarray, "T S"]:
     """log(close[t + h]) − log(entry[t + 1]); NaN where that is past the end.
 
-    `entry[t]` is the first mid at or after the opening of bar `t` plus latency. Prices
+    `entry[t]` is the mid that stands at the opening of bar `t` plus latency. Prices
     of one symbol are in one unit and free of splits; a price that is not positive and
     finite makes its return NaN.
     """

@@ -98,11 +98,12 @@ class TestProbabilities:
         expected = bayes.entry_shares(rng, market.counts[1], 0.3, 400)
         open_ns = market.start_ns + market.bar_ns
         ticks = market.ticks(1)
-        meets = (ticks["kind"] == 0) & (ticks["event_ns"] - open_ns >= 0.3 * 1e9)
-        symbols, first = np.unique(ticks["symbol"][meets], return_index=True)
-        time = (ticks["event_ns"][meets][first] - open_ns) / 1e9
-        counts = market.counts[1][symbols]
+        stood = (ticks["kind"] == 0) & (ticks["event_ns"] - open_ns <= 0.3 * 1e9)
+        time = np.zeros(512)
+        time[ticks["symbol"][stood]] = (ticks["event_ns"][stood] - open_ns) / 1e9
+        counts = market.counts[1]
         share = np.ceil(time * counts) / counts
+        assert (share == 0).mean() == pytest.approx((expected == 0).mean(), abs=0.08)
         assert share.mean() == pytest.approx(
             expected.mean(), abs=4 * share.std() / len(share) ** 0.5
         )
@@ -172,9 +173,9 @@ class TestArguments:
         with pytest.raises(ValueError, match="do not fit into 30 bars"):
             bayes.bayes_probabilities(self.market, first, stop, horizon, 0.1, threshold)
 
-    def test_latencies_without_a_quote_are_refused(self):
-        with pytest.raises(ValueError, match=r"latency_fraction 0.95 must be in"):
-            bayes.bayes_probabilities(self.market, 5, 9, 5, 0.95, np.zeros((4, 3)))
+    def test_latencies_of_a_bar_are_refused(self):
+        with pytest.raises(ValueError, match=r"latency_fraction 1.0 must be in"):
+            bayes.bayes_probabilities(self.market, 5, 9, 5, 1.0, np.zeros((4, 3)))
 
     def test_misshapen_thresholds_are_refused(self):
         with pytest.raises(ValueError, match=r"shape \(3, 4\), not \(4, 3\)"):
@@ -215,7 +216,7 @@ def peeking(one):
     """The forecast of who knows the return of the bar after the decision."""
     hidden, at = one.market.latent, slice(FIRST + 1, STOP + 1)
     volatility = hidden.volatility[at].astype(float)
-    change = np.diff(hidden.path, axis=0)[at] * (1 - LATENCY)
+    change = np.diff(hidden.path, axis=0)[at]
     rest = volatility * (HORIZON - 1) ** 0.5
     up = ndtr((change - one.threshold) / rest)
     down = ndtr((-change - one.threshold) / rest)
@@ -301,9 +302,11 @@ def brute_force(market, bar, symbol, threshold, number):
     prices[:-1] += tape.FLICKER * futures.rng.normal(size=(parts - 1, number))
     mids = futures.rounded(prices, wide)
     moments = (np.arange(parts)[:, None] + futures.rng.random(mids.shape)) / parts
-    meets = (futures.rng.random(mids.shape) < tape.QUOTE_SHARE) & (moments >= LATENCY)
-    meets[-1] = True
-    entry = mids[meets.argmax(axis=0), np.arange(number)]
+    shown = futures.rng.random(mids.shape) < tape.QUOTE_SHARE
+    shown[-1] = True
+    opening = np.full((1, number), market.mids[bar, symbol])
+    stood = np.where(shown & (moments <= LATENCY), np.arange(1, parts + 1)[:, None], 0)
+    entry = np.concatenate([opening, mids])[stood.max(axis=0), np.arange(number)]
     for _ in range(HORIZON - 1):
         prices, wide = futures.advance(1)
     change = np.log(futures.rounded(prices[-1], wide) / entry)

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from bot4jax.data import latent, tape
+from bot4jax.data import bound, latent, tape
 from bot4jax.data.quotes import Edge
 from bot4jax.data.simulator import TRANSIT_NS, Simulator
 from bot4jax.data.source import DataError
@@ -187,18 +187,19 @@ class TestTicks:
             np.testing.assert_array_equal(shown, market.mids[bar + 1])
 
     @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.55, 0.9])
-    def test_entry_is_the_first_quote_after_the_latency(
+    def test_entry_is_the_quote_that_stands_at_the_latency(
         self, market, records, fraction
     ):
         bar = int(np.flatnonzero(market.halted.any(axis=1))[0])
-        mids, quoted = market.entry_mids(bar, fraction)
-        expected = {}
-        since = market.start_ns + (bar + fraction) * market.bar_ns
+        mids, trades = market.entry_mids(bar, fraction)
+        expected = market.mids[bar].tolist()
+        until = market.start_ns + (bar + fraction) * market.bar_ns
         for tick in records[bar]:
-            if tick["kind"] == QUOTE and tick["event_ns"] >= since:
-                expected.setdefault(int(tick["symbol"]), tick["a"] + tick["b"])
-        assert {s: mids[s] for s in np.flatnonzero(quoted)} == expected
-        np.testing.assert_array_equal(quoted, ~market.halted[bar])
+            if tick["kind"] == QUOTE and tick["event_ns"] <= until:
+                expected[tick["symbol"]] = tick["a"] + tick["b"]
+        assert mids.tolist() == expected
+        assert (mids != market.mids[bar]).any() == (fraction > 0)
+        np.testing.assert_array_equal(trades, ~market.halted[bar])
 
 
 class TestHalts:
@@ -302,6 +303,27 @@ class TestKnobs:
             Simulator(symbols=4, bars=4, predictive_r2=-0.01)
         with pytest.raises(ValueError, match="symbols=0, volatility_bps=nan"):
             Simulator(symbols=0, bars=4, volatility_bps=float("nan"))
+
+
+class TestGrid:
+    """Quotes turn back where the price does not: both returns share a rounding."""
+
+    def test_neighbouring_returns_are_tied_by_the_rounding_between_them(self):
+        market = Simulator(
+            symbols=256, bars=800, seed=6, predictive_r2=0.0, halts=False, jumps=False
+        )
+        own = market.latent.volatility
+        price = np.log(market.edges.price)
+        rounded = np.log(market.mids / 2) - price
+        expected = -(rounded[1:-1] ** 2 / own[:-1] / own[1:]).mean()
+        for path, truth in ((price, 0.0), (price + rounded, expected)):
+            moved = np.diff(path, axis=0) / own
+            products = moved[:-1] * moved[1:]
+            error = bound.clustered_error(
+                products - products.mean(), np.ones(products.shape, bool), 1
+            )
+            assert products.mean() == pytest.approx(truth, abs=4 * error)
+        assert expected < -8 * error
 
 
 class TestRegimes:

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from bot4jax.data import bound
 from bot4jax.data.bound import Excess
 from bot4jax.learn.folds import Fold
+from bot4jax.learn.labels import forward_returns
 from bot4jax.modes.report_traps import trapped
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.modes.traps import Best, Caught, alarms, caught
@@ -34,6 +36,21 @@ def test_each_leak_raises_its_alarm(leak, said):
 @pytest.fixture(scope="module")
 def setting(run) -> Setting:
     return set_stage(run.config)
+
+
+def test_the_bound_is_of_the_labels_that_the_engine_makes(setting, here):
+    """Entries as the device absorbed them, against the simulator's own."""
+    market, span = setting.source, setting.split.test
+    share = setting.settings.layout.latency / 2**20
+    recorded = 2 * here.record.price("mid_entry")
+    for bar, row in zip(span, recorded, strict=True):
+        mids, trades = market.entry_mids(bar, share)
+        np.testing.assert_array_equal(row[trades], mids[trades])
+    edge = 1e-4 * np.ones((len(span) - 5, len(market.anchors)))
+    classes, known = bound.outcomes(market, span.start, span.stop - 5, 5, share, edge)
+    moved = forward_returns(recorded, 2 * here.record.price("mid_close"), 5)[:-5]
+    own = 1 + (moved > edge).astype(int) - (moved < -edge).astype(int)
+    np.testing.assert_array_equal(own[known], classes[known])
 
 
 def test_a_forecast_that_knows_the_labels_beats_the_bound(setting):
