@@ -8,7 +8,6 @@ from bot4jax.data.bound import Excess
 from bot4jax.learn.folds import Fold
 from bot4jax.learn.labels import forward_returns
 from bot4jax.modes.report_traps import trapped
-from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.modes.traps import Best, Caught, alarms, caught
 
 HONEST = Caught((), None, {"ensemble": Excess(1e-3, 1e-3)}, 0.5, 0)
@@ -31,11 +30,6 @@ def test_each_leak_raises_its_alarm(leak, said):
     (one,) = alarms(HONEST._replace(**leak))
     assert said in one
     assert said in trapped(HONEST._replace(**leak))
-
-
-@pytest.fixture(scope="module")
-def setting(run) -> Setting:
-    return set_stage(run.config)
 
 
 def test_the_bound_is_of_the_labels_that_the_engine_makes(setting, here):
