@@ -20,6 +20,7 @@ from bot4jax.engine import State
 from bot4jax.modes.tapes import heard, taken_up, tick_tape
 from bot4jax.modes.trading import make_trader, opened_journal, paper_venue
 from bot4jax.runtime.closings import Tape
+from bot4jax.runtime.garbage import settled
 from bot4jax.runtime.messages import Inquiry, Reference, Statement, Step, pack
 from bot4jax.runtime.orders import Answer, Cancel
 from bot4jax.runtime.progress import Report
@@ -97,7 +98,10 @@ def together(
     venue = PreparedVenue(LocalVenue(paper_venue(setting)))
     tape = tick_tape(setting, state.bars, span.start)
     laps, kept = Laps(), stage.kept._replace(state=state)
-    with closing(opened_journal(folder, folder.name, resumes=False)) as journal:
+    with (
+        closing(opened_journal(folder, folder.name, resumes=False)) as journal,
+        settled(),
+    ):
         trader = make_trader(setting, kept, venue, journal, lambda stepped: None)
         trader.start()
         closed = tape.closed(arrivals(stage, tape, venue))

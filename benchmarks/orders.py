@@ -26,11 +26,12 @@ from benchmarks.timing import Laps, quantiles, rate
 from bot4jax.errors import Bot4JaxError
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.modes.trading import make_account
-from bot4jax.runtime import context, gate
+from bot4jax.runtime import context, garbage, gate
 from bot4jax.runtime.account import Account
 from bot4jax.runtime.closings import NO_ARRIVALS, Closed
 from bot4jax.runtime.context import Market
 from bot4jax.runtime.equity import EquityRow
+from bot4jax.runtime.garbage import settled
 from bot4jax.runtime.journal import Closing, Journal, StepRecord
 from bot4jax.runtime.limits import TradingState
 from bot4jax.runtime.messages import Step, pack
@@ -115,7 +116,8 @@ def walk(setting: Setting, folder: Path, steps: int, report: Report) -> Timed:
     signs = np.where(np.arange(slots) % 2, 1, -1)
     answers: list[Answer] = []
     message = b""
-    with closing(Journal.open(folder / "journal.sqlite", "bench")) as journal:
+    path = folder / "journal.sqlite"
+    with closing(Journal.open(path, "bench")) as journal, settled():
         for step in range(1, steps + 1):
             closed = closing_of(setting, step)
             for one in answers:
@@ -129,6 +131,8 @@ def walk(setting: Setting, folder: Path, steps: int, report: Report) -> Timed:
             laps.add("gate", gate_ms(account, wish))
             orders, message, ms = journaled(account, journal, wish, answers)
             laps.add("journaled", ms)
+            journal.fold()
+            garbage.collect(step)
             if len(orders) < slots:
                 raise NotMeasured(f"Of {slots} orders {len(orders)} have passed.")
             answers = [answer for one in orders for answer in filled(one)]

@@ -19,6 +19,7 @@ from bot4jax.modes.tapes import tick_tape
 from bot4jax.modes.trading import make_trader, opened_journal
 from bot4jax.runtime.closings import Closed, Tape
 from bot4jax.runtime.engine_snapshots import EngineSnapshots
+from bot4jax.runtime.garbage import settled
 from bot4jax.runtime.inputs import Inputs
 from bot4jax.runtime.loop import Trader
 from bot4jax.runtime.publish import receive
@@ -79,4 +80,5 @@ def streamed(
         )
         arrivals = (one for one in reception.arrivals() if one.frame is not None)
         heard = snapshots.taken(inputs.heard(arrivals))
+        stack.enter_context(settled())
         yield Streamed(trader, tape, tape.closed(heard))

@@ -23,6 +23,7 @@ from bot4jax.runtime.compiles import Compilations
 from bot4jax.runtime.decider import Decider
 from bot4jax.runtime.engine_snapshots import FOLDER
 from bot4jax.runtime.feed import Counters
+from bot4jax.runtime.garbage import settled
 from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.inputs import FILE
 from bot4jax.runtime.journal import Journal, JournalError
@@ -118,6 +119,7 @@ def trade(
     with (
         closing(opened_journal(folder, run or folder.name, resumes)) as journal,
         Compilations() as compiled,
+        settled(),
     ):
         trader = make_trader(setting, kept, venue, journal, publish)
         steps, total = [], len(setting.split.test)

@@ -1,9 +1,9 @@
 """The device's state on disk, written beside the loop: where a restart wakes it.
 
-Between two arrivals the state is copied, which holds the loop up for as long as that
-takes; a thread writes the copy. A snapshot is named for the last step before it, and
-the journal says how much had been heard by then. A restart lets the host hear all of
-that again, which takes it little, while the device sleeps; the newest whole snapshot
+Between two arrivals the device is asked for a copy of its state; a thread waits for it
+and writes it, while the loop goes on. A snapshot is named for the last step before it,
+and the journal says how much had been heard by then. A restart lets the host hear all
+of that again, which takes it little, while the device sleeps; the newest whole snapshot
 wakes it, and it hears the rest.
 """
 
@@ -110,7 +110,7 @@ class EngineSnapshots:
         if not self._every or step < self._last + self._every or self._is_writing:
             return
         began_s = time.perf_counter()
-        state = jax.block_until_ready(copied(self._state))
+        state = copied(self._state)
         self._trader.stages.add("snapshot", time.perf_counter() - began_s)
         self._last = step
         self._written = self._writer.submit(

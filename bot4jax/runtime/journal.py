@@ -3,6 +3,10 @@
 A step is committed before its orders are sent. Its hash covers its whole content and
 the hash before it, so that no earlier step can be changed, removed or put in between
 without `verify` naming it; a journal cut at its end is shorter, but whole.
+
+A commit only adds to the end of files. So the write-ahead log is folded in when the
+loop says that nothing is urgent, and order ids, which are as good as random, have no
+index: each is named for its step, and looked at before it is written.
 """
 
 import hashlib
@@ -22,11 +26,11 @@ from bot4jax.runtime.limits import TradingState
 from bot4jax.runtime.orders import Answer, Change
 from bot4jax.runtime.states import Transition
 
-SCHEMA = "bot4jax.journal/6"
+SCHEMA = "bot4jax.journal/7"
 Durability = Literal["process_crash", "power_loss"]
 SYNCHRONOUS = {"process_crash": "NORMAL", "power_loss": "FULL"}
-WAL_PAGES = 10_000
-"""Pages of the write-ahead log after which a commit folds it in by itself."""
+WAL_PAGES = 1_000
+"""Pages of the write-ahead log that are worth folding in."""
 
 
 class JournalError(Bot4JaxError):
@@ -48,6 +52,8 @@ class Journal:
         self._genesis = hashlib.sha256(f"{SCHEMA}|{run}".encode()).digest()
         self.last_step, self._hash = self._end()
         self._link = self._last_link()
+        self._logged = 0
+        connection.set_wal_hook(self._hear)  # instead of folding within a commit
 
     @classmethod
     def open(
@@ -82,6 +88,11 @@ class Journal:
         if record.step <= self.last_step and not self._is_broken:
             raise JournalError(
                 f"Step {record.step} comes after step {self.last_step}; steps grow."
+            )
+        if stray := rows.misnamed(record, self.run):
+            raise Unwritten(
+                f"Step {record.step} would send an order twice, or one of another "
+                f"step: {stray}. Nothing of it was sent."
             )
         inputs_hash = rows.digest(record.inputs)
         chained = rows.chained(self._hash, record, inputs_hash)
@@ -172,12 +183,26 @@ class Journal:
         return None
 
     def fold(self) -> None:
-        """Move the write-ahead log into the file: for when nothing is urgent."""
-        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        """Move a log that has grown into the file: for when nothing is urgent."""
+        if self._logged < WAL_PAGES or self._is_broken:
+            return
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        except apsw.Error as error:
+            self._is_broken = True
+            raise Unwritten(
+                f"The journal's log could not be folded into its file ({error}). "
+                "Check the disk and start again."
+            ) from error
 
     def close(self) -> None:
         """Fold the write-ahead log into the file and let go of it."""
         self._connection.close()
+
+    def _hear(self, connection: apsw.Connection, name: str, pages: int) -> int:
+        """How long the write-ahead log is after a commit."""
+        self._logged = pages
+        return apsw.SQLITE_OK
 
     def _end(self) -> tuple[int, bytes]:
         query = "SELECT step, hash FROM steps ORDER BY step DESC LIMIT 1"
@@ -298,7 +323,6 @@ def _connected(path: Path, durability: Durability, vfs: str | None) -> apsw.Conn
         connection.execute("PRAGMA synchronous = EXTRA")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS[durability]}")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
         connection.execute("BEGIN IMMEDIATE; COMMIT")
     except apsw.BusyError as error:
         connection.close()

@@ -8,7 +8,14 @@ import numpy as np
 
 from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.limits import Reason, TradingState
-from bot4jax.runtime.orders import Answer, Change, Fill, Order, OrderId
+from bot4jax.runtime.orders import (
+    Answer,
+    Change,
+    Fill,
+    Order,
+    OrderId,
+    is_named,
+)
 from bot4jax.runtime.schedule import Schedule
 from bot4jax.runtime.states import Transition
 
@@ -23,7 +30,7 @@ CREATE TABLE closings (
     late INTEGER NOT NULL) STRICT;
 CREATE TABLE decisions (step INTEGER PRIMARY KEY, packed BLOB NOT NULL) STRICT;
 CREATE TABLE orders (
-    step INTEGER NOT NULL, place INTEGER NOT NULL, id TEXT NOT NULL UNIQUE,
+    step INTEGER NOT NULL, place INTEGER NOT NULL, id TEXT NOT NULL,
     symbol INTEGER NOT NULL, side INTEGER NOT NULL, lots INTEGER NOT NULL,
     kind TEXT NOT NULL, "limit" INTEGER NOT NULL, reduce_only INTEGER NOT NULL,
     post_only INTEGER NOT NULL, sent_ns INTEGER NOT NULL, "trigger" INTEGER NOT NULL,
@@ -164,11 +171,17 @@ def of_step(
     return rows
 
 
+def misnamed(record: StepRecord, run: str) -> str | None:
+    """An order whose id is not of this run and step, or another's; None: all are."""
+    seen = set[str]()
+    for one in record.orders:
+        if one.id in seen or one.step != record.step or not is_named(one, run):
+            return one.id
+        seen.add(one.id)
+    return None
+
+
 def order_row(step: int, place: int, order: Order) -> tuple:
-    if order.step != step:
-        raise ValueError(
-            f"Order {order.id} belongs to step {order.step}, not to {step}."
-        )
     return (
         step,
         place,

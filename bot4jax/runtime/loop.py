@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from bot4jax.errors import Halted
+from bot4jax.runtime import garbage
 from bot4jax.runtime.account import Account
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.decider import Decider, packed_bytes
@@ -42,6 +43,8 @@ class StepLog(Protocol):
     def commit(self, record: StepRecord) -> bytes: ...
 
     def note(self, transition: Transition) -> None: ...
+
+    def fold(self) -> None: ...
 
 
 class Trader:
@@ -196,6 +199,7 @@ class Trader:
         self.ages.add(clock.now, closed.arrivals)
         done = stepped(closed, decided, record, equity, seen)
         self._publish(done)
+        self._tidy()
         return done
 
     def finish(self, through_ns: int) -> Sequence[Answer]:
@@ -235,6 +239,11 @@ class Trader:
     def _begin(self) -> None:
         self.step_number += 1
         self.account.states.begin(self.step_number)
+
+    def _tidy(self) -> None:
+        """What costs time and can wait until the orders have left."""
+        self._journal.fold()
+        garbage.collect(self.step_number)
 
     def _settle(self, closed: Closed, clock: Clock) -> Sequence[Answer]:
         """What the venue said since the last step; the device works meanwhile."""

@@ -33,7 +33,11 @@ Text = Annotated[str, Meta(max_length=200)]
 Money = Annotated[float, Meta(ge=-1e18, le=1e18)]
 
 
-class Order(msgspec.Struct, frozen=True, tag="order", forbid_unknown_fields=True):
+class Plain(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """Numbers and names alone: garbage is not looked for among them."""
+
+
+class Order(Plain, frozen=True, tag="order"):
     """What is sent to a venue; sizes in lots, prices in increments."""
 
     id: OrderId
@@ -62,14 +66,14 @@ class Order(msgspec.Struct, frozen=True, tag="order", forbid_unknown_fields=True
     """id of the schedule that it is a slice of"""
 
 
-class Cancel(msgspec.Struct, frozen=True, tag="cancel", forbid_unknown_fields=True):
+class Cancel(Plain, frozen=True, tag="cancel"):
     """Ask the venue to take an order back."""
 
     order: OrderId
     sent_ns: Nanoseconds = 0
 
 
-class Replace(msgspec.Struct, frozen=True, tag="replace", forbid_unknown_fields=True):
+class Replace(Plain, frozen=True, tag="replace"):
     """Ask the venue to give an order other terms; its id and its fills stay."""
 
     order: OrderId
@@ -80,7 +84,7 @@ class Replace(msgspec.Struct, frozen=True, tag="replace", forbid_unknown_fields=
     sent_ns: Nanoseconds = 0
 
 
-class Query(msgspec.Struct, frozen=True, tag="query", forbid_unknown_fields=True):
+class Query(Plain, frozen=True, tag="query"):
     """Ask the venue what has become of an order.
 
     It says again all that it has said. One that it does not know it rejects, now and
@@ -97,14 +101,14 @@ Change = Cancel | Replace | Query
 Request = Order | Change
 
 
-class Ack(msgspec.Struct, frozen=True, tag="ack", forbid_unknown_fields=True):
+class Ack(Plain, frozen=True, tag="ack"):
     """The venue has the order."""
 
     order: OrderId
     event_ns: Nanoseconds
 
 
-class Fill(msgspec.Struct, frozen=True, tag="fill", forbid_unknown_fields=True):
+class Fill(Plain, frozen=True, tag="fill"):
     """Part of an order, traded at one price; (`order`, `number`) is its identity."""
 
     order: OrderId
@@ -125,7 +129,7 @@ class Fill(msgspec.Struct, frozen=True, tag="fill", forbid_unknown_fields=True):
         return self.order, self.number
 
 
-class Reject(msgspec.Struct, frozen=True, tag="reject", forbid_unknown_fields=True):
+class Reject(Plain, frozen=True, tag="reject"):
     """The venue refuses the order, wholly."""
 
     order: OrderId
@@ -133,9 +137,7 @@ class Reject(msgspec.Struct, frozen=True, tag="reject", forbid_unknown_fields=Tr
     event_ns: Nanoseconds = 0
 
 
-class Cancelled(
-    msgspec.Struct, frozen=True, tag="cancelled", forbid_unknown_fields=True
-):
+class Cancelled(Plain, frozen=True, tag="cancelled"):
     """The order was taken back with `lots_left` not traded."""
 
     order: OrderId
@@ -143,7 +145,7 @@ class Cancelled(
     event_ns: Nanoseconds
 
 
-class Expired(msgspec.Struct, frozen=True, tag="expired", forbid_unknown_fields=True):
+class Expired(Plain, frozen=True, tag="expired"):
     """The order's own terms ended it with `lots_left` not traded."""
 
     order: OrderId
@@ -151,7 +153,7 @@ class Expired(msgspec.Struct, frozen=True, tag="expired", forbid_unknown_fields=
     event_ns: Nanoseconds
 
 
-class Replaced(msgspec.Struct, frozen=True, tag="replaced", forbid_unknown_fields=True):
+class Replaced(Plain, frozen=True, tag="replaced"):
     """The terms that hold from now on: those asked for, or the old ones again."""
 
     order: OrderId
@@ -163,7 +165,7 @@ class Replaced(msgspec.Struct, frozen=True, tag="replaced", forbid_unknown_field
     """how many came before of this order"""
 
 
-class Foreign(msgspec.Struct, frozen=True, tag="foreign", forbid_unknown_fields=True):
+class Foreign(Plain, frozen=True, tag="foreign"):
     """Traded on this account, but by no order of ours: by hand, or a liquidation."""
 
     symbol: Slot
@@ -185,8 +187,17 @@ class Foreign(msgspec.Struct, frozen=True, tag="foreign", forbid_unknown_fields=
 
 Answer = Ack | Fill | Reject | Cancelled | Expired | Replaced | Foreign
 
+LEGS = range(4)
+"""Of one slot in one step: the two of its wish, a stop and a take-profit."""
+
 
 def order_id(run: str, step: int, symbol: int, leg: int) -> str:
     """Name of an order: the same run, step, slot and leg always give the same one."""
     text = f"{step}|{symbol}|{leg}|{run}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def is_named(order: Order, run: str) -> bool:
+    """Whether its id is that of its step and slot, whichever leg it is."""
+    named = order.step, order.symbol
+    return any(order.id == order_id(run, *named, leg) for leg in LEGS)

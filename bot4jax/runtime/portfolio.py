@@ -119,18 +119,19 @@ class Portfolio:
 
     def apply(self, answer: Answer) -> bool:
         """Take in the venue's answer; False if it was known already."""
-        if isinstance(answer, Fill | Foreign):
-            check_fill(answer, len(self.lots))
         if isinstance(answer, Foreign):
             return self._adopt(answer)
+        is_fill = isinstance(answer, Fill)
+        if is_fill:
+            check_fill(answer, len(self.lots))
         before = self.orders.get(answer.order)
         if before is None:
             raise OrderError(f"The venue answers order {answer.order}, never sent.")
         after = follow(before, answer)
-        if after == before:
+        if after is before:
             return False
         self._follow(answer.order, after)
-        if isinstance(answer, Fill):
+        if is_fill:
             self._book(answer)
         return True
 
@@ -240,10 +241,12 @@ class Portfolio:
         before, self.orders[name] = self.orders[name], after
         if not after.is_open:
             self._unfinished.pop(name, None)
-        self._open(before.order, after.left - before.left)
+        if change := after.left - before.left:
+            self._open(before.order, change)
 
     def _adopt(self, foreign: Foreign) -> bool:
         """Book what was traded on the account by somebody else, once."""
+        check_fill(foreign, len(self.lots))
         if foreign.number < self.foreign:
             return False
         if foreign.number > self.foreign:

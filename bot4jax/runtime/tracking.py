@@ -14,9 +14,9 @@ a replacement is under way, the larger of both sizes counts.
 """
 
 import enum
-from typing import NamedTuple
 
 import msgspec
+from msgspec import structs
 
 from bot4jax.errors import Halted
 from bot4jax.runtime.orders import (
@@ -51,7 +51,7 @@ class OrderError(Halted):
     """The venue said something that cannot be true of the order."""
 
 
-class Tracked(NamedTuple):
+class Tracked(msgspec.Struct, frozen=True, gc=False):
     """An order and what is known about it."""
 
     order: Order
@@ -94,12 +94,12 @@ def check_fill(fill: Fill | Foreign, slots: int) -> None:
 def doubted(tracked: Tracked) -> Tracked:
     """The order when no answer to it has come in time; all it may do still counts."""
     is_due = tracked.state == OrderState.SENT
-    return tracked._replace(state=OrderState.UNKNOWN) if is_due else tracked
+    return structs.replace(tracked, state=OrderState.UNKNOWN) if is_due else tracked
 
 
 def asked(tracked: Tracked, replace: Replace) -> Tracked:
     """The order while it is being replaced."""
-    return tracked._replace(asked_lots=replace.lots)
+    return structs.replace(tracked, asked_lots=replace.lots)
 
 
 def follow(tracked: Tracked, answer: Answer) -> Tracked:
@@ -112,7 +112,7 @@ def follow(tracked: Tracked, answer: Answer) -> Tracked:
         case Ack():
             if tracked.state >= OrderState.ACKNOWLEDGED:
                 return tracked
-            return tracked._replace(state=OrderState.ACKNOWLEDGED)
+            return structs.replace(tracked, state=OrderState.ACKNOWLEDGED)
         case Fill():
             return _filled(tracked, answer)
         case Reject():
@@ -143,7 +143,7 @@ def _filled(tracked: Tracked, fill: Fill) -> Tracked:
     filled = tracked.filled + fill.lots
     is_whole = filled == order.lots
     state = OrderState.FILLED if is_whole else OrderState.PARTIALLY_FILLED
-    return tracked._replace(state=state, filled=filled, fills=tracked.fills + 1)
+    return structs.replace(tracked, state=state, filled=filled, fills=tracked.fills + 1)
 
 
 def _rejected(tracked: Tracked) -> Tracked:
@@ -153,7 +153,7 @@ def _rejected(tracked: Tracked) -> Tracked:
         raise OrderError(
             f"Order {tracked.order.id} is rejected in state {tracked.state.name}."
         )
-    return tracked._replace(state=OrderState.REJECTED)
+    return structs.replace(tracked, state=OrderState.REJECTED)
 
 
 def _ended(tracked: Tracked, state: OrderState, lots_left: int) -> Tracked:
@@ -165,7 +165,7 @@ def _ended(tracked: Tracked, state: OrderState, lots_left: int) -> Tracked:
             f"Order {tracked.order.id} ends {state.name} with {lots_left} lots left, "
             f"but {left} are open in state {tracked.state.name}."
         )
-    return tracked._replace(state=state)
+    return structs.replace(tracked, state=state)
 
 
 def _replaced(tracked: Tracked, answer: Replaced) -> Tracked:
@@ -183,5 +183,7 @@ def _replaced(tracked: Tracked, answer: Replaced) -> Tracked:
             f"{tracked.filled} have traded."
         )
     terms = {"lots": answer.lots, "limit": answer.limit, "trigger": answer.trigger}
-    order = msgspec.structs.replace(order, **terms)
-    return tracked._replace(order=order, replaced=answer.number + 1, asked_lots=0)
+    order = structs.replace(order, **terms)
+    return structs.replace(
+        tracked, order=order, replaced=answer.number + 1, asked_lots=0
+    )

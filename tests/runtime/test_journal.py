@@ -154,22 +154,39 @@ def test_steps_only_grow(tmp_path):
 
 
 def test_an_order_id_cannot_be_journaled_twice(tmp_path):
-    journal = written(tmp_path / "journal.sqlite", 1)
-    again = StepRecord(
-        1,
-        1,
-        1,
-        Closing(0, 0, 0),
-        b"",
-        TradingState.ACTIVE,
-        orders=[Order(order_id(RUN, 0, 0, 0), 0, BUY, 1, "market", step=1)],
-    )
-    with pytest.raises(Halted, match="could not be written"):
-        journal.commit(again)
-    with pytest.raises(Halted, match="failed before"):
-        journal.commit(record(2))
+    """Not within its step, nor as another step's, another slot's or another run's."""
+    journal, step = written(tmp_path / "journal.sqlite", 1), record(1)
+    first, second, third = step.orders
+    for orders in (
+        (first, msgspec.structs.replace(first, lots=1)),
+        (msgspec.structs.replace(first, id=order_id(RUN, 0, 0, 0)),),
+        (record(0).orders[0],),
+        (msgspec.structs.replace(second, symbol=2),),
+        (msgspec.structs.replace(third, id=order_id("other", 1, 2, 0)),),
+    ):
+        with pytest.raises(Halted, match="twice, or one of another step"):
+            journal.commit(msgspec.structs.replace(step, orders=orders))
     assert (journal.verify(), journal.last_step) == (None, 0)
+    journal.commit(step)
     journal.close()
+
+
+def test_a_commit_leaves_folding_to_whoever_has_time(tmp_path):
+    """The file grows by what is folded, and by nothing else."""
+    path = tmp_path / "journal.sqlite"
+    journal, sizes = written(path, 0), []
+    for step in range(8):
+        journal.commit(msgspec.structs.replace(record(step), inputs=bytes(1 << 20)))
+        sizes.append(path.stat().st_size)
+    assert len(set(sizes)) == 1
+    journal.fold()
+    assert path.stat().st_size > 8 << 20
+    journal.fold()
+    journal.commit(record(8))
+    assert log_of(path).stat().st_size < 10 << 20, "the log begins anew"
+    journal.close()
+    with closing(Journal.open(path, RUN)) as journal:
+        assert len(list(journal.read())) == 9
 
 
 def test_the_wrong_run_and_the_wrong_file_are_refused(tmp_path):

@@ -187,6 +187,9 @@ class FullDisk:
             raise Unwritten("the disk is full")
         self.journal.note(transition)
 
+    def fold(self) -> None:
+        self.journal.fold()
+
 
 def test_a_full_disk_halts_before_anything_leaves_and_takes_back_what_rests(tmp_path):
     scene = Scene(tmp_path, growing, "limit", log=partial(FullDisk, last=2), size=10)
