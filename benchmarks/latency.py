@@ -55,7 +55,8 @@ def measure(
 
 def stages_of(stream: Streamed) -> dict[str, list[float]]:
     """Milliseconds by stage, of the tape and of the loop."""
-    return stream.tape.stages.ms | stream.trader.stages.ms
+    both = stream.tape.stages.ms | stream.trader.stages.ms
+    return {name: list(ms) for name, ms in both.items()}
 
 
 def age_row(ages: Ages, warmup: int) -> Row:

@@ -54,7 +54,7 @@ def measure(config: Config, steps: int, warmup: int, report: Report) -> Measured
             raise Recompiled(
                 f"{compiled.late} functions were compiled after the start."
             )
-        decision = stream.trader.stages.ms["decision"][warmup:]
+        decision = list(stream.trader.stages.ms["decision"])[warmup:]
         ticks = stream.tape.feed.counters.absorbed
     rows = [
         quantiles([mib for _, mib in held], "memory", "MiB", warmup),

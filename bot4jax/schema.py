@@ -533,6 +533,9 @@ class Runtime(Section, frozen=True):
     dead_man_s: Annotated[float, Meta(ge=0, le=3_600)]
     """s without a word from the engine after which the venue takes back what rests; the
     engine speaks three times as often; 0: never"""
+    judged_bars: Count
+    """newest bars of a live run that its report judges one by one, and that it has to
+    hold in memory; all others count in its totals"""
     foreign: Literal["halt", "adopt"]
     """what others traded on the account, as in a liquidation: stop, or book it"""
     feed_quiet_s: Positive

@@ -70,7 +70,7 @@ def in_a_test(
     return blank._replace(
         masked=masked | absent,
         clamped=clamped | absent,
-        values=int(live.sum()),
+        values=traded.totals.decisions,
         importance=family_importance(setting, kept, asked),
         novelty=novelty.segments(novelty.beyond(kept.novelty, traded.features, live)),
         twins=twins(traded.features, blank.names, setting.config.run.seed),

@@ -21,7 +21,6 @@ from bot4jax.modes.story import MarketFacts, TradeFacts
 from bot4jax.modes.trading import Traded
 from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.limits import Reason
-from bot4jax.runtime.orders import Fill
 from bot4jax.types import BUY, SELL
 
 
@@ -73,14 +72,13 @@ def bound_of(
     """
     if not isinstance(setting.source, Simulator) or setting.settings.has_barriers:
         return None
-    span, layout = setting.split.test, setting.settings.layout
+    layout, first = setting.settings.layout, traded.record.first
     edge = threshold * traded.volatility * np.sqrt(layout.horizon)
-    stop = span.stop - layout.horizon
-    counted = len(range(span.start, stop))
+    counted = len(edge) - layout.horizon
     return bayes_log_loss(
         setting.source,
-        span.start,
-        stop,
+        first,
+        first + counted,
         layout.horizon,
         layout.latency / 2**20,
         edge[:counted],
@@ -172,7 +170,7 @@ def equity_curve(setting: Setting, traded: Traded) -> list[EquityRow]:
     Where a market shows no quotes, an order decided at a close meets the next opening:
     its distance from the close is the night's move, and its cost the stated spread.
     """
-    curve = traded.portfolio.curve
+    curve = list(traded.portfolio.curve)
     if setting.source.has_ticks:
         return curve
     half_spread = setting.config.venue.half_spread_bps * 1e-4
@@ -182,7 +180,7 @@ def equity_curve(setting: Setting, traded: Traded) -> list[EquityRow]:
 def trade_facts(setting: Setting, traded: Traded) -> TradeFacts:
     """What trading came to."""
     own, curve = setting.config.venue, equity_curve(setting, traded)
-    fills = [one for one in traded.answers if isinstance(one, Fill)]
+    totals = traded.totals
     rates = f"taker {own.taker_fee_bps:g} bps, maker {own.maker_fee_bps:g} bps"
     currency = traded.portfolio.base
     return TradeFacts(
@@ -190,12 +188,12 @@ def trade_facts(setting: Setting, traded: Traded) -> TradeFacts:
         currency=currency,
         curve=curve,
         pnl=summary.pnl(curve[-1] if curve else None, currency),
-        orders=len(traded.orders),
-        fills=len(fills),
-        partial_fills=summary.partial_fills(traded.orders, traded.answers),
-        buys=sum(one.side == BUY for one in fills),
-        sells=sum(one.side == SELL for one in fills),
-        denials=summary.denials(traded.denied),
+        orders=totals.orders,
+        fills=totals.fills.total(),
+        partial_fills=totals.partial_fills,
+        buys=totals.fills[BUY],
+        sells=totals.fills[SELL],
+        denials=totals.denials,
         sentences={reason.name: reason.sentence for reason in Reason},
         transitions=traded.transitions,
     )

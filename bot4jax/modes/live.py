@@ -47,14 +47,19 @@ def traded_whole(
 ) -> Traded:
     """The run to its end, and all of it for its story.
 
-    Whoever woke up in the middle, from a snapshot, goes through the beginning once
-    nothing is urgent any more.
+    Whoever woke up too late, from a snapshot, to have seen every bar that is judged,
+    goes through the beginning once nothing is urgent any more.
     """
-    traded = trade_over_sockets(setting, kept, folder, report, resumes=True)
-    if traded.record.first == setting.split.test.start:
+    newest = setting.config.runtime.judged_bars
+
+    def traded_from(kept: Kept) -> Traded:
+        return trade_over_sockets(setting, kept, folder, report, True, newest)
+
+    traded = traded_from(kept)
+    is_all = traded.record.first == setting.split.test.start
+    if is_all or len(traded.decided) == newest:
         return traded
-    again = take_up(model, setting)
-    whole = trade_over_sockets(setting, again, folder, report, resumes=True)
+    whole = traded_from(take_up(model, setting))
     return whole._replace(
         stages=traded.stages, ages=traded.ages, recompiles=traded.recompiles
     )

@@ -126,9 +126,9 @@ def equity(axes: Axes, story: Story) -> None:
         return
     curve = story.trade.curve
     when = np.array([row.boundary_ns for row in curve], "datetime64[ns]")
-    start = curve[0].nav
-    net = [row.nav - start for row in curve]
-    gross = [row.nav - start + row.fees + row.funding + row.slippage for row in curve]
+    net = np.array([row.nav for row in curve]) - curve[0].nav
+    paid = np.array([row.fees + row.funding + row.slippage for row in curve])
+    gross = net + paid - paid[0]
     axes.plot(when, gross, color=COLOURS[5], label="before costs, at mid prices")
     axes.plot(when, net, color=COLOURS[0], label="net")
     axes.axhline(0, color="#9aa5b1", linewidth=0.8)

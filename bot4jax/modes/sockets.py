@@ -49,10 +49,12 @@ def trade_over_sockets(
     folder: Path,
     report: Report,
     resumes: bool = False,
+    newest: int | None = None,
 ) -> Traded:
     """Trade the test span with a feed and a venue that run beside this process.
 
-    A run that `resumes` keeps what came in with each step, and begins with that.
+    A run that `resumes` keeps what came in with each step, and begins with that; the
+    `newest` steps are kept whole, without a number all.
     """
     runtime, lateness_ns = setting.config.runtime, lateness(setting)
     first = setting.split.test.start
@@ -87,7 +89,16 @@ def trade_over_sockets(
 
         venue = SocketVenue(line.orders, runtime.venue_timeout_s, runtime.dead_man_s)
         return trade(
-            setting, kept, tape, bars, venue, folder, report, publish, resumes=resumes
+            setting,
+            kept,
+            tape,
+            bars,
+            venue,
+            folder,
+            report,
+            publish,
+            resumes=resumes,
+            newest=newest,
         )
 
 

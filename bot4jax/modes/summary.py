@@ -1,7 +1,6 @@
 """`summary.json`: the counts and figures of a run, in the fields that scripts read."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,6 @@ from bot4jax.learn.evaluate import Judged
 from bot4jax.learn.pairs import Ahead
 from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.feed import Counters
-from bot4jax.runtime.gate import Denied
-from bot4jax.runtime.orders import Answer, Fill, Order
 
 SCHEMA = "bot4jax.summary/1"
 
@@ -57,23 +54,6 @@ def finite(figures: Mapping[str, Any]) -> dict[str, Any]:
         name: value if not isinstance(value, float) or np.isfinite(value) else None
         for name, value in figures.items()
     }
-
-
-def partial_fills(orders: Sequence[Order], answers: Sequence[Answer]) -> int:
-    """Orders of which something, but not everything, was traded."""
-    done: Counter[str] = Counter()
-    for one in answers:
-        if isinstance(one, Fill):
-            done[one.order] += one.lots
-    return sum(0 < done[order.id] < order.lots for order in orders)
-
-
-def denials(denied: Sequence[Denied]) -> dict[str, int]:
-    """How often each reason stopped an order or made it smaller, by its name."""
-    counts: Counter[str] = Counter()
-    for one in denied:
-        counts[one.reason.name] += len(one.symbols)
-    return dict(sorted(counts.items()))
 
 
 def pnl(row: EquityRow | None, currency: str) -> dict[str, Any]:

@@ -170,6 +170,8 @@ def figures(
         **fields.shared(
             folder, setting, facts, features, judged, traded.decided, trade, [traded]
         ),
+        "decisions": traded.totals.decisions,
+        "judged_bars": len(traded.decided),
         "bayes_bound": found.bound and found.bound._asdict(),
         "state": traded.state.name,
         "transitions": [msgspec.to_builtins(one) for one in traded.transitions],

@@ -15,6 +15,7 @@ from bot4jax.learn import dataset
 from bot4jax.learn.dataset import BarRecord
 from bot4jax.modes import tapes
 from bot4jax.modes.keeping import Kept
+from bot4jax.modes.leavings import Leavings, Totals
 from bot4jax.modes.setting import Setting
 from bot4jax.runtime.account import Account
 from bot4jax.runtime.brackets import Distances
@@ -24,12 +25,11 @@ from bot4jax.runtime.decider import Decider
 from bot4jax.runtime.engine_snapshots import FOLDER
 from bot4jax.runtime.feed import Counters
 from bot4jax.runtime.garbage import settled
-from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.inputs import FILE
-from bot4jax.runtime.journal import Journal, JournalError
+from bot4jax.runtime.journal import Journal, JournalError, StepRecord
 from bot4jax.runtime.limits import Limits, TradingState
 from bot4jax.runtime.loop import Trader
-from bot4jax.runtime.orders import Answer, Order
+from bot4jax.runtime.orders import Answer
 from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.states import States, Transition
 from bot4jax.runtime.stepped import Stepped
@@ -43,6 +43,10 @@ COMPILING_STEPS = 3
 """First steps of a run, left out of its latencies: they compile."""
 
 
+CURVE_ROWS = 65_536
+"""Newest boundaries of a live run that its worth is remembered at: 18 h of seconds."""
+
+
 class Traded(NamedTuple):
     """Everything that a traded span leaves behind."""
 
@@ -50,9 +54,8 @@ class Traded(NamedTuple):
     features: Float[np.ndarray, "T S F"]
     volatility: Float[np.ndarray, "T S"]
     decided: list[Decided]
-    orders: list[Order]
-    answers: list[Answer]
-    denied: list[Denied]
+    totals: Totals
+    """of all steps; what is above, of the newest"""
     portfolio: Portfolio
     counters: Counters
     stages: dict[str, dict[str, float]]
@@ -109,12 +112,14 @@ def trade(
     publish: Callable[[Stepped], None] = lambda stepped: None,
     run: str | None = None,
     resumes: bool = False,
+    newest: int | None = None,
 ) -> Traded:
     """Every closed bar of the test span through the trading loop.
 
     `run` names the orders: a replay names them as the run that it repeats. With
     `resumes` a journal that is not finished is gone through first, from `bars` that
-    begin where it began; start and recovery are the same way.
+    begin where it began; start and recovery are the same way. Of steps, so many of the
+    `newest` are kept whole; None: all.
     """
     with (
         closing(opened_journal(folder, run or folder.name, resumes)) as journal,
@@ -122,23 +127,25 @@ def trade(
         settled(),
     ):
         trader = make_trader(setting, kept, venue, journal, publish)
-        steps, total = [], len(setting.split.test)
+        left = Leavings(len(setting.settings.members), newest)
+        total = len(setting.split.test)
         with heard_to_the_end(trader):
-            for stepped in stepping(trader, journal, bars(trader, journal)):
-                steps.append(stepped)
+            known = left.pass_over
+            steps = stepping(trader, journal, bars(trader, journal), known)
+            for number, stepped in enumerate(steps, 1):
+                left.add(stepped)
                 report("paper trading", trader.step_number, total)
-                if len(steps) == COMPILING_STEPS:
+                if number == COMPILING_STEPS:
                     compiled.settle()
                 if trader.step_number == total:
                     break
-        if not steps:
+        if not left.steps:
             raise DataError("The feed ended before a single bar of the test span.")
-        last = ended(
-            trader, journal, steps[-1].closed.boundary_ns + setting.source.bar_ns
-        )
+        through_ns = left.steps[-1].closed.boundary_ns + setting.source.bar_ns
+        left.totals.hear(ended(trader, journal, through_ns))
         if not resumes:
             journal.shed()
-    return collect(steps, trader, last, tape, compiled.late)
+    return collect(left, trader, tape, compiled.late)
 
 
 def ended(trader: Trader, journal: Journal, through_ns: int) -> Sequence[Answer]:
@@ -172,10 +179,14 @@ def heard_to_the_end(trader: Trader) -> Iterator[None]:
 
 
 def stepping(
-    trader: Trader, journal: Journal, bars: Iterable[Closed]
+    trader: Trader,
+    journal: Journal,
+    bars: Iterable[Closed],
+    passed: Callable[[StepRecord], None] = lambda record: None,
 ) -> Iterator[Stepped]:
     """Journaled steps once more, then agreement with the venue, then new steps.
 
+    `passed` is told of those that the device need not hear.
     A finished run has no new steps: what it did is told again, and no venue is asked.
     """
     is_over, past = journal.is_finished, journal.read()
@@ -189,6 +200,7 @@ def stepping(
         record = next(past)
         if trader.is_asleep:
             trader.pass_over(closed, record)
+            passed(record)
         else:
             yield trader.repeat(closed, record)
         if trader.step_number == known:
@@ -249,9 +261,10 @@ def make_account(setting: Setting, run: str, states: States) -> Account:
     """The configured capital and limits, before the first order."""
     config, source = setting.config, setting.source
     capital, base = config.strategy.capital, base_currency(setting)
+    rows = CURVE_ROWS if config.mode == "live" else None
     return Account(
         universe=source.universe,
-        portfolio=Portfolio(source.universe, capital, base),
+        portfolio=Portfolio(source.universe, capital, base, rows=rows),
         limits=Limits.from_config(config.risk),
         run=run,
         states=states,
@@ -277,13 +290,13 @@ def base_currency(setting: Setting) -> str:
 
 
 def collect(
-    steps: Sequence[Stepped],
+    left: Leavings,
     trader: Trader,
-    last: Sequence[Answer],
     tape: Tape | BarTape,
     recompiles: int,
 ) -> Traded:
     """What the steps left behind, brought to the host in one go."""
+    steps = left.steps
     record = dataset.record_bars(
         steps[0].closed.bar, ((one.closed.ints, one.closed.floats) for one in steps)
     )
@@ -297,9 +310,7 @@ def collect(
         features=np.stack([np.asarray(one.values) for one in steps]),
         volatility=np.stack([np.asarray(one.volatility) for one in steps]),
         decided=[one.decided for one in steps],
-        orders=[order for one in steps for order in one.orders],
-        answers=[answer for one in steps for answer in one.answers] + list(last),
-        denied=[denied for one in steps for denied in one.denied],
+        totals=left.totals,
         portfolio=trader.account.portfolio,
         counters=counters,
         stages=stages,

@@ -63,6 +63,9 @@ def account_profits(
     curve: Sequence[EquityRow], capital: float
 ) -> Float[np.ndarray, " T"]:
     """Profit of each bar, share of the capital; bars without a known worth are left
-    out, and what happened in them falls to the next."""
+    out, and what happened in them falls to the next. A curve that has lost its
+    beginning begins with its first worth."""
     worth = np.array([row.nav for row in curve])
-    return np.diff(worth[np.isfinite(worth)], prepend=capital) / capital
+    known = worth[np.isfinite(worth)]
+    is_whole = not curve or curve[0].step <= 1
+    return np.diff(known, prepend=capital if is_whole else known[:1]) / capital

@@ -4,6 +4,7 @@ Lots are integers per slot. Money is kept per slot in the instrument's settlemen
 currency and is brought into one base currency only when it is summed.
 """
 
+from collections import deque
 from collections.abc import Mapping
 
 import numpy as np
@@ -45,9 +46,15 @@ class Portfolio:
     """Positions, open orders and profits of one account."""
 
     def __init__(
-        self, universe: Universe, capital: float, base: str = "USD", kept: int = 65_536
+        self,
+        universe: Universe,
+        capital: float,
+        base: str = "USD",
+        kept: int = 65_536,
+        rows: int | None = None,
     ) -> None:
-        """`kept`: how many orders are remembered, to know a repeated answer."""
+        """`kept`: how many orders are remembered, to know a repeated answer; `rows`:
+        how many boundaries of the curve, the newest; None: all."""
         if not capital > 0:
             raise ValueError(f"The capital must be positive, found {capital}.")
         slots = len(universe.instruments)
@@ -76,7 +83,7 @@ class Portfolio:
         self.turnover = np.zeros(slots)
         self.flows = np.zeros(slots)
         """cash received, settlement currency"""
-        self.curve: list[EquityRow] = []
+        self.curve: deque[EquityRow] = deque(maxlen=rows)
         self.orders: dict[str, Tracked] = {}
         self._unfinished: dict[str, None] = {}
         """names of the open ones, in the order they were sent"""

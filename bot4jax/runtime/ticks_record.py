@@ -6,6 +6,7 @@ the frames. A thread of its own writes them, so that nobody who decides waits fo
 disk.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -37,7 +38,8 @@ class TickRecord:
         self._heard: list[tuple[Frame, int]] = []
         self._ticks = 0
         self._writer = ThreadPoolExecutor(1, "ticks")
-        self._written: list[Future[None]] = []
+        self._files = 0
+        self._coming: deque[Future[None]] = deque()
 
     def __enter__(self) -> Self:
         return self
@@ -50,7 +52,7 @@ class TickRecord:
     ) -> None:
         self._write()
         self._writer.shutdown()
-        for one in self._written:
+        for one in self._coming:
             one.result()
 
     def heard(self, arrivals: Iterable[Arrival]) -> Iterator[Arrival]:
@@ -70,9 +72,12 @@ class TickRecord:
         """Hand what was heard to the writer."""
         if not self._heard:
             return
-        stem, heard = self._folder / f"{len(self._written):06d}", self._heard
+        stem, heard = self._folder / f"{self._files:06d}", self._heard
         self._heard, self._ticks = [], 0
-        self._written.append(self._writer.submit(write, stem, heard))
+        self._files += 1
+        self._coming.append(self._writer.submit(write, stem, heard))
+        while self._coming and self._coming[0].done():
+            self._coming.popleft().result()
 
 
 def write(stem: Path, heard: Sequence[tuple[Frame, int]]) -> None:

@@ -13,10 +13,8 @@ from bot4jax.config import load
 from bot4jax.modes.keeping import adopt, asked_by, identity, seat
 from bot4jax.modes.setting import set_stage
 from bot4jax.modes.sockets import trade_with_children
-from bot4jax.modes.summary import partial_fills
 from bot4jax.modes.trading import trade_here
 from bot4jax.runtime.journal import StepRecord
-from bot4jax.runtime.orders import Fill
 from bot4jax.trees.forest import ForestError
 from bot4jax.types import BUY, SELL
 from tests.modes.ways import journal_of, silent
@@ -40,12 +38,12 @@ def refusals(step: StepRecord) -> list[tuple[str, list[int]]]:
 
 
 def test_the_market_gives_enough_to_compare(run, here):
-    fills = [one for one in here.answers if isinstance(one, Fill)]
+    found = here.totals
     assert run.code == 0
-    assert len(here.orders) >= 100
-    assert partial_fills(here.orders, here.answers) > 0
-    assert {one.side for one in fills} == {BUY, SELL}
-    assert len({one.reason for one in here.denied}) >= 3
+    assert found.orders >= 100
+    assert found.partial_fills > 0
+    assert set(found.fills) == {BUY, SELL}
+    assert len(found.denials) >= 3
 
 
 def test_sockets_change_no_bit(run, here, here_folder, setting):
@@ -67,7 +65,7 @@ def test_the_predictor_of_the_forest_changes_no_decision(
     for one, same in zip(traded.decided, here.decided, strict=True):
         for found, expected in zip(one, same, strict=True):
             np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
-    assert len(traded.orders) == len(here.orders)
+    assert traded.totals.orders == here.totals.orders
     trees = run.config.ensemble.members.index("trees")
     assert np.ptp(here.member_probability[trees]) > 0.1  # the forest is heard
 

@@ -130,7 +130,7 @@ def problems(
             )
         except jax.errors.JaxRuntimeError as error:
             return [f"fed in: {error}"]
-    assert len(traded.orders) > 0
+    assert traded.totals.orders > 0
     found = [f"recompiled {traded.recompiles} times"] if traded.recompiles else []
     extra = watch.reads - (STEPS - SETTLED)
     return found + ([f"read back {extra} times more"] if extra else [])
