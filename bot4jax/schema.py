@@ -481,7 +481,7 @@ class Risk(Section, frozen=True):
     repeat_seconds: Positive
     """s of event time that an order counts among the repeated ones"""
     daily_loss_share: PositiveShare
-    """of the capital lost in a day, fees included; then only reductions"""
+    """of the capital lost in a market's day, fees included; then only reductions"""
     drawdown_share: PositiveShare
     """of the highest net worth lost; then only reductions"""
     losses_in_a_row: Count

@@ -31,6 +31,7 @@ from bot4jax.runtime.limits import Limits, TradingState
 from bot4jax.runtime.loop import Trader
 from bot4jax.runtime.orders import Answer
 from bot4jax.runtime.portfolio import Portfolio
+from bot4jax.runtime.sessions import days
 from bot4jax.runtime.states import States, Transition
 from bot4jax.runtime.stepped import Stepped
 from bot4jax.runtime.targets import Tactic
@@ -237,7 +238,8 @@ def make_trader(
 ) -> Trader:
     """The trading loop at the checkpoint's bar."""
     past = journal.transitions()
-    states = States(journal.note, past, max(journal.last_step, 0))
+    day_of = days(setting.source.universe)
+    states = States(journal.note, past, max(journal.last_step, 0), day_of)
     return Trader(
         make_decider(setting, kept),
         make_account(setting, journal.run, states),

@@ -1,7 +1,7 @@
 """The account at one boundary, and the losses that limits are set to."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 DAY_NS = 86_400_000_000_000
@@ -28,7 +28,7 @@ class EquityRow(NamedTuple):
     """of the fills' prices from the mids at decision; part of the profits already"""
     turnover: float
     daily_loss: float
-    """share of the asset value with which the UTC day began"""
+    """share of the asset value with which the market's day began"""
     drawdown: float
     """share of the highest asset value so far"""
     losses: int
@@ -46,7 +46,9 @@ class Lost(NamedTuple):
 class Losses:
     """What was lost since the day began, since the best moment, and how often."""
 
-    def __init__(self, capital: float) -> None:
+    def __init__(self, capital: float, day_of: Callable[[int], int]) -> None:
+        """`day_of`: the number of the market's day at a boundary."""
+        self._day_of = day_of
         self._day, self._day_began, self._peak = -1, capital, capital
         self._last = math.nan
         self._in_a_row = 0
@@ -57,7 +59,7 @@ class Losses:
         `ended`: what the round trips since the last boundary have come to. They are one
         result; what is not a number is a loss.
         """
-        day = boundary_ns // DAY_NS
+        day = self._day_of(boundary_ns)
         if day != self._day:
             is_known = math.isfinite(self._last)
             self._day_began = self._last if is_known else self._day_began

@@ -20,6 +20,7 @@ from bot4jax.runtime.messages import (
     Reference,
 )
 from bot4jax.runtime.orders import Answer, Fill, Foreign, Order, Query, Replace
+from bot4jax.runtime.sessions import days
 from bot4jax.runtime.terms import (
     ChangedTerms,
     changes_terms,
@@ -91,7 +92,7 @@ class Portfolio:
         """trades of others on this account that were booked"""
         self._references: dict[str, float] = {}
         self._kept = kept
-        self._losses = Losses(capital)
+        self._losses = Losses(capital, days(universe))
         self._trip = np.zeros(slots)
         """what has come of each position since it was last 0, settlement currency"""
         self._ended: list[tuple[int, float]] = []

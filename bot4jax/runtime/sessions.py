@@ -1,4 +1,6 @@
-"""When markets are open: silence outside their sessions means nothing.
+"""When markets are open, and when their day ends.
+
+Silence outside the sessions means nothing, and a day's losses end with the day.
 
 `always` never closes. `xnys` is the New York Stock Exchange: weekdays from 9:30 to
 16:00 there, to 13:00 around some holidays, closed on its regular ones (NYSE Rule 7.2
@@ -9,10 +11,12 @@ disaster, count as open: silence then stops an engine that had nothing to hear a
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from bot4jax.data.universe import Universe
 from bot4jax.errors import DataError
+from bot4jax.runtime.equity import DAY_NS
 
 NEW_YORK = ZoneInfo("America/New_York")
 OPENING, CLOSING, EARLY_CLOSING = time(9, 30), time(16), time(13)
@@ -25,28 +29,77 @@ JUNETEENTH_SINCE = 2022
 
 def sessions(universe: Universe) -> Callable[[int], bool]:
     """Whether any instrument trades at a time, ns since 1970 UTC."""
-    calendars = sorted(set(universe.column("calendar").tolist()))
-    if unknown := set(calendars) - set(CALENDARS):
+    trades = [CALENDARS[one].trades for one in calendars(universe)]
+    return lambda now_ns: any(one(now_ns) for one in trades)
+
+
+def days(universe: Universe) -> Callable[[int], int]:
+    """The number of the market's day that a boundary belongs to.
+
+    Where several calendars meet on one account, its day is that of UTC.
+    """
+    found = calendars(universe)
+    return CALENDARS[found[0]].day if len(found) == 1 else utc_day
+
+
+def calendars(universe: Universe) -> list[str]:
+    """Those of all instruments, each once."""
+    found = sorted(set(universe.column("calendar").tolist()))
+    if unknown := set(found) - set(CALENDARS):
         raise DataError(
             f"Unknown calendar '{min(unknown)}' of an instrument. Use one of: "
             f"{', '.join(CALENDARS)}."
         )
-    return lambda now_ns: any(CALENDARS[one](now_ns) for one in calendars)
+    return found
+
+
+def utc_day(now_ns: int) -> int:
+    """Days since 1970; midnight is the first moment of one."""
+    return now_ns // DAY_NS
 
 
 def new_york_trades(now_ns: int) -> bool:
     """Whether the New York Stock Exchange is in its regular session."""
-    now = datetime.fromtimestamp(now_ns / 1e9, UTC).astimezone(NEW_YORK)
+    now = in_new_york(now_ns)
     day = now.date()
-    if day.weekday() >= SATURDAY or day in holidays(day.year):
-        return False
-    closing = EARLY_CLOSING if day in short_days(day.year) else CLOSING
-    return OPENING <= now.time() < closing
+    return is_new_york_day(day) and OPENING <= now.time() < new_york_closing(day)
 
 
-CALENDARS: dict[str, Callable[[int], bool]] = {
-    "always": lambda now_ns: True,
-    "xnys": new_york_trades,
+def new_york_day(now_ns: int) -> int:
+    """The session that a moment belongs to, by its date: the last to have closed ended
+    with its closing, whose boundary is still its own."""
+    now = in_new_york(now_ns)
+    day = now.date()
+    if now.time() > new_york_closing(day):
+        day += DAY
+    while not is_new_york_day(day):
+        day += DAY
+    return day.toordinal()
+
+
+def in_new_york(now_ns: int) -> datetime:
+    return datetime.fromtimestamp(now_ns / 1e9, UTC).astimezone(NEW_YORK)
+
+
+def is_new_york_day(day: date) -> bool:
+    """Whether the exchange opens on it."""
+    return day.weekday() < SATURDAY and day not in holidays(day.year)
+
+
+def new_york_closing(day: date) -> time:
+    return EARLY_CLOSING if day in short_days(day.year) else CLOSING
+
+
+class Calendar(NamedTuple):
+    """Of moments, ns since 1970 UTC."""
+
+    trades: Callable[[int], bool]
+    day: Callable[[int], int]
+
+
+CALENDARS = {
+    "always": Calendar(lambda now_ns: True, utc_day),
+    "xnys": Calendar(new_york_trades, new_york_day),
 }
 
 

@@ -16,8 +16,9 @@ from typing import Annotated, NamedTuple, Self
 import msgspec
 from msgspec import Meta
 
-from bot4jax.runtime.equity import DAY_NS, EquityRow
+from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.limits import Limits, TradingState
+from bot4jax.runtime.sessions import utc_day
 
 
 class Cause(enum.IntEnum):
@@ -39,12 +40,16 @@ class Cause(enum.IntEnum):
     FEED_SILENT = 5, TradingState.HALTED, "No tick came for too long: until a restart."
     FEED_QUIET = 6, TradingState.REDUCING, "Ticks paused: until a bar came without."
     PAUSED = 7, TradingState.REDUCING, "A person asked: until the time or a reset."
-    DAILY_LOSS = 8, TradingState.REDUCING, "The day's loss: until the next UTC day."
+    DAILY_LOSS = (
+        8,
+        TradingState.REDUCING,
+        "A day's loss: until the market's next day.",
+    )
     DRAWDOWN = 9, TradingState.REDUCING, "The drawdown: until a reset within its limit."
     REPEATING = 10, TradingState.HALTED, "One order over and over: until a reset."
     TOO_LATE = 11, TradingState.REDUCING, "The newest tick is old: until one is not."
     NEWS = 12, TradingState.REDUCING, "News of the market: until its time or a reset."
-    LOSING = 13, TradingState.REDUCING, "Losses in a row: until the next UTC day."
+    LOSING = 13, TradingState.REDUCING, "Losses in a row: until the market's next day."
 
 
 OF_THE_PROCESS = frozenset(
@@ -102,9 +107,11 @@ class States:
         note: Callable[[Transition], None],
         past: Iterable[Transition] = (),
         step: int = 0,
+        day_of: Callable[[int], int] = utc_day,
     ) -> None:
-        """`past`: what a former process noted, whose last step was `step`."""
-        self._note = note
+        """`past`: what a former process noted, whose last step was `step`; `day_of`:
+        the number of the market's day at a boundary."""
+        self._note, self._day_of = note, day_of
         self._held: dict[Cause, _Held] = {}
         self.transitions = list(past)
         self.step = step
@@ -176,13 +183,13 @@ class States:
 
     def recall(self, boundary_ns: int) -> None:
         """The day of losses that a former process held."""
-        self._loss_day = max(self._loss_day, boundary_ns // DAY_NS)
+        self._loss_day = max(self._loss_day, self._day_of(boundary_ns))
 
     def weigh(self, row: EquityRow, limits: Limits) -> None:
         """Hold what the losses ask for. A loss that is not a number is the gate's."""
-        day = row.boundary_ns // DAY_NS
+        day = self._day_of(row.boundary_ns)
         for cause in OF_THE_DAY if day > self._loss_day else ():
-            self.lift(cause, "a new UTC day")
+            self.lift(cause, "a new day of the market")
         for cause, share, limit in (
             (Cause.DAILY_LOSS, row.daily_loss, limits.daily_loss_share),
             (Cause.DRAWDOWN, row.drawdown, limits.drawdown_share),

@@ -1,6 +1,7 @@
 """Sessions against the exchange's own days, and silence that is judged within them."""
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -8,7 +9,8 @@ import pytest
 
 from bot4jax.data.universe import universe
 from bot4jax.errors import DataError
-from bot4jax.runtime.sessions import easter, new_york_trades, sessions
+from bot4jax.runtime.equity import DAY_NS
+from bot4jax.runtime.sessions import days, easter, new_york_trades, sessions
 from bot4jax.types import Instrument
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -79,7 +81,48 @@ def test_a_universe_trades_when_any_of_it_does():
     assert datetime.fromtimestamp(night / 1e9, UTC).hour == 8
 
 
-def test_an_unknown_calendar_is_refused_by_name():
+@pytest.mark.parametrize("asked", [sessions, days])
+def test_an_unknown_calendar_is_refused_by_name(asked):
     moon = universe([Instrument(symbol="A", calendar="moon")])
     with pytest.raises(DataError, match=r"Unknown calendar 'moon'.*always, xnys"):
-        sessions(moon)
+        asked(moon)
+
+
+STOCKS = universe([Instrument(symbol="A", calendar="xnys")])
+HALF_AN_HOUR_NS = 1_800 * 10**9
+
+
+def test_a_day_lasts_from_one_closing_to_the_next():
+    """Two years, half an hour after the other; closings by the market's own hours."""
+    day_of, closings = days(STOCKS), []
+    moment, last = at("2022-12-30 12:00:00"), at("2024-12-31 12:00:00")
+    was_open = new_york_trades(moment)
+    while moment < last:
+        moment += HALF_AN_HOUR_NS
+        is_open = new_york_trades(moment)
+        if was_open and not is_open:
+            closings.append(moment)
+        was_open = is_open
+    assert len(closings) == 1 + 250 + 251  # sessions of the years, as published
+    numbers = [day_of(one) for one in closings]
+    assert numbers == sorted(set(numbers))
+    for before, one in pairwise(closings):
+        assert day_of(before + 1_000) == day_of((before + one) // 2) == day_of(one)
+
+
+def test_a_day_has_the_date_of_its_session():
+    day_of = days(STOCKS)
+    assert day_of(at("2024-03-08 16:00:00")) == date(2024, 3, 8).toordinal()
+    assert day_of(at("2024-03-08 16:00:01")) == date(2024, 3, 11).toordinal()
+    assert day_of(at("2024-11-27 20:00:00")) == date(2024, 11, 29).toordinal()
+    assert day_of(at("2024-11-29 13:00:01")) == date(2024, 12, 2).toordinal()
+
+
+def test_where_calendars_meet_the_day_is_that_of_utc():
+    coins = universe([Instrument(symbol="B")])
+    both = universe([*STOCKS.instruments, *coins.instruments])
+    midnight = 20_000 * DAY_NS
+    for one in (coins, both):
+        found = [days(one)(now_ns) for now_ns in (midnight - 1, midnight)]
+        assert found == [19_999, 20_000]
+    assert days(STOCKS)(midnight - 1) == days(STOCKS)(midnight)

@@ -9,15 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot4jax.data.universe import universe
 from bot4jax.errors import Halted
+from bot4jax.runtime.equity import EquityRow, Losses
 from bot4jax.runtime.journal import Journal, Unwritten
 from bot4jax.runtime.limits import Reason, TradingState
 from bot4jax.runtime.orders import Fill, Order
 from bot4jax.runtime.publish import Arrival
+from bot4jax.runtime.sessions import days
 from bot4jax.runtime.silence import judged_by_age, watched
-from bot4jax.runtime.states import OF_THE_PROCESS, Cause, States
+from bot4jax.runtime.states import OF_THE_PROCESS, Cause, States, Transition
 from bot4jax.runtime.tracking import OrderError
-from bot4jax.types import BUY, SELL, SNAPSHOT, TICK, Frame
+from bot4jax.types import BUY, SELL, SNAPSHOT, TICK, Frame, Instrument
 from tests.runtime.scene import BAR_NS, LIMITS, RUN, START_NS, Scene, resting
 
 DAY_BARS = 86_400_000_000_000 // BAR_NS
@@ -123,6 +126,32 @@ def test_a_days_loss_lets_only_reductions_pass_until_the_next_day(tmp_path):
     assert [one.symbol for one in stepped.orders] == [1]
     found = scene.journal.transitions()[-2]
     assert (found.step, found.text) == (2, "2.75% are lost, 2.00% is the limit")
+
+
+def test_a_days_loss_ends_with_the_session_of_its_market():
+    """Held over midnight and over a restart, until the session has closed."""
+    day_of = days(universe([Instrument(symbol="A", calendar="xnys")]))
+    noted: list[Transition] = []
+    losses = Losses(100.0, day_of)
+    first = States(noted.append, step=2, day_of=day_of)
+    hour_ns = 3_600 * 10**9
+    session = START_NS + 15 * hour_ns  # 10:00 of a Wednesday in New York
+
+    def weigh(states: States, nav: float, hours: int) -> tuple[Cause, ...]:
+        boundary_ns = session + hours * hour_ns
+        lost = losses.seen(nav, boundary_ns, ())
+        states.weigh(EquityRow(1, boundary_ns, nav, *[0.0] * 9, *lost), LIMITS)
+        return states.causes
+
+    assert weigh(first, 100.0, -14) == ()  # after midnight, before the session
+    assert weigh(first, 95.0, 0) == (Cause.DAILY_LOSS,)
+    assert weigh(first, 99.0, 6) == (Cause.DAILY_LOSS,)  # at the closing itself
+    again = States(noted.append, noted, step=3, day_of=day_of)
+    again.recall(session + 6 * hour_ns)
+    assert again.causes == (Cause.DAILY_LOSS,)
+    assert weigh(again, 99.0, 7) == ()
+    assert weigh(again, 97.5, 9) == ()  # of 99, and over a midnight of UTC
+    assert weigh(again, 97.0, 24) == (Cause.DAILY_LOSS,)
 
 
 def test_losses_in_a_row_let_only_reductions_pass_until_the_next_day(tmp_path):
