@@ -27,7 +27,7 @@ from bot4jax.runtime.orders import (
     Replace,
     Request,
 )
-from bot4jax.runtime.own_orders import apart
+from bot4jax.runtime.own_orders import afforded, apart
 from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.recent import RecentMids, Said
 from bot4jax.runtime.reference import Headlines, slots
@@ -90,10 +90,11 @@ class Account:
         changes = self._changes(closed, state, step)
         protecting = self._protection(closed, state, step)
         spent = len(changes) + len(protecting)
+        limits = self._context(closed, equity, state, spent)
         orders, denied = orders_from_targets(
             intent,
             held,
-            self._context(closed, equity, state, spent),
+            limits,
             run=self.run,
             step=step,
             boundary_ns=closed.boundary_ns,
@@ -101,13 +102,15 @@ class Account:
             schedules=self.schedules,
         )
         kept, meeting, met = apart(orders, self._still_open())
+        beyond = len(met) - (len(orders) - len(kept)) - limits.budget
+        kept, late = afforded(kept, beyond)
         kept += [one for one in protecting if isinstance(one, Order)]
         kept, repeated = self.throttle.parted(kept, closed.boundary_ns)
         if repeated:
             self.states.hold(Cause.REPEATING, self._said(repeated[0]))
-        changes += (Cancel(name, closed.boundary_ns) for name in dict.fromkeys(met))
+        changes += (Cancel(name, closed.boundary_ns) for name in met)
         changes += (one for one in protecting if not isinstance(one, Order))
-        return kept, [*denied, *meeting, *repeated], changes
+        return kept, [*denied, *meeting, *late, *repeated], changes
 
     def _context(
         self, closed: Closed, equity: EquityRow, state: TradingState, spent: int

@@ -4,6 +4,7 @@ Everything is accepted only if `value <= limit`, so a NaN is refused wherever it
 stands. What the limits are in whole lots, and what is left of them, `Context` says.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +39,15 @@ class Denied(NamedTuple):
     symbols: Int[np.ndarray, " n"]
     lots: Int[np.ndarray, " n"]
     """signed, buys positive; what was denied"""
+
+
+def denied_orders(reason: Reason, orders: Sequence[Order]) -> list[Denied]:
+    """What one reason stops of orders that had been made already."""
+    if not orders:
+        return []
+    signed = [one.lots if one.side == BUY else -one.lots for one in orders]
+    symbols = np.array([one.symbol for one in orders])
+    return [Denied(reason, symbols, np.array(signed))]
 
 
 class Verdict(NamedTuple):

@@ -6,9 +6,7 @@ leave once that is gone.
 
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-
-from bot4jax.runtime.gate import Denied
+from bot4jax.runtime.gate import Denied, denied_orders
 from bot4jax.runtime.limits import Reason
 from bot4jax.runtime.orders import Order
 from bot4jax.types import BUY
@@ -33,11 +31,22 @@ def apart(
     denied = [one for one in orders if met[one.id]]
     if not denied:
         return list(orders), [], []
-    signed = [one.lots if one.side == BUY else -one.lots for one in denied]
-    symbols = np.array([one.symbol for one in denied])
-    told = Denied(Reason.SELF_TRADE, symbols, np.array(signed))
+    told = denied_orders(Reason.SELF_TRADE, denied)
     kept = [one for one in orders if not met[one.id]]
-    return kept, [told], [own.id for one in denied for own in met[one.id]]
+    names = dict.fromkeys(own.id for one in denied for own in met[one.id])
+    return kept, told, list(names)
+
+
+def afforded(orders: list[Order], beyond: int) -> tuple[list[Order], list[Denied]]:
+    """Orders without so many of the last openings: cancels have taken their messages.
+
+    `orders` stand in the order of sending, the least valuable last.
+    """
+    openings = [one for one in orders if not one.reduce_only]
+    late = openings[max(len(openings) - beyond, 0) :] if beyond > 0 else []
+    names = {one.id for one in late}
+    kept = [one for one in orders if one.id not in names]
+    return kept, denied_orders(Reason.ORDER_BUDGET, late)
 
 
 def meets(order: Order, own: Order) -> bool:

@@ -7,12 +7,9 @@ journal, so a restart does not forget it.
 from collections import Counter, deque
 from collections.abc import Sequence
 
-import numpy as np
-
-from bot4jax.runtime.gate import Denied
+from bot4jax.runtime.gate import Denied, denied_orders
 from bot4jax.runtime.limits import Limits, Reason
 from bot4jax.runtime.orders import Order
-from bot4jax.types import BUY
 
 Likeness = tuple[int, int, int, int, int]
 """symbol, side, lots, limit, trigger"""
@@ -43,11 +40,7 @@ class Throttle:
             is_over = self._count[alike] + leaving[alike] >= self._most
             (over if is_over else kept).append(one)
             leaving[alike] += not is_over
-        if not over:
-            return kept, []
-        signed = [one.lots if one.side == BUY else -one.lots for one in over]
-        symbols = np.array([one.symbol for one in over])
-        return kept, [Denied(Reason.REPEATED, symbols, np.array(signed))]
+        return kept, denied_orders(Reason.REPEATED, over)
 
     def _forget(self, now_ns: int) -> None:
         while self._sent and now_ns - self._sent[0][0] > self._span_ns:

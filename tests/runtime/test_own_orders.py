@@ -1,6 +1,8 @@
 """No order meets another of ours; what stands in the way is taken back first."""
 
+import msgspec
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,7 +11,7 @@ from bot4jax.runtime.orders import Cancel, Order, order_id
 from bot4jax.runtime.own_orders import apart, meets
 from bot4jax.runtime.targets import Tactic
 from bot4jax.types import BUY, SELL
-from tests.runtime.scene import BAR_NS, Scene
+from tests.runtime.scene import BAR_NS, LIMITS, Scene
 
 
 def test_a_turned_wish_takes_back_what_rests_and_then_goes_its_way(tmp_path):
@@ -25,6 +27,32 @@ def test_a_turned_wish_takes_back_what_rests_and_then_goes_its_way(tmp_path):
     after = scene.step(2, (202, 200, 200))
     assert {one.side for one in after.orders} == {SELL}
     assert not after.denied
+
+
+@pytest.mark.parametrize("budget", range(1, 8))
+def test_what_is_taken_back_out_of_the_way_uses_up_the_budget(tmp_path, budget):
+    """Three bids rest in the way of one sale; two other wishes are left with the rest,
+    the larger one first. Cancels always pass."""
+    limits = msgspec.structs.replace(LIMITS, orders_per_step=budget)
+    turned = {4: (-0.02, 0.03, 0.02)}
+    scene = Scene(
+        tmp_path,
+        lambda step: turned.get(step, (0.02 * step, 0.0, 0.0)),
+        limits=limits,
+        size=50,
+    )
+    scene.account.tactic = Tactic("limit", rest_ns=9 * BAR_NS)
+    scene.trader.start()
+    for bar in range(3):
+        scene.step(bar)
+    bids, received = scene.account.portfolio.open_orders(), scene.venue.record.received
+    before = len(received)
+    stepped = scene.step(3, (202, 200, 200))
+    sent = received[before:]
+    assert len(bids) == 3
+    assert [one.order for one in sent if isinstance(one, Cancel)] == bids
+    assert [one.symbol for one in stepped.orders] == [1, 2][: max(budget - 3, 0)]
+    assert len(sent) == max(3, min(budget, 5))
 
 
 drawn = st.builds(
