@@ -76,11 +76,14 @@ def framed(title: str, simulated: bool, parts: Sequence[str]) -> str:
 
 def introduction(story: Story) -> str:
     market, spans = story.market, story.market.spans
+    judged = story.summary.get("judged_bars", spans["test"])
+    newest = f"the newest {judged:,} one by one, orders, fills and money of all. "
     return paragraph(
         f"{market.symbols:,} symbols of <b>{escape(market.source)}</b>, bars of "
         f"{market.bar_seconds:g} s: {spans['train']:,} to train on, "
         f"{spans['calibrate']:,} to calibrate on, {spans['test']:,} unseen ones to "
-        "test on. Figures come from the unseen bars unless they say otherwise."
+        f"test on. {'' if judged == spans['test'] else 'Told are ' + newest}"
+        "Figures come from the unseen bars unless they say otherwise."
     )
 
 

@@ -7,7 +7,7 @@ from bot4jax.data.source import Source
 from bot4jax.kernels.bars import OpenBars
 from bot4jax.learn.params import latency_of
 from bot4jax.modes.setting import Setting
-from bot4jax.runtime.closings import BarTape, Closed, Tape
+from bot4jax.runtime.closings import VOLUME, BarTape, Closed, Tape
 from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.indicative import Terms
 from bot4jax.runtime.publish import Arrival, begun, heartbeat
@@ -58,7 +58,8 @@ def tick_tape(
         skew_limit_ns=round(runtime.skew_limit_ms * 1e6),
     )
     latency = latency_of(setting.config)
-    return Tape(setting.engine, feed, open_bars, latency, source.universe)
+    shows_trades = VOLUME in source.columns
+    return Tape(setting.engine, feed, open_bars, latency, source.universe, shows_trades)
 
 
 def taken_up(source: Source, first: int, stop: int) -> Iterator[Arrival]:

@@ -23,6 +23,9 @@ from bot4jax.runtime.stages import Stages
 from bot4jax.runtime.terms import changes_terms
 from bot4jax.types import BAR_INTS, REFERENCE
 
+VOLUME = "base_turnover"
+"""Column of a bar that only trades can fill."""
+
 LIVE, CONFLATED = BAR_INTS.index("live"), BAR_INTS.index("conflated")
 
 
@@ -76,7 +79,7 @@ class BarTape:
         on_records: Callable[[np.ndarray], None],
     ) -> None:
         self._source, self._terms, self._on_records = source, terms, on_records
-        self.quotes = Quotes(source.universe)
+        self.quotes = Quotes(source.universe, VOLUME in source.columns)
 
     def closed(self, first: int, stop: int) -> Iterator[Closed]:
         """The bars `first … stop − 1`, one after the other."""
@@ -144,10 +147,11 @@ class Tape:
         open_bars: OpenBars,
         latency: Int[Array, ""],
         universe: Universe,
+        shows_trades: bool = False,
     ) -> None:
         self._engine, self.feed, self.open_bars = engine, feed, open_bars
         self._latency = latency
-        self.quotes = Quotes(universe)
+        self.quotes = Quotes(universe, shows_trades)
         self.stages = Stages()
         self.is_asleep = False
         """the device hears nothing: what it remembers comes from elsewhere"""

@@ -36,7 +36,7 @@ class Market(NamedTuple):
     """lots at the best quote; None: the source knows no sizes, no limit applies"""
     ask_size: Int[np.ndarray, " S"] | None = None
     volume: Int[np.ndarray, " S"] | None = None
-    """lots traded since `since_ns`; None: no trade was ever shown, no limit applies"""
+    """lots traded since `since_ns`; None: none is ever shown, no limit applies"""
     since_ns: int = 0
 
 

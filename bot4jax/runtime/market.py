@@ -19,7 +19,9 @@ NEVER = -(2**62)
 class Quotes:
     """Last quote, its time and the trading status of every slot."""
 
-    def __init__(self, universe: Universe) -> None:
+    def __init__(self, universe: Universe, shows_trades: bool = False) -> None:
+        """`shows_trades`: before the first one, nothing has traded; else that is not
+        known until one comes."""
         slots = len(universe.instruments)
         self._universe = universe
         self._displayed = Displayed(slots)
@@ -27,7 +29,7 @@ class Quotes:
         self._volume = np.zeros(slots, np.int64)
         self._since_ns: int | None = None
         """event time of the first tick"""
-        self._has_trades = False
+        self._has_trades = shows_trades
 
     def absorb(self, records: np.ndarray) -> None:
         """Take in accepted `TICK` records in their order."""

@@ -359,6 +359,21 @@ def test_a_days_volume_is_counted_from_the_trades_that_are_shown():
     assert counted[:3].tolist() == [0, 4, 20], "in the shares that there are now"
 
 
+def test_nothing_opens_before_the_first_trade_of_a_source_that_shows_them():
+    first = np.zeros(1, TICK)
+    first["kind"], first["event_ns"] = QUOTE, NOW - SECOND
+
+    def found(shows_trades: bool) -> Reason | None:
+        quotes = Quotes(universe([Instrument(symbol=c) for c in "ABCD"]), shows_trades)
+        quotes.absorb(first)
+        shown = quotes.market()
+        here = market(volume=shown.volume, since_ns=shown.since_ns)
+        return check(BUY_10, context(market_is=here))
+
+    assert found(shows_trades=True) == Reason.VOLUME
+    assert found(shows_trades=False) is None
+
+
 @given(waits=st.lists(st.integers(0, SECOND), min_size=1, max_size=40))
 def test_every_message_of_the_last_second_counts(waits):
     said, at_ns = Said(), np.cumsum(waits)

@@ -189,6 +189,22 @@ def test_a_commit_leaves_folding_to_whoever_has_time(tmp_path):
         assert len(list(journal.read())) == 9
 
 
+def test_a_log_that_cannot_be_folded_halts(tmp_path, seam):
+    """What was committed is there all the same."""
+    journal = Journal.open(tmp_path / "journal.sqlite", RUN, "power_loss", seam.name)
+    for step in range(8):
+        journal.commit(msgspec.structs.replace(record(step), inputs=bytes(1 << 20)))
+    seam.error, seam.writes_left = errno.EIO, 3
+    with pytest.raises(Halted, match="could not be folded"):
+        journal.fold()
+    seam.writes_left = None
+    with pytest.raises(Halted, match="failed before"):
+        journal.commit(record(8))
+    journal.close()
+    with closing(Journal.open(tmp_path / "journal.sqlite", RUN)) as journal:
+        assert [one.step for one in journal.read()] == list(range(8))
+
+
 def test_the_wrong_run_and_the_wrong_file_are_refused(tmp_path):
     path = tmp_path / "journal.sqlite"
     written(path, 1).close()
