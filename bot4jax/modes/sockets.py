@@ -18,7 +18,7 @@ from bot4jax.runtime.connections import Line, connected
 from bot4jax.runtime.control import Controls, KillFile, listening
 from bot4jax.runtime.engine_snapshots import EngineSnapshots
 from bot4jax.runtime.inputs import Inputs
-from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.journal import Journal, Unwritten
 from bot4jax.runtime.loop import Trader
 from bot4jax.runtime.messages import Signal, Signals
 from bot4jax.runtime.publish import Arrival, receive, steady_clock
@@ -26,6 +26,7 @@ from bot4jax.runtime.reception import Reception, received
 from bot4jax.runtime.sessions import sessions
 from bot4jax.runtime.silence import judged_by_age, watched
 from bot4jax.runtime.snapshots import Snapshots
+from bot4jax.runtime.states import Cause
 from bot4jax.runtime.stepped import Stepped
 from bot4jax.runtime.ticks_record import TickRecord
 from bot4jax.runtime.venue_link import SocketVenue
@@ -82,7 +83,7 @@ def trade_over_sockets(
                     EngineSnapshots(folder, identity(setting), every, tape, trader)
                 )
                 heard = remembered(heard, trader, journal, inputs, snapshots)
-            return tape.closed(record.heard(heard))
+            return tape.closed(recorded_too(record, heard, trader))
 
         def publish(stepped: Stepped) -> None:
             send_signals(line.signals, batch(tape.feed.universe, folder.name, stepped))
@@ -156,6 +157,17 @@ def remembered(
     snapshots.wake()
     if not journal.is_finished:
         yield from snapshots.taken(inputs.heard(arrivals))
+
+
+def recorded_too(
+    record: TickRecord, arrivals: Iterable[Arrival], trader: Trader
+) -> Iterator[Arrival]:
+    """The same arrivals, recorded in passing; a record that has a hole halts."""
+    try:
+        yield from record.heard(arrivals)
+    except Unwritten as error:
+        trader.halt(Cause.JOURNAL, str(error))
+        raise
 
 
 def lateness(setting: Setting) -> int | None:

@@ -162,7 +162,7 @@ class Account:
         return follow_entries(self.portfolio, self.distances, self.run, step, now_ns)
 
     def expect(self, closed: Closed, requests: Sequence[Request]) -> None:
-        """Requests are about to leave, decided at the mids of the boundary."""
+        """Requests leave, decided at the mids of the boundary."""
         mids = self._mids(closed)
         self.said.note(closed.boundary_ns, len(requests))
         for one in requests:

@@ -125,7 +125,7 @@ class Trader:
             )
         self.decider.rebase(closed)
         decided = self.decider.unpacked(raw, held)
-        self._remember(closed, [*record.requests, *record.orders])
+        self._remember(closed, record)
         return stepped(closed, decided, record, equity, seen)
 
     def pass_over(self, closed: Closed, record: StepRecord) -> None:
@@ -138,7 +138,7 @@ class Trader:
                 "where it was begun, or begin anew with run.fresh=true."
             )
         self._recall(closed, record)
-        self._remember(closed, [*record.requests, *record.orders])
+        self._remember(closed, record)
 
     def _recall(self, closed: Closed, record: StepRecord) -> EquityRow:
         """What the account makes of a journaled step."""
@@ -191,8 +191,12 @@ class Trader:
         self._journal.commit(record)
         clock.lap("journal")
         self.on_point("after_journal")
-        self._venue.send(self._remember(closed, [*changes, *orders]))
-        clock.lap("send")
+        requests = [*changes, *orders]
+        try:
+            self._venue.send(self._message(closed, requests))
+            clock.lap("send")
+        finally:
+            own.expect(closed, requests)
         self.on_point("after_send")
         waited = self.stages.ms["venue_wait"][-1] / 1e3
         self.stages.add("decision", clock.now - closed.timer_s - waited)
@@ -331,10 +335,15 @@ class Trader:
             inputs=inputs,
         )
 
-    def _remember(self, closed: Closed, requests: Sequence[Request]) -> Step:
-        """Expect what is about to leave; the message that it leaves with."""
+    def _remember(self, closed: Closed, record: StepRecord) -> None:
+        """A journaled step was sent, or is about to be."""
+        requests = [*record.requests, *record.orders]
+        self._message(closed, requests)
+        self.account.expect(closed, requests)
+
+    def _message(self, closed: Closed, requests: Sequence[Request]) -> Step:
+        """What leaves in this step, in one."""
         own = self.account
-        own.expect(closed, requests)
         self._last = Step(
             run=own.run,
             step=self.step_number,

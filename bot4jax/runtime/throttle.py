@@ -25,8 +25,9 @@ class Throttle:
 
     def note(self, order: Order) -> None:
         """An order leaves, or had left before a restart."""
-        self._sent.append((order.sent_ns, likeness(order)))
-        self._count[likeness(order)] += 1
+        alike = likeness(order)
+        self._sent.append((order.sent_ns, alike))
+        self._count[alike] += 1
 
     def parted(
         self, orders: Sequence[Order], now_ns: int
@@ -34,12 +35,14 @@ class Throttle:
         """Those that may leave, and those that would be one too many of a kind."""
         self._forget(now_ns)
         kept, over = list[Order](), list[Order]()
-        leaving = Counter[Likeness]()
+        leaving = dict[Likeness, int]()
         for one in orders:
             alike = likeness(one)
-            is_over = self._count[alike] + leaving[alike] >= self._most
-            (over if is_over else kept).append(one)
-            leaving[alike] += not is_over
+            if self._count.get(alike, 0) + leaving.get(alike, 0) >= self._most:
+                over.append(one)
+                continue
+            kept.append(one)
+            leaving[alike] = leaving.get(alike, 0) + 1
         return kept, denied_orders(Reason.REPEATED, over)
 
     def _forget(self, now_ns: int) -> None:

@@ -18,6 +18,7 @@ import polars as pl
 
 from bot4jax.errors import DataError
 from bot4jax.runtime.inputs import SILENCE, SILENT
+from bot4jax.runtime.journal import Unwritten
 from bot4jax.runtime.publish import Arrival
 from bot4jax.types import TICK, Frame
 
@@ -53,7 +54,7 @@ class TickRecord:
         self._write()
         self._writer.shutdown()
         for one in self._coming:
-            one.result()
+            self._end(one)
 
     def heard(self, arrivals: Iterable[Arrival]) -> Iterator[Arrival]:
         """The same arrivals, remembered in passing; they replace a former record."""
@@ -77,7 +78,17 @@ class TickRecord:
         self._files += 1
         self._coming.append(self._writer.submit(write, stem, heard))
         while self._coming and self._coming[0].done():
-            self._coming.popleft().result()
+            self._end(self._coming.popleft())
+
+    def _end(self, written: Future[None]) -> None:
+        """A file is there; without it the run could not be played again."""
+        try:
+            written.result()
+        except Exception as error:
+            raise Unwritten(
+                f"Received ticks could not be written to {self._folder} ({error}). "
+                "Check the disk and start again."
+            ) from error
 
 
 def write(stem: Path, heard: Sequence[tuple[Frame, int]]) -> None:
