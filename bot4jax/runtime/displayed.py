@@ -68,7 +68,9 @@ class Displayed:
         """Lots displayed on our own side at this price; None where it is not known."""
         column, sign = _column(side)
         best, size = self.quotes[symbol, [column, 2 + column]].tolist()
-        if best <= 0 or sign * price < sign * best:
+        if best <= 0:
+            return None
+        if sign * price < sign * best:
             return 0
         if price == best:
             return max(size, 0)

@@ -41,10 +41,11 @@ from bot4jax.runtime.publishers import (
     hear,
     known,
     numbered,
-    timely,
+    screened,
+    unrepeated,
 )
 from bot4jax.runtime.reference import due, slots, told
-from bot4jax.runtime.screen import Drop, screen
+from bot4jax.runtime.screen import Drop
 from bot4jax.runtime.terms import terms_after, universe_after
 from bot4jax.types import (
     BEHIND,
@@ -163,6 +164,7 @@ class Feed:
             return
         yield from self._close_passed(received_ns)
         records = numbered(publisher, frame, self.counters)
+        records = unrepeated(publisher, records, self.counters)
         self._lose(frame.publisher, publisher)
         records = self._screened(publisher, frame.sent_ns, records)
         if len(records):
@@ -228,7 +230,8 @@ class Feed:
         if snapshot is None or publisher is None or _is_ahead(snapshot, publisher):
             return
         del self._snapshots[name]
-        if snapshot.epoch != publisher.epoch or not self.coverage.covers(snapshot):
+        is_old = snapshot.epoch != publisher.epoch or publisher.is_catching_up
+        if is_old or not self.coverage.covers(snapshot):
             return
         whole = self._screened(publisher, snapshot.sent_ns, snapshot.records)
         news = self.coverage.news(snapshot, whole)
@@ -242,17 +245,8 @@ class Feed:
         self, publisher: Publisher, sent_ns: int, records: np.ndarray
     ) -> np.ndarray:
         """The records that are fit for the engine; the others are counted."""
-        reasons = screen(records, self._terms.anchor)
-        if reasons is not None:
-            self.counters.dropped.update(map(Drop, reasons[reasons > 0].tolist()))
-            records = records[reasons == 0]
-        latency_ns = sent_ns - records["event_ns"]
-        is_timely = timely(publisher, latency_ns, self.skew_limit_ns)
-        if is_timely is not None:
-            early = len(records) - int(is_timely.sum())
-            self.counters.dropped.update([Drop.FUTURE] * early)
-            records = records[is_timely]
-        return records
+        anchors, limit_ns = self._terms.anchor, self.skew_limit_ns
+        return screened(publisher, records, sent_ns, anchors, limit_ns, self.counters)
 
     def _conflated(self, records: np.ndarray) -> np.ndarray:
         """What stands for the records where there is no time for all of them."""

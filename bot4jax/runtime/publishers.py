@@ -1,12 +1,15 @@
-"""What is known of each sender: its numbering, its clock, how far it has come."""
+"""What is known of each sender: its numbering, its clock, how far it has come.
+
+Engine and venue take in records by the same rules, so that both hear one market.
+"""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Int
 
-from bot4jax.runtime.screen import Drop
+from bot4jax.runtime.screen import Drop, screen
 from bot4jax.types import Frame
 
 
@@ -53,7 +56,16 @@ class Publisher:
     """least sent − event, where that is negative, down to the skew limit"""
     missed_until: int | None = None
     """number of the first record after what was missed last; None: nothing was"""
+    since_ns: int | None = None
+    """event time that a former life had reached, whose numbers mean nothing now"""
     is_live: bool = True
+
+    @property
+    def is_catching_up(self) -> bool:
+        """It has told of nothing yet that its former life may not have told of."""
+        if self.since_ns is None or self.event_ns is None:
+            return False
+        return self.event_ns <= self.since_ns
 
 
 def known(
@@ -65,20 +77,33 @@ def known(
     not its publisher's, and a new epoch that does not resume at the next record.
     """
     former = publishers.get(frame.publisher)
-    if former is not None and frame.epoch == former.epoch:
-        return former
-    if former is not None and frame.epoch < former.epoch:
-        return None
-    begun = Publisher(frame.epoch, frame.sequence)
+    if former is not None and frame.epoch <= former.epoch:
+        return former if frame.epoch == former.epoch else None
     if former is None:
-        is_whole = frame.is_begin
+        begun, is_whole = Publisher(frame.epoch, frame.sequence), frame.is_begin
     else:
+        begun, is_whole = _resumed(former, frame)
         counters.restarts += 1
-        is_whole = frame.sequence == former.next_sequence
     if not is_whole:
         begun.missed_until = frame.sequence
     publishers[frame.publisher] = begun
     return begun
+
+
+def _resumed(former: Publisher, frame: Frame) -> tuple[Publisher, bool]:
+    """A publisher's next life, and whether it goes on where the one before ended.
+
+    If it does not, it may send again what was heard, under any number: only what is
+    newer than all that was heard is surely news.
+    """
+    is_whole = frame.sequence == former.next_sequence
+    return replace(
+        former,
+        epoch=frame.epoch,
+        next_sequence=frame.sequence,
+        since_ns=former.since_ns if is_whole else former.event_ns,
+        is_live=True,
+    ), is_whole
 
 
 def numbered(publisher: Publisher, frame: Frame, counters: Counters) -> np.ndarray:
@@ -93,6 +118,43 @@ def numbered(publisher: Publisher, frame: Frame, counters: Counters) -> np.ndarr
     following = frame.sequence + len(frame.records)
     publisher.next_sequence = max(publisher.next_sequence, following)
     return np.ascontiguousarray(frame.records[repeated:])
+
+
+def unrepeated(
+    publisher: Publisher, records: np.ndarray, counters: Counters
+) -> np.ndarray:
+    """Of a new life's ticks those that its former one cannot have sent.
+
+    The others may be repetitions, or what was never heard: they count as missed.
+    """
+    if publisher.since_ns is None:
+        return records
+    is_news = records["event_ns"] > publisher.since_ns
+    if not is_news.all():
+        counters.duplicates += len(records) - int(is_news.sum())
+        publisher.missed_until = publisher.next_sequence
+    return records[is_news]
+
+
+def screened(
+    publisher: Publisher,
+    records: np.ndarray,
+    sent_ns: int,
+    anchors: Int[np.ndarray, " S"],
+    limit_ns: int,
+    counters: Counters,
+) -> np.ndarray:
+    """The records that are fit to be believed; the others are counted."""
+    reasons = screen(records, anchors)
+    if reasons is not None:
+        counters.dropped.update(map(Drop, reasons[reasons > 0].tolist()))
+        records = records[reasons == 0]
+    is_timely = timely(publisher, sent_ns - records["event_ns"], limit_ns)
+    if is_timely is not None:
+        early = len(records) - int(is_timely.sum())
+        counters.dropped.update([Drop.FUTURE] * early)
+        records = records[is_timely]
+    return records
 
 
 def timely(

@@ -8,9 +8,11 @@ from jaxtyping import Int
 
 from bot4jax.types import (
     BOOK,
+    BUY,
     CONFLATED,
     LEVELS,
     QUOTE,
+    SELL,
     SNAPSHOT,
     STATUS,
     TICK,
@@ -60,6 +62,17 @@ class Standing:
         return after._replace(
             sequence=following, records=records, kind=SNAPSHOT, flags=0
         )
+
+
+def unstated(slots: Int[np.ndarray, " N"], event_ns: int) -> np.ndarray:
+    """Records for a venue's book: of these slots no quote and no level is known."""
+    found = np.zeros((len(slots), 1 + 2 * BEHIND), TICK)
+    found["symbol"], found["event_ns"] = slots[:, None], event_ns
+    found["kind"] = BOOK
+    found["kind"][:, 0] = QUOTE
+    found["side"][:, 1:] = np.repeat((BUY, SELL), BEHIND)
+    found["c"][:, 1:] = np.tile(np.arange(1, LEVELS), 2)
+    return found.ravel()
 
 
 def quoted(records: np.ndarray) -> Int[np.ndarray, " N"]:

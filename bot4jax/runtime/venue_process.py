@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import zmq
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from bot4jax.data.source import Source
 from bot4jax.errors import Halted
@@ -32,9 +32,19 @@ from bot4jax.runtime.messages import (
     unpack_from_engine,
 )
 from bot4jax.runtime.publish import PATIENCE_S
+from bot4jax.runtime.publishers import (
+    Counters,
+    Publisher,
+    hear,
+    known,
+    numbered,
+    screened,
+    unrepeated,
+)
 from bot4jax.runtime.reference import slots, told
-from bot4jax.runtime.screen import screen
+from bot4jax.runtime.screen import Drop
 from bot4jax.runtime.sockets import bound_endpoint, router, subscriber
+from bot4jax.runtime.standing import unstated
 from bot4jax.runtime.venue import configured
 from bot4jax.runtime.wire import MAGIC, WireError, decode
 from bot4jax.schema import Config
@@ -65,17 +75,26 @@ class Intake:
     ) -> None:
         self.frames = self.ticks = 0
         self.refused: Counter[str] = Counter()
-        """frames and ticks dropped, by reason"""
+        """frames and messages dropped, by reason"""
+        self.counters = Counters()
+        """records dropped, by reason, and missed"""
         self._universe_hash, self._anchors = universe_hash, anchors
         self._skew_limit_ns = skew_limit_ns
-        self._next: dict[int, tuple[int, int]] = {}
-        """epoch and next sequence by publisher"""
+        self._publishers: dict[int, Publisher] = {}
+        self._spoken: dict[int, Bool[np.ndarray, " S"]] = {}
+        """slots that each publisher has told of since it missed something"""
         self._ended: set[int] = set()
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Everything that was not believed, by reason."""
+        ticks = {reason.name.lower(): n for reason, n in self.counters.dropped.items()}
+        return dict(self.refused) | ticks | {"duplicate": self.counters.duplicates}
 
     @property
     def is_over(self) -> bool:
         """Every publisher heard of has sent its last frame."""
-        return bool(self._next) and self._ended == set(self._next)
+        return bool(self._publishers) and self._ended == set(self._publishers)
 
     def read(self, buffer: bytes) -> Heard | None:
         """What a message says; None if it is not a frame of this universe."""
@@ -90,51 +109,59 @@ class Intake:
 
     def take(self, frame: Frame) -> Heard:
         """What a frame says; a snapshot restates what was shown and is no news."""
+        nothing = frame.records[:0]
         if frame.kind == SNAPSHOT:
-            return Heard(frame.records[:0], None)
+            return Heard(nothing, None)
+        publisher = known(self._publishers, frame, self.counters)
+        if publisher is None:
+            self.counters.dropped.update([Drop.EPOCH] * len(frame.records))
+            return Heard(nothing, None)
+        fresh = numbered(publisher, frame, self.counters)
         if frame.kind == REFERENCE:
-            return Heard(frame.records[:0], None, self._told(frame))
-        records = self._screened(self._numbered(frame), frame.sent_ns)
-        self.frames, self.ticks = self.frames + 1, self.ticks + len(records)
-        return Heard(records, None if len(frame.records) else frame.sent_ns)
+            is_new = len(fresh) == len(frame.records)
+            events = self._told(fresh) if is_new else ()
+            return Heard(self._lost(frame.publisher, publisher), None, events)
+        fresh = self._believed(publisher, fresh, frame.sent_ns)
+        lost = self._lost(frame.publisher, publisher)
+        self._spoken[frame.publisher][fresh["symbol"]] = True
+        self.frames, self.ticks = self.frames + 1, self.ticks + len(fresh)
+        heartbeat_ns = None if len(frame.records) else frame.sent_ns
+        latest_ns = int(fresh["event_ns"].max(initial=heartbeat_ns or 0))
+        hear(publisher, latest_ns, frame.sent_ns)
+        if len(lost):
+            fresh = np.concatenate((lost, fresh))
+        return Heard(fresh, heartbeat_ns)
 
-    def _told(self, frame: Frame) -> Sequence[Reference]:
+    def _lost(self, name: int, publisher: Publisher) -> np.ndarray:
+        """What stands no longer, since something of this publisher was missed.
+
+        Nothing trades in its instruments until their quotes are told anew.
+        """
+        none = np.zeros(len(self._anchors), bool)
+        spoken = self._spoken.setdefault(name, none)
+        if publisher.missed_until is None:
+            return unstated(np.flatnonzero(none), 0)
+        publisher.missed_until = None
+        self._spoken[name] = none
+        return unstated(np.flatnonzero(spoken), publisher.event_ns or 0)
+
+    def _told(self, records: np.ndarray) -> Sequence[Reference]:
         """The events of a frame that was not seen before, of this universe alone."""
-        if len(self._numbered(frame)) < len(frame.records):
-            return ()
         try:
-            events = told(frame.records)
+            events = told(records)
         except MessageError:
             self.refused["reference"] += 1
             return ()
         symbols = len(self._anchors)
         return [one for one in events if all(n < symbols for n in slots(one))]
 
-    def _numbered(self, frame: Frame) -> np.ndarray:
-        """The records that were not seen before, in the publisher's latest epoch."""
-        epoch, following = self._next.get(frame.publisher, (frame.epoch, 0))
-        if frame.epoch < epoch:
-            self.refused["epoch"] += len(frame.records)
-            return frame.records[:0]
-        if frame.epoch > epoch:
-            following = 0
-        repeated = min(max(following - frame.sequence, 0), len(frame.records))
-        if repeated:
-            self.refused["duplicate"] += repeated
-        reached = max(following, frame.sequence + len(frame.records))
-        self._next[frame.publisher] = frame.epoch, reached
-        return frame.records[repeated:]
-
-    def _screened(self, records: np.ndarray, sent_ns: int) -> np.ndarray:
-        records = np.ascontiguousarray(records)
-        reasons = screen(records, self._anchors)
-        is_fine = records["event_ns"] <= sent_ns + self._skew_limit_ns
-        if reasons is not None:
-            is_fine &= reasons == 0
-        if is_fine.all():
-            return records
-        self.refused["tick"] += int((~is_fine).sum())
-        return records[is_fine]
+    def _believed(
+        self, publisher: Publisher, records: np.ndarray, sent_ns: int
+    ) -> np.ndarray:
+        """The ticks that are news and fit to be believed."""
+        counters, limit_ns = self.counters, self._skew_limit_ns
+        records = unrepeated(publisher, records, counters)
+        return screened(publisher, records, sent_ns, self._anchors, limit_ns, counters)
 
 
 class Served(NamedTuple):
@@ -148,6 +175,8 @@ class Served(NamedTuple):
     fills: int
     refused: dict[str, int]
     """frames, ticks and messages dropped, by reason"""
+    gaps: int
+    """after which nothing traded in the instruments concerned until they were quoted"""
 
 
 class Sockets(NamedTuple):
@@ -178,7 +207,8 @@ def run_venue(config: Config, source: Source) -> Served:
         steps=desk.steps,
         orders=desk.orders,
         fills=len(venue.record.fills),
-        refused=dict(intake.refused),
+        refused=intake.dropped,
+        gaps=intake.counters.gaps,
     )
 
 

@@ -416,8 +416,20 @@ def test_a_restarted_publisher_counts_anew():
 def test_a_restart_does_not_turn_the_watermark_back():
     feed = new_feed()
     pushed(feed, frame(0, trade(1_100, 1)))
-    assert pushed(feed, frame(0, trade(50, 2), epoch=2)) == ["2*"]
+    assert pushed(feed, frame(0, trade(50, 2), trade(1_101, 3), epoch=2)) == ["3"]
     assert feed.bar == 3
+
+
+def test_a_new_life_that_numbers_anew_is_believed_only_in_what_is_newer():
+    """It may have sent the rest before, under other numbers."""
+    feed = new_feed()
+    heard = [trade(5, 1), trade(300, 2), trade(200, 3)]
+    pushed(feed, frame(70, *heard, flags=BEGIN))
+    again = [trade(5, 1), trade(300, 2), trade(200, 3), trade(301, 4)]
+    assert pushed(feed, frame(0, *again[:2], epoch=2, flags=BEGIN)) == []
+    assert pushed(feed, frame(2, *again[2:], epoch=2)) == ["4"]
+    assert feed.is_stale
+    assert feed.counters.duplicates == 3
 
 
 def test_ticks_from_the_future_are_refused():

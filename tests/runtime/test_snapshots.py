@@ -302,6 +302,27 @@ def test_a_new_epoch_that_skips_records_heals_by_its_own_snapshot():
     assert screen.market == whole(frames).market
 
 
+@pytest.mark.parametrize("shift", [0, 40])
+def test_a_new_life_that_resends_applies_nothing_twice(shift):
+    """All from the beginning, under the same numbers or others: each tick is seen once,
+    the bars in question are masked, and no snapshot of the past is taken for news."""
+    frames = stream()
+    again = [one._replace(epoch=2, sequence=one.sequence + shift) for one in frames]
+    screen = whole(frames[:17])
+    for n, one in enumerate(again[:17]):
+        screen.push(one, snapshot_of(again[: n + 1]))
+        assert screen.feed.stale.all()
+        assert screen.market == whole(frames[:17]).market
+    screen.push(*again[17:20], snapshot_of(again[:20]), *again[20:])
+    assert not screen.feed.is_stale
+    calm = whole(frames)
+    assert screen.market == calm.market
+    counted, usual = screen.feed.counters, calm.feed.counters
+    assert counted.absorbed - counted.restated == usual.absorbed
+    assert counted.late - usual.late <= counted.restated
+    assert [one.bar for one in screen.closed if one.masked] == [3]
+
+
 def device_bars(frames: Iterable[Frame]) -> list[bytes]:
     """The closed bars' bytes, from the device."""
     feed, bars, closed = new_feed(), init_bars(jnp.full(S, 100.0)), []

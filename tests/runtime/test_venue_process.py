@@ -28,6 +28,7 @@ from bot4jax.runtime.messages import (
 )
 from bot4jax.runtime.orders import Answer, Cancel, Fill, Order, order_id
 from bot4jax.runtime.publish import publish
+from bot4jax.runtime.screen import Drop
 from bot4jax.runtime.sockets import (
     bound_endpoint,
     dealer,
@@ -39,7 +40,18 @@ from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import LocalVenue, SocketVenue
 from bot4jax.runtime.venue_process import Intake, Sockets, serve
 from bot4jax.runtime.wire import encode
-from bot4jax.types import BUY, END, QUOTE, SELL, TICK, TRADE, Frame, Instrument
+from bot4jax.types import (
+    BEGIN,
+    BOOK,
+    BUY,
+    END,
+    QUOTE,
+    SELL,
+    TICK,
+    TRADE,
+    Frame,
+    Instrument,
+)
 
 UNIVERSE = universe([Instrument(symbol=name, increment=0.5) for name in "ABC"])
 ANCHORS = np.full(3, 1_000)
@@ -275,9 +287,65 @@ def test_damaged_repeated_and_unfit_ticks_are_counted_and_dropped():
     last = taken.read(encode(Frame(1, 2, 130, sent_ns, unfit), UNIVERSE.hash))
     assert last is not None
     np.testing.assert_array_equal(last.records, unfit[3:])
-    counted = {name: taken.refused[name] for name in ("duplicate", "epoch", "tick")}
-    assert counted == {"duplicate": 10, "epoch": 20, "tick": 3}
+    assert taken.counters.dropped == {
+        Drop.EPOCH: 20,
+        Drop.SYMBOL: 1,
+        Drop.PRICE: 1,
+        Drop.FUTURE: 1,
+    }
+    assert taken.counters.duplicates == taken.dropped["duplicate"] == 10
     assert taken.ticks == 20 + 10 + 1
+
+
+def test_a_venue_that_missed_something_trades_only_where_quotes_were_told_anew():
+    """Quotes and levels of the publisher that has lost a frame are no prices; one that
+    another publisher has told of still is."""
+
+    def quoting(symbol: int, event_ns: int) -> np.ndarray:
+        level = (BOOK, SELL, 0, symbol, event_ns, 1_003, 50, 1, 0)
+        rows = [(QUOTE, 0, 0, symbol, event_ns, 1_000, 1_002, 5, 5), level]
+        return np.array(rows, TICK)
+
+    def bought(symbol: int) -> int:
+        name = order_id(RUN, 1, symbol, len(venue.record.received))
+        order = Order(name, symbol, BUY, 20, "ioc", 1_010)
+        venue.submit([order], venue.clock_ns, is_decided=False)
+        answers = venue.advance(np.empty(0, TICK), venue.clock_ns + 1)
+        return sum(one.lots for one in answers if isinstance(one, Fill))
+
+    taken, venue, at_ns = intake(), PaperVenue(UNIVERSE), START_NS
+    sent = [Frame(1, 1, 0, at_ns, quoting(0, at_ns), flags=BEGIN)]
+    sent += [Frame(1, 1, 2, at_ns, quoting(1, at_ns))]
+    sent += [Frame(2, 1, 0, at_ns, quoting(2, at_ns), flags=BEGIN)]
+    for one in sent:
+        venue.advance(taken.take(one).records)
+    venue.submit([Order("f" * 16, 1, BUY, 3, "limit", 999)], at_ns)
+    assert [bought(slot) for slot in range(3)] == [20, 20, 20]
+    later = Frame(1, 1, 5, at_ns + 9, quoting(1, at_ns + 9))
+    venue.advance(taken.take(later).records)
+    assert taken.counters.gaps == 1
+    assert [bought(slot) for slot in range(3)] == [0, 20, 20]
+    assert venue.open_orders == ["f" * 16], "what rests goes on resting"
+    venue.advance(taken.take(later).records, at_ns + 10)
+    assert bought(0) == 0
+    venue.advance(
+        taken.take(
+            later._replace(
+                sequence=7, records=quoting(0, at_ns + 20), sent_ns=at_ns + 20
+            )
+        ).records
+    )
+    assert bought(0) == 20
+
+
+def test_an_order_behind_a_queue_that_nobody_knows_waits_for_a_trade_beyond():
+    venue = PaperVenue(UNIVERSE)
+    venue.submit([Order("f" * 16, 0, BUY, 3, "limit", 999)], 0)
+    venue.advance(np.empty(0, TICK), 1)
+    at, beyond = ((TRADE, SELL, 0, 0, 2, price, 9, 0, 0) for price in (999, 998))
+    assert not venue.advance(np.array([at], TICK))
+    (fill,) = venue.advance(np.array([beyond], TICK))
+    assert isinstance(fill, Fill)
 
 
 def test_the_end_is_over_when_every_publisher_has_ended():
