@@ -10,8 +10,9 @@ not yet open waits until the bars before it have closed.
 Closing. A bar closes when the event time of every live publisher has passed its
 boundary. `advance`, called when nothing is waiting to be read, also closes it when the
 receive time has passed the boundary by `allowed_lateness_ns`; each publisher's least
-receive − event is taken off first, so that clocks need not agree. While frames wait to
-be read the clock closes nothing: a consumer that was slow has not received them late.
+receive − event of five minutes is taken off first, so that clocks need not agree. While
+frames wait to be read the clock closes nothing: a consumer that was slow has not
+received them late.
 
 A frame that its reader has flagged `BEHIND` is conflated (`backlog.py`), after it was
 numbered and screened as any other.

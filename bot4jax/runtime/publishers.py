@@ -12,6 +12,10 @@ from jaxtyping import Bool, Int
 from bot4jax.runtime.screen import Drop, screen
 from bot4jax.types import Frame
 
+MINUTE_NS = 60_000_000_000
+MINUTES = 5
+"""For which a delay is remembered: clocks are set, and a tick may lie of its time."""
+
 
 @dataclass
 class Counters:
@@ -50,8 +54,8 @@ class Publisher:
     next_sequence: int
     event_ns: int | None = None
     """latest event time; None before the first tick or heartbeat"""
-    delay_ns: int = 0
-    """least receive − event"""
+    delays: tuple[tuple[int, int], ...] = ()
+    """of the last minutes: the minute, and its least receive − event"""
     shift_ns: int = 0
     """least sent − event, where that is negative, down to the skew limit"""
     missed_until: int | None = None
@@ -59,6 +63,11 @@ class Publisher:
     since_ns: int | None = None
     """event time that a former life had reached, whose numbers mean nothing now"""
     is_live: bool = True
+
+    @property
+    def delay_ns(self) -> int:
+        """Least receive − event of the last minutes."""
+        return min(least for _, least in self.delays)
 
     @property
     def is_catching_up(self) -> bool:
@@ -179,10 +188,17 @@ def timely(
 
 
 def hear(publisher: Publisher, event_ns: int, receive_ns: int) -> None:
-    """Note that a publisher has reached an event time."""
-    delay_ns = receive_ns - event_ns
-    if publisher.event_ns is None:
-        publisher.event_ns, publisher.delay_ns = event_ns, delay_ns
-    publisher.event_ns = max(publisher.event_ns, event_ns)
-    publisher.delay_ns = min(publisher.delay_ns, delay_ns)
+    """Note that a publisher has reached an event time.
+
+    Minutes are those of the receive time, which goes on when a market's stands still.
+    """
+    delay_ns, minute = receive_ns - event_ns, receive_ns // MINUTE_NS
+    if publisher.event_ns is None or event_ns > publisher.event_ns:
+        publisher.event_ns = event_ns
     publisher.is_live = True
+    known = publisher.delays
+    if known and known[-1][0] == minute and known[-1][1] <= delay_ns:
+        return
+    least_ns = min([delay_ns, *(one for at, one in known if at == minute)])
+    kept = (one for one in known if 0 < abs(minute - one[0]) < MINUTES)
+    publisher.delays = *kept, (minute, least_ns)

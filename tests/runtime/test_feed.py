@@ -286,7 +286,7 @@ def test_a_closing_tells_what_the_bar_held():
 
 
 def test_what_comes_later_than_usual_is_old_when_it_comes():
-    """By the least delay so far, 5: what needed 45 more came 45 too late."""
+    """By the least delay of late, 5: what needed 45 more came 45 too late."""
     feed, found = new_feed(), []
     for sent, receive_ns in ((0, 5), (400, 450), (1_000, 1_050)):
         one = frame(feed.counters.received, trade(sent, 1))
@@ -355,6 +355,28 @@ def test_the_clock_closes_when_a_publisher_falls_silent():
     assert told(feed.advance(almost - 1)) == []
     assert told(feed.advance(almost)) == ["1", "2", "close 2"]
     assert pushed(feed, frame(2, trade(900, 3))) == ["3*"]
+
+
+def test_a_delay_that_was_too_small_is_forgotten_after_five_minutes():
+    """A tick ahead of its time, or a clock that was set: whatever made it too small."""
+    feed, number = Feed(MARKET, ANCHORS, 10**9, 0, 4, 0, 10**8, 10**10), 0
+
+    def ticked(event_ns: int, receive_ns: int) -> None:
+        nonlocal number
+        rows = np.array([(TRADE, BUY, 0, 0, event_ns, 101, 5, number, 0)], TICK)
+        list(feed.push(Frame(1, 1, number, event_ns, rows), receive_ns))
+        number += 1
+
+    ticked(4 * 10**9, 0)  # four seconds ahead
+    spoiled = []
+    for second in range(5, 420):
+        ticked(second * 10**9, second * 10**9 + 10**6)
+        before = feed.bar
+        list(feed.advance(second * 10**9 + 5 * 10**8))
+        spoiled.append(feed.bar > before)
+    assert spoiled == [second < 5 * 60 for second in range(5, 420)]
+    assert feed.publishers[1].delay_ns == 10**6
+    assert len(feed.publishers[1].delays) <= 5
 
 
 def test_latency_may_be_negative():
