@@ -45,6 +45,9 @@ events that are no ticks: changes of instruments, funding, news."""
 END, BEGIN = 1, 2
 """Flags of a frame: a publisher's last one in this epoch, and its very first."""
 
+EVENTS = 1 << 16
+"""What a frame's count of reference events goes up to, before it begins again at 0."""
+
 BEHIND = 4
 """Flag of a frame that its reader sets: too much waited, so its quotes are conflated.
 It is recorded with the frame and never on the wire."""
@@ -110,6 +113,9 @@ class Frame(NamedTuple):
     """`TICK`, any length; empty is a heartbeat whose event time is `sent_ns`"""
     kind: int = TICKS
     flags: int = 0
+    events: int = 0
+    """frames of the kind `REFERENCE` in this epoch up to this one, itself included,
+    modulo `EVENTS`: who has heard of fewer has missed some"""
 
     @property
     def is_end(self) -> bool:

@@ -46,6 +46,8 @@ class Close(NamedTuple):
     """that act from the boundary on"""
     terms: Terms | None = None
     """of prices and sizes from the boundary on, if a split or new terms changed them"""
+    unheard: int = 0
+    """frames of reference events that were found missing in the bar"""
 
 
 class FeedState(NamedTuple):

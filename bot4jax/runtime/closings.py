@@ -60,6 +60,8 @@ class Closed(NamedTuple):
     terms: Terms | None = None
     """of prices and sizes from the boundary on, if a split or new terms changed them;
     on the device"""
+    unheard: int = 0
+    """frames of reference events that were found missing in the bar"""
 
 
 NO_ARRIVALS = np.empty((0, 2))
@@ -233,4 +235,5 @@ class Tape:
             newest_ns=event.newest_ns,
             events=event.events,
             terms=bars.terms,
+            unheard=event.unheard,
         )

@@ -34,7 +34,7 @@ from bot4jax.runtime.backlog import conflated
 from bot4jax.runtime.batches import ROTATION, Batch, Close, FeedState
 from bot4jax.runtime.coverage import Coverage
 from bot4jax.runtime.earlier import EarlierMids
-from bot4jax.runtime.messages import MessageError, Reference
+from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.pack import instrument_terms, pack
 from bot4jax.runtime.publishers import (
     Counters,
@@ -45,7 +45,7 @@ from bot4jax.runtime.publishers import (
     screened,
     unrepeated,
 )
-from bot4jax.runtime.reference import due, slots, told
+from bot4jax.runtime.reference import acts_ns, due, understood
 from bot4jax.runtime.screen import Drop
 from bot4jax.runtime.terms import terms_after, universe_after
 from bot4jax.types import (
@@ -100,8 +100,8 @@ class Feed:
         """the latest of each publisher, until its place in the stream has come"""
         self._buffers = [_buffer(capacity) for _ in range(ROTATION)]
         self._turn = self._filled = 0
-        self._before = (0, 0)
-        """ticks absorbed and late when the open bar began"""
+        self._before = (0, 0, 0)
+        """ticks absorbed and late, and events missed, when the open bar began"""
 
     @property
     def boundary_ns(self) -> int:
@@ -188,15 +188,24 @@ class Feed:
         if len(fresh) < len(frame.records):  # repeated, or of a former life
             self.counters.received += len(frame.records) - len(fresh)
             return
-        try:
-            events = told(frame.records)
-        except MessageError:
-            events = []
-        symbols = len(self._terms.anchor)
-        of_ours = [one for one in events if all(n < symbols for n in slots(one))]
-        if len(of_ours) < max(1, len(events)):
-            self.counters.dropped[Drop.REFERENCE] += 1
-        self._events += tuple(of_ours)
+        found = understood(frame.records, len(self._terms.anchor))
+        self.counters.dropped[Drop.REFERENCE] += not found.is_whole
+        self._events += self._new_events(publisher, found.events)
+
+    def _new_events(
+        self, publisher: Publisher | None, events: tuple[Reference, ...]
+    ) -> tuple[Reference, ...]:
+        """Those that wait not yet, and that no former life can have told of.
+
+        What a new life tells of the past may have acted, or never been heard.
+        """
+        events = tuple(one for one in events if one not in self._events)
+        if publisher is None or publisher.since_ns is None:
+            return events
+        past_ns = max(publisher.since_ns, self.open_ns)
+        new = tuple(one for one in events if acts_ns(one) > past_ns)
+        self.counters.unheard += len(new) < len(events)
+        return new
 
     def advance(self, receive_ns: int) -> Iterator[Batch | Close]:
         """Close what the clock says is over; call it when no frame is waiting."""
@@ -358,9 +367,10 @@ class Feed:
             tuple(self.coverage.blind.nonzero()[0].tolist()),
             acting,
             terms,
+            counted.unheard - before[2],
         )
         self.coverage.next_bar()
-        self._before = counted.absorbed, counted.late
+        self._before = counted.absorbed, counted.late, counted.unheard
         self.bar, self.open_ns = self.bar + 1, self.boundary_ns
         return closed
 

@@ -31,9 +31,10 @@ from bot4jax.types import TICK, Frame
 
 FILE = "inputs.bin"
 
-HEAD = struct.Struct("<qIIQqIHHI")
-"""receive ns, publisher, epoch, sequence, sent ns, records, kind, flags, crc32 of what
-follows the head and of the head before it; all 0 but the first: a moment of silence"""
+HEAD = struct.Struct("<qIIQqIHHHI")
+"""receive ns, publisher, epoch, sequence, sent ns, records, kind, flags, events, crc32
+of what follows the head and of the head before it; all 0 but the first: a moment of
+silence"""
 
 CHECKED = HEAD.size - 4
 SILENCE = 0
@@ -141,7 +142,7 @@ def packed(one: Arrival) -> tuple[bytes, bytes]:
     """An arrival as it stands in the file: its head, and its records."""
     frame = one.frame or SILENT
     body = np.ascontiguousarray(frame.records).tobytes()
-    fields = (*frame[:4], len(frame.records), frame.kind, frame.flags)
+    fields = (*frame[:4], len(frame.records), *frame[5:])
     head = HEAD.pack(one.receive_ns, *fields, 0)[:CHECKED]
     return head + zlib.crc32(body, zlib.crc32(head)).to_bytes(4, "little"), body
 
@@ -151,7 +152,7 @@ def entry(file: BinaryIO) -> tuple[bytes, bytes] | None:
     head = file.read(HEAD.size)
     if len(head) < HEAD.size:
         return None
-    *_, count, _, _, checksum = HEAD.unpack(head)
+    *_, count, _, _, _, checksum = HEAD.unpack(head)
     body = file.read(count * TICK.itemsize)
     is_whole = len(body) == count * TICK.itemsize
     found = zlib.crc32(body, zlib.crc32(head[:CHECKED]))
@@ -161,9 +162,6 @@ def entry(file: BinaryIO) -> tuple[bytes, bytes] | None:
 def arrival(found: tuple[bytes, bytes]) -> Arrival:
     """What an entry tells of, taken up now."""
     head, body = found
-    receive_ns, publisher, epoch, sequence, sent_ns, _, kind, flags, _ = HEAD.unpack(
-        head
-    )
-    records = np.frombuffer(body, TICK)
-    frame = Frame(publisher, epoch, sequence, sent_ns, records, kind, flags)
+    receive_ns, *sender, _, kind, flags, events, _ = HEAD.unpack(head)
+    frame = Frame(*sender, np.frombuffer(body, TICK), kind, flags, events)
     return Arrival(None if kind == SILENCE else frame, time.perf_counter(), receive_ns)

@@ -168,6 +168,7 @@ class Trader:
         own.states.weigh(equity, own.limits)
         own.hear(closed)
         own.headlines.judge(own.states)
+        self._miss(closed.unheard)
         self.judge(closed)
         held = own.portfolio.held()
         clock.lap("portfolio")
@@ -248,6 +249,13 @@ class Trader:
         """What costs time and can wait until the orders have left."""
         self._journal.fold()
         garbage.collect(self.step_number)
+
+    def _miss(self, unheard: int) -> None:
+        """Funding, a dividend, a split or news that nobody here knows of: a person must
+        look what it was before anything is opened again."""
+        if unheard:
+            text = f"{unheard} frames of reference events were missed"
+            self.account.states.hold(Cause.UNHEARD, text)
 
     def _settle(self, closed: Closed, clock: Clock) -> Sequence[Answer]:
         """What the venue said since the last step; the device works meanwhile."""

@@ -21,7 +21,7 @@ from bot4jax.runtime.snapshots import SnapshotDesk, Snapshots
 from bot4jax.runtime.sockets import bound_endpoint, publisher, router
 from bot4jax.runtime.wire import Refusal, WireError, decode, encode
 from bot4jax.schema import Endpoints
-from bot4jax.types import BEGIN, END, SNAPSHOT, TICK, TICKS, Frame
+from bot4jax.types import BEGIN, END, EVENTS, REFERENCE, SNAPSHOT, TICK, TICKS, Frame
 
 HEARTBEAT_S = 1.0
 """Pause in a paced stream after which the publisher shows that it is alive."""
@@ -115,9 +115,13 @@ def publish(
 
 
 def begun(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """The frames, the first one flagged as its publisher's very first."""
+    """The frames, the first one flagged as its publisher's very first; how many of
+    them tell of events is counted, so that none is missed unseen."""
+    told = 0
     for number, frame in enumerate(frames):
-        yield frame if number else frame._replace(flags=frame.flags | BEGIN)
+        told = (told + (frame.kind == REFERENCE)) % EVENTS
+        flags = frame.flags if number else frame.flags | BEGIN
+        yield frame._replace(flags=flags, events=told)
 
 
 def send(socket: zmq.Socket, buffer: bytes, patience_s: float = PATIENCE_S) -> None:
@@ -312,7 +316,9 @@ def heartbeat(last: Frame, event_ns: int) -> Frame:
     make bars depend on how fast the stream was played.
     """
     following = last.sequence + len(last.records)
-    return Frame(last.publisher, last.epoch, following, event_ns, np.empty(0, TICK))
+    nothing = np.empty(0, TICK)
+    found = Frame(last.publisher, last.epoch, following, event_ns, nothing)
+    return found._replace(events=last.events)
 
 
 def _change(message: bytes) -> int:

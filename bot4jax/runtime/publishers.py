@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from bot4jax.runtime.screen import Drop, screen
-from bot4jax.types import Frame
+from bot4jax.types import EVENTS, REFERENCE, Frame
 
 MINUTE_NS = 60_000_000_000
 MINUTES = 5
@@ -30,6 +30,8 @@ class Counters:
     gaps: int = 0
     missing: int = 0
     """in gaps"""
+    unheard: int = 0
+    """frames of reference events that were sent and are not known"""
     restarts: int = 0
     heartbeats: int = 0
     snapshots: int = 0
@@ -62,6 +64,8 @@ class Publisher:
     """number of the first record after what was missed last; None: nothing was"""
     since_ns: int | None = None
     """event time that a former life had reached, whose numbers mean nothing now"""
+    told: int = 0
+    """frames of reference events in this epoch, modulo `EVENTS`"""
     is_live: bool = True
 
     @property
@@ -93,6 +97,7 @@ def known(
     else:
         begun, is_whole = _resumed(former, frame)
         counters.restarts += 1
+        counters.unheard += not is_whole and former.told > 0
     if not is_whole:
         begun.missed_until = frame.sequence
     publishers[frame.publisher] = begun
@@ -111,12 +116,14 @@ def _resumed(former: Publisher, frame: Frame) -> tuple[Publisher, bool]:
         epoch=frame.epoch,
         next_sequence=frame.sequence,
         since_ns=former.since_ns if is_whole else former.event_ns,
+        told=0,
         is_live=True,
     ), is_whole
 
 
 def numbered(publisher: Publisher, frame: Frame, counters: Counters) -> np.ndarray:
     """The frame's records not seen before; a gap before them is counted."""
+    _count_events(publisher, frame, counters)
     ahead = frame.sequence - publisher.next_sequence
     if ahead > 0:
         counters.gaps += 1
@@ -127,6 +134,16 @@ def numbered(publisher: Publisher, frame: Frame, counters: Counters) -> np.ndarr
     following = frame.sequence + len(frame.records)
     publisher.next_sequence = max(publisher.next_sequence, following)
     return np.ascontiguousarray(frame.records[repeated:])
+
+
+def _count_events(publisher: Publisher, frame: Frame, counters: Counters) -> None:
+    """By its own count a frame tells of those that were missed before it."""
+    following, known = frame.sequence + len(frame.records), publisher.next_sequence
+    if following < known or (len(frame.records) and following == known):
+        return  # a repetition
+    before = frame.events - (frame.kind == REFERENCE)
+    counters.unheard += (before - publisher.told) % EVENTS
+    publisher.told = frame.events
 
 
 def unrepeated(

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from bot4jax.runtime.messages import (
+    MessageError,
     News,
     Reference,
     pack_references,
@@ -41,6 +42,24 @@ def told(records: np.ndarray) -> list[Reference]:
     content = records.tobytes()
     length = int.from_bytes(content[:LENGTH], "little")
     return unpack_references(content[LENGTH : LENGTH + length])
+
+
+class Understood(NamedTuple):
+    """What a frame of events comes to."""
+
+    events: tuple[Reference, ...]
+    is_whole: bool
+    """it told of nothing else"""
+
+
+def understood(records: np.ndarray, symbols: int) -> Understood:
+    """The events in a frame's records about instruments that there are."""
+    try:
+        events = told(records)
+    except MessageError:
+        return Understood((), is_whole=False)
+    ours = [one for one in events if all(n < symbols for n in slots(one))]
+    return Understood(tuple(ours), len(ours) == len(events))
 
 
 def slots(event: Reference) -> Sequence[int]:

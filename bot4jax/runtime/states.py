@@ -50,6 +50,7 @@ class Cause(enum.IntEnum):
     TOO_LATE = 11, TradingState.REDUCING, "The newest tick is old: until one is not."
     NEWS = 12, TradingState.REDUCING, "News of the market: until its time or a reset."
     LOSING = 13, TradingState.REDUCING, "Losses in a row: until the market's next day."
+    UNHEARD = 14, TradingState.REDUCING, "Events were missed: until a person resets it."
 
 
 OF_THE_PROCESS = frozenset(
@@ -65,7 +66,7 @@ OF_THE_DAY = (Cause.DAILY_LOSS, Cause.LOSING)
 
 OF_PEOPLE = (
     *(Cause.KILLED, Cause.PAUSED, Cause.DRAWDOWN),
-    *(Cause.REPEATING, Cause.NEWS),
+    *(Cause.REPEATING, Cause.NEWS, Cause.UNHEARD),
 )
 """What `reset` lifts."""
 

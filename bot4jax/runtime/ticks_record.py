@@ -26,7 +26,7 @@ FRAMES_A_FILE, TICKS_A_FILE = 8192, 1 << 19
 """A file is full with either: 24 MiB of ticks."""
 
 HEADER = (
-    *("publisher", "epoch", "sequence", "sent_ns", "kind", "flags"),
+    *("publisher", "epoch", "sequence", "sent_ns", "kind", "flags", "events"),
     *("receive_ns", "count"),
 )
 
@@ -94,8 +94,7 @@ class TickRecord:
 def write(stem: Path, heard: Sequence[tuple[Frame, int]]) -> None:
     """Two files, ticks and frames, each whole or not there."""
     heads = [
-        (*one[:4], one.kind, one.flags, receive_ns, len(one.records))
-        for one, receive_ns in heard
+        (*one[:4], *one[5:], receive_ns, len(one.records)) for one, receive_ns in heard
     ]
     frames = pl.DataFrame(heads, schema=dict.fromkeys(HEADER, pl.Int64), orient="row")
     records = np.concatenate([frame.records for frame, _ in heard])
@@ -120,9 +119,20 @@ def recorded(folder: Path) -> Iterator[Arrival]:
         for field in TICK.names or ():
             records[field] = ticks[field].to_numpy()
         at = 0
-        for row in pl.read_parquet(path).iter_rows():
-            publisher, epoch, sequence, sent_ns, kind, flags, receive_ns, count = row
+        for row in _heads(path).iter_rows():
+            *sender, kind, flags, told, receive_ns, count = row
             own = records[at : at + count]
             at += count
-            frame = Frame(publisher, epoch, sequence, sent_ns, own, kind, flags)
+            frame = Frame(*sender, own, kind, flags, told)
             yield Arrival(None if kind == SILENCE else frame, 0.0, receive_ns)
+
+
+def _heads(path: Path) -> pl.DataFrame:
+    """All frames' heads in a file of this release."""
+    found = pl.read_parquet(path)
+    if tuple(found.columns) != HEADER:
+        raise DataError(
+            f"{path} was recorded by another release of bot4jax: it has the columns "
+            f"{', '.join(found.columns)}. Replay it with that one."
+        )
+    return found

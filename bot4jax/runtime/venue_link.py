@@ -108,7 +108,9 @@ class LocalVenue:
     def hear(self, records: np.ndarray, events: Sequence[Reference] = ()) -> None:
         """A boundary that the market has passed is over for whatever comes later."""
         over_ns = self.reached_ns + 1
-        self._events += [(max(acts_ns(one), over_ns), one) for one in events]
+        waiting = [one for _, one in self._events]
+        new = [one for one in events if one not in waiting]
+        self._events += [(max(acts_ns(one), over_ns), one) for one in new]
         if len(records):
             self._heard.append(records)
             self.reached_ns = max(self.reached_ns, int(records["event_ns"].max()))

@@ -41,7 +41,7 @@ from bot4jax.runtime.publishers import (
     screened,
     unrepeated,
 )
-from bot4jax.runtime.reference import slots, told
+from bot4jax.runtime.reference import acts_ns, understood
 from bot4jax.runtime.screen import Drop
 from bot4jax.runtime.sockets import bound_endpoint, router, subscriber
 from bot4jax.runtime.standing import unstated
@@ -119,7 +119,7 @@ class Intake:
         fresh = numbered(publisher, frame, self.counters)
         if frame.kind == REFERENCE:
             is_new = len(fresh) == len(frame.records)
-            events = self._told(fresh) if is_new else ()
+            events = self._told(publisher, fresh) if is_new else ()
             return Heard(self._lost(frame.publisher, publisher), None, events)
         fresh = self._believed(publisher, fresh, frame.sent_ns)
         lost = self._lost(frame.publisher, publisher)
@@ -145,15 +145,14 @@ class Intake:
         self._spoken[name] = none
         return unstated(np.flatnonzero(spoken), publisher.event_ns or 0)
 
-    def _told(self, records: np.ndarray) -> Sequence[Reference]:
+    def _told(self, publisher: Publisher, records: np.ndarray) -> Sequence[Reference]:
         """The events of a frame that was not seen before, of this universe alone."""
-        try:
-            events = told(records)
-        except MessageError:
-            self.refused["reference"] += 1
-            return ()
-        symbols = len(self._anchors)
-        return [one for one in events if all(n < symbols for n in slots(one))]
+        found = understood(records, len(self._anchors))
+        self.refused["reference"] += not found.is_whole
+        past_ns = publisher.since_ns
+        return [
+            one for one in found.events if past_ns is None or acts_ns(one) > past_ns
+        ]
 
     def _believed(
         self, publisher: Publisher, records: np.ndarray, sent_ns: int

@@ -18,7 +18,8 @@ VERSION = 1
 
 HEADER = struct.Struct("<4sBBHIIQqIHHII")
 """magic · version · kind · flags · publisher · epoch · sequence · sent ns · count ·
-record bytes · 0 · universe hash · crc32 of all that stands before it and the payload"""
+record bytes · events · universe hash · crc32 of all that stands before it and of the
+payload"""
 
 CHECKED = HEADER.size - 4
 """Bytes of the header that the checksum covers; the payload follows."""
@@ -63,7 +64,7 @@ class Header(NamedTuple):
     sent_ns: int
     record_count: int
     record_bytes: int
-    reserved: int
+    events: int
     universe_hash: int
     checksum: int
 
@@ -82,7 +83,7 @@ def encode(frame: Frame, universe_hash: int) -> bytes:
         frame.sent_ns,
         len(frame.records),
         TICK.itemsize,
-        0,
+        frame.events,
         universe_hash,
         0,
     )[:CHECKED]
@@ -109,6 +110,7 @@ def decode(buffer: bytes | memoryview, universe_hash: int) -> Frame:
         records,
         header.kind,
         header.flags,
+        header.events,
     )
 
 
@@ -147,9 +149,8 @@ def _check_meaning(header: Header, universe_hash: int) -> None:
     if header.kind not in (TICKS, SNAPSHOT, REFERENCE):
         expected = f"{TICKS}, {SNAPSHOT} or {REFERENCE}"
         raise WireError(Refusal.KIND, f"kind {header.kind}", expected)
-    if header.flags & ~(END | BEGIN) or header.reserved:
-        found = f"flags {header.flags:#06x}, reserved {header.reserved}"
-        raise WireError(Refusal.FLAGS, found, "no unknown bit, reserved 0")
+    if header.flags & ~(END | BEGIN):
+        raise WireError(Refusal.FLAGS, f"flags {header.flags:#06x}", "no unknown bit")
     if not 0 <= header.sent_ns < LATEST_NS:
         expected = f"0 up to {LATEST_NS}"
         raise WireError(Refusal.TIME, f"sent at {header.sent_ns} ns", expected)

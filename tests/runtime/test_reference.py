@@ -22,7 +22,7 @@ from bot4jax.runtime.messages import (
     News,
     Reference,
 )
-from bot4jax.runtime.publish import Arrival
+from bot4jax.runtime.publish import Arrival, begun, heartbeat
 from bot4jax.runtime.reference import Headlines, carried, tell_news, told
 from bot4jax.runtime.screen import Drop
 from bot4jax.runtime.states import Cause, States
@@ -51,7 +51,7 @@ def quotes(sequence: int, event_ns: int, **changes) -> Frame:
 
 
 def reference(sequence: int, *events: Reference, sent_ns: int = 1) -> Frame:
-    return Frame(1, 1, sequence, sent_ns, carried(events), REFERENCE)
+    return Frame(1, 1, sequence, sent_ns, carried(events), REFERENCE, events=1)
 
 
 def pushed(feed: Feed, *frames: Frame) -> list[Close]:
@@ -117,8 +117,8 @@ def test_an_event_acts_at_the_first_boundary_that_its_time_has_reached_once():
         quotes(0, 5, flags=BEGIN),
         frame,
         frame,  # a repetition
-        quotes(following, 1_001),
-        quotes(following + 3, 3_001),
+        quotes(following, 1_001, events=1),
+        quotes(following + 3, 3_001, events=1),
     )
     assert [one.events for one in closings] == [(FUNDING, SPLIT, NEWS), (CHANGE,), ()]
     assert [one.masked for one in closings] == [(), (), ()]
@@ -128,12 +128,84 @@ def test_an_event_acts_at_the_first_boundary_that_its_time_has_reached_once():
     assert feed.counters.sent == 9
 
 
+MANY: list[Reference] = [
+    Funding(symbol=k % 3, event_ns=BAR * k + 500, rate=1e-4 * k) for k in range(6)
+]
+
+
+def told_in_between() -> list[Frame]:
+    """Quotes, an event in every bar but the last, and a heartbeat, in turn."""
+    made: list[Frame] = []
+    for k, event in enumerate([*MANY, None]):
+        made.append(quotes(following(made), BAR * k + 10))
+        if event is not None:
+            made.append(reference(following(made), event, sent_ns=BAR * k + 20))
+    made.append(heartbeat(made[-1], BAR * len(MANY) + 900))
+    return list(begun(made))
+
+
+def following(frames: list[Frame]) -> int:
+    return frames[-1].sequence + len(frames[-1].records) if frames else 0
+
+
+@given(st.integers(1, 13), st.integers(1, 5), st.booleans())
+def test_no_event_is_missed_unseen_and_no_snapshot_hides_it(first, dropped, is_healed):
+    """However many frames are lost: what was lost of events is counted at the next."""
+    frames = told_in_between()
+    lost, left = frames[first : first + dropped], frames[first + dropped :]
+    feed = new_feed()
+    closings = pushed(feed, *frames[:first], *left[:1])
+    if is_healed and left:
+        standing = Standing(3)
+        standing.absorb(quotes(0, frames[first].sent_ns).records)
+        closings += pushed(feed, standing.snapshot(left[0]))
+    closings += pushed(feed, *left[1:])
+    closings += pushed(feed, heartbeat(frames[-1], 9 * BAR))
+    missed = sum(one.kind == REFERENCE for one in lost)
+    assert sum(one.unheard for one in closings) == missed
+    heard = [event for one in closings for event in one.events]
+    assert len(heard) + missed == len(MANY)
+
+
+@given(st.sampled_from([0, 100]), st.integers(1, 13))
+def test_a_new_life_that_tells_again_lets_no_event_act_twice(shift, died_after):
+    """Each acts once, or counts as missed; a person looks what is true."""
+    frames = told_in_between()
+    again = [one._replace(epoch=2, sequence=one.sequence + shift) for one in frames]
+    feed = new_feed()
+    closings = pushed(feed, *frames[:died_after], *again)
+    closings += pushed(feed, heartbeat(again[-1], 9 * BAR))
+    heard = [event for one in closings for event in one.events]
+    assert len(set(map(str, heard))) == len(heard)
+    had_told = any(one.kind == REFERENCE for one in frames[:died_after])
+    assert any(one.unheard for one in closings) == had_told
+
+
+def test_a_late_joiner_knows_that_it_has_missed_events():
+    feed = new_feed()
+    late = pushed(feed, *told_in_between()[4:])
+    assert sum(one.unheard for one in late) == 2
+
+
+def test_missed_events_let_only_reductions_pass_until_a_person_has_looked(tmp_path):
+    scene = Scene(tmp_path, lambda step: (0.1 * step, 0.0, 0.0))
+    scene.trader.start()
+    assert stepped(scene, 0).orders
+    found = scene.closed(1)._replace(unheard=2)
+    assert scene.trader.step(found).denied[0].reason == Reason.REDUCING
+    assert not stepped(scene, 2).orders
+    scene.states.lift(Cause.UNHEARD, "a person has looked")
+    assert stepped(scene, 3).orders
+    assert Cause.UNHEARD in OF_PEOPLE
+    scene.journal.close()
+
+
 def test_an_event_of_no_instrument_is_refused_alone():
     feed = new_feed()
     stranger = Funding(symbol=9, event_ns=1, rate=0.1)
     frame = reference(3, stranger, FUNDING)
     pushed(feed, quotes(0, 5, flags=BEGIN), frame)
-    (closed,) = pushed(feed, quotes(3 + len(frame.records), 1_001))
+    (closed,) = pushed(feed, quotes(3 + len(frame.records), 1_001, events=1))
     assert closed.events == (FUNDING,)
     assert feed.counters.dropped == {Drop.REFERENCE: 1}
 
@@ -143,7 +215,7 @@ def test_the_venue_is_not_confused_by_them():
     frame = reference(3, *EVENTS)
     heard = [
         len(intake.take(one).records)
-        for one in (quotes(0, 5), frame, quotes(3 + len(frame.records), 6))
+        for one in (quotes(0, 5), frame, quotes(3 + len(frame.records), 6, events=1))
     ]
     assert heard == [3, 0, 3]
     assert not intake.refused

@@ -113,4 +113,5 @@ def closed_bars(arrivals: Iterable[Arrival]) -> Iterator[Closed]:
                 NO_ARRIVALS,
                 stale=feed.stale,
                 newest_ns=event.newest_ns,
+                unheard=event.unheard,
             )
