@@ -21,6 +21,7 @@ class FillingVenue:
 
     def ask(self, inquiry: Inquiry) -> Statement:
         return Statement(
+            version=inquiry.version,
             run="",
             step=0,
             is_reported=True,

@@ -41,6 +41,7 @@ from bot4jax.runtime.states import States
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import SocketVenue
 from bot4jax.runtime.venue_process import Intake, Sockets, serve
+from bot4jax.runtime.wire import VERSION
 from bot4jax.schema import Config
 from bot4jax.types import BUY, QUOTE, TICK, Instrument
 
@@ -167,7 +168,8 @@ def rest(endpoint: str, within_s: float) -> None:
     """Send orders that nobody fills, and say for ever that all is well."""
     with dealer(endpoint) as socket:
         link = SocketVenue(socket, PATIENCE_S, within_s)
-        link.ask(Inquiry(run="bench", step=0, universe_hash=MARKET.hash))
+        asked = {"version": VERSION, "universe_hash": MARKET.hash, "bar_ns": NOW_NS}
+        link.ask(Inquiry(run="bench", step=0, **asked))
         link.send(resting_step())
         link.settle(2 * NOW_NS)
         while True:

@@ -530,9 +530,10 @@ class Runtime(Section, frozen=True):
     snapshot_bars: Annotated[int, Meta(ge=0)]
     """bars between two snapshots of the engine's state: as many may have to be computed
     again after a crash; 0: none is taken"""
-    dead_man_s: Annotated[float, Meta(ge=0, le=3_600)]
+    dead_man_s: Annotated[float, Meta(gt=0, le=3_600)]
     """s without a word from the engine after which the venue takes back what rests; the
-    engine speaks three times as often; 0: never"""
+    engine speaks three times as often; never is no choice: a dead engine's orders would
+    stay"""
     judged_bars: Count
     """newest bars of a live run that its report judges one by one, and that it has to
     hold in memory; all others count in its totals"""

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable
 
-from bot4jax.runtime.messages import Alive, FromEngine, Goodbye
+from bot4jax.runtime.messages import Alive, FromEngine, Goodbye, Inquiry
 
 BEATS = 3
 """Words that an engine gets in before its silence counts."""
@@ -24,11 +24,11 @@ class DeadMan:
         self._due_s = math.inf
 
     def hear(self, message: FromEngine) -> None:
-        """A word of the engine; a goodbye ends the watch."""
+        """A word of the engine; a goodbye ends the watch, a question begins its own."""
         if isinstance(message, Goodbye):
             self.within_s = math.inf
-        elif isinstance(message, Alive):
-            self.within_s = message.within_ns / 1e9
+        elif isinstance(message, Alive | Inquiry):
+            self.within_s = message.within_ns / 1e9 or math.inf
         self._due_s = self._clock_s() + self.within_s
 
     @property

@@ -26,6 +26,7 @@ from bot4jax.runtime.orders import Answer
 from bot4jax.runtime.terms import parted
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import LocalVenue, statement
+from bot4jax.runtime.wire import VERSION
 
 Answered = Statement | Report | Fenced | Refused
 """What a message is answered at once."""
@@ -35,12 +36,17 @@ class Desk:
     """One venue, the engine that it serves, and what it has answered."""
 
     def __init__(
-        self, venue: PaperVenue, universe_hash: int, lockstep: bool = True
+        self,
+        venue: PaperVenue,
+        universe_hash: int,
+        lockstep: bool = True,
+        bar_ns: int | None = None,
     ) -> None:
+        """`bar_ns`: what an engine's bars must last; None: anything."""
         self.is_over = False
         self.steps = self.orders = 0
         self._link, self._lockstep = LocalVenue(venue), lockstep
-        self._universe_hash = universe_hash
+        self._universe_hash, self._bar_ns = universe_hash, bar_ns
         self._step: Step | None = None
         """being waited for"""
         self._last: tuple[Step, Report] | None = None
@@ -86,11 +92,8 @@ class Desk:
             self._link.withdraw(message.cancels)
         elif isinstance(message, Alive):
             return None
-        elif message.universe_hash != self._universe_hash:
-            return Refused(
-                reason=f"its universe is {message.universe_hash:08x}, this venue's "
-                f"{self._universe_hash:08x}. Start both with the same data."
-            )
+        elif reason := self._misfit(message):
+            return Refused(reason=reason)
         elif isinstance(message, Inquiry):
             return self._stated(message)
         elif message.epoch != self.epoch:
@@ -98,6 +101,26 @@ class Desk:
         else:
             self._serve(message)
         return None
+
+    def _misfit(self, message: Inquiry | Step) -> str:
+        """Why the two would misunderstand each other; empty if they would not."""
+        if isinstance(message, Inquiry) and message.version != VERSION:
+            return (
+                f"it speaks version {message.version} of the protocol, this venue "
+                f"version {VERSION}. Start both with the same release."
+            )
+        if message.universe_hash != self._universe_hash:
+            return (
+                f"its universe is {message.universe_hash:08x}, this venue's "
+                f"{self._universe_hash:08x}. Start both with the same data."
+            )
+        asked_ns = message.bar_ns if isinstance(message, Inquiry) else self._bar_ns
+        if self._bar_ns not in (None, asked_ns):
+            return (
+                f"its bars last {asked_ns} ns, this venue's {self._bar_ns} ns. Start "
+                "both with the same data."
+            )
+        return ""
 
     def take_back(self) -> int:
         """The engine has left or hangs: nothing of it may rest any longer. How many."""

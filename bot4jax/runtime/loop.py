@@ -35,6 +35,7 @@ from bot4jax.runtime.stages import Ages, Clock, Stages
 from bot4jax.runtime.states import Cause, Transition
 from bot4jax.runtime.stepped import Stepped, stepped
 from bot4jax.runtime.venue_link import VenueLink
+from bot4jax.runtime.wire import VERSION
 
 
 class StepLog(Protocol):
@@ -96,7 +97,9 @@ class Trader:
         asked = Inquiry(
             run=own.run,
             step=self.step_number,
+            version=VERSION,
             universe_hash=own.universe.hash,
+            bar_ns=self._bar_ns,
             boundary_ns=0 if last is None else last.boundary_ns,
         )
         try:

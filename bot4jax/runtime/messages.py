@@ -41,6 +41,7 @@ Fee = Annotated[float, Meta(ge=-1, le=1)]
 Leverage = Annotated[float, Meta(ge=-1_000, le=1_000)]
 Amount = Annotated[float, Meta(ge=0, le=1e15)]
 Positive = Annotated[float, Meta(gt=0, le=1e15)]
+Version = Annotated[int, Meta(ge=0, lt=256)]
 Slots = Annotated[list[Slot], Meta(max_length=MOST_SYMBOLS)]
 
 
@@ -73,14 +74,22 @@ class Inquiry(Message, frozen=True, kw_only=True):
     run: Run
     step: Count
     """the last one that the engine knows of; 0: none"""
+    version: Version
+    """of the protocol"""
     universe_hash: Hash
+    bar_ns: Nanoseconds
+    """length of a bar"""
     boundary_ns: Nanoseconds = 0
     """of that step: what acts by then has changed what the engine owns"""
+    within_ns: Annotated[int, Meta(ge=0, le=3_600 * 10**9)] = 0
+    """as in `Alive`, from now on; 0: nobody is watched"""
 
 
 class Statement(Message, frozen=True, kw_only=True):
     """Venue to engine: the end of its record. Whoever asked last may send steps."""
 
+    version: Version
+    """of the protocol"""
     run: Annotated[str, Meta(max_length=100)]
     """whose steps it has taken; empty: nobody's"""
     step: Count
@@ -147,7 +156,7 @@ class Goodbye(Message, frozen=True, kw_only=True):
 class Hello(Message, frozen=True, kw_only=True):
     """Consumer to feed: what it speaks, and whether it needs a snapshot."""
 
-    version: Annotated[int, Meta(ge=0, lt=256)]
+    version: Version
     """of the wire"""
     record_bytes: Annotated[int, Meta(ge=0, lt=2**16)]
     universe_hash: Hash

@@ -38,6 +38,7 @@ from bot4jax.runtime.recovery import Plan
 from bot4jax.runtime.reference import acts_ns, slots
 from bot4jax.runtime.sockets import bound_endpoint
 from bot4jax.runtime.venue import PaperVenue
+from bot4jax.runtime.wire import VERSION
 from bot4jax.types import TICK
 
 NEVER = -(2**62)
@@ -174,6 +175,7 @@ def statement(
 ) -> Statement:
     """The end of a paper venue's record: its last step and what it said to that."""
     return Statement(
+        version=VERSION,
         run="" if step is None else step.run,
         step=0 if step is None else step.step,
         is_reported=answers is not None,
@@ -209,9 +211,16 @@ class SocketVenue:
         """It has a feed of its own."""
 
     def ask(self, inquiry: Inquiry) -> Statement:
-        self._say(inquiry)
+        within_ns = self._pulse.within_ns
+        self._say(msgspec.structs.replace(inquiry, within_ns=within_ns))
         self._last = Goodbye(run=inquiry.run, step=inquiry.step)
         found = self._heard(Statement, "the question for its record")
+        if found.version != inquiry.version:
+            raise Halted(
+                f"The venue at {bound_endpoint(self._socket)} speaks version "
+                f"{found.version} of the protocol, this engine version "
+                f"{inquiry.version}. Start both with the same release."
+            )
         self._epoch = found.epoch
         return found
 

@@ -27,6 +27,7 @@ from bot4jax.runtime.messages import (
     Goodbye,
     MessageError,
     Reference,
+    Refused,
     Withdraw,
     pack,
     unpack_from_engine,
@@ -190,7 +191,7 @@ def run_venue(config: Config, source: Source) -> Served:
     own, runtime = config.venue, config.runtime
     venue = configured(source.universe, own)
     universe_hash = source.universe.hash
-    desk = Desk(venue, universe_hash, own.lockstep)
+    desk = Desk(venue, universe_hash, own.lockstep, source.bar_ns)
     skew_limit_ns = round(runtime.skew_limit_ms * 1e6)
     intake = Intake(universe_hash, source.anchors, skew_limit_ns)
     keys = Keyring(config.keys.folder, "venue")
@@ -267,8 +268,10 @@ def _take(
     peer, *parts = socket.recv_multipart()
     try:
         message = unpack_from_engine(b"".join(parts))
-    except MessageError:
+    except MessageError as error:
         intake.refused["message"] += 1
+        if peer != engine:  # of another release, or no engine at all
+            _send(socket, peer, Refused(reason=str(error)[:200]))
         return engine
     if isinstance(message, Alive | Goodbye | Withdraw) and peer != engine:
         intake.refused["peer"] += 1

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -25,8 +26,9 @@ from bot4jax.runtime.orders import Cancel, Cancelled, Order
 from bot4jax.runtime.sockets import bound_endpoint, dealer, router
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import SocketVenue, statement
+from bot4jax.runtime.wire import VERSION
 from bot4jax.types import TICK
-from tests.runtime.scene import RUN, UNIVERSE, Scene
+from tests.runtime.scene import BAR_NS, RUN, UNIVERSE, Scene
 from tests.sim.engine import mids
 from tests.sim.kill import FORKING, PATIENCE_S, served
 
@@ -34,7 +36,17 @@ WITHIN_S = 1.0
 STEPS = 3
 ALIVE = Alive(run=RUN, within_ns=round(WITHIN_S * 1e9))
 GOODBYE = Goodbye(run=RUN, step=1)
-INQUIRY = Inquiry(run=RUN, step=0, universe_hash=0)
+INQUIRY = Inquiry(
+    run=RUN,
+    step=0,
+    version=VERSION,
+    universe_hash=0,
+    bar_ns=BAR_NS,
+    within_ns=ALIVE.within_ns,
+)
+
+
+STEP = Step(run=RUN, step=1, universe_hash=0, boundary_ns=1, through_ns=2)
 
 
 def rest(folder: Path, endpoint: str, steps: int, *, stays: bool) -> None:
@@ -127,16 +139,16 @@ def test_a_cancel_that_overtakes_its_order_keeps_it_from_resting():
 def test_an_engine_asks_to_be_watched_before_its_first_order_leaves():
     """It may die in between: what would then rest must not rest for ever."""
     stated = statement(PaperVenue(UNIVERSE), 1, np.zeros(3, np.int64), None, None)
-    step = {"run": RUN, "step": 1, "universe_hash": 0, "boundary_ns": 1}
     with router("tcp://127.0.0.1:*") as end, dealer(bound_endpoint(end)) as line:
         venue = SocketVenue(line, PATIENCE_S, WITHIN_S)
         line.send(b"")  # makes this peer known, so that it can be answered first
         peer, _ = end.recv_multipart()
         end.send_multipart([peer, pack(stated)])
         venue.ask(INQUIRY)
-        venue.send(Step(**step, through_ns=2))
+        venue.send(STEP)
         heard = [unpack_from_engine(end.recv_multipart()[1]) for _ in range(3)]
     assert [type(one) for one in heard] == [Inquiry, Alive, Step]
+    assert heard[0] == INQUIRY, "the question says it already"
 
 
 @pytest.fixture
@@ -147,7 +159,7 @@ def now() -> list[float]:
 def test_it_fires_once_and_only_when_nothing_was_heard_for_long_enough(now):
     switch = DeadMan(lambda: now[0])
     assert switch.left_s == float("inf")
-    switch.hear(INQUIRY)
+    switch.hear(STEP)
     now[0] += 1e9
     assert not switch.fires(), "nobody has asked to be watched"
     for word in (ALIVE, INQUIRY, ALIVE):
@@ -156,9 +168,22 @@ def test_it_fires_once_and_only_when_nothing_was_heard_for_long_enough(now):
         assert not switch.fires()
     now[0] += 0.1
     assert (switch.fires(), switch.fires()) == (True, False)
-    switch.hear(INQUIRY)
+    switch.hear(STEP)
     now[0] += WITHIN_S
     assert switch.fires(), "a word begins it anew"
+
+
+def test_an_engine_that_takes_over_is_watched_as_it_asks_itself(now):
+    """Neither is it taken for dead by the time of the one before it, nor is what rests
+    left alone if it dies before its first step."""
+    switch = DeadMan(lambda: now[0])
+    switch.hear(ALIVE)
+    switch.hear(msgspec.structs.replace(INQUIRY, within_ns=0))
+    now[0] += 1e9
+    assert not switch.fires()
+    switch.hear(INQUIRY)
+    now[0] += WITHIN_S
+    assert switch.fires()
 
 
 def test_a_goodbye_ends_the_watch(now):

@@ -21,6 +21,7 @@ from bot4jax.runtime.orders import Fill, Order, order_id
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.recovery import Plan, plan
 from bot4jax.runtime.venue import PaperVenue, Record
+from bot4jax.runtime.wire import VERSION
 from bot4jax.types import BUY, TICK, Frame
 from tests.runtime.scene import RUN, UNIVERSE, Scene, quotes
 from tests.sim.engine import targets
@@ -100,6 +101,7 @@ LAST = Step(
 
 def said(**changes) -> Statement:
     usual = {
+        "version": VERSION,
         "run": RUN,
         "step": 3,
         "is_reported": True,

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+import msgspec
 import numpy as np
 import pytest
 import zmq
@@ -19,6 +20,7 @@ from bot4jax.runtime.messages import (
     Inquiry,
     Refused,
     Report,
+    Statement,
     Step,
     Withdraw,
     pack,
@@ -39,7 +41,7 @@ from bot4jax.runtime.sockets import (
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import LocalVenue, SocketVenue
 from bot4jax.runtime.venue_process import Intake, Sockets, serve
-from bot4jax.runtime.wire import encode
+from bot4jax.runtime.wire import VERSION, encode
 from bot4jax.types import (
     BEGIN,
     BOOK,
@@ -259,6 +261,41 @@ def test_another_universe_is_refused_by_name():
     assert (own.steps, own.report()) == (0, None)
 
 
+def inquiry(**changes) -> Inquiry:
+    said = {"version": VERSION, "universe_hash": UNIVERSE.hash, "bar_ns": BAR_NS}
+    return Inquiry(run=RUN, step=0, **(said | changes))
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"version": VERSION + 1}, f"speaks version {VERSION + 1} of the protocol"),
+        ({"bar_ns": 2 * BAR_NS}, f"bars last {2 * BAR_NS} ns, this venue's {BAR_NS}"),
+    ],
+)
+def test_another_release_or_length_of_bars_is_refused_by_name(changed, sentence):
+    own = desk(bar_ns=BAR_NS)
+    refused = own.take(inquiry(**changed))
+    assert isinstance(refused, Refused)
+    assert sentence in refused.reason
+    assert own.epoch == 0
+    stated = own.take(inquiry())
+    assert isinstance(stated, Statement)
+    assert (stated.version, own.epoch) == (VERSION, 1)
+
+
+def test_an_engine_goes_on_with_no_venue_of_another_release():
+    with router(ANY_PORT) as end, dealer(bound_endpoint(end)) as socket:
+        socket.send(b"")  # makes this peer known, so that it can be answered first
+        peer, _ = end.recv_multipart()
+        found = desk().take(inquiry())
+        assert isinstance(found, Statement)
+        later = msgspec.structs.replace(found, version=VERSION + 1)
+        end.send_multipart([peer, pack(later)])
+        with pytest.raises(Halted, match=f"version {VERSION + 1} of the protocol"):
+            SocketVenue(socket, timeout_s=10.0).ask(inquiry())
+
+
 def intake() -> Intake:
     return Intake(UNIVERSE.hash, ANCHORS, skew_limit_ns=10)
 
@@ -412,7 +449,11 @@ def test_over_real_sockets_the_answers_are_the_same(wires):
     line = wires()
     assert line.feed.poll(10_000), "no subscription"
     line.feed.recv()
-    line.engine.send(b"not a message")
+    with dealer(line.endpoint) as stranger:
+        stranger.send(b"not a message")
+        assert stranger.poll(10_000), "nobody says what was wrong"
+        refused = unpack(stranger.recv(), Refused)
+    assert "expected a Inquiry" in refused.reason
     line.feed.send(b"not a frame")
     records = stream()
     parts = frames(records, list(range(50, len(records), 50)))
@@ -439,7 +480,7 @@ def test_a_stranger_neither_gets_the_reports_nor_ends_the_venue(wires):
     with dealer(line.endpoint) as stranger:
         stranger.send(pack(Withdraw(run=RUN, cancels=[])))
         stranger.send(pack(Goodbye(run=RUN, step=1)))
-        other = Inquiry(run=RUN, step=0, universe_hash=UNIVERSE.hash ^ 1)
+        other = inquiry(universe_hash=UNIVERSE.hash ^ 1)
         stranger.send(pack(other))
         assert stranger.poll(10_000), "the question is not answered"
         assert isinstance(unpack_from_venue(stranger.recv()), Refused)
@@ -496,7 +537,7 @@ def test_silence_on_both_sides_ends_the_venue_with_a_sentence(wires):
 def test_a_wait_that_ends_early_for_the_dead_man_is_not_taken_for_silence(wires):
     """After each wait this clock says that a tenth of it is still to come."""
     line = wires(clock_s=lambda: 0.9 * time.monotonic())
-    line.engine.send(pack(Inquiry(run=RUN, step=0, universe_hash=UNIVERSE.hash)))
+    line.engine.send(pack(inquiry()))
     line.engine.send(pack(Alive(run=RUN, within_ns=100_000_000)))
     line.thread.join(1.0)
     line.engine.send(pack(Goodbye(run=RUN, step=0)))
