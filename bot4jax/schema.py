@@ -530,6 +530,9 @@ class Runtime(Section, frozen=True):
     snapshot_bars: Annotated[int, Meta(ge=0)]
     """bars between two snapshots of the engine's state: as many may have to be computed
     again after a crash; 0: none is taken"""
+    durability: Literal["process_crash", "power_loss"]
+    """what a journaled step survives: a killed process, or a lost machine too; a step
+    waits for the disk only with the latter"""
     dead_man_s: Annotated[float, Meta(gt=0, le=3_600)]
     """s without a word from the engine after which the venue takes back what rests; the
     engine speaks three times as often; never is no choice: a dead engine's orders would

@@ -64,7 +64,9 @@ def trade_over_sockets(
         record = stack.enter_context(TickRecord(folder / "ticks"))
         tape = tapes.tick_tape(setting, kept.state.bars, first, lateness_ns)
         came = stack.enter_context(listened(setting, line, lambda: tape.feed.is_stale))
-        inputs = stack.enter_context(Inputs(folder)) if resumes else None
+        inputs = None
+        if resumes:
+            inputs = stack.enter_context(Inputs(folder, runtime.durability))
 
         def bars(trader: Trader, journal: Journal) -> Iterator[Closed]:
             controls = Controls(trader, KillFile(folder))

@@ -26,7 +26,7 @@ from bot4jax.runtime.engine_snapshots import FOLDER
 from bot4jax.runtime.feed import Counters
 from bot4jax.runtime.garbage import settled
 from bot4jax.runtime.inputs import FILE
-from bot4jax.runtime.journal import Journal, JournalError, StepRecord
+from bot4jax.runtime.journal import Durability, Journal, JournalError, StepRecord
 from bot4jax.runtime.limits import Limits, TradingState
 from bot4jax.runtime.loop import Trader
 from bot4jax.runtime.orders import Answer
@@ -122,8 +122,9 @@ def trade(
     begin where it began; start and recovery are the same way. Of steps, so many of the
     `newest` are kept whole; None: all.
     """
+    named, durability = run or folder.name, setting.config.runtime.durability
     with (
-        closing(opened_journal(folder, run or folder.name, resumes)) as journal,
+        closing(opened_journal(folder, named, resumes, durability)) as journal,
         Compilations() as compiled,
         settled(),
     ):
@@ -216,17 +217,19 @@ def stepping(
         )
 
 
-def opened_journal(folder: Path, run: str, resumes: bool) -> Journal:
+def opened_journal(
+    folder: Path, run: str, resumes: bool, durability: Durability = "power_loss"
+) -> Journal:
     """The folder's journal, where there is one to go on with; else an empty one.
 
     A finished one is gone through again, to be told, and not traded on.
     """
     path = folder / "journal.sqlite"
     if resumes and path.is_file():
-        return Journal.open(path, run)
+        return Journal.open(path, run, durability)
     for left in folder.glob("journal.sqlite*"):
         left.unlink()
-    return Journal.open(path, run)
+    return Journal.open(path, run, durability)
 
 
 def make_trader(

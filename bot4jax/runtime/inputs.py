@@ -25,7 +25,7 @@ import numpy as np
 
 from bot4jax.errors import Bot4JaxError
 from bot4jax.runtime.folder import sync_folder
-from bot4jax.runtime.journal import Unwritten
+from bot4jax.runtime.journal import Durability, Unwritten
 from bot4jax.runtime.publish import Arrival
 from bot4jax.types import TICK, Frame
 
@@ -56,13 +56,15 @@ class InputsError(Bot4JaxError):
 class Inputs:
     """The file of one run, open for adding to it; a thread of its own writes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, durability: Durability = "power_loss") -> None:
+        """`durability`: what marks must survive, as in the journal."""
         self.path = folder / FILE
         self._file = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600)
         sync_folder(folder)  # a new file's name must outlive the machine's power too
         self._hash, self._length = hashlib.sha256(), 0
         self._writer = ThreadPoolExecutor(1, "inputs")
         self._failed: Exception | None = None
+        self._outlives_power = durability == "power_loss"
 
     def __enter__(self) -> Self:
         return self
@@ -122,7 +124,8 @@ class Inputs:
 
     def _synced(self) -> bytes:
         try:
-            os.fdatasync(self._file)
+            if self._outlives_power:
+                os.fdatasync(self._file)
         except Exception as error:
             self._failed = self._failed or error
         if self._failed is not None:

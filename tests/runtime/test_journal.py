@@ -1,6 +1,7 @@
 """What was committed comes back; what was torn ends earlier; what was changed shows."""
 
 import errno
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,9 +12,11 @@ import msgspec
 import numpy as np
 import pytest
 
+from bot4jax.config import load
 from bot4jax.errors import Halted
 from bot4jax.modes.trading import ended, opened_journal, stepping
 from bot4jax.runtime.gate import Denied
+from bot4jax.runtime.inputs import Inputs
 from bot4jax.runtime.journal import (
     Closing,
     Durability,
@@ -498,6 +501,25 @@ def test_what_was_committed_survives_power_loss(tmp_path, seam):
 def test_without_that_durability_the_end_is_lost_but_nothing_is_torn(tmp_path, seam):
     """This also shows that the test above could fail."""
     assert after_power_loss(tmp_path, seam, 5, "process_crash") < 4
+
+
+@pytest.mark.parametrize(
+    ("durability", "synchronous", "waits"),
+    [("process_crash", 1, False), ("power_loss", 2, True)],
+)
+def test_the_disk_is_waited_for_as_the_configuration_says(
+    tmp_path, monkeypatch, durability, synchronous, waits
+):
+    """Of journal and inputs alike; SQLite's 1 is NORMAL, 2 FULL."""
+    chosen = load([f"runtime.durability={durability}"]).runtime.durability
+    for resumes in (False, True):
+        with closing(opened_journal(tmp_path, RUN, resumes, chosen)) as journal:
+            assert journal._connection.pragma("synchronous") == synchronous
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", synced.append)
+    with Inputs(tmp_path, chosen) as inputs:
+        inputs.mark().result()
+    assert bool(synced) == waits
 
 
 def test_a_finished_run_is_gone_through_again_and_asks_no_venue(tmp_path):

@@ -17,7 +17,7 @@ from bot4jax.runtime.journal import Journal, Unwritten
 from bot4jax.runtime.lease import lease
 from bot4jax.runtime.limits import TradingState
 from bot4jax.runtime.messages import Statement, Step
-from bot4jax.runtime.orders import Fill, Order, order_id
+from bot4jax.runtime.orders import Cancel, Fill, Order, Replace, order_id
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.recovery import Plan, plan
 from bot4jax.runtime.venue import PaperVenue, Record
@@ -47,6 +47,28 @@ def calm(tmp_path_factory) -> Record:
 @pytest.mark.parametrize("point", POINTS)
 def test_a_kill_loses_and_doubles_nothing(tmp_path, calm, point, at):
     verdict = killed(tmp_path, point, at, calm)
+    assert verdict.fills_before >= 50
+    assert (verdict.lost, verdict.doubled, verdict.is_same) == (0, 0, True)
+
+
+@pytest.fixture(scope="module")
+def calm_at_rest(tmp_path_factory) -> Record:
+    found = undisturbed(tmp_path_factory.mktemp("resting"), rests=True)
+    kinds = {type(one) for one in found.received}
+    assert kinds == {Order, Cancel, Replace}
+    assert {one.kind for one in found.received if isinstance(one, Order)} == {
+        *("limit", "stop", "take_profit")
+    }
+    assert any(one.is_maker for one in found.fills)
+    return found
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_kill_while_orders_rest_loses_and_doubles_nothing(
+    tmp_path, calm_at_rest, point
+):
+    """Slices, stops, take-profits and cancels, half a bar on their way."""
+    verdict = killed(tmp_path, point, 30, calm_at_rest, rests=True)
     assert verdict.fills_before >= 50
     assert (verdict.lost, verdict.doubled, verdict.is_same) == (0, 0, True)
 

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from bot4jax.runtime import venue_link
+from bot4jax.runtime.orders import Cancel
 from bot4jax.runtime.venue import PaperVenue, Record
 from tests.sim import __main__ as sim
 from tests.sim import seeds
@@ -43,6 +44,8 @@ def test_the_judge_sees_a_fill_that_is_missing(calm):
     assert (judged(short, calm, 0).lost, judged(calm, short, 0).doubled) == (1, 1)
     unsent = calm._replace(received=calm.received[1:])
     assert (judged(unsent, calm, 0).lost, judged(calm, unsent, 0).doubled) == (1, 1)
+    asked_back = calm._replace(received=[*calm.received, Cancel(calm.fills[0].order)])
+    assert judged(calm, asked_back, 0).lost == judged(asked_back, calm, 0).doubled == 1
 
 
 def test_a_venue_that_trades_twice_is_not_followed(tmp_path, calm, monkeypatch):

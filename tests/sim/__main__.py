@@ -1,6 +1,7 @@
 """`python -m tests.sim kill=N live=N seeds=N`: kills a crash point, seeds of faults.
 
-`kill` is of a loop whose forecasts are planned, `live` of whole runs with their nets.
+`kill` is of a loop whose forecasts are planned, once with orders that trade at once and
+once with such that rest, `live` of whole runs with their nets.
 `first=SEED` begins with another seed than 0, to repeat one that failed. `out=FILE`
 writes what came of it as JSON, with the commit and the count of every fault.
 """
@@ -115,14 +116,18 @@ def shown(words: Sequence[str]) -> list[str]:
 
 
 def by_kills(folder: Path, count: int) -> Iterator[Outcome]:
-    """`count` kills at each crash point, at one step after the other."""
-    calm = kill.undisturbed(folder / "calm") if count else None
-    for point in POINTS if calm else ():
-        for k in range(count):
-            at = FIRST_KILL + k % (BARS - FIRST_KILL)
-            verdict = kill.killed(folder / f"{point}-{k}", point, at, calm)
-            told(verdict, f"{point} of step {at}", f"kill={k + 1} seeds=0")
-            yield Outcome(point, verdict, Counter(), 2)
+    """`count` kills at each crash point, at one step after the other: of orders that
+    trade at once, and of such that rest."""
+    for rests in (False, True) if count else ():
+        own = folder / str(rests)
+        calm = kill.undisturbed(own / "calm", rests=rests)
+        for point in POINTS:
+            kind = f"resting {point}" if rests else point
+            for k in range(count):
+                at, where = FIRST_KILL + k % (BARS - FIRST_KILL), own / f"{point}-{k}"
+                verdict = kill.killed(where, point, at, calm, rests=rests)
+                told(verdict, f"{kind} of step {at}", f"kill={k + 1} seeds=0")
+                yield Outcome(kind, verdict, Counter(), 2)
 
 
 def by_whole_runs(folder: Path, count: int) -> Iterator[Outcome]:

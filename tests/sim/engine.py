@@ -7,18 +7,28 @@ by step.
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from bot4jax.errors import Halted
 from bot4jax.modes.trading import opened_journal, stepping
+from bot4jax.runtime.brackets import Distances
 from bot4jax.runtime.lease import lease
 from bot4jax.runtime.sockets import dealer
+from bot4jax.runtime.targets import Tactic
 from bot4jax.runtime.venue_link import SocketVenue
 from tests.runtime.scene import RUN, Scene
 
 VENUE_TIMEOUT_S = 20.0
+
+RESTING = {
+    "tactic": Tactic("limit"),
+    "slices": 2,
+    "distances": Distances(stop_bps=100.0, profit_bps=200.0),
+}
 
 
 def targets(step: int) -> tuple[float, float, float]:
@@ -40,8 +50,12 @@ def trade(
     at: int = 0,
     end: int = signal.SIGKILL,
     timeout_s: float = VENUE_TIMEOUT_S,
+    rests: bool = False,
 ) -> None:
     """All bars, from wherever the journal ends; the signal comes at `point` of `at`.
+
+    With `rests`, orders may rest, are sent in slices and have stops and take-profits,
+    so that cancels and replacements travel too.
 
     An engine that halts leaves with the code of the command line, and says why in
     the file `ended`.
@@ -50,16 +64,21 @@ def trade(
     with lease(folder), dealer(endpoint) as socket:
         venue = SocketVenue(socket, timeout_s)
         try:
-            run(folder, venue, bars, lambda name, step: act(name, step, point, at, end))
+            die = partial(act, point=point, at=at, end=end)
+            run(folder, venue, bars, die, RESTING if rests else {})
         except Halted as error:
             (folder / "ended").write_text(str(error))
             sys.exit(error.exit_code)
 
 
 def run(
-    folder: Path, venue: SocketVenue, bars: int, on_point: Callable[[str, int], None]
+    folder: Path,
+    venue: SocketVenue,
+    bars: int,
+    on_point: Callable[[str, int], None],
+    means: Mapping[str, Any],
 ) -> None:
-    """The engine's life."""
+    """The engine's life; `means` are those of its account, where others are wanted."""
     with closing(opened_journal(folder, RUN, resumes=True)) as journal:
         scene = Scene(
             folder,
@@ -68,6 +87,8 @@ def run(
             journal=journal,
             on_point=lambda name: on_point(name, scene.trader.step_number),
         )
+        for name, value in means.items():
+            setattr(scene.account, name, value)
         closed = (scene.closed(bar, mids(bar)) for bar in range(bars))
         for _ in stepping(scene.trader, journal, closed):
             pass

@@ -14,11 +14,11 @@ from typing import NamedTuple
 import numpy as np
 
 from bot4jax.runtime.desk import Desk
-from bot4jax.runtime.orders import Order
+from bot4jax.runtime.orders import Request
 from bot4jax.runtime.sockets import router, subscriber
 from bot4jax.runtime.venue import PaperVenue, Record
 from bot4jax.runtime.venue_process import Intake, Sockets, serve
-from tests.runtime.scene import SYMBOLS, UNIVERSE, quotes
+from tests.runtime.scene import BAR_NS, SYMBOLS, UNIVERSE, quotes
 from tests.sim.engine import mids, trade
 
 FORKING = multiprocessing.get_context("forkserver")
@@ -48,21 +48,28 @@ class Verdict(NamedTuple):
         return self.is_same and not (self.lost or self.doubled)
 
 
-def killed(folder: Path, point: str, at: int, calm: Record) -> Verdict:
+def killed(
+    folder: Path, point: str, at: int, calm: Record, *, rests: bool = False
+) -> Verdict:
     """A run that dies at `point` of step `at`, and is started again."""
-    venue = PaperVenue(UNIVERSE, latency_ns=0)
+    venue = venue_for(rests)
     thread, endpoint = served(folder, venue)
-    first = started(folder, endpoint, point, at)
+    first = started(folder, endpoint, point, at, rests=rests)
     assert first == KILLED, f"the engine ended with {first} before {point}"
     before = len(venue.record.fills)
-    second = started(folder, endpoint)
+    second = started(folder, endpoint, rests=rests)
     assert second == 0, f"the engine could not go on: code {second}"
     thread.join(30)
     return judged(venue.record, calm, before)
 
 
+def venue_for(rests: bool) -> PaperVenue:
+    """Orders that may rest arrive when half of a bar is over, and meet its quotes."""
+    return PaperVenue(UNIVERSE, latency_ns=BAR_NS // 2 if rests else 0)
+
+
 def judged(record: Record, calm: Record, fills_before: int) -> Verdict:
-    """Orders and fills by identity: what one has and the other has not."""
+    """Requests and fills by identity: what one has and the other has not."""
     ours, theirs = fills(record), fills(calm)
     return Verdict(
         fills_before,
@@ -76,15 +83,16 @@ def fills(record: Record) -> Counter:
     return Counter(one for one in record.fills)
 
 
-def sent(record: Record) -> set[Order]:
-    return {one for one in record.received if isinstance(one, Order)}
+def sent(record: Record) -> set[Request]:
+    """Orders, cancels, replacements and questions."""
+    return set(record.received)
 
 
-def undisturbed(folder: Path) -> Record:
+def undisturbed(folder: Path, *, rests: bool = False) -> Record:
     """The record of a run that nobody kills."""
-    venue = PaperVenue(UNIVERSE, latency_ns=0)
+    venue = venue_for(rests)
     thread, endpoint = served(folder, venue)
-    assert started(folder, endpoint) == 0
+    assert started(folder, endpoint, rests=rests) == 0
     thread.join(30)
     return venue.record
 
@@ -107,15 +115,16 @@ def served(folder: Path, venue: PaperVenue) -> tuple[threading.Thread, str]:
     return thread, endpoint
 
 
-def started(folder: Path, endpoint: str, *how) -> int | None:
+def started(folder: Path, endpoint: str, *how, rests: bool = False) -> int | None:
     """How the engine's process ended; `how` as `engine.trade` takes it."""
-    process = begun(folder, endpoint, *how)
+    process = begun(folder, endpoint, *how, rests=rests)
     process.join(PATIENCE_S)
     return process.exitcode
 
 
-def begun(folder: Path, endpoint: str, *how) -> BaseProcess:
+def begun(folder: Path, endpoint: str, *how, rests: bool = False) -> BaseProcess:
     """An engine that is running."""
-    process = FORKING.Process(target=trade, args=(folder, endpoint, BARS, *how))
+    words = folder, endpoint, BARS, *how
+    process = FORKING.Process(target=trade, args=words, kwargs={"rests": rests})
     process.start()
     return process
