@@ -28,6 +28,7 @@ from bot4jax.runtime.account import Account
 from bot4jax.runtime.control import Controls, KillFile
 from bot4jax.runtime.dead_man import BEATS
 from bot4jax.runtime.desk import Desk
+from bot4jax.runtime.intake import Intake
 from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.limits import Limits
 from bot4jax.runtime.loop import Trader
@@ -40,7 +41,7 @@ from bot4jax.runtime.sockets import dealer, router, subscriber
 from bot4jax.runtime.states import States
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import SocketVenue
-from bot4jax.runtime.venue_process import Intake, Sockets, serve
+from bot4jax.runtime.venue_process import Sockets, serve
 from bot4jax.runtime.wire import VERSION
 from bot4jax.schema import Config
 from bot4jax.types import BUY, QUOTE, TICK, Instrument

@@ -25,6 +25,7 @@ from bot4jax.modes.telling import Played, tell
 from bot4jax.modes.trading import Report, Traded, paper_venue, trade
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.folder import RunFolder
+from bot4jax.runtime.intake import Heard
 from bot4jax.runtime.journal import Journal, StepRecord
 from bot4jax.runtime.journal_tables import unpacked
 from bot4jax.runtime.lockstep import LockstepVenue
@@ -33,7 +34,6 @@ from bot4jax.runtime.progress import progress
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.ticks_record import recorded
 from bot4jax.runtime.venue_link import LocalVenue
-from bot4jax.runtime.venue_process import Heard
 from bot4jax.schema import Config
 
 CERTIFICATE_VIOLATED = 4

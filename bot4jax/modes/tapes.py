@@ -10,8 +10,8 @@ from bot4jax.modes.setting import Setting
 from bot4jax.runtime.closings import VOLUME, BarTape, Closed, Tape
 from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.indicative import Terms
+from bot4jax.runtime.intake import Intake
 from bot4jax.runtime.publish import Arrival, begun, heartbeat
-from bot4jax.runtime.venue_process import Intake
 
 Hear = Callable[..., None]
 """Told of records, and of events that are none."""

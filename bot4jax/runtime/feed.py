@@ -189,7 +189,8 @@ class Feed:
             self.counters.received += len(frame.records) - len(fresh)
             return
         found = understood(frame.records, len(self._terms.anchor))
-        self.counters.dropped[Drop.REFERENCE] += not found.is_whole
+        if not found.is_whole:
+            self.counters.dropped[Drop.REFERENCE] += 1
         self._events += self._new_events(publisher, found.events)
 
     def _new_events(

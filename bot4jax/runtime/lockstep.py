@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from bot4jax.runtime.intake import Heard
 from bot4jax.runtime.messages import Reference, Step
 from bot4jax.runtime.orders import Answer
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import LocalVenue
-from bot4jax.runtime.venue_process import Heard
 
 
 class LockstepVenue(LocalVenue):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.feed import Batch, Close, Feed
 from bot4jax.runtime.inputs import arrival, packed
+from bot4jax.runtime.intake import Intake
 from bot4jax.runtime.limits import Reason, TradingState
 from bot4jax.runtime.messages import (
     CorporateAction,
@@ -27,7 +28,6 @@ from bot4jax.runtime.reference import Headlines, carried, tell_news, told
 from bot4jax.runtime.screen import Drop
 from bot4jax.runtime.states import Cause, States
 from bot4jax.runtime.ticks_record import TickRecord, recorded
-from bot4jax.runtime.venue_process import Intake
 from bot4jax.runtime.wire import decode, encode
 from bot4jax.types import BEGIN, QUOTE, REFERENCE, SELL, TICK, Frame
 from tests.runtime.scene import BAR_NS, START_NS, Scene

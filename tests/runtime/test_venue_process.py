@@ -13,6 +13,7 @@ import zmq
 from bot4jax.data.universe import universe
 from bot4jax.errors import Halted
 from bot4jax.runtime.desk import Desk
+from bot4jax.runtime.intake import Intake
 from bot4jax.runtime.messages import (
     Alive,
     Fenced,
@@ -40,7 +41,7 @@ from bot4jax.runtime.sockets import (
 )
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import LocalVenue, SocketVenue
-from bot4jax.runtime.venue_process import Intake, Sockets, serve
+from bot4jax.runtime.venue_process import Sockets, serve
 from bot4jax.runtime.wire import VERSION, encode
 from bot4jax.types import (
     BEGIN,

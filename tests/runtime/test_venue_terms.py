@@ -17,6 +17,7 @@ from bot4jax.errors import Halted
 from bot4jax.modes.trading import opened_journal, stepping
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.desk import Desk
+from bot4jax.runtime.intake import Intake
 from bot4jax.runtime.messages import CorporateAction, Reference
 from bot4jax.runtime.orders import Ack, Cancelled, Fill, Kind, Order, Reject
 from bot4jax.runtime.publish import publish
@@ -30,7 +31,7 @@ from bot4jax.runtime.sockets import (
 )
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import SocketVenue
-from bot4jax.runtime.venue_process import Intake, Sockets, serve
+from bot4jax.runtime.venue_process import Sockets, serve
 from bot4jax.types import BUY, REFERENCE, TICK, TICKS, Frame
 from tests.runtime.scene import BAR_NS, RUN, START_NS, SYMBOLS, UNIVERSE, Scene, quotes
 from tests.runtime.small_market import new_terms

@@ -1,0 +1,141 @@
+"""What a venue believes of a stream: numbered and screened by the engine's own rules.
+
+It asks for no snapshots: where something was missed, quotes are no prices until they
+are told anew.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from bot4jax.runtime.messages import Reference
+from bot4jax.runtime.publishers import (
+    Counters,
+    Publisher,
+    hear,
+    known,
+    numbered,
+    screened,
+    unrepeated,
+)
+from bot4jax.runtime.reference import acts_ns, understood
+from bot4jax.runtime.screen import Drop
+from bot4jax.runtime.standing import unstated
+from bot4jax.runtime.wire import WireError, decode
+from bot4jax.types import REFERENCE, SNAPSHOT, TICK, Frame
+
+NOTHING = np.empty(0, TICK)
+
+
+class Heard(NamedTuple):
+    """What one frame says to a venue."""
+
+    records: np.ndarray
+    heartbeat_ns: int | None
+    """event time of a frame without records"""
+    events: Sequence[Reference] = ()
+
+
+class Intake:
+    """Ticks that may be believed, each once: numbered and screened as the engine's."""
+
+    def __init__(
+        self, universe_hash: int, anchors: Int[np.ndarray, " S"], skew_limit_ns: int
+    ) -> None:
+        self.frames = self.ticks = 0
+        self.refused: Counter[str] = Counter()
+        """frames and messages dropped, by reason"""
+        self.counters = Counters()
+        """records dropped, by reason, and missed"""
+        self._universe_hash, self._anchors = universe_hash, anchors
+        self._skew_limit_ns = skew_limit_ns
+        self._publishers: dict[int, Publisher] = {}
+        self._spoken: dict[int, Bool[np.ndarray, " S"]] = {}
+        """slots that each publisher has told of since it missed something"""
+        self._ended: set[int] = set()
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Everything that was not believed, by reason."""
+        ticks = {reason.name.lower(): n for reason, n in self.counters.dropped.items()}
+        return dict(self.refused) | ticks | {"duplicate": self.counters.duplicates}
+
+    @property
+    def is_over(self) -> bool:
+        """Every publisher heard of has sent its last frame."""
+        return bool(self._publishers) and self._ended == set(self._publishers)
+
+    def read(self, buffer: bytes) -> Heard | None:
+        """What a message says; None if it is not a frame of this universe."""
+        try:
+            frame = decode(buffer, self._universe_hash)
+        except WireError as error:
+            self.refused[str(error.reason)] += 1
+            return None
+        if frame.is_end:
+            self._ended.add(frame.publisher)
+        return self.take(frame)
+
+    def take(self, frame: Frame) -> Heard:
+        """What a frame says; a snapshot restates what was shown and is no news."""
+        if frame.kind == SNAPSHOT:
+            return Heard(NOTHING, None)
+        publisher = known(self._publishers, frame, self.counters)
+        if publisher is None:
+            self.counters.dropped.update([Drop.EPOCH] * len(frame.records))
+            return Heard(NOTHING, None)
+        fresh = numbered(publisher, frame, self.counters)
+        if frame.kind == REFERENCE:
+            is_new = len(fresh) == len(frame.records)
+            events = self._told(publisher, fresh) if is_new else ()
+            return Heard(self._lost(frame.publisher, publisher), None, events)
+        return self._ticks(publisher, frame, fresh)
+
+    def _ticks(self, publisher: Publisher, frame: Frame, fresh: np.ndarray) -> Heard:
+        """Of a frame's new ticks those that are believed, or a heartbeat."""
+        fresh = self._believed(publisher, fresh, frame.sent_ns)
+        lost = self._lost(frame.publisher, publisher)
+        self._spoken[frame.publisher][fresh["symbol"]] = True
+        self.frames, self.ticks = self.frames + 1, self.ticks + len(fresh)
+        heartbeat_ns = None if len(frame.records) else frame.sent_ns
+        if len(fresh):
+            hear(publisher, int(fresh["event_ns"].max()), frame.sent_ns)
+        elif heartbeat_ns is not None:
+            hear(publisher, heartbeat_ns, frame.sent_ns)
+        if len(lost):
+            fresh = np.concatenate((lost, fresh))
+        return Heard(fresh, heartbeat_ns)
+
+    def _lost(self, name: int, publisher: Publisher) -> np.ndarray:
+        """What stands no longer, since something of this publisher was missed.
+
+        Nothing trades in its instruments until their quotes are told anew.
+        """
+        none = np.zeros(len(self._anchors), bool)
+        spoken = self._spoken.setdefault(name, none)
+        if publisher.missed_until is None:
+            return NOTHING
+        publisher.missed_until = None
+        self._spoken[name] = none
+        return unstated(np.flatnonzero(spoken), publisher.event_ns or 0)
+
+    def _told(self, publisher: Publisher, records: np.ndarray) -> Sequence[Reference]:
+        """The events of a frame that was not seen before, of this universe alone."""
+        found = understood(records, len(self._anchors))
+        if not found.is_whole:
+            self.refused["reference"] += 1
+        past_ns = publisher.since_ns
+        return [
+            one for one in found.events if past_ns is None or acts_ns(one) > past_ns
+        ]
+
+    def _believed(
+        self, publisher: Publisher, records: np.ndarray, sent_ns: int
+    ) -> np.ndarray:
+        """The ticks that are news and fit to be believed."""
+        counters, limit_ns = self.counters, self._skew_limit_ns
+        records = unrepeated(publisher, records, counters)
+        return screened(publisher, records, sent_ns, self._anchors, limit_ns, counters)
