@@ -26,7 +26,8 @@ from bot4jax.runtime.messages import (
 from bot4jax.runtime.publish import Arrival, begun, heartbeat
 from bot4jax.runtime.reference import Headlines, carried, tell_news, told
 from bot4jax.runtime.screen import Drop
-from bot4jax.runtime.states import Cause, States
+from bot4jax.runtime.standing import Standing
+from bot4jax.runtime.states import OF_PEOPLE, Cause, States
 from bot4jax.runtime.ticks_record import TickRecord, recorded
 from bot4jax.runtime.wire import decode, encode
 from bot4jax.types import BEGIN, QUOTE, REFERENCE, SELL, TICK, Frame
