@@ -165,6 +165,8 @@ def entry(file: BinaryIO) -> tuple[bytes, bytes] | None:
 def arrival(found: tuple[bytes, bytes]) -> Arrival:
     """What an entry tells of, taken up now."""
     head, body = found
-    receive_ns, *sender, _, kind, flags, events, _ = HEAD.unpack(head)
-    frame = Frame(*sender, np.frombuffer(body, TICK), kind, flags, events)
+    receive_ns, name, epoch, sequence, sent_ns, *rest = HEAD.unpack(head)
+    _, kind, flags, events, _ = rest
+    records = np.frombuffer(body, TICK)
+    frame = Frame(name, epoch, sequence, sent_ns, records, kind, flags, events)
     return Arrival(None if kind == SILENCE else frame, time.perf_counter(), receive_ns)

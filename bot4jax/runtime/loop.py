@@ -104,7 +104,8 @@ class Trader:
         )
         try:
             found = self._venue.ask(asked)
-            left = plan(found, own.run, last, own.portfolio.lots)
+            portfolio = own.portfolio
+            left = plan(found, own.run, last, portfolio.lots, portfolio.is_booked)
             self._dedupes = found.dedupes
         except Halted as error:
             own.states.hold(Cause.VENUE, str(error))

@@ -143,6 +143,13 @@ class Portfolio:
             self._book(answer)
         return True
 
+    def is_booked(self, answer: Fill | Foreign) -> bool:
+        """Whether it counts already: a venue may repeat what it has said."""
+        if isinstance(answer, Foreign):
+            return answer.number < self.foreign
+        known = self.orders.get(answer.order)
+        return known is not None and answer.number < known.fills
+
     def hear(self, event: Reference) -> None:
         """What happens to what is held, without an order."""
         if isinstance(event, Mark):

@@ -6,14 +6,14 @@ cannot be brought together halts the engine: nothing is guessed.
 """
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from jaxtyping import Int
 
 from bot4jax.errors import Halted
 from bot4jax.runtime.messages import Statement, Step
-from bot4jax.runtime.orders import Answer, Fill, Foreign, Order
+from bot4jax.runtime.orders import Fill, Foreign, Order
 from bot4jax.runtime.tracking import check_fill
 from bot4jax.types import BUY
 
@@ -28,9 +28,16 @@ class Plan(enum.Enum):
 
 
 def plan(
-    statement: Statement, run: str, last: Step | None, lots: Int[np.ndarray, " S"]
+    statement: Statement,
+    run: str,
+    last: Step | None,
+    lots: Int[np.ndarray, " S"],
+    is_booked: Callable[[Fill | Foreign], bool],
 ) -> Plan:
-    """How to go on from the last step; what is owned must be what the venue says."""
+    """How to go on from the last step; what is owned must be what the venue says.
+
+    Its answers may repeat what is booked, as when a cancel came too late.
+    """
     number = 0 if last is None else last.step
     if statement.run not in ("", run):
         raise Halted(
@@ -45,7 +52,9 @@ def plan(
             "and use another run.name."
         )
     found = _plan(statement, last)
-    booked = _booked(statement.answers if found == Plan.BOOK else (), lots)
+    answers = statement.answers if found == Plan.BOOK else ()
+    trades = [one for one in answers if isinstance(one, Fill | Foreign)]
+    booked = _booked([one for one in trades if not is_booked(one)], lots)
     if booked.tolist() != statement.positions:
         raise Halted(_difference(booked, np.array(statement.positions)))
     return found
@@ -73,14 +82,13 @@ def _plan(statement: Statement, last: Step | None) -> Plan:
 
 
 def _booked(
-    answers: Iterable[Answer], lots: Int[np.ndarray, " S"]
+    trades: Iterable[Fill | Foreign], lots: Int[np.ndarray, " S"]
 ) -> Int[np.ndarray, " S"]:
-    """What is owned once these fills count."""
+    """What is owned once each of these counts, once."""
     after = lots.copy()
-    for one in answers:
-        if isinstance(one, Fill | Foreign):
-            check_fill(one, len(after))
-            after[one.symbol] += one.lots if one.side == BUY else -one.lots
+    for one in dict.fromkeys(trades):
+        check_fill(one, len(after))
+        after[one.symbol] += one.lots if one.side == BUY else -one.lots
     return after
 
 

@@ -120,10 +120,10 @@ def recorded(folder: Path) -> Iterator[Arrival]:
             records[field] = ticks[field].to_numpy()
         at = 0
         for row in _heads(path).iter_rows():
-            *sender, kind, flags, told, receive_ns, count = row
+            name, epoch, sequence, sent_ns, kind, flags, told, receive_ns, count = row
             own = records[at : at + count]
             at += count
-            frame = Frame(*sender, own, kind, flags, told)
+            frame = Frame(name, epoch, sequence, sent_ns, own, kind, flags, told)
             yield Arrival(None if kind == SILENCE else frame, 0.0, receive_ns)
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -150,7 +151,15 @@ UNBOOKED = {"positions": [10, 0], "answers": []}
     ],
 )
 def test_there_are_four_ways_to_go_on(statement, last, expected):
-    assert plan(statement, RUN, last, LOTS) == expected
+    assert plan(statement, RUN, last, LOTS, lambda fill: False) == expected
+
+
+def test_fills_that_the_venue_repeats_count_once():
+    """A cancel that came too late is answered with the fill, once more: it may be
+    booked already, or stand twice in the last report."""
+    other = msgspec.structs.replace(FILL, number=1, lots=2)
+    found = said(answers=[other, FILL, FILL])
+    assert plan(found, RUN, LAST, LOTS, lambda fill: fill == other) == Plan.BOOK
 
 
 @pytest.mark.parametrize(
@@ -167,7 +176,7 @@ def test_there_are_four_ways_to_go_on(statement, last, expected):
 )
 def test_what_cannot_be_brought_together_halts(statement, sentence):
     with pytest.raises(Halted, match=sentence):
-        plan(statement, RUN, LAST, LOTS)
+        plan(statement, RUN, LAST, LOTS, lambda fill: False)
 
 
 CAME = [
