@@ -1,13 +1,17 @@
 """Seeds of faults between engine and venue: nothing lost, nothing doubled."""
 
 import json
+from contextlib import closing
 
 import msgspec
 import pytest
 
 from bot4jax.runtime import venue_link
+from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.orders import Cancel
 from bot4jax.runtime.venue import PaperVenue, Record
+from bot4jax.runtime.venue_link import SocketVenue
+from tests.runtime.scene import RUN
 from tests.sim import __main__ as sim
 from tests.sim import seeds
 from tests.sim.kill import Verdict, judged
@@ -21,15 +25,21 @@ def calm(tmp_path_factory) -> Record:
     return seeds.undisturbed(tmp_path_factory.mktemp("calm"))
 
 
-def test_no_seed_loses_or_doubles_anything(tmp_path, calm):
-    found = [seeds.told(tmp_path / str(seed), seed, calm) for seed in SEEDS]
+@pytest.fixture(scope="module")
+def found(tmp_path_factory, calm) -> list[seeds.Told]:
+    folder = tmp_path_factory.mktemp("seeds")
+    return [seeds.told(folder / str(seed), seed, calm) for seed in SEEDS]
+
+
+def test_no_seed_loses_or_doubles_anything(found):
     assert [one.verdict.is_sound for one in found] == [True] * len(SEEDS)
     assert all(one.verdict.fills_before >= 50 for one in found)
     befallen = {name for one in found for name in +one.befallen}
     assert befallen >= {"fenced", "venue silent", "request late", "answer lost"}
     assert befallen >= {"disk refuses", "power lost", "clock jumps"}
     assert befallen >= {"frame waits", "frame cut", "old frame again"}
-    assert len(befallen) == 21
+    assert befallen >= {"frame lost", "frames change places"}
+    assert len(befallen) == 23
 
 
 def test_what_fails_is_told_with_the_command_that_repeats_it(capsys):
@@ -74,6 +84,47 @@ def test_a_venue_that_trades_twice_is_not_followed(tmp_path, calm, monkeypatch):
         return True
 
     assert not all(ends(seed) for seed in range(6))
+
+
+def test_a_venue_that_knows_no_ids_is_sent_nothing_twice(tmp_path, calm, monkeypatch):
+    """Where an order may have got lost the run ends, and what was traded until then is
+    what an undisturbed run has traded first."""
+    monkeypatch.setattr(seeds, "STARTS", 40)
+    ended = []
+    for seed in range(4):
+        folder = tmp_path / str(seed)
+        record, is_over = seeds.without_dedupe(folder, seed)
+        assert record.answers == calm.answers[: len(record.answers)]
+        assert record.received == calm.received[: len(record.received)]
+        with closing(Journal.open(folder / "journal.sqlite", RUN)) as journal:
+            texts = [one.text for one in journal.transitions()]
+        assert is_over or any("are UNKNOWN" in text for text in texts)
+        ended.append(is_over)
+    assert not all(ended), "no seed has lost an order: the test shows nothing"
+
+
+def test_an_engine_that_sends_before_it_commits_is_seen(
+    tmp_path, calm, found, monkeypatch
+):
+    """What has left is not in the journal when the disk refuses the step: whatever came
+    of it, no engine can go on."""
+    commit, send, waiting = Journal.commit, SocketVenue.send, []
+
+    def later(journal, record):
+        waiting[:] = [(journal, record)]
+        return b""
+
+    def hasty(venue, step):
+        send(venue, step)
+        while waiting:
+            commit(*waiting.pop())
+
+    monkeypatch.setattr(Journal, "commit", later)
+    monkeypatch.setattr(SocketVenue, "send", hasty)
+    monkeypatch.setattr(seeds, "STARTS", 40)
+    assert max(one.starts for one in found[:4]) < seeds.STARTS, "others do end"
+    with pytest.raises(seeds.Stuck):
+        [seeds.told(tmp_path / str(seed), seed, calm) for seed in range(4)]
 
 
 def test_strangers_are_not_heard(tmp_path):

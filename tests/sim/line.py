@@ -7,6 +7,7 @@ takes no time here: silence is an empty poll.
 """
 
 from collections import Counter, deque
+from collections.abc import Collection
 
 import numpy as np
 
@@ -20,13 +21,18 @@ SHARE = 0.04
 class Faults:
     """What befalls whom, drawn from the seed; counts what has befallen."""
 
-    def __init__(self, seed: int, share: float = SHARE) -> None:
+    def __init__(
+        self, seed: int, share: float = SHARE, never: Collection[str] = ()
+    ) -> None:
+        """`never`: faults that do not happen, such as a line that repeats."""
         self._draw, self._share = np.random.default_rng(seed), share
+        self._never = never
         self.befallen: Counter[str] = Counter()
 
     def befalls(self, name: str, of_share: float = 1.0) -> bool:
         """Whether it happens this time."""
         happens = bool(self._draw.random() < self._share * of_share)
+        happens &= name not in self._never
         self.befallen[name] += happens
         return happens
 

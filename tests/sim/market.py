@@ -4,7 +4,7 @@ The frames go through the real feed; only the device is left out, for the planne
 forecast of these engines reads no bar.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from bot4jax.runtime.backlog import Clocks, follows, join
 from bot4jax.runtime.closings import NO_ARRIVALS, Closed
 from bot4jax.runtime.feed import Batch, Close, Feed
 from bot4jax.runtime.market import Quotes
-from bot4jax.runtime.publish import Arrival, begun
+from bot4jax.runtime.publish import Arrival, begun, heartbeat
+from bot4jax.runtime.standing import Standing
 from bot4jax.runtime.wire import WireError, decode, encode
 from bot4jax.types import END, Frame
 from tests.runtime.scene import BAR_NS, START_NS, SYMBOLS, UNIVERSE, quotes
@@ -37,8 +38,13 @@ def frames(bars: int, size: int) -> list[Frame]:
     return list(begun([*made, end]))
 
 
-def befallen(sent: Sequence[Frame], faults: Faults) -> Iterator[Frame]:
-    """The frames, whole at least once and in order; what else comes changes nothing."""
+def befallen(
+    sent: Sequence[Frame], faults: Faults, is_stale: Callable[[], bool]
+) -> Iterator[Frame]:
+    """The frames, or a snapshot of what was lost before its bar has closed.
+
+    What else comes changes nothing.
+    """
     for number, one in enumerate(sent):
         if faults.befalls("death between frames"):
             raise Death("between two frames")
@@ -46,9 +52,38 @@ def befallen(sent: Sequence[Frame], faults: Faults) -> Iterator[Frame]:
             yield from _broken(one, faults)
         if faults.befalls("old frame again"):
             yield sent[faults.pick(number + 1)]
-        yield from _cut(one, faults) if faults.befalls("frame cut") else (one,)
+        yield from _transported(one, faults)
         if faults.befalls("frame twice"):
             yield one
+        if is_stale():
+            yield _standing(one)
+
+
+def _transported(frame: Frame, faults: Faults) -> Iterator[Frame]:
+    """A frame as the network brings it, if it does."""
+    if faults.befalls("frame cut"):
+        yield from _cut(frame, faults)
+    elif not frame.is_end and faults.befalls("frame lost"):
+        yield from (_part(frame, 0, 1), heartbeat(frame, frame.sent_ns))
+    elif not frame.is_end and faults.befalls("frames change places"):
+        yield from (_part(frame, 0, 1), _part(frame, 2, 3), _part(frame, 1, 2))
+        yield heartbeat(frame, frame.sent_ns)
+    else:
+        yield frame
+
+
+def _part(frame: Frame, first: int, stop: int) -> Frame:
+    """A frame of some of its records. The first one ends the bar before: what is missed
+    behind it concerns the open bar alone, and can be healed within it."""
+    records = frame.records[first:stop]
+    return frame._replace(sequence=frame.sequence + first, records=records)
+
+
+def _standing(frame: Frame) -> Frame:
+    """What a publisher answers who has sent this frame: it quotes all symbols."""
+    standing = Standing(SYMBOLS)
+    standing.absorb(frame.records)
+    return standing.snapshot(frame)
 
 
 def _broken(frame: Frame, faults: Faults) -> Iterator[Frame]:
@@ -66,11 +101,12 @@ def _cut(frame: Frame, faults: Faults) -> Iterator[Frame]:
     at = faults.pick(len(frame.records) + 1)
     yield frame._replace(records=frame.records[:at], flags=frame.flags & ~END)
     rest, sequence = frame.records[at:], frame.sequence + at
-    if len(rest) or frame.is_end:
-        yield frame._replace(records=rest, sequence=sequence, flags=frame.flags & END)
+    yield frame._replace(records=rest, sequence=sequence, flags=frame.flags & END)
 
 
-def taken_up(sent: Iterable[Frame], faults: Faults) -> Iterator[Arrival]:
+def taken_up(
+    sent: Iterable[Frame], faults: Faults, clock_ns: Callable[[], int]
+) -> Iterator[Arrival]:
     """Arrivals; now and then a frame waits and is taken up with the one behind it."""
     clocks, waiting = Clocks(0), None
     for one in sent:
@@ -79,18 +115,22 @@ def taken_up(sent: Iterable[Frame], faults: Faults) -> Iterator[Arrival]:
             waiting = join([waiting, one])
             continue
         if waiting is not None:
-            yield Arrival(waiting, 0.0, waiting.sent_ns)
+            yield Arrival(waiting, 0.0, clock_ns())
         waiting = one if is_plain and faults.befalls("frame waits") else None
         if waiting is None:
-            yield Arrival(one, 0.0, one.sent_ns)
+            yield Arrival(one, 0.0, clock_ns())
     if waiting is not None:
-        yield Arrival(waiting, 0.0, waiting.sent_ns)
+        yield Arrival(waiting, 0.0, clock_ns())
 
 
-def closed_bars(arrivals: Iterable[Arrival]) -> Iterator[Closed]:
-    """Every bar as it closes, by the real feed."""
+def new_feed() -> Feed:
+    """The real one."""
     anchors = np.full(SYMBOLS, 200)
-    feed = Feed(UNIVERSE, anchors, BAR_NS, START_NS, 16, skew_limit_ns=BAR_NS)
+    return Feed(UNIVERSE, anchors, BAR_NS, START_NS, 16, skew_limit_ns=BAR_NS)
+
+
+def closed_bars(arrivals: Iterable[Arrival], feed: Feed) -> Iterator[Closed]:
+    """Every bar as it closes."""
     shown, nothing = Quotes(UNIVERSE), np.zeros((1, SYMBOLS))
     for one in arrivals:
         events: Iterable[Batch | Close] = ()

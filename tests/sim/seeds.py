@@ -1,10 +1,11 @@
 """One seed's story: an engine that is cut off again and again, whatever befalls it.
 
 The line to the venue loses, delays and repeats; the disk refuses writes, and forgets
-what was not synced when the power goes; the wall clock jumps; frames of the market come
-twice, too late, cut, broken and together. Journal, inputs, recovery, feed, gate,
-portfolio, venue link and the venue's desk are the real ones. The venue's own record is
-the judge: it must be that of a run nothing has befallen.
+what was not synced when the power goes; the wall clock, by which everything is stamped
+and received, jumps; frames of the market come twice, too late, cut, broken, together,
+in another order or never. Journal, inputs, recovery, feed, gate, portfolio, venue link
+and the venue's desk are the real ones. The venue's own record is the judge: it must be
+that of a run nothing has befallen.
 """
 
 from collections import Counter, deque
@@ -32,11 +33,22 @@ from tests.sim.disk import FaultyDisk, lose_end
 from tests.sim.engine import mids, targets
 from tests.sim.kill import SIZE, Verdict, judged
 from tests.sim.line import Faults, Line
-from tests.sim.market import Death, befallen, closed_bars, frames, taken_up
+from tests.sim.market import (
+    Death,
+    befallen,
+    closed_bars,
+    frames,
+    new_feed,
+    taken_up,
+)
 
 BARS = 25
 STARTS = 200
 """An engine that needs more than these has not gone on."""
+
+
+class Stuck(AssertionError):
+    """No engine goes on with a run."""
 
 
 class Told(NamedTuple):
@@ -56,6 +68,19 @@ def told(folder: Path, seed: int, calm: Record) -> Told:
     return Told(judged(record, calm, len(record.fills)), starts, faults.befallen)
 
 
+def without_dedupe(folder: Path, seed: int) -> tuple[Record, bool]:
+    """The record of a venue that trades twice what comes twice, and says so; whether
+    the run came to its end. The line does not repeat by itself, as none of TCP does."""
+    faults = Faults(seed, never=("request twice",))
+    venue = PaperVenue(UNIVERSE, latency_ns=0, dedupes=False)
+    try:
+        for _ in lives(folder, listening(venue), faults):
+            pass
+    except Stuck:
+        return venue.record, False
+    return venue.record, True
+
+
 def undisturbed(folder: Path) -> Record:
     """The record of a run that nothing befalls."""
     venue = PaperVenue(UNIVERSE, latency_ns=0)
@@ -70,24 +95,32 @@ def lives(folder: Path, desk: Desk, faults: Faults) -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     postponed: deque[bytes] = deque()
-    with jumping(faults), working(FaultyDisk(f"disk-{folder}", faults)) as disk:
+    working_disk = working(FaultyDisk(f"disk-{folder}", faults))
+    with jumping(faults) as clock_ns, working_disk as disk:
         for _ in range(STARTS):
             yield
-            life = Life(folder, disk, faults)
+            life = Life(folder, disk, faults, clock_ns)
             try:
                 life.trade(desk, postponed)
             except (Halted, Death, apsw.Error):
                 life.end()
                 continue
             return
-    raise AssertionError(f"The run did not come to its end in {STARTS} starts.")
+    raise Stuck(f"The run did not come to its end in {STARTS} starts.")
 
 
 class Life:
     """One engine's, from wherever journal and inputs end."""
 
-    def __init__(self, folder: Path, disk: FaultyDisk, faults: Faults) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        disk: FaultyDisk,
+        faults: Faults,
+        clock_ns: Callable[[], int],
+    ) -> None:
         self._folder, self._disk, self._faults = folder, disk, faults
+        self._clock_ns = clock_ns
         self._durable = 0
         """bytes of what came in that are synced"""
         self._synced: dict[str, bytes] = {}
@@ -128,13 +161,14 @@ class Life:
         scene.trader.mark = self._noted(inputs)
         sent = frames(BARS, SIZE)[max(0, journal.last_step - 1) :]
 
+        feed = new_feed()
+
         def heard() -> Iterator[Arrival]:
             yield from inputs.again(journal.marks())
-            yield from inputs.heard(
-                taken_up(befallen(sent, self._faults), self._faults)
-            )
+            came = befallen(sent, self._faults, lambda: feed.is_stale)
+            yield from inputs.heard(taken_up(came, self._faults, self._clock_ns))
 
-        for _ in stepping(scene.trader, journal, closed_bars(heard())):
+        for _ in stepping(scene.trader, journal, closed_bars(heard(), feed)):
             line.deliver_late()
         scene.link.settle(0)
 
@@ -163,8 +197,9 @@ def working(disk: FaultyDisk) -> Iterator[FaultyDisk]:
 
 
 @contextmanager
-def jumping(faults: Faults) -> Iterator[None]:
-    """The wall clock that people are told jumps by up to a day, back and forth."""
+def jumping(faults: Faults) -> Iterator[Callable[[], int]]:
+    """The wall clock jumps by up to a day, back and forth: that of people, and that by
+    which frames are received."""
     day_ns = 86_400_000_000_000
     now_ns = [day_ns * 20_000]
 
@@ -174,7 +209,7 @@ def jumping(faults: Faults) -> Iterator[None]:
         return now_ns[0]
 
     with patch("bot4jax.runtime.states.time", SimpleNamespace(time_ns=time_ns)):
-        yield
+        yield time_ns
 
 
 def listening(venue: PaperVenue) -> Desk:
