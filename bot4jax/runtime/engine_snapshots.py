@@ -1,18 +1,19 @@
 """The device's state on disk, written beside the loop: where a restart wakes it.
 
-Between two arrivals the device is asked for a copy of its state; a thread waits for it
-and writes it, while the loop goes on. A snapshot is named for the last step before it,
-and the journal says how much had been heard by then. A restart lets the host hear all
-of that again, which takes it little, while the device sleeps; the newest whole snapshot
-wakes it, and it hears the rest.
+Between two arrivals the open bars are copied, since the next ticks change them. All the
+rest stays as it is until the next bar closes: a thread copies it, and writes both; a
+step waits only for a copy that is not done yet. A snapshot is named for the last step
+before it, and the journal says how much had been heard by then. A restart lets the host
+hear all of that again, which takes it little, while the device sleeps; the newest whole
+snapshot wakes it, and it hears the rest.
 """
 
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -40,10 +41,18 @@ class Carried(NamedTuple):
     deciding: Deciding
 
 
+State = TypeVar("State", Carried, OpenBars)
+
+
 @jax.jit
-def copied(state: Carried) -> Carried:
+def copied(state: State) -> State:
     """The same numbers in buffers that no step gives away."""
     return jax.tree.map(jnp.copy, state)
+
+
+def copy(state: State) -> State:
+    """The same, once it is there."""
+    return jax.block_until_ready(copied(state))
 
 
 class EngineSnapshots:
@@ -60,8 +69,10 @@ class EngineSnapshots:
         self._waking: tuple[int, Carried] | None = None
         """bytes of what came in after which the device hears again, and its state"""
         self._writer = ThreadPoolExecutor(1, "snapshots")
+        self._copied: Future[Carried] | None = None
         self._written: Future[Path] | None = None
-        jax.block_until_ready(copied(self._state))  # compiled before the first bar
+        trader.release = self._release
+        copy(tape.open_bars), copy(self._state)  # compiled before the first bar
 
     def __enter__(self) -> Self:
         return self
@@ -110,12 +121,19 @@ class EngineSnapshots:
         if not self._every or step < self._last + self._every or self._is_writing:
             return
         began_s = time.perf_counter()
-        state = copied(self._state)
+        state = self._state._replace(bars=copy(self._tape.open_bars))
         self._trader.stages.add("snapshot", time.perf_counter() - began_s)
-        self._last = step
-        self._written = self._writer.submit(
-            checkpoint.save, self._folder, step, state, self._identity
-        )
+        self._last, self._copied = step, self._writer.submit(copy, state)
+        self._written = self._writer.submit(self._save, step, self._copied)
+
+    def _save(self, step: int, state: Future[Carried]) -> Path:
+        return checkpoint.save(self._folder, step, state.result(), self._identity)
+
+    def _release(self) -> None:
+        """Let nobody change what is still being copied; its failure is told later."""
+        if self._copied is not None:
+            wait([self._copied])
+            self._copied = None
 
     @property
     def _is_writing(self) -> bool:

@@ -75,6 +75,8 @@ class Trader:
         self.ages = Ages()
         self.mark: Callable[[], Future[bytes]] = _nothing
         """begins to make durable what came in, where a restart shall hear it again"""
+        self.release: Callable[[], None] = lambda: None
+        """waits for whoever still reads what the device remembers"""
         self.judge: Callable[[Closed], None] = lambda closed: None
         """says what speaks against opening upon this very bar"""
         self.attend: Callable[[], None] = lambda: None
@@ -165,6 +167,7 @@ class Trader:
         self._begin()
         own = self.account
         clock = Clock(self.stages)
+        self.release()
         seen, marked = self.decider.observe(closed), self.mark()
         answers = self._settle(closed, clock)
         self.on_point("after_ack")

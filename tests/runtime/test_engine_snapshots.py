@@ -1,0 +1,49 @@
+"""A snapshot holds the state of its step, whatever ticks and steps make of it since."""
+
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bot4jax.learn import checkpoint
+from bot4jax.learn.checkpoint import Identity
+from bot4jax.runtime.engine_snapshots import FOLDER, Carried, EngineSnapshots
+from bot4jax.runtime.stages import Stages
+
+IDENTITY = Identity("config", "catalogue", ("mean",))
+
+REST = ("units", "observing", "deciding")
+
+give_away = jax.jit(lambda state: state + 1, donate_argnums=0)
+"""What absorbing and observing do to the state that they are given."""
+
+
+def test_a_step_waits_for_the_copy_of_what_it_would_give_away(tmp_path):
+    own = SimpleNamespace(**{name: jnp.full(8, k) for k, name in enumerate(REST)})
+    tape: Any = SimpleNamespace(open_bars=jnp.full(8, 9))
+    trader: Any = SimpleNamespace(decider=own, step_number=0, stages=Stages())
+    with EngineSnapshots(tmp_path, IDENTITY, 1, tape, trader) as snapshots:
+        busy = threading.Event()
+        snapshots._writer.submit(busy.wait)
+        arrivals: Any = iter("ab")
+        heard = snapshots.taken(arrivals)
+        next(heard)
+        trader.step_number = 1
+        next(heard)
+        tape.open_bars = give_away(tape.open_bars)  # ticks do not wait
+        step = threading.Thread(target=trader.release)
+        step.start()
+        step.join(0.05)
+        assert step.is_alive()
+        busy.set()
+        step.join()
+        for name in REST:
+            setattr(own, name, give_away(getattr(own, name)))
+    like = Carried(*[jax.ShapeDtypeStruct((8,), jnp.int32)] * 4)  # pyright: ignore
+    found, _ = checkpoint.restore(tmp_path / FOLDER, like, IDENTITY, 1)
+    expected = dict(zip(REST, range(3), strict=True)) | {"bars": 9}
+    for name, value in expected.items():
+        np.testing.assert_array_equal(np.asarray(getattr(found, name)), [value] * 8)
