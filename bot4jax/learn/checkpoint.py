@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
@@ -201,10 +202,20 @@ def _read_arrays(at: Path, like: Tree) -> Tree:
     with _orbax() as reader:
         stored = reader.metadata(at.absolute() / ARRAYS).item_metadata.tree
         _expect_shapes(at, stored, held)
-        read = reader.restore(at.absolute() / ARRAYS, held)
+        found = reader.restore(at.absolute() / ARRAYS, held)
+    read = {name: _unbound(leaf) for name, leaf in found.items()}
     empty = {k: np.zeros(x.shape, x.dtype) for k, x in wanted.items() if not x.size}
     leaves = [read.get(name, empty.get(name)) for name in wanted]
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+
+def _unbound(leaf: Any) -> Any:
+    """The same numbers bound to no device, as a program makes them.
+
+    Orbax binds what it reads. Compiled functions would take that for another program,
+    and compile once more what the run that wrote it has left in the cache.
+    """
+    return jnp.array(np.asarray(leaf)) if isinstance(leaf, jax.Array) else leaf
 
 
 def _orbax() -> ocp.StandardCheckpointer:

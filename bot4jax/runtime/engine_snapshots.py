@@ -72,7 +72,8 @@ class EngineSnapshots:
         self._copied: Future[Carried] | None = None
         self._written: Future[Path] | None = None
         trader.release = self._release
-        copy(tape.open_bars), copy(self._state)  # compiled before the first bar
+        copy(tape.open_bars)  # compiled before the first bar, as the whole state is
+        copy(self._state)
 
     def __enter__(self) -> Self:
         return self

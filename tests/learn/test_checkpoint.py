@@ -53,6 +53,19 @@ def bits(tree) -> list[bytes]:
     return [f"{x.dtype}{x.shape}".encode() + np.asarray(x).tobytes() for x in leaves]
 
 
+def test_what_is_restored_needs_no_other_compilation(tmp_path):
+    """The very program that took what was saved takes what came back."""
+    before = state(1)._replace(counts=np.zeros(4, np.int32))
+    save(tmp_path, 1, before, IDENTITY)
+    after, _ = restore(tmp_path, before, IDENTITY)
+
+    @jax.jit
+    def doubled(tree: State) -> State:
+        return jax.tree.map(lambda leaf: leaf + leaf, tree)
+
+    assert doubled.lower(after).as_text() == doubled.lower(before).as_text()
+
+
 def test_arrays_come_back_bit_equal(tmp_path):
     path = save(tmp_path, 7, state(1), IDENTITY)
     assert path == tmp_path / "7"
