@@ -50,9 +50,6 @@ class FillingVenue:
             for one in orders
         ]
 
-    def withdraw(self, cancels: Sequence[Cancel]) -> None:
-        """Nothing ever rests."""
-
     def take_back(self, cancels: Sequence[Cancel]) -> Sequence[Answer]:
         """Nothing ever rests."""
         return ()

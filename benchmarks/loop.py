@@ -70,9 +70,6 @@ class PreparedVenue:
     def resume(self, last: Step, statement: Statement, plan: Plan) -> None:
         self._venue.resume(last, statement, plan)
 
-    def withdraw(self, cancels: Sequence[Cancel]) -> None:
-        self._venue.withdraw(cancels)
-
     def take_back(self, cancels: Sequence[Cancel]) -> Sequence[Answer]:
         return self._venue.take_back(cancels)
 

@@ -1,9 +1,10 @@
 """How soon the switches act: a person's, and the venue's on a dead or stopped engine.
 
 An engine has orders resting at a venue. A person pulls the kill switch, and the time
-is taken until the venue has received every cancel. Or the engine, a process of its own,
-is killed or stopped, and the time is taken until the venue has taken everything back;
-the floor is the silence that it was asked to allow, less what may have passed already.
+is taken until the venue's word for every cancel is booked. Or the engine, a process of
+its own, is killed or stopped, and the time is taken until the venue has taken
+everything back; the floor is the silence that it was asked to allow, less what may have
+passed already.
 """
 
 import multiprocessing
@@ -33,7 +34,7 @@ from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.limits import Limits
 from bot4jax.runtime.loop import Trader
 from bot4jax.runtime.messages import Control, Inquiry, Step
-from bot4jax.runtime.orders import Cancel, Order, order_id
+from bot4jax.runtime.orders import Order, order_id
 from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.progress import Report
 from bot4jax.runtime.publish import Arrival
@@ -66,7 +67,7 @@ class StillResting(Bot4JaxError):
 
 
 def rows(config: Config, report: Report) -> list[Row]:
-    """Milliseconds to the last cancel, then to an empty book of either end."""
+    """Milliseconds to the venue's word, then to an empty book of either end."""
     pulled = [kill_ms(config) for _ in range(ROUNDS)]
     found = [quantiles(pulled, "kill_switch", "ms", 0)]
     floor = WITHIN_S * (1 - 1 / BEATS) * 1e3
@@ -93,7 +94,7 @@ def reaction_ms(end: signal.Signals) -> float:
 
 
 def kill_ms(config: Config) -> float:
-    """From a person's word to the last cancel at the venue, the loop being idle."""
+    """From a person's word to the venue's that nothing rests, the loop being idle."""
     with (
         venue_served() as (venue, endpoint),
         dealer(endpoint) as socket,
@@ -105,10 +106,12 @@ def kill_ms(config: Config) -> float:
         began = time.perf_counter()
         controls.answer(Control(do="kill", reason="bench"))
         for _ in controls.attended(silence()):
-            sent = [one for one in venue.record.received if isinstance(one, Cancel)]
-            if len(sent) == RESTING:
-                return (time.perf_counter() - began) * 1e3
-        raise StillResting("The venue has not received the cancels.")
+            if not trader.account.portfolio.open_orders():
+                break
+        took_ms = (time.perf_counter() - began) * 1e3
+        if venue.open_orders or trader.account.portfolio.open_orders():
+            raise StillResting("The venue has not taken back what rests.")
+        return took_ms
 
 
 def waiting(config: Config, link: SocketVenue, journal: Journal) -> Trader:

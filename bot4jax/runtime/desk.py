@@ -22,7 +22,7 @@ from bot4jax.runtime.messages import (
     Step,
     Withdraw,
 )
-from bot4jax.runtime.orders import Answer
+from bot4jax.runtime.orders import Answer, Cancel
 from bot4jax.runtime.terms import parted
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import LocalVenue, statement
@@ -87,7 +87,7 @@ class Desk:
                 self.is_over = True
                 self.take_back()
         elif isinstance(message, Withdraw) and message.is_last:
-            return self._ended()
+            return self._emptied(message.cancels)
         elif isinstance(message, Withdraw):
             self._link.withdraw(message.cancels)
         elif isinstance(message, Alive):
@@ -126,21 +126,34 @@ class Desk:
         """The engine has left or hangs: nothing of it may rest any longer. How many."""
         return self._link.venue.take_back()
 
-    def _ended(self) -> Report | None:
+    def _emptied(self, cancels: Sequence[Cancel]) -> Report | None:
         """What comes of taking everything back, told at once.
 
-        It belongs to the last report: whoever goes on with the run books both.
+        It belongs to the report of the step that is waited for, and is told again with
+        it; where there is none, to the last report. So whoever goes on books it too.
         """
-        if self._last is None:
+        step = self._step or (self._last and self._last[0])
+        if step is None:
             return None
-        step, report = self._last
-        news, self._answers = [*self._answers, *self._link.take_back()], []
-        self._positions = self._link.venue.position.copy()
-        told = {"answers": news, "positions": self._positions.tolist()}
-        told = msgspec.structs.replace(report, **told)
-        answers = [*report.answers, *news]
-        self._last = step, msgspec.structs.replace(told, answers=answers)
+        through_ns = min(self._link.reached_ns, step.through_ns)
+        self._answers += self._link.emptied(cancels, through_ns)
+        told = Report(
+            step=step.step,
+            through_ns=step.through_ns,
+            answers=list(self._answers),
+            positions=self._link.venue.position.tolist(),
+            is_early=True,
+        )
+        if self._step is None and self._last is not None:
+            self._last = step, self._with_news(self._last[1])
         return told
+
+    def _with_news(self, report: Report) -> Report:
+        """The report, with what has happened since."""
+        answers, self._answers = [*report.answers, *self._answers], []
+        self._positions = self._link.venue.position.copy()
+        told = {"answers": answers, "positions": self._positions.tolist()}
+        return msgspec.structs.replace(report, **told)
 
     def _serve(self, step: Step) -> None:
         self._step, self._run = step, step.run

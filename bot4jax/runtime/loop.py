@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
+import msgspec
 import numpy as np
 
 from bot4jax.errors import Halted
@@ -30,7 +31,7 @@ from bot4jax.runtime.orders import (
     Query,
     Request,
 )
-from bot4jax.runtime.recovery import plan, reconcile
+from bot4jax.runtime.recovery import Plan, held_back, permitted, plan, reconcile
 from bot4jax.runtime.stages import Ages, Clock, Stages
 from bot4jax.runtime.states import Cause, Transition
 from bot4jax.runtime.stepped import Stepped, stepped
@@ -85,6 +86,8 @@ class Trader:
         """the state that a step is judged by: its own, or a former run's"""
         self.on_point = on_point
         self._last: Step | None = None
+        self._closed: Closed | None = None
+        """the bar of the last journaled step"""
         self._dedupes = True
         """as the venue stated it"""
         self.is_asleep = False
@@ -112,10 +115,22 @@ class Trader:
         except Halted as error:
             own.states.hold(Cause.VENUE, str(error))
             raise
-        if last is not None:
-            self._venue.resume(last, found, left)
         text = f"step {self.step_number} is recovered{self.recovered}; {left.value}"
+        if last is not None:
+            sent = self._timely(last) if left == Plan.SEND else last
+            text += held_back(last, sent)
+            self._venue.resume(sent, found, left)
         own.states.lift(Cause.STARTING, text)
+        if own.states.state == TradingState.HALTED:
+            self.take_back()
+
+    def _timely(self, last: Step) -> Step:
+        """What may still leave of a step that has not: people may have stopped the
+        engine since, and its prices may be old."""
+        if self._closed is not None:
+            self.judge(self._closed)
+        state = self.account.states.besides(Cause.STARTING)
+        return msgspec.structs.replace(last, orders=permitted(last.orders, state))
 
     def repeat(self, closed: Closed, record: StepRecord) -> Stepped:
         """A journaled step once more: all is remembered, nothing is checked or sent."""
@@ -149,6 +164,7 @@ class Trader:
     def _recall(self, closed: Closed, record: StepRecord) -> EquityRow:
         """What the account makes of a journaled step."""
         self._begin()
+        self._closed = closed
         own = self.account
         for answer in record.answers:
             own.portfolio.apply(answer)
@@ -219,10 +235,7 @@ class Trader:
         with self._halting():
             answers = list(self._venue.settle(through_ns))
             self._book(answers)
-            if resting := self.account.portfolio.open_orders():
-                taken = self._venue.take_back([Cancel(order) for order in resting])
-                self._book(taken)
-                answers += taken
+            answers += self.take_back()
         return self._told_last(through_ns, answers)
 
     def end(self, record: StepRecord) -> Sequence[Answer]:
@@ -313,13 +326,21 @@ class Trader:
 
         Cancels leave even if the cause cannot be journaled: they only reduce.
         """
-        own = self.account
         try:
-            own.states.hold(cause, text)
+            self.account.states.hold(cause, text)
         finally:
-            waiting = own.portfolio.open_orders()
-            if waiting:
-                self._venue.withdraw([Cancel(order) for order in waiting])
+            self.take_back()
+
+    def take_back(self) -> Sequence[Answer]:
+        """Nothing of ours may rest any longer; the venue's word for it, booked.
+
+        The next step journals it, or the next process asks the venue again.
+        """
+        if not (waiting := self.account.portfolio.open_orders()):
+            return ()
+        answers = self._venue.take_back([Cancel(order) for order in waiting])
+        self._book(answers)
+        return answers
 
     def _record(
         self,

@@ -103,7 +103,7 @@ class Statement(Message, frozen=True, kw_only=True):
     positions: Annotated[list[Signed], Meta(max_length=MOST_SYMBOLS)]
     """lots by slot, as of the last report"""
     orders: Annotated[list[OrderId], Meta(max_length=MOST_ORDERS)] = []
-    """of the last step, in the order they came"""
+    """that the last step sent or was about, in the order they came"""
     answers: Annotated[list[Answer], Meta(max_length=4 * MOST_ORDERS)] = []
     """of the last report"""
 
@@ -123,18 +123,21 @@ class Report(Message, frozen=True, kw_only=True):
     answers: Annotated[list[Answer], Meta(max_length=4 * MOST_ORDERS)] = []
     positions: Annotated[list[Signed], Meta(max_length=MOST_SYMBOLS)] = []
     """lots by slot, once all answers count; empty: not told"""
+    is_early: bool = False
+    """the answer to a withdrawal: all that happened since the last report. The step's
+    own report, where it is still to come, begins with it"""
 
 
 class Withdraw(Message, frozen=True, kw_only=True):
     """Engine to venue, between two steps: take these orders back, whatever happens.
 
-    After the last step it is answered at once, by one more report of that step.
+    With `is_last` it is answered at once, by one more report.
     """
 
     run: Run
     cancels: Annotated[list[Cancel], Meta(max_length=MOST_ORDERS)]
     is_last: bool = False
-    """no step follows: nothing of this run may rest any longer"""
+    """nothing else of this run may rest any longer either"""
 
 
 class Alive(Message, frozen=True, kw_only=True):

@@ -101,6 +101,11 @@ Change = Cancel | Replace | Query
 Request = Order | Change
 
 
+def named(request: Request) -> OrderId:
+    """The id of the order that a request sends, or is about."""
+    return request.id if isinstance(request, Order) else request.order
+
+
 class Ack(Plain, frozen=True, tag="ack"):
     """The venue has the order."""
 

@@ -12,8 +12,18 @@ import numpy as np
 from jaxtyping import Int
 
 from bot4jax.errors import Halted
+from bot4jax.runtime.limits import TradingState
 from bot4jax.runtime.messages import Statement, Step
-from bot4jax.runtime.orders import Fill, Foreign, Order
+from bot4jax.runtime.orders import (
+    Cancel,
+    Fill,
+    Foreign,
+    Order,
+    Query,
+    Replace,
+    Request,
+    named,
+)
 from bot4jax.runtime.tracking import check_fill
 from bot4jax.types import BUY
 
@@ -73,12 +83,41 @@ def _plan(statement: Statement, last: Step | None) -> Plan:
                 "use another run.name."
             )
         return Plan.SEND
-    if ours != statement.orders:
+    about = [named(one) for one in last.orders]
+    if about != statement.orders:
         raise Halted(
-            f"The journal has {len(ours)} orders of step {last.step}, the venue "
-            f"{len(statement.orders)} or others: somebody else trades in this name."
+            f"Step {last.step} of the journal is about {len(about)} orders, the "
+            f"venue's about {len(statement.orders)} or others: somebody else trades in "
+            "this name."
         )
     return Plan.BOOK if statement.is_reported else Plan.AWAIT
+
+
+def permitted(requests: Iterable[Request], state: TradingState) -> list[Request]:
+    """What may leave of a step that was decided in another state, or long ago.
+
+    The venue is asked about the others: it knows none of them, and refuses them now and
+    for ever, so that they end as orders do, and a next restart finds the same ids.
+    """
+    return [
+        one if _passes(one, state) else Query(named(one), one.sent_ns)
+        for one in requests
+    ]
+
+
+def held_back(decided: Step, sent: Step) -> str:
+    """How much of a step does not leave, for people."""
+    pairs = zip(decided.orders, sent.orders, strict=True)
+    count = sum(one is not other for one, other in pairs)
+    return f"; {count} of its orders are held back" if count else ""
+
+
+def _passes(request: Request, state: TradingState) -> bool:
+    """As the gate has it: reductions pass while REDUCING, cancels always."""
+    if isinstance(request, Cancel | Query) or state == TradingState.ACTIVE:
+        return True
+    is_smaller = isinstance(request, Replace) or request.reduce_only
+    return is_smaller and state == TradingState.REDUCING
 
 
 def _booked(

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 
 from bot4jax.errors import Halted
 from bot4jax.runtime.closings import Closed
@@ -26,7 +27,8 @@ def watched(
         try:
             one = next(coming, None)
         except Halted as error:
-            trader.halt(Cause.FEED_SILENT, str(error))
+            with suppress(Halted):  # a venue that is silent too
+                trader.halt(Cause.FEED_SILENT, str(error))
             raise
         if one is None:
             return

@@ -125,9 +125,14 @@ class States:
     @property
     def state(self) -> TradingState:
         """The gravest that any cause asks for."""
+        return self.besides(None)
+
+    def besides(self, left_out: Cause | None) -> TradingState:
+        """The gravest that any other cause asks for."""
         if self.pulled is not None:
             return TradingState.HALTED
-        states = (cause.state for cause in tuple(self._held))  # other threads ask too
+        held = tuple(self._held)  # other threads ask too
+        states = (cause.state for cause in held if cause is not left_out)
         return max(states, default=TradingState.ACTIVE)
 
     @property

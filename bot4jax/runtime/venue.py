@@ -41,7 +41,7 @@ from bot4jax.runtime.orders import (
 from bot4jax.runtime.resting import conservative, probabilistic
 from bot4jax.runtime.terms import changes_terms
 from bot4jax.runtime.venue_rules import Rules, fee_shares
-from bot4jax.types import BUY, SELL, TRADING
+from bot4jax.types import BUY, SELL, TICK, TRADING
 
 SECOND_NS = 1_000_000_000
 
@@ -199,6 +199,18 @@ class PaperVenue:
         for live in taken:
             self.book.leave(live, Cancelled, self.clock_ns)
         return len(taken)
+
+    def empty(self, cancels: Sequence[Cancel]) -> list[Answer]:
+        """Take these orders back, and any other; what happened until none was left.
+
+        The market stands still until what is on its way has come.
+        """
+        self.submit(cancels, self.clock_ns, is_decided=False)
+        coming = [at for at, _, one in self._pending if not isinstance(one, Expiry)]
+        nothing = np.empty(0, TICK)
+        said = self.advance(nothing, max(coming, default=self.clock_ns) + 1)
+        self.take_back()
+        return [*said, *self.advance(nothing)]
 
     @property
     def open_orders(self) -> list[str]:

@@ -33,7 +33,7 @@ from bot4jax.runtime.messages import (
     pack,
     unpack_from_venue,
 )
-from bot4jax.runtime.orders import Answer, Cancel, Order
+from bot4jax.runtime.orders import Answer, Cancel, named
 from bot4jax.runtime.recovery import Plan
 from bot4jax.runtime.reference import acts_ns, slots
 from bot4jax.runtime.sockets import bound_endpoint
@@ -65,12 +65,11 @@ class VenueLink(Protocol):
         """Orders of one step."""
         ...
 
-    def withdraw(self, cancels: Sequence[Cancel]) -> None:
-        """Cancels between two steps; the next report has their answers."""
-        ...
-
     def take_back(self, cancels: Sequence[Cancel]) -> Sequence[Answer]:
-        """Nothing may rest after the last step; what came of these orders."""
+        """Nothing may rest any longer; all that the venue has to say by then.
+
+        `settle` says it again with what comes after, so that the next step keeps it.
+        """
         ...
 
     def beat(self) -> None:
@@ -105,6 +104,8 @@ class LocalVenue:
         self._step: Step | None = None
         self._answers: list[Answer] | None = None
         """to the last step; None until they have been given"""
+        self._kept: list[Answer] = []
+        """given already, and to be given again with the step's"""
 
     def hear(self, records: np.ndarray, events: Sequence[Reference] = ()) -> None:
         """A boundary that the market has passed is over for whatever comes later."""
@@ -143,20 +144,28 @@ class LocalVenue:
     def withdraw(self, cancels: Sequence[Cancel]) -> None:
         self.venue.submit(cancels, self.venue.clock_ns, is_decided=False)
 
-    def take_back(self, cancels: Sequence[Cancel] = ()) -> Sequence[Answer]:
-        self.venue.take_back()
-        return self.venue.advance(np.empty(0, TICK))
+    def take_back(self, cancels: Sequence[Cancel]) -> Sequence[Answer]:
+        self._kept += self.emptied(cancels, self.reached_ns)
+        return self._kept
+
+    def emptied(self, cancels: Sequence[Cancel], through_ns: int) -> list[Answer]:
+        """What happened up to this event time, and what then came of all orders."""
+        return [*self._advanced(through_ns), *self.venue.empty(cancels)]
 
     def beat(self) -> None:
         """Venue and engine end together: nothing can be left behind."""
 
     def settle(self, through_ns: int) -> Sequence[Answer]:
+        kept, self._kept = self._kept, []
+        self._answers = [*kept, *self._advanced(through_ns)]
+        return self._answers
+
+    def _advanced(self, through_ns: int) -> list[Answer]:
         records = np.concatenate(self._heard or [np.empty(0, TICK)])
         clock = np.maximum.accumulate(records["event_ns"])
         cut = int(np.searchsorted(clock, through_ns))
         self._heard = [records[cut:]]
-        self._answers = self.venue.advance(records[:cut], through_ns)
-        return self._answers
+        return self.venue.advance(records[:cut], through_ns)
 
     @property
     def positions(self) -> Int[np.ndarray, " S"]:
@@ -182,9 +191,7 @@ def statement(
         dedupes=venue.dedupes,
         epoch=epoch,
         positions=positions.tolist(),
-        orders=[
-            one.id for one in (step.orders if step else ()) if isinstance(one, Order)
-        ],
+        orders=[named(one) for one in (step.orders if step else ())],
         answers=list(answers or ()),
     )
 
@@ -238,13 +245,20 @@ class SocketVenue:
         self._awaited = step.step
         self._last = Goodbye(run=step.run, step=step.step)
 
-    def withdraw(self, cancels: Sequence[Cancel]) -> None:
-        if not self._is_lost:
-            self._say(Withdraw(run=self._last.run, cancels=list(cancels)))
-
     def take_back(self, cancels: Sequence[Cancel]) -> Sequence[Answer]:
+        """A report that has not been read yet may lie before the answer: both are said
+        again by `settle`. One still to come has what is said here in itself."""
+        if self._is_lost or not self._epoch:
+            return ()
         self._say(Withdraw(run=self._last.run, cancels=list(cancels), is_last=True))
-        return self._reported(self._heard(Report, "the last cancels"))
+        said = list(self._kept)
+        while not (report := self._heard(Report, "the cancels")).is_early:
+            if report.step == self._awaited:
+                self._awaited = None
+                said += report.answers
+        said += self._reported(report)
+        self._kept = () if self._awaited is not None else said
+        return said
 
     def beat(self) -> None:
         if self._epoch and not self._is_lost and self._pulse.is_due():

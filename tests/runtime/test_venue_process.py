@@ -40,7 +40,7 @@ from bot4jax.runtime.sockets import (
     subscriber,
 )
 from bot4jax.runtime.venue import PaperVenue
-from bot4jax.runtime.venue_link import LocalVenue, SocketVenue
+from bot4jax.runtime.venue_link import LocalVenue, SocketVenue, statement
 from bot4jax.runtime.venue_process import Sockets, serve
 from bot4jax.runtime.wire import VERSION, encode
 from bot4jax.types import (
@@ -515,10 +515,14 @@ def test_a_venue_that_speaks_otherwise_halts_with_its_address(called):
 def test_an_engine_that_was_fenced_takes_nothing_back(called):
     venue, end = called
     peer = heard_by(end)[0]
-    end.send_multipart([peer, pack(Fenced(epoch=7))])
+    stated = statement(new_venue(), 6, np.zeros(3, np.int64), None, None)
+    for message in (stated, Fenced(epoch=7)):
+        end.send_multipart([peer, pack(message)])
+    venue.ask(Inquiry(run=RUN, step=1, universe_hash=UNIVERSE.hash))
     with pytest.raises(Halted, match="epoch 7"):
         venue.settle(boundary(2))
-    venue.withdraw([Cancel(order_id(RUN, 1, 0, 0))])
+    assert isinstance(unpack_from_engine(heard_by(end)[1]), Inquiry)
+    assert venue.take_back([Cancel(order_id(RUN, 1, 0, 0))]) == ()
     venue.close()
     assert isinstance(unpack_from_engine(heard_by(end)[1]), Goodbye)
 

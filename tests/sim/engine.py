@@ -16,6 +16,7 @@ from typing import Any
 from bot4jax.errors import Halted
 from bot4jax.modes.trading import opened_journal, stepping
 from bot4jax.runtime.brackets import Distances
+from bot4jax.runtime.control import Controls, KillFile
 from bot4jax.runtime.lease import lease
 from bot4jax.runtime.sockets import dealer
 from bot4jax.runtime.targets import Tactic
@@ -89,9 +90,11 @@ def run(
         )
         for name, value in means.items():
             setattr(scene.account, name, value)
+        controls = Controls(scene.trader, KillFile(folder))
+        controls.attend()
         closed = (scene.closed(bar, mids(bar)) for bar in range(bars))
         for _ in stepping(scene.trader, journal, closed):
-            pass
+            controls.attend()
         scene.trader.finish(0)
         scene.trader.leave()
 

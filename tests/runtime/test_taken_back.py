@@ -1,0 +1,234 @@
+"""Whoever stops has taken back what rests, and has the venue's word for it."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from itertools import islice
+from pathlib import Path
+from threading import Thread
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import zmq
+
+from bot4jax.modes.trading import opened_journal, stepping
+from bot4jax.runtime.control import Controls, KillFile
+from bot4jax.runtime.desk import Desk
+from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.orders import Order, Query, Reject
+from bot4jax.runtime.portfolio import Portfolio
+from bot4jax.runtime.publish import await_subscribers
+from bot4jax.runtime.silence import judged_by_age
+from bot4jax.runtime.sockets import (
+    bound_endpoint,
+    dealer,
+    publisher,
+    router,
+    subscriber,
+)
+from bot4jax.runtime.states import Cause
+from bot4jax.runtime.venue import PaperVenue
+from bot4jax.runtime.venue_link import LocalVenue, SocketVenue
+from bot4jax.runtime.venue_process import Intake, Sockets, serve
+from bot4jax.runtime.wire import encode
+from bot4jax.types import Frame
+from tests.runtime.scene import (
+    BAR_NS,
+    CAPITAL,
+    RUN,
+    START_NS,
+    SYMBOLS,
+    UNIVERSE,
+    Scene,
+    quotes,
+)
+from tests.sim.kill import FIRST_KILL, KILLED, served, started
+
+PATIENCE_S = 20.0
+MIDS = (200, 200, 200)
+SIZE = 10
+"""Displayed, in lots: less than is wanted, so that the rest of each order rests."""
+
+
+def growing(step: int) -> tuple[float, float, float]:
+    return 0.002 * step, 0.002 * step, -0.002 * step
+
+
+class Street(NamedTuple):
+    """A venue in a thread of its own, and the market that it hears."""
+
+    venue: PaperVenue
+    show: Callable[[int], None]
+    """the quotes of a bar"""
+    line: zmq.Socket
+    """to the venue"""
+
+    @property
+    def sent(self) -> list[Order]:
+        return [one for one in self.venue.record.received if isinstance(one, Order)]
+
+
+@contextmanager
+def street(latency_ns: int) -> Iterator[Street]:
+    venue = PaperVenue(UNIVERSE, latency_ns, taker_fee=0.0, maker_fee=0.0)
+    desk = Desk(venue, UNIVERSE.hash)
+    numbers = itertools.count()
+    with ExitStack() as stack:
+        orders = stack.enter_context(router("tcp://127.0.0.1:*"))
+        source = stack.enter_context(publisher("tcp://127.0.0.1:*"))
+        market = stack.enter_context(subscriber(bound_endpoint(source), (b"",)))
+        line = stack.enter_context(dealer(bound_endpoint(orders)))
+        await_subscribers(source, 1, PATIENCE_S)
+        intake = Intake(UNIVERSE.hash, np.full(SYMBOLS, 200), skew_limit_ns=0)
+
+        def show(bar: int) -> None:
+            records = quotes(bar, MIDS, SIZE)
+            sequence = SYMBOLS * next(numbers)
+            frame = Frame(1, 1, sequence, int(records["event_ns"][0]), records)
+            source.send(encode(frame, UNIVERSE.hash))
+
+        sockets = Sockets(market, orders)
+        thread = Thread(target=serve, args=(desk, intake, sockets, PATIENCE_S))
+        thread.start()
+        try:
+            yield Street(venue, show, line)
+        finally:
+            desk.is_over = True
+            line.send(b"")  # wakes it
+            thread.join(PATIENCE_S)
+
+
+@contextmanager
+def engine(folder: Path, street: Street) -> Iterator[tuple[Scene, Journal]]:
+    venue = SocketVenue(street.line, PATIENCE_S)
+    with closing(opened_journal(folder, RUN, resumes=True)) as journal:
+        yield (
+            Scene(folder, growing, "limit", venue=venue, journal=journal, size=SIZE),
+            journal,
+        )
+
+
+def killed(scene: Scene, folder: Path) -> None:
+    controls = Controls(scene.trader, KillFile(folder))
+    controls.pull("drill")
+    controls.attend()
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("is_reported", [False, True])
+@pytest.mark.parametrize("latency_ns", [0, BAR_NS // 5])
+def test_a_kill_is_proven_though_no_bar_closes_and_booked_by_whoever_goes_on(
+    tmp_path, latency_ns, is_reported, restarts
+):
+    """The last step's report lies unread, or the market died before it was due."""
+    with street(latency_ns) as market:
+        with engine(tmp_path, market) as (scene, journal):
+            for bar in range(3 + is_reported):
+                market.show(bar)
+            traded(scene, journal)
+            if is_reported:
+                assert market.line.poll(round(PATIENCE_S * 1e3))
+            assert scene.account.portfolio.open_orders()
+            killed(scene, tmp_path)
+            assert scene.account.portfolio.open_orders() == []
+            assert market.venue.open_orders == []
+            assert_agreed(scene, market)
+            if not restarts:
+                go_on(scene, journal, market, 3 + is_reported)
+        if restarts:
+            with engine(tmp_path, market) as (scene, journal):
+                traded(scene, journal)
+                go_on(scene, journal, market, 3 + is_reported)
+
+
+def traded(scene: Scene, journal: Journal) -> None:
+    """Two bars, the journaled ones once more."""
+    steps = list(stepping(scene.trader, journal, map(scene.closed, range(2))))
+    assert [len(one.orders) for one in steps] == [3, 3]
+
+
+def go_on(scene: Scene, journal: Journal, market: Street, shown: int) -> None:
+    """Another bar closes; then the journal alone tells of the end of every order."""
+    for bar in range(shown, 5):
+        market.show(bar)
+    before = len(market.sent)
+    scene.step(2)
+    assert len(market.sent) == before
+    assert_agreed(scene, market)
+    told = Portfolio(UNIVERSE, CAPITAL)
+    for record in journal.read():
+        for answer in record.answers:
+            told.apply(answer)
+        for order in record.orders:
+            told.expect(order)
+    assert told.open_orders() == []
+    assert told.lots.tolist() == market.venue.position.tolist()
+
+
+def assert_agreed(scene: Scene, market: Street) -> None:
+    assert scene.account.portfolio.lots.tolist() == market.venue.position.tolist()
+    assert scene.states.causes == (Cause.KILLED,)
+
+
+@pytest.mark.parametrize("dies_again", [False, True])
+def test_under_the_kill_switch_no_journaled_step_is_sent_by_a_restart(
+    tmp_path, dies_again
+):
+    """Its orders are asked for instead: the venue refuses them, now and for ever."""
+    venue = PaperVenue(UNIVERSE, latency_ns=0)
+    thread, endpoint = served(tmp_path, venue)
+    assert started(tmp_path, endpoint, "after_journal", FIRST_KILL) == KILLED
+    KillFile(tmp_path).write("drill")
+    if dies_again:
+        assert started(tmp_path, endpoint, "after_decide", FIRST_KILL + 1) == KILLED
+    assert started(tmp_path, endpoint) == 0
+    thread.join(30)
+    with closing(Journal.open(tmp_path / "journal.sqlite", RUN)) as journal:
+        last, after = islice(journal.read(FIRST_KILL), 2)
+    received = venue.record.received
+    orders = [one for one in received if isinstance(one, Order)]
+    asked = [one.order for one in received if isinstance(one, Query)]
+    assert last.orders
+    assert max(one.step for one in orders) < FIRST_KILL
+    assert set(asked) == {one.id for one in last.orders}
+    refused = [one.order for one in after.answers if isinstance(one, Reject)]
+    assert set(refused) == set(asked)
+
+
+class Died(BaseException):
+    """As if the process had been killed."""
+
+
+def test_an_old_journaled_step_is_sent_without_what_opens(tmp_path):
+    """One instrument is to be sold, another bought; then an hour passes."""
+    plans = {1: (0.2, 0.0, 0.0), 2: (0.1, 0.1, 0.0), 3: (0.1, 0.1, 0.0)}
+    street = LocalVenue(PaperVenue(UNIVERSE, 0, taker_fee=0.0, maker_fee=0.0))
+
+    def dies(name: str) -> None:
+        if name == "after_journal" and first.trader.step_number == 2:
+            raise Died
+
+    first = Scene(tmp_path, plans.__getitem__, on_point=dies, venue=street)
+    with pytest.raises(Died):
+        list(stepping(first.trader, first.journal, map(first.closed, range(2))))
+    first.journal.close()
+    again = Scene(tmp_path, plans.__getitem__, venue=street)
+    hour_ns = START_NS + 3_600 * BAR_NS
+    again.trader.judge = judged_by_age(again.states, 1.0, lambda: hour_ns, 0.1)
+    bars = (again.closed(bar) for bar in range(2))
+    list(stepping(again.trader, again.journal, bars))
+    orders = next(again.journal.read(2)).orders
+    sold, bought = sorted(orders, key=lambda one: one.symbol)
+    received = street.venue.record.received
+    assert (sold.reduce_only, bought.reduce_only) == (True, False)
+    assert [one for one in received if one in (sold, bought)] == [sold]
+    assert [one.order for one in received if isinstance(one, Query)] == [bought.id]
+    again.trader.judge = lambda closed: again.states.lift(Cause.TOO_LATE, "young")
+    stepped = again.step(2)
+    assert Reject(bought.id, "no order of this id", START_NS + 2 * BAR_NS) in (
+        stepped.answers
+    )
+    assert [one.symbol for one in stepped.orders] == [bought.symbol], "wanted still"
+    assert again.account.portfolio.lots.tolist() == street.venue.position.tolist()
+    again.journal.close()
