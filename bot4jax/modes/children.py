@@ -4,6 +4,7 @@ A child gets its configuration on standard input, the same that this process run
 reads it as carefully as the command line is read.
 """
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,16 +22,19 @@ PATIENCE_S = 10.0
 
 
 @contextmanager
-def children(config: Config, modes: tuple[Mode, ...]) -> Iterator[None]:
-    """The modes run beside the block and have ended after it, one way or another."""
+def children(
+    config: Config, modes: tuple[Mode, ...]
+) -> Iterator[list[subprocess.Popen]]:
+    """The modes run beside the block and have ended after it, one way or another.
+
+    One that has more to do than is wanted of it may be terminated.
+    """
     with ExitStack() as stack:
-        for mode in modes:
-            stack.enter_context(_child(config, mode))
-        yield
+        yield [stack.enter_context(_child(config, mode)) for mode in modes]
 
 
 @contextmanager
-def _child(config: Config, mode: Mode) -> Iterator[None]:
+def _child(config: Config, mode: Mode) -> Iterator[subprocess.Popen]:
     own = msgspec.structs.replace(config, mode=mode)
     process = subprocess.Popen(
         [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=sys.stderr
@@ -39,7 +43,7 @@ def _child(config: Config, mode: Mode) -> Iterator[None]:
     with process.stdin as pipe:
         pipe.write(msgspec.json.encode(own))
     try:
-        yield
+        yield process
     except BaseException:
         process.kill()
         process.wait()
@@ -57,12 +61,16 @@ def _await_end(process: subprocess.Popen, mode: str) -> None:
             f"mode={mode} did not end within {PATIENCE_S:g} s of the last bar and was "
             "killed. Its last lines on stderr say what it waited for."
         ) from None
-    if code:
+    if code not in (0, -signal.SIGTERM):
         raise Halted(f"mode={mode} ended with code {code}; stderr says why.")
 
 
 def main() -> int:
-    """Serve the mode of the configuration on standard input."""
+    """Serve the mode of the configuration on standard input.
+
+    Ctrl-C in a terminal reaches the children too: who began them ends them.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     return dispatch(validate(msgspec.json.decode(sys.stdin.buffer.read())))
 
 

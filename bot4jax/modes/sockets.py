@@ -40,8 +40,12 @@ def trade_with_children(
     setting: Setting, kept: Kept, folder: Path, report: Report
 ) -> Traded:
     """Start a feed and a venue, trade the test span with them, and see them end."""
-    with children(setting.config, ("venue", "feed")):
-        return trade_over_sockets(setting, kept, folder, report)
+    with children(setting.config, ("venue", "feed")) as beside:
+        traded = trade_over_sockets(setting, kept, folder, report)
+        if len(traded.decided) < len(setting.split.test):
+            for one in beside:  # a person has ended it before the feed's end
+                one.terminate()
+    return traded
 
 
 def trade_over_sockets(

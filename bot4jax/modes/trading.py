@@ -34,6 +34,7 @@ from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.sessions import days
 from bot4jax.runtime.states import States, Transition
 from bot4jax.runtime.stepped import Stepped
+from bot4jax.runtime.stopping import stoppable
 from bot4jax.runtime.targets import Tactic
 from bot4jax.runtime.venue import PaperVenue, configured
 from bot4jax.runtime.venue_link import LocalVenue, VenueLink
@@ -131,23 +132,31 @@ def trade(
         trader = make_trader(setting, kept, venue, journal, publish)
         left = Leavings(len(setting.settings.members), newest)
         total = len(setting.split.test)
-        with heard_to_the_end(trader):
-            known = left.pass_over
-            steps = stepping(trader, journal, bars(trader, journal), known)
-            for number, stepped in enumerate(steps, 1):
-                left.add(stepped)
-                report("paper trading", trader.step_number, total)
-                if number == COMPILING_STEPS:
-                    compiled.settle()
-                if trader.step_number == total:
-                    break
-        if not left.steps:
-            raise DataError("The feed ended before a single bar of the test span.")
-        through_ns = left.steps[-1].closed.boundary_ns + setting.source.bar_ns
-        left.totals.hear(ended(trader, journal, through_ns))
+        with stoppable(trader):
+            with heard_to_the_end(trader):
+                known = left.pass_over
+                steps = stepping(trader, journal, bars(trader, journal), known)
+                for number, stepped in enumerate(steps, 1):
+                    left.add(stepped)
+                    report("paper trading", trader.step_number, total)
+                    if number == COMPILING_STEPS:
+                        compiled.settle()
+                    if trader.step_number == total or trader.is_leaving:
+                        break
+            if not left.steps:
+                raise nothing_to_tell(trader)
+            through_ns = left.steps[-1].closed.boundary_ns + setting.source.bar_ns
+            left.totals.hear(ended(trader, journal, through_ns))
         if not resumes:
             journal.shed()
     return collect(left, trader, tape, compiled.late)
+
+
+def nothing_to_tell(trader: Trader) -> BaseException:
+    """Why there was not a single bar."""
+    if trader.is_leaving:
+        return KeyboardInterrupt()
+    return DataError("The feed ended before a single bar of the test span.")
 
 
 def ended(trader: Trader, journal: Journal, through_ns: int) -> Sequence[Answer]:
@@ -170,12 +179,19 @@ def shed(folder: Path) -> None:
 
 @contextmanager
 def heard_to_the_end(trader: Trader) -> Iterator[None]:
-    """People are heard once more however the block ends; what ended it is told."""
+    """People are heard once more however the block ends; what ended it is told.
+
+    Whatever goes wrong, nothing is left resting; only who interrupts twice waits for
+    nothing, and leaves that to the dead-man's switch.
+    """
     try:
         yield
+    except KeyboardInterrupt:
+        raise
     except BaseException:
-        with suppress(Halted):
-            trader.attend()
+        for last in (trader.attend, trader.take_back):
+            with suppress(Halted):
+                last()
         raise
     trader.attend()
 

@@ -136,6 +136,8 @@ class Controls:
         """The same arrivals; before each one people are heard, and the venue told."""
         for one in arrivals:
             self.attend()
+            if self._trader.is_leaving:
+                return
             self._trader.beat()
             yield one
 

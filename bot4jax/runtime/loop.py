@@ -90,6 +90,8 @@ class Trader:
         """the bar of the last journaled step"""
         self._dedupes = True
         """as the venue stated it"""
+        self.is_asked_to_end = False
+        """by a person"""
         self.is_asleep = False
         """journaled steps are passed over: the device's memory comes from elsewhere"""
         self.recovered = ""
@@ -230,11 +232,21 @@ class Trader:
         self._tidy()
         return done
 
+    @property
+    def is_leaving(self) -> bool:
+        """No step follows, since a person asked for the end; first all is recovered."""
+        return self.is_asked_to_end and not self.account.states.is_held(Cause.STARTING)
+
     def finish(self, through_ns: int) -> Sequence[Answer]:
-        """Book what the venue says up to `through_ns`; nothing rests any longer."""
+        """Book what the venue says up to `through_ns`; nothing rests any longer.
+
+        Whoever leaves before the end does not wait for the market to come so far.
+        """
+        answers: list[Answer] = []
         with self._halting():
-            answers = list(self._venue.settle(through_ns))
-            self._book(answers)
+            if not self.is_leaving:
+                answers += self._venue.settle(through_ns)
+                self._book(answers)
             answers += self.take_back()
         return self._told_last(through_ns, answers)
 

@@ -1,7 +1,10 @@
 """Whoever stops has taken back what rests, and has the venue's word for it."""
 
 import itertools
-from collections.abc import Callable, Iterator
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from itertools import islice
 from pathlib import Path
@@ -12,7 +15,8 @@ import numpy as np
 import pytest
 import zmq
 
-from bot4jax.modes.trading import opened_journal, stepping
+from bot4jax.modes.trading import ended, heard_to_the_end, opened_journal, stepping
+from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.control import Controls, KillFile
 from bot4jax.runtime.desk import Desk
 from bot4jax.runtime.journal import Journal
@@ -28,6 +32,7 @@ from bot4jax.runtime.sockets import (
     subscriber,
 )
 from bot4jax.runtime.states import Cause
+from bot4jax.runtime.stopping import stoppable
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import LocalVenue, SocketVenue
 from bot4jax.runtime.venue_process import Intake, Sockets, serve
@@ -43,7 +48,7 @@ from tests.runtime.scene import (
     Scene,
     quotes,
 )
-from tests.sim.kill import FIRST_KILL, KILLED, served, started
+from tests.sim.kill import BARS, FIRST_KILL, FORKING, KILLED, served, started
 
 PATIENCE_S = 20.0
 MIDS = (200, 200, 200)
@@ -232,3 +237,78 @@ def test_an_old_journaled_step_is_sent_without_what_opens(tmp_path):
     assert [one.symbol for one in stepped.orders] == [bought.symbol], "wanted still"
     assert again.account.portfolio.lots.tolist() == street.venue.position.tolist()
     again.journal.close()
+
+
+class Ended(NamedTuple):
+    """How an engine's process went."""
+
+    code: int | None
+    is_finished: bool
+    """its journal"""
+    resting: list[str]
+    """at the venue"""
+
+
+def rests(folder: Path, endpoint: str, waits_s: float, fails: bool) -> None:
+    """An engine whose orders rest, bar after bar until it is asked to end."""
+    with (
+        dealer(endpoint) as line,
+        closing(opened_journal(folder, RUN, resumes=True)) as journal,
+    ):
+        venue = SocketVenue(line, PATIENCE_S)
+        scene = Scene(folder, growing, "limit", venue=venue, journal=journal, size=SIZE)
+        trader = scene.trader
+
+        def bars() -> Iterator[Closed]:
+            for bar in range(3):
+                yield scene.closed(bar)
+            (folder / "ready").touch()
+            if fails:
+                raise OSError("planted")
+            for bar in range(3, BARS):
+                time.sleep(waits_s)
+                yield scene.closed(bar)
+
+        with stoppable(trader):
+            with heard_to_the_end(trader):
+                for _ in stepping(trader, journal, bars()):
+                    if trader.is_leaving:
+                        break
+            ended(trader, journal, START_NS)
+
+
+def ending(
+    folder: Path, signals: Sequence[signal.Signals], waits_s=0.1, fails=False
+) -> Ended:
+    """What became of it and of its orders once these signals have come."""
+    venue = PaperVenue(UNIVERSE, latency_ns=0)
+    _, endpoint = served(folder, venue)
+    process = FORKING.Process(target=rests, args=(folder, endpoint, waits_s, fails))
+    process.start()
+    give_up_s = time.monotonic() + PATIENCE_S
+    while not (folder / "ready").exists():
+        assert time.monotonic() < give_up_s
+        time.sleep(0.01)
+    for one in signals:
+        time.sleep(0.1)
+        os.kill(process.pid or 0, one)
+    process.join(PATIENCE_S)
+    with closing(Journal.open(folder / "journal.sqlite", RUN)) as journal:
+        return Ended(process.exitcode, journal.is_finished, venue.open_orders)
+
+
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+def test_who_is_asked_to_end_takes_back_what_rests_and_ends_its_journal(
+    tmp_path, asked
+):
+    assert ending(tmp_path, [asked]) == Ended(0, is_finished=True, resting=[])
+
+
+def test_who_is_asked_twice_ends_at_once_and_waits_for_nothing(tmp_path):
+    found = ending(tmp_path, [signal.SIGINT, signal.SIGINT], waits_s=PATIENCE_S)
+    assert (found.code, found.is_finished) == (1, False)
+    assert found.resting, "the dead-man's switch is to take it back"
+
+
+def test_whatever_goes_wrong_takes_back_what_rests(tmp_path):
+    assert ending(tmp_path, [], fails=True) == Ended(1, is_finished=False, resting=[])
