@@ -2,7 +2,8 @@
 
 A step is committed before its orders are sent. Its hash covers its whole content and
 the hash before it, so that no earlier step can be changed, removed or put in between
-without `verify` naming it; a journal cut at its end is shorter, but whole.
+without `verify` naming it, nor a change of state that was noted before the last step; a
+journal cut at its end is shorter, but whole.
 
 A commit only adds to the end of files. So the write-ahead log is folded in when the
 loop says that nothing is urgent, and order ids, which are as good as random, have no
@@ -26,7 +27,7 @@ from bot4jax.runtime.limits import TradingState
 from bot4jax.runtime.orders import Answer, Change
 from bot4jax.runtime.states import Transition
 
-SCHEMA = "bot4jax.journal/7"
+SCHEMA = "bot4jax.journal/8"
 Durability = Literal["process_crash", "power_loss"]
 SYNCHRONOUS = {"process_crash": "NORMAL", "power_loss": "FULL"}
 WAL_PAGES = 1_000
@@ -73,7 +74,9 @@ class Journal:
             journal = cls(connection, run)
             broken, unlinked = journal.verify(), journal.verify_transitions()
             if broken is not None or unlinked is not None:
-                what = f"transition {unlinked}" if broken is None else f"step {broken}"
+                what = (
+                    f"step {broken}" if unlinked is None else f"transition {unlinked}"
+                )
                 raise JournalError(
                     f"The journal {path} was changed: {what} does not match its hash. "
                     "Restore it from a copy, or use another run.name."
@@ -96,8 +99,9 @@ class Journal:
             )
         inputs_hash = rows.digest(record.inputs)
         chained = rows.chained(self._hash, record, inputs_hash)
+        hashes = inputs_hash, chained, rows.sealed(chained, self._link)
         with self._durable(f"Step {record.step}"):
-            for table, values in rows.of_step(record, inputs_hash, chained).items():
+            for table, values in rows.of_step(record, *hashes).items():
                 self._insert(table, values)
         self.last_step, self._hash = record.step, chained
         return chained
@@ -157,8 +161,12 @@ class Journal:
         return [row[0] for row in self._connection.execute(query)]
 
     def verify(self) -> int | None:
-        """The first step that is not what was committed; None if all are."""
-        before = self._genesis
+        """The first step that is not what was committed; None if all are.
+
+        Or that lacks a transition which had been noted before it.
+        """
+        before, links = self._genesis, self._links()
+        link = next(links)
         for row in self._heads(0, None):
             try:
                 record = self._record(row)
@@ -167,6 +175,10 @@ class Journal:
                 return row[0]
             has_other_inputs = record.inputs and rows.digest(record.inputs) != row[4]
             if before != row[5] or has_other_inputs:
+                return row[0]
+            while link is not None and rows.sealed(before, link) != row[6]:
+                link = next(links, None)
+            if link is None:
                 return row[0]
         return self._stray()
 
@@ -243,6 +255,12 @@ class Journal:
     def _transitions(self) -> Iterable[tuple[Any, ...]]:
         return self._connection.execute("SELECT * FROM transitions ORDER BY number")
 
+    def _links(self) -> Iterator[bytes]:
+        """What a step's seal may be tied to: nothing noted yet, or a transition."""
+        yield self._genesis
+        for row in self._transitions():
+            yield row[-1]
+
     def _last_link(self) -> bytes:
         query = "SELECT hash FROM transitions ORDER BY number DESC LIMIT 1"
         return next(iter(self._connection.execute(query)), (self._genesis,))[0]
@@ -257,7 +275,7 @@ class Journal:
 
     def _record(self, head: tuple[Any, ...]) -> StepRecord:
         step, boundary_ns, bar, state = head[:4]
-        watermark_ns, ticks, late, packed, inputs = head[6:]
+        watermark_ns, ticks, late, packed, inputs = head[7:]
         return StepRecord(
             step=step,
             boundary_ns=boundary_ns,

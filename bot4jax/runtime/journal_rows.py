@@ -23,7 +23,8 @@ TABLES = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE steps (
     step INTEGER PRIMARY KEY, boundary_ns INTEGER NOT NULL, bar INTEGER NOT NULL,
-    state INTEGER NOT NULL, inputs_hash BLOB NOT NULL, hash BLOB NOT NULL) STRICT;
+    state INTEGER NOT NULL, inputs_hash BLOB NOT NULL, hash BLOB NOT NULL,
+    seal BLOB NOT NULL) STRICT;
 CREATE TABLE inputs (step INTEGER PRIMARY KEY, packed BLOB NOT NULL) STRICT;
 CREATE TABLE closings (
     step INTEGER PRIMARY KEY, watermark_ns INTEGER NOT NULL, ticks INTEGER NOT NULL,
@@ -67,7 +68,8 @@ CREATE TABLE transitions (
 """
 """`place` is the position within the step; fills and other answers share one count.
 Denials are one row a reason: slots as int32, signed lots as int64, little-endian.
-Transitions happen between steps too, so they have a number and a chain of their own.
+Transitions happen between steps too, so they have a number and a chain of their own;
+a step's `seal` ties that chain, as far as it went, to the hash of the step.
 `steps` keeps the hash of the inputs, so that these can be let go once useless."""
 
 
@@ -141,13 +143,18 @@ def linked(before: bytes, transition: Transition) -> bytes:
     return hashlib.sha256(before + ENCODER.encode(transition)).digest()
 
 
+def sealed(chained: bytes, link: bytes) -> bytes:
+    """SHA-256 of a step's hash and of the last transition's before it."""
+    return hashlib.sha256(chained + link).digest()
+
+
 def of_step(
-    record: StepRecord, inputs_hash: bytes, chained: bytes
+    record: StepRecord, inputs_hash: bytes, chained: bytes, seal: bytes
 ) -> dict[str, list[tuple]]:
     """By table, the rows that a step consists of."""
     step, when = record.step, (record.boundary_ns, record.bar)
     rows: dict[str, list[tuple]] = {
-        "steps": [(step, *when, int(record.state), inputs_hash, chained)],
+        "steps": [(step, *when, int(record.state), inputs_hash, chained, seal)],
         "inputs": [(step, record.inputs)] if record.inputs else [],
         "closings": [(step, *msgspec.structs.astuple(record.closing))],
         "decisions": [(step, record.decisions)],

@@ -413,6 +413,17 @@ def test_a_changed_transition_stops_the_start_and_is_named(tmp_path, change):
         Journal.open(path, RUN)
 
 
+@pytest.mark.parametrize("first", [2, 1])
+def test_a_transition_cut_off_the_end_is_missed_by_the_step_after_it(tmp_path, first):
+    path = tmp_path / "journal.sqlite"
+    noted(path)
+    meddle(path, "DELETE FROM transitions WHERE number = 3")  # after the last step
+    Journal.open(path, RUN).close()
+    meddle(path, f"DELETE FROM transitions WHERE number >= {first}")
+    with pytest.raises(JournalError, match=f"step {first} does not match"):
+        Journal.open(path, RUN)
+
+
 def test_inputs_can_be_let_go_without_breaking_the_chain(tmp_path):
     path = tmp_path / "journal.sqlite"
     with closing(written(path, 0)) as journal:
