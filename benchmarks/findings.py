@@ -1,7 +1,7 @@
-"""`python -m benchmarks.findings`: the speed section of `docs/findings.md`.
+"""`python -m benchmarks.findings`: speed and certificates in `docs/findings.md`.
 
-Everything between the two marks is written anew from the committed results; the rest of
-the page is left as it is.
+Everything between two marks is written anew from the committed results; the rest of the
+page is left as it is.
 """
 
 import sys
@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import figures, growth
+from benchmarks import certificates, figures, growth
 from benchmarks.markdown import table, told
 from benchmarks.result import RESULTS, Result, Row, read
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "findings.md"
 OPENS = "<!-- written by python -m benchmarks.findings -->"
+CERTIFIED = "<!-- certificates, written by python -m benchmarks.findings -->"
 CLOSES = "<!-- end -->"
 
 NONE_YET = "No result is committed yet, so nothing is claimed."
@@ -79,26 +80,32 @@ AIMS = (
 
 
 def main() -> int:
-    """Write the section."""
-    page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(with_section(page, section(committed())), encoding="utf-8")
+    """Write both sections."""
+    PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     print(f"findings {PAGE.name}")
     return 0
 
 
+def written(page: str) -> str:
+    """The page as the committed results want it."""
+    page = with_section(page, section(committed()))
+    return with_section(page, certificates.section(certificates.committed()), CERTIFIED)
+
+
 def committed(folder: Path = RESULTS) -> list[Result]:
     """Every result of a benchmark in the folder, in the order of their names."""
-    paths = [path for path in folder.glob("*/*.json") if path.parent.name != FAULTS]
+    others = FAULTS, certificates.KEPT
+    paths = [path for path in folder.glob("*/*.json") if path.parent.name not in others]
     return [read(path) for path in sorted(paths)]
 
 
-def with_section(page: str, text: str) -> str:
+def with_section(page: str, text: str, mark: str = OPENS) -> str:
     """The page with the text between its marks."""
-    before, opens, rest = page.partition(OPENS)
+    before, opens, rest = page.partition(mark)
     _, closes, after = rest.partition(CLOSES)
     if not (opens and closes):
-        raise ValueError(f"expected the marks {OPENS} and {CLOSES}, in this order")
-    return f"{before}{OPENS}\n{text}\n{CLOSES}{after}"
+        raise ValueError(f"expected the marks {mark} and {CLOSES}, in this order")
+    return f"{before}{mark}\n{text}\n{CLOSES}{after}"
 
 
 def section(results: Sequence[Result]) -> str:

@@ -36,7 +36,6 @@ PACKAGES = (
     "antropy",
     "TA-Lib",
     "tsfresh",
-    "pycatch22",
     "torch",
     "treelite",
     "tl2cgen",

@@ -1,6 +1,7 @@
 """What holds in every test: one CPU device, strict promotion, repeatable examples."""
 
 import os
+import sys
 from pathlib import Path
 
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -13,6 +14,8 @@ os.environ["XLA_FLAGS"] = " ".join(
 import hypothesis
 import jax
 import pytest
+
+from bot4jax.kernels import CATALOGUE
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -39,3 +42,20 @@ def data_root():
     if not Path(path).is_dir():
         pytest.fail(f"BOT4JAX_DATA={path} is no folder")
     return Path(path)
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Writes a module that plugins can name; catalogue and modules are as before."""
+    features, modules = dict(CATALOGUE), set(sys.modules)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def written(name, text):
+        (tmp_path / f"{name}.py").write_text(text)
+        return name
+
+    yield written
+    CATALOGUE.clear()
+    CATALOGUE.update(features)
+    for name in set(sys.modules) - modules:
+        del sys.modules[name]

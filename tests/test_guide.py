@@ -2,14 +2,12 @@
 
 import datetime
 import re
-import sys
 
 import numpy as np
 import polars as pl
 import pytest
 
 from bot4jax import plugins
-from bot4jax.kernels import CATALOGUE
 from tests.checks import CHECKS, Evidence
 
 
@@ -50,20 +48,11 @@ def test_the_notebook_runs(guide, tmp_path, monkeypatch):
     assert not last.null_count().sum_horizontal().item()
 
 
-def test_the_features_keep_every_promise(guide, tmp_path, monkeypatch):
-    features, modules = dict(CATALOGUE), set(sys.modules)
+def test_the_features_keep_every_promise(guide, module):
     text = "\n".join(examples(guide, "### Without touching ours"))
-    (tmp_path / "guide_features.py").write_text(text)
-    monkeypatch.syspath_prepend(tmp_path)
-    try:
-        names = ["share_of_rises", "share_of_calm"]
-        specs = plugins.chosen(["guide_features"], names)
-        evidence = Evidence(specs, window=64)
-        for spec in specs:
-            for check in CHECKS:
-                check(spec, evidence)
-    finally:
-        CATALOGUE.clear()
-        CATALOGUE.update(features)
-        for name in set(sys.modules) - modules:
-            del sys.modules[name]
+    names = ["share_of_rises", "share_of_calm"]
+    specs = plugins.chosen([module("guide_features", text)], names)
+    evidence = Evidence(specs, window=64)
+    for spec in specs:
+        for check in CHECKS:
+            check(spec, evidence)

@@ -1,7 +1,5 @@
 """A user's own features: found, computed by the bank, hashed; what is wrong is told."""
 
-import sys
-
 import pytest
 
 from bot4jax import plugins
@@ -40,23 +38,6 @@ class ShareOfRises(Additive):
     def reference(log_return):
         return float((log_return > 0).mean())
 """
-
-
-@pytest.fixture
-def module(tmp_path, monkeypatch):
-    """Writes a module that plugins can name; catalogue and modules are as before."""
-    features, modules = dict(CATALOGUE), set(sys.modules)
-    monkeypatch.syspath_prepend(tmp_path)
-
-    def written(name, text):
-        (tmp_path / f"{name}.py").write_text(text)
-        return name
-
-    yield written
-    CATALOGUE.clear()
-    CATALOGUE.update(features)
-    for name in set(sys.modules) - modules:
-        del sys.modules[name]
 
 
 def test_a_plugin_joins_the_catalogue_and_its_hash(module):

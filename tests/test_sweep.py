@@ -9,8 +9,18 @@ import time
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
 
-from bot4jax.config import LAUNCHERS, groups, load, rewritten
+from bot4jax.config import (
+    HYDRA_VERSION_BASE,
+    LAUNCHERS,
+    conf_folder,
+    groups,
+    load,
+    rewritten,
+)
 
 WORDS = [
     "-m",
@@ -88,6 +98,36 @@ def test_a_launcher_that_is_not_installed_is_named(monkeypatch):
     ]
 
 
-@pytest.mark.parametrize("option", ["joblib", "slurm"])
+NAMES = {"joblib": "joblib", "slurm": "submitit_slurm", "ray": "ray"}
+"""What Hydra calls the launcher of each option."""
+
+SET = {
+    "joblib": {"n_jobs": 2},
+    "slurm": {
+        "timeout_min": 240,
+        "cpus_per_task": 8,
+        "mem_gb": 32,
+        "gpus_per_node": None,
+        "partition": None,
+        "array_parallelism": 16,
+    },
+    "ray": {"ray": {"remote": {"num_cpus": 2, "num_gpus": 0}}},
+}
+
+
+@pytest.mark.parametrize("option", NAMES)
 def test_launchers_compose(option):
-    assert load([f"sweep={option}"]) == load()
+    """Ray's plugin is in no extra: a blank of its shape stands for it."""
+    blank = {"_target_": "ray", "ray": {"remote": {}}}
+    if option == "ray":
+        store = ConfigStore.instance()
+        store.store("ray", blank, "hydra/launcher", provider="a test")
+    with initialize_config_dir(str(conf_folder()), version_base=HYDRA_VERSION_BASE):
+        words = [f"sweep={option}"]
+        composed = compose("config", words, return_hydra_config=True)
+    launcher = OmegaConf.to_container(composed.hydra.launcher)
+    assert composed.hydra.runtime.choices["hydra/launcher"] == NAMES[option]
+    assert isinstance(launcher, dict)
+    assert launcher | SET[option] == launcher
+    if option != "ray":
+        assert load(words) == load(), "a launcher changes nothing of a job"

@@ -28,6 +28,7 @@ from bot4jax.learn.labelling import Labels
 from bot4jax.learn.novelty import Novelty, fit_novelty
 from bot4jax.learn.params import Learned, Members
 from bot4jax.learn.splits import Split
+from bot4jax.registry import catalogue_hash
 from bot4jax.schema import Config
 
 SCHEMA = "bot4jax.certify/1"
@@ -91,6 +92,7 @@ def document(case: Case, rows: Sequence[Row]) -> dict[str, Any]:
         "data": case.config.data.source,
         "symbols": case.settings.layout.symbols,
         "bars": len(case.record.ints),
+        "catalogue_hash": catalogue_hash(plan.specs),
         "values": sum(one.compared for one in rows),
         "absent": {name: list(columns) for name, columns in plan.absent.items()},
         "rows": [one._asdict() for one in rows],
@@ -284,7 +286,7 @@ def vote_rows(
     scores, classes = served.features[first:], truth.classes[first:]
     spoken = Spoken([*early, *late], scores, classes, truth.weights[first:] > 0)
     yield from vote.rows(
-        spoken, otherwise, learned.params, case.late_turn - first, case.horizon
+        spoken, otherwise, learned.params, case.settings, case.late_turn - first
     )
     reset = engines.reset_deciding(records.copied(middle), jnp.asarray(case.slots))
     fresh = records.swapped(middle, blank, case.slots)

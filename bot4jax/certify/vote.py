@@ -6,14 +6,22 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from bot4jax.certify.rows import Row, Subject, broken, moved, same_bits, within
-from bot4jax.engine import Decided, Params
+from bot4jax.engine import Decided, Params, Settings
+from bot4jax.kernels.calibration import Curves
 from bot4jax.kernels.vote import FAINTEST, LEAST_SCORE
 
 TOLERANCE = 1e-6
-"""Of a probability."""
+"""Of a probability; before its curves, where a vote has some."""
 
 WEIGHT_TOLERANCE = 1e-5
 """Of a weight: it is the exponential of a sum of float32 scores of up to 40."""
+
+
+class Interval(NamedTuple):
+    """Where a probability must lie."""
+
+    low: Float[np.ndarray, "T S C"]
+    high: Float[np.ndarray, "T S C"]
 
 
 class Spoken(NamedTuple):
@@ -27,22 +35,28 @@ class Spoken(NamedTuple):
 
 
 def rows(
-    spoken: Spoken, other: list[Decided], params: Params, boundary: int, horizon: int
+    spoken: Spoken,
+    other: list[Decided],
+    params: Params,
+    settings: Settings,
+    boundary: int,
 ) -> list[Row]:
     """Every check of the vote but for its slots."""
     return [
-        *parity(spoken, params, horizon),
+        *parity(spoken, params, settings),
         future(spoken.decided, other, boundary),
-        warmup(spoken.decided, horizon),
+        warmup(spoken.decided, settings.layout.horizon),
     ]
 
 
-def parity(spoken: Spoken, params: Params, horizon: int) -> list[Row]:
+def parity(spoken: Spoken, params: Params, settings: Settings) -> list[Row]:
     """Weights and forecasts of a whole span, from its labels in hindsight."""
     said = np.stack([one.member_probability for one in spoken.decided])
     found = np.stack([one.weight for one in spoken.decided])
+    horizon = settings.layout.horizon
     weight = weights(said.astype(np.float64), spoken, params, horizon)
     forecast = pooled(said.astype(np.float64), weight, spoken.scores, params)
+    own = params.curves if settings.is_isotonic else None
     probability = np.stack([one.probability for one in spoken.decided])
     return [
         within(
@@ -52,7 +66,7 @@ def parity(spoken: Spoken, params: Params, horizon: int) -> list[Row]:
         ),
         within(
             Subject("probability", "vote", "parity"),
-            np.abs(probability - forecast),
+            outside(probability, meant(forecast, own)),
             TOLERANCE,
         ),
     ]
@@ -150,6 +164,36 @@ def pooled(
     rest = np.maximum(1 - weight.sum(1), 0)[:, None, None]
     mean = np.einsum("tm,tmsc->tsc", weight, said) + rest * _softmax(margin)
     return _softmax(np.log(mean) / float(params.vote_temperature))
+
+
+def meant(forecast: Float[np.ndarray, "T S C"], curves: Curves | None) -> Interval:
+    """What the vote's own curves, the last ones, make of a forecast.
+
+    A curve may rise as steeply as a step, so that it makes anything of a rounding: all
+    that it makes of a forecast within `TOLERANCE` is right.
+    """
+    if curves is None:
+        return Interval(forecast, forecast)
+    low, high = (_bent(forecast + off, curves) for off in (-TOLERANCE, TOLERANCE))
+    most, least = (bent.sum(2, keepdims=True) - bent for bent in (high, low))
+    return Interval(low / (low + most), high / (high + least))
+
+
+def outside(
+    probability: Float[np.ndarray, "T S C"], interval: Interval
+) -> Float[np.ndarray, "T S C"]:
+    """How far a probability lies beyond where it must lie."""
+    beyond = np.maximum(interval.low - probability, probability - interval.high)
+    return np.maximum(beyond, 0.0)
+
+
+def _bent(
+    forecast: Float[np.ndarray, "T S C"], curves: Curves
+) -> Float[np.ndarray, "T S C"]:
+    least = float(curves.least[-1])
+    lines = zip(np.asarray(curves.given[-1]), np.asarray(curves.meant[-1]), strict=True)
+    found = [np.interp(forecast[..., c], *line) for c, line in enumerate(lines)]
+    return np.clip(np.stack(found, 2), least, 1 - least)
 
 
 def _softmax(margin: Float[np.ndarray, "T S C"]) -> Float[np.ndarray, "T S C"]:

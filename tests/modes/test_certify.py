@@ -12,7 +12,7 @@ from bot4jax.certify.rows import Subject, broken, same_bits, within
 from bot4jax.config import load
 from bot4jax.kernels import CATALOGUE
 from bot4jax.learn import dataset, labelling, params
-from bot4jax.modes import certify
+from bot4jax.modes import certify, traps
 from bot4jax.modes.setting import set_stage
 from bot4jax.registry import Incremental, feature
 from tests.modes.ways import silent
@@ -28,6 +28,47 @@ WORDS = [
     "nets.transformer.context=8",
 ]
 A_SUBJECT = Subject("one", "feature", "parity")
+
+
+PEEKING = """
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bot4jax.registry import Incremental, feature
+
+SEEN = {}
+
+
+def remembered(bar, z):
+    now = int(np.asarray(bar).ravel()[0])
+    SEEN[now] = np.array(z)
+    return SEEN.get(now + 1, SEEN[now])
+
+
+@feature(
+    category="statistical",
+    unit="σ of training",
+    low=-np.inf,
+    high=np.inf,
+    source="a test",
+    window=1,
+)
+class NextReturn(Incremental):
+    @staticmethod
+    def init():
+        return ()
+
+    @staticmethod
+    def update(state, standardised_return, bar):
+        told = jax.ShapeDtypeStruct((), jnp.float32)
+        given = remembered, told, bar, standardised_return
+        return state, jax.pure_callback(*given, vmap_method="broadcast_all")
+
+    @staticmethod
+    def reference(standardised_return):
+        return standardised_return[-1]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -131,17 +172,23 @@ def test_a_certificate_passes_only_as_a_whole(case):
     ]
 
 
-def test_a_feature_that_looks_ahead_is_caught(case, plain, turned):
-    """Joined to its bar one too late, as a shifted column would be."""
-    spec, boundary = case.settings.plan.specs[0], case.turn
-    honest = [records.said(one, 0) for one in (plain, turned)]
-    ahead = [
-        features.Said(*(np.roll(part, -1, axis=0) for part in one)) for one in honest
-    ]
-    assert features.future(spec, *honest, boundary=boundary).passed
-    row = features.future(spec, *ahead, boundary=boundary)
-    assert not row.passed
-    assert row.worst
+def small(words, *more):
+    """A case of few features and one net, and the stage it was made on."""
+    setting = set_stage(load([*words, "ensemble.members=[gru]", *more]))
+    return certify.case_of(setting, silent), setting
+
+
+def test_a_plugin_that_reads_ahead_is_caught(words, module):
+    """It remembers the market from the last time that it was gone through."""
+    own = f"plugins=[{module('peeking', PEEKING)}]", "features.names=[mean,next_return]"
+    case, _ = small(words, *own)
+    before = records.cut(case.record, 0, case.split.test.start)
+    units, _, _ = params.prepare(*case[:3], before, case.split, silent)
+    views = certificate.seen(case, units, silent)
+    rows = list(certificate.feature_rows(case, units, views, silent))
+    failed = {(row.name, row.check) for row in rows if not row.passed}
+    assert {("next_return", "future"), ("next_return", "parity")} <= failed
+    assert {name for name, _ in failed} == {"next_return"}
 
 
 def test_a_feature_that_is_usable_too_early_is_caught(case, plain, stage):
@@ -166,13 +213,26 @@ def test_a_mask_that_hides_a_defined_value_is_caught(case, plain, stage):
     assert (row.passed, row.worst) == (False, None)
 
 
-def test_a_scaler_fitted_on_the_future_is_caught(case, plain, turned):
-    train, seed = case.split.train, case.config.run.seed
-    honest = [dataset.fit_scores(one, train, seed) for one in (plain, turned)]
-    greedy = range(train.start, case.turn + 20)
-    leaking = [dataset.fit_scores(one, greedy, seed) for one in (plain, turned)]
-    assert learning.refitted("scaler", *honest).passed
-    assert not learning.refitted("scaler", *leaking).passed
+def test_a_scaler_fitted_on_the_future_is_caught(words, monkeypatch):
+    """By the certificate and by a backtest's trap, each of which fits as always."""
+    case, setting = small(words, "features.names=[mean,skewness]")
+    honest = dataset.fit_scores
+    assert traps.moved(setting, case.record, silent) == 0
+
+    def greedy(raw, span, seed):
+        return honest(raw, range(span.start, case.turn + 20), seed)
+
+    monkeypatch.setattr(dataset, "fit_scores", greedy)
+    rows = list(certificate.rows(case, silent))
+    failed = {(row.name, row.check) for row in rows if not row.passed}
+    assert ("scaler", "future") in failed
+    assert not {row.name for row in rows if row.kind in ("feature", "split")} & {
+        name for name, _ in failed
+    }
+    found = traps.moved(setting, case.record, silent)
+    nothing = traps.Caught((), None, {}, None, found)
+    (alarm,) = traps.alarms(nothing)
+    assert alarm == f"{found:,} values of training change with later bars."
 
 
 def test_training_weights_do_not_know_the_bars_behind_their_gap(case, plain, turned):

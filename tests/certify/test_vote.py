@@ -1,0 +1,75 @@
+"""The vote in float64 beside the engine's, with curves behind it and without."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bot4jax import engine
+from bot4jax.certify import vote
+from bot4jax.engine import Settings
+from bot4jax.kernels import bank
+from bot4jax.learn import isotonic
+from bot4jax.nets.fallback import FallbackParams, fallback
+from bot4jax.types import Layout
+from tests.small_nets import SMALL
+
+BARS, SYMBOLS, FEATURES = 5, 400, 4
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """Forecasts of two members, scores, weights, and parameters with bent curves."""
+    rng = np.random.default_rng(0)
+    margins = rng.normal(size=(BARS, 2, SYMBOLS, 3))
+    said = np.exp(margins) / np.exp(margins).sum(-1, keepdims=True)
+    classes = (said[:, 0] ** 3).reshape(-1, 3).argmax(1)
+    classes = np.where(rng.random(len(classes)) < 0.5, 1, classes)
+    own = isotonic.fit_curves(said[:, 0].reshape(-1, 3), classes, np.ones(len(classes)))
+    weight = rng.normal(size=(FEATURES, 3)).astype(np.float32)
+    spare = FallbackParams(jnp.arange(FEATURES), jnp.asarray(weight), jnp.zeros(3))
+    params: Any = SimpleNamespace(
+        curves=isotonic.joined([None, None, own], 3),
+        vote_temperature=jnp.float32(0.7),
+        fallback=spare,
+    )
+    scores = rng.normal(size=(BARS, SYMBOLS, FEATURES)).astype(np.float32)
+    return said.astype(np.float32), scores, np.array([0.5, 0.3], np.float32), params
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["isotonic", "temperature"])
+def voted(request, drawn):
+    """What the engine says, bar by bar, and where it must lie."""
+    said, scores, weight, params = drawn
+    layout = Layout(SYMBOLS, 64, 512, 5, 0, ())
+    own = Settings(bank.plan(layout, ()), SMALL, ("a", "b"), False, request.param)
+    found = [
+        engine.pooled(
+            own,
+            params,
+            jnp.asarray(weight),
+            jnp.log(said[t]),
+            fallback(params.fallback, jnp.asarray(scores[t])),
+        ).probability
+        for t in range(BARS)
+    ]
+    weights = np.tile(weight.astype(float), (BARS, 1))
+    forecast = vote.pooled(said.astype(float), weights, scores, params)
+    curves = params.curves if request.param else None
+    return np.stack(found), vote.meant(forecast, curves), forecast, request.param
+
+
+def test_the_engines_vote_lies_where_it_must(voted):
+    found, interval, _, _ = voted
+    assert vote.outside(found, interval).max() <= vote.TOLERANCE
+    width = interval.high - interval.low
+    assert np.median(width) < 1e-4, "what passes anything proves nothing"
+
+
+def test_a_vote_that_is_off_or_leaves_its_curves_out_is_seen(voted):
+    found, interval, forecast, is_isotonic = voted
+    assert vote.outside(found + 1e-3, interval).max() > 100 * vote.TOLERANCE
+    if is_isotonic:
+        assert vote.outside(forecast, interval).max() > 0.05
