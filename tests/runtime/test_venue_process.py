@@ -518,7 +518,8 @@ def test_an_engine_that_was_fenced_takes_nothing_back(called):
     stated = statement(new_venue(), 6, np.zeros(3, np.int64), None, None)
     for message in (stated, Fenced(epoch=7)):
         end.send_multipart([peer, pack(message)])
-    venue.ask(Inquiry(run=RUN, step=1, universe_hash=UNIVERSE.hash))
+    said = {"universe_hash": UNIVERSE.hash, "version": VERSION, "bar_ns": BAR_NS}
+    venue.ask(Inquiry(run=RUN, step=1, **said))
     with pytest.raises(Halted, match="epoch 7"):
         venue.settle(boundary(2))
     assert isinstance(unpack_from_engine(heard_by(end)[1]), Inquiry)
