@@ -47,7 +47,7 @@ def lay(record: BarRecord, fold: Fold, warm: int) -> Laid:
     laid = laid._replace(seams=starts[1:-1], warm=warm)
     laid.ints[list(laid.seams), LIVE] = 0
     calibrate = range(starts[-1] - len(own), starts[-1])
-    train = range(warm, calibrate.start)
+    train = range(warm, calibrate.start - warm)
     return Laid(laid, Split(train, calibrate, range(starts[-1], starts[-1])))
 
 

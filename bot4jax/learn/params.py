@@ -95,8 +95,8 @@ def learn(
     labels = label_as_configured(config, data, split.train, settings.layout.horizon)
     seams = seams_in(record, split.train)
     members = fit_members(config, settings, data, labels, split, report, place, seams)
-    raw, carry = forecasts(settings, members, data, split, report, record.seams)
-    rows, first = rows_in(data, split.calibrate), split.train.stop - data.first
+    rows, first = rows_in(data, split.calibrate), first_asked(record, split)
+    raw, carry = forecasts(settings, members, data, first, report, record.seams)
     calibration = crossfit.calibrations(settings, raw, labels, first, rows)
     params = assemble(config, settings, universe, units, members, labels, calibration)
     deciding = engines.init_deciding(settings)._replace(carry=carry)
@@ -197,6 +197,12 @@ def seams_in(record: BarRecord, span: range) -> tuple[int, ...]:
     return tuple(row for row in rows if 0 < row < len(span))
 
 
+def first_asked(record: BarRecord, split: Split) -> int:
+    """Row from which members speak: behind training, and what warms up behind it."""
+    end = split.train.stop - record.first
+    return end + record.warm * (end in record.seams)
+
+
 def samples_of(config: Config, data: Dataset, labels: Labels, train: range) -> Samples:
     """What members are fitted on; classes weigh as they are configured."""
     rows = rows_of(data, train)
@@ -209,18 +215,17 @@ def forecasts(
     settings: Settings,
     members: Members,
     data: Dataset,
-    split: Split,
+    first: int,
     report: Report,
     seams: tuple[int, ...] = (),
 ) -> tuple[Float[np.ndarray, "M T S C"], zoo.NetCarry]:
-    """Uncalibrated log probabilities from the end of training on, and the carry there.
+    """Uncalibrated log probabilities from the row `first` on, and the carry there.
 
-    The nets run through the last `WARM_BARS` of training first, no further back than
-    the last seam: by then they have forgotten that they began with nothing.
+    The nets run through the `WARM_BARS` before it, no further back than the last seam:
+    by then they have forgotten that they began with nothing.
     """
-    end = split.train.stop - data.first
-    since = max(end - WARM_BARS, *(seam for seam in seams if seam < end), 0)
-    warm, rest = data.features[since:end], data.features[end:]
+    since = max(first - WARM_BARS, *(seam for seam in seams if seam < first), 0)
+    warm, rest = data.features[since:first], data.features[first:]
     carry = zoo.init_carry(settings.sizes, settings.layout.symbols)
     _, carry = fit.net_probabilities(settings.sizes, members.nets, warm, carry)
     by_nets, _ = fit.net_probabilities(settings.sizes, members.nets, rest, carry)

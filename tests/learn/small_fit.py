@@ -4,6 +4,7 @@ As a program it fits in the folder it is given and tells each update on stdout.
 """
 
 import sys
+from functools import cache
 from pathlib import Path
 
 import jax
@@ -70,6 +71,12 @@ def fitted(folder=None, data=None, report=None, own=None, on=None, log=None):
         report or (lambda *told: None),
         place,
     )
+
+
+@cache
+def undisturbed():
+    """The fit that all others are compared with, made once for all tests."""
+    return fitted()
 
 
 def assert_same_bits(found, expected):

@@ -20,6 +20,7 @@ from tests.learn.small_fit import (
     fitted,
     samples,
     settings,
+    undisturbed,
 )
 
 LAYERS = zoo.layers(SIZES)
@@ -27,7 +28,7 @@ LAYERS = zoo.layers(SIZES)
 
 @pytest.fixture(scope="module")
 def sound():
-    return fitted()
+    return undisturbed()
 
 
 def planted(bars, value):

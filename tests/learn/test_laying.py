@@ -12,8 +12,9 @@ from bot4jax.learn import dataset, laying
 from bot4jax.learn.dataset import BarRecord
 from bot4jax.learn.folds import Fold, combinatorial, purge_of
 from bot4jax.learn.labels import forward_returns, sample_weights
-from bot4jax.learn.params import seams_in
+from bot4jax.learn.params import first_asked, seams_in
 from bot4jax.learn.schedule import chunks
+from bot4jax.learn.splits import Split
 from bot4jax.types import BAR_FLOATS, BAR_INTS
 
 FOLD = Fold((range(100, 130), range(200, 220)), (range(60, 80),), (range(150, 170),))
@@ -40,7 +41,7 @@ def test_rows_by_hand(market):
     pieces = [range(85, 130), range(185, 220), range(45, 80)]
     assert bars_of(laid.record) == [bar for piece in pieces for bar in piece]
     assert laid.record.seams == (45, 80)
-    assert laid.split[:2] == (range(15, 95), range(95, 115))
+    assert laid.split[:2] == (range(15, 80), range(95, 115))
     live = laid.record.live()[:, 0]
     decided = [i for i, is_live in enumerate(live) if is_live]
     assert decided == [*range(45), *range(60, 80), *range(95, 115)]
@@ -59,7 +60,10 @@ def test_a_test_follows_with_its_own_numbers(market):
     )
     assert bars_of(whole.part(test)) == list(test)
     assert bars_of(whole.part(ahead.split.calibrate)) == list(range(60, 80))
-    assert seams_in(ahead.record, ahead.split.train) == (30, 65)
+    assert seams_in(ahead.record, ahead.split.train) == (30,)
+    assert first_asked(ahead.record, ahead.split) == 95  # warmed up again
+    plain = Split(range(15, 80), range(86, 115), test)
+    assert first_asked(market, plain) == 80  # nothing to warm up
 
 
 def test_labels_are_those_of_the_pieces_alone(market):

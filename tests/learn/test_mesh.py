@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bot4jax.learn import mesh
-from tests.learn.small_fit import SIZES, fitted, hardware, settings
+from tests.learn.small_fit import SIZES, fitted, hardware, settings, undisturbed
 
 TOLERANCE = 2e-5
 """Of losses and weights: gradients add up in another order, and thirty steps of Adam
@@ -24,7 +24,7 @@ FLAGS = "--xla_force_host_platform_device_count={} --xla_backend_optimization_le
 
 @pytest.fixture(scope="module")
 def alone():
-    return fitted()
+    return undisturbed()
 
 
 def environment(**own):

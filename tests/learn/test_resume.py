@@ -17,6 +17,7 @@ from tests.learn.small_fit import (
     fitted,
     samples,
     settings,
+    undisturbed,
 )
 
 KILLED_AT = 11
@@ -26,7 +27,7 @@ KILLED_AT = 11
 @pytest.fixture(scope="module")
 def whole():
     """Never cut off, and keeping nothing."""
-    return fitted()
+    return undisturbed()
 
 
 @pytest.fixture(scope="module")
