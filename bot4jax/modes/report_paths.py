@@ -30,8 +30,8 @@ def spread_over(paths: Sequence[Path]) -> str:
         "paths that lose",
     )
     text = paragraph(
-        f"{len(paths)} paths go through the same bars, each with other fits; tables "
-        "above are of the first. Paths share bars and most of their training: their "
+        f"{len(paths)} paths go through the same bars, each with other fits; all other "
+        "tables are of the first. Paths share bars and most of their training: their "
         "spread says how much hangs on what was fitted on, and is no standard error. "
         + overfit(paths)
     )

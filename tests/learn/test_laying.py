@@ -131,8 +131,8 @@ def test_no_chunk_reaches_across_a_seam(bars, length, seams):
 def test_no_laid_bar_knows_a_tests_label(groups, tests, horizon, window):
     """Every bar that is read at all, warm-ups too, against the bars of test labels.
 
-    A warm-up before a test may reach into no bar of it, one behind it into no bar that
-    its labels live in.
+    A piece ends before a test, and what warms up the one behind it begins after the
+    last bar that the test's labels live in.
     """
     warm = laying.warm_bars(window, horizon)
     span = range(warm, warm + 2000)
