@@ -39,12 +39,17 @@ WORDS = [
 JOBS = [f"train-simulator-{number}" for number in range(3)]
 
 
+FLAGS = "--xla_backend_optimization_level=0"
+"""Compiled in half the time: nothing here is about speed or about bits."""
+
+
 def started(root: Path) -> subprocess.Popen:
     """The sweep, in a group of processes of its own, its compilations kept."""
     known = {k: v for k, v in os.environ.items() if not k.startswith(("JAX", "XLA"))}
+    own = {"XDG_CACHE_HOME": str(root / "cache"), "XLA_FLAGS": FLAGS}
     return subprocess.Popen(
         [sys.executable, "-m", "bot4jax.run", *WORDS, f"run.root={root}"],
-        env=known | {"XDG_CACHE_HOME": str(root / "cache")},
+        env=known | own,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
