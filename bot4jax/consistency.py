@@ -2,11 +2,12 @@
 
 import ipaddress
 import re
+import typing
 from collections.abc import Iterator
 
 import msgspec
 
-from bot4jax.schema import Config
+from bot4jax.schema import Config, Member
 
 BAR_SOURCES = ("daily", "candles")
 """sources without ticks"""
@@ -74,6 +75,9 @@ def _data_problems(config: Config) -> Iterator[str]:
             yield "data.path: the simulator reads no files; choose data=binance|daily|…"
         if data.symbols == 0:
             yield "data.symbols: expected at least 1; a simulator has no end of them"
+    elif data.source == "plugin":
+        if not config.plugins:
+            yield "plugins: data=plugin needs the module that opens it, plugins=[…]"
     elif data.path is None and config.mode not in WITHOUT_DATA:
         yield f"data.path: data={data.source} needs data.path=PATH, where its files lie"
 
@@ -120,7 +124,14 @@ def _model_problems(config: Config) -> Iterator[str]:
             f"nets.transformer.width: expected a multiple of "
             f"nets.transformer.heads={transformer.heads}, found {transformer.width}"
         )
-    nets = set(type(config.nets).__struct_fields__)
+    ours = typing.get_args(Member)
+    strangers = set(ensemble.members) - set(ours)
+    if strangers and not config.plugins:
+        yield (
+            f"ensemble.members: expected each one of {', '.join(ours)}, or a member of "
+            f"plugins=[…], found {list(ensemble.members)}"
+        )
+    nets = {*type(config.nets).__struct_fields__, *strangers}
     if not nets & set(ensemble.members):
         yield (
             f"ensemble.members: name at least one net, found {list(ensemble.members)}; "

@@ -1,17 +1,18 @@
-"""Features of the user's own: modules that `plugins` names, imported in one place.
+"""The user's own features, members and sources: modules that `plugins` names.
 
 A plugin registers with `@feature` as our own modules do, and its features are computed,
-listed, hashed and certified as ours are. It is code and runs with the user's rights;
-nothing is imported before the whole configuration has been found sound.
+listed, hashed and certified as ours are; so are its nets, registered with `@member`. A
+market that it opens is registered with `@source`. It is code and runs with the user's
+rights; nothing is imported before the whole configuration has been found sound.
 """
 
 import importlib
-import inspect
 from collections.abc import Sequence
+from typing import Any
 
 from bot4jax.errors import ConfigError
 from bot4jax.kernels import CATALOGUE
-from bot4jax.registry import FeatureSpec, select
+from bot4jax.registry import NETS, SOURCES, FeatureSpec, select
 
 
 def chosen(
@@ -23,23 +24,24 @@ def chosen(
 
 
 def load(plugins: Sequence[str]) -> None:
-    """Import the modules in their order; each must bring at least one feature."""
+    """Import the modules in their order; each must bring something."""
     for name in plugins:
         _import(name)
-        if not any(is_from(spec, name) for spec in CATALOGUE.values()):
+        brought = (*CATALOGUE.values(), *NETS.values(), *SOURCES.values())
+        if not any(is_from(one, name) for one in brought):
             raise ConfigError(
                 [
-                    f"plugins: '{name}' registers no feature; decorate a class with "
-                    "@feature of bot4jax.registry, or import the module that does"
+                    f"plugins: '{name}' registers no feature, member or source; "
+                    "decorate one with @feature, @member or @source of "
+                    "bot4jax.registry, or import the module that does"
                 ]
             )
 
 
-def is_from(spec: FeatureSpec, module: str) -> bool:
-    """Whether a feature is defined in a module, or in a package of that name."""
-    own = spec.implementation
-    owner = own if inspect.isclass(own) else type(own)
-    return f"{owner.__module__}.".startswith(f"{module}.")
+def is_from(one: Any, module: str) -> bool:
+    """Whether something is defined in a module, or in a package of that name."""
+    own = one.implementation if isinstance(one, FeatureSpec) else one
+    return f"{own.__module__}.".startswith(f"{module}.")
 
 
 def _import(name: str) -> None:

@@ -217,6 +217,33 @@ def feature(
     return register
 
 
+NETS: dict[str, Callable[[int, np.random.Generator], Any]] = {}
+"""Nets of plugins by name: how to make one that reads so many inputs."""
+
+SOURCES: dict[str, Callable[[Any, int], Any]] = {}
+"""Markets of plugins by name: how to open one for a configuration and so many bars."""
+
+
+def member(name: str) -> Callable[[Any], Any]:
+    """Register what makes a net (`nets.carry.Net`): a member by this name."""
+    return _named(NETS, "Member", name)
+
+
+def source(name: str) -> Callable[[Any], Any]:
+    """Register what opens a market (`data.source.Source`) by this name."""
+    return _named(SOURCES, "Source", name)
+
+
+def _named(owner: dict[str, Any], kind: str, name: str) -> Callable[[Any], Any]:
+    def register(maker: Any) -> Any:
+        if name in owner:
+            raise ValueError(f"{kind} '{name}' is registered twice.")
+        owner[name] = maker
+        return maker
+
+    return register
+
+
 def arguments(function: Callable[..., Any]) -> tuple[str, ...]:
     """Names of a function's parameters."""
     return tuple(inspect.signature(function).parameters)

@@ -40,6 +40,7 @@ Mode = Literal[
     "lob",
 ]
 Member = Literal["lstm", "gru", "cnn", "transformer", "trees"]
+"""Of ours; `plugins` bring others."""
 
 
 class Section(Struct, frozen=True, kw_only=True):
@@ -269,6 +270,16 @@ class ColumnData(Data, frozen=True):
     """unit of the file's integer times, since 1970 UTC"""
 
 
+class PluginData(Data, frozen=True):
+    """A market that a plugin opens, by the name that it registers."""
+
+    source: Literal["plugin"]
+    name: Text
+    """as in the plugin's `@source(name)`"""
+    options: dict[str, str]
+    """for the plugin to read"""
+
+
 AnyData = (
     SimulatorData
     | BinanceData
@@ -279,6 +290,7 @@ AnyData = (
     | DailyData
     | CandleData
     | ColumnData
+    | PluginData
 )
 
 
@@ -401,8 +413,8 @@ class Labels(Section, frozen=True):
 class Ensemble(Section, frozen=True):
     """How the members vote."""
 
-    members: Annotated[tuple[Member, ...], Meta(min_length=1)]
-    """who votes; the order is the order of every report"""
+    members: Annotated[tuple[Text, ...], Meta(min_length=1)]
+    """who votes, ours or a plugin's; the order is the order of every report"""
     floor: Share
     """least weight of a healthy member, so that it can recover"""
     cap: PositiveShare

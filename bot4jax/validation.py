@@ -39,7 +39,7 @@ def known_keys() -> tuple[str, ...]:
 def is_known(key: str) -> bool:
     """Whether a dotted key names a leaf, a section, or an entry of a free mapping."""
     parents = {key.rsplit(".", n)[0] for n in range(1, key.count(".") + 1)}
-    free = {"data.mapping"} & parents
+    free = {"data.mapping", "data.options"} & parents
     return bool(free) or any(
         f"{known}.".startswith(f"{key}.") for known in known_keys()
     )

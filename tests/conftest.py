@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = " ".join(
@@ -16,6 +17,7 @@ import jax
 import pytest
 
 from bot4jax.kernels import CATALOGUE
+from bot4jax.registry import NETS, SOURCES
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -46,8 +48,10 @@ def data_root():
 
 @pytest.fixture
 def module(tmp_path, monkeypatch):
-    """Writes a module that plugins can name; catalogue and modules are as before."""
-    features, modules = dict(CATALOGUE), set(sys.modules)
+    """Writes a module that plugins can name; afterwards all is as before."""
+    owners: list[Any] = [CATALOGUE, NETS, SOURCES]
+    kept = [(one, dict(one)) for one in owners]
+    modules = set(sys.modules)
     monkeypatch.syspath_prepend(tmp_path)
 
     def written(name, text):
@@ -55,7 +59,8 @@ def module(tmp_path, monkeypatch):
         return name
 
     yield written
-    CATALOGUE.clear()
-    CATALOGUE.update(features)
+    for registered, before in kept:
+        registered.clear()
+        registered.update(before)
     for name in set(sys.modules) - modules:
         del sys.modules[name]

@@ -1,6 +1,7 @@
 """What the guide shows is run: its notebook, and the features it adds."""
 
 import datetime
+import json
 import re
 
 import numpy as np
@@ -8,6 +9,10 @@ import polars as pl
 import pytest
 
 from bot4jax import plugins
+from bot4jax.config import load
+from bot4jax.errors import ConfigError
+from bot4jax.modes import certify
+from bot4jax.modes.setting import net_sizes, set_stage
 from tests.checks import CHECKS, Evidence
 
 
@@ -56,3 +61,32 @@ def test_the_features_keep_every_promise(guide, module):
     for spec in specs:
         for check in CHECKS:
             check(spec, evidence)
+
+
+def test_a_member_and_a_source_are_certified(guide, module, tmp_path, capsys):
+    """The net and the market of the guide, together, by the command that it shows."""
+    names = [
+        module(name, "\n".join(examples(guide, heading)))
+        for name, heading in (
+            ("guide_member", "## Adding a member"),
+            ("guide_market", "### A source of a plugin"),
+        )
+    ]
+    words = [f"plugins=[{','.join(names)}]", "data=plugin", "data.name=coins"]
+    words += ["ensemble.members=[fading,trees]", "features.names=[mean,rsi_14]"]
+    words += ["mode=certify", "debug=tiny", f"run.root={tmp_path}"]
+    assert certify.certify(load(words)) == 0, capsys.readouterr().out
+    path = tmp_path / "certify-plugin" / "certificate.json"
+    rows = json.loads(path.read_text())["rows"]
+    own = {row["check"] for row in rows if row["name"] == "fading"}
+    assert {"parity", "future", "slot"} <= own
+
+
+def test_a_name_that_no_plugin_registers_is_told(guide, module):
+    text = "\n".join(examples(guide, "## Adding a member"))
+    plugin = f"plugins=[{module('guide_net', text)}]"
+    with pytest.raises(ConfigError, match="no plugin registers 'fadin'"):
+        net_sizes(load([plugin, "ensemble.members=[fadin]"]))
+    words = [plugin, "data=plugin", "data.name=coin"]
+    with pytest.raises(ConfigError, match="no plugin registers a source 'coin'"):
+        set_stage(load(words))

@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "nets": BASE | {"nets"},
     "trees": BASE | {"trees"},
     "engine": NUMERIC - {"engine"},
-    "data": NUMERIC | {"data"},
+    "data": NUMERIC | {"data", "plugins"},
     "learn": NUMERIC | {"data", "learn"},
     # judges what learning and serving do; nothing but a mode asks it
     "certify": NUMERIC | {"data", "learn", "certify"},

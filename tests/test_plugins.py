@@ -70,7 +70,9 @@ def test_an_unknown_module_is_named():
 
 
 def test_a_module_without_features_is_named(module):
-    with pytest.raises(ConfigError, match="'empty' registers no feature"):
+    with pytest.raises(
+        ConfigError, match="'empty' registers no feature, member or source"
+    ):
         plugins.load([module("empty", "x = 1\n")])
 
 

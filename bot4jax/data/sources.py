@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bot4jax import plugins
 from bot4jax.data.binance import Binance
 from bot4jax.data.candles import Candles
 from bot4jax.data.columns import Columns
@@ -14,6 +15,8 @@ from bot4jax.data.listing import Listing
 from bot4jax.data.lobster import Lobster
 from bot4jax.data.simulator import Simulator
 from bot4jax.data.source import DataError, Source
+from bot4jax.errors import ConfigError
+from bot4jax.registry import SOURCES
 from bot4jax.schema import (
     BinanceData,
     CandleData,
@@ -24,6 +27,7 @@ from bot4jax.schema import (
     ForexData,
     LeanData,
     LobsterData,
+    PluginData,
     SimulatorData,
 )
 
@@ -118,6 +122,18 @@ def _columns(data: ColumnData, config: Config, bars: int) -> Source:
     )
 
 
+def _plugin(data: PluginData, config: Config, bars: int) -> Source:
+    plugins.load(config.plugins)
+    if data.name not in SOURCES:
+        raise ConfigError(
+            [
+                f"data.name: no plugin registers a source '{data.name}'; there are "
+                f"{', '.join(SOURCES) or 'none'}"
+            ]
+        )
+    return SOURCES[data.name](config, bars)
+
+
 OPENERS: dict[type, Callable[[Any, Config, int], Source]] = {
     SimulatorData: _simulator,
     BinanceData: _binance,
@@ -128,4 +144,5 @@ OPENERS: dict[type, Callable[[Any, Config, int], Source]] = {
     DailyData: _daily,
     CandleData: _candles,
     ColumnData: _columns,
+    PluginData: _plugin,
 }

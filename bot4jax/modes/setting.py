@@ -4,15 +4,19 @@ from typing import NamedTuple
 
 import msgspec
 
-from bot4jax import plugins
+from bot4jax import plugins, registry
 from bot4jax.data.source import Source
 from bot4jax.data.sources import open_source
 from bot4jax.engine import Engine, Settings, compile_engine
+from bot4jax.errors import ConfigError
 from bot4jax.kernels import bank
 from bot4jax.learn.splits import Split, purged_split
 from bot4jax.nets.sizes import NETS, NetSizes
 from bot4jax.schema import Config
 from bot4jax.types import FRACTION, Layout
+
+BESIDE = ("trees",)
+"""Members that are no nets."""
 
 LONGEST_LAG = 16
 """Bars before the window that features may reach back to."""
@@ -75,7 +79,17 @@ def stage_on(config: Config, source: Source, split: Split) -> Setting:
 
 
 def net_sizes(config: Config) -> NetSizes:
-    """The configured nets that are members of the ensemble."""
+    """The configured nets that are members of the ensemble, those of plugins too."""
+    plugins.load(config.plugins)
     tree = msgspec.to_builtins(config.nets)
-    chosen = [name for name in config.ensemble.members if name in NETS]
+    chosen = [name for name in config.ensemble.members if name not in BESIDE]
+    known = *NETS, *registry.NETS, *BESIDE
+    if unknown := set(chosen) - set(known):
+        raise ConfigError(
+            [
+                f"ensemble.members: no plugin registers '{name}'; there are "
+                f"{', '.join(known)}"
+                for name in sorted(unknown)
+            ]
+        )
     return msgspec.convert(tree | {"members": chosen}, NetSizes)

@@ -2,8 +2,10 @@
 
 import msgspec
 
+from bot4jax import registry
+
 NETS = ("lstm", "gru", "cnn", "transformer")
-"""The members that are nets, in the order of the ensemble."""
+"""Our members that are nets, in the order of the ensemble; plugins bring others."""
 
 
 class LSTMSizes(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,8 +64,9 @@ def problems(sizes: NetSizes) -> list[str]:
             f"members: {sizes.members} is empty or repeats a net; name each once",
         ),
         (
-            set(sizes.members) <= set(NETS),
-            f"members: {sizes.members} is not a choice of {', '.join(NETS)}",
+            set(sizes.members) <= {*NETS, *registry.NETS},
+            f"members: {sizes.members} is not a choice of "
+            f"{', '.join((*NETS, *registry.NETS))}",
         ),
         (
             len(convolution.channels) == len(convolution.dilations),

@@ -16,6 +16,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
+from bot4jax import registry
 from bot4jax.nets.carry import Carry, Clock, Net, advance
 from bot4jax.nets.cnn import CNN
 from bot4jax.nets.gru import gru
@@ -235,8 +236,11 @@ def _build(
         "cnn": lambda: CNN(sizes.cnn, sizes.stem, rng),
         "transformer": lambda: Transformer(sizes.transformer, sizes.stem, rng),
     }
+    plugged = {
+        name: partial(maker, sizes.stem, rng) for name, maker in registry.NETS.items()
+    }
     stem = Stem(features, sizes.stem, rng)
-    nets = tuple(makers[name]() for name in sizes.members)
+    nets = tuple((makers | plugged)[name]() for name in sizes.members)
     return Modules(stem, nets, Heads([net.width for net in nets], prior, rng))
 
 
