@@ -86,7 +86,9 @@ def recorded_market(market: Market, folder, compiled: Evidence) -> Replayed:
 def padded(record: BarRecord) -> BarRecord:
     """The record with slots behind its own that never speak, at a price of 1."""
     spare = SLOTS - record.ints.shape[2]
-    ints, floats = (np.pad(x, ((0, 0), (0, 0), (0, spare))) for x in record[1:])
+    ints, floats = (
+        np.pad(x, ((0, 0), (0, 0), (0, spare))) for x in (record.ints, record.floats)
+    )
     floats[:, BAR_FLOATS.index("anchor"), SLOTS - spare :] = 1
     return BarRecord(record.first, ints, floats)
 
