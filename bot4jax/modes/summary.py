@@ -50,10 +50,15 @@ def ahead(found: Ahead) -> dict[str, Any]:
 
 def finite(figures: Mapping[str, Any]) -> dict[str, Any]:
     """Figures that JSON can hold: what is not a finite number is null."""
-    return {
-        name: value if not isinstance(value, float) or np.isfinite(value) else None
-        for name, value in figures.items()
-    }
+    return {name: _finite(value) for name, value in figures.items()}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return finite(value)
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def pnl(row: EquityRow | None, currency: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
+from bot4jax.errors import DataError
 from bot4jax.learn import health, labelling, metrics
 from bot4jax.learn.evaluate import Outcome
 from bot4jax.learn.params import Learned
@@ -14,6 +15,7 @@ from bot4jax.modes.keeping import Kept
 from bot4jax.modes.report import write_report
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.story import FeatureFacts, MarketFacts, Story, TradeFacts
+from bot4jax.modes.summary import finite
 from bot4jax.modes.trading import Traded
 from bot4jax.nets import zoo
 from bot4jax.runtime.folder import RunFolder
@@ -36,6 +38,7 @@ def tell(folder: RunFolder, setting: Setting, played: Played) -> None:
     """Judge, and write `summary.json` and `report.html`."""
     edge, traded = float(played.kept.params.threshold), played.traded
     outcome = judging.outcome_of(setting, edge, traded)
+    check_labels(folder, outcome)
     found = judging.skill(setting, edge, traded, played.learned, outcome)
     facts = judging.market_facts(setting, played.learned, outcome)
     facts = facts._replace(refused=refused(traded))
@@ -43,7 +46,7 @@ def tell(folder: RunFolder, setting: Setting, played: Played) -> None:
     profits = trials.account_profits(trade.curve, setting.config.strategy.capital)
     trials.enter(folder, setting.config, profits)
     features = in_a_test(setting, played.learned, played.kept, traded, outcome)
-    counts = figures(folder, setting, played, found, facts, features, trade)
+    counts = finite(figures(folder, setting, played, found, facts, features, trade))
     folder.write_json("summary.json", counts)
     story = Story(
         title=folder.name,
@@ -67,6 +70,16 @@ def tell(folder: RunFolder, setting: Setting, played: Played) -> None:
         seconds=played.seconds,
     )
     write_report(folder.path / "report.html", story)
+
+
+def check_labels(folder: RunFolder, outcome: Outcome) -> None:
+    """Refuse to judge a run that was ended before anything could come true."""
+    if not (outcome.weights > 0).any():
+        raise DataError(
+            f"{folder.name} ended after {len(outcome.classes)} bars, before the first "
+            f"label was known ({outcome.horizon} bars on): there is nothing to judge, "
+            f"and no report. mode=journal journal.run={folder.path} shows what it did."
+        )
 
 
 def tell_training(
