@@ -5,7 +5,6 @@ the running sums of exposure are compared. Exposure is the worst case per side: 
 position plus all open buys, and the position less all open sells, never netted.
 """
 
-from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -82,18 +81,15 @@ class Context:
         owned: Account,
         now_ns: int,
         state: TradingState = TradingState.ACTIVE,
-        known: Collection[str] = (),
         stale: Bool[np.ndarray, " S"] | None = None,
         budget: int | None = None,
         period: MidRange | None = None,
     ) -> None:
-        """`known`: ids of orders that were sent before; `stale`: symbols of which
-        the feed missed something that no snapshot has healed yet; `budget`: messages
-        that may leave, without it a whole step's; `period`: where mids were lately,
-        without it only where they are."""
+        """`stale`: symbols of which the feed missed something that no snapshot has
+        healed yet; `budget`: messages that may leave, without it a whole step's;
+        `period`: where mids were lately, without it only where they are."""
         self.contracts, self.limits, self.state = units, limits, state
         self.market, self.owned, self.slots = market, owned, len(units.size)
-        self.known = known
         self.budget = limits.orders_per_step if budget is None else budget
         here = market.bid + market.ask
         self.period = MidRange(here, here) if period is None else period

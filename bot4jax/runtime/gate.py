@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 
 from bot4jax.runtime.context import EXCUSED, Context
 from bot4jax.runtime.limits import WIDER_COLLAR, Reason, TradingState
-from bot4jax.runtime.orders import LARGEST, Order
+from bot4jax.runtime.orders import Order
 from bot4jax.types import BUY
 
 GROSS, NET = int(Reason.GROSS), int(Reason.NET)
@@ -60,23 +60,6 @@ class Verdict(NamedTuple):
     gross: float
     net_high: float
     net_low: float
-
-
-def check(order: Order, context: Context) -> Reason | None:
-    """Why this one order may not leave, or None; nothing is counted as sent."""
-    if context.state == TradingState.HALTED:
-        return Reason.HALTED
-    if not 0 <= order.symbol < context.slots:
-        return Reason.UNKNOWN_SYMBOL
-    if not 0 < order.lots <= LARGEST:
-        return Reason.INVALID_SIZE
-    if order.id in context.known:
-        return Reason.DUPLICATE
-    signed = order.lots if order.side == BUY else -order.lots
-    limit = min(max(order.limit, 0), LARGEST)
-    columns = (np.array([one]) for one in (order.symbol, signed, limit, True, 0.0))
-    reason = int(judge(Proposals(*columns), context).reasons[0])
-    return Reason(reason) if reason else None
 
 
 def admit(proposals: Proposals, context: Context) -> tuple[list[int], list[Denied]]:

@@ -29,9 +29,6 @@ class Reason(enum.IntEnum):
         return reason
 
     HALTED = 1, "The engine is halted: nothing but cancels leaves."
-    UNKNOWN_SYMBOL = 2, "The slot holds no instrument."
-    INVALID_SIZE = 3, "The size is not a positive whole number of lots."
-    DUPLICATE = 4, "An order of this id was sent before."
     INSTRUMENT_HALTED = 5, "The instrument is not trading."
     MISSING_REFERENCE = 6, "There is no valid bid and ask to compare the price with."
     STALE_REFERENCE = 7, "The quote is too old: only reductions pass."

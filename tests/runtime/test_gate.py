@@ -14,7 +14,7 @@ from bot4jax.data.universe import universe
 from bot4jax.runtime.context import Account, Context, Market
 from bot4jax.runtime.contracts import contracts
 from bot4jax.runtime.equity import DAY_NS
-from bot4jax.runtime.gate import Proposals, admit, check
+from bot4jax.runtime.gate import Proposals, admit, judge
 from bot4jax.runtime.limits import Limits, Reason, TradingState, codes_table
 from bot4jax.runtime.market import Quotes
 from bot4jax.runtime.messages import CorporateAction
@@ -111,7 +111,6 @@ def context(
     market_is: Market | None = None,
     owned_is: Account | None = None,
     state: TradingState = TradingState.ACTIVE,
-    known: tuple[str, ...] = (),
     stale: tuple[int, ...] = (),
     **lately,
 ) -> Context:
@@ -122,7 +121,6 @@ def context(
         owned_is or owned(),
         NOW,
         state,
-        known,
         np.isin(np.arange(S), stale),
         **lately,
     )
@@ -140,18 +138,21 @@ def order(signed: int, symbol: int = 0, **changes) -> Order:
     return msgspec.structs.replace(usual, **changes)
 
 
+def check(order: Order, context: Context) -> Reason | None:
+    """Why this one order would be denied, by the very judge of a whole step's."""
+    signed = order.lots if order.side == BUY else -order.lots
+    values = (order.symbol, signed, order.limit, True, 0.0)
+    columns = (np.array([one]) for one in values)
+    reason = int(judge(Proposals(*columns), context).reasons[0])
+    return Reason(reason) if reason else None
+
+
 BUY_10 = order(10)
 NAN = float("nan")
 
 DENIED = [
     (Reason.HALTED, BUY_10, {"state": TradingState.HALTED}),
     (Reason.HALTED, order(-10), {"state": TradingState.HALTED}),
-    (Reason.UNKNOWN_SYMBOL, order(10, symbol=S), {}),
-    (Reason.UNKNOWN_SYMBOL, order(10, symbol=-1), {}),
-    (Reason.INVALID_SIZE, order(10, lots=0), {}),
-    (Reason.INVALID_SIZE, order(10, lots=-5), {}),
-    (Reason.INVALID_SIZE, order(10, lots=LARGEST + 1), {}),
-    (Reason.DUPLICATE, BUY_10, {"known": (BUY_10.id,)}),
     (
         Reason.INSTRUMENT_HALTED,
         BUY_10,
