@@ -115,7 +115,7 @@ class Frame(NamedTuple):
     flags: int = 0
     events: int = 0
     """frames of the kind `REFERENCE` in this epoch up to this one, itself included,
-    modulo `EVENTS`: who has heard of fewer has missed some"""
+    modulo `EVENTS`: who has heard of fewer has missed some; always 0: not counted"""
 
     @property
     def is_end(self) -> bool:

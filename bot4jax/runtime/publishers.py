@@ -137,12 +137,16 @@ def numbered(publisher: Publisher, frame: Frame, counters: Counters) -> np.ndarr
 
 
 def _count_events(publisher: Publisher, frame: Frame, counters: Counters) -> None:
-    """By its own count a frame tells of those that were missed before it."""
+    """By its own count a frame tells of those that were missed before it.
+
+    A frame of events that counts none is of a publisher that does not count at all.
+    """
     following, known = frame.sequence + len(frame.records), publisher.next_sequence
     if following < known or (len(frame.records) and following == known):
         return  # a repetition
+    is_counted = frame.events or frame.kind != REFERENCE
     before = frame.events - (frame.kind == REFERENCE)
-    counters.unheard += (before - publisher.told) % EVENTS
+    counters.unheard += (before - publisher.told) % EVENTS if is_counted else 0
     publisher.told = frame.events
 
 

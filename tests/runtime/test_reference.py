@@ -168,6 +168,13 @@ def test_no_event_is_missed_unseen_and_no_snapshot_hides_it(first, dropped, is_h
     assert len(heard) + missed == len(MANY)
 
 
+def test_of_a_publisher_that_counts_no_events_none_is_held_to_be_missed():
+    feed = new_feed()
+    closings = pushed(feed, *(one._replace(events=0) for one in told_in_between()))
+    assert sum(len(one.events) for one in closings) == len(MANY)
+    assert not any(one.unheard for one in closings)
+
+
 @given(st.sampled_from([0, 100]), st.integers(1, 13))
 def test_a_new_life_that_tells_again_lets_no_event_act_twice(shift, died_after):
     """Each acts once, or counts as missed; a person looks what is true."""

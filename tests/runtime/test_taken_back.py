@@ -266,8 +266,15 @@ def rests(folder: Path, endpoint: str, waits_s: float, fails: bool) -> None:
             if fails:
                 raise OSError("planted")
             for bar in range(3, BARS):
-                time.sleep(waits_s)
+                wait(waits_s)
                 yield scene.closed(bar)
+
+        def wait(left_s: float) -> None:
+            while left_s > 0:
+                if trader.is_asked_to_end:
+                    (folder / "asked").touch()
+                time.sleep(0.02)
+                left_s -= 0.02
 
         with stoppable(trader):
             with heard_to_the_end(trader):
@@ -282,15 +289,14 @@ def ending(
 ) -> Ended:
     """What became of it and of its orders once these signals have come."""
     venue = PaperVenue(UNIVERSE, latency_ns=0)
-    _, endpoint = served(folder, venue)
+    _, endpoint = served(folder, venue, is_left=True)
     process = FORKING.Process(target=rests, args=(folder, endpoint, waits_s, fails))
     process.start()
-    give_up_s = time.monotonic() + PATIENCE_S
-    while not (folder / "ready").exists():
-        assert time.monotonic() < give_up_s
-        time.sleep(0.01)
-    for one in signals:
-        time.sleep(0.1)
+    for said, one in zip(("ready", "asked"), signals, strict=False):
+        give_up_s = time.monotonic() + PATIENCE_S
+        while not (folder / said).exists():
+            assert time.monotonic() < give_up_s
+            time.sleep(0.01)
         os.kill(process.pid or 0, one)
     process.join(PATIENCE_S)
     with closing(Journal.open(folder / "journal.sqlite", RUN)) as journal:

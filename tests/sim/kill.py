@@ -7,12 +7,14 @@ costs what it does and not what Python's start does.
 import multiprocessing
 import threading
 from collections import Counter
+from contextlib import nullcontext, suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from bot4jax.errors import Halted
 from bot4jax.runtime.desk import Desk
 from bot4jax.runtime.intake import Intake
 from bot4jax.runtime.orders import Request
@@ -98,8 +100,13 @@ def undisturbed(folder: Path, *, rests: bool = False) -> Record:
     return venue.record
 
 
-def served(folder: Path, venue: PaperVenue) -> tuple[threading.Thread, str]:
-    """A venue behind a socket, which has heard the whole market."""
+def served(
+    folder: Path, venue: PaperVenue, *, is_left: bool = False
+) -> tuple[threading.Thread, str]:
+    """A venue behind a socket, which has heard the whole market.
+
+    One that `is_left` by an engine without a goodbye may halt for its silence.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     endpoint, ticks = f"ipc://{folder}/orders", f"ipc://{folder}/ticks"
     desk = Desk(venue, UNIVERSE.hash)
@@ -108,7 +115,8 @@ def served(folder: Path, venue: PaperVenue) -> tuple[threading.Thread, str]:
     intake = Intake(UNIVERSE.hash, np.full(SYMBOLS, 200), skew_limit_ns=0)
 
     def run() -> None:
-        with router(endpoint) as orders, subscriber(ticks) as market:
+        silence = suppress(Halted) if is_left else nullcontext()
+        with silence, router(endpoint) as orders, subscriber(ticks) as market:
             serve(desk, intake, Sockets(market, orders), patience_s=30.0)
 
     thread = threading.Thread(target=run, daemon=True)
