@@ -250,7 +250,11 @@ class Ended(NamedTuple):
 
 
 def rests(folder: Path, endpoint: str, waits_s: float, fails: bool) -> None:
-    """An engine whose orders rest, bar after bar until it is asked to end."""
+    """An engine whose orders rest, bar after bar until it is asked to end.
+
+    A shell lets what it starts in the background ignore Ctrl-C: not here.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with (
         dealer(endpoint) as line,
         closing(opened_journal(folder, RUN, resumes=True)) as journal,
