@@ -28,6 +28,7 @@ from bot4jax.learn.folds import (
     walk_forward,
 )
 from bot4jax.learn.importance import Asked
+from bot4jax.learn.redundancy import twins
 from bot4jax.learn.splits import purge_gap
 from bot4jax.modes import lines, traps
 from bot4jax.modes.evaluation import Scored, evaluate_folds, joined, score
@@ -176,10 +177,13 @@ def play_test(
         late = tuple(later_trades(setting, kept, state, report)) if traded else ()
     with timed(seconds, "judging"):
         known = setting.split, kept.params, ready.data, ready.labels, ready.record
-        scored, worth = score(setting, Fitted(*known, seen, decided)), {}
+        scored = score(setting, Fitted(*known, seen, decided))
+        worth, alike = {}, None
         if is_asked:
             asked = asked_of(setting, seen, decided, scored)
             worth = family_importance(setting, kept, asked)
+            names = [spec.name for spec in setting.settings.plan.specs]
+            alike = twins(seen.features, names, setting.config.run.seed)
     play = FoldPlay(
         split=setting.split,
         fold=ready.fold,
@@ -191,6 +195,7 @@ def play_test(
         live=int(seen.live.sum()),
         beyond=novelty.beyond(kept.novelty, seen.features, seen.live),
         importance=worth,
+        twins=alike,
     )
     return play, scored
 

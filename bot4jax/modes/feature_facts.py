@@ -34,7 +34,7 @@ def before_a_test(setting: Setting, learned: Learned | None) -> FeatureFacts:
         family={spec.name: spec.category for spec in plan.specs},
         importance={},
         novelty=[],
-        twins=[],
+        twins=None,
     )
 
 

@@ -10,6 +10,7 @@ from bot4jax.engine import Decided
 from bot4jax.learn.bootstrap import Interval
 from bot4jax.learn.folds import Fold
 from bot4jax.learn.params import Learned
+from bot4jax.learn.redundancy import Pair
 from bot4jax.learn.splits import Split
 from bot4jax.modes import judging
 from bot4jax.modes.setting import Setting
@@ -48,6 +49,8 @@ class FoldPlay(NamedTuple):
     """1 where a row is novel, NaN where it is not live"""
     importance: dict[str, dict[str, Interval]]
     """of each family to each forecaster; of the last fold alone"""
+    twins: list[Pair] | None
+    """features that moved together; of the last fold alone"""
 
 
 def late_trade(latency_ms: float, setting: Setting, traded: Traded) -> Late:

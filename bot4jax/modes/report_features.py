@@ -145,7 +145,9 @@ def share_of(value: float) -> str:
 
 
 def twins(found: FeatureFacts) -> str:
-    """Pairs that move together."""
+    """Pairs that move together, where somebody has looked."""
+    if found.twins is None:
+        return ""
     alike = sum(not one.identity for one in found.twins)
     rows = [(a, f"{r:.3f}", b, why) for a, b, r, why in found.twins]
     heads = ("feature", "correlation", "with", "by definition")

@@ -58,8 +58,8 @@ class FeatureFacts(NamedTuple):
     """by family, then by forecaster: log loss that permuting the family adds, nats"""
     novelty: list[Segment]
     """share of rows that are farther from the training bars than those themselves"""
-    twins: list[Pair]
-    """pairs whose scores on the test span move together"""
+    twins: list[Pair] | None
+    """pairs whose scores on the test span move together; None: nobody has looked"""
 
 
 class TradeFacts(NamedTuple):

@@ -164,6 +164,7 @@ def feature_facts(setting: Setting, plays: Sequence[FoldPlay]) -> FeatureFacts:
         values=sum(one.live for one in plays),
         importance=last.importance,
         novelty=segments(np.concatenate([one.beyond for one in plays])),
+        twins=last.twins,
     )
 
 

@@ -10,10 +10,10 @@ import pytest
 from bot4jax.config import load
 from bot4jax.errors import DataError
 from bot4jax.kernels import bank
-from bot4jax.learn import ledger
+from bot4jax.learn import ledger, redundancy
 from bot4jax.learn.folds import pieces_of
 from bot4jax.modes import backtest as mode
-from bot4jax.modes import demo
+from bot4jax.modes import demo, report_features
 from bot4jax.modes.plays import FoldPlay, Late
 from bot4jax.modes.report_backtest import crossing
 from bot4jax.modes.setting import Setting, set_stage
@@ -196,8 +196,19 @@ def test_folds_too_short_to_say_anything_are_refused_before_they_are_read(
 def a_play(stage, **own) -> FoldPlay:
     """A fold of which nothing else is asked."""
     fold, nothing = pieces_of(stage.split), np.zeros((2, 1))
-    play = FoldPlay(stage.split, fold, None, [], None, (), nothing, 7, LIVE, {})
+    play = FoldPlay(stage.split, fold, None, [], None, (), nothing, 7, LIVE, {}, None)
     return play._replace(**own)
+
+
+def test_features_that_move_together_are_told_where_somebody_has_looked(stage):
+    pair = redundancy.Pair("mean", "relative_spread", 0.97, "")
+    counts = np.zeros((2, len(stage.settings.plan.specs)))
+    told, blank = (
+        report_features.twins(feature_facts(stage, [a_play(stage, **own)]))
+        for own in ({"counts": counts, "twins": found} for found in ([pair], None))
+    )
+    assert "1 pairs with a correlation beyond" in told
+    assert blank == ""
 
 
 def test_absent_features_are_not_counted_as_masked(stage):
