@@ -3,7 +3,8 @@
 Bars of a stream, as fast as they are taken: 86,400 of them are a day of bars of a
 second. Memory is what the system says this process holds; `growth` is the slope of a
 line through it after the first quarter, over the whole span. Nothing may be compiled
-after the first steps and nothing may be lost: that ends the benchmark.
+after the first steps, nothing may be lost, and memory must stay flat: what does not
+ends the benchmark.
 """
 
 import resource
@@ -27,9 +28,19 @@ MIB = 1 << 20
 SAMPLES = 200
 """Times that memory is looked at."""
 
+FLAT = 0.05
+"""Growth over the span that is none, of what is held: records of the newest steps fill
+up to their bounds (`runtime.stages`: 18 hours of bars of a second)."""
+
 
 class Recompiled(Bot4JaxError):
     """Something was compiled while an engine ran."""
+
+    exit_code = 3
+
+
+class Grown(Bot4JaxError):
+    """An engine holds more and more memory."""
 
     exit_code = 3
 
@@ -56,14 +67,26 @@ def measure(config: Config, steps: int, warmup: int, report: Report) -> Measured
             )
         decision = list(stream.trader.stages.ms["decision"])[warmup:]
         ticks = stream.tape.feed.counters.absorbed
+    grown = flat(held, steps)
     rows = [
         quantiles([mib for _, mib in held], "memory", "MiB", warmup),
-        one("growth", growth(held) * steps, "MiB"),
+        one("growth", grown, "MiB"),
         quantiles(decision, "decision", "ms", warmup),
         one("ticks", ticks, "ticks"),
         one("recompiles", compiled.late, "compilations"),
     ]
     return Measured(rows, {}, stage.compiled.seconds)
+
+
+def flat(held: list[tuple[int, float]], steps: int) -> float:
+    """MiB that `steps` bars add; raises `Grown` where that is more than `FLAT`."""
+    grown, most = growth(held) * steps, FLAT * held[0][1]
+    if grown > most:
+        raise Grown(
+            f"Memory grew by {grown:.0f} MiB over {steps} bars; expected at most "
+            f"{most:.0f} MiB. Look for what keeps every step."
+        )
+    return grown
 
 
 def growth(held: list[tuple[int, float]]) -> float:

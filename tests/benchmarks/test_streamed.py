@@ -53,6 +53,13 @@ def test_growth_is_the_slope_of_a_line():
     assert soak.growth(held) == pytest.approx(0.5)
 
 
+def test_memory_that_does_not_stay_flat_ends_a_soak():
+    held = [(bar, 100.0 + 0.5 * bar) for bar in range(40)]
+    assert soak.flat(held, steps=8) == pytest.approx(4.0)
+    with pytest.raises(soak.Grown, match="20 MiB over 40 bars; expected at most 5"):
+        soak.flat(held, steps=40)
+
+
 def test_a_stream_is_as_long_and_as_dense_as_asked(config):
     source = open_source(config, PERIOD)
     frames = list(stream(source, 0, 2 * PERIOD + 1, per_bar=300))
