@@ -12,15 +12,15 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
+from benchmarks import origins, rungs
 from benchmarks.markdown import table
+from benchmarks.origins import experiment
+from benchmarks.skill import SURE, chance, less, order
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "experiments.md"
 FOUND = PAGE.with_suffix("")
 OPENS = "<!-- written by python -m benchmarks.experiments -->"
 CLOSES = "<!-- end -->"
-
-ORIGIN = ("command", "commit", "dirty", "config_hash", "packages")
-"""What a manifest says of where figures come from."""
 
 JUDGED = (
     "log_loss",
@@ -60,19 +60,13 @@ LOB_HEAD = ("run", "label", "k", "largest class", "linear", "best member", "ense
 MOST_SHOWN = 5
 """Seeds of an experiment whose runs are shown one by one; more are summed up alone."""
 
-SURE = 1.96
-"""Standard errors of an interval at 95 %."""
-
 
 def main(folders: Sequence[str]) -> None:
     """Take in what is named, and write the page."""
     FOUND.mkdir(exist_ok=True)
     for folder in map(Path, folders):
-        summary, manifest = (
-            json.loads((folder / name).read_text())
-            for name in ("summary.json", "manifest.json")
-        )
-        kept = taken(summary) | {name: manifest[name] for name in ORIGIN}
+        summary = json.loads((folder / "summary.json").read_text())
+        kept = taken(summary) | origins.origin(folder, summary)
         text = json.dumps(kept, indent=1, ensure_ascii=False)
         (FOUND / f"{folder.name}.json").write_text(text + "\n")
     page = PAGE.read_text()
@@ -104,7 +98,7 @@ def taken(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def section() -> str:
-    """Both tables, from the files that lie in the folder."""
+    """All tables, from the files that lie in the folder."""
     runs = {
         path.stem: json.loads(path.read_text()) for path in sorted(FOUND.glob("*.json"))
     }
@@ -112,13 +106,14 @@ def section() -> str:
     few = {n: x for n, x in runs.items() if seeds[experiment(n, x)] <= MOST_SHOWN}
     plain = [row for name, one in few.items() for row in rows(name, one)]
     books = [row for name, one in runs.items() for row in book_rows(name, one)]
-    tables = (SEEDS_HEAD, seed_rows(runs)), (HEAD, plain), (LOB_HEAD, books)
-    return "\n" + "\n\n".join(table(head, found) for head, found in tables) + "\n\n"
-
-
-def experiment(name: str, run: Mapping[str, Any]) -> str:
-    """A run's name without its seed."""
-    return name.replace(f"-{run['seed']}", "", 1)
+    parts = (
+        table(origins.HEAD, origins.rows(runs)),
+        table(SEEDS_HEAD, seed_rows(runs)),
+        rungs.section(runs),
+        table(HEAD, plain),
+        table(LOB_HEAD, books),
+    )
+    return "\n" + "\n\n".join(parts) + "\n\n"
 
 
 def seed_rows(runs: Mapping[str, dict[str, Any]]) -> Iterable[tuple[str, ...]]:
@@ -163,30 +158,12 @@ def rows(name: str, run: dict[str, Any]) -> Iterable[tuple[str, ...]]:
             chance(one["p_value"]),
             less(one["direction"], one["direction_error"]),
             chance(one["direction_p_value"]),
-            skill(one),
+            order(one),
             less(rival["excess"], rival["error"]),
             chance(rival["holm"]),
             f"{one['macro_f1']:.3f}",
             f"{100 * one['net'][0]:+.2f} ({net})",
         )
-
-
-def less(excess: float | None, error: float | None) -> str:
-    """A difference of log losses; – where there is none."""
-    if excess is None or error is None:
-        return "–"
-    shown = round(1e3 * excess, 2) + 0.0  # no sign for what is rounded away
-    return f"{shown:+.2f} ± {1e3 * SURE * error:.2f}"
-
-
-def chance(p: float | None) -> str:
-    return "–" if p is None else f"{p:.2g}"
-
-
-def skill(one: Mapping[str, Any]) -> str:
-    """The correlation with what came; – for a forecaster that never varies."""
-    mean, t = one["information_coefficient"], one["information_t"]
-    return "–" if mean is None or t is None else f"{mean:+.3f} ({t:.1f})"
 
 
 def book_rows(name: str, run: dict[str, Any]) -> Iterable[tuple[str, ...]]:

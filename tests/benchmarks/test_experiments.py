@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from benchmarks import experiments
-from bot4jax.config import groups
+from benchmarks import experiments, origins, rungs
+from bot4jax.config import groups, load, run_folder, to_yaml
+from bot4jax.kernels import CATALOGUE, catalogue_hash
 
 
 def test_every_experiment_is_on_the_page():
@@ -91,3 +92,60 @@ def test_the_best_member_of_a_book_is_named(best):
     assert row[5] == f"{best} 0.500 (-0.100 ± 0.020)"
     assert row[6] == "0.600 (-0.100 ± 0.020)"
     assert list(experiments.rows("b", kept)) == []
+
+
+NAMES = ["mean", "rsi_14"]
+
+
+def origin(folder, hash_, names=NAMES, mode="backtest"):
+    """What is kept of where a finished run's figures come from."""
+    config = load([f"features.names=[{','.join(names)}]"])
+    manifest = {name: name for name in origins.MANIFEST} | {"dirty": False}
+    (folder / "config.yaml").write_text(to_yaml(config))
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    kept = origins.origin(folder, {"mode": mode, "catalogue_hash": hash_})
+    return kept | {"seed": 0}
+
+
+def test_figures_of_an_earlier_catalogue_are_told(tmp_path):
+    """By what the same features would be today; one that is gone is of no catalogue."""
+    now = catalogue_hash([CATALOGUE[name] for name in NAMES])
+    today = origin(tmp_path, now)
+    runs = {"a-0": today, "a-1": today | {"seed": 1}}
+    runs["b-0"] = origin(tmp_path, catalogue_hash())
+    runs["c-0"] = today | {"features": ["mean", "a feature of the past"]}
+    runs["d-0"] = {k: x for k, x in today.items() if k != "catalogue_hash"}
+    runs["e-0"] = origin(tmp_path, None, mode="lob") | {"events": {}}
+    rows = list(origins.rows(runs))
+    assert rows[0] == ("a", "0, 1", "`commit`", f"`{now}`", "as today")
+    assert [row[-1] for row in rows[1:4]] == ["**of an earlier catalogue**"] * 3
+    assert rows[4][-2:] == ("none", "the book's own")
+
+
+def test_seeds_of_an_experiment_do_not_collide():
+    """Each has a run folder of its own, whichever experiment it is."""
+    simulated = ("link", "no_link", "ladder")
+    for name in groups()["experiment"]:
+        needs = [] if name.startswith(simulated) else ["data.path=PATH"]
+        needs += ["data=binance"] if name == "lob" else []
+        words = [f"experiment={name}", *needs]
+        found = {run_folder(load([*words, f"run.seed={x}"])) for x in (0, 1)}
+        assert len(found) == 2, name
+
+
+def test_a_step_of_the_ladder_stands_beside_the_time_of_its_lstm():
+    kept = experiments.taken(summary(seed=3))
+    kept["forecasters"]["lstm"] = kept["forecasters"]["gru"]
+    kept["latency"] = [{"latency_ms": 500.0, "net": -1234.4}]
+    timed = rungs.times(rungs.TIMED)
+    three, five = (next(rungs.rows(f"ladder-{step}-3", kept, timed)) for step in (1, 2))
+    measured = {row.stage: row for row in rungs.read(rungs.TIMED).rows}
+    for row, stage in ((three, "ladder_3"), (five, "ladder_5")):
+        own = measured[stage]
+        assert row[2] == f"{own.p50:.2f} ({own.p99:.2f}) ms"
+    assert three[:2] == ("ladder-1", "3")
+    assert three[2] != five[2]
+    _, ensemble = rungs.rows("ladder-1-3", kept, timed)
+    assert ensemble[-1] == "+1; -1,234 at 500 ms"
+    assert list(rungs.rows("link-3", kept, timed)) == []
+    assert [row[1][:2] for row in rungs.costs(timed)] == ["3:", "5:", "3:", "5:"]

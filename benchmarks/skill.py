@@ -1,0 +1,26 @@
+"""A forecaster's skill in a few words, as tables tell it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+SURE = 1.96
+"""Standard errors of an interval at 95 %."""
+
+
+def less(excess: float | None, error: float | None) -> str:
+    """A difference of log losses in thousandths; – where there is none."""
+    if excess is None or error is None:
+        return "–"
+    shown = round(1e3 * excess, 2) + 0.0  # no sign for what is rounded away
+    return f"{shown:+.2f} ± {1e3 * SURE * error:.2f}"
+
+
+def chance(p: float | None) -> str:
+    """A p-value; – where nothing was asked."""
+    return "–" if p is None else f"{p:.2g}"
+
+
+def order(one: Mapping[str, Any]) -> str:
+    """The correlation with what came; – for a forecaster that never varies."""
+    mean, t = one["information_coefficient"], one["information_t"]
+    return "–" if mean is None or t is None else f"{mean:+.3f} ({t:.1f})"
