@@ -57,7 +57,8 @@ class Book:
         self.displayed = Displayed(slots)
         self.position = np.zeros(slots, np.int64)
         self.resting = Resting()
-        self._groups_over: set[str] = set()
+        self._groups_over: dict[str, str] = {}
+        """and the order that ended each"""
         self.clock_ns = -(2**62)
         """running maximum of event time"""
 
@@ -123,6 +124,11 @@ class Book:
         self._fees = fees(self.universe)
         self.displayed.forget([slot])
         return lots
+
+    def forget(self, group: str, order: str) -> None:
+        """The order that ended a group is asked for no more, nor is the group."""
+        if self._groups_over.get(group) == order:
+            del self._groups_over[group]
 
     def room(self, order: Order) -> int:
         """Lots a reduce-only order may trade now."""
@@ -306,7 +312,7 @@ class Book:
     def _end_rivals(self, order: Order, now_ns: int) -> None:
         """One cancels the others, those still to come as well."""
         if order.group:
-            self._groups_over.add(order.group)
+            self._groups_over[order.group] = order.id
         for rival in self.resting.rivals(order):
             self.leave(rival, Cancelled, now_ns)
 

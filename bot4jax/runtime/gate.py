@@ -28,8 +28,8 @@ class Proposals(NamedTuple):
     limits: Int[np.ndarray, " n"]
     """increments; 0 for a market order"""
     is_reducing: Bool[np.ndarray, " n"]
-    benefits: Float[np.ndarray, " n"]
-    """expected net benefit, base currency"""
+    benefits: Int[np.ndarray, " n"]
+    """expected net benefit, as `runtime.benefit` counts it"""
 
 
 class Denied(NamedTuple):

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from bot4jax.runtime.benefit import benefits
 from bot4jax.runtime.context import Context
 from bot4jax.runtime.gate import Denied, Proposals, admit
 from bot4jax.runtime.limits import Reason
@@ -55,23 +56,20 @@ def orders_from_targets(
     run: str,
     step: int,
     boundary_ns: int,
-    benefit: Float[np.ndarray, " S"] | None = None,
     tactic: Tactic = IOC,
     schedules: Schedules | None = None,
 ) -> tuple[list[Order], list[Denied]]:
     """Orders that bring the positions to `targets`, signed shares of the asset value.
 
     `held` is the very array that the device was given: a target equal to it, to the
-    bit, asks for nothing. Orders in flight count as filled. `benefit` is the expected
-    net benefit per slot; without it, larger orders count as more beneficial. Reductions
-    of size (`PARTICIPATION`) are told beside the denials.
+    bit, asks for nothing. Orders in flight count as filled. Reductions of size
+    (`PARTICIPATION`) are told beside the denials.
     """
     schedules = schedules or Schedules(1, run)
     proposals, legs, unasked = proposals_from_targets(
         targets,
         held,
         context,
-        benefit=benefit,
         tactic=tactic,
         pace=lambda opening: schedules.paced(opening, step),
     )
@@ -102,18 +100,18 @@ def proposals_from_targets(
     held: Float[np.ndarray, " S"],
     context: Context,
     *,
-    benefit: Float[np.ndarray, " S"] | None = None,
     tactic: Tactic = IOC,
     pace: Pace = lambda opening: opening,
 ) -> tuple[Proposals, list[int], list[Denied]]:
     """What the targets ask for, the leg of each row, and what became no proposal."""
     lots, unknown = wanted_lots(targets, held, context)
-    legs = split_legs(lots, context)
-    legs, shrunk = shrink(legs._replace(opening=pace(legs.opening)), context)
+    wished = split_legs(lots, context)
+    paced = wished._replace(opening=pace(wished.opening))
+    legs, shrunk = shrink(paced, context)
     legs, small = drop_small(legs, context)
     leg, symbols = np.nonzero(np.stack(legs))
     signed = np.stack(legs)[leg, symbols]
-    size = np.nan_to_num(abs(signed) * context.unit[symbols])
+    ways = np.stack(wished._replace(reducing=lots))[leg, symbols]
     market = context.market
     is_at_ask = (signed > 0) != tactic.is_passive
     best = np.where(is_at_ask, market.ask[symbols], market.bid[symbols])
@@ -122,7 +120,7 @@ def proposals_from_targets(
         lots=signed,
         limits=np.zeros_like(best) if tactic.kind == "market" else best,
         is_reducing=leg == REDUCING_LEG,
-        benefits=size if benefit is None else np.asarray(benefit)[symbols],
+        benefits=benefits(context, symbols, signed, ways),
     )
     return proposals, leg.tolist(), [*unknown, *shrunk, *small]
 

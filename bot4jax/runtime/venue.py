@@ -8,10 +8,9 @@ answers do not depend on how the stream
 of records is cut into batches. What may trade with what is `book.Book`'s to say.
 """
 
-import enum
 import heapq
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -40,36 +39,12 @@ from bot4jax.runtime.orders import (
 )
 from bot4jax.runtime.resting import conservative, probabilistic
 from bot4jax.runtime.terms import changes_terms
-from bot4jax.runtime.venue_rules import Rules, fee_shares
+from bot4jax.runtime.venue_memory import Known, Memory
+from bot4jax.runtime.venue_record import NoRecord, Record
+from bot4jax.runtime.venue_rules import Refusal, Rules, fee_shares
 from bot4jax.types import BUY, SELL, TICK, TRADING
 
 SECOND_NS = 1_000_000_000
-
-
-class Refusal(enum.StrEnum):
-    """Why the venue rejects an order; sent as the reason."""
-
-    UNKNOWN_SYMBOL = "unknown symbol"
-    INVALID_SIZE = "size is not a positive number of lots"
-    INVALID_PRICE = "limit or trigger is missing, or is not for this kind of order"
-    NOT_TRADING = "the instrument is not trading"
-    TOO_MANY = "more orders in a second than the venue takes"
-    WOULD_OPEN = "reduce-only, but there is nothing to reduce"
-    WOULD_TAKE = "post-only, but it would trade at once"
-    UNKNOWN_ORDER = "no order of this id"
-    OUTDATED = "the terms of its instrument have changed since it was sent"
-    AT_RANDOM = "refused at random, as the configuration asks"
-
-
-class Record(NamedTuple):
-    """Everything the venue received and answered, in order: the judge in tests."""
-
-    received: list[Request]
-    answers: list[Answer]
-
-    @property
-    def fills(self) -> list[Fill]:
-        return [one for one in self.answers if isinstance(one, Fill)]
 
 
 class Expiry(NamedTuple):
@@ -81,10 +56,18 @@ class Expiry(NamedTuple):
 class PaperVenue:
     """One venue for the whole universe; deterministic for a seed."""
 
-    def __init__(self, universe: Universe, latency_ns: int = 0, **rules: Any) -> None:
-        """`rules`: what `Rules` names."""
+    def __init__(
+        self,
+        universe: Universe,
+        latency_ns: int = 0,
+        record: Record | None = None,
+        **rules: Any,
+    ) -> None:
+        """`rules`: what `Rules` names; `record`: None keeps one of everything."""
         self.rules = Rules(latency_ns, **rules)
-        self.record = Record([], [])
+        self.record = Record([], []) if record is None else record
+        self.fills = 0
+        """how many there were"""
         power = self.rules.queue_power
         self.book = Book(
             universe,
@@ -96,14 +79,7 @@ class PaperVenue:
         self._serial = 0
         self._arrived_ns: deque[int] = deque()
         """orders of the last second"""
-        self._unwelcome: set[str] = set()
-        """ids of orders that may not rest any more"""
-        self._unheard: set[str] = set()
-        """ids that were asked for before they came, and are refused should they come"""
-        self._outdated: set[str] = set()
-        """ids of orders that were on their way when their instrument changed"""
-        self._said: dict[str, list[Answer]] = {}
-        """answers so far by order id; an id that is pending has none yet"""
+        self.memory = Memory()
         self._outbox: list[Answer] = []
         self._foreign = 0
 
@@ -120,23 +96,25 @@ class PaperVenue:
         return self.book.position
 
     def submit(
-        self, requests: Sequence[Request], now_ns: int, *, is_decided: bool = True
+        self,
+        requests: Sequence[Request],
+        now_ns: int,
+        *,
+        step: int = 0,
+        is_decided: bool = True,
     ) -> None:
         """Take what was decided, or else sent, at `now_ns`; `advance` answers.
 
         Where it dedupes, an id that came before is not traded again: its answers are
-        repeated.
+        repeated. `step`: the engine's, where it says it beside its orders'.
         """
+        steps = [one.step for one in requests if isinstance(one, Order)]
+        self._forget(max(step, *steps, 0))
         sent_ns = now_ns + (self._thought_ns(now_ns) if is_decided else 0)
         for request in requests:
-            self.record.received.append(request)
-            if isinstance(request, Order):
-                is_known = self.dedupes or request.id in self._unheard
-                if is_known and request.id in self._said:
-                    self._outbox += self._said[request.id]
-                    continue
-                self._said[request.id] = []
-            self._await(sent_ns + self._latency_ns(request), request)
+            self.record.hear(request)
+            if not isinstance(request, Order) or self._is_new(request):
+                self._await(sent_ns + self._latency_ns(request), request)
 
     def advance(
         self, records: np.ndarray, through_ns: int | None = None
@@ -180,11 +158,8 @@ class PaperVenue:
         """
         if not changes_terms(event):
             return 1.0
-        self._outdated |= {
-            one.id
-            for _, _, one in self._pending
-            if isinstance(one, Order) and one.symbol == event.symbol
-        }
+        for order, known in self._coming():
+            known.is_outdated |= order.symbol == event.symbol
         return self.book.change(event, lambda own: fee_shares(own, self.rules))
 
     def take_back(self) -> int:
@@ -192,9 +167,8 @@ class PaperVenue:
 
         What is on its way still arrives and trades what it can, but does not rest.
         """
-        self._unwelcome |= {
-            one.id for _, _, one in self._pending if isinstance(one, Order)
-        }
+        for _, known in self._coming():
+            known.may_rest = False
         taken = list(self.book.resting.by_id.values())
         for live in taken:
             self.book.leave(live, Cancelled, self.clock_ns)
@@ -215,8 +189,34 @@ class PaperVenue:
     @property
     def open_orders(self) -> list[str]:
         """Ids of orders that rest in the book or are on their way to it."""
-        coming = [one.id for _, _, one in self._pending if isinstance(one, Order)]
-        return [*self.book.resting.by_id, *coming]
+        return [*self.book.resting.by_id, *(one.id for one, _ in self._coming())]
+
+    def _coming(self) -> list[tuple[Order, Known]]:
+        """Orders on their way to the book."""
+        orders = [one for _, _, one in self._pending if isinstance(one, Order)]
+        return [(one, self.memory.known[one.id]) for one in orders]
+
+    def _is_new(self, order: Order) -> bool:
+        """Whether it is to be traded; else what is known of it is said."""
+        if self.memory.is_forgotten(order):
+            self._tell(Reject(order.id, str(Refusal.FORGOTTEN), self.clock_ns))
+            return False
+        known = self.memory.learn(order.id)
+        if known.is_unheard or (self.dedupes and (known.said or known.coming)):
+            self._outbox += known.answers
+            return False
+        known.said, known.group, known.coming = [], order.group, known.coming + 1
+        return True
+
+    def _forget(self, step: int) -> None:
+        """What was over so long before this step that nobody asks for it any more."""
+        dropped = self.memory.reach(step, self.book.resting.by_id.__contains__)
+        for name, known in dropped.items():
+            self.book.forget(known.group, name)
+        left = [one for one in self._pending if not _is_end_of(one[2], dropped)]
+        if len(left) < len(self._pending):
+            self._pending = left
+            heapq.heapify(left)
 
     def _await(self, due_ns: int, request: Request | Expiry) -> None:
         heapq.heappush(self._pending, (due_ns, self._serial, request))
@@ -248,32 +248,39 @@ class PaperVenue:
                 self.book.replace(live, request, now_ns)
             case Query():
                 self._repeat(request.order, now_ns)
-            case Cancel() if self._said.get(request.order) == []:
-                self._unwelcome.add(request.order)  # it has overtaken its order
+            case Cancel() if self._is_overtaken(request.order):
+                self.memory.known[request.order].may_rest = False
             case Cancel() | Replace():
                 self._repeat(request.order, now_ns, last=1)
         return None
 
+    def _is_overtaken(self, order: str) -> bool:
+        """Whether it is still on its way."""
+        known = self.memory.known.get(order)
+        return known is not None and not known.said
+
     def _enter(self, order: Order, now_ns: int) -> None:
+        known = self.memory.known[order.id]
+        known.coming -= 1
         if (refusal := self._refusal(order, now_ns)) is not None:
             return self._say(Reject(order.id, str(refusal), now_ns))
         self._say(Ack(order.id, now_ns))
         if 0 < order.expires_ns <= now_ns:
             return self._say(Expired(order.id, order.lots, now_ns))
-        self.book.enter(order, now_ns, may_rest=order.id not in self._unwelcome)
+        self.book.enter(order, now_ns, may_rest=known.may_rest)
         if order.expires_ns and order.id in self.book.resting.by_id:
             self._await(order.expires_ns, Expiry(order.id))
         return None
 
     def _repeat(self, order: str, now_ns: int, last: int = 0) -> None:
         """What was said of an order; one never heard of is refused for ever."""
-        if order in self._said:
-            self._outbox += self._said[order][-last:]
+        if (known := self.memory.known.get(order)) is not None:
+            self._outbox += known.answers[-last:]
             return
         rejected = Reject(order, str(Refusal.UNKNOWN_ORDER), now_ns)
         if not last:
-            self._said[order] = [rejected]
-            self._unheard.add(order)
+            self.memory.learn(order).is_unheard = True
+            self.memory.note(rejected)
         self._tell(rejected)
 
     def _refusal(self, order: Order, now_ns: int) -> Refusal | None:
@@ -285,7 +292,7 @@ class PaperVenue:
             return Refusal.INVALID_SIZE
         if not has_terms(order):
             return Refusal.INVALID_PRICE
-        if order.id in self._outdated:
+        if self.memory.known[order.id].is_outdated:
             return Refusal.OUTDATED
         if book.displayed.status[order.symbol] != TRADING:
             return Refusal.NOT_TRADING
@@ -310,14 +317,21 @@ class PaperVenue:
         return False
 
     def _say(self, answer: Answer) -> None:
-        self._said[answer.order].append(answer)
+        self.memory.note(answer)
         self._tell(answer)
 
     def _tell(self, answer: Answer) -> None:
-        self.record.answers.append(answer)
+        self.fills += isinstance(answer, Fill)
+        self.record.tell(answer)
         self._outbox.append(answer)
 
 
+def _is_end_of(pending: Request | Expiry, orders: Container[str]) -> bool:
+    """Whether it is only there to end one of these."""
+    return isinstance(pending, Expiry) and pending.order in orders
+
+
 def configured(universe: Universe, own: schema.Venue) -> PaperVenue:
-    """The venue that the configuration describes."""
-    return PaperVenue(universe, **Rules.from_config(own)._asdict())
+    """The venue that the configuration describes; it keeps no record."""
+    rules = Rules.from_config(own)._asdict()
+    return PaperVenue(universe, record=NoRecord([], []), **rules)

@@ -139,7 +139,7 @@ class LocalVenue:
     def send(self, step: Step) -> None:
         self._step, self._answers = step, None
         self.act(step.boundary_ns)
-        self.venue.submit(step.orders, step.boundary_ns)
+        self.venue.submit(step.orders, step.boundary_ns, step=step.step)
 
     def withdraw(self, cancels: Sequence[Cancel]) -> None:
         self.venue.submit(cancels, self.venue.clock_ns, is_decided=False)

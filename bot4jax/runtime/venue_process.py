@@ -85,7 +85,7 @@ def run_venue(config: Config, source: Source) -> Served:
         ticks=intake.ticks,
         steps=desk.steps,
         orders=desk.orders,
-        fills=len(venue.record.fills),
+        fills=venue.fills,
         refused=intake.dropped,
         gaps=intake.counters.gaps,
     )

@@ -1,11 +1,28 @@
 """How a paper venue treats what it receives, and what it takes for it."""
 
+import enum
 from typing import NamedTuple, Self
 
 from bot4jax import schema
 from bot4jax.data.universe import Universe
 from bot4jax.runtime.latency import Latency
 from bot4jax.runtime.latency import configured as latency
+
+
+class Refusal(enum.StrEnum):
+    """Why the venue rejects an order; sent as the reason."""
+
+    UNKNOWN_SYMBOL = "unknown symbol"
+    INVALID_SIZE = "size is not a positive number of lots"
+    INVALID_PRICE = "limit or trigger is missing, or is not for this kind of order"
+    NOT_TRADING = "the instrument is not trading"
+    TOO_MANY = "more orders in a second than the venue takes"
+    WOULD_OPEN = "reduce-only, but there is nothing to reduce"
+    WOULD_TAKE = "post-only, but it would trade at once"
+    UNKNOWN_ORDER = "no order of this id, or it was over long ago"
+    FORGOTTEN = "of so old a step that it may have come before"
+    OUTDATED = "the terms of its instrument have changed since it was sent"
+    AT_RANDOM = "refused at random, as the configuration asks"
 
 
 class Rules(NamedTuple):

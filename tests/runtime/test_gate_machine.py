@@ -29,7 +29,7 @@ from bot4jax.runtime.orders import Cancel, Fill, Order
 from bot4jax.runtime.states import Cause
 from bot4jax.runtime.targets import Tactic
 from bot4jax.runtime.tracking import Tracked, follow
-from bot4jax.runtime.venue import Record
+from bot4jax.runtime.venue_record import Record
 from bot4jax.types import BUY, SELL
 from tests.runtime.scene import BAR_NS, CAPITAL, LIMITS, SYMBOLS, UNIVERSE, Scene
 

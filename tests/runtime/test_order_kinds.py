@@ -21,7 +21,8 @@ from bot4jax.runtime.orders import (
     Replaced,
 )
 from bot4jax.runtime.resting import Live, conservative, probabilistic
-from bot4jax.runtime.venue import PaperVenue, Refusal
+from bot4jax.runtime.venue import PaperVenue
+from bot4jax.runtime.venue_rules import Refusal
 from bot4jax.types import BUY
 from tests.runtime.test_venue import (
     NOTHING,

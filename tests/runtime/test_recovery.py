@@ -21,7 +21,8 @@ from bot4jax.runtime.messages import Statement, Step
 from bot4jax.runtime.orders import Cancel, Fill, Order, Replace, order_id
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.recovery import Plan, plan
-from bot4jax.runtime.venue import PaperVenue, Record
+from bot4jax.runtime.venue import PaperVenue
+from bot4jax.runtime.venue_record import Record
 from bot4jax.runtime.wire import VERSION
 from bot4jax.types import BUY, TICK, Frame
 from tests.runtime.scene import RUN, UNIVERSE, Scene, quotes

@@ -9,8 +9,9 @@ import pytest
 from bot4jax.runtime import venue_link
 from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.orders import Cancel
-from bot4jax.runtime.venue import PaperVenue, Record
+from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import SocketVenue
+from bot4jax.runtime.venue_record import Record
 from tests.runtime.scene import RUN
 from tests.sim import __main__ as sim
 from tests.sim import seeds

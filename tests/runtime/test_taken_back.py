@@ -36,6 +36,7 @@ from bot4jax.runtime.stopping import stoppable
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import LocalVenue, SocketVenue
 from bot4jax.runtime.venue_process import Intake, Sockets, serve
+from bot4jax.runtime.venue_rules import Refusal
 from bot4jax.runtime.wire import encode
 from bot4jax.types import Frame
 from tests.runtime.scene import (
@@ -231,7 +232,7 @@ def test_an_old_journaled_step_is_sent_without_what_opens(tmp_path):
     assert [one.order for one in received if isinstance(one, Query)] == [bought.id]
     again.trader.judge = lambda closed: again.states.lift(Cause.TOO_LATE, "young")
     stepped = again.step(2)
-    assert Reject(bought.id, "no order of this id", START_NS + 2 * BAR_NS) in (
+    assert Reject(bought.id, str(Refusal.UNKNOWN_ORDER), START_NS + 2 * BAR_NS) in (
         stepped.answers
     )
     assert [one.symbol for one in stepped.orders] == [bought.symbol], "wanted still"

@@ -27,7 +27,8 @@ from bot4jax.runtime.orders import (
     order_id,
 )
 from bot4jax.runtime.tracking import Tracked, follow
-from bot4jax.runtime.venue import PaperVenue, Refusal
+from bot4jax.runtime.venue import PaperVenue
+from bot4jax.runtime.venue_rules import Refusal
 from bot4jax.types import (
     BOOK,
     BUY,

@@ -19,8 +19,9 @@ from bot4jax.runtime.desk import Desk
 from bot4jax.runtime.intake import Intake
 from bot4jax.runtime.orders import Request
 from bot4jax.runtime.sockets import router, subscriber
-from bot4jax.runtime.venue import PaperVenue, Record
+from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_process import Sockets, serve
+from bot4jax.runtime.venue_record import Record
 from tests.runtime.scene import BAR_NS, SYMBOLS, UNIVERSE, quotes
 from tests.sim.engine import mids, trade
 

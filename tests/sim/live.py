@@ -27,7 +27,8 @@ from bot4jax.runtime.orders import Answer, Request
 from bot4jax.runtime.publish import begun, heartbeat, send
 from bot4jax.runtime.snapshots import SnapshotDesk
 from bot4jax.runtime.sockets import publisher, router
-from bot4jax.runtime.venue import PaperVenue, Record
+from bot4jax.runtime.venue import PaperVenue
+from bot4jax.runtime.venue_record import Record
 from bot4jax.runtime.wire import encode
 from bot4jax.schema import Config
 from bot4jax.types import END
@@ -80,6 +81,7 @@ def venue(config: Config, path: Path) -> None:
 
     def kept(*how) -> PaperVenue:
         known.append(configured(*how))
+        known[-1].record = Record([], [])
         return known[-1]
 
     with patch.object(venue_process, "configured", kept):

@@ -26,8 +26,9 @@ from bot4jax.runtime.desk import Desk
 from bot4jax.runtime.inputs import FILE, MARK, Inputs
 from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.publish import Arrival
-from bot4jax.runtime.venue import PaperVenue, Record
+from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import SocketVenue
+from bot4jax.runtime.venue_record import Record
 from tests.runtime.scene import RUN, UNIVERSE, Scene, quotes
 from tests.sim.disk import FaultyDisk, lose_end
 from tests.sim.engine import mids, targets

@@ -16,7 +16,7 @@ import msgspec
 from bot4jax.config import load
 from bot4jax.runtime.journal import Journal, StepRecord
 from bot4jax.runtime.orders import Answer, Fill
-from bot4jax.runtime.venue import Record
+from bot4jax.runtime.venue_record import Record
 from bot4jax.schema import Config, Endpoints
 from tests.sim.kill import KILLED, POINTS, Verdict, judged
 from tests.sim.live import record_at
