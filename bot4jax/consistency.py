@@ -166,6 +166,7 @@ def _limit_problems(config: Config) -> Iterator[str]:
     pairs = (
         ("max_position_share", "max_gross"),
         ("max_net", "max_gross"),
+        ("max_margin", "max_gross"),
         ("daily_loss_share", "drawdown_share"),
         ("orders_per_step", "messages_per_second"),
     )

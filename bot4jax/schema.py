@@ -472,6 +472,9 @@ class Risk(Section, frozen=True):
     """× capital, sum of absolute positions"""
     max_net: Positive
     """× capital, absolute sum of positions"""
+    max_margin: Positive
+    """of the capital, bound as margin by positions and open orders: each instrument's
+    own share of its notional"""
     price_collar_bps: Positive
     """bps an order's price may lie from the mid"""
     period_collar_bps: Positive

@@ -39,5 +39,5 @@ def benefits(
         share = moved / (market.bid[symbols] + market.ask[symbols])
         stake = share * context.unit[symbols]
         worth = (stake * lots) * (stake * (2 * ways - lots)) / context.owned.nav
-        parts = np.rint(np.clip(worth * PARTS, 0, MOST))
-    return np.where(np.isfinite(parts), parts, 0).astype(np.int64)
+        known = np.where(np.isfinite(worth), worth, 0.0)
+        return np.rint(np.clip(known * PARTS, 0, MOST)).astype(np.int64)

@@ -2,7 +2,8 @@
 
 Limits in money become limits in whole lots once a step; after that only integers and
 the running sums of exposure are compared. Exposure is the worst case per side: the
-position plus all open buys, and the position less all open sells, never netted.
+position plus all open buys, and the position less all open sells, never netted. The
+margin that it binds is its share by instrument, and nothing frees it by offsetting.
 """
 
 from typing import NamedTuple
@@ -70,6 +71,25 @@ def account(portfolio: Portfolio, row: EquityRow) -> Account:
     )
 
 
+class Exposure(NamedTuple):
+    """What all positions come to at worst, or may come to; base currency."""
+
+    gross: float
+    bound: float
+    """margin"""
+    long: float
+    short: float
+    """net, if all sells and no buys are filled; both sides count upwards"""
+
+    def plus(self, other: "Exposure") -> "Exposure":
+        return Exposure(
+            self.gross + other.gross,
+            self.bound + other.bound,
+            self.long + other.long,
+            self.short + other.short,
+        )
+
+
 class Context:
     """One step's limits in whole lots, and what is left of them."""
 
@@ -105,11 +125,14 @@ class Context:
         self.high = owned.lots + owned.open_buys
         self.low = owned.lots - owned.open_sells
         worst = np.maximum(abs(self.high), abs(self.low))
-        self.gross = _exposure(worst, self.unit)
-        self.net_high = _exposure(self.high, self.unit)
-        self.net_low = _exposure(self.low, self.unit)
-        self.max_gross = limits.max_gross * owned.nav
-        self.max_net = limits.max_net * owned.nav
+        self.exposure = Exposure(
+            gross=_exposure(worst, self.unit),
+            bound=_exposure(worst, self.unit * units.margin),
+            long=_exposure(self.high, self.unit),
+            short=-_exposure(self.low, self.unit),
+        )
+        shares = limits.max_gross, limits.max_margin, limits.max_net, limits.max_net
+        self.most = Exposure(*(one * owned.nav for one in shares))
 
 
 def _opening_stop(limits: Limits, owned: Account, state: TradingState) -> Reason | None:

@@ -19,6 +19,8 @@ class Contracts(NamedTuple):
     """bought with cash (spot, equity), not on margin"""
     minimum_notional: Float[np.ndarray, " S"]
     """quote currency"""
+    margin: Float[np.ndarray, " S"]
+    """share of its notional that a position binds"""
 
 
 def contracts(universe: Universe) -> Contracts:
@@ -30,6 +32,7 @@ def contracts(universe: Universe) -> Contracts:
         is_inverse=kinds == "inverse",
         is_paid=np.isin(kinds, ("spot", "equity")),
         minimum_notional=universe.column("minimum_notional"),
+        margin=universe.column("margin"),
     )
 
 

@@ -10,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from bot4jax.runtime.context import EXCUSED, Context
+from bot4jax.runtime.context import EXCUSED, Context, Exposure
 from bot4jax.runtime.limits import WIDER_COLLAR, Reason, TradingState
 from bot4jax.runtime.orders import Order
 from bot4jax.types import BUY
 
-GROSS, NET = int(Reason.GROSS), int(Reason.NET)
+GROSS, NET, MARGIN = int(Reason.GROSS), int(Reason.NET), int(Reason.MARGIN)
 ORDER_BUDGET = int(Reason.ORDER_BUDGET)
 
 
@@ -57,9 +57,7 @@ class Verdict(NamedTuple):
     """0: accepted"""
     accepted: list[int]
     """rows, in the order of sending"""
-    gross: float
-    net_high: float
-    net_low: float
+    exposure: Exposure
 
 
 def admit(proposals: Proposals, context: Context) -> tuple[list[int], list[Denied]]:
@@ -78,8 +76,7 @@ def admit(proposals: Proposals, context: Context) -> tuple[list[int], list[Denie
     slots, lots = proposals.symbols[taken], proposals.lots[taken]
     np.add.at(context.high, slots, np.maximum(lots, 0))
     np.add.at(context.low, slots, np.minimum(lots, 0))
-    context.gross, context.budget = verdict.gross, context.budget - len(taken)
-    context.net_high, context.net_low = verdict.net_high, verdict.net_low
+    context.exposure, context.budget = verdict.exposure, context.budget - len(taken)
     denied = []
     for reason in np.unique(verdict.reasons[verdict.reasons > 0]).tolist():
         at = np.flatnonzero(verdict.reasons == reason)
@@ -95,28 +92,40 @@ def judge(proposals: Proposals, context: Context) -> Verdict:
     orders are those denied.
     """
     reducing, added, own = weigh(proposals, context)
-    value = proposals.lots * context.unit[proposals.symbols]
-    gross, high, low = context.gross, context.net_high, context.net_low
-    budget, accepted = context.budget, []
-    values, additions, reduces = value.tolist(), added.tolist(), reducing.tolist()
+    exposure, budget, accepted = context.exposure, context.budget, []
+    additions, reduces = _additions(proposals, context, added), reducing.tolist()
     urgency, reasons = np.lexsort((-proposals.benefits, ~reducing)), own.tolist()
     for row in urgency[own[urgency] == 0].tolist():
-        worth, addition = values[row], additions[row]
+        after = exposure.plus(additions[row])
         if not reduces[row]:
-            if not gross + addition <= context.max_gross:
-                reasons[row] = GROSS
+            spent = 0 if budget > 0 else ORDER_BUDGET
+            reasons[row] = _beyond(after, additions[row], context.most) or spent
+            if reasons[row]:
                 continue
-            if not (high + worth if worth > 0 else -low - worth) <= context.max_net:
-                reasons[row] = NET
-                continue
-            if budget <= 0:
-                reasons[row] = ORDER_BUDGET
-                continue
-        budget, gross = budget - 1, gross + addition
-        high, low = high + max(worth, 0.0), low + min(worth, 0.0)
+        exposure, budget = after, budget - 1
         accepted.append(row)
-    found = np.array(reasons, np.int64)
-    return Verdict(found, accepted, gross, high, low)
+    return Verdict(np.array(reasons, np.int64), accepted, exposure)
+
+
+def _additions(
+    proposals: Proposals, context: Context, added: Float[np.ndarray, " n"]
+) -> list[Exposure]:
+    """What each row adds to the exposure at worst."""
+    slot = proposals.symbols
+    value = proposals.lots * context.unit[slot]
+    bound = added * context.contracts.margin[slot]
+    columns = added, bound, np.maximum(value, 0.0), np.maximum(-value, 0.0)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return [Exposure(*row) for row in rows]
+
+
+def _beyond(after: Exposure, added: Exposure, most: Exposure) -> int:
+    """Which limit an opening row would break, 0: none; net counts on its own side."""
+    if not after.gross <= most.gross:
+        return GROSS
+    if not (after.long if added.long > 0 else after.short) <= most.long:
+        return NET
+    return 0 if after.bound <= most.bound else MARGIN
 
 
 def weigh(

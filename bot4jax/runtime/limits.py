@@ -49,6 +49,7 @@ class Reason(enum.IntEnum):
     VOLUME = 27, "The position would be too much of what is traded in a day."
     GROSS = 19, "The gross exposure would be larger than allowed."
     NET = 20, "The net exposure would be larger than allowed."
+    MARGIN = 28, "More margin would be bound than allowed."
     ORDER_BUDGET = 21, "All messages that may leave now are spent on more urgent ones."
     REPEATED = 22, "The same order, over and over: the engine stops."
     SELF_TRADE = 23, "It could trade with an order of ours, which is taken back first."
@@ -83,6 +84,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_gross: float
     """leverage: it is × net asset value"""
     max_net: float
+    max_margin: float
+    """bound by positions and open orders, by each instrument's own share"""
     price_collar_bps: float
     """basis points of the mid; `WIDER_COLLAR` times as much for reductions"""
     period_collar_bps: float

@@ -43,6 +43,7 @@ LIMITS = Limits(
     max_volume_share=1e9,
     max_gross=3.0,
     max_net=3.0,
+    max_margin=3.0,
     price_collar_bps=100.0,
     period_collar_bps=1e9,
     period_seconds=60.0,

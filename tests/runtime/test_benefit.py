@@ -23,6 +23,7 @@ WIDE = {
     "max_position_share": 1e3,
     "max_gross": 1e3,
     "max_net": 1e3,
+    "max_margin": 1e3,
     "max_participation": 1e9,
 }
 

@@ -46,6 +46,7 @@ LIMITS = Limits(
     max_volume_share=0.1,
     max_gross=0.5,
     max_net=0.4,
+    max_margin=0.5,
     price_collar_bps=100.0,
     period_collar_bps=200.0,
     period_seconds=60.0,
@@ -236,6 +237,15 @@ DENIED = [
         order(101),
         {"owned_is": owned(open_buys=column(0, at1=300), lots=column(0))},
     ),
+    (Reason.MARGIN, BUY_10, {"limits": {"max_margin": 0.009}}),
+    (
+        Reason.MARGIN,
+        order(101),
+        {
+            "limits": {"max_margin": 0.3},
+            "owned_is": owned(open_sells=column(0, at1=200), lots=column(0)),
+        },
+    ),
     (Reason.ORDER_BUDGET, BUY_10, {"limits": {"orders_per_step": 0}}),
     (Reason.ORDER_BUDGET, BUY_10, {"budget": 0}),
     (Reason.ORDER_BUDGET, BUY_10, {"budget": -3}),
@@ -276,7 +286,7 @@ PASSING = [
         {"market_is": market(quote_ns=column(0))},
         {"stale": (0,)},
         {"limits": {"max_order_notional": 1.0, "max_position_share": 0.001}},
-        {"limits": {"max_gross": 0.0, "max_net": 0.0}},
+        {"limits": {"max_gross": 0.0, "max_net": 0.0, "max_margin": 0.0}},
         {"owned_is": owned(lots=column(0, at0=300), daily_loss=0.5)},
         {"owned_is": owned(lots=column(0, at0=300), drawdown=NAN)},
         {"owned_is": owned(lots=column(0, at0=300), nav=-1.0)},
@@ -441,6 +451,23 @@ def test_exposure_grows_with_each_accepted_order():
     assert [one.reason for one in denied] == [Reason.GROSS]
 
 
+def test_margin_is_bound_by_each_instruments_own_share_and_never_netted():
+    """A tenth, a half and all of the notional, by sides; one lot is worth 100."""
+    units = UNITS._replace(margin=np.array([0.1, 0.5, 1.0, 0.0]))
+    lots, sells = column(0, at0=100, at1=-100), column(0, at2=50)
+    account = owned(lots=lots, open_sells=sells)
+    limits = msgspec.structs.replace(LIMITS, max_margin=0.13, max_gross=9, max_net=9)
+    here = Context(units, limits, market(), account, NOW)
+    assert here.exposure.bound == 1_000.0 + 5_000.0 + 5_000.0
+    asked = proposals((0, 200, 3.0), (2, 60, 2.0), (3, 100, 1.0))
+    accepted, denied = admit(asked, here)
+    assert accepted == [0, 2], "two thousand are left, which the first takes"
+    assert [(one.reason, one.symbols.tolist()) for one in denied] == [
+        (Reason.MARGIN, [2])
+    ]
+    assert here.exposure.bound == here.most.bound
+
+
 def test_two_rows_of_one_leg_are_refused_as_a_defect():
     with pytest.raises(ValueError, match="same leg"):
         admit(proposals((0, 10, 1.0), (0, 20, 1.0)), context())
@@ -475,7 +502,7 @@ def test_what_was_admitted_counts_for_the_next_question():
     here = context(limits={"orders_per_step": 2})
     assert check(order(300, limit=200, lots=200), here) is None
     admit(proposals((0, 200, 1.0)), here)
-    assert here.gross == 20_000.0
+    assert here.exposure.gross == 20_000.0
     assert check(order(101), here) == Reason.POSITION
     assert check(order(100), here) is None
     admit(proposals((1, -10, 1.0)), here)

@@ -22,6 +22,7 @@ LIMITS = Limits(
     max_volume_share=1e9,
     max_gross=1e9,
     max_net=1e9,
+    max_margin=1e9,
     price_collar_bps=100.0,
     period_collar_bps=1e9,
     period_seconds=60.0,
