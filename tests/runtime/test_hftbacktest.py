@@ -7,72 +7,27 @@ hftbacktest fills it whole, ours by at most the size that was there.
 """
 
 import os
-import subprocess
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 
-from bot4jax.config import load
-from bot4jax.data.sources import open_source
 from bot4jax.data.universe import Universe
 from bot4jax.runtime.orders import Cancel, Fill, Order, order_id
 from bot4jax.runtime.venue import PaperVenue
-from bot4jax.types import BUY, QUOTE, SELL, TICK, TRADE
-
-EXCHANGE, LOCAL, BUYS, SELLS = 1 << 31, 1 << 30, 1 << 29, 1 << 28
-DEPTH, TRADED = 1, 2
-"""hftbacktest's events, as its documentation numbers them."""
-
-LIFE_NS, EVERY_NS = 2_000_000_000, 3_000_000_000
-PEER = Path(__file__).parents[1] / "oracles" / "hftbacktest_peer.py"
-
-
-class Probes(NamedTuple):
-    """Orders of one lot, and when they arrive."""
-
-    at_ns: np.ndarray
-    is_buy: np.ndarray
-    price: np.ndarray
-
-
-@pytest.fixture(scope="module")
-def python() -> str:
-    found = os.environ.get("BOT4JAX_HFTBACKTEST")
-    if not found:
-        pytest.skip(
-            "BOT4JAX_HFTBACKTEST is not set: name a Python that has hftbacktest 2.4"
-        )
-    return found
+from bot4jax.types import BUY, SELL, TICK
+from tests.oracles import resting_probes
+from tests.oracles.resting_probes import LIFE_NS, POWERS, Fills, Probes, probes_in
 
 
 @pytest.fixture(scope="module")
 def market(data_root) -> tuple[Universe, np.ndarray]:
-    """Best quotes and trades of one symbol; the clock never goes back."""
-    folder = data_root / "binance" / "usdm"
-    words = ["data=binance", f"data.path={folder}", "data.symbols=1"]
-    source = open_source(load(words), 1)
-    frames = source.frames(0, source.bar_count)
-    records = np.concatenate([frame.records for frame in frames])
-    records = records[np.isin(records["kind"], (QUOTE, TRADE))]
-    records["event_ns"] = np.maximum.accumulate(records["event_ns"])
-    return source.universe, records
+    return resting_probes.market(data_root)
 
 
-def probes_in(records: np.ndarray) -> Probes:
-    """One every three seconds at the best price of one side, then of the other."""
-    quotes = records[records["kind"] == QUOTE]
-    first, last = int(quotes["event_ns"][0]), int(quotes["event_ns"][-1])
-    at_ns = np.arange(first + EVERY_NS, last - EVERY_NS, EVERY_NS) // 1_000 * 1_000 + 1
-    row = np.searchsorted(quotes["event_ns"], at_ns, side="right") - 1
-    is_buy = np.arange(len(at_ns)) % 2 == 0
-    price = np.where(is_buy, quotes["a"][row], quotes["b"][row])
-    return Probes(at_ns, is_buy, price)
-
-
-def ours(universe: Universe, records: np.ndarray, probes: Probes, power: float):
-    """Traded lots and times of each probe at the paper venue."""
+def ours(
+    universe: Universe, records: np.ndarray, probes: Probes, power: float
+) -> Fills:
+    """What the paper venue does with each probe."""
     venue = PaperVenue(universe, queue_power=power)
     clock, done, answers = records["event_ns"], 0, []
     names = []
@@ -89,52 +44,28 @@ def ours(universe: Universe, records: np.ndarray, probes: Probes, power: float):
     fills = {one.order: one for one in answers if isinstance(one, Fill)}
     lots = np.array([fills[name].lots if name in fills else 0 for name in names])
     when = np.array([fills[name].event_ns if name in fills else 0 for name in names])
-    return lots, when
+    return Fills(lots, when)
 
 
-def theirs(
-    python: str, folder: Path, records: np.ndarray, probes: Probes, power: float
-):
-    """The same from hftbacktest."""
-    events = events_of(records)
-    given, found = folder / "given.npz", folder / "found.npz"
-    np.savez(
-        given, **events, **probes._asdict(), life_ns=np.int64(LIFE_NS), power=power
-    )
-    subprocess.run([python, str(PEER), str(given), str(found)], check=True)
-    result = np.load(found)
-    lots = result["filled"].astype(np.int64)
-    return lots, np.where(lots > 0, result["filled_ns"], 0)
-
-
-def events_of(records: np.ndarray) -> dict[str, np.ndarray]:
-    """A quote as its two best levels; a level better than the new best is gone.
-
-    What lies behind the best is not told anew: neither side knows of it.
-    """
-    rows: list[tuple[int, int, int, int]] = []
-    levels: dict[int, set[int]] = {BUYS: set(), SELLS: set()}
-    for kind, side, _, _, ns, a, b, c, d in records.tolist():
-        if kind == TRADE:
-            rows.append((TRADED | (BUYS if side == BUY else SELLS), ns, a, b))
-            continue
-        for flag, best, sign in ((BUYS, a, 1), (SELLS, b, -1)):
-            gone = {price for price in levels[flag] if sign * (price - best) > 0}
-            rows += [(DEPTH | flag, ns, price, 0) for price in sorted(gone)]
-            levels[flag] = (levels[flag] - gone) | {best}
-        rows += [(DEPTH | BUYS, ns, a, c), (DEPTH | SELLS, ns, b, d)]
-    ev, ns, px, qty = (np.array(column) for column in zip(*rows, strict=True))
-    flags = (ev | EXCHANGE | LOCAL).astype(np.uint64)
-    return {"ev": flags, "ns": ns, "px": px.astype(float), "qty": qty.astype(float)}
-
-
-@pytest.mark.parametrize("power", [0.0, 3.0])
-def test_fills_agree_where_both_define_the_same_model(python, market, tmp_path, power):
+@pytest.mark.parametrize("power", POWERS)
+def test_fills_agree_where_both_define_the_same_model(market, power):
     universe, records = market
-    probes = probes_in(records)
-    our_lots, our_ns = ours(universe, records, probes, power)
-    their_lots, their_ns = theirs(python, tmp_path, records, probes, power)
-    assert len(our_lots) > 100
-    assert 0 < our_lots.sum() < len(our_lots), "some are filled and some are not"
-    np.testing.assert_array_equal(our_lots, their_lots)
-    np.testing.assert_array_equal(our_ns, their_ns)
+    found = ours(universe, records, probes_in(records), power)
+    assert len(found.lots) > 100
+    assert 0 < found.lots.sum() < len(found.lots), "some are filled and some are not"
+    theirs = resting_probes.kept(power)
+    np.testing.assert_array_equal(found.lots, theirs.lots)
+    np.testing.assert_array_equal(found.at_ns, theirs.at_ns)
+
+
+@pytest.mark.parametrize("power", POWERS)
+def test_hftbacktest_still_answers_as_it_did(market, power):
+    python = os.environ.get("BOT4JAX_HFTBACKTEST")
+    if not python:
+        pytest.skip(
+            "BOT4JAX_HFTBACKTEST is not set: name a Python that has hftbacktest 2.4"
+        )
+    _, records = market
+    found = resting_probes.asked(python, records, probes_in(records), power)
+    for now, then in zip(found, resting_probes.kept(power), strict=True):
+        np.testing.assert_array_equal(now, then)

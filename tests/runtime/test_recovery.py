@@ -105,7 +105,7 @@ def test_a_stopped_engine_keeps_its_folder_and_wakes_up_fenced(tmp_path, calm):
         asleep.kill()
     assert started(second, endpoint) == 0
     thread.join(30)
-    assert judged(venue.record, calm, 0).is_sound
+    assert judged(venue.record, calm, len(venue.record.fills)).is_sound
 
 
 def until_stopped(pid: int) -> None:

@@ -15,7 +15,7 @@ from bot4jax.runtime.venue_record import Record
 from tests.runtime.scene import RUN
 from tests.sim import __main__ as sim
 from tests.sim import seeds
-from tests.sim.kill import Verdict, judged
+from tests.sim.kill import FILLS, Verdict, judged
 from tests.sim.strangers import admitted
 
 SEEDS = range(20)
@@ -57,6 +57,11 @@ def test_the_judge_sees_a_fill_that_is_missing(calm):
     assert (judged(unsent, calm, 0).lost, judged(calm, unsent, 0).doubled) == (1, 1)
     asked_back = calm._replace(received=[*calm.received, Cancel(calm.fills[0].order)])
     assert judged(calm, asked_back, 0).lost == judged(asked_back, calm, 0).doubled == 1
+
+
+def test_a_kill_before_much_was_traded_proves_nothing():
+    assert Verdict(FILLS, 0, 0, True).is_sound
+    assert not Verdict(FILLS - 1, 0, 0, True).is_sound
 
 
 def test_a_venue_that_trades_twice_is_not_followed(tmp_path, calm, monkeypatch):

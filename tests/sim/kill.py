@@ -31,6 +31,8 @@ FORKING.set_forkserver_preload(["tests.sim.engine"])
 BARS = 80
 FIRST_KILL = 25
 """Step by which more than 50 fills have come."""
+FILLS = 50
+"""That must have come before a kill: one of an engine at rest proves little."""
 PATIENCE_S = 60
 POINTS = ("after_ack", "after_decide", "after_journal", "after_send")
 KILLED = -9
@@ -49,7 +51,8 @@ class Verdict(NamedTuple):
 
     @property
     def is_sound(self) -> bool:
-        return self.is_same and not (self.lost or self.doubled)
+        is_told = self.fills_before >= FILLS
+        return is_told and self.is_same and not (self.lost or self.doubled)
 
 
 def killed(

@@ -18,13 +18,10 @@ from bot4jax.runtime.journal import Journal, StepRecord
 from bot4jax.runtime.orders import Answer, Fill
 from bot4jax.runtime.venue_record import Record
 from bot4jax.schema import Config, Endpoints
-from tests.sim.kill import KILLED, POINTS, Verdict, judged
+from tests.sim.kill import FILLS, KILLED, POINTS, Verdict, judged
 from tests.sim.live import record_at
 
 WHOLE_POINTS = (*POINTS, "mid_checkpoint")
-
-FILLS = 50
-"""That must have come before the first kill."""
 
 SNAPSHOTS = 8
 """Bars between two of the engine's state."""
@@ -63,7 +60,8 @@ def killed(
             code = started(config, "engine", point, str(at)).wait(PATIENCE_S)
             assert code == KILLED, f"the engine ended with {code} before {point}"
         assert started(config, "engine").wait(PATIENCE_S) == 0
-    return judged(record_at(record), record_of(calm), FILLS)
+    _, at = deaths[0]
+    return judged(record_at(record), record_of(calm), fills_by(calm)[at - 2])
 
 
 @contextmanager
@@ -92,10 +90,15 @@ def started(config: Config, *words: str) -> subprocess.Popen:
 
 
 def fatal_step(calm: Path) -> int:
-    """The first step that more than `FILLS` fills have come before."""
-    steps, _ = journaled(calm)
-    fills = (sum(isinstance(a, Fill) for a in one.answers) for one in steps)
-    return next(n for n, count in enumerate(accumulate(fills), 1) if count > FILLS) + 1
+    """The first step that `FILLS` fills have come before."""
+    return next(n for n, count in enumerate(fills_by(calm), 1) if count >= FILLS) + 1
+
+
+def fills_by(folder: Path) -> list[int]:
+    """Fills that a run's journal knows, up to each of its steps from 1 on."""
+    steps, _ = journaled(folder)
+    each = (sum(isinstance(a, Fill) for a in one.answers) for one in steps)
+    return list(accumulate(each))
 
 
 def record_of(folder: Path) -> Record:
