@@ -33,7 +33,7 @@ from bot4jax.types import PACKED
 TRAIN, CALIBRATE = 64, 16
 """Bars: enough for units and scalers; nothing is calibrated."""
 
-AS_IT_IS = Calibration(1.0, (0.0, 0.0), (0.0, 0.0))
+AS_IT_IS = Calibration(1.0, (0.0, 0.0), (0.0, 0.0), (0.0, 0.0))
 
 MIB = 1 << 20
 

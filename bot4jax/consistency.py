@@ -155,10 +155,29 @@ def _lob_problems(config: Config) -> Iterator[str]:
             f"lob.calibrate_share: {own.calibrate_share:g} behind lob.train_share="
             f"{own.train_share:g} leaves no test"
         )
+    if config.mode == "lob":
+        yield from _meaningless_by_event(config)
     if config.data.source == "fi2010" and config.mode == "lob":
         given = (10, 20, 30, 50, 100)
         if own.horizons != given or own.levels != 10:
             yield f"lob: data=fi2010 gives 10 levels and the horizons {given} only"
+
+
+def _meaningless_by_event(config: Config) -> Iterator[str]:
+    """Choices that labels by event know nothing of: nobody shall believe they count."""
+    labels, asked = config.labels, {}
+    if config.trees.patience:
+        asked["trees.patience"] = "all trees.rounds are boosted; use 0"
+    if len(set(labels.class_weights)) > 1:
+        asked["labels.class_weights"] = (
+            "classes weigh alike, as macro-F1 counts them; use [1,1,1]"
+        )
+    if labels.threshold != "quantile":
+        asked["labels.threshold"] = "no cost is charged; use quantile"
+    if labels.ends != "horizon":
+        asked["labels.ends"] = "labels are means of k mids; use horizon"
+    for key, reason in asked.items():
+        yield f"{key}: mode=lob does not use it: {reason}"
 
 
 def _limit_problems(config: Config) -> Iterator[str]:

@@ -169,8 +169,6 @@ class Lob(Section, frozen=True):
     calibrate_share: ProperShare
     """of all events, behind those, by which the best member is chosen; the rest is the
     test"""
-    flat_share: ProperShare
-    """share of a symbol's training labels that are flat"""
     lane: Annotated[int, Meta(ge=2)]
     """events in a stretch that nets walk through at once"""
     warm: Count
@@ -385,8 +383,9 @@ class Trees(Section, frozen=True):
     """share of the training bars, the last ones behind a purged gap, that tell how many
     rounds are enough; the forest is then fitted on all of them"""
     predictor: Literal["fused", "xgboost"]
-    """fused: compiled into the step; xgboost: its own, on the host beside the nets;
-    both say the same, so that a fitted run may be traded with either"""
+    """fused: compiled into the step, the choice on a CPU; xgboost: its own, beside the
+    nets on the host or, the choice of `hardware=gpu`, on the device; both say the same,
+    so that a fitted run may be traded with either"""
 
 
 class Labels(Section, frozen=True):
@@ -400,7 +399,7 @@ class Labels(Section, frozen=True):
     """± k·σ·√horizon; quantile: k fitted so that `flat_share` comes out in training;
     cost: k so that it is a round trip's cost, refused where a class has under 2 %"""
     flat_share: ProperShare
-    """share of training labels that are flat"""
+    """share of training labels that are flat; of an order book, of each symbol's"""
     ends: Literal["horizon", "barriers"]
     """where the return is taken that decides the class; horizon: at its end; barriers:
     at the first close beyond ± k·σ·√horizon within it, if there is one"""
@@ -563,6 +562,17 @@ class Runtime(Section, frozen=True):
     """s without a frame after which the engine halts and ends"""
 
 
+class Borrow(Section, frozen=True):
+    """What lenders ask: bps a year of a short position's worth, paid for every day that
+    it is held over; derivatives are not borrowed."""
+
+    equity_bps: NonNegative
+    """large US shares, of which there are many to borrow, cost 25 to 50; small ones
+    hundreds"""
+    spot_bps: NonNegative
+    """coins and currencies, where the account is on margin"""
+
+
 class Venue(Section, frozen=True):
     """The paper venue: what trading costs and how long it takes."""
 
@@ -572,6 +582,7 @@ class Venue(Section, frozen=True):
     """bps of notional"""
     maker_fee_bps: Annotated[float, Meta(ge=-10)]
     """bps of notional; negative is a rebate"""
+    borrow: Borrow
     latency_ms: NonNegative
     """ms from the order's sending to its arrival in the book"""
     latency_spread: Annotated[float, Meta(ge=0, le=3)]
@@ -648,7 +659,8 @@ class Hardware(Section, frozen=True):
     platform: Literal["cpu", "cuda"]
     """what JAX runs on"""
     threads: CountOrNone
-    """processor cores to use; 0: all that are allowed"""
+    """processor cores to use, XGBoost's threads too; 0: all that are allowed. Sums in
+    another order may give another forest"""
     memory_fraction: PositiveShare
     """share of a GPU's memory that JAX takes, the rest is for XGBoost"""
     products: Literal["float32", "bfloat16"]

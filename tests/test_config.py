@@ -339,6 +339,18 @@ def test_preset_has_the_published_sizes_and_a_group_overrules_it():
     assert full.nets.lstm.widths == (64, 32)
 
 
+def test_the_hardware_chooses_who_is_asked_for_the_forest():
+    """Fused on a CPU, whatever the preset; on a GPU XGBoost beside the nets."""
+    for preset in ("cpu", "full"):
+        words = [f"preset={preset}"]
+        assert load(words).trees.predictor == "fused"
+        gpu = load([*words, "hardware=gpu"])
+        assert gpu.trees.predictor == "xgboost"
+        assert gpu.hardware.platform == "cuda"
+        own = load([*words, "hardware=gpu", "trees.predictor=fused"])
+        assert own.trees.predictor == "fused"
+
+
 def test_slurm_tells_a_process_its_number(monkeypatch):
     alone = load(["mode=train", "hardware=multi_gpu"]).hardware
     assert (alone.processes, alone.process, alone.coordinator) == (1, 0, None)

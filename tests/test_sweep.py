@@ -21,6 +21,7 @@ from bot4jax.config import (
     load,
     rewritten,
 )
+from tests.contract import check_summary
 
 WORDS = [
     "-m",
@@ -88,6 +89,9 @@ def test_a_killed_sweep_goes_on_with_what_is_missing(killed):
     told = [json.loads((root / name / "summary.json").read_text()) for name in JOBS]
     assert [one["seed"] for one in told] == [1, 2, 3]
     assert len({json.dumps(one["members"]) for one in told}) == 3
+    for one in told:
+        check_summary(one)
+        assert sum(own["weight"] for own in one["members"].values()) == pytest.approx(1)
     assert sum(line.startswith("summary ") for line in out.splitlines()) == 3
 
 

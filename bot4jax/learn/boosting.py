@@ -1,5 +1,6 @@
 """The ensemble's forest: which rows it is fitted on, for how long, and who asks it."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ from bot4jax.engine import Engine, Settings, asking
 from bot4jax.learn.baselines import sampled_rows
 from bot4jax.learn.schedule import Samples
 from bot4jax.learn.splits import purge_gap
-from bot4jax.schema import Config
+from bot4jax.schema import Config, Hardware
 from bot4jax.trees import fit as tree_fit
 from bot4jax.trees import forest, predict
 from bot4jax.trees.fit import Rows
@@ -87,16 +88,23 @@ def tree_settings(config: Config) -> tree_fit.Settings:
         colsample=own.colsample,
         reg_lambda=own.reg_lambda,
         seed=config.run.seed,
+        threads=threads_of(config.hardware),
         device=config.hardware.platform,
     )
+
+
+def threads_of(hardware: Hardware) -> int:
+    """Threads that boosting takes: as many as are configured, or every allowed core."""
+    return hardware.threads or len(os.sched_getaffinity(0))
 
 
 def seated(config: Config, settings: Settings, engine: Engine, booster: Any) -> Engine:
     """The engine with the predictor that is configured; the fused one needs nobody."""
     if config.trees.predictor == "fused" or "trees" not in settings.members:
         return engine
-    device = config.hardware.platform
-    return asking(engine, predict.asker(booster, device=device))
+    own = config.hardware
+    asked = predict.asker(booster, threads=threads_of(own), device=own.platform)
+    return asking(engine, asked)
 
 
 def explained(

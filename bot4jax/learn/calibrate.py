@@ -27,6 +27,7 @@ class Calibration(NamedTuple):
 
     temperature: float
     log_loss: tuple[float, float]
+    brier: tuple[float, float]
     ece: tuple[float, float]
     curves: Curves | None = None
     """isotonic, behind the temperature; None: not asked for, or too few labels"""
@@ -42,9 +43,14 @@ def calibrate(
     logs, labels, weights = log_probability[kept], labels[kept], weights[kept]
     temperature = fit_temperature(logs, labels, weights)
     pair = [softened(logs, 1.0), softened(logs, temperature)]
-    before, after = (metrics.log_loss(p, labels, weights) for p in pair)
-    raw, tempered = (metrics.ece(p, labels, weights) for p in pair)
-    return Calibration(temperature, (before, after), (raw, tempered))
+
+    def both(measure: Callable[..., float]) -> tuple[float, float]:
+        before, after = (measure(p, labels, weights) for p in pair)
+        return before, after
+
+    measures = metrics.log_loss, metrics.brier, metrics.ece
+    losses, squares, errors = map(both, measures)
+    return Calibration(temperature, losses, squares, errors)
 
 
 def straightened(
@@ -64,6 +70,7 @@ def straightened(
     after = np.asarray(straighten(curves, jnp.asarray(said)[None])[0])
     return before._replace(
         log_loss=(before.log_loss[0], metrics.log_loss(after, labels, weights)),
+        brier=(before.brier[0], metrics.brier(after, labels, weights)),
         ece=(before.ece[0], metrics.ece(after, labels, weights)),
         curves=curves,
     )

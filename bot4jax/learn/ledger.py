@@ -27,8 +27,9 @@ class Trial(NamedTuple):
     seed: int
     sharpe: float | None
     """of one period, not annual; None where it was not defined"""
-    period_seconds: float
-    """ratios of periods of another length are of another size"""
+    period_seconds: float | None
+    """ratios of periods of another length are of another size; None where the clock is
+    the event"""
     periods: int
     net: float | None
     """share of the capital"""

@@ -19,6 +19,8 @@ from bot4jax.learn.labels import FLAT
 
 KINDS = ("smoothed", "honest")
 
+SIDES = ("train", "calibrate", "test")
+
 CLIP = 5.0
 """Standard deviations at which a feature is clamped."""
 
@@ -58,15 +60,49 @@ class Side(NamedTuple):
     lanes: Lanes
 
 
+class Dropped(NamedTuple):
+    """Events of a symbol and day on one side: too few for the longest label."""
+
+    symbol: str
+    day: int
+    side: str
+    events: int
+
+
+class Cut(NamedTuple):
+    """What a data set is parted into."""
+
+    train: list[Piece]
+    calibrate: list[Piece]
+    test: list[Piece]
+    dropped: list[Dropped]
+
+
 class Book(NamedTuple):
     """What was read, and how it was cut."""
 
-    symbols: tuple[str, ...]
-    days: int
+    shares: dict[int, tuple[str, ...]]
+    """symbols of each day"""
     simulated: bool
     train: Side
     calibrate: Side
     test: Side
+    dropped: tuple[Dropped, ...]
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(x for own in self.shares.values() for x in own))
+
+    @property
+    def sides(self) -> dict[str, Side]:
+        return dict(zip(SIDES, (self.train, self.calibrate, self.test), strict=True))
+
+    @property
+    def untested(self) -> tuple[str, ...]:
+        """Symbols that were trained on and never asked for."""
+        tested = {one.symbol for one in self.test.pieces}
+        trained = dict.fromkeys(one.symbol for one in self.train.pieces)
+        return tuple(one for one in trained if one not in tested)
 
 
 def pieces(
@@ -74,23 +110,28 @@ def pieces(
     horizons: tuple[int, ...],
     train_share: float,
     calibrate_share: float,
-) -> tuple[list[Piece], list[Piece], list[Piece]]:
+) -> Cut:
     """Training, calibration and test, cut at two moments that all symbols share.
 
     Each piece is by itself: no feature and no label looks beyond its first or last row.
+    What is too short to hold the longest label is left out, and told.
     """
     shares = (train_share, train_share + calibrate_share)
     cuts = np.quantile(np.concatenate([one.at for one in states]), shares)
-    least, sides = 2 * max(horizons), ([], [], [])
+    least, sides, dropped = 2 * max(horizons), ([], [], []), []
     for one in states:
         which = np.searchsorted(cuts, one.at, side="right")
         for number, side in enumerate(sides):
             part = one.part(which == number)
-            side.extend([part] if len(part.at) > least else [])
+            events = len(part.at)
+            if events > least:
+                side.append(part)
+            elif events:
+                dropped.append(Dropped(one.symbol, one.day, SIDES[number], events))
     units = {one.symbol: _units(sides[0], one.symbol, horizons) for one in sides[0]}
     _require_all(sides[1:], set(units), shares)
     train, calibrate, test = (_pieces(horizons, units, side) for side in sides)
-    return train, calibrate, test
+    return Cut(train, calibrate, test, dropped)
 
 
 def _require_all(

@@ -77,6 +77,8 @@ class Judged(NamedTuple):
     """events"""
     shares: Float[np.ndarray, " C"]
     """of the test's classes"""
+    without: dict[str, int]
+    """events of each side whose label would reach beyond their symbol, day or side"""
     best: str
     """of the members on the calibration span"""
     scores: Mapping[str, Score]

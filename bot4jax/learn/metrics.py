@@ -77,16 +77,6 @@ def brier(
     return weighted_mean(sample_brier(probability, labels), weights)
 
 
-def prior_log_loss(
-    shares: Float[np.ndarray, " C"],
-    labels: Int[np.ndarray, "*N"],
-    weights: Float[np.ndarray, "*N"] | None = None,
-) -> float:
-    """Log loss of always giving the training classes' shares."""
-    constant = np.broadcast_to(shares, (*labels.shape, len(shares)))
-    return log_loss(constant, labels, weights)
-
-
 def reliability_curve(
     forecast: Float[np.ndarray, "*N"],
     happened: Bool[np.ndarray, "*N"],

@@ -1,8 +1,9 @@
 """A quick backtest: a scan over time in which what is held is the own last target.
 
 No gate, no lots, no queue and no partial fill: every target is met in full at the first
-executable mid, and pays half the spread and the fee. Good for comparing forecasters
-with each other; orders are judged by the venue, never by this.
+executable mid, and pays half the spread and the fee; what is short pays its lender.
+Good for comparing forecasters with each other; orders are judged by the venue, never by
+this.
 """
 
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from jaxtyping import Array, Bool, Float
 
 from bot4jax.kernels import sizing
 from bot4jax.kernels.sizing import Risk, SizingParams
+from bot4jax.learn.borrowing import Lending, owed
 from bot4jax.learn.dataset import Dataset
 
 
@@ -28,7 +30,7 @@ class Book(NamedTuple):
     gross: Float[np.ndarray, " T"]
     """at mid prices"""
     cost: Float[np.ndarray, " T"]
-    """half spreads and fees"""
+    """half spreads, fees, and what lenders of what is short ask"""
 
     def net(self, times: float = 1.0) -> Float[np.ndarray, " T"]:
         """Profit of each bar at so many times the cost, of the same decisions."""
@@ -79,6 +81,7 @@ def book(
     held: Float[np.ndarray, "T S"],
     data: Dataset,
     fee: Float[np.ndarray, " S"],
+    lending: Lending,
     delay: int = 0,
 ) -> Book:
     """Profits of targets decided at each bar's close and met at the next entry.
@@ -93,7 +96,7 @@ def book(
     traded = np.abs(np.diff(late, axis=0, prepend=np.zeros_like(late[:1])))
     traded[-1] = np.abs(late[-2])  # the next entry is past the end: everything leaves
     gross = (late[:-1] * moves(data)).sum(1)
-    cost = (traded * (data.half_spread + fee)).sum(1)
+    cost = (traded * (data.half_spread + fee)).sum(1) + owed(late, lending)
     return Book(traded, np.append(gross, 0.0), cost)
 
 

@@ -19,6 +19,7 @@ from bot4jax.learn.bootstrap import (
     mean_interval,
     sum_interval,
 )
+from bot4jax.learn.borrowing import Lending, daily_rates, ends_of_days
 from bot4jax.learn.evaluate import PRIOR, Judged, Outcome
 from bot4jax.learn.folds import Fold
 from bot4jax.learn.labels import outcomes, sample_weights
@@ -107,11 +108,7 @@ class Evaluation(NamedTuple):
 
 def score(setting: Setting, fold: Fitted) -> Scored:
     """Every forecaster on one fold's test span."""
-    horizon, test, source = (
-        setting.settings.layout.horizon,
-        fold.test,
-        setting.source,
-    )
+    horizon, test = setting.settings.layout.horizon, fold.test
     moved, classes = outcomes(
         test.entry,
         test.close,
@@ -122,7 +119,6 @@ def score(setting: Setting, fold: Fitted) -> Scored:
     )
     weights = sample_weights(moved, test.volatility, test.live, horizon)
     said, rival = forecasts_of(setting, fold)
-    bars = np.arange(fold.split.test.start, fold.split.test.stop, dtype=np.int64)
     return Scored(
         moved,
         classes,
@@ -130,7 +126,7 @@ def score(setting: Setting, fold: Fitted) -> Scored:
         said,
         {name: books(setting, fold, one) for name, one in said.items()},
         traded_money(setting, fold),
-        source.start_ns + (bars + 1) * source.bar_ns,
+        ends_of_bars(setting, fold),
         sentinels.products(
             metrics.direction(said[ENSEMBLE].probability),
             test.entry,
@@ -152,8 +148,22 @@ def books(setting: Setting, fold: Fitted, said: Forecast) -> tuple[Book, ...]:
         said.probability,
         said.confidence,
     )
-    fee = np.asarray(fold.params.sizing.fee)
-    return tuple(research.book(held, fold.test, fee, delay) for delay in DELAYS)
+    fee, terms = np.asarray(fold.params.sizing.fee), lending(setting, fold)
+    return tuple(research.book(held, fold.test, fee, terms, late) for late in DELAYS)
+
+
+def lending(setting: Setting, fold: Fitted) -> Lending:
+    """What who is short in the test pays, and when."""
+    instruments = setting.source.universe.instruments
+    rates = daily_rates(instruments, setting.config.venue.borrow)
+    return Lending(rates, ends_of_days(ends_of_bars(setting, fold)))
+
+
+def ends_of_bars(setting: Setting, fold: Fitted) -> Int[np.ndarray, " T"]:
+    """Boundaries of the test's bars, ns since 1970 UTC."""
+    span, source = fold.split.test, setting.source
+    bars = np.arange(span.start, span.stop, dtype=np.int64)
+    return source.start_ns + (bars + 1) * source.bar_ns
 
 
 def traded_money(setting: Setting, fold: Fitted) -> Float[np.ndarray, "T S"]:

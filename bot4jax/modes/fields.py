@@ -88,9 +88,7 @@ def of_the_forecasts(
 def of_the_trade(setting: Setting, trade: TradeFacts | None) -> dict[str, Any]:
     """What became of the decisions."""
     if trade is None:
-        nothing = summary.pnl(None, base_currency(setting))
-        counts = dict.fromkeys(("orders", "fills", "partial_fills"), 0)
-        return {**counts, "denials": {}, "pnl": nothing}
+        return summary.untraded(base_currency(setting))
     return {
         "orders": trade.orders,
         "fills": trade.fills,

@@ -30,7 +30,7 @@ from bot4jax.modes.setting import Setting
 from bot4jax.nets import fallback, zoo
 from bot4jax.registry import catalogue_hash
 from bot4jax.runtime.events import events
-from bot4jax.schema import Config, Trees
+from bot4jax.schema import Config, Run, Trees
 from bot4jax.trees import fit as tree_fit
 from bot4jax.trees import forest
 from bot4jax.types import CLASSES
@@ -47,6 +47,8 @@ ADOPTED = (
 )
 """Sections that a fitted engine brings with it."""
 
+SEEDED = ("simulator", "plugin")
+"""Sources whose market `run.seed` draws."""
 
 MOST_NAMED = 4
 """Values of a list that are told one by one."""
@@ -80,6 +82,7 @@ def adopt(config: Config, model: Path) -> Config:
     former = from_yaml(model / "config.yaml")
     own = {name: getattr(former, name) for name in ADOPTED}
     own["trees"] = asked_by(former.trees, config.trees.predictor)
+    own["run"] = on_the_market(config.run, former)
     adopted = msgspec.structs.replace(config, **own)
     if changed := differences(config, adopted):
         logger.warning(
@@ -117,6 +120,17 @@ def shortened(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def on_the_market(run: Run, former: Config) -> Run:
+    """The run with the seed that the fitted engine's market was made of, if it was."""
+    seed = market_seed(former)
+    return run if seed is None else msgspec.structs.replace(run, seed=seed)
+
+
+def market_seed(config: Config) -> int | None:
+    """What a market is made of, or a plugin's may be; None of a recorded one."""
+    return config.run.seed if config.data.source in SEEDED else None
+
+
 def asked_by(trees: Trees, predictor: str) -> Trees:
     """The same forest with another predictor, which says the same of it."""
     return msgspec.structs.replace(trees, predictor=predictor)
@@ -127,7 +141,8 @@ def identity(setting: Setting) -> Identity:
     config, specs = setting.config, setting.settings.plan.specs
     fitted = msgspec.structs.replace(config, trees=asked_by(config.trees, "fused"))
     shared = [getattr(fitted, name) for name in ADOPTED if name != "spans"]
-    content = msgspec.json.encode([*shared, setting.source.universe.symbols])
+    shared += [market_seed(config), setting.source.universe.symbols]
+    content = msgspec.json.encode(shared)
     return Identity(
         config_hash=hashlib.sha256(content).hexdigest()[:16],
         catalogue_hash=catalogue_hash(specs),

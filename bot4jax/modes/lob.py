@@ -41,18 +41,14 @@ def read(config: Config) -> Book:
     own, simulated = config.lob, config.data.source == "simulator"
     states = read_states(config)
     shares = own.train_share, own.calibrate_share
+    cut = rows.pieces(states, own.horizons, *shares)
     train, calibrate, test = (
         Side(tuple(side), rows.lanes(side, own.lane, own.warm))
-        for side in rows.pieces(states, own.horizons, *shares)
+        for side in (cut.train, cut.calibrate, cut.test)
     )
-    return Book(
-        symbols=tuple(dict.fromkeys(one.symbol for one in states)),
-        days=len({one.day for one in states}),
-        simulated=simulated,
-        train=train,
-        calibrate=calibrate,
-        test=test,
-    )
+    days = sorted({one.day for one in states})
+    of_day = {day: tuple(x.symbol for x in states if x.day == day) for day in days}
+    return Book(of_day, simulated, train, calibrate, test, tuple(cut.dropped))
 
 
 def read_states(config: Config) -> list[BookStates]:
@@ -85,7 +81,8 @@ def judge(config: Config, book: Book, report: Report) -> list[Judged]:
             task,
             lambda *_: None,
         )
-        found.append(Judged(*label, shares_of(task.test), best, scores))
+        left = without(book, task)
+        found.append(Judged(*label, shares_of(task.test), left, best, scores))
     report("labels", len(labels), len(labels))
     return found
 
@@ -99,7 +96,7 @@ def task_of(config: Config, book: Book, label: tuple[str, int]) -> Task:
     """A label's classes, by stretch; edges come from training alone."""
     edge = None
     if label[0] != "published":
-        edge = rows.edges(book.train.pieces, label, config.lob.flat_share)
+        edge = rows.edges(book.train.pieces, label, config.labels.flat_share)
     labels = (
         rows.laid(side.lanes, named(side, label, edge))
         for side in (book.train, book.calibrate, book.test)
@@ -115,6 +112,15 @@ def named(
     if edge is None:
         return [one.published[label] for one in side.pieces]
     return rows.classes(side.pieces, label, edge)
+
+
+def without(book: Book, task: Task) -> dict[str, int]:
+    """Events of each side that count and have no label, for it would reach too far."""
+    laid = zip(book.sides.items(), (task.train, task.calibrate, task.test), strict=True)
+    return {
+        name: int((side.lanes.counted & (labels < 0)).sum())
+        for (name, side), labels in laid
+    }
 
 
 def shares_of(labels: Int[np.ndarray, "U V"]) -> Float[np.ndarray, " C"]:

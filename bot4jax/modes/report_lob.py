@@ -1,11 +1,15 @@
 """What the benchmark of the limit-order book tells: macro-F1 by label and horizon."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bot4jax.data.fi2010 import JUMP
+from bot4jax.learn import lob
+from bot4jax.learn.ledger import Ledger
 from bot4jax.learn.lob import Book
 from bot4jax.learn.lob_contest import ALWAYS, ENSEMBLE, LINEAR, Judged, Score
-from bot4jax.modes import summary
+from bot4jax.modes import fields, summary, trials
 from bot4jax.modes.markup import paragraph, section, table
 from bot4jax.modes.report import framed, provenance
 from bot4jax.runtime.folder import RunFolder, write_text
@@ -20,6 +24,18 @@ MEANING = {
     "edges.",
 }
 
+UNUSED = (
+    "features",
+    "backtest",
+    "strategy",
+    "risk",
+    "venue",
+    "labels.horizon",
+    "labels.latency_ms",
+    "every key of ensemble but members",
+)
+"""Sections and keys that mean nothing to labels by event."""
+
 SURE = 1.96
 """Standard errors of a difference that is no accident, at 95 %."""
 
@@ -31,11 +47,17 @@ def tell_lob(
     judged: Sequence[Judged],
     seconds: Mapping[str, float],
 ) -> None:
-    """Write `summary.json` and `report.html`."""
-    folder.write_json("summary.json", figures(folder, config, book, judged, seconds))
+    """Enter the trial, and write `summary.json` and `report.html`."""
+    slots = 1 + max(int(one.max()) for one in lob.slots(book.test.pieces))
+    tried = trials.written(folder, config, slots)
+    counts = figures(folder, config, book, judged, tried)
+    counts["seconds"] = sum(seconds.values())
+    folder.write_json("summary.json", counts)
     kinds = dict.fromkeys(one.kind for one in judged)
     parts = [
         introduction(config, book),
+        left_out(config, book),
+        luck(tried),
         *(told([one for one in judged if one.kind == kind]) for kind in kinds),
         provenance(folder.manifest, seconds),
     ]
@@ -47,22 +69,41 @@ def figures(
     config: Config,
     book: Book,
     judged: Sequence[Judged],
-    seconds: Mapping[str, float],
+    tried: Ledger,
 ) -> dict[str, Any]:
-    """The fields of `summary.json`."""
+    """The fields of `summary.json`: of those that every run has, nothing was traded.
+
+    A bar is an event here. Members are judged label by label, under `labels`.
+    """
+    members = config.ensemble.members
+    unjudged = dict.fromkeys(("log_loss", "brier", "ece"))
     return {
         "schema": summary.SCHEMA,
         "mode": config.mode,
         "data": config.data.source,
         "simulated": book.simulated,
         "symbols": len(book.symbols),
-        "days": book.days,
+        "bars": counts(book),
+        "days": len(book.shares),
         "events": counts(book),
+        "classes": None,
+        "members": {name: unjudged | {"weight": 1 / len(members)} for name in members},
+        "ensemble": unjudged,
+        "baselines": {ALWAYS: unjudged, LINEAR: unjudged},
+        "decisions": 0,
+        **summary.untraded(None),
+        **fields.of_the_engine([]),
+        "masked": {},
+        "resumed_from": None,
+        "dropped": [one._asdict() for one in book.dropped],
+        "untested": list(book.untested),
+        "trials": {"count": tried.count, "damaged": list(tried.damaged)},
         "labels": [
             {
                 "label": one.kind,
                 "horizon": one.horizon,
                 "classes": one.shares.tolist(),
+                "without": one.without,
                 "best": one.best,
                 "scores": {name: x._asdict() for name, x in one.scores.items()},
             }
@@ -70,29 +111,73 @@ def figures(
         ],
         "seed": config.run.seed,
         "config_hash": folder.hash,
-        "seconds": sum(seconds.values()),
+        "catalogue_hash": None,
     }
 
 
 def counts(book: Book) -> dict[str, int]:
     """Rows that count, of each side."""
-    sides = {"train": book.train, "calibrate": book.calibrate, "test": book.test}
-    return {name: int(one.lanes.counted.sum()) for name, one in sides.items()}
+    return {name: int(one.lanes.counted.sum()) for name, one in book.sides.items()}
 
 
 def introduction(config: Config, book: Book) -> str:
-    rows, own = counts(book), config.lob
+    rows, own, days = counts(book), config.lob, len(book.shares)
     return paragraph(
         f"Books of {', '.join(book.symbols)} from <b>{config.data.source}</b>, "
-        f"{book.days} {'days' if book.days > 1 else 'day'}, {own.levels} levels, "
+        f"{days} {'days' if days > 1 else 'day'}, {own.levels} levels, "
         f"by event: {rows['train']:,} to train on, {rows['calibrate']:,} to choose the "
         f"best member by, then {rows['test']:,} unseen ones. "
         "No feature, label or stretch reaches from one symbol, day or side of a cut "
         "into another. Classes are cut so that "
-        f"{100 * own.flat_share:.0f} % of each symbol's training labels are flat, and "
-        "weigh alike in training. Everyone sees the same rows, the baseline too; "
-        "intervals come from drawing blocks of time with replacement, all symbols "
-        "together."
+        f"{100 * config.labels.flat_share:.0f} % of each symbol's training labels are "
+        "flat, and weigh alike in training. Everyone sees the same rows, the baseline "
+        "too; intervals come from drawing blocks of time with replacement, all symbols "
+        f"together. Not used: {', '.join(UNUSED)}."
+    )
+
+
+def left_out(config: Config, book: Book) -> str:
+    """Which events nobody was asked for, and why; how FI-2010's shares were found."""
+    pieces = sum(len(side.pieces) for side in book.sides.values())
+    parts = [
+        f"Left out: the first {config.lob.warm} events of each of {pieces} symbols, "
+        "days and sides, which only let nets remember; at their ends, the events whose "
+        "label would reach beyond them, as counted below."
+    ]
+    parts += [
+        f"<b>{one.symbol}</b>, day {one.day}, {one.side}: {one.events} events are too "
+        "few for the longest label."
+        for one in book.dropped
+    ]
+    if book.untested:
+        parts.append(f"Trained on and never asked for: {', '.join(book.untested)}.")
+    if config.data.source == "fi2010":
+        parts.append(parted(book))
+    return paragraph(" ".join(parts))
+
+
+def parted(book: Book) -> str:
+    """How many shares the jumps of the mid made of each day, and which day stands out.
+
+    The files mark none. A jump within a share makes two of it, and of every label that
+    would have reached over the jump none.
+    """
+    found = {day: len(own) for day, own in book.shares.items()}
+    usual, _ = Counter(found.values()).most_common(1)[0]
+    days = ", ".join(f"{count} on day {day}" for day, count in found.items())
+    odd = [str(day) for day, count in found.items() if count != usual]
+    doubt = f" Day {', '.join(odd)} differs: doubt its shares." if odd else ""
+    return (
+        f"Shares are told apart where the mid jumps by more than {100 * JUMP:g} %: "
+        f"{days}.{doubt}"
+    )
+
+
+def luck(tried: Ledger) -> str:
+    """How many looks at this market stand in the ledger."""
+    return paragraph(
+        f"{tried.count} configurations have looked at this market from this folder of "
+        "runs, this one among them: the best of many is better than it is."
     )
 
 
@@ -106,11 +191,13 @@ def told(judged: Sequence[Judged]) -> str:
         for name in names
         if name not in (ALWAYS, LINEAR)
     ]
+    lost = [f"{one.without['test']:,}" for one in judged]
+    without = ("events of the test without a label", *lost)
     shares = [" / ".join(f"{100 * x:.0f}" for x in one.shares) for one in judged]
     return (
         section(f"Label: {judged[0].kind}")
         + paragraph(f"{MEANING[judged[0].kind]} {verdict(judged)}")
-        + table(heads, [*rows, ("down / flat / up, %", *shares)])
+        + table(heads, [*rows, ("down / flat / up, %", *shares), without])
         + table(("above the line ± 95 %", *heads[1:]), above)
     )
 

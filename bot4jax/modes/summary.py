@@ -61,7 +61,13 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def pnl(row: EquityRow | None, currency: str) -> dict[str, Any]:
+def untraded(currency: str | None) -> dict[str, Any]:
+    """What became of decisions where nothing was traded."""
+    counts = dict.fromkeys(("orders", "fills", "partial_fills"), 0)
+    return {**counts, "denials": {}, "pnl": pnl(None, currency)}
+
+
+def pnl(row: EquityRow | None, currency: str | None) -> dict[str, Any]:
     """Profit and loss: gross at mid prices, what was paid, and what is left."""
     if row is None:
         nothing = dict.fromkeys(("gross", "fees", "slippage", "funding", "net"), 0.0)

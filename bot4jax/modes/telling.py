@@ -2,12 +2,14 @@
 
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import msgspec
 import numpy as np
 
 from bot4jax.errors import DataError
+from bot4jax.kernels import vote
 from bot4jax.learn import health, labelling, metrics
-from bot4jax.learn.evaluate import Outcome
+from bot4jax.learn.evaluate import PRIOR, Outcome
 from bot4jax.learn.params import Learned
 from bot4jax.modes import fields, judging, trials
 from bot4jax.modes.feature_facts import before_a_test, in_a_test
@@ -20,6 +22,9 @@ from bot4jax.modes.trading import Traded
 from bot4jax.nets import zoo
 from bot4jax.runtime.folder import RunFolder
 from bot4jax.types import CLASSES
+
+MEASURES = ("log_loss", "brier", "ece")
+"""Of forecasts, by their names in `metrics` and in `Calibration`."""
 
 
 class Played(NamedTuple):
@@ -90,19 +95,16 @@ def tell_training(
     Members are judged on the calibration span, on which one number of each was fitted.
     """
     facts = judging.market_facts(setting, learned, None)
-    judged = {
-        name: {"log_loss": one.log_loss[1], "ece": one.ece[1]}
-        for name, one in learned.calibration.items()
-    }
-    ensemble = judged.pop("ensemble")
-    rows = labelling.rows_of(learned.data, setting.split.calibrate)
-    labels, weights = learned.labels.classes[rows], learned.labels.weights[rows]
-    prior = metrics.prior_log_loss(learned.labels.shares, labels, weights)
+    features = before_a_test(setting, learned)
     counts = fields.of_the_run(folder, setting, facts) | {
         "classes": facts.class_shares["calibrate"].tolist(),
-        "members": judged,
-        "ensemble": ensemble,
-        "baselines": {"class_prior": {"log_loss": prior}},
+        **of_the_calibration(setting, learned),
+        "baselines": {PRIOR: of_the_prior(setting, learned)},
+        "decisions": 0,
+        **fields.of_the_trade(setting, None),
+        **fields.of_the_engine([]),
+        **fields.of_the_features(features),
+        "resumed_from": None,
         "parameters": zoo.parameter_counts(
             setting.settings.sizes, learned.members.nets
         ),
@@ -125,13 +127,35 @@ def tell_training(
         weights=np.empty((0, 0)),
         training=training(learned, "loss"),
         gradients=training(learned, "gradient_norm"),
-        features=before_a_test(setting, learned),
+        features=features,
         trade=None,
         latency_ms={},
         information_age_ms={},
         seconds=seconds,
     )
     write_report(folder.path / "report.html", story)
+
+
+def of_the_calibration(setting: Setting, learned: Learned) -> dict[str, Any]:
+    """Members with the weights that trading would begin with, and the ensemble."""
+    judged = {
+        name: {kind: getattr(one, kind)[1] for kind in MEASURES}
+        for name, one in learned.calibration.items()
+    }
+    ensemble, members = judged.pop("ensemble"), setting.settings.members
+    everyone = jnp.ones(len(members), bool)
+    weight = vote.weights(learned.params.vote, learned.deciding.vote, everyone)
+    for name, own in zip(members, np.asarray(weight).tolist(), strict=True):
+        judged[name]["weight"] = own
+    return {"members": judged, "ensemble": ensemble}
+
+
+def of_the_prior(setting: Setting, learned: Learned) -> dict[str, float]:
+    """Always saying the training classes' shares, on the same labels."""
+    rows = labelling.rows_of(learned.data, setting.split.calibrate)
+    labels, weights = learned.labels.classes[rows], learned.labels.weights[rows]
+    said = np.broadcast_to(learned.labels.shares, (*labels.shape, len(CLASSES)))
+    return {kind: getattr(metrics, kind)(said, labels, weights) for kind in MEASURES}
 
 
 def reliability(traded: Traded, outcome: Outcome) -> dict[str, metrics.Reliability]:

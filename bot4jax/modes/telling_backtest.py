@@ -31,7 +31,7 @@ from bot4jax.types import CLASSES
 COSTS = (0.0, 0.5, 1.0, 2.0)
 """Times the cost at which the same decisions are paid for."""
 
-CARRIED = ("realised", "unrealised", "fees", "slippage", "turnover")
+CARRIED = ("realised", "unrealised", "fees", "funding", "slippage", "turnover")
 """Of an account: what the next fold's begins without, and adds up over folds."""
 
 

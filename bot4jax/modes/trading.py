@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from bot4jax.engine import Decided
 from bot4jax.errors import DataError, Halted
 from bot4jax.learn import dataset
+from bot4jax.learn.borrowing import daily_rates
 from bot4jax.learn.dataset import BarRecord
 from bot4jax.modes import tapes
 from bot4jax.modes.keeping import Kept
@@ -283,9 +284,10 @@ def make_account(setting: Setting, run: str, states: States) -> Account:
     config, source = setting.config, setting.source
     capital, base = config.strategy.capital, base_currency(setting)
     rows = CURVE_ROWS if config.mode == "live" else None
+    borrow = daily_rates(source.universe.instruments, config.venue.borrow)
     return Account(
         universe=source.universe,
-        portfolio=Portfolio(source.universe, capital, base, rows=rows),
+        portfolio=Portfolio(source.universe, capital, base, rows=rows, borrow=borrow),
         limits=Limits.from_config(config.risk),
         run=run,
         states=states,

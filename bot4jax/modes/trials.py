@@ -27,25 +27,41 @@ def enter(folder: RunFolder, config: Config, profits: Float[np.ndarray, " T"]) -
 
     Periods are as long as labels look ahead: profits of neighbouring bars share them.
     """
-    horizon, market = config.labels.horizon, market_of(config)
+    horizon = config.labels.horizon
     periods = selection.period_profits(profits, horizon)
     length = horizon * config.data.bar_seconds
+    sharpe, net = selection.period_sharpe(periods), float(profits.sum())
+    tried = written(folder, config, len(periods), length, sharpe, net)
+    known = tried.sharpes(length)
+    return Luck(selection.deflated_sharpe(periods, tried.count, known), tried)
+
+
+def written(
+    folder: RunFolder,
+    config: Config,
+    periods: int,
+    seconds: float | None = None,
+    sharpe: float | None = None,
+    net: float | None = None,
+) -> Ledger:
+    """Write a look down; all that were taken at its market.
+
+    One that came to no profit has no ratio, and counts as any other.
+    """
+    market, path = market_of(config), Path(config.run.root) / ledger.NAME
     trial = Trial(
         folder.name,
         config.mode,
         market,
         folder.hash,
         config.run.seed,
-        selection.period_sharpe(periods),
-        length,
-        len(periods),
-        float(profits.sum()),
+        sharpe,
+        seconds,
+        periods,
+        net,
     )
-    path = Path(config.run.root) / ledger.NAME
     ledger.append(path, trial)
-    tried = ledger.read(path).on(market)
-    known = tried.sharpes(length)
-    return Luck(selection.deflated_sharpe(periods, tried.count, known), tried)
+    return ledger.read(path).on(market)
 
 
 def market_of(config: Config) -> str:

@@ -23,7 +23,8 @@ class EquityRow(NamedTuple):
     unrealised: float
     fees: float
     funding: float
-    """paid on what was held, less what was received: dividends are received"""
+    """paid on what was held, less what was received: dividends are received, what is
+    short pays its lender"""
     slippage: float
     """of the fills' prices from the mids at decision; part of the profits already"""
     turnover: float

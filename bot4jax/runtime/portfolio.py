@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from bot4jax.data.universe import Universe, notional, profit
 from bot4jax.runtime.contracts import contracts, exposures, profits
-from bot4jax.runtime.equity import EquityRow, Losses
+from bot4jax.runtime.equity import DAY_NS, EquityRow, Losses
 from bot4jax.runtime.messages import (
     CorporateAction,
     Funding,
@@ -53,9 +53,11 @@ class Portfolio:
         base: str = "USD",
         kept: int = 65_536,
         rows: int | None = None,
+        borrow: Float[np.ndarray, " S"] | float = 0.0,
     ) -> None:
         """`kept`: how many orders are remembered, to know a repeated answer; `rows`:
-        how many boundaries of the curve, the newest; None: all."""
+        how many boundaries of the curve, the newest; None: all; `borrow`: share of its
+        worth that a short position pays its lender for a day."""
         if not capital > 0:
             raise ValueError(f"The capital must be positive, found {capital}.")
         slots = len(universe.instruments)
@@ -77,7 +79,11 @@ class Portfolio:
         self.realised = np.zeros(slots)
         self.fees = np.zeros(slots)
         self.funding = np.zeros(slots)
-        """paid, settlement currency"""
+        """paid for what is held, settlement currency"""
+        self._borrow = borrow
+        self._day: int | None = None
+        self._owed = np.zeros(slots)
+        """what is due once this day is over, settlement currency"""
         self._told_marks = np.full(slots, np.nan)
         """prices that the venue values positions at, quote currency"""
         self.slippage = np.zeros(slots)
@@ -166,11 +172,22 @@ class Portfolio:
     def _pay(self, slot: int, rate: float, price: float) -> None:
         """A share of the notional of what is held: long pays, short receives."""
         instrument, lots = self.universe.instruments[slot], int(self.lots[slot])
-        if lots:
-            paid = rate * notional(instrument, lots, price)
-            self.funding[slot] += paid
-            self.flows[slot] -= paid
-            self._trip[slot] -= paid
+        paid = np.zeros(len(self.lots))
+        paid[slot] = rate * notional(instrument, lots, price) if lots else 0.0
+        self._spend(paid)
+
+    def _spend(self, paid: Float[np.ndarray, " S"]) -> None:
+        """Money that goes for what is held, settlement currency."""
+        self.funding += paid
+        self.flows -= paid
+        self._trip -= np.where(self.lots == 0, 0.0, paid)
+
+    def _begin_day(self, boundary_ns: int) -> None:
+        """Who was short as the day before ended pays for it; midnight ends a day."""
+        day = (boundary_ns - 1) // DAY_NS
+        if self._day not in (None, day):
+            self._spend(self._owed)
+        self._day = day
 
     def _change(self, event: ChangedTerms) -> None:
         """Other lots at another price; a broken one is paid out at the mark."""
@@ -208,9 +225,11 @@ class Portfolio:
         `rates` are as of the boundary: base currency a unit of each settlement
         currency. A missing one makes the asset value NaN, which passes no limit.
         """
+        self._begin_day(boundary_ns)
         self.marks = np.where(np.isfinite(prices), prices, self.marks)
         self.rates = self._as_of(rates or {})
         held = exposures(self.units, self.lots, self._priced())
+        self._owed = self._borrow * np.maximum(-held, 0.0)
         unrealised = self.unrealised()
         nav = self.capital + self._total(self._earned() + unrealised)
         ended = [result * float(self.rates[slot]) for slot, result in self._ended]

@@ -46,7 +46,7 @@ class Settings(NamedTuple):
     seed: int
     classes: int = 3
     threads: int = 2
-    """fixed, for sums in another order give another forest"""
+    """told, for sums in another order may give another forest"""
     device: str = "cpu"
 
 

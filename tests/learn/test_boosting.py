@@ -1,12 +1,16 @@
 """How long the forest is boosted: told by bars behind a gap, and by them alone."""
 
+import json
+import os
+
 import numpy as np
 import pytest
 
 from bot4jax.config import load
-from bot4jax.learn.boosting import enough_rounds
+from bot4jax.learn.boosting import drawn, enough_rounds, tree_settings
 from bot4jax.learn.schedule import Samples
 from bot4jax.schema import Config
+from bot4jax.trees.fit import fit_forest
 
 HORIZON, BARS = 5, 400
 CUT = 320
@@ -48,3 +52,12 @@ def test_bars_of_the_gap_tell_nothing(config):
 def test_watched_bars_decide(config):
     watched = slice(CUT + HORIZON + 1, BARS)
     assert enough_rounds(config, turned(samples(), watched), HORIZON) == 1
+
+
+@pytest.mark.parametrize("threads", [1, 3, 0])
+def test_xgboost_takes_the_threads_that_are_configured(threads):
+    """It is told the number: left alone it would take what its own library finds."""
+    config = load(["debug=tiny", "trees.rounds=1", f"hardware.threads={threads}"])
+    booster = fit_forest(*drawn(samples(), HORIZON, 0), tree_settings(config))
+    told = json.loads(booster.save_config())["learner"]["generic_param"]["nthread"]
+    assert int(told) == (threads or len(os.sched_getaffinity(0)))

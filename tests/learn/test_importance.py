@@ -66,7 +66,8 @@ def fitted(setting, market):
     labels = Labels(even, classes, even, 1.0, third, third, third)
     config, settings = setting.config, setting.settings
     members = params.fit_members(config, settings, data, labels, SPLIT, silent)
-    plain = dict.fromkeys(MEMBERS, Calibration(1.0, (0.0, 0.0), (0.0, 0.0)))
+    none = (0.0, 0.0)
+    plain = dict.fromkeys(MEMBERS, Calibration(1.0, none, none, none))
     units = None  # nothing here reads them
     universe = setting.source.universe
     return params.assemble(config, settings, universe, units, members, labels, plain)

@@ -30,6 +30,11 @@ def states(symbol="A", day=0, events=120, seed=0, at=None) -> BookStates:
     return BookStates(symbol, day, times, price, size)
 
 
+def sides(cut: lob.Cut) -> list[list[lob.Piece]]:
+    """Training, calibration and test."""
+    return [cut.train, cut.calibrate, cut.test]
+
+
 @pytest.mark.parametrize("k", HORIZONS)
 def test_moves_are_those_of_a_slow_walk(k):
     mid = states().mid
@@ -91,14 +96,24 @@ def test_nothing_reaches_over_the_cut_or_a_day():
     for label, moved in first.moves.items():
         np.testing.assert_array_equal(moved, again.moves[label])
         assert np.isnan(moved[-label[1] :]).all()
-    lengths = [[len(x.features) for x in side] for side in one]
+    lengths = [[len(x.features) for x in side] for side in sides(one)]
     assert lengths == [[120, 60], [60], [108]]
+
+
+def test_what_is_too_short_for_a_label_is_told():
+    """Twice the longest horizon holds no smoothed label; one event more does."""
+    own = [states("A", 0), states("A", 1, seed=1), states("B", 0, seed=2)]
+    for events, dropped in ((14, [lob.Dropped("B", 1, "test", 14)]), (15, [])):
+        late = 1.9 + np.arange(events) / 1_000
+        cut = lob.pieces([*own, states("B", 1, events, 3, late)], HORIZONS, 0.5, 0.2)
+        assert cut.dropped == dropped
+        assert ("B" in {one.symbol for one in cut.test}) == (not dropped)
 
 
 def test_units_are_of_training_alone():
     own = [states("A", 0), states("A", 1, seed=1)]
     wild = [own[0], own[1]._replace(size=own[1].size * 1e6)]
-    plain, moved = (lob.pieces(x, HORIZONS, 0.5, 0.2) for x in (own, wild))
+    plain, moved = (sides(lob.pieces(x, HORIZONS, 0.5, 0.2)) for x in (own, wild))
     np.testing.assert_array_equal(plain[0][0].features, moved[0][0].features)
     for side in (1, 2):
         assert (plain[side][0].features != moved[side][0].features).any()
@@ -220,7 +235,7 @@ def test_published_classes_end_with_their_piece():
     """The last ones are made of mids beyond the cut, or of another day."""
     given = np.ones((120, len(HORIZONS)), np.int64)
     own = [states("A", 0)._replace(published=given)]
-    for one in (x for side in lob.pieces(own, HORIZONS, 0.5, 0.2) for x in side):
+    for one in (x for side in sides(lob.pieces(own, HORIZONS, 0.5, 0.2)) for x in side):
         for (_, k), named in one.published.items():
             assert (named[-k:] == -1).all()
             assert (named[k:-k] == 1).all()

@@ -22,7 +22,6 @@ from bot4jax.learn.metrics import (
     macro_f1,
     mcc,
     newey_west_t,
-    prior_log_loss,
     reliability_curve,
 )
 
@@ -52,12 +51,13 @@ def test_bars_and_symbols_score_as_one_list():
     assert ece(*shaped) == pytest.approx(ece(p, labels, weights))
 
 
-def test_prior_log_loss_is_the_cross_entropy_of_the_shares():
+def test_log_loss_of_constant_shares_is_their_cross_entropy():
     _, labels, weights = forecasts()
     shares = np.array([0.25, 0.5, 0.25])
     held = np.bincount(labels, weights) / weights.sum()
     expected = -(held * np.log(shares)).sum()
-    assert prior_log_loss(shares, labels, weights) == pytest.approx(expected)
+    said = np.broadcast_to(shares, (*labels.shape, 3))
+    assert log_loss(said, labels, weights) == pytest.approx(expected)
 
 
 def test_the_impossible_that_happens_costs_much_but_not_infinitely():

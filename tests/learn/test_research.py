@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 
 from bot4jax.kernels.sizing import SizingParams
+from bot4jax.learn.borrowing import Lending, owed
 from bot4jax.learn.dataset import Dataset
 from bot4jax.learn.research import book, confidence, holdings, moves
 
 BARS, SYMBOLS = 40, 3
 FEE = np.full(SYMBOLS, 1e-5)
+FREE = Lending(np.zeros(SYMBOLS), np.zeros(BARS, bool))
 
 
 def market(seed: int = 0) -> Dataset:
@@ -52,7 +54,7 @@ def forecasts(seed: int = 1):
 
 def test_profits_equal_a_walk_by_hand():
     data, held = market(), np.random.default_rng(2).normal(0, 0.1, (BARS, SYMBOLS))
-    found = book(held, data, FEE)
+    found = book(held, data, FEE, FREE)
     for t in (0, 7, BARS - 2):
         gross = cost = 0.0
         for s in range(SYMBOLS):
@@ -70,7 +72,7 @@ def test_profits_equal_a_walk_by_hand():
 def test_leaving_is_paid_for(delay):
     """Everything bought is sold: as much is traded at the end as at the start."""
     data, held = market(), np.full((BARS, SYMBOLS), 0.1)
-    found = book(held, data, FEE, delay)
+    found = book(held, data, FEE, FREE, delay)
     np.testing.assert_allclose(found.traded.sum(0), 0.2)
     expected = (0.1 * (data.half_spread[-1] + FEE)).sum()
     assert found.cost[-1] == pytest.approx(expected)
@@ -78,10 +80,24 @@ def test_leaving_is_paid_for(delay):
 
 def test_a_delay_meets_the_same_targets_later():
     data, held = market(), np.random.default_rng(2).normal(0, 0.1, (BARS, SYMBOLS))
-    found = book(held, data, FEE, delay=2)
+    found = book(held, data, FEE, FREE, delay=2)
     expected = (held[:-3] * moves(data)[2:]).sum(1)
     np.testing.assert_allclose(found.gross[2:-1], expected)
     assert (found.gross[:2] == 0).all()
+
+
+@pytest.mark.parametrize("delay", [0, 2])
+def test_what_is_short_pays_its_lender_beside_the_rest(delay):
+    data, held = market(), np.random.default_rng(2).normal(0, 0.1, (BARS, SYMBOLS))
+    nights = np.arange(BARS) % 7 == 3
+    lending = Lending(np.array([1e-4, 0.0, 2e-4]), nights)
+    free, lent = (book(held, data, FEE, terms, delay) for terms in (FREE, lending))
+    np.testing.assert_array_equal(free.gross, lent.gross)
+    late = np.concatenate([np.zeros((delay, SYMBOLS)), held[: BARS - delay]])
+    paid = lent.cost - free.cost
+    np.testing.assert_allclose(paid, owed(late, lending), atol=1e-15)
+    assert set(np.flatnonzero(paid)) <= set(np.flatnonzero(nights) - 1)
+    assert paid.sum() > 0
 
 
 def test_a_price_that_is_none_earns_nothing():

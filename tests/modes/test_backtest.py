@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bot4jax.config import load
+from bot4jax.data.universe import notional
 from bot4jax.errors import DataError
 from bot4jax.kernels import bank
 from bot4jax.learn import ledger, redundancy
@@ -23,8 +24,9 @@ from bot4jax.modes.telling_backtest import (
     joined_late,
     told_apart,
 )
-from bot4jax.runtime.equity import EquityRow
-from bot4jax.runtime.states import Transition
+from bot4jax.modes.trading import make_account
+from bot4jax.runtime.equity import DAY_NS, EquityRow
+from bot4jax.runtime.states import States, Transition
 
 SIX = [
     "class_prior",
@@ -240,17 +242,30 @@ def test_latencies_are_joined_in_order(stage):
     assert found[0] == Late(0.0, 2, 4.0, 2.0, 2.0)
 
 
-def row(step: int, nav: float, fees: float) -> EquityRow:
+def row(step: int, nav: float, fees: float, funding: float) -> EquityRow:
     rest = dict.fromkeys(EquityRow._fields, 0.0)
-    return EquityRow(**(rest | {"step": step, "nav": nav, "fees": fees}))
+    own = {"step": step, "nav": nav, "fees": fees, "funding": funding}
+    return EquityRow(**(rest | own))
 
 
 def test_accounts_go_on_where_the_last_one_ended():
-    first = [row(0, 100.0, 0.0), row(1, 104.0, 1.0)]
-    second = [row(0, 100.0, 0.5), row(1, 97.0, 2.0)]
+    first = [row(0, 100.0, 0.0, 0.0), row(1, 104.0, 1.0, -2.0)]
+    second = [row(0, 100.0, 0.5, 0.0), row(1, 97.0, 2.0, 0.25)]
     found = chained([first, second, second], 100.0)
     assert [one.nav for one in found] == [100, 104, 104, 101, 101, 98]
     assert [one.fees for one in found] == [0, 1, 1.5, 3, 3.5, 5]
+    assert [one.funding for one in found] == [0, -2, -2, -1.75, -1.75, -1.5]
+
+
+def test_the_configured_rate_is_what_short_positions_pay(words):
+    """Of 3,650 bps a year a coin that never closes pays ten a day."""
+    stage = set_stage(load([*words, *FEW, "venue.borrow.spot_bps=3650"]))
+    portfolio = make_account(stage, "run", States(print)).portfolio
+    portfolio.lots[0] = -10
+    prices = np.full(len(portfolio.lots), 50.0)
+    first, second = (portfolio.value(n, n * DAY_NS, prices) for n in (1, 2))
+    worth = abs(notional(stage.source.universe.instruments[0], -10, 50.0))
+    assert (first.funding, second.funding) == pytest.approx((0.0, 1e-3 * worth))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,16 @@ import pytest
 
 from benchmarks import stage
 from bot4jax.config import load
-from bot4jax.modes.keeping import adopt, asked_by, identity, seat
+from bot4jax.errors import CheckpointError
+from bot4jax.modes.keeping import (
+    adopt,
+    asked_by,
+    identity,
+    market_seed,
+    on_the_market,
+    seat,
+    take_up,
+)
 from bot4jax.modes.setting import set_stage
 from bot4jax.modes.sockets import trade_with_children
 from bot4jax.modes.trading import trade_here
@@ -98,6 +107,25 @@ def test_what_a_model_brings_in_place_of_the_command_is_told(run, words, caplog)
     assert "features.window=32 (64)" in said
     assert 'features.names=["mean", "skewness", "rsi_14"] ("all")' in said
     assert "data." not in said
+
+
+def test_a_market_made_of_another_seed_is_another_market(run, words, setting, caplog):
+    """What was fitted brings its seed, and its checkpoint serves no other."""
+    plain = [f"run.model={run.folder}", "mode=backtest", *words]
+    config = adopt(load([*plain, "run.seed=1"]), run.folder)
+    assert config.run.seed == run.config.run.seed == 0
+    (said,) = caplog.messages
+    assert "run.seed=1 (0)" in said
+    own = msgspec.structs.replace(run.config.run, seed=1)
+    other = setting._replace(config=msgspec.structs.replace(run.config, run=own))
+    with pytest.raises(CheckpointError, match=r"config_hash .* expected"):
+        take_up(run.folder, other)
+
+
+def test_a_recorded_market_is_the_same_with_any_seed():
+    own = [load(["data=binance", "data.path=PATH", f"run.seed={x}"]) for x in (0, 1)]
+    assert [market_seed(one) for one in own] == [None, None]
+    assert on_the_market(own[1].run, own[0]).seed == 1
 
 
 @pytest.fixture(scope="module")

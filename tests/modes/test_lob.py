@@ -2,12 +2,17 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from bot4jax.config import load
 from bot4jax.errors import ConfigError
+from bot4jax.learn import ledger
 from bot4jax.learn.lob_contest import ALWAYS, ENSEMBLE, LINEAR
 from bot4jax.modes import lob
+from bot4jax.modes.report_lob import left_out
+from tests.contract import check_summary
+from tests.data.test_fi2010 import matrix, write
 
 
 @pytest.fixture(scope="module")
@@ -19,11 +24,13 @@ def told(tmp_path_factory):
     assert lob.lob(load([*own, *small, *alone])) == 0
     folder = root / "lob"
     report = (folder / "report.html").read_text()
-    return json.loads((folder / "summary.json").read_text()), report
+    tried = ledger.read(root / ledger.NAME)
+    return json.loads((folder / "summary.json").read_text()), report, tried
 
 
 def test_both_labels_are_judged_beside_the_line(told):
-    summary, report = told
+    summary, report, _ = told
+    check_summary(summary)
     assert [(x["label"], x["horizon"]) for x in summary["labels"]] == [
         ("smoothed", 5),
         ("honest", 5),
@@ -40,9 +47,52 @@ def test_both_labels_are_judged_beside_the_line(told):
     assert "Beside the linear baseline, the ensemble" in report
 
 
+def test_events_that_nobody_was_asked_for_are_counted(told):
+    """In the test each symbol is one piece, whose last events have no label.
+
+    Of the smoothed one it is the same: it knows what lies behind after `warm` events.
+    """
+    summary, report, _ = told
+    for one in summary["labels"]:
+        assert one["without"]["test"] == one["horizon"] * summary["symbols"]
+    assert summary["dropped"] == summary["untested"] == []
+    assert "Left out: the first 20 events" in report
+    assert "events of the test without a label" in report
+
+
+def test_a_look_at_the_test_is_written_down(told):
+    """Without a ratio, for there was no profit; it counts as any other look."""
+    summary, report, tried = told
+    (trial,) = tried.trials
+    assert (trial.kind, trial.data) == ("lob", "simulator 0")
+    assert trial.config_hash == summary["config_hash"]
+    assert trial.sharpe is trial.period_seconds is trial.net is None
+    assert summary["trials"] == {"count": tried.count, "damaged": []}
+    assert "1 configurations have looked" in report
+
+
+def test_shares_that_jumps_made_are_counted_and_named(tmp_path):
+    """A hundred events behind a jump are a share, and too few for a label."""
+    mids = np.repeat([0.26, 0.39, 0.45], [2_000, 2_000, 100])
+    write(tmp_path, "Train_Dst_NoAuction_DecPre_CF_1", matrix(mids[:4_000]))
+    write(tmp_path, "Test_Dst_NoAuction_DecPre_CF_1", matrix(mids, seed=1))
+    config = load(["experiment=lob", "data=fi2010", f"data.path={tmp_path}"])
+    book = lob.read(config)
+    assert {(one.symbol, one.day) for one in book.dropped} == {("share 3", 1)}
+    assert sum(one.events for one in book.dropped) == 100
+    told = left_out(config, book)
+    assert "jumps by more than 2 %: 2 on day 0, 3 on day 1." in told
+    assert "Day 1 differs: doubt its shares." in told
+    assert told.count("<b>share 3</b>, day 1, ") == 3
+
+
 @pytest.mark.parametrize(
     ("words", "found"),
     [
+        (["trees.patience=5"], "trees.patience: mode=lob does not use it"),
+        (["labels.class_weights=[1,2,1]"], "labels.class_weights: mode=lob"),
+        (["labels.threshold=cost"], "labels.threshold: mode=lob"),
+        (["labels.ends=barriers"], "labels.ends: mode=lob"),
         (["lob.lane=50", "lob.warm=50"], "lob.warm"),
         (["lob.train_share=.6", "lob.calibrate_share=.4"], "lob.calibrate_share"),
         (["data=fi2010", "data.path=.", "lob.levels=5"], "lob: data=fi2010"),

@@ -289,3 +289,32 @@ def test_a_fill_of_no_instrument_or_at_no_price_halts_and_books_nothing(slot, pr
     assert portfolio.open_orders() == [sent.id]
     assert not portfolio.lots.any()
     assert portfolio.foreign == 0
+
+
+def test_a_short_position_pays_its_lender_day_by_day():
+    """20 a day at 200 dollars, 21 at 210; midnight ends a day, a weekend is one; who is
+    long or has closed before pays nothing, and nobody lends a contract."""
+    rates = np.array([0.0, 0.0, 0.0, 1e-3])
+    portfolio = Portfolio(universe(INSTRUMENTS), CAPITAL, borrow=rates)
+    share, linear = 3, 1
+    trade(portfolio, 1, share, -100, 800)
+    trade(portfolio, 2, linear, -100, 400)
+    at, paid = np.array([400, 400, 400, 800]) * 0.25, []
+
+    def value(day: float, price: float) -> None:
+        marks = np.where(np.arange(4) == share, price, at)
+        row = portfolio.value(len(paid), round(day * DAY_NS), marks, RATES)
+        paid.append(row.funding)
+        assert row.nav == pytest.approx(portfolio.nav())
+
+    value(0.9, 200.0)
+    value(1.0, 200.0)
+    value(1.1, 210.0)
+    value(1.9, 210.0)
+    value(4.5, 200.0)
+    assert paid == pytest.approx([0, 0, 20, 20, 41])
+    assert portfolio.funding[[0, linear, 2]].tolist() == [0, 0, 0]
+    trade(portfolio, 3, share, 150, 800)
+    value(4.9, 200.0)
+    value(5.5, 200.0)
+    assert paid[-2:] == pytest.approx([41, 41])

@@ -1,0 +1,39 @@
+"""What short positions pay their lenders, against arithmetic by hand."""
+
+import numpy as np
+import pytest
+
+from bot4jax.learn.borrowing import Lending, daily_rates, ends_of_days, owed
+from bot4jax.learn.returns import DAY_NS
+from bot4jax.schema import Borrow
+from bot4jax.types import Instrument
+
+HOUR_NS = DAY_NS // 24
+
+
+def test_a_year_of_days_costs_the_yearly_rate():
+    """252 of a share, 365 of a coin that never closes; a future is not borrowed."""
+    own = Borrow(equity_bps=252.0, spot_bps=730.0)
+    share = Instrument(symbol="A", kind="equity", calendar="xnys")
+    coin = Instrument(symbol="B", kind="spot")
+    future = Instrument(symbol="C", kind="linear")
+    assert daily_rates((share,), own) == pytest.approx([1e-4])
+    assert daily_rates((coin, future), own) == pytest.approx([2e-4, 0.0])
+
+
+def test_a_day_ends_with_its_last_boundary():
+    """Midnight is still of the day before; days without a bar are no days."""
+    hours = np.array([22, 23, 24, 25, 47, 49, 5 * 24 + 1])
+    found = ends_of_days(hours * HOUR_NS)
+    assert found.tolist() == [False, False, True, False, True, True, False]
+
+
+def test_targets_pay_for_the_night_of_the_bar_that_meets_them():
+    """Decided in bar t, met in bar t + 1: held over the night behind that one."""
+    held = np.array([[-0.2, 0.5], [-0.4, -0.1], [0.3, -0.3], [-1.0, 0.0]])
+    lending = Lending(np.array([1e-4, 3e-4]), np.array([True, True, False, False]))
+    found = owed(held, lending)
+    assert found == pytest.approx([0.2 * 1e-4, 0.0, 0.0, 0.0])
+    daily = lending._replace(ends_day=np.array([True, True, True, False]))
+    by_hand = [0.2 * 1e-4, 0.4 * 1e-4 + 0.1 * 3e-4, 0.0, 0.0]
+    assert owed(held, daily) == pytest.approx(by_hand)
