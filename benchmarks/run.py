@@ -55,6 +55,7 @@ BENCHES = {
     "nets": Bench("benchmarks.nets:measure", "how fast nets are, and others", 200, 3),
     "trees": Bench("benchmarks.trees:measure", "how fast forests are", 200, 3),
     "train": Bench("benchmarks.train:measure", "how fast nets learn", 50, 2),
+    "backtest": Bench("benchmarks.backtest:measure", "how fast a backtest is", 5, 1),
     "ingest": Bench("benchmarks.ingest:measure", "how many ticks come in", 5, 1),
     "orders": Bench(
         "benchmarks.orders:measure", "how many orders pass and are kept", 300, 20
