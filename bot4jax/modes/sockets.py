@@ -76,6 +76,7 @@ def trade_over_sockets(
             controls = Controls(trader, KillFile(folder))
             stack.enter_context(listening(controls, runtime.endpoints.control))
             trader.attend = controls.attend
+            venue.attend = lambda: heard_while_waiting(controls, trader)
             keep_pace(trader, runtime)
             controls.attend()  # a journal may end in the middle of what came in
             in_session = trading_hours(setting)
@@ -89,7 +90,7 @@ def trade_over_sockets(
                     EngineSnapshots(folder, identity(setting), every, tape, trader)
                 )
                 heard = remembered(heard, trader, journal, inputs, snapshots)
-            return tape.closed(recorded_too(record, heard, trader))
+            return passed(tape.closed(recorded_too(record, heard, trader)), venue)
 
         def publish(stepped: Stepped) -> None:
             send_signals(line.signals, batch(tape.feed.universe, folder.name, stepped))
@@ -163,6 +164,21 @@ def remembered(
     snapshots.wake()
     if not journal.is_finished:
         yield from snapshots.taken(inputs.heard(arrivals))
+
+
+def heard_while_waiting(controls: Controls, trader: Trader) -> None:
+    """People, within a step; who is to leave after it leaves nothing resting now."""
+    controls.attend()
+    if trader.is_leaving:
+        trader.take_back()
+
+
+def passed(bars: Iterable[Closed], venue: SocketVenue) -> Iterator[Closed]:
+    """The same bars; a venue need not wait for a market that pauses beyond one."""
+    for closed in bars:
+        if closed.is_by_clock:
+            venue.passed_ns = closed.boundary_ns
+        yield closed
 
 
 def recorded_too(

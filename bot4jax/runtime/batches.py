@@ -48,6 +48,8 @@ class Close(NamedTuple):
     """of prices and sizes from the boundary on, if a split or new terms changed them"""
     unheard: int = 0
     """frames of reference events that were found missing in the bar"""
+    is_by_clock: bool = False
+    """a publisher had not told yet that it was over"""
 
 
 class FeedState(NamedTuple):

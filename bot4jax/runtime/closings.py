@@ -62,6 +62,8 @@ class Closed(NamedTuple):
     on the device"""
     unheard: int = 0
     """frames of reference events that were found missing in the bar"""
+    is_by_clock: bool = False
+    """the clock closed it, and not the event time of every publisher"""
 
 
 NO_ARRIVALS = np.empty((0, 2))
@@ -236,4 +238,5 @@ class Tape:
             events=event.events,
             terms=bars.terms,
             unheard=event.unheard,
+            is_by_clock=event.is_by_clock,
         )

@@ -15,6 +15,7 @@ from bot4jax.runtime.messages import (
     FromEngine,
     Goodbye,
     Inquiry,
+    Passed,
     Reference,
     Refused,
     Report,
@@ -68,8 +69,11 @@ class Desk:
     ) -> None:
         """Take in accepted ticks, the event time of a heartbeat, or what is no tick."""
         self._link.hear(records, events)
-        if heartbeat_ns is not None:
-            self._link.reached_ns = max(self._link.reached_ns, heartbeat_ns)
+        self._reach(self._link.reached_ns if heartbeat_ns is None else heartbeat_ns)
+
+    def _reach(self, event_ns: int) -> None:
+        """The market has come so far; out of lock-step the venue goes along."""
+        self._link.reached_ns = max(self._link.reached_ns, event_ns)
         if not self._lockstep:
             self._answers += self._link.settle(self._link.reached_ns)
 
@@ -90,6 +94,8 @@ class Desk:
             return self._emptied(message.cancels)
         elif isinstance(message, Withdraw):
             self._link.withdraw(message.cancels)
+        elif isinstance(message, Passed):
+            self._pass(message.boundary_ns)
         elif isinstance(message, Alive):
             return None
         elif reason := self._misfit(message):
@@ -154,6 +160,11 @@ class Desk:
         self._positions = self._link.venue.position.copy()
         told = {"answers": answers, "positions": self._positions.tolist()}
         return msgspec.structs.replace(report, **told)
+
+    def _pass(self, boundary_ns: int) -> None:
+        """The engine's clock closed the bar in a pause; no further than was asked."""
+        if self._step is not None:
+            self._reach(min(boundary_ns, self._step.through_ns))
 
     def _serve(self, step: Step) -> None:
         self._step, self._run = step, step.run

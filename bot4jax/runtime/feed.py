@@ -369,6 +369,7 @@ class Feed:
             acting,
             terms,
             counted.unheard - before[2],
+            min(self._reached(), default=watermark_ns) < self.boundary_ns,
         )
         self.coverage.next_bar()
         self._before = counted.absorbed, counted.late, counted.unheard

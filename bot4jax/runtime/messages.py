@@ -148,6 +148,18 @@ class Alive(Message, frozen=True, kw_only=True):
     """silence, by the venue's clock, after which this engine counts as gone"""
 
 
+class Passed(Message, frozen=True, kw_only=True):
+    """Engine to venue, while it waits for a report: the clock has closed the bar.
+
+    A market that pauses shows no tick beyond the boundary; the venue is to report as if
+    one had come.
+    """
+
+    run: Run
+    boundary_ns: Nanoseconds
+    """event time that counts as reached"""
+
+
 class Goodbye(Message, frozen=True, kw_only=True):
     """Engine to venue: no step follows, and nobody waits for a report."""
 
@@ -176,7 +188,7 @@ class Refused(Message, frozen=True, kw_only=True):
     reason: Text
 
 
-FromEngine = Inquiry | Step | Withdraw | Alive | Goodbye
+FromEngine = Inquiry | Step | Passed | Withdraw | Alive | Goodbye
 FromVenue = Statement | Report | Fenced | Refused
 
 

@@ -211,12 +211,15 @@ def timely(
 def hear(publisher: Publisher, event_ns: int, receive_ns: int) -> None:
     """Note that a publisher has reached an event time.
 
-    Minutes are those of the receive time, which goes on when a market's stands still.
+    Minutes are those of the receive time, which goes on when a market's stands still;
+    an event time that is only repeated, as by heartbeats in a pause, measures nothing.
     """
     delay_ns, minute = receive_ns - event_ns, receive_ns // MINUTE_NS
+    publisher.is_live = True
+    if event_ns == publisher.event_ns:
+        return
     if publisher.event_ns is None or event_ns > publisher.event_ns:
         publisher.event_ns = event_ns
-    publisher.is_live = True
     known = publisher.delays
     if known and known[-1][0] == minute and known[-1][1] <= delay_ns:
         return

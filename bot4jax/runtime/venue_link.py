@@ -6,7 +6,7 @@ decision comes everything that happened up to its boundary.
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -24,6 +24,7 @@ from bot4jax.runtime.messages import (
     Goodbye,
     Inquiry,
     MessageError,
+    Passed,
     Reference,
     Refused,
     Report,
@@ -42,6 +43,9 @@ from bot4jax.runtime.wire import VERSION
 from bot4jax.types import TICK
 
 NEVER = -(2**62)
+
+ATTENTION_S = 0.02
+"""How often whoever waits for a report turns away, to hear people."""
 
 T = TypeVar("T", Statement, Report)
 
@@ -213,6 +217,10 @@ class SocketVenue:
         self._is_lost = False
         """silent, or another engine's: nothing more is sent, the next start asks it"""
         self._last = Goodbye(run="-", step=0)
+        self.attend: Callable[[], None] = lambda: None
+        """hears people while a report is waited for; may take back what rests"""
+        self.passed_ns = NEVER
+        """boundary that our clock has closed: no tick beyond it need have come"""
 
     def hear(self, records: np.ndarray, events: Sequence[Reference] = ()) -> None:
         """It has a feed of its own."""
@@ -266,21 +274,32 @@ class SocketVenue:
             self._say(Alive(run=self._last.run, within_ns=within_ns))
 
     def settle(self, through_ns: int) -> Sequence[Answer]:
-        kept, self._kept, self.positions = self._kept, (), None
+        self.positions = None
+        if self._awaited is not None and through_ns <= self.passed_ns:
+            self._say(Passed(run=self._last.run, boundary_ns=through_ns))
+        give_up_s = time.monotonic() + self._timeout_s
         while self._awaited is not None:
-            report = self._heard(Report, f"step {self._awaited}")
-            if report.step == self._awaited:
-                self._awaited = None
-                return self._reported(report)
+            now_s = time.monotonic()
+            if self._waited(min(now_s + ATTENTION_S, give_up_s)) or now_s >= give_up_s:
+                self._take(self._heard(Report, f"step {self._awaited}", give_up_s))
+            else:
+                self.attend()
+        kept, self._kept = self._kept, ()
         return kept
+
+    def _take(self, report: Report) -> None:
+        """Keep what is waited for; reports of former steps have been booked."""
+        if report.step == self._awaited:
+            self._awaited, self._kept = None, self._reported(report)
 
     def _reported(self, report: Report) -> Sequence[Answer]:
         self.positions = np.array(report.positions) if report.positions else None
         return report.answers
 
-    def _heard(self, expected: type[T], what: str) -> T:
+    def _heard(self, expected: type[T], what: str, give_up_s: float | None = None) -> T:
         """The next message of a kind; reports of former steps may lie before it."""
-        give_up_s = time.monotonic() + self._timeout_s
+        if give_up_s is None:
+            give_up_s = time.monotonic() + self._timeout_s
         while self._waited(give_up_s):
             found = self._read()
             if isinstance(found, Fenced):

@@ -24,6 +24,7 @@ from bot4jax.runtime.messages import (
     FromVenue,
     Goodbye,
     MessageError,
+    Passed,
     Refused,
     Withdraw,
     pack,
@@ -152,7 +153,7 @@ def _take(
         if peer != engine:  # of another release, or no engine at all
             _send(socket, peer, Refused(reason=str(error)[:200]))
         return engine
-    if isinstance(message, Alive | Goodbye | Withdraw) and peer != engine:
+    if isinstance(message, Alive | Goodbye | Passed | Withdraw) and peer != engine:
         intake.refused["peer"] += 1
         return engine
     epoch, answer = desk.epoch, desk.take(message)

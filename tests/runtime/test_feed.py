@@ -357,6 +357,17 @@ def test_the_clock_closes_when_a_publisher_falls_silent():
     assert pushed(feed, frame(2, trade(900, 3))) == ["3*"]
 
 
+def test_the_clock_closes_every_bar_of_a_long_pause():
+    """Heartbeats repeat the last event time for an hour, and measure no delay."""
+    feed, minute = Feed(MARKET, ANCHORS, 60 * 10**9, 0, 4, 0, 10**8), 60 * 10**9
+    rows = np.array([(TRADE, BUY, 0, 0, 5, 101, 5, 0, 0)], TICK)
+    list(feed.push(Frame(1, 1, 0, 5, rows), 10))
+    for passed in range(1, 61):
+        list(feed.push(Frame(1, 1, 1, 5, rows[:0]), passed * minute))
+        list(feed.advance(passed * minute + 2 * 10**8))
+        assert feed.bar == passed
+
+
 def test_a_delay_that_was_too_small_is_forgotten_after_five_minutes():
     """A tick ahead of its time, or a clock that was set: whatever made it too small."""
     feed, number = Feed(MARKET, ANCHORS, 10**9, 0, 4, 0, 10**8, 10**10), 0

@@ -81,6 +81,7 @@ MESSAGES = {
     ),
     "withdraw": messages.Withdraw(run="demo", cancels=[orders.Cancel(ORDER.id)]),
     "alive": messages.Alive(run="demo", within_ns=5 * 10**9),
+    "passed": messages.Passed(run="demo", boundary_ns=CLOSE_NS),
     "goodbye": messages.Goodbye(run="demo", step=3),
     "signals": messages.Signals(
         run="demo", step=3, boundary_ns=CLOSE_NS, regime=1, signals=[SIGNAL]
@@ -108,7 +109,7 @@ TYPES = {
 STRUCTS: list[type[Any]] = [
     *(messages.Hello, messages.Welcome, messages.Refused),
     *(messages.Step, messages.Report, messages.Withdraw, messages.Goodbye),
-    messages.Alive,
+    *(messages.Alive, messages.Passed),
     *(messages.Inquiry, messages.Statement, messages.Fenced),
     *(messages.Signals, messages.Signal, *get_args(messages.Reference)),
     *(messages.Control, messages.ControlAnswer),

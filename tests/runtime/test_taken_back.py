@@ -1,108 +1,43 @@
 """Whoever stops has taken back what rests, and has the venue's word for it."""
 
-import itertools
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
-from threading import Thread
 from typing import NamedTuple
 
-import numpy as np
 import pytest
-import zmq
 
 from bot4jax.modes.trading import ended, heard_to_the_end, opened_journal, stepping
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.control import Controls, KillFile
-from bot4jax.runtime.desk import Desk
 from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.orders import Order, Query, Reject
 from bot4jax.runtime.portfolio import Portfolio
-from bot4jax.runtime.publish import await_subscribers
 from bot4jax.runtime.silence import judged_by_age
-from bot4jax.runtime.sockets import (
-    bound_endpoint,
-    dealer,
-    publisher,
-    router,
-    subscriber,
-)
+from bot4jax.runtime.sockets import dealer
 from bot4jax.runtime.states import Cause
 from bot4jax.runtime.stopping import stoppable
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import LocalVenue, SocketVenue
-from bot4jax.runtime.venue_process import Intake, Sockets, serve
 from bot4jax.runtime.venue_rules import Refusal
-from bot4jax.runtime.wire import encode
-from bot4jax.types import Frame
 from tests.runtime.scene import (
     BAR_NS,
     CAPITAL,
     RUN,
     START_NS,
-    SYMBOLS,
     UNIVERSE,
     Scene,
-    quotes,
 )
+from tests.runtime.street import PATIENCE_S, SIZE, Street, street
 from tests.sim.kill import BARS, FIRST_KILL, FORKING, KILLED, served, started
-
-PATIENCE_S = 20.0
-MIDS = (200, 200, 200)
-SIZE = 10
-"""Displayed, in lots: less than is wanted, so that the rest of each order rests."""
 
 
 def growing(step: int) -> tuple[float, float, float]:
     return 0.002 * step, 0.002 * step, -0.002 * step
-
-
-class Street(NamedTuple):
-    """A venue in a thread of its own, and the market that it hears."""
-
-    venue: PaperVenue
-    show: Callable[[int], None]
-    """the quotes of a bar"""
-    line: zmq.Socket
-    """to the venue"""
-
-    @property
-    def sent(self) -> list[Order]:
-        return [one for one in self.venue.record.received if isinstance(one, Order)]
-
-
-@contextmanager
-def street(latency_ns: int) -> Iterator[Street]:
-    venue = PaperVenue(UNIVERSE, latency_ns, taker_fee=0.0, maker_fee=0.0)
-    desk = Desk(venue, UNIVERSE.hash)
-    numbers = itertools.count()
-    with ExitStack() as stack:
-        orders = stack.enter_context(router("tcp://127.0.0.1:*"))
-        source = stack.enter_context(publisher("tcp://127.0.0.1:*"))
-        market = stack.enter_context(subscriber(bound_endpoint(source), (b"",)))
-        line = stack.enter_context(dealer(bound_endpoint(orders)))
-        await_subscribers(source, 1, PATIENCE_S)
-        intake = Intake(UNIVERSE.hash, np.full(SYMBOLS, 200), skew_limit_ns=0)
-
-        def show(bar: int) -> None:
-            records = quotes(bar, MIDS, SIZE)
-            sequence = SYMBOLS * next(numbers)
-            frame = Frame(1, 1, sequence, int(records["event_ns"][0]), records)
-            source.send(encode(frame, UNIVERSE.hash))
-
-        sockets = Sockets(market, orders)
-        thread = Thread(target=serve, args=(desk, intake, sockets, PATIENCE_S))
-        thread.start()
-        try:
-            yield Street(venue, show, line)
-        finally:
-            desk.is_over = True
-            line.send(b"")  # wakes it
-            thread.join(PATIENCE_S)
 
 
 @contextmanager

@@ -1,0 +1,84 @@
+"""A venue in a thread of its own, a market that shows what a test says, and the line
+that an engine speaks to them on.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from threading import Thread
+from typing import NamedTuple
+
+import numpy as np
+import zmq
+
+from bot4jax.runtime.desk import Desk
+from bot4jax.runtime.intake import Intake
+from bot4jax.runtime.orders import Order
+from bot4jax.runtime.publish import await_subscribers
+from bot4jax.runtime.sockets import (
+    bound_endpoint,
+    dealer,
+    publisher,
+    router,
+    subscriber,
+)
+from bot4jax.runtime.venue import PaperVenue
+from bot4jax.runtime.venue_process import Sockets, serve
+from bot4jax.runtime.wire import encode
+from bot4jax.types import Frame
+from tests.runtime.scene import SYMBOLS, UNIVERSE, quotes
+
+PATIENCE_S = 20.0
+MIDS = (200, 200, 200)
+SIZE = 10
+"""Displayed, in lots: less than is wanted, so that the rest of each order rests."""
+
+
+class Street(NamedTuple):
+    """A venue in a thread of its own, and the market that it hears."""
+
+    venue: PaperVenue
+    show: Callable[[int], None]
+    """the quotes of a bar"""
+    line: zmq.Socket
+    """to the venue"""
+    source: zmq.Socket
+    """of the market"""
+
+    @property
+    def sent(self) -> list[Order]:
+        return [one for one in self.venue.record.received if isinstance(one, Order)]
+
+
+@contextmanager
+def street(latency_ns: int) -> Iterator[Street]:
+    venue = PaperVenue(UNIVERSE, latency_ns, taker_fee=0.0, maker_fee=0.0)
+    desk = Desk(venue, UNIVERSE.hash)
+    numbers = itertools.count()
+    with ExitStack() as stack:
+        orders = stack.enter_context(router("tcp://127.0.0.1:*"))
+        source = stack.enter_context(publisher("tcp://127.0.0.1:*"))
+        market = stack.enter_context(subscriber(bound_endpoint(source), (b"",)))
+        line = stack.enter_context(dealer(bound_endpoint(orders)))
+        await_subscribers(source, 1, PATIENCE_S)
+        intake = Intake(UNIVERSE.hash, np.full(SYMBOLS, 200), skew_limit_ns=0)
+
+        def show(bar: int) -> None:
+            source.send(encode(shown(bar, next(numbers)), UNIVERSE.hash))
+
+        sockets = Sockets(market, orders)
+        thread = Thread(target=serve, args=(desk, intake, sockets, PATIENCE_S))
+        thread.start()
+        try:
+            yield Street(venue, show, line, source)
+        finally:
+            desk.is_over = True
+            line.send(b"")  # wakes it
+            thread.join(PATIENCE_S)
+
+
+def shown(bar: int, number: int) -> Frame:
+    """The quotes of a bar, after those of so many bars."""
+    records = quotes(bar, MIDS, SIZE)
+    sent_ns = int(records["event_ns"][0])
+    return Frame(1, 1, SYMBOLS * number, sent_ns, records)
