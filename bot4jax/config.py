@@ -8,6 +8,7 @@ under a second: neither it nor what it imports knows JAX.
 import difflib
 import hashlib
 import typing
+import zlib
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -121,6 +122,15 @@ def config_hash(config: Config) -> str:
         del tree[section][key]
     canonical = msgspec.json.encode(tree, order="sorted")
     return hashlib.sha256(canonical).hexdigest()[:16]
+
+
+def agreed_hash(config: Config) -> int:
+    """What engine and venue must have read alike: the market, how the venue trades it,
+    and which ticks are of the future. Where files lie is each one's own."""
+    tree = msgspec.to_builtins(config)
+    del tree["data"]["path"]
+    agreed = tree["data"], tree["venue"], config.runtime.skew_limit_ms
+    return zlib.crc32(msgspec.json.encode(agreed, order="sorted"))
 
 
 def run_folder(config: Config) -> Path:

@@ -181,11 +181,15 @@ def _meaningless_by_event(config: Config) -> Iterator[str]:
 
 
 def _limit_problems(config: Config) -> Iterator[str]:
-    risk = config.risk
+    risk, own = config.risk, config.execution
+    if own.stop_limit_bps and not own.stop_bps:
+        yield (
+            f"execution.stop_limit_bps: {own.stop_limit_bps:g} limits no stop, "
+            "execution.stop_bps is 0"
+        )
     pairs = (
         ("max_position_share", "max_gross"),
         ("max_net", "max_gross"),
-        ("max_margin", "max_gross"),
         ("daily_loss_share", "drawdown_share"),
         ("orders_per_step", "messages_per_second"),
     )

@@ -444,8 +444,9 @@ class Execution(Section, frozen=True):
     """How what is wanted becomes orders; what has only bars trades at market."""
 
     kind: Literal["ioc", "fok", "market", "limit", "post_only"]
-    """ioc, fok and limit name the opposite best as their worst price; fok trades whole
-    or not at all, a limit's rest stays; post_only waits at the own best"""
+    """ioc, fok and limit name the opposite best as their worst price, market the worst
+    that the collars of risk let pass; fok trades whole or not at all, a limit's rest
+    stays; post_only waits at the own best"""
     rest_bars: Count
     """bars after which a resting limit or post_only order expires"""
     slices: Count
@@ -454,6 +455,9 @@ class Execution(Section, frozen=True):
     """bps from the fill-weighted entry at which a stop closes a position; 0: none"""
     profit_bps: Annotated[float, Meta(ge=0, lt=10_000)]
     """the same for a take-profit; one cancels the other"""
+    stop_limit_bps: Annotated[float, Meta(ge=0, lt=10_000)]
+    """bps beyond its trigger at which a woken stop trades no more, and waits; 0: it
+    trades at any price"""
 
 
 class Risk(Section, frozen=True):

@@ -8,7 +8,14 @@ import msgspec
 import pytest
 
 from bot4jax import config, run, schema, types, usage
-from bot4jax.config import config_hash, load, run_folder, to_yaml, validate
+from bot4jax.config import (
+    agreed_hash,
+    config_hash,
+    load,
+    run_folder,
+    to_yaml,
+    validate,
+)
 from bot4jax.errors import ConfigError
 from bot4jax.validation import known_keys
 
@@ -162,6 +169,27 @@ def test_all_problems_come_at_once():
     assert len(found) == len(expected)
 
 
+@pytest.mark.parametrize(
+    ("words", "is_same"),
+    [
+        (("data.path=/elsewhere", "run.name=other", "risk.max_gross=0.9"), True),
+        (("venue.seed=8",), False),
+        (("data.symbols=3",), False),
+        (("runtime.skew_limit_ms=1",), False),
+    ],
+)
+def test_engine_and_venue_must_have_read_the_same_market_and_fees(words, is_same):
+    here = "data=binance", "data.path=/here"
+    found = agreed_hash(load([*here, *words]))
+    assert (found == agreed_hash(load(here))) == is_same
+
+
+def test_no_engine_may_go_unwatched():
+    """Should it die, nobody would take back what rests."""
+    (found,) = refused("runtime.dead_man_s=0")
+    assert found.startswith("runtime.dead_man_s: expected a number > 0")
+
+
 def starts(start):
     return lambda line: line.startswith(start)
 
@@ -218,6 +246,7 @@ def test_section_in_place_of_a_leaf_and_the_reverse():
         ({"ensemble.floor": 0.1, "ensemble.cap": 0.09}, "ensemble.floor"),
         ({"risk.max_position_share": 2}, "risk.max_position_share"),
         ({"risk.max_net": 2}, "risk.max_net"),
+        ({"execution.stop_limit_bps": 10.0}, "execution.stop_limit_bps"),
         ({"risk.daily_loss_share": 0.2}, "risk.daily_loss_share"),
         ({"strategy.kelly": 0.26}, "strategy.kelly"),
         ({"hardware.process": 1}, "hardware.process"),

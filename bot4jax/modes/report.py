@@ -76,13 +76,14 @@ def framed(title: str, simulated: bool, parts: Sequence[str]) -> str:
 
 def introduction(story: Story) -> str:
     market, spans = story.market, story.market.spans
-    judged = story.summary.get("judged_bars", spans["test"])
+    traded = story.summary.get("traded_bars", spans["test"])
+    judged = story.summary.get("judged_bars", traded)
     newest = f"the newest {judged:,} one by one, orders, fills and money of all. "
     return paragraph(
         f"{market.symbols:,} symbols of <b>{escape(market.source)}</b>, bars of "
         f"{market.bar_seconds:g} s: {spans['train']:,} to train on, "
         f"{spans['calibrate']:,} to calibrate on, {spans['test']:,} unseen ones to "
-        f"test on. {'' if judged == spans['test'] else 'Told are ' + newest}"
+        f"test on. {'' if judged == traded else 'Told are ' + newest}"
         "Figures come from the unseen bars unless they say otherwise."
     )
 
@@ -114,6 +115,11 @@ def cards(story: Story) -> str:
 def warnings(story: Story) -> str:
     """What keeps a reader from taking a figure for more than it is."""
     market, said = story.market, []
+    if story.summary.get("ended_early"):
+        said.append(
+            f"The run was ended after {story.summary['traded_bars']:,} of "
+            f"{market.spans['test']:,} bars: all that follows is of those."
+        )
     if market.simulated:
         said.append(
             "This market is simulated: it shows that the machine works, and nothing "

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bot4jax.config import agreed_hash
 from bot4jax.data.universe import Universe
 from bot4jax.modes import tapes
 from bot4jax.modes.children import children
@@ -95,7 +96,12 @@ def trade_over_sockets(
         def publish(stepped: Stepped) -> None:
             send_signals(line.signals, batch(tape.feed.universe, folder.name, stepped))
 
-        venue = SocketVenue(line.orders, runtime.venue_timeout_s, runtime.dead_man_s)
+        venue = SocketVenue(
+            line.orders,
+            runtime.venue_timeout_s,
+            runtime.dead_man_s,
+            agreed_hash(setting.config),
+        )
         return trade(
             setting,
             kept,

@@ -208,6 +208,8 @@ def figures(
             folder, setting, facts, features, judged, traded.decided, trade, [traded]
         ),
         "decisions": traded.totals.decisions,
+        "traded_bars": traded.steps,
+        "ended_early": traded.steps < len(setting.split.test),
         "judged_bars": len(traded.decided),
         "bayes_bound": found.bound and found.bound._asdict(),
         "state": traded.state.name,

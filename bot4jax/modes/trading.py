@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from bot4jax import schema
 from bot4jax.engine import Decided
 from bot4jax.errors import DataError, Halted
 from bot4jax.learn import dataset
@@ -59,6 +60,8 @@ class Traded(NamedTuple):
     decided: list[Decided]
     totals: Totals
     """of all steps; what is above, of the newest"""
+    steps: int
+    """how many there were; fewer than the span has bars if it was ended early"""
     portfolio: Portfolio
     counters: Counters
     stages: dict[str, dict[str, float]]
@@ -293,8 +296,13 @@ def make_account(setting: Setting, run: str, states: States) -> Account:
         states=states,
         tactic=tactic(setting),
         slices=config.execution.slices,
-        distances=Distances(config.execution.stop_bps, config.execution.profit_bps),
+        distances=distances(config.execution),
     )
+
+
+def distances(own: schema.Execution) -> Distances:
+    """Of the orders that protect every position."""
+    return Distances(own.stop_bps, own.profit_bps, own.stop_limit_bps)
 
 
 def tactic(setting: Setting) -> Tactic:
@@ -303,7 +311,10 @@ def tactic(setting: Setting) -> Tactic:
     if not source.has_ticks:
         return Tactic("market")
     if own.kind in ("limit", "post_only"):
-        return Tactic("limit", own.kind == "post_only", own.rest_bars * source.bar_ns)
+        rest_ns = own.rest_bars * source.bar_ns
+        return Tactic("limit", is_passive=own.kind == "post_only", rest_ns=rest_ns)
+    if own.kind == "market":
+        return Tactic("ioc", is_pressing=True)
     return Tactic(own.kind)
 
 
@@ -334,6 +345,7 @@ def collect(
         volatility=np.stack([np.asarray(one.volatility) for one in steps]),
         decided=[one.decided for one in steps],
         totals=left.totals,
+        steps=trader.step_number,
         portfolio=trader.account.portfolio,
         counters=counters,
         stages=stages,
@@ -341,5 +353,5 @@ def collect(
         counts=np.asarray(trader.decider.observing.counts),
         recompiles=recompiles,
         state=trader.account.states.state,
-        transitions=trader.account.states.transitions,
+        transitions=list(trader.account.states.transitions),
     )

@@ -125,7 +125,8 @@ class Account:
             context.account(self.portfolio, equity),
             now_ns,
             state,
-            stale=closed.stale | self.headlines.concerned,
+            stale=closed.stale,
+            concerned=self.headlines.concerned,
             budget=min(limits.orders_per_step, left) - spent,
             period=self.mids.period,
         )

@@ -47,7 +47,7 @@ class Close(NamedTuple):
     terms: Terms | None = None
     """of prices and sizes from the boundary on, if a split or new terms changed them"""
     unheard: int = 0
-    """frames of reference events that were found missing in the bar"""
+    """frames of reference events that were missed in the bar, or not understood"""
     is_by_clock: bool = False
     """a publisher had not told yet that it was over"""
 

@@ -26,6 +26,8 @@ class Distances(NamedTuple):
 
     stop_bps: float = 0.0
     profit_bps: float = 0.0
+    limit_bps: float = 0.0
+    """of its trigger, beyond which a stop trades no more; 0: at any price"""
 
     @property
     def are_any(self) -> bool:
@@ -69,14 +71,15 @@ def _followed(
     run, step = named
     group = legs[0].order.group if legs else order_id(run, step, slot, GROUP_LEG)
     waiting = {one.order.kind for one in legs}
-    missing = {leg: one for leg, one in wanted.items() if one[0] not in waiting}
-    for leg, (kind, trigger) in missing.items():
+    missing = {leg: one for leg, one in wanted.items() if one.kind not in waiting}
+    for leg, (kind, trigger, limit) in missing.items():
         yield Order(
             id=order_id(run, step, slot, leg),
             symbol=slot,
             side=side,
             lots=abs(held),
             kind=kind,
+            limit=limit,
             reduce_only=True,
             step=step,
             sent_ns=now_ns,
@@ -85,38 +88,48 @@ def _followed(
         )
 
 
-def triggers(
-    entry: float, held: int, distances: Distances
-) -> dict[int, tuple[Kind, int]]:
-    """By leg, its kind and the price that wakes it, in increments.
+class Leg(NamedTuple):
+    """What protects a position on one side; prices in increments."""
 
-    Rounded away from the entry, and never below one increment.
-    """
-    sign = 1 if held > 0 else -1
-    legs: tuple[tuple[int, Kind, float, int], ...] = (
-        (STOP_LEG, "stop", distances.stop_bps, -sign),
-        (PROFIT_LEG, "take_profit", distances.profit_bps, sign),
-    )
-    found: dict[int, tuple[Kind, int]] = {}
-    for leg, kind, bps, way in legs:
-        if bps > 0:
-            price = entry * (1 + way * bps / 10_000)
-            rounded = math.ceil(price) if way > 0 else math.floor(price)
-            found[leg] = kind, max(rounded, 1)
+    kind: Kind
+    trigger: int
+    """wakes it"""
+    limit: int = 0
+    """worst price; 0: any"""
+
+
+def triggers(entry: float, held: int, distances: Distances) -> dict[int, Leg]:
+    """The legs of a position; prices rounded away from the entry."""
+    sign, found = (1 if held > 0 else -1), {}
+    if distances.stop_bps > 0:
+        trigger = _away(entry, -sign, distances.stop_bps)
+        found[STOP_LEG] = Leg("stop", trigger)
+        if distances.limit_bps > 0:
+            limit = _away(trigger, -sign, distances.limit_bps)
+            found[STOP_LEG] = Leg("stop_limit", trigger, limit)
+    if distances.profit_bps > 0:
+        trigger = _away(entry, sign, distances.profit_bps)
+        found[PROFIT_LEG] = Leg("take_profit", trigger)
     return found
 
 
+def _away(price: float, way: int, bps: float) -> int:
+    """So far above (1) or below (-1) a price, at least one increment from nothing."""
+    there = price * (1 + way * bps / 10_000)
+    return max(math.ceil(there) if way > 0 else math.floor(there), 1)
+
+
 def _replacements(
-    legs: list[Tracked], lots: int, wanted: dict[int, tuple[Kind, int]], now_ns: int
+    legs: list[Tracked], lots: int, wanted: dict[int, Leg], now_ns: int
 ) -> Iterable[Request]:
     """Other terms for legs that are not what is wanted, none of them under way."""
-    by_kind = dict(wanted.values())
+    by_kind = {one.kind: one for one in wanted.values()}
     for one in legs:
-        order, trigger = one.order, by_kind[one.order.kind]
+        order, (_, trigger, limit) = one.order, by_kind[one.order.kind]
         size = one.filled + lots
-        is_same = (order.lots, order.trigger) == (size, trigger)
+        is_same = (order.lots, order.trigger, order.limit) == (size, trigger, limit)
         if not is_same and not one.asked_lots:
-            yield Replace(order.id, size, 0, trigger, now_ns)
+            yield Replace(order.id, size, limit, trigger, now_ns)
 
 
 def _legs(portfolio: Portfolio) -> dict[int, list[Tracked]]:

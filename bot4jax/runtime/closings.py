@@ -61,7 +61,7 @@ class Closed(NamedTuple):
     """of prices and sizes from the boundary on, if a split or new terms changed them;
     on the device"""
     unheard: int = 0
-    """frames of reference events that were found missing in the bar"""
+    """frames of reference events that were missed in the bar, or not understood"""
     is_by_clock: bool = False
     """the clock closed it, and not the event time of every publisher"""
 

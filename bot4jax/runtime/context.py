@@ -19,8 +19,8 @@ from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.recent import MidRange
 from bot4jax.types import TRADING
 
-EXCUSED = (int(Reason.STALE_REFERENCE), int(Reason.MISSED_TICKS))
-"""What is wrong with a reference that reductions may still rest on."""
+EXCUSED = tuple(map(int, (Reason.STALE_REFERENCE, Reason.MISSED_TICKS, Reason.NEWS)))
+"""What is wrong with an instrument that reductions may still rest on."""
 
 
 class Market(NamedTuple):
@@ -104,17 +104,21 @@ class Context:
         stale: Bool[np.ndarray, " S"] | None = None,
         budget: int | None = None,
         period: MidRange | None = None,
+        concerned: Bool[np.ndarray, " S"] | None = None,
     ) -> None:
         """`stale`: symbols of which the feed missed something that no snapshot has
-        healed yet; `budget`: messages that may leave, without it a whole step's;
-        `period`: where mids were lately, without it only where they are."""
+        healed yet; `concerned`: those of which news last; `budget`: messages that may
+        leave, without it a whole step's; `period`: where mids were lately, without it
+        only where they are."""
         self.contracts, self.limits, self.state = units, limits, state
         self.market, self.owned, self.slots = market, owned, len(units.size)
         self.budget = limits.orders_per_step if budget is None else budget
         here = market.bid + market.ask
         self.period = MidRange(here, here) if period is None else period
-        is_stale = np.zeros(self.slots, bool) if stale is None else stale
-        self.refused = _refusals(limits, market, is_stale, now_ns)
+        none = np.zeros(self.slots, bool)
+        is_stale = none if stale is None else stale
+        has_news = none if concerned is None else concerned
+        self.refused = _refusals(limits, market, is_stale, has_news, now_ns)
         self.opening = _opening_stop(limits, owned, state)
         self.is_priced = (self.refused == 0) | np.isin(self.refused, EXCUSED)
         self.unit = _unit_values(units, market, owned)
@@ -149,13 +153,18 @@ def _opening_stop(limits: Limits, owned: Account, state: TradingState) -> Reason
 
 
 def _refusals(
-    limits: Limits, market: Market, is_stale: Bool[np.ndarray, " S"], now_ns: int
+    limits: Limits,
+    market: Market,
+    is_stale: Bool[np.ndarray, " S"],
+    has_news: Bool[np.ndarray, " S"],
+    now_ns: int,
 ) -> np.ndarray:
     """By slot: what is wrong with the instrument or its reference, or 0."""
     has_quote = (market.bid > 0) & (market.bid <= market.ask) & (market.ask <= LARGEST)
     age_ns = now_ns - market.quote_ns
     is_fresh = age_ns <= limits.stale_seconds * 1e9
-    reason = np.where(is_stale, Reason.MISSED_TICKS, 0)
+    reason = np.where(has_news, Reason.NEWS, 0)
+    reason = np.where(is_stale, Reason.MISSED_TICKS, reason)
     reason = np.where(is_fresh, reason, Reason.STALE_REFERENCE)
     reason = np.where(has_quote, reason, Reason.MISSING_REFERENCE)
     return np.where(market.status == TRADING, reason, Reason.INSTRUMENT_HALTED)

@@ -54,7 +54,7 @@ class KillFile:
         self.path = folder / KILL
 
     def text(self) -> str | None:
-        """Why, or None while the switch is not pulled.
+        """Why, as far as a message can say it; None while the switch is not pulled.
 
         Whatever else stands in its place and cannot be read was put there by somebody.
         """
@@ -64,7 +64,7 @@ class KillFile:
             return None
         except OSError as error:
             return f"{self.path.name} cannot be read ({error.strerror})"
-        return found.strip() or f"the file {self.path.name}"
+        return found.strip()[:200] or f"the file {self.path.name}"
 
     def seen(self) -> Sight | None:
         """What stands there now, to be known again; None: nothing."""

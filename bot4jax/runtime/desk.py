@@ -42,12 +42,15 @@ class Desk:
         universe_hash: int,
         lockstep: bool = True,
         bar_ns: int | None = None,
+        agreed_hash: int = 0,
     ) -> None:
-        """`bar_ns`: what an engine's bars must last; None: anything."""
+        """`bar_ns`: what an engine's bars must last; None: anything. `agreed_hash`:
+        what it must have read, if both say so."""
         self.is_over = False
         self.steps = self.orders = 0
         self._link, self._lockstep = LocalVenue(venue), lockstep
         self._universe_hash, self._bar_ns = universe_hash, bar_ns
+        self._agreed_hash = agreed_hash
         self._step: Step | None = None
         """being waited for"""
         self._last: tuple[Step, Report] | None = None
@@ -126,7 +129,18 @@ class Desk:
                 f"its bars last {asked_ns} ns, this venue's {self._bar_ns} ns. Start "
                 "both with the same data."
             )
+        if isinstance(message, Inquiry) and self._is_read_otherwise(message):
+            return (
+                f"of data, venue and runtime.skew_limit_ms it has read "
+                f"{message.agreed_hash:08x}, this venue {self._agreed_hash:08x}. Start "
+                "both with the same words."
+            )
         return ""
+
+    def _is_read_otherwise(self, message: Inquiry) -> bool:
+        """Both tell what they have read, and it is not the same."""
+        told = message.agreed_hash, self._agreed_hash
+        return all(told) and told[0] != told[1]
 
     def take_back(self) -> int:
         """The engine has left or hangs: nothing of it may rest any longer. How many."""

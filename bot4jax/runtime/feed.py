@@ -191,6 +191,7 @@ class Feed:
         found = understood(frame.records, len(self._terms.anchor))
         if not found.is_whole:
             self.counters.dropped[Drop.REFERENCE] += 1
+            self.counters.unheard += 1
         self._events += self._new_events(publisher, found.events)
 
     def _new_events(

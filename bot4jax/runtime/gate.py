@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 
 from bot4jax.runtime.context import EXCUSED, Context, Exposure
 from bot4jax.runtime.limits import WIDER_COLLAR, Reason, TradingState
-from bot4jax.runtime.orders import Order
+from bot4jax.runtime.orders import LARGEST, Order
 from bot4jax.types import BUY
 
 GROSS, NET, MARGIN = int(Reason.GROSS), int(Reason.NET), int(Reason.MARGIN)
@@ -192,6 +192,27 @@ def within_period(proposals: Proposals, context: Context) -> Bool[np.ndarray, " 
     price, collar = _worst_price(proposals, context), context.limits.period_collar_bps
     is_near_lowest = _is_near(price, period.lowest[slot], collar)
     return is_near_lowest & _is_near(price, period.highest[slot], collar)
+
+
+def furthest(
+    context: Context,
+    symbols: Int[np.ndarray, " n"],
+    lots: Int[np.ndarray, " n"],
+    is_reducing: Bool[np.ndarray, " n"],
+) -> Int[np.ndarray, " n"]:
+    """The worst prices that both collars let pass; where even the opposite best is
+    beyond, that one."""
+    market, period, limits = context.market, context.period, context.limits
+    is_buy = lots > 0
+    sign, bid, ask = np.where(is_buy, 1, -1), market.bid[symbols], market.ask[symbols]
+    collar = np.where(is_reducing, WIDER_COLLAR, 1) * limits.price_collar_bps
+    lately = np.where(is_buy, period.lowest[symbols], period.highest[symbols])
+    by_mid = sign * (bid + ask) * (10_000.0 + sign * collar) / 20_000
+    by_period = sign * lately * (10_000.0 + sign * limits.period_collar_bps) / 20_000
+    reach = np.where(is_reducing, by_mid, np.minimum(by_mid, by_period))
+    worst = sign * np.floor(reach)
+    worst = np.where(is_buy, np.maximum(worst, ask), np.minimum(worst, bid))
+    return np.clip(worst, 1, LARGEST).astype(np.int64)
 
 
 def _worst_price(proposals: Proposals, context: Context) -> Int[np.ndarray, " n"]:

@@ -68,8 +68,23 @@ class Journal:
 
         `process_crash` survives a killed process, `power_loss` a lost machine too.
         """
+        try:
+            return cls._checked(path, run, durability, vfs)
+        except apsw.Error as error:
+            raise JournalError(
+                f"The journal {path} cannot be read whole: {error}. Restore it from a "
+                "copy, or use another run.name."
+            ) from error
+
+    @classmethod
+    def _checked(
+        cls, path: Path, run: str, durability: Durability, vfs: str | None
+    ) -> Self:
+        """Every page of it is sound, every row was committed as it stands."""
         connection = _connected(path, durability, vfs)
         try:
+            if (found := connection.pragma("quick_check")) != "ok":
+                raise apsw.CorruptError(found)
             _identify(connection, path, run)
             journal = cls(connection, run)
             broken, unlinked = journal.verify(), journal.verify_transitions()

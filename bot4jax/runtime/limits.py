@@ -33,6 +33,7 @@ class Reason(enum.IntEnum):
     MISSING_REFERENCE = 6, "There is no valid bid and ask to compare the price with."
     STALE_REFERENCE = 7, "The quote is too old: only reductions pass."
     MISSED_TICKS = 8, "Ticks were missed and no snapshot has come: only reductions."
+    NEWS = 29, "News of the instrument last: only reductions pass."
     NON_FINITE_TARGET = 9, "The wanted position is not a number."
     BELOW_MINIMUM = 10, "The change is under one lot or under the least notional."
     PARTICIPATION = 11, "Made smaller: too much of the size at the best quote."

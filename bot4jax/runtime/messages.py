@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 import msgspec
 from msgspec import Meta
 
+from bot4jax.errors import Bot4JaxError
 from bot4jax.runtime.orders import (
     Answer,
     Cancel,
@@ -83,6 +84,8 @@ class Inquiry(Message, frozen=True, kw_only=True):
     """of that step: what acts by then has changed what the engine owns"""
     within_ns: Annotated[int, Meta(ge=0, le=3_600 * 10**9)] = 0
     """as in `Alive`, from now on; 0: nobody is watched"""
+    agreed_hash: Hash = 0
+    """of what both must have read alike, see `config.agreed_hash`; 0: not told"""
 
 
 class Statement(Message, frozen=True, kw_only=True):
@@ -302,8 +305,10 @@ class ControlAnswer(Message, frozen=True, kw_only=True):
     """sent, and not known to be over"""
 
 
-class MessageError(Exception):
+class MessageError(Bot4JaxError):
     """Bytes that are not the message expected there: says which field and why."""
+
+    exit_code = 3
 
 
 T = TypeVar("T", bound=Message)

@@ -31,7 +31,7 @@ class Counters:
     missing: int = 0
     """in gaps"""
     unheard: int = 0
-    """frames of reference events that were sent and are not known"""
+    """frames of reference events that were sent and are not known, or not understood"""
     restarts: int = 0
     heartbeats: int = 0
     snapshots: int = 0

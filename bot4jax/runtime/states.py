@@ -10,6 +10,7 @@ overrules another. Each coming and going is journaled before it acts.
 
 import enum
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Annotated, NamedTuple, Self
 
@@ -19,6 +20,9 @@ from msgspec import Meta
 from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.limits import Limits, TradingState
 from bot4jax.runtime.sessions import utc_day
+
+TOLD = 1_024
+"""Newest transitions that summary and report tell of; the journal has all."""
 
 
 class Cause(enum.IntEnum):
@@ -50,7 +54,7 @@ class Cause(enum.IntEnum):
     TOO_LATE = 11, TradingState.REDUCING, "The newest tick is old: until one is not."
     NEWS = 12, TradingState.REDUCING, "News of the market: until its time or a reset."
     LOSING = 13, TradingState.REDUCING, "Losses in a row: until the market's next day."
-    UNHEARD = 14, TradingState.REDUCING, "Events were missed: until a person resets it."
+    UNHEARD = 14, TradingState.REDUCING, "Unknown events: until a person resets it."
 
 
 OF_THE_PROCESS = frozenset(
@@ -114,13 +118,14 @@ class States:
         the number of the market's day at a boundary."""
         self._note, self._day_of = note, day_of
         self._held: dict[Cause, _Held] = {}
-        self.transitions = list(past)
+        past = tuple(past)
+        self.transitions = deque(past, TOLD)
         self.step = step
         self._pulls: list[str] = []
         """why the kill switch was pulled, each time; whichever thread appends to it"""
         self._released = 0
         self._loss_day = 0
-        self._restore()
+        self._restore(past)
 
     @property
     def state(self) -> TradingState:
@@ -213,9 +218,9 @@ class States:
         if quiet is not None and step > quiet.step + 1:
             self.lift(Cause.FEED_QUIET, "a whole bar came without a pause")
 
-    def _restore(self) -> None:
+    def _restore(self, past: Iterable[Transition]) -> None:
         """Hold again what held when the process before this one ended."""
-        last = {Cause[one.cause]: one for one in self.transitions}
+        last = {Cause[one.cause]: one for one in past}
         for cause, one in last.items():
             if one.is_held and cause not in OF_THE_PROCESS:
                 self._held[cause] = _Held(one.text, one.step, one.until_ns)

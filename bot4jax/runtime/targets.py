@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 
 from bot4jax.runtime.benefit import benefits
 from bot4jax.runtime.context import Context
-from bot4jax.runtime.gate import Denied, Proposals, admit
+from bot4jax.runtime.gate import Denied, Proposals, admit, furthest
 from bot4jax.runtime.limits import Reason
 from bot4jax.runtime.orders import LARGEST, Kind, Order, order_id
 from bot4jax.runtime.schedule import Schedules
@@ -31,6 +31,8 @@ class Tactic(NamedTuple):
     kind: Kind = "ioc"
     is_passive: bool = False
     """rests at its own side's best and refuses to take; else at the opposite best"""
+    is_pressing: bool = False
+    """takes whatever the collars let pass, not the opposite best alone"""
     rest_ns: int = 0
     """event time after which it expires; 0: by its kind alone"""
 
@@ -112,17 +114,32 @@ def proposals_from_targets(
     leg, symbols = np.nonzero(np.stack(legs))
     signed = np.stack(legs)[leg, symbols]
     ways = np.stack(wished._replace(reducing=lots))[leg, symbols]
-    market = context.market
-    is_at_ask = (signed > 0) != tactic.is_passive
-    best = np.where(is_at_ask, market.ask[symbols], market.bid[symbols])
+    is_reducing = leg == REDUCING_LEG
     proposals = Proposals(
         symbols=symbols,
         lots=signed,
-        limits=np.zeros_like(best) if tactic.kind == "market" else best,
-        is_reducing=leg == REDUCING_LEG,
+        limits=worst_prices(tactic, context, symbols, signed, is_reducing),
+        is_reducing=is_reducing,
         benefits=benefits(context, symbols, signed, ways),
     )
     return proposals, leg.tolist(), [*unknown, *shrunk, *small]
+
+
+def worst_prices(
+    tactic: Tactic,
+    context: Context,
+    symbols: Int[np.ndarray, " n"],
+    signed: Int[np.ndarray, " n"],
+    is_reducing: Bool[np.ndarray, " n"],
+) -> Int[np.ndarray, " n"]:
+    """What orders name as their limits, increments; 0 where any price will do."""
+    if tactic.kind == "market":
+        return np.zeros_like(symbols)
+    if tactic.is_pressing:
+        return furthest(context, symbols, signed, is_reducing)
+    market = context.market
+    is_at_ask = (signed > 0) != tactic.is_passive
+    return np.where(is_at_ask, market.ask[symbols], market.bid[symbols])
 
 
 def wanted_lots(

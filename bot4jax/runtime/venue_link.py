@@ -204,11 +204,16 @@ class SocketVenue:
     """A venue in another process; every step is answered by one report."""
 
     def __init__(
-        self, socket: zmq.Socket, timeout_s: float, dead_man_s: float = 0.0
+        self,
+        socket: zmq.Socket,
+        timeout_s: float,
+        dead_man_s: float = 0.0,
+        agreed_hash: int = 0,
     ) -> None:
-        """`dead_man_s`: silence after which the venue is to take back what rests."""
+        """`dead_man_s`: silence after which the venue is to take back what rests;
+        `agreed_hash`: of what it must have read as this engine has; 0: not told."""
         self._socket, self._timeout_s = socket, timeout_s
-        self._pulse = Pulse(dead_man_s)
+        self._pulse, self._agreed_hash = Pulse(dead_man_s), agreed_hash
         self.positions: Int[np.ndarray, " S"] | None = None
         self._awaited: int | None = None
         self._kept: Sequence[Answer] = ()
@@ -226,8 +231,8 @@ class SocketVenue:
         """It has a feed of its own."""
 
     def ask(self, inquiry: Inquiry) -> Statement:
-        within_ns = self._pulse.within_ns
-        self._say(msgspec.structs.replace(inquiry, within_ns=within_ns))
+        own = {"within_ns": self._pulse.within_ns, "agreed_hash": self._agreed_hash}
+        self._say(msgspec.structs.replace(inquiry, **own))
         self._last = Goodbye(run=inquiry.run, step=inquiry.step)
         found = self._heard(Statement, "the question for its record")
         if found.version != inquiry.version:

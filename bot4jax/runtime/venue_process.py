@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import zmq
 
+from bot4jax.config import agreed_hash
 from bot4jax.data.source import Source
 from bot4jax.errors import Halted
 from bot4jax.runtime.curve import Keyring
@@ -71,7 +72,8 @@ def run_venue(config: Config, source: Source) -> Served:
     own, runtime = config.venue, config.runtime
     venue = configured(source.universe, own)
     universe_hash = source.universe.hash
-    desk = Desk(venue, universe_hash, own.lockstep, source.bar_ns)
+    asked = own.lockstep, source.bar_ns, agreed_hash(config)
+    desk = Desk(venue, universe_hash, *asked)
     skew_limit_ns = round(runtime.skew_limit_ms * 1e6)
     intake = Intake(universe_hash, source.anchors, skew_limit_ns)
     keys = Keyring(config.keys.folder, "venue")

@@ -16,7 +16,7 @@ from bot4jax.runtime.control import Controls, KillFile, listening
 from bot4jax.runtime.control_line import Ask, control, line, settled
 from bot4jax.runtime.folder import RunFolder
 from bot4jax.runtime.limits import TradingState
-from bot4jax.runtime.messages import Control, ControlAnswer, unpack
+from bot4jax.runtime.messages import Control, ControlAnswer, pack, unpack
 from bot4jax.runtime.orders import Order
 from bot4jax.runtime.sockets import dealer
 from bot4jax.runtime.states import Cause
@@ -133,6 +133,15 @@ def test_file_and_signal_do_the_same(engine, pull, text):
     engine.trade_until(lambda: True)
     assert len(engine.orders) == before
     assert engine.scene.account.portfolio.open_orders() == []
+
+
+def test_a_long_word_in_the_file_is_told_as_far_as_an_answer_can_hold_it(engine):
+    KillFile(engine.folder).write("why " * 1_000)
+    with listening(engine.controls, engine.endpoint):
+        engine.trade_until(lambda: engine.scene.states.is_held(Cause.KILLED))
+    said = engine.controls.answer(Control(do="status"))
+    assert unpack(pack(said), ControlAnswer) == said
+    assert engine.scene.states.transitions[-1].text == "why " * 50
 
 
 def test_the_switch_stays_pulled_over_a_restart_even_with_a_new_journal(engine):

@@ -173,7 +173,7 @@ def net(now: Moment) -> float:
     sold = any(one.side != BUY for one in now.opening)
     bought = any(one.side == BUY for one in now.opening)
     high, low = now.after.high @ now.unit, -now.after.low @ now.unit
-    return max(high * bought, low * sold) / now.navs[-1]
+    return float(max(high * bought, low * sold)) / now.navs[-1]
 
 
 class Case(NamedTuple):

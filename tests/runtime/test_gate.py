@@ -14,7 +14,14 @@ from bot4jax.data.universe import universe
 from bot4jax.runtime.context import Account, Context, Market
 from bot4jax.runtime.contracts import contracts
 from bot4jax.runtime.equity import DAY_NS
-from bot4jax.runtime.gate import Proposals, admit, judge
+from bot4jax.runtime.gate import (
+    Proposals,
+    admit,
+    furthest,
+    judge,
+    within_collar,
+    within_period,
+)
 from bot4jax.runtime.limits import Limits, Reason, TradingState, codes_table
 from bot4jax.runtime.market import Quotes
 from bot4jax.runtime.messages import CorporateAction
@@ -237,6 +244,8 @@ DENIED = [
         order(101),
         {"owned_is": owned(open_buys=column(0, at1=300), lots=column(0))},
     ),
+    (Reason.NEWS, BUY_10, {"concerned": np.arange(S) == 0}),
+    (Reason.MISSED_TICKS, BUY_10, {"concerned": np.arange(S) == 0, "stale": (0,)}),
     (Reason.MARGIN, BUY_10, {"limits": {"max_margin": 0.009}}),
     (
         Reason.MARGIN,
@@ -285,6 +294,7 @@ PASSING = [
         {"state": TradingState.REDUCING},
         {"market_is": market(quote_ns=column(0))},
         {"stale": (0,)},
+        {"concerned": np.ones(S, bool)},
         {"limits": {"max_order_notional": 1.0, "max_position_share": 0.001}},
         {"limits": {"max_gross": 0.0, "max_net": 0.0, "max_margin": 0.0}},
         {"owned_is": owned(lots=column(0, at0=300), daily_loss=0.5)},
@@ -336,6 +346,44 @@ def test_what_is_exactly_at_a_limit_of_the_past_passes():
     ends = MidRange(column(395), column(410))  # 201 lies 1.8 % above, 1.95 % below
     here = context(owned_is=at_most, market_is=two_days, period=ends, budget=1)
     assert check(BUY_10, here) is None
+
+
+collars = st.floats(1.0, 20_000.0)
+
+
+@given(
+    best=st.lists(st.integers(1, 10**6), min_size=S, max_size=S),
+    spread=st.integers(0, 40),
+    lately=st.lists(st.integers(2, 10**6), min_size=S, max_size=S),
+    collar=collars,
+    period=collars,
+    reducing=st.booleans(),
+)
+def test_the_worst_price_named_is_the_last_that_the_collars_let_pass(
+    best, spread, lately, collar, period, reducing
+):
+    """By the gate's own checks, an increment further on; never short of the best."""
+    bid = np.array(best)
+    mids = np.array(lately)
+    here = context(
+        limits={"price_collar_bps": collar, "period_collar_bps": period},
+        market_is=market(bid=bid, ask=bid + spread),
+        period=MidRange(mids, mids + 7),
+    )
+    lots, slots = np.array([1, -1, 1, -1]), np.arange(S)
+    closing = np.full(S, reducing)
+    worst = furthest(here, slots, lots, closing)
+
+    def pass_at(prices: np.ndarray) -> np.ndarray:
+        asked = Proposals(slots, lots, prices, closing, np.zeros(S, np.int64))
+        near = within_collar(asked, here, closing)
+        return near & (closing | within_period(asked, here))
+
+    opposite = np.where(lots > 0, bid + spread, bid)
+    assert ((worst - opposite) * lots >= 0).all()
+    may_trade, further = pass_at(opposite), worst + lots
+    assert pass_at(worst)[may_trade].all()
+    assert not pass_at(further)[may_trade & (further >= 1)].any()
 
 
 def test_mids_of_the_last_period_count_and_no_older_ones():

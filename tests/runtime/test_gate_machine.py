@@ -64,6 +64,7 @@ TACTICS = st.sampled_from(
     [
         Tactic("ioc"),
         Tactic("fok"),
+        Tactic("ioc", is_pressing=True),
         Tactic("market"),
         Tactic("limit", rest_ns=3 * BAR_NS),
         Tactic("limit", is_passive=True, rest_ns=2 * BAR_NS),
@@ -81,7 +82,9 @@ class Hostile(RuleBasedStateMachine):
         tactic=TACTICS,
         size=st.sampled_from([1, 300, 5_000]),
         slices=st.integers(1, 3),
-        legs=st.sampled_from([Distances(), Distances(80.0, 120.0)]),
+        legs=st.sampled_from(
+            [Distances(), Distances(80.0, 120.0), Distances(80.0, 120.0, 40.0)]
+        ),
         losses=st.sampled_from([1, 1_000]),
         rules=st.fixed_dictionaries(
             {

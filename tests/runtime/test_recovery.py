@@ -59,7 +59,7 @@ def calm_at_rest(tmp_path_factory) -> Record:
     kinds = {type(one) for one in found.received}
     assert kinds == {Order, Cancel, Replace}
     assert {one.kind for one in found.received if isinstance(one, Order)} == {
-        *("limit", "stop", "take_profit")
+        *("limit", "stop_limit", "take_profit")
     }
     assert any(one.is_maker for one in found.fills)
     return found

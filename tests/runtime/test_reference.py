@@ -84,7 +84,8 @@ def test_a_replay_finds_them_where_they_were(tmp_path):
 
 
 @given(st.binary(max_size=200))
-def test_arbitrary_bytes_are_refused_and_counted(content):
+def test_what_cannot_be_understood_is_counted_and_holds_what_opens(content):
+    """It may have been a split or a halt: it counts as an event that was missed."""
     padded = content.ljust(-(-len(content) // 48) * 48, b"\0")
     records = np.frombuffer(padded, TICK)
     feed = new_feed()
@@ -94,7 +95,7 @@ def test_arbitrary_bytes_are_refused_and_counted(content):
         Frame(1, 1, 3, 5, records, REFERENCE),
         quotes(3 + len(records), 1_001),
     )
-    assert closed.events == ()
+    assert (closed.events, closed.unheard) == ((), 1)
     assert feed.counters.gaps == 0
     assert feed.counters.dropped == {Drop.REFERENCE: 1}
 
@@ -214,7 +215,7 @@ def test_an_event_of_no_instrument_is_refused_alone():
     frame = reference(3, stranger, FUNDING)
     pushed(feed, quotes(0, 5, flags=BEGIN), frame)
     (closed,) = pushed(feed, quotes(3 + len(frame.records), 1_001, events=1))
-    assert closed.events == (FUNDING,)
+    assert (closed.events, closed.unheard) == ((FUNDING,), 1)
     assert feed.counters.dropped == {Drop.REFERENCE: 1}
 
 
@@ -343,12 +344,21 @@ def test_news_of_the_market_lets_only_reductions_pass_until_they_are_over(tmp_pa
 
 
 def test_news_of_one_instrument_stop_that_one_alone(tmp_path):
-    scene = Scene(tmp_path, lambda step: (0.1, 0.1, 0.1))
+    kept = np.nan
+    wish = {1: (0.1, 0.1, 0.1), 2: (kept, kept, 0.2), 3: (kept, 0.05, kept)}
+    scene = Scene(tmp_path, wish.__getitem__)
     scene.trader.start()
+    stepped(scene, 0)
     until_ns = START_NS + 9 * BAR_NS
-    news = News(event_ns=9, available_ns=1, until_ns=until_ns, symbols=[1])
-    found = stepped(scene, 0, news)
-    assert [one.symbol for one in found.orders] == [0, 2]
+    news = News(event_ns=9, available_ns=1, until_ns=until_ns, symbols=[1, 2])
+    found = stepped(scene, 1, news)
+    assert not found.orders
+    news_of = [
+        one.symbols.tolist() for one in found.denied if one.reason == Reason.NEWS
+    ]
+    assert news_of == [[2]]
+    found = stepped(scene, 2)
+    assert [(one.symbol, one.side) for one in found.orders] == [(1, SELL)]
     assert scene.states.state == TradingState.ACTIVE
     scene.journal.close()
 

@@ -18,7 +18,13 @@ from bot4jax.runtime.orders import Fill, Order
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.sessions import days
 from bot4jax.runtime.silence import judged_by_age, watched
-from bot4jax.runtime.states import OF_THE_PROCESS, Cause, States, Transition
+from bot4jax.runtime.states import (
+    OF_THE_PROCESS,
+    TOLD,
+    Cause,
+    States,
+    Transition,
+)
 from bot4jax.runtime.tracking import OrderError
 from bot4jax.types import BUY, SELL, SNAPSHOT, TICK, Frame, Instrument
 from tests.runtime.scene import BAR_NS, LIMITS, RUN, START_NS, Scene, resting
@@ -153,6 +159,19 @@ def test_a_days_loss_ends_with_the_session_of_its_market():
     assert weigh(again, 99.0, 7) == ()
     assert weigh(again, 97.5, 9) == ()  # of 99, and over a midnight of UTC
     assert weigh(again, 97.0, 24) == (Cause.DAILY_LOSS,)
+
+
+def test_however_many_causes_come_and_go_the_newest_are_told_and_all_restored():
+    noted = []
+    states = States(noted.append)
+    states.hold(Cause.PAUSED, "for long")
+    for number in range(TOLD):
+        states.hold(Cause.TOO_LATE, str(number))
+        states.lift(Cause.TOO_LATE, "young")
+    assert list(states.transitions) == noted[-TOLD:]
+    assert len(noted) == 2 * TOLD + 1
+    again = States(noted.append, noted)
+    assert (again.causes, len(again.transitions)) == ((Cause.PAUSED,), TOLD)
 
 
 def test_losses_in_a_row_let_only_reductions_pass_until_the_next_day(tmp_path):

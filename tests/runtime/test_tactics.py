@@ -2,6 +2,7 @@
 
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot4jax.config import load
 from bot4jax.modes.regating import is_regated
-from bot4jax.modes.trading import stepping
+from bot4jax.modes.trading import stepping, tactic
 from bot4jax.runtime.account import Account
 from bot4jax.runtime.brackets import (
     PROFIT_LEG,
@@ -253,8 +255,8 @@ def test_legs_follow_the_fill_weighted_entry(tmp_path):
     entry = owned.entry[0] / 0.5
     assert 201 < entry < 203
     last = {one.order: one for one in asked if isinstance(one, Replace)}
-    assert last[stop.id].trigger == triggers(entry, 1, PROTECTED)[STOP_LEG][1]
-    assert last[profit.id].trigger == triggers(entry, 1, PROTECTED)[PROFIT_LEG][1]
+    assert last[stop.id].trigger == triggers(entry, 1, PROTECTED)[STOP_LEG].trigger
+    assert last[profit.id].trigger == triggers(entry, 1, PROTECTED)[PROFIT_LEG].trigger
     resting = scene.venue.book.resting.by_id
     assert {one.order.lots for one in resting.values()} == {int(owned.lots[0])}
 
@@ -277,6 +279,28 @@ def test_a_stop_closes_the_position_and_its_rival_goes(tmp_path):
     assert scene.account.portfolio.open_orders() == []
 
 
+def test_a_stop_with_a_limit_waits_where_the_price_has_jumped_past_it(tmp_path):
+    def once(step: int) -> tuple[float, float, float]:
+        return (0.1 if step == 1 else np.nan), 0.0, 0.0
+
+    mids = (200, 200, 200, 190, 190, 200, 200)
+    scene, steps = told(
+        tmp_path,
+        once,
+        len(mids),
+        distances=PROTECTED._replace(limit_bps=50.0),
+        mids=lambda bar: (mids[bar], 200, 200),
+    )
+    stop, _ = steps[1].orders
+    assert (stop.kind, stop.trigger, stop.limit) == ("stop_limit", 198, 197)
+    trades = [one for one in scene.venue.record.fills if one.order == stop.id]
+    assert trades
+    assert all(one.price >= stop.limit for one in trades)
+    assert all(one.event_ns > steps[4].closed.boundary_ns for one in trades)
+    assert scene.account.portfolio.lots[0] == 0
+    assert scene.venue.open_orders == []
+
+
 def test_legs_of_a_closed_position_are_taken_back_and_never_bar_a_reduction(tmp_path):
     def out(step: int) -> tuple[float, float, float]:
         return (0.1 if step < 3 else 0.0), 0.0, 0.0
@@ -289,6 +313,39 @@ def test_legs_of_a_closed_position_are_taken_back_and_never_bar_a_reduction(tmp_
     taken = [r.requests for r in scene.journal.read()][3]
     assert {one.order for one in taken if isinstance(one, Cancel)} == legs
     assert scene.venue.open_orders == []
+
+
+@pytest.mark.parametrize(("then", "trades"), [(201, True), (203, False)])
+def test_who_presses_trades_as_far_as_the_collar_and_no_further(tmp_path, then, trades):
+    """The market moves while the order is on its way: the best at its decision is gone,
+    and 1 % above the mid is the end."""
+    scene = Scene(tmp_path, lambda step: (0.1, 0.0, 0.0))
+    scene.account.tactic = Tactic("ioc", is_pressing=True)
+    scene.venue.rules = scene.venue.rules._replace(latency_ns=3 * BAR_NS // 4)
+    scene.trader.start()
+    (sent,) = scene.step(0).orders
+    assert (sent.kind, sent.limit) == ("ioc", 202)
+    scene.step(1, (then, 200, 200))
+    scene.step(2, (then, 200, 200))
+    bought = [one for one in scene.venue.record.fills if one.order == sent.id]
+    assert bool(bought) == trades
+    assert all(one.price == then + 1 for one in bought)
+
+
+@pytest.mark.parametrize(
+    ("kind", "has_ticks", "expected"),
+    [
+        ("ioc", True, Tactic("ioc")),
+        ("market", True, Tactic("ioc", is_pressing=True)),
+        ("post_only", True, Tactic("limit", is_passive=True, rest_ns=BAR_NS)),
+        ("ioc", False, Tactic("market")),
+    ],
+)
+def test_the_configuration_says_how_is_traded(kind, has_ticks, expected):
+    config = load([f"execution.kind={kind}", "execution.rest_bars=1"])
+    source = SimpleNamespace(has_ticks=has_ticks, bar_ns=BAR_NS)
+    staged = SimpleNamespace(config=config, source=source)
+    assert tactic(staged) == expected  # pyright: ignore[reportArgumentType]
 
 
 def test_legs_and_reductions_use_up_the_budget_and_are_never_refused_by_it(tmp_path):
@@ -387,7 +444,7 @@ def test_a_stop_lies_on_the_losing_side_and_a_profit_on_the_other(
     held, entry, stop, profit
 ):
     found = triggers(entry, held, Distances(stop, profit))
-    losing, winning = found[STOP_LEG][1], found[PROFIT_LEG][1]
+    losing, winning = found[STOP_LEG].trigger, found[PROFIT_LEG].trigger
     assert losing >= 1
     assert winning >= 1
     if held > 0:
@@ -396,3 +453,9 @@ def test_a_stop_lies_on_the_losing_side_and_a_profit_on_the_other(
         assert winning <= max(entry, 1)
         assert losing > entry
     assert triggers(entry, held, Distances(0.0, 0.0)) == {}
+    bounded = triggers(entry, held, Distances(stop, profit, stop))
+    assert bounded[PROFIT_LEG] == found[PROFIT_LEG]
+    limit = bounded[STOP_LEG].limit
+    assert limit >= 1
+    assert bounded[STOP_LEG] == ("stop_limit", losing, limit)
+    assert (limit <= losing) if held > 0 else (limit > losing)

@@ -272,15 +272,18 @@ def inquiry(**changes) -> Inquiry:
     [
         ({"version": VERSION + 1}, f"speaks version {VERSION + 1} of the protocol"),
         ({"bar_ns": 2 * BAR_NS}, f"bars last {2 * BAR_NS} ns, this venue's {BAR_NS}"),
+        ({"agreed_hash": 5}, "it has read 00000005, this venue 00000007"),
     ],
 )
-def test_another_release_or_length_of_bars_is_refused_by_name(changed, sentence):
-    own = desk(bar_ns=BAR_NS)
+def test_another_release_length_of_bars_or_configuration_is_refused_by_name(
+    changed, sentence
+):
+    own = desk(bar_ns=BAR_NS, agreed_hash=7)
     refused = own.take(inquiry(**changed))
     assert isinstance(refused, Refused)
     assert sentence in refused.reason
     assert own.epoch == 0
-    stated = own.take(inquiry())
+    stated = own.take(inquiry(agreed_hash=7))
     assert isinstance(stated, Statement)
     assert (stated.version, own.epoch) == (VERSION, 1)
 

@@ -28,7 +28,7 @@ VENUE_TIMEOUT_S = 20.0
 RESTING = {
     "tactic": Tactic("limit"),
     "slices": 2,
-    "distances": Distances(stop_bps=100.0, profit_bps=200.0),
+    "distances": Distances(stop_bps=100.0, profit_bps=200.0, limit_bps=50.0),
 }
 
 

@@ -1,0 +1,74 @@
+"""A run that Ctrl-C ends early has its report, which says so."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import jax
+import pytest
+
+from bot4jax.runtime.client import subscribe
+from bot4jax.runtime.journal import Journal
+from tests.modes.conftest import CACHE
+
+BARS = 12
+"""After which it is ended: some labels are known by then."""
+PATIENCE_S = 90.0
+
+
+def signals_of(words: list[str]) -> str:
+    """Where the engine tells what it concludes."""
+    name = "runtime.endpoints.signals="
+    return next(one.removeprefix(name) for one in words if one.startswith(name))
+
+
+def test_a_run_that_is_ended_from_the_keyboard_has_its_report(
+    run, words, tmp_path, monkeypatch
+):
+    """A real process and its children, which the keys of a terminal all reach."""
+    for name in CACHE:  # the process finds what this one has compiled
+        monkeypatch.setenv(name.upper(), str(getattr(jax.config, name)))
+    own = [f"run.model={run.folder}", f"run.root={tmp_path}", "run.name=stopped"]
+    command = [sys.executable, "-m", "bot4jax.run", "mode=demo", *words, *own]
+    process = subprocess.Popen(
+        [*command, "runtime.speed=5"],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        heard = subscribe(signals_of(words), timeout_s=PATIENCE_S)
+        for _ in range(BARS):
+            next(heard)
+        os.killpg(process.pid, signal.SIGINT)
+        printed, _ = process.communicate(timeout=PATIENCE_S)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    with pytest.raises(ProcessLookupError):  # neither feed nor venue is left
+        os.killpg(process.pid, 0)
+    folder = tmp_path / "stopped"
+    said = [f"{name} {folder / file}" for name, file in TOLD]
+    assert printed.splitlines()[-2:] == said
+    assert_told(folder)
+
+
+TOLD = (("summary", "summary.json"), ("report", "report.html"))
+
+
+def assert_told(folder: Path) -> None:
+    """Journal, summary and report tell of the same bars."""
+    with closing(Journal.open(folder / "journal.sqlite", folder.name)) as journal:
+        assert journal.is_finished
+        steps = list(journal.read())
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["ended_early"]
+    assert BARS <= summary["traded_bars"] == len(steps) < summary["bars"]["test"]
+    assert summary["orders"] == sum(len(one.orders) for one in steps)
+    page = (folder / "report.html").read_text()
+    of_all = f"{len(steps)} of {summary['bars']['test']} bars"
+    assert f"The run was ended after {of_all}" in page
