@@ -93,10 +93,7 @@ def scanned(stage: Stage, record: BarRecord) -> Said:
         setting.settings, engine, fitted, state.deciding, record, seen, rows, silent
     )
     said = np.stack([one.probability for one in decided])
-    horizon, floor = (
-        setting.settings.layout.horizon,
-        float(kept.params.confidence_floor),
-    )
+    horizon, floor = setting.settings.layout.horizon, float(fitted.confidence_floor)
     sure = research.confidence(said)
     held = research.holdings(fitted.sizing, horizon, floor, seen, said, sure)
     fee = np.asarray(fitted.sizing.fee)

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bot4jax.config import from_yaml
+import yaml
+
 from bot4jax.errors import ConfigError
 from bot4jax.kernels import catalogue_hash
 from bot4jax.registry import select
@@ -38,8 +39,9 @@ def origin(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
     own = {name: manifest[name] for name in MANIFEST}
     if summary["mode"] == "lob":  # whose features are the book's own
         return own | {"features": None, "catalogue_hash": None}
-    names = from_yaml(folder / "config.yaml").features.names
-    asked = [names] if isinstance(names, str) else list(names)
+    # not validated: a run of an earlier version may have had other keys
+    names = yaml.safe_load((folder / "config.yaml").read_text())["features"]["names"]
+    asked = [names] if isinstance(names, str) else names
     return own | {"features": asked, "catalogue_hash": summary["catalogue_hash"]}
 
 

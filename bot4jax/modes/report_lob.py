@@ -95,6 +95,7 @@ def figures(
         **fields.of_the_engine([]),
         "masked": {},
         "resumed_from": None,
+        "shares": {day: len(own) for day, own in book.shares.items()},
         "dropped": [one._asdict() for one in book.dropped],
         "untested": list(book.untested),
         "trials": {"count": tried.count, "damaged": list(tried.damaged)},
@@ -159,25 +160,27 @@ def left_out(config: Config, book: Book) -> str:
 def parted(book: Book) -> str:
     """How many shares the jumps of the mid made of each day, and which day stands out.
 
-    The files mark none. A jump within a share makes two of it, and of every label that
-    would have reached over the jump none.
+    The files mark none. A jump within a share makes two of it, and labels that would
+    have reached over it are lost.
     """
     found = {day: len(own) for day, own in book.shares.items()}
+    jumps = sum(count - 1 for count in found.values())
     usual, _ = Counter(found.values()).most_common(1)[0]
     days = ", ".join(f"{count} on day {day}" for day, count in found.items())
     odd = [str(day) for day, count in found.items() if count != usual]
     doubt = f" Day {', '.join(odd)} differs: doubt its shares." if odd else ""
     return (
         f"Shares are told apart where the mid jumps by more than {100 * JUMP:g} %: "
-        f"{days}.{doubt}"
+        f"{days}.{doubt} The last k events before each of the {jumps} jumps have no "
+        "label, for its mean would be of two shares."
     )
 
 
 def luck(tried: Ledger) -> str:
     """How many looks at this market stand in the ledger."""
     return paragraph(
-        f"{tried.count} configurations have looked at this market from this folder of "
-        "runs, this one among them: the best of many is better than it is."
+        "Configurations that have looked at this market from this folder of runs, this "
+        f"one among them: {tried.count}. The best of many is better than it is."
     )
 
 

@@ -101,7 +101,7 @@ def origin(folder, hash_, names=NAMES, mode="backtest"):
     """What is kept of where a finished run's figures come from."""
     config = load([f"features.names=[{','.join(names)}]"])
     manifest = {name: name for name in origins.MANIFEST} | {"dirty": False}
-    (folder / "config.yaml").write_text(to_yaml(config))
+    (folder / "config.yaml").write_text(to_yaml(config) + "a_key_of_the_past: 1\n")
     (folder / "manifest.json").write_text(json.dumps(manifest))
     kept = origins.origin(folder, {"mode": mode, "catalogue_hash": hash_})
     return kept | {"seed": 0}

@@ -27,6 +27,7 @@ from bot4jax.modes.telling_backtest import (
 from bot4jax.modes.trading import make_account
 from bot4jax.runtime.equity import DAY_NS, EquityRow
 from bot4jax.runtime.states import States, Transition
+from tests.contract import check_summary
 
 SIX = [
     "class_prior",
@@ -91,6 +92,7 @@ def research(paper, words, tmp_path_factory):
 def test_an_exact_backtest_trades_as_paper_trading_did(paper, exact):
     _, told = paper
     summary, report = exact
+    check_summary(summary)
     assert told["fills"] >= 20
     for name in ("pnl", "orders", "fills", "denials", "decisions", "masked"):
         assert summary[name] == told[name], name

@@ -8,6 +8,7 @@ import pytest
 from bot4jax.config import load
 from bot4jax.errors import ConfigError
 from bot4jax.learn import ledger
+from bot4jax.learn import lob as rows
 from bot4jax.learn.lob_contest import ALWAYS, ENSEMBLE, LINEAR
 from bot4jax.modes import lob
 from bot4jax.modes.report_lob import left_out
@@ -68,7 +69,7 @@ def test_a_look_at_the_test_is_written_down(told):
     assert trial.config_hash == summary["config_hash"]
     assert trial.sharpe is trial.period_seconds is trial.net is None
     assert summary["trials"] == {"count": tried.count, "damaged": []}
-    assert "1 configurations have looked" in report
+    assert "this one among them: 1." in report
 
 
 def test_shares_that_jumps_made_are_counted_and_named(tmp_path):
@@ -83,6 +84,12 @@ def test_shares_that_jumps_made_are_counted_and_named(tmp_path):
     told = left_out(config, book)
     assert "jumps by more than 2 %: 2 on day 0, 3 on day 1." in told
     assert "Day 1 differs: doubt its shares." in told
+    assert "each of the 3 jumps" in told
+    flat = {"share 1": 0.0, "share 2": 0.0}
+    train = rows.classes(book.train.pieces, ("honest", 10), flat)
+    assert [np.flatnonzero(one == -1).tolist() for one in train] == [
+        list(range(len(one) - 10, len(one))) for one in train
+    ]
     assert told.count("<b>share 3</b>, day 1, ") == 3
 
 
