@@ -103,7 +103,7 @@ def observe_bytes(state: Observing, seen: Seen, closed: Any) -> int:
         size_of(one.blocks) + BLOCK * size_of(one.rows) // one.rows.shape[0]
         for one in state.bank.sums
     )
-    carried = (state.bank.past, state.bank.recursions, state.moments, state.counts)
+    carried = state.bank.past, state.bank.recursions, *state[1:]
     return (
         size_of(state.bank.windows) // 2
         + sums

@@ -3,14 +3,15 @@
 The bank, the step of `preset=full` and one update of its nets, compiled by XLA for an
 H100 that is not there: how many kernels and dispatches a call takes, how much memory,
 and whether anything waits for the host. No numbers are computed and no time is known.
-The last line is `result <path>`, or `skipped: <why>` where the plugin is missing.
+The last line is `result <path>`, or `skipped: <why>` where the plugin is missing. What
+would wait for the host is `refused`, call by call: no result is written then.
 """
 
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,12 +21,15 @@ import jax.numpy as jnp
 import msgspec
 
 from benchmarks import gpu_plan, gpu_target, manifest
-from benchmarks.result import RESULTS, Result, Row, write
+from benchmarks.result import RESULTS, Manifest, Result, Row, write
 from benchmarks.stage import MIB, compile_alone, for_bench, shapes_of_calls
 from benchmarks.timing import one
 from benchmarks.train import chunk, peak
 from bot4jax.config import load
+from bot4jax.kernels import bank
+from bot4jax.kernels.bars import unpack_bar
 from bot4jax.learn.update import Form, begin, update
+from bot4jax.modes.keeping import blank
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.nets import zoo
 from bot4jax.schema import Config
@@ -35,6 +39,10 @@ SYMBOLS = 1024
 
 GRAPHS = "--xla_gpu_enable_command_buffer=+WHILE,+DYNAMIC_SLICE_FUSION"
 """Loops become CUDA graphs: dispatched once, not once a turn."""
+
+
+WAITS = 1
+"""Exit code where something would."""
 
 
 class Call(NamedTuple):
@@ -64,7 +72,19 @@ def main(words: Sequence[str] | None = None) -> int:
     begun = manifest.describe(load(WORDS), words)
     config = load([*WORDS, f"data.symbols={SYMBOLS}"])
     found = {name: compiled(call) for name, call in calls_of(config).items()}
-    result = Result(
+    for name, own in found.items():
+        print(told(name, own))
+    if waiting := waits(found):
+        print(f"refused: {', '.join(waiting)} would wait for the host")
+        return WAITS
+    path = write(result_of(config, begun, found), RESULTS)
+    print(f"result {os.path.relpath(path)}")
+    return 0
+
+
+def result_of(config: Config, begun: Manifest, found: Mapping[str, Compiled]) -> Result:
+    """Counts of all calls, as they are kept."""
+    return Result(
         bench="gpu_aot",
         preset=config.preset,
         symbols=config.data.symbols,
@@ -78,20 +98,25 @@ def main(words: Sequence[str] | None = None) -> int:
             compile_s={name: own.compile_s for name, own in found.items()},
         ),
     )
-    for name, own in found.items():
-        print(told(name, own))
-    path = write(result, RESULTS)
-    print(f"result {os.path.relpath(path)}")
-    return 0
 
 
 def calls_of(config: Config) -> dict[str, Call]:
-    """The engine's functions for one bar, and one update of its nets."""
+    """The engine's functions for one bar, its features alone, an update of its nets."""
     setting = set_stage(for_bench(config, 1))
     shapes = shapes_of_calls(setting, compile_alone(setting))
     names = ("absorb", "close", "observe", "conclude")
     calls = {name: Call(*shapes[name]) for name in names}
-    return calls | {"update": update_call(setting)}
+    return calls | {"bank": bank_call(setting), "update": update_call(setting)}
+
+
+def bank_call(setting: Setting) -> Call:
+    """All features of one bar, neither scored nor counted."""
+    fitted, state, *_ = jax.eval_shape(lambda: blank(setting))
+    _, *closed = jax.eval_shape(setting.engine.close, state.bars)
+    bar = jax.eval_shape(unpack_bar, *closed)
+    features = partial(bank.update, setting.settings.plan)
+    shapes = fitted.units.scales, state.observing.bank, bar
+    return Call(jax.jit(features, donate_argnums=1), shapes)
 
 
 def update_call(setting: Setting) -> Call:
@@ -128,6 +153,15 @@ def compiled(call: Call) -> Compiled:
     plan = gpu_plan.read_plan(thunks, executable.as_text())
     needs = executable.memory_analysis()
     return Compiled(plan, needs.peak_memory_in_bytes / MIB, seconds)
+
+
+def waits(found: Mapping[str, Compiled]) -> list[str]:
+    """Calls in which the GPU would have to ask the host how to go on."""
+    return [
+        name
+        for name, (plan, *_) in found.items()
+        if plan.host_markers > 0 or plan.data_dependent_loops > 0
+    ]
 
 
 def rows_of(name: str, found: Compiled) -> list[Row]:

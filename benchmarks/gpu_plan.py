@@ -22,8 +22,8 @@ GROUPS += ("kSequential", "kAsyncStart")
 """Thunks that hold others, which stand below them, further in."""
 
 HOST = re.compile(
-    r"(xla_ffi_python_gpu_callback|xla_ffi_partitioned_python_gpu_callback|"
-    r"xla_python_gpu_callback|infeed\(|outfeed\(|is_host_transfer=true|S\(5\))"
+    r"(xla_(ffi_)?(partitioned_)?python_[cg]pu_callback|"
+    r"infeed\(|outfeed\(|is_host_transfer=true|S\(5\))"
 )
 """Marks of the program text where the host would take part."""
 

@@ -99,6 +99,9 @@ class Observing(NamedTuple):
     moments: Moments
     counts: Int[Array, "2 F"]
     """symbols masked and clamped so far, for each feature; reported, never read"""
+    silent: Int[Array, " S"]
+    """bars so far at which a symbol had been silent too long, so that all its features
+    were masked; reported, never read"""
 
 
 class Seen(NamedTuple):
@@ -196,6 +199,14 @@ def init_observing(settings: Settings, scales: Scales) -> Observing:
         bank.init(settings.plan),
         outcome.init_moments(scales),
         jnp.zeros((2, features), jnp.int32),
+        jnp.zeros(settings.layout.symbols, jnp.int32),
+    )
+
+
+def counting_anew(state: Observing) -> Observing:
+    """The same memory, of which nothing has been reported yet."""
+    return state._replace(
+        counts=jnp.zeros_like(state.counts), silent=jnp.zeros_like(state.silent)
     )
 
 
@@ -216,6 +227,7 @@ def reset_observing(
         bank.reset(settings.plan, state.bank, is_fresh),
         outcome.reset_moments(state.moments, scales, is_fresh),
         state.counts,
+        jnp.where(is_fresh, 0, state.silent),
     )
 
 
@@ -242,13 +254,15 @@ def observe(
     scored = clean.clean(units.scaler, raw, bar.live, units.clip)
     moments = outcome.push_moments(state.moments, columns)
     counts = state.counts + jnp.stack([scored.masked, scored.clamped])
+    is_silent = banked.past.silent > history.STALE_BARS
     seen = Seen(
         values=scored.values,
         usable=scored.usable,
         risk=_risk(moments),
         half_spread=columns["relative_spread"] / 2,
     )
-    return Observing(banked, moments, counts), seen
+    silent = state.silent + is_silent.astype(jnp.int32)
+    return Observing(banked, moments, counts, silent), seen
 
 
 def conclude(

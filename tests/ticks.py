@@ -27,6 +27,7 @@ def _tick(rng, slot, time):
         tick |= {
             "side": int(rng.choice([BUY, SELL])),
             "level": int(rng.integers(1, 10)),
+            "bid_size": size * int(rng.integers(0, 4) > 0),  # a level that empties
         }
     else:
         tick["bid"] = int(rng.integers(0, 2))

@@ -128,6 +128,9 @@ def rows(case: Case, report: Report) -> Iterator[Row]:
     yield from label_rows(case, learned, views)
     yield from scaler_rows(case, learned, again, views)
     yield from split_rows(case, learned, again)
+    yield learning.refitted(
+        "fallback", learned.params.fallback, again.members.fallback, "vote"
+    )
     yield from vote_rows(case, learned, views.served, report)
 
 

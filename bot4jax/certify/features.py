@@ -62,6 +62,7 @@ def parity(
     """Streaming against the definition, at `values` warm cells or at all there are.
 
     A masked cell is not compared; that the mask is right is judged at some of them.
+    Where all are masked nothing is shown, and the row fails.
     """
     warm = (columns.age >= length) & (columns.silent <= STALE_BARS)
     compared = drawn(warm & said.usable, values, random)
@@ -71,7 +72,8 @@ def parity(
     wrong = is_inside(spec, defined(spec, columns, length, judged))
     errors = np.concatenate([errors, np.full(np.count_nonzero(wrong), np.inf)])
     masked = int((warm & ~said.usable).sum())
-    return within(subject(spec, "parity"), errors, spec.tolerance, masked)
+    sound = errors.size > 0
+    return within(subject(spec, "parity"), errors, spec.tolerance, masked, sound)
 
 
 def agrees(
@@ -128,14 +130,14 @@ def asked(
 def future(spec: FeatureSpec, first: Said, other: Said, boundary: int) -> Row:
     """Another future leaves every earlier bit as it was, and changes later ones.
 
-    Nothing can change where nothing is usable, or where the feature never varies.
+    A feature that never varies cannot change; one that is never usable shows nothing.
     """
     pairs = [(a[:boundary], b[:boundary]) for a, b in zip(first, other, strict=True)]
     later = [Said(*(part[boundary:] for part in one)) for one in (first, other)]
     heard = np.concatenate([one.values[one.usable] for one in later])
     bites = moved(later[0].values, later[1].values)
     masked = int((~first.usable[:boundary]).sum())
-    sound = bites or not np.ptp(heard if heard.size else np.zeros(1))
+    sound = heard.size > 0 and (bites or not np.ptp(heard))
     return same_bits(subject(spec, "future"), pairs, masked, sound)
 
 
@@ -155,12 +157,16 @@ def warmup(spec: FeatureSpec, said: Said, columns: Columns, length: int) -> Row:
 
 
 def slot(spec: FeatureSpec, reset: Said, fresh: Said, start: int) -> Row:
-    """A slot handed on at bar `start` says, bit for bit, what a new one says."""
+    """A slot handed on at bar `start` says, bit for bit, what a new one says.
+
+    It must say something before the record ends.
+    """
     is_used = reset.usable[start:]
     masks = (reset.usable[start:], fresh.usable[start:])
     values = (reset.values[start:][is_used], fresh.values[start:][is_used])
     masked = int((~is_used).sum())
-    return same_bits(subject(spec, "slot"), [masks, values], masked)
+    sound = bool(is_used.any())
+    return same_bits(subject(spec, "slot"), [masks, values], masked, sound)
 
 
 def absent(spec: FeatureSpec, said: Said, check: Check) -> Row:

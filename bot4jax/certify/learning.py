@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from bot4jax.certify.records import bars_of
 from bot4jax.certify.rows import (
+    Kind,
     Row,
     Subject,
     broken,
@@ -26,6 +27,7 @@ from bot4jax.learn.labels import forward_returns, outcomes, sample_weights
 from bot4jax.learn.novelty import Novelty, distance, live_rows, shrunk_covariance
 from bot4jax.learn.params import Labels
 from bot4jax.learn.splits import Split
+from bot4jax.nets.fallback import FallbackParams
 from bot4jax.types import Bar
 
 EDGE = 1e-5
@@ -38,7 +40,11 @@ QUANTILE = 1e-6
 DISTANCE = 1e-3
 """Of a distance: whitening magnifies float32's rounding where scores hardly differ."""
 
-Fitted = Scaler | Scales | Novelty
+VOLATILITY = 1e-5
+"""Of the running volatility: a float32 mean that forgets, a rounding a bar. Each is at
+most 6e-8 of it, and as many as it remembers, 1 / (1 − decay), may add up."""
+
+Fitted = Scaler | Scales | Novelty | FallbackParams
 
 
 class Hindsight(NamedTuple):
@@ -212,10 +218,10 @@ def novelty_parity(fitted: Novelty, data: Dataset, span: range, seed: int) -> Ro
     return within(Subject("novelty", "scaler", "parity"), error, DISTANCE)
 
 
-def refitted(name: str, first: Fitted, again: Fitted) -> Row:
+def refitted(name: str, first: Fitted, again: Fitted, kind: Kind = "scaler") -> Row:
     """What is fitted on the training span knows nothing of the bars behind it."""
     pairs = zip(first, again, strict=True)
-    return same_bits(Subject(name, "scaler", "future"), pairs)
+    return same_bits(Subject(name, kind, "future"), pairs)
 
 
 def volatility_slot(reset: Dataset, fresh: Dataset, slots: np.ndarray, bar: int) -> Row:
@@ -240,7 +246,7 @@ def volatility_parity(
         truth[t] = np.sqrt(variance)
         begun |= live[t]
     error = np.abs(data.volatility - truth) / truth
-    return within(Subject("volatility", "scaler", "parity"), error, 1e-5)
+    return within(Subject("volatility", "scaler", "parity"), error, VOLATILITY)
 
 
 def split_rows(split: Split, horizon: int, warm: int) -> list[Row]:

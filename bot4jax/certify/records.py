@@ -60,10 +60,11 @@ def cut(record: BarRecord, start: int, stop: int) -> BarRecord:
 
 
 def perturbed(record: BarRecord, boundary: int, seed: int) -> BarRecord:
-    """The same past, another future: every column of every later bar is another.
+    """The same past, another future: every column but `KEPT` of every later bar.
 
     Later bars are drawn anew from among themselves, symbols die and revive, prices are
-    moved apart and amounts multiplied.
+    moved apart and amounts multiplied. Anchors and adjustments stay: they say what
+    prices are counted from, and another anchor would be another recording's.
     """
     random = np.random.default_rng(seed)
     ints, floats = record.ints.copy(), record.floats.copy()

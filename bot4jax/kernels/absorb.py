@@ -272,8 +272,8 @@ def _book_amounts(batch: _Batch, ints: Array, floats: Array) -> dict[str, Array]
     ask_added, ask_removed = _queue_change(batch.bid_size, batch.bid, size, price, -1)
     is_bid = batch.side == BUY
     flow = jnp.where(is_bid, bid_added - bid_removed, ask_removed - ask_added)
-    # A level never seen before has no former content to compare with.
-    counts = (batch.kind == BOOK) & (size > 0)
+    # A level never stated has no former content to compare with; an empty one has.
+    counts = (batch.kind == BOOK) & (size >= 0)
     return {
         f"flow_{k + 1}": jnp.where(counts & (batch.level == k), flow, 0.0)
         for k in range(1, 5)

@@ -19,6 +19,8 @@ LAGS = (1, 2, 3, 4, 5, 6, 10)
 TRIPLES = (1, 2, 3)
 """Distances between the three returns whose products are summed."""
 
+FLAT = "A variance of at most 10⁻⁵ of the mean square counts as none."
+
 
 class LaggedPairs(Additive):
     """Sums of returns and of their pairs with earlier ones, shared by the lags."""
@@ -74,7 +76,7 @@ class Autocorrelation(LaggedPairs):
     def __init__(self, lag: int) -> None:
         self.lag = lag
         self.__doc__ = (
-            f"Autocorrelation of returns at lag {lag}, over the last W pairs."
+            f"Autocorrelation of returns at lag {lag}, over the last W pairs.\n\n{FLAT}"
         )
 
     def finish(self, *sums: Scalar) -> Scalar:
@@ -106,7 +108,7 @@ class PartialAutocorrelation(LaggedPairs):
 
     def __init__(self, lag: int) -> None:
         self.lag = lag
-        self.__doc__ = f"Partial autocorrelation of returns at lag {lag}."
+        self.__doc__ = f"Partial autocorrelation of returns at lag {lag}.\n\n{FLAT}"
 
     def finish(self, *sums: Scalar) -> Scalar:
         acf = [LaggedPairs.correlation(k, sums) for k in range(1, self.lag + 1)]
@@ -151,7 +153,10 @@ for lag in (2, 5):
     source="Batista et al. (2014), CID: An Efficient Complexity-Invariant Distance",
 )
 class ComplexityEstimate(LaggedPairs):
-    """Root of the summed squared changes of z-scored returns; 0 on a flat window."""
+    """Root of the summed squared changes of z-scored returns; 0 on a flat window.
+
+    A variance of at most 10⁻⁵ of the mean square counts as none.
+    """
 
     @staticmethod
     def finish(*sums: Scalar) -> Scalar:
@@ -176,6 +181,7 @@ class ThirdOrderCumulant(LaggedPairs):
         self.lag = lag
         self.__doc__ = (
             f"Mean product of three z-scored returns {lag} bars apart; 0 if flat."
+            f"\n\n{FLAT}"
         )
 
     def finish(self, *sums: Scalar) -> Scalar:

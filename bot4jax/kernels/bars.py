@@ -81,6 +81,9 @@ FLOAT_REST = ("anchor", "earlier_signed_offset", "earlier_effective", "adjustmen
 BOOKED = 2 * (LEVELS - 1)
 """Book levels 1 … 9 of both sides, bids first."""
 
+NEVER_STATED = -1.0
+"""Below every size of a level: 0 is what stands on a level that is empty."""
+
 MIDS = ("mid_open", "mid_high", "mid_low", "mid_entry")
 TRADES = ("trade_open", "trade_high", "trade_low")
 
@@ -105,6 +108,7 @@ def init_bars(anchors: Float[Array, " S"]) -> OpenBars:
     """Empty bars of symbols that have never been quoted; anchors in increments."""
     symbols = anchors.shape[0]
     floats = jnp.zeros((symbols, LEVEL_SIZES + BOOKED), jnp.float32)
+    floats = floats.at[:, LEVEL_SIZES:].set(NEVER_STATED)
     floats = floats.at[:, FLOATS["anchor"]].set(anchors)
     floats = floats.at[:, FLOATS["adjustment"]].set(1.0)
     ints = jnp.zeros((symbols, RECENT_TRADES + GRID), jnp.int32)
@@ -192,7 +196,7 @@ def _last_trade(ints: dict, bars: OpenBars) -> Int[Array, " S"]:
 
 def _depths(floats: dict, bars: OpenBars) -> dict[str, Array]:
     """Size on the first five and ten levels of each side, base volume."""
-    sizes = bars.floats[:, LEVEL_SIZES:]
+    sizes = jnp.maximum(bars.floats[:, LEVEL_SIZES:], 0.0)  # never stated: nothing
     half = LEVELS - 1
     return {
         f"{side}_depth_{levels}": floats[f"{side}_size"]

@@ -23,7 +23,7 @@ class Scaler(NamedTuple):
 
 
 class Cleaned(NamedTuple):
-    """Feature scores and how many symbols were masked or clamped for each."""
+    """Feature scores and how many live symbols were masked or clamped for each."""
 
     values: Float[Array, "S F"]
     usable: Bool[Array, "S F"]

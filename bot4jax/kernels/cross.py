@@ -104,7 +104,10 @@ class MarketModel(Additive):
 
 @cross_sectional(unit="1", low=-100.0, high=100.0, source=SHARPE, tolerance=REGRESSION)
 class MarketBeta(MarketModel):
-    """Slope of the symbol's return on the market's; 0 where the market stands still."""
+    """Slope of the symbol's return on the market's; 0 where the market stands still.
+
+    A variance of at most 10⁻⁵ of the mean square counts as none.
+    """
 
     @staticmethod
     def finish(
@@ -119,7 +122,10 @@ class MarketBeta(MarketModel):
 
 @cross_sectional(unit="1", low=-1.0, high=1.0, source=SHARPE)
 class MarketCorrelation(MarketModel):
-    """Correlation of the symbol's return with the market's; 0 where either is flat."""
+    """Correlation of the symbol's return with the market's; 0 where either is flat.
+
+    A variance of at most 10⁻⁵ of the mean square counts as none.
+    """
 
     @staticmethod
     def finish(
@@ -139,7 +145,10 @@ class MarketCorrelation(MarketModel):
     source="Jensen (1968), The Performance of Mutual Funds",
 )
 class ResidualReturn(MarketModel):
-    """Mean return that the market does not explain, in the symbol's own σ."""
+    """Mean return that the market does not explain, in the symbol's own σ.
+
+    A variance of at most 10⁻⁵ of the mean square counts as none.
+    """
 
     @staticmethod
     def finish(

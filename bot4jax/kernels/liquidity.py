@@ -253,8 +253,10 @@ class RelativeSpread(Additive):
 class LogQuoteSlope(Additive):
     """Mean log of ask over bid, over the mean summed log sizes at both.
 
-    Sizes are in median bar volumes, plus 1, so that a thin queue does not turn the
-    sign; 0 where all queues are empty, since then nothing is offered at any price.
+    The paper takes the mean of each moment's ratio; this ratio of means is not ruled by
+    moments at which hardly anything is offered. Sizes are in median bar volumes, plus
+    1, so that a thin queue does not turn the sign; 0 where all queues are empty, since
+    then nothing is offered at any price.
     """
 
     @staticmethod

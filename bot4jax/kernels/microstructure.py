@@ -32,7 +32,10 @@ ZHANG = "Zhang, Mykland & Aït-Sahalia (2005), A Tale of Two Time Scales"
     source="Kyle (1985), Continuous Auctions and Insider Trading",
 )
 class KyleLambda(Additive):
-    """Slope of returns on the signed volume of the same bar; 0 without any."""
+    """Slope of returns on the signed volume of the same bar; 0 without any.
+
+    A variance of at most 10⁻⁵ of the mean square counts as none.
+    """
 
     @staticmethod
     def terms(standardised_return: Scalar, signed_volume: Scalar) -> Terms:
@@ -56,7 +59,10 @@ class KyleLambda(Additive):
     source="Hasbrouck (2009), Trading Costs and Returns for U.S. Equities",
 )
 class HasbrouckLambda(Additive):
-    """Slope of returns on the signed root notional of the same bar; 0 without any."""
+    """Slope of returns on the signed root notional of the same bar; 0 without any.
+
+    A variance of at most 10⁻⁵ of the mean square counts as none.
+    """
 
     @staticmethod
     def terms(standardised_return: Scalar, signed_root_notional: Scalar) -> Terms:

@@ -67,7 +67,10 @@ def rescaled_range(z: Float[Array, " N"]) -> Scalar:
     standard_error=0.059,
 )
 class HurstExponent(Incremental):
-    """Growth of the rescaled range beyond chance: ½ for a random walk, and if flat."""
+    """Growth of the rescaled range beyond chance: ½ for a random walk, and if flat.
+
+    A variance of at most 10⁻⁵ of the mean square counts as none.
+    """
 
     @staticmethod
     def init(window: int) -> BoxRings:

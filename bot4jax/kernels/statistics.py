@@ -43,7 +43,10 @@ class Mean(ReturnMoments):
 
 @statistical(unit="σ of training", low=0.0, high=1000.0, source=PEARSON)
 class StandardDeviation(ReturnMoments):
-    """Standard deviation of the standardised return, population form."""
+    """Standard deviation of the standardised return, population form.
+
+    A variance of at most 10⁻⁵ of the mean square counts as none.
+    """
 
     @staticmethod
     def finish(z: Scalar, z2: Scalar, z3: Scalar, z4: Scalar, count: Scalar) -> Scalar:
@@ -60,6 +63,7 @@ class Skewness(ReturnMoments):
 
     Raw moments lose (mean/σ)³ × 6e-8: 1e-4 on windows of 16 bars that trend ten times
     as much as they vary, nothing to speak of on 256.
+    A variance of at most 10⁻⁵ of the mean square counts as none.
     """
 
     @staticmethod
@@ -77,7 +81,10 @@ class Skewness(ReturnMoments):
 
 @statistical(unit="1", low=-3.0, high=256.0, source=PEARSON)
 class ExcessKurtosis(ReturnMoments):
-    """Fourth standardised moment of returns less the normal's 3; 0 on a flat window."""
+    """Fourth standardised moment of returns less the normal's 3; 0 on a flat window.
+
+    A variance of at most 10⁻⁵ of the mean square counts as none.
+    """
 
     @staticmethod
     def finish(z: Scalar, z2: Scalar, z3: Scalar, z4: Scalar, count: Scalar) -> Scalar:
@@ -200,7 +207,10 @@ class TimeReversalAsymmetry(ReturnShape):
     source="Ding, Granger & Engle (1993), A Long Memory Property of Stock Returns",
 )
 class AbsoluteAutocorrelation(ReturnShape):
-    """Correlation of absolute returns with those one bar earlier."""
+    """Correlation of absolute returns with those one bar earlier.
+
+    A variance of at most 10⁻⁵ of the mean square counts as none.
+    """
 
     @staticmethod
     def finish(*sums: Scalar) -> Scalar:
@@ -221,7 +231,10 @@ class AbsoluteAutocorrelation(ReturnShape):
     "to Standard Deviation",
 )
 class RangeOverDeviation(Windowed):
-    """Largest less smallest return, over the standard deviation; 0 on a flat window."""
+    """Largest less smallest return, over the standard deviation; 0 on a flat window.
+
+    A variance of at most 10⁻⁵ of the mean square counts as none.
+    """
 
     @staticmethod
     def value(standardised_return: Float[Array, " W"]) -> Scalar:

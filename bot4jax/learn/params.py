@@ -107,10 +107,9 @@ def learn(
     )
     calibration["ensemble"] = crossfit.calibration(settings, voted, labels, first, rows)
     params = crossfit.calibrated(settings, params, calibration)
-    counts = jnp.zeros_like(observing.counts)
     return Learned(
         params,
-        observing._replace(counts=counts),
+        engines.counting_anew(observing),
         deciding,
         members,
         labels,

@@ -172,7 +172,7 @@ def play_test(
     """
     setting, kept, state = ready.setting, ready.kept, ready.state
     with timed(seconds, "trading"):
-        seen, counts = seen_in_test(setting, kept, state, market, report)
+        seen, counts, silent = seen_in_test(setting, kept, state, market, report)
         decided, traded = decisions(setting, kept, state, market, seen, place, report)
         late = tuple(later_trades(setting, kept, state, report)) if traded else ()
     with timed(seconds, "judging"):
@@ -192,6 +192,7 @@ def play_test(
         traded=traded,
         late=late,
         counts=counts,
+        silent=silent,
         live=int(seen.live.sum()),
         beyond=novelty.beyond(kept.novelty, seen.features, seen.live),
         importance=worth,
@@ -211,8 +212,8 @@ def asked_of(
 
 def seen_in_test(
     setting: Setting, kept: Kept, state: State, market: Market, report: Report
-) -> tuple[Dataset, np.ndarray]:
-    """The test span's features, and how often each was masked and clamped."""
+) -> tuple[Dataset, np.ndarray, np.ndarray]:
+    """The test span's features, how often they were masked and clamped, who silent."""
     bars_of_test = market.record.part(setting.split.test)
     observing, seen = dataset.observe_bars(
         setting.engine.observe,
@@ -221,7 +222,7 @@ def seen_in_test(
         bars_of_test,
         lambda done: report("features", done, len(bars_of_test.ints)),
     )
-    return seen, np.asarray(observing.counts)
+    return seen, np.asarray(observing.counts), np.asarray(observing.silent)
 
 
 def decisions(

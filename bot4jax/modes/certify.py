@@ -76,6 +76,13 @@ def told(written: dict[str, Any], rows: list[Row]) -> list[str]:
     ]
     return lines + [
         f"  {one.kind} {one.name}, {one.check}: worst {one.worst}, allowed "
-        f"{one.tolerance:g}, of {one.compared:,} compared"
+        f"{one.tolerance:g}, of {one.compared:,} compared{why(one)}"
         for one in failed
     ]
+
+
+def why(failed: Row) -> str:
+    """What is wrong with a row whose values are not."""
+    if failed.worst is None or failed.worst > failed.tolerance:
+        return ""
+    return ": nothing usable, or nothing that could have differed, was among them"

@@ -1,7 +1,7 @@
 """What became of the features in a test span: masks, novelty, what they are worth."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from bot4jax.learn import importance, novelty
 from bot4jax.learn.boosting import explained
@@ -28,6 +28,7 @@ def before_a_test(setting: Setting, learned: Learned | None) -> FeatureFacts:
         absent=plan.absent,
         masked=nothing,
         clamped=nothing,
+        silent={},
         values=0,
         gain={} if learned is None else predict.gain(learned.members.booster, names),
         contribution={} if learned is None else contributions(setting, learned, names),
@@ -70,11 +71,18 @@ def in_a_test(
     return blank._replace(
         masked=masked | absent,
         clamped=clamped | absent,
+        silent=silent_symbols(setting, traded.silent),
         values=traded.totals.decisions,
         importance=family_importance(setting, kept, asked),
         novelty=novelty.segments(novelty.beyond(kept.novelty, traded.features, live)),
         twins=twins(traded.features, blank.names, setting.config.run.seed),
     )
+
+
+def silent_symbols(setting: Setting, bars: Int[np.ndarray, " S"]) -> dict[str, int]:
+    """Who was silent too long, and at how many bars."""
+    symbols = setting.source.universe.symbols
+    return {one: n for one, n in zip(symbols, bars.tolist(), strict=True) if n}
 
 
 def family_importance(

@@ -114,6 +114,7 @@ def of_the_features(features: FeatureFacts) -> dict[str, Any]:
     """Which were masked how often, which are absent; how new, and worth what."""
     return {
         "masked": {name: n for name, n in features.masked.items() if n},
+        "silent": features.silent,
         "absent": {name: list(columns) for name, columns in features.absent.items()},
         "novelty": {
             "beyond": share_beyond(features.novelty),

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from bot4jax import engine as engines
 from bot4jax.engine import Params, State
@@ -143,9 +142,8 @@ def arrived(
     carry = zoo.init_carry(settings.sizes, symbols)
     _, carry = fit.net_probabilities(settings.sizes, fitted.nets, seen.features, carry)
     deciding = engines.init_deciding(settings)._replace(carry=carry, vote=vote)
-    observing = observing._replace(counts=jnp.zeros_like(observing.counts))
     open_bars = jax.device_put(market.open_bars[start])
-    return State(open_bars, observing, deciding), seen
+    return State(open_bars, engines.counting_anew(observing), deciding), seen
 
 
 def warm_bars(setting: Setting) -> int:

@@ -43,6 +43,8 @@ class FoldPlay(NamedTuple):
     late: tuple[Late, ...]
     counts: Int[np.ndarray, "2 F"]
     """symbols masked and clamped, by feature"""
+    silent: Int[np.ndarray, " S"]
+    """bars at which a symbol had been silent too long"""
     live: int
     """symbols × bars of the test that were live"""
     beyond: Float[np.ndarray, "T S"]

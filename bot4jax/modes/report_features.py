@@ -1,7 +1,9 @@
 """The report's section on features: what became of them, and what they are worth."""
 
 from collections.abc import Mapping
+from html import escape
 
+from bot4jax.kernels.history import STALE_BARS
 from bot4jax.learn.importance import BARS, ENSEMBLE, REPEATS, SYMBOLS
 from bot4jax.learn.novelty import ORDINARY
 from bot4jax.learn.redundancy import TWINS
@@ -34,7 +36,7 @@ def features(story: Story) -> str:
 
 
 def validation(found: FeatureFacts) -> str:
-    """What was absent, masked and clamped."""
+    """What was absent, masked and clamped, and who was silent."""
     absent = [
         (name, ", ".join(columns)) for name, columns in sorted(found.absent.items())
     ]
@@ -53,14 +55,21 @@ def validation(found: FeatureFacts) -> str:
     text = paragraph(
         f"{len(found.names) - len(absent)} of {len(found.names)} features were "
         f"computed; {len(absent)} are absent, because the source does not show what "
-        f"they need. Of {found.values:,} values of each feature, some of {masked} "
-        "features were masked (not finite, out of range, not warm yet, or of a silent "
-        "symbol). What lay beyond the clamp was set to it:"
+        f"they need. Of {found.values:,} values of each feature, one a live symbol and "
+        f"bar, some of {masked} features were masked (not finite, out of range or not "
+        "warm yet). What lay beyond the clamp was set to it. Of symbols that had not "
+        f"been heard for more than {STALE_BARS} bars all is masked, which is counted "
+        f"apart: {len(found.silent)} of them, {sum(found.silent.values()):,} bars."
     )
     heads = ("feature", "masked", "share", "clamped", "share")
+    silent = [
+        (escape(symbol), f"{bars:,}")
+        for symbol, bars in sorted(found.silent.items(), key=lambda one: -one[1])
+    ]
     return (
         text
         + folded("Masked and clamped", table(heads, touched))
+        + folded("Silent", table(("symbol", "bars"), silent))
         + folded("Absent", table(("feature", "missing columns"), absent, text_from=1))
     )
 

@@ -46,6 +46,8 @@ class FeatureFacts(NamedTuple):
     """features that the source cannot feed, and the columns they miss"""
     masked: dict[str, int]
     clamped: dict[str, int]
+    silent: dict[str, int]
+    """by symbol: bars at which all its features were masked, since it was not heard"""
     values: int
     """values of each feature, all bars and live symbols"""
     gain: dict[str, float]

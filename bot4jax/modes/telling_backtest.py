@@ -12,7 +12,7 @@ from bot4jax.learn.novelty import segments
 from bot4jax.learn.returns import break_even
 from bot4jax.modes import fields, judging, report_backtest, summary, trials
 from bot4jax.modes.evaluation import Evaluation, Scored
-from bot4jax.modes.feature_facts import before_a_test
+from bot4jax.modes.feature_facts import before_a_test, silent_symbols
 from bot4jax.modes.forecasters import ENSEMBLE
 from bot4jax.modes.paths import Path
 from bot4jax.modes.plays import FoldPlay, Late, is_causal
@@ -161,6 +161,7 @@ def feature_facts(setting: Setting, plays: Sequence[FoldPlay]) -> FeatureFacts:
     return blank._replace(
         masked=dict(zip(blank.names, masked.tolist(), strict=True)) | absent,
         clamped=dict(zip(blank.names, clamped.tolist(), strict=True)) | absent,
+        silent=silent_symbols(setting, np.sum([one.silent for one in plays], axis=0)),
         values=sum(one.live for one in plays),
         importance=last.importance,
         novelty=segments(np.concatenate([one.beyond for one in plays])),

@@ -69,6 +69,8 @@ class Traded(NamedTuple):
     """p50 and p99 of the information age, ms"""
     counts: Int[np.ndarray, "2 F"]
     """symbols masked and clamped, by feature"""
+    silent: Int[np.ndarray, " S"]
+    """bars at which a symbol had been silent too long"""
     recompiles: int
     """compilations after the first steps"""
     state: TradingState
@@ -351,6 +353,7 @@ def collect(
         stages=stages,
         ages=trader.ages.quantiles(COMPILING_STEPS),
         counts=np.asarray(trader.decider.observing.counts),
+        silent=np.asarray(trader.decider.observing.silent),
         recompiles=recompiles,
         state=trader.account.states.state,
         transitions=list(trader.account.states.transitions),

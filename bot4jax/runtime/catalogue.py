@@ -40,7 +40,10 @@ outside is masked. *Tolerance* is the largest difference between the streaming f
 the definition in float64, relative to max(1, |value|); why each is as it is stands at
 the [end](#tolerances). *Compared with* names the
 outside truth that the tests hold the definition to (`tests/oracles/`): a library, or
-the paper that a plain float64 form was written from. A *standard error* is that of
+the paper that a plain float64 form was written from. Of catch22's 22 features (Lubba et
+al. 2019) none is defined as one of these: those of like names take other scales of
+fluctuation, another spectrum, and cubes of differences for the reversal of time. A
+*standard error* is that of
 one value on as many independent normal returns as the window has bars, measured by
 `python -m benchmarks.standard_errors`.
 """

@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import gpu_aot, gpu_plan, gpu_target
-from benchmarks.stage import compile_alone, shapes_of_calls
 from bot4jax.config import load
-from bot4jax.modes.setting import set_stage
 
 LOOPED = """
 %body.1 (x: f32[4]) -> f32[4] {
@@ -85,11 +83,10 @@ def test_another_version_of_the_plugin_is_named(monkeypatch):
 
 @pytest.fixture(scope="module")
 def calls():
-    setting = set_stage(load(["debug=tiny"]))
-    return shapes_of_calls(setting, compile_alone(setting))
+    return gpu_aot.calls_of(load(["debug=tiny"]))
 
 
-@pytest.mark.parametrize("name", ["absorb", "close", "observe", "conclude"])
+@pytest.mark.parametrize("name", ["absorb", "close", "observe", "conclude", "bank"])
 def test_the_engine_lowers_for_cuda(calls, name):
     """Legal for a GPU, and no word with the host: a callback fails to lower."""
     function, shapes = calls[name]
@@ -98,11 +95,18 @@ def test_the_engine_lowers_for_cuda(calls, name):
     assert "callback" not in exported.mlir_module()
 
 
-def test_a_word_with_the_host_does_not_lower_unseen():
-    def talkative(x):
-        told = jax.ShapeDtypeStruct((), jnp.float32)
-        return jax.pure_callback(lambda y: np.float32(y.sum()), told, x)
+def talkative(x):
+    """Asks the host for a sum."""
+    told = jax.ShapeDtypeStruct((), jnp.float32)
+    return jax.pure_callback(lambda y: np.float32(y.sum()), told, x)
 
+
+def searching(x):
+    """Halves until nothing is left, however long that takes."""
+    return jax.lax.while_loop(lambda y: y.sum() > 1, lambda y: y / 2, x)
+
+
+def test_a_word_with_the_host_does_not_lower_unseen():
     export = jax.export.export(jax.jit(talkative), platforms=["cuda"])
     try:
         seen = (
@@ -111,3 +115,23 @@ def test_a_word_with_the_host_does_not_lower_unseen():
     except (NotImplementedError, ValueError):
         seen = True
     assert seen
+
+
+def compiled_here(call):
+    """What XLA plans for this machine: where it would ask, so would a GPU."""
+    text = call.function.lower(*call.shapes).compile().as_text()
+    return gpu_aot.Compiled(gpu_plan.read_plan("", text), 0.0, 0.0)
+
+
+def test_what_waits_for_the_host_is_refused(monkeypatch, capsys):
+    shapes = (jax.ShapeDtypeStruct((4,), jnp.float32),)
+    calls = {
+        own.__name__: gpu_aot.Call(jax.jit(own), shapes)
+        for own in (jnp.sum, talkative, searching)
+    }
+    monkeypatch.setattr(gpu_target, "missing", lambda: None)
+    monkeypatch.setattr(gpu_aot, "compiled", compiled_here)
+    monkeypatch.setattr(gpu_aot, "calls_of", lambda _: calls)
+    monkeypatch.setattr(gpu_aot, "write", lambda *_: pytest.fail("a result is written"))
+    assert gpu_aot.main([]) == gpu_aot.WAITS != 0
+    assert "refused: talkative, searching would wait" in capsys.readouterr().out

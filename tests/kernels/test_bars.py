@@ -7,7 +7,18 @@ import pytest
 
 from bot4jax.kernels import absorb as absorbing
 from bot4jax.kernels import bars
-from bot4jax.types import BAR_INTS, BUY, FRACTION, QUOTE, SELL, TRADE, UNKNOWN_SIDE, Bar
+from bot4jax.kernels.rebase import Terms, rebase_bars
+from bot4jax.types import (
+    BAR_INTS,
+    BOOK,
+    BUY,
+    FRACTION,
+    QUOTE,
+    SELL,
+    TRADE,
+    UNKNOWN_SIDE,
+    Bar,
+)
 from tests.oracles.bars import SlowBars
 from tests.ticks import pack, random_ticks
 
@@ -101,6 +112,31 @@ def test_padding_and_absurd_slots_touch_nothing():
     packed[:, 0] = SYMBOLS
     after = absorb(state, jnp.asarray(packed), jnp.int32(0))
     assert_same_bits(state, after)
+
+
+@pytest.mark.parametrize("size", [1, CAPACITY])
+def test_a_level_that_empties_and_returns_adds_nothing(size):
+    """It once lost five for each time it emptied: empty was taken for never stated."""
+    level = {"slot": 0, "kind": BOOK, "side": BUY, "bid": -1, "ask": 0, "time": 1}
+    level |= {"ask_size": 0.0, "level": 1, "flags": 0}
+    closed, _ = run([[level | {"bid_size": x} for x in (5.0, 0.0) * 3]], by(size))
+    assert closed[0].flow_2[0] == -5.0
+    closed, _ = run([[level | {"bid_size": x} for x in (0.0, 5.0) * 3]], by(size))
+    assert closed[0].flow_2[0] == closed[0].bid_depth_5[0] == 5.0
+
+
+def test_a_level_that_was_never_stated_is_not_after_a_split_either():
+    state = bars.init_bars(jnp.full(SYMBOLS, ANCHOR, jnp.float32))
+    each = jnp.ones(SYMBOLS)
+    terms = Terms(each > 0, each / 2, 0 * each, ANCHOR * each / 2, 2 * each)
+    state = rebase_bars(state, terms)
+    level = {"slot": 0, "kind": BOOK, "side": BUY, "bid": -1, "ask": 0, "time": 1}
+    level |= {"bid_size": 5.0, "ask_size": 0.0, "level": 1, "flags": 0}
+    packed = jnp.asarray(pack([level], SYMBOLS, CAPACITY))
+    _, ints, floats = close_bars(absorb(state, packed, jnp.int32(0)))
+    bar = bars.unpack_bar(ints, floats)
+    assert bar.flow_2[0] == 0
+    np.testing.assert_array_equal(bar.bid_depth_10, [5, 0, 0, 0, 0])
 
 
 def test_realised_spread_belongs_to_the_previous_bars_trades():

@@ -28,8 +28,7 @@ def test_oracle(spec, evidence):
         if np.isnan(truth):
             assert oracle.undefined, f"{spec.name} is undefined at {symbol}, {bar}"
             continue
-        allowed = oracle.tolerance or spec.tolerance
-        assert abs(values[bar, symbol] - truth) <= allowed * max(1, abs(truth))
+        assert abs(values[bar, symbol] - truth) <= spec.tolerance * max(1, abs(truth))
         compared += 1
     assert compared >= 10
 

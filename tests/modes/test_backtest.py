@@ -199,8 +199,11 @@ def test_folds_too_short_to_say_anything_are_refused_before_they_are_read(
 
 def a_play(stage, **own) -> FoldPlay:
     """A fold of which nothing else is asked."""
-    fold, nothing = pieces_of(stage.split), np.zeros((2, 1))
-    play = FoldPlay(stage.split, fold, None, [], None, (), nothing, 7, LIVE, {}, None)
+    fold, counts = pieces_of(stage.split), np.zeros((2, 1))
+    silent = np.zeros(stage.settings.layout.symbols)
+    play = FoldPlay(
+        *(stage.split, fold, None, [], None, (), counts, silent, 7, LIVE, {}, None)
+    )
     return play._replace(**own)
 
 

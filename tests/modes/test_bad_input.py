@@ -9,6 +9,7 @@ import pytest
 
 from bot4jax.config import load
 from bot4jax.kernels import CATALOGUE
+from bot4jax.kernels.history import STALE_BARS
 from bot4jax.modes.learning import train
 from bot4jax.modes.setting import set_stage
 from bot4jax.modes.telling import Played, tell
@@ -23,9 +24,13 @@ START = 1 + (WINDOW + 16) + TRAIN + 6 + CALIBRATE + 6
 SECONDS = START + TEST + 1
 SECOND = 10**9
 
-PLAIN, CROSSED, LOCKED, EMPTY, IDLE, PAUSED = range(6)
+PLAIN, CROSSED, LOCKED, EMPTY, IDLE, PAUSED, GONE = range(7)
 """Slots: ordinary · ten bids above their ask · ten quotes without a spread · ten quotes
-without a size · no trade in the whole test span · no trade in three bars of it."""
+without a size · no trade in the whole test span · no trade in three bars of it · no
+word after the first two bars of it."""
+
+HEARD = 2
+"""Bars of the test span before `GONE` is."""
 
 UNTRADED = {IDLE: range(TEST), PAUSED: range(3)}
 """Bars of the test span without a trade."""
@@ -96,13 +101,14 @@ SCHEMA = {
 def ticks() -> pl.DataFrame:
     """A quote and a trade a bar and symbol, and what is planted in the test span."""
     random = np.random.default_rng(6)
-    rows = [row for slot in range(6) for row in of_slot(random, slot)]
+    rows = [row for slot in range(7) for row in of_slot(random, slot)]
     return pl.DataFrame(rows, schema=SCHEMA).sort("time", maintain_order=True)
 
 
 def of_slot(random, slot):
     bids = 10_000 + np.cumsum(random.integers(-3, 4, SECONDS))
-    for second, bid in enumerate(bids.tolist()):
+    end = START + HEARD if slot == GONE else SECONDS
+    for second, bid in enumerate(bids[:end].tolist()):
         head = {"time": second * SECOND, "symbol": f"S{slot}"}
         yield head | quote_of(slot, second - START, bid)
         if second - START in UNTRADED.get(slot, ()):
@@ -183,11 +189,20 @@ def test_report_and_summary_name_what_was_masked_how_often(told):
         "careless_logarithm": count,
         "careless_quotient": count,
     }
-    values = TEST * 6
+    values = TEST * 6 + HEARD
     for name in told.summary["masked"]:
         row = f"<td>{name}</td><td>{count}</td><td>{100 * count / values:.2f} %</td>"
         assert row in told.page
     assert "some of 2 features were masked" in told.page
+
+
+def test_report_and_summary_name_who_was_silent_how_long(told):
+    """They once told of nobody: what was counted were masks of live symbols."""
+    bars = TEST - HEARD - STALE_BARS
+    assert told.summary["silent"] == {f"S{GONE}": bars}
+    assert f"<td>S{GONE}</td><td>{bars}</td>" in told.page
+    assert not told.traded.features[TEST - bars :, GONE].any()
+    assert told.traded.features[TEST - bars - 1, GONE].any()
 
 
 def test_ticks_that_cannot_be_are_refused_by_reason(told):

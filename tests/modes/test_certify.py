@@ -11,7 +11,7 @@ from bot4jax.certify import certificate, features, learning, records
 from bot4jax.certify.rows import Subject, broken, same_bits, within
 from bot4jax.config import load
 from bot4jax.kernels import CATALOGUE
-from bot4jax.learn import dataset, labelling, params
+from bot4jax.learn import dataset, fit, labelling, params
 from bot4jax.modes import certify, traps
 from bot4jax.modes.setting import set_stage
 from bot4jax.registry import Incremental, feature
@@ -64,6 +64,23 @@ class NextReturn(Incremental):
         told = jax.ShapeDtypeStruct((), jnp.float32)
         given = remembered, told, bar, standardised_return
         return state, jax.pure_callback(*given, vmap_method="broadcast_all")
+
+    @staticmethod
+    def reference(standardised_return):
+        return standardised_return[-1]
+
+
+@feature(
+    category="statistical", unit="1", low=1e6, high=2e6, source="a test", window=1
+)
+class MisplacedReturn(Incremental):
+    @staticmethod
+    def init():
+        return ()
+
+    @staticmethod
+    def update(state, standardised_return):
+        return state, standardised_return
 
     @staticmethod
     def reference(standardised_return):
@@ -162,6 +179,8 @@ def test_every_subject_has_its_rows(words):
     assert {row["kind"] for row in rows} == kinds
     nets = {row["name"] for row in rows if row["kind"] == "net"}
     assert nets == {"lstm", "gru", "cnn", "transformer", "trees"}
+    votes = {(row["name"], row["check"]) for row in rows if row["kind"] == "vote"}
+    assert ("fallback", "future") in votes
 
 
 def test_a_certificate_passes_only_as_a_whole(case):
@@ -178,10 +197,11 @@ def small(words, *more):
     return certify.case_of(setting, silent), setting
 
 
-def test_a_plugin_that_reads_ahead_is_caught(words, module):
-    """It remembers the market from the last time that it was gone through."""
-    own = f"plugins=[{module('peeking', PEEKING)}]", "features.names=[mean,next_return]"
-    case, _ = small(words, *own)
+def test_a_plugin_that_reads_ahead_or_says_nothing_is_caught(words, module):
+    """One remembers the market from the last time that it was gone through; the other
+    lies outside the range that it gives, and so is never usable."""
+    names = "features.names=[mean,next_return,misplaced_return]"
+    case, _ = small(words, f"plugins=[{module('peeking', PEEKING)}]", names)
     before = records.cut(case.record, 0, case.split.test.start)
     units, _, _ = params.prepare(*case[:3], before, case.split, silent)
     certificate.refit(case, silent)  # on another future, before both passes
@@ -189,7 +209,12 @@ def test_a_plugin_that_reads_ahead_is_caught(words, module):
     rows = list(certificate.feature_rows(case, units, views, silent))
     failed = {(row.name, row.check) for row in rows if not row.passed}
     assert {("next_return", "future"), ("next_return", "parity")} <= failed
-    assert {name for name, _ in failed} == {"next_return"}
+    assert {check for name, check in failed if name == "misplaced_return"} == {
+        *("parity", "future", "slot")
+    }
+    assert {name for name, _ in failed} == {"next_return", "misplaced_return"}
+    silent_row = next(row for row in rows if row[0] == "misplaced_return")
+    assert "nothing usable" in certify.why(silent_row)
 
 
 def test_a_feature_that_is_usable_too_early_is_caught(case, plain, stage):
@@ -226,7 +251,7 @@ def test_a_scaler_fitted_on_the_future_is_caught(words, monkeypatch):
     monkeypatch.setattr(dataset, "fit_scores", greedy)
     rows = list(certificate.rows(case, silent))
     failed = {(row.name, row.check) for row in rows if not row.passed}
-    assert ("scaler", "future") in failed
+    assert {("scaler", "future"), ("fallback", "future")} <= failed
     assert not {row.name for row in rows if row.kind in ("feature", "split")} & {
         name for name, _ in failed
     }
@@ -246,6 +271,20 @@ def test_training_weights_do_not_know_the_bars_behind_their_gap(case, plain, tur
     assert learning.split_future(labels[0], labels[1], rows).passed
     early = slice(rows.start, rows.stop + case.horizon + 1)
     assert not learning.split_future(labels[0], labels[1], early).passed
+
+
+def test_a_fallback_fitted_on_the_future_is_caught(case, plain, turned):
+    train, seed = case.split.train, case.config.run.seed
+
+    def fitted(data, span):
+        labels = labelling.label_bars(data, train, case.horizon, 0.5)
+        samples = params.samples_of(case.config, data, labels, span)
+        return fit.fit_fallback(samples, seed)
+
+    for end, is_sound in ((train.stop, True), (case.turn + 20, False)):
+        pair = (fitted(one, range(train.start, end)) for one in (plain, turned))
+        row = learning.refitted("fallback", *pair, kind="vote")
+        assert (row.kind, row.check, row.passed) == ("vote", "future", is_sound)
 
 
 def test_training_scores_are_the_served_bits(case, plain, stage):

@@ -125,7 +125,10 @@ def _signal(squared_return_fast, squared_return_slow, trade_count):
 
 
 def _quote_slope(relative_spread, bid_size, ask_size):
-    """From prices: a mid of 1, the bid half a spread below, the ask half above."""
+    """From prices: a mid of 1, the bid half a spread below, the ask half above.
+
+    A ratio of means, where the paper takes the mean of each moment's ratio.
+    """
     bids, asks = 1 - relative_spread / 2, 1 + relative_spread / 2
     width = math.fsum(math.log(a / b) for a, b in zip(asks, bids, strict=True))
     sizes = zip(bid_size, ask_size, strict=True)
@@ -160,7 +163,9 @@ ORACLES = {
         lambda relative_spread: math.fsum(relative_spread) / len(relative_spread),
         "Demsetz (1968)",
     ),
-    "log_quote_slope": Oracle(_quote_slope, "Hasbrouck & Seppi (2001)"),
+    "log_quote_slope": Oracle(
+        _quote_slope, "Hasbrouck & Seppi (2001), as a ratio of means"
+    ),
     "vpin": Oracle(_vpin, "Easley, López de Prado & O'Hara (2012), by interpolation"),
     "log_depth": Oracle(_depth, "Goyenko, Holden & Trzcinka (2009)"),
     "order_flow_imbalance": Oracle(_flow, "Cont, Kukanov & Stoikov (2014)"),

@@ -14,5 +14,3 @@ class Oracle(NamedTuple):
     """the library, or the paper it is written from"""
     undefined: str = ""
     """where the truth is NaN and the feature has a value, and why that value"""
-    tolerance: float = 0.0
-    """instead of the feature's own, where the truth itself is approximate"""
