@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from bot4jax.decisions import pack_decisions
 from bot4jax.kernels import bank, bars, clean, history, outcome, sizing, vote
 from bot4jax.kernels import rebase as rebases
 from bot4jax.kernels.absorb import absorb
@@ -303,7 +304,7 @@ def decide(
     decisions, voted = _decide(settings, params, weighing, forecasts, seen, bar, held)
     remembered = jnp.concatenate([forecasts, jnp.log(decisions.probability)[None]], 0)
     pending = outcome.push_pending(state.pending, remembered, seen.risk.volatility, bar)
-    packed = _pack_decisions(decisions, voted)
+    packed = pack_decisions(decisions, voted)
     return Deciding(state.carry, weighing, pending), packed
 
 
@@ -341,7 +342,7 @@ def spare(
     late = decisions._replace(
         member_probability=each, flags=decisions.flags | sizing.Clamp.TOO_SLOW
     )
-    return _pack_decisions(late, voted)
+    return pack_decisions(late, voted)
 
 
 def calibrated(
@@ -434,63 +435,4 @@ def _risk(moments: Moments) -> Risk:
             jnp.broadcast_to(moments.market_variance, moments.covariance.shape),
         ),
         market_volatility=jnp.sqrt(moments.market_variance),
-    )
-
-
-def _pack_decisions(decisions: Decisions, voted: vote.Vote) -> Float[Array, " P"]:
-    """One array for one transfer: columns by symbol, then the weights."""
-    each = jnp.concatenate(
-        [
-            decisions.probability.T,
-            decisions.member_probability.transpose(0, 2, 1).reshape(
-                -1, decisions.intent.shape[0]
-            ),
-            decisions.confidence[None],
-            decisions.disagreement[None],
-            decisions.intent[None],
-            decisions.flags.astype(jnp.float32)[None],
-        ]
-    )
-    tail = jnp.concatenate(
-        [
-            voted.weight,
-            voted.fallback_weight[None],
-            decisions.regime.astype(jnp.float32)[None],
-        ]
-    )
-    return jnp.concatenate([each.ravel(), tail])
-
-
-class Decided(NamedTuple):
-    """The decisions of one step on the host, and the weights they were made with."""
-
-    probability: Float[np.ndarray, "S C"]
-    member_probability: Float[np.ndarray, "M S C"]
-    confidence: Float[np.ndarray, " S"]
-    disagreement: Float[np.ndarray, " S"]
-    regime: int
-    intent: Float[np.ndarray, " S"]
-    flags: Int[np.ndarray, " S"]
-    weight: Float[np.ndarray, " W"]
-    """of every member, then of the fallback"""
-
-
-def unpack_decisions(
-    packed: Float[np.ndarray, " P"], members: int, symbols: int
-) -> Decided:
-    """The decisions of one step from their packed form."""
-    rows = 3 + 3 * members + 4
-    each = packed[: rows * symbols].reshape(rows, symbols)
-    tail = packed[rows * symbols :]
-    by_member = each[3 : 3 + 3 * members].reshape(members, 3, symbols)
-    confidence, disagreement, intent, flags = each[-4:]
-    return Decided(
-        probability=each[:3].T,
-        member_probability=by_member.transpose(0, 2, 1),
-        confidence=confidence,
-        disagreement=disagreement,
-        regime=int(tail[-1]),
-        intent=intent,
-        flags=flags.astype(np.int32),
-        weight=tail[:-1],
     )

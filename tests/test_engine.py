@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from bot4jax import engine
-from bot4jax.engine import Decided, Params, Seen, Settings, Units
+from bot4jax.decisions import Decided, pack_decisions, unpack_decisions
+from bot4jax.engine import Params, Seen, Settings, Units
 from bot4jax.kernels import bank
 from bot4jax.kernels.calibration import identity
 from bot4jax.kernels.clean import init_scaler
@@ -45,7 +46,7 @@ def conclude(settings):
     def concluded(params, state, seen, bar, held=FLAT):
         floats = jnp.asarray(held, jnp.float32)
         state, packed = compiled(settings, params, state, seen, *bar, floats)
-        found = engine.unpack_decisions(np.asarray(packed), len(MEMBERS), SYMBOLS)
+        found = unpack_decisions(np.asarray(packed), len(MEMBERS), SYMBOLS)
         return state, found
 
     return concluded
@@ -164,8 +165,8 @@ def test_packed_decisions_come_back_whole():
     )
     weight = rng.random(members + 1, np.float32)
     voted = Vote(sent.probability, weight[:-1], weight[-1], sent.disagreement)
-    packed = engine._pack_decisions(*jax.tree.map(jnp.asarray, (sent, voted)))
-    found = engine.unpack_decisions(np.asarray(packed), members, symbols)
+    packed = pack_decisions(*jax.tree.map(jnp.asarray, (sent, voted)))
+    found = unpack_decisions(np.asarray(packed), members, symbols)
     assert isinstance(found, Decided)
     for name, value in (sent._asdict() | {"weight": weight}).items():
         np.testing.assert_array_equal(getattr(found, name), value, err_msg=name)

@@ -21,7 +21,7 @@ MODULES = {
 # the words everyone shares; none of them knows JAX's arrays but through annotations
 WORDS = {"types", "errors", "schema"}
 BASE = WORDS | {"numerics", "registry"}
-NUMERIC = BASE | {"engine", "kernels", "nets", "trees"}
+NUMERIC = BASE | {"engine", "decisions", "kernels", "nets", "trees"}
 
 MAY_IMPORT = {
     "types": set(),
@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "kernels": BASE | {"kernels"},
     "nets": BASE | {"nets"},
     "trees": BASE | {"trees"},
+    "decisions": BASE | {"kernels"},
     "engine": NUMERIC - {"engine"},
     "data": NUMERIC | {"data", "plugins"},
     "learn": NUMERIC | {"data", "learn"},

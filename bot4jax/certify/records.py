@@ -10,15 +10,8 @@ from jaxtyping import Bool
 
 from bot4jax import engine as engines
 from bot4jax.certify.features import Said
-from bot4jax.engine import (
-    Decided,
-    Deciding,
-    Engine,
-    Observing,
-    Params,
-    Settings,
-    Units,
-)
+from bot4jax.decisions import Decided, unpack_decisions
+from bot4jax.engine import Deciding, Engine, Observing, Params, Settings, Units
 from bot4jax.kernels.clean import init_scaler
 from bot4jax.kernels.history import Scales
 from bot4jax.learn import dataset
@@ -154,9 +147,7 @@ def decided(
         state, packed = stage.engine.conclude(
             params, state, seen, record.ints[t], record.floats[t], flat
         )
-        found.append(
-            engines.unpack_decisions(np.asarray(packed), members, layout.symbols)
-        )
+        found.append(unpack_decisions(np.asarray(packed), members, layout.symbols))
         report("decided", len(found), len(span))
     return state, found
 

@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from bot4jax.certify.rows import Row, Subject, broken, moved, same_bits, within
-from bot4jax.engine import Decided, Params, Settings
+from bot4jax.decisions import Decided
+from bot4jax.engine import Params, Settings
 from bot4jax.kernels.calibration import Curves
 from bot4jax.kernels.vote import FAINTEST, LEAST_SCORE
 

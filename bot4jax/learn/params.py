@@ -17,7 +17,8 @@ from jaxtyping import Float, Int
 
 from bot4jax import engine as engines
 from bot4jax.data.universe import Universe
-from bot4jax.engine import Decided, Deciding, Engine, Observing, Params, Settings, Units
+from bot4jax.decisions import Decided, unpack_decisions
+from bot4jax.engine import Deciding, Engine, Observing, Params, Settings, Units
 from bot4jax.kernels.clean import init_scaler
 from bot4jax.kernels.sizing import SizingParams
 from bot4jax.kernels.vote import VoteParams
@@ -337,9 +338,7 @@ def walk(
             params, deciding, jax.device_put(seen), *bar, flat
         )
         found.append(
-            engines.unpack_decisions(
-                np.asarray(packed), len(settings.members), layout.symbols
-            )
+            unpack_decisions(np.asarray(packed), len(settings.members), layout.symbols)
         )
         report("vote", t - rows.start + 1, len(rows))
     return deciding, found

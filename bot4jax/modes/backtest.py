@@ -13,7 +13,8 @@ import jax
 import msgspec
 import numpy as np
 
-from bot4jax.engine import Decided, State
+from bot4jax.decisions import Decided
+from bot4jax.engine import State
 from bot4jax.kernels import bars
 from bot4jax.learn import dataset, novelty, params
 from bot4jax.learn.dataset import Dataset

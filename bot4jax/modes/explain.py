@@ -14,7 +14,7 @@ import polars as pl
 from bot4jax.config import from_yaml
 from bot4jax.data.sources import open_source
 from bot4jax.data.universe import Universe
-from bot4jax.engine import Decided
+from bot4jax.decisions import Decided
 from bot4jax.errors import ConfigError
 from bot4jax.kernels.sizing import Clamp
 from bot4jax.modes.families import shifts

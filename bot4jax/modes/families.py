@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bot4jax.engine import Engine, unpack_decisions
+from bot4jax.decisions import unpack_decisions
+from bot4jax.engine import Engine
 from bot4jax.modes.keeping import take_up
 from bot4jax.modes.replay import again
 from bot4jax.modes.setting import Setting, set_stage

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bot4jax.engine import Decided
+from bot4jax.decisions import Decided
 from bot4jax.learn.evaluate import Judged
 from bot4jax.learn.pairs import Ahead
 from bot4jax.modes import summary

@@ -7,7 +7,8 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from bot4jax.engine import Decided, Params
+from bot4jax.decisions import Decided
+from bot4jax.engine import Params
 from bot4jax.learn import evaluate, research, rivals
 from bot4jax.learn.alpha158 import Candles
 from bot4jax.learn.boosting import tree_settings

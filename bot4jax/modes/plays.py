@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from bot4jax.engine import Decided
+from bot4jax.decisions import Decided
 from bot4jax.learn.bootstrap import Interval
 from bot4jax.learn.folds import Fold
 from bot4jax.learn.params import Learned

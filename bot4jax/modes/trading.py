@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bot4jax import schema
-from bot4jax.engine import Decided
+from bot4jax.decisions import Decided
 from bot4jax.errors import DataError, Halted
 from bot4jax.learn import dataset
 from bot4jax.learn.borrowing import daily_rates

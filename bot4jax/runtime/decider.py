@@ -11,16 +11,8 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from bot4jax.engine import (
-    Decided,
-    Deciding,
-    Engine,
-    Observing,
-    Params,
-    Seen,
-    Units,
-    unpack_decisions,
-)
+from bot4jax.decisions import Decided, unpack_decisions
+from bot4jax.engine import Deciding, Engine, Observing, Params, Seen, Units
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.deadline import is_in_time
 

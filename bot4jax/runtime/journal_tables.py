@@ -12,7 +12,7 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
-from bot4jax.engine import Decided, unpack_decisions
+from bot4jax.decisions import Decided, unpack_decisions
 from bot4jax.runtime.journal import JournalError
 from bot4jax.runtime.journal_rows import StepRecord
 from bot4jax.runtime.limits import TradingState

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import jax
 
-from bot4jax.engine import Decided, Seen
+from bot4jax.decisions import Decided
+from bot4jax.engine import Seen
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.gate import Denied
