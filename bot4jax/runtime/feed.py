@@ -44,8 +44,9 @@ from bot4jax.runtime.publishers import (
     numbered,
     screened,
     unrepeated,
+    untold,
 )
-from bot4jax.runtime.reference import acts_ns, due, understood
+from bot4jax.runtime.reference import due, understood
 from bot4jax.runtime.screen import Drop
 from bot4jax.runtime.terms import terms_after, universe_after
 from bot4jax.types import (
@@ -182,32 +183,20 @@ class Feed:
     def _hear(self, frame: Frame) -> None:
         """Events that are no ticks: each acts at a boundary, once."""
         publisher = known(self.publishers, frame, self.counters)
-        fresh = () if publisher is None else numbered(publisher, frame, self.counters)
-        if publisher is not None:
-            self._lose(frame.publisher, publisher)
-        if len(fresh) < len(frame.records):  # repeated, or of a former life
+        if publisher is None:
+            self.counters.received += len(frame.records)
+            return
+        fresh = numbered(publisher, frame, self.counters)
+        self._lose(frame.publisher, publisher)
+        if len(fresh) < len(frame.records):  # repeated
             self.counters.received += len(frame.records) - len(fresh)
             return
         found = understood(frame.records, len(self._terms.anchor))
         if not found.is_whole:
             self.counters.dropped[Drop.REFERENCE] += 1
             self.counters.unheard += 1
-        self._events += self._new_events(publisher, found.events)
-
-    def _new_events(
-        self, publisher: Publisher | None, events: tuple[Reference, ...]
-    ) -> tuple[Reference, ...]:
-        """Those that wait not yet, and that no former life can have told of.
-
-        What a new life tells of the past may have acted, or never been heard.
-        """
-        events = tuple(one for one in events if one not in self._events)
-        if publisher is None or publisher.since_ns is None:
-            return events
-        past_ns = max(publisher.since_ns, self.open_ns)
-        new = tuple(one for one in events if acts_ns(one) > past_ns)
-        self.counters.unheard += len(new) < len(events)
-        return new
+        events = tuple(one for one in found.events if one not in self._events)
+        self._events += untold(publisher, events, self.counters, self.open_ns)
 
     def advance(self, receive_ns: int) -> Iterator[Batch | Close]:
         """Close what the clock says is over; call it when no frame is waiting."""

@@ -20,8 +20,9 @@ from bot4jax.runtime.publishers import (
     numbered,
     screened,
     unrepeated,
+    untold,
 )
-from bot4jax.runtime.reference import acts_ns, understood
+from bot4jax.runtime.reference import understood
 from bot4jax.runtime.screen import Drop
 from bot4jax.runtime.standing import unstated
 from bot4jax.runtime.wire import WireError, decode
@@ -127,10 +128,7 @@ class Intake:
         found = understood(records, len(self._anchors))
         if not found.is_whole:
             self.refused["reference"] += 1
-        past_ns = publisher.since_ns
-        return [
-            one for one in found.events if past_ns is None or acts_ns(one) > past_ns
-        ]
+        return untold(publisher, found.events, self.counters)
 
     def _believed(
         self, publisher: Publisher, records: np.ndarray, sent_ns: int

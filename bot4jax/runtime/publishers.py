@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Bool, Int
 
+from bot4jax.runtime.messages import Reference
+from bot4jax.runtime.reference import acts_ns
 from bot4jax.runtime.screen import Drop, screen
 from bot4jax.types import EVENTS, REFERENCE, Frame
 
@@ -164,6 +166,25 @@ def unrepeated(
         counters.duplicates += len(records) - int(is_news.sum())
         publisher.missed_until = publisher.next_sequence
     return records[is_news]
+
+
+def untold(
+    publisher: Publisher,
+    events: tuple[Reference, ...],
+    counters: Counters,
+    past_ns: int = 0,
+) -> tuple[Reference, ...]:
+    """Of a new life's events those that its former one cannot have told of.
+
+    The others may have acted, or never been heard, and count as that; so does what
+    would have acted by `past_ns`.
+    """
+    if publisher.since_ns is None:
+        return events
+    past_ns = max(publisher.since_ns, past_ns)
+    new = tuple(one for one in events if acts_ns(one) > past_ns)
+    counters.unheard += len(new) < len(events)
+    return new
 
 
 def screened(
