@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from bot4jax.kernels.sizing import Clamp
 from bot4jax.kernels.vote import Vote
-from bot4jax.types import Decisions
+from bot4jax.types import CLASSES, Decisions
 
 
 class Decided(NamedTuple):
@@ -70,3 +71,15 @@ def unpack_decisions(
         flags=flags.astype(np.int32),
         weight=tail[:-1],
     )
+
+
+def unmoved(held: Float[np.ndarray, " S"], members: int) -> Float[np.ndarray, " P"]:
+    """What is decided, packed, where nobody has said anything: what is held is kept.
+
+    Forecasts are even, and nobody has a weight.
+    """
+    forecasts = np.full((1 + members) * len(CLASSES) * len(held), 1 / len(CLASSES))
+    flags = Clamp.NO_MEMBER | Clamp.TOO_SLOW | Clamp.UNSEEN
+    doubts, why = np.zeros(2 * len(held)), np.full(len(held), flags.value)
+    tail = np.zeros(members + 2)
+    return np.concatenate([forecasts, doubts, held, why, tail]).astype(np.float32)

@@ -536,7 +536,8 @@ class Runtime(Section, frozen=True):
     oldest_s: Positive
     """s that the newest tick may be old at speed 1; beyond, only reductions pass"""
     deadline_ms: Positive
-    """ms that a decision may take at speed 1; then the fallback's counts"""
+    """ms that a decision may take at speed 1; then the fallback's counts, or, without
+    the bar's features, what is held is kept"""
     skew_limit_ms: Positive
     """ms ahead of our clock at which a tick is refused as from the future"""
     speed: NonNegative

@@ -26,6 +26,8 @@ class Clamp(enum.IntFlag):
     NOT_FINITE = 128
     TOO_SLOW = 256
     """the members had not answered in time; the fallback decides, and opens nothing"""
+    UNSEEN = 512
+    """the bar's features were not there either; what is held is kept"""
 
 
 HALVINGS = 36

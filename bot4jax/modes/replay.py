@@ -4,7 +4,6 @@ Two comparisons: recorded ticks to decisions and orders, by the engine; and jour
 decisions to orders, by the gate alone.
 """
 
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -14,7 +13,6 @@ import numpy as np
 
 from bot4jax.config import from_yaml
 from bot4jax.errors import ConfigError
-from bot4jax.kernels.sizing import Clamp
 from bot4jax.modes import lines, tapes
 from bot4jax.modes.journal import journal_run, reading
 from bot4jax.modes.keeping import Kept, seat, take_up
@@ -24,6 +22,7 @@ from bot4jax.modes.sockets import lateness
 from bot4jax.modes.telling import Played, tell
 from bot4jax.modes.trading import Report, Traded, paper_venue, trade
 from bot4jax.runtime.closings import Closed
+from bot4jax.runtime.deadline import Voice, voice_of
 from bot4jax.runtime.folder import RunFolder
 from bot4jax.runtime.intake import Heard
 from bot4jax.runtime.journal import Journal, StepRecord
@@ -37,9 +36,6 @@ from bot4jax.runtime.venue_link import LocalVenue
 from bot4jax.schema import Config
 
 CERTIFICATE_VIOLATED = 4
-
-NO_PATIENCE_S = -math.inf
-"""Of a decision that came too late then: it does again, however quick the device is."""
 
 
 class Comparison(NamedTuple):
@@ -109,13 +105,13 @@ def again(
         )
     steps = steps_of(former)
     states = {one.step: one.state for one in steps}
-    late = dict.fromkeys(late_steps(setting, steps), NO_PATIENCE_S)
+    voices = voices_of(setting, steps)
 
     def judged_alike(trader: Trader, _: Journal) -> Iterable[Closed]:
         """What people stopped or paused then, and what was decided too late, is so
         again, at the same steps."""
         trader.judged = lambda step, own: states.get(step, own)
-        trader.decider.patience = late.get
+        trader.decider.voice = lambda step: voices.get(step, Voice.MEMBERS)
         return watched(bars)
 
     return trade(
@@ -144,14 +140,10 @@ def shown(setting: Setting, former: Path) -> Iterator[Heard]:
             yield intake.take(one.frame)
 
 
-def late_steps(setting: Setting, steps: Iterable[StepRecord]) -> list[int]:
-    """Steps that the fallback decided, since all members' decision came too late."""
+def voices_of(setting: Setting, steps: Iterable[StepRecord]) -> dict[int, Voice]:
+    """Who has decided each step: not all members where their decision came too late."""
     members = len(setting.settings.members)
-
-    def was_late(one: StepRecord) -> bool:
-        return bool((unpacked(one, members).flags & Clamp.TOO_SLOW).any())
-
-    return [one.step for one in steps if was_late(one)]
+    return {one.step: voice_of(unpacked(one, members).flags) for one in steps}
 
 
 def steps_of(folder: Path) -> list[StepRecord]:

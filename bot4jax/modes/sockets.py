@@ -74,6 +74,7 @@ def trade_over_sockets(
             inputs = stack.enter_context(Inputs(folder, runtime.durability))
 
         def bars(trader: Trader, journal: Journal) -> Iterator[Closed]:
+            trader.decider.rehearse(tape.rehearsed())
             controls = Controls(trader, KillFile(folder))
             stack.enter_context(listening(controls, runtime.endpoints.control))
             trader.attend = controls.attend

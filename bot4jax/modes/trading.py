@@ -23,7 +23,7 @@ from bot4jax.runtime.account import Account
 from bot4jax.runtime.brackets import Distances
 from bot4jax.runtime.closings import BarTape, Closed, Tape
 from bot4jax.runtime.compiles import Compilations
-from bot4jax.runtime.decider import Decider
+from bot4jax.runtime.decider import Decider, Memory
 from bot4jax.runtime.engine_snapshots import FOLDER
 from bot4jax.runtime.feed import Counters
 from bot4jax.runtime.garbage import settled
@@ -279,9 +279,8 @@ def make_trader(
 def make_decider(setting: Setting, kept: Kept) -> Decider:
     """What decides, as the checkpoint left it."""
     state, members = kept.state, len(setting.settings.members)
-    return Decider(
-        setting.engine, kept.params, state.observing, state.deciding, members
-    )
+    memory = Memory(kept.params.units, state.observing, state.deciding)
+    return Decider(setting.engine, kept.params, memory, members)
 
 
 def make_account(setting: Setting, run: str, states: States) -> Account:
@@ -352,8 +351,8 @@ def collect(
         counters=counters,
         stages=stages,
         ages=trader.ages.quantiles(COMPILING_STEPS),
-        counts=np.asarray(trader.decider.observing.counts),
-        silent=np.asarray(trader.decider.observing.silent),
+        counts=np.asarray(trader.decider.memory.observing.counts),
+        silent=np.asarray(trader.decider.memory.observing.silent),
         recompiles=recompiles,
         state=trader.account.states.state,
         transitions=list(trader.account.states.transitions),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
@@ -20,7 +21,7 @@ from bot4jax.runtime.market import Quotes
 from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.stages import Stages
-from bot4jax.runtime.terms import changes_terms
+from bot4jax.runtime.terms import changes_terms, unchanged
 from bot4jax.types import BAR_INTS, REFERENCE
 
 VOLUME = "base_turnover"
@@ -165,6 +166,17 @@ class Tape:
         self._arrivals: list[tuple[float, int]] = []
         none = jax.device_put(np.zeros((len(BAR_INTS), len(feed.stale)), np.int32))
         self._mask(none, ())  # compiled before the first gap, not during it
+
+    def rehearsed(self) -> Bars:
+        """A closing of a copy of the open bars, and of what a split would do to them.
+
+        Whatever a closing may ever need is compiled by it.
+        """
+        copied = jax.tree.map(jnp.copy, self.open_bars)
+        copied, ints, floats = self._engine.close(copied)
+        terms = jax.device_put(unchanged(ints.shape[1]))
+        self._engine.rebase_bars(copied, terms)
+        return Bars(ints, floats, terms)
 
     def closed(self, arrivals: Iterable[Arrival]) -> Iterator[Closed]:
         """Every bar as it closes; in silence, what waits for a full batch goes on."""

@@ -1,115 +1,215 @@
 """The device's half of a step: what it remembers, and what it decides from a bar.
 
-The fallback's decision begins first, where there is a deadline. All members' counts if
-it comes in time; the members' memory goes on from the bar either way.
+All that is asked of the device, and of XGBoost beside it, is asked by a thread of its
+own, in turn. So the host waits for none of it longer than it wants to, and a bar that
+was decided without it enters the memory all the same, in its place.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, wait
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from bot4jax.decisions import Decided, unpack_decisions
+from bot4jax.decisions import Decided, unmoved, unpack_decisions
 from bot4jax.engine import Deciding, Engine, Observing, Params, Seen, Units
-from bot4jax.runtime.closings import Closed
-from bot4jax.runtime.deadline import is_in_time
+from bot4jax.errors import Halted
+from bot4jax.runtime.closings import Bars, Closed
+from bot4jax.runtime.deadline import Voice, is_in_time, is_there
+from bot4jax.runtime.lane import Lane
 
 Held = Float[np.ndarray, " S"]
 
+HAND_OVER_S = 0.001
+"""The device's thread gets the interpreter for so long, to set the device to work: who
+keeps it may do so for five times as long."""
+
+MOST_BEHIND = 256
+"""Bars that may wait for the device: 40 MiB of them with 1,024 symbols."""
+
+
+class Memory(NamedTuple):
+    """What the device carries from bar to bar."""
+
+    units: Units
+    """what bars are measured in; a split changes them"""
+    observing: Observing
+    deciding: Deciding
+
+
+class Shown(NamedTuple):
+    """As much of a bar's `Seen` as is told of it, still on the device."""
+
+    values: jax.Array
+    """feature scores `[S, F]`"""
+    volatility: jax.Array
+    """of one bar's log return `[S]`"""
+
 
 class Decider:
-    """Carries the device's state from one bar to the next."""
+    """Carries the device's memory from one bar to the next."""
 
     def __init__(
-        self,
-        engine: Engine,
-        params: Params,
-        observing: Observing,
-        deciding: Deciding,
-        members: int,
+        self, engine: Engine, params: Params, memory: Memory, members: int
     ) -> None:
         self._engine, self._params, self._members = engine, params, members
-        self.observing, self.deciding = observing, deciding
-        self.patience: Callable[[int], float | None] = _awaited
-        """seconds that a step's decision may take, then the fallback's counts; None:
-        it is awaited"""
+        self._memory = memory
+        """the lane's alone"""
+        self._lane = Lane("device")
+        self._late: deque[Future[Any]] = deque()
+        """decisions that nobody has waited for"""
+        self.patience: Callable[[int], float | None] = lambda step: None
+        """seconds that a step's decision may take; None: it is awaited"""
+        self.voice: Callable[[int], Voice] = lambda step: Voice.MEMBERS
+        """who decides a step that is awaited: in a replay, who did then"""
+        self.release: Callable[[], None] = lambda: None
+        """waits for whoever still reads the memory"""
 
     @property
-    def units(self) -> Units:
-        """What bars are measured in; a split changes them."""
-        return self._params.units
+    def memory(self) -> Memory:
+        """Once the device has heard every bar; the next one takes it away."""
+        return self._lane.submit(lambda: self._memory).result()
 
-    def restore(self, units: Units, observing: Observing, deciding: Deciding) -> None:
+    @property
+    def behind(self) -> int:
+        """Bars that the device has still to conclude, though they are decided."""
+        while self._late and self._late[0].done():
+            self._late.popleft()
+        return len(self._late)
+
+    def rehearse(self, bars: Bars) -> None:
+        """Compile all that a step may ever ask for: one on a copy of the memory."""
+        kept, held = self.memory, np.zeros(bars.ints.shape[1], np.float32)
+        self.restore(jax.tree.map(jnp.copy, kept))
+        self.rebase(bars)
+        seen = self.observe(bars)
+        for ask in (self._spare, self._conclude):
+            self._lane.submit(ask, bars, seen, held)
+        self.restore(kept)
+
+    def restore(self, memory: Memory) -> None:
         """Go on from what was remembered elsewhere."""
-        self._params = self._params._replace(units=units)
-        self.observing, self.deciding = observing, deciding
+        self._lane.submit(setattr, self, "_memory", memory).result()
 
-    def observe(self, closed: Closed) -> Seen:
-        """Remember the bar; the device may still be at work."""
-        units = self._params.units
-        self.observing, seen = self._engine.observe(
-            units, self.observing, closed.ints, closed.floats
-        )
+    def observe(self, closed: Bars | Closed) -> Future[Seen]:
+        """Have the bar remembered; the device may still be at work."""
+        if self.behind >= MOST_BEHIND:
+            raise Halted(
+                f"The device has not concluded any of the last {MOST_BEHIND} bars: "
+                "something stalls it. Look at the machine, then go on from the "
+                "journal."
+            )
+        seen = self._lane.submit(self._observe, closed)
+        wait([seen], HAND_OVER_S)
         return seen
 
-    def decide(self, step: int, closed: Closed, seen: Seen, held: Held) -> np.ndarray:
+    def shown(self, seen: Future[Seen]) -> Future[Shown]:
+        """What is told of the bar, and nothing that would keep the rest alive."""
+        return self._lane.submit(_shown, seen)
+
+    def decide(
+        self, step: int, closed: Closed, seen: Future[Seen], held: Held
+    ) -> np.ndarray:
         """The decisions that count, packed. What comes late is never read."""
-        patience_s = self.patience(step)
+        given, patience_s = (closed, seen, held), self.patience(step)
         if patience_s is None:
-            return np.asarray(self._conclude(closed, seen, held))
+            packed = self._lane.submit(self._conclude, *given)
+            return self._said(self.voice(step), packed, *given)
         until_s = time.perf_counter() + patience_s
-        spare = self._spare(closed, seen, held)
-        packed = self._conclude(closed, seen, held)
-        return np.asarray(packed if is_in_time(packed, until_s) else spare)
+        spare = self._lane.submit(self._spare, *given)
+        packed = self._lane.submit(self._conclude, *given)
+        if is_in_time(packed, until_s):
+            return packed.result()
+        self._late.append(packed)
+        if is_there(spare):
+            return np.asarray(spare.result())
+        return unmoved(held, self._members)
 
     def repeat(
-        self, closed: Closed, seen: Seen, held: Held, known: bytes
+        self, closed: Closed, seen: Future[Seen], held: Held, known: bytes
     ) -> np.ndarray | None:
         """The decisions that a journal knows, once more; None if they come otherwise.
 
-        They were the fallback's where all members' were late.
+        Where all members' were late, they were the fallback's, or nobody's.
         """
-        raw = np.asarray(self._conclude(closed, seen, held))
-        if packed_bytes(raw) != known:
-            raw = np.asarray(self._spare(closed, seen, held))
-        return raw if packed_bytes(raw) == known else None
+        packed = self._lane.submit(self._conclude, closed, seen, held)
+        said = (self._said(voice, packed, closed, seen, held) for voice in Voice)
+        return next((raw for raw in said if packed_bytes(raw) == known), None)
 
-    def rebase(self, closed: Closed) -> None:
+    def rebase(self, closed: Bars | Closed) -> None:
         """Remember the past in the terms of a split, once its last bar is decided."""
-        if closed.terms is None:
-            return
-        units, self.observing, self.deciding = self._engine.rebase(
-            self._params.units, self.observing, self.deciding, closed.terms
-        )
-        self._params = self._params._replace(units=units)
+        if closed.terms is not None:
+            self._lane.submit(self._rebase, closed)
 
     def unpacked(self, raw: np.ndarray, held: Held) -> Decided:
         """The decisions by their names."""
         return unpack_decisions(raw, self._members, len(held))
 
-    def _conclude(self, closed: Closed, seen: Seen, held: Held) -> jax.Array:
-        """All members' decisions, packed; the device may still be at work."""
-        self.deciding, packed = self._engine.conclude(
-            self._params,
-            self.deciding,
-            seen,
+    def _said(
+        self,
+        voice: Voice,
+        packed: Future[np.ndarray],
+        closed: Closed,
+        seen: Future[Seen],
+        held: Held,
+    ) -> np.ndarray:
+        """What this one says of the bar, however long it takes."""
+        everybody = packed.result()
+        if voice is Voice.MEMBERS:
+            return everybody
+        if voice is Voice.NOBODY:
+            return unmoved(held, self._members)
+        return np.asarray(self._lane.submit(self._spare, closed, seen, held).result())
+
+    def _observe(self, closed: Bars | Closed) -> Seen:
+        self.release()
+        own = self._memory
+        observing, seen = self._engine.observe(
+            own.units, own.observing, closed.ints, closed.floats
+        )
+        self._memory = own._replace(observing=observing)
+        return seen
+
+    def _conclude(
+        self, closed: Bars | Closed, seen: Future[Seen], held: Held
+    ) -> np.ndarray:
+        """All members' decisions, packed."""
+        own = self._memory
+        deciding, packed = self._engine.conclude(
+            self._params._replace(units=own.units),
+            own.deciding,
+            seen.result(),
             closed.ints,
             closed.floats,
             jax.device_put(held),
         )
-        return packed
+        self._memory = own._replace(deciding=deciding)
+        return np.asarray(packed)
 
-    def _spare(self, closed: Closed, seen: Seen, held: Held) -> jax.Array:
-        """The fallback's decisions, packed."""
+    def _spare(
+        self, closed: Bars | Closed, seen: Future[Seen], held: Held
+    ) -> jax.Array:
+        """The fallback's decisions, packed; the device may still be at work."""
         return self._engine.spare(
-            self._params, seen, closed.ints, closed.floats, jax.device_put(held)
+            self._params._replace(units=self._memory.units),
+            seen.result(),
+            closed.ints,
+            closed.floats,
+            jax.device_put(held),
         )
 
+    def _rebase(self, closed: Bars | Closed) -> None:
+        self._memory = Memory(*self._engine.rebase(*self._memory, closed.terms))
 
-def _awaited(step: int) -> None:
-    """However long it takes."""
+
+def _shown(seen: Future[Seen]) -> Shown:
+    found = seen.result()
+    return Shown(found.values, found.risk.volatility)
 
 
 def packed_bytes(raw: Float[np.ndarray, " P"]) -> bytes:

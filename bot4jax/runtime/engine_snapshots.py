@@ -23,6 +23,7 @@ from bot4jax.kernels.bars import OpenBars
 from bot4jax.learn import checkpoint
 from bot4jax.learn.checkpoint import Identity
 from bot4jax.runtime.closings import Tape
+from bot4jax.runtime.decider import Memory
 from bot4jax.runtime.inputs import MARK
 from bot4jax.runtime.loop import Trader
 from bot4jax.runtime.publish import Arrival
@@ -71,7 +72,7 @@ class EngineSnapshots:
         self._writer = ThreadPoolExecutor(1, "snapshots")
         self._copied: Future[Carried] | None = None
         self._written: Future[Path] | None = None
-        trader.release = self._release
+        trader.decider.release = self._release
         copy(tape.open_bars)  # compiled before the first bar, as the whole state is
         copy(self._state)
 
@@ -102,7 +103,8 @@ class EngineSnapshots:
             return
         (_, state), self._waking = self._waking, None
         self._tape.open_bars = state.bars
-        self._trader.decider.restore(state.units, state.observing, state.deciding)
+        memory = Memory(state.units, state.observing, state.deciding)
+        self._trader.decider.restore(memory)
         self._tape.is_asleep = self._trader.is_asleep = False
 
     def taken(self, arrivals: Iterable[Arrival]) -> Iterator[Arrival]:
@@ -120,6 +122,8 @@ class EngineSnapshots:
     def _take(self) -> None:
         step = self._trader.step_number
         if not self._every or step < self._last + self._every or self._is_writing:
+            return
+        if self._trader.decider.behind:  # its memory is not of this step yet
             return
         began_s = time.perf_counter()
         state = self._state._replace(bars=copy(self._tape.open_bars))
@@ -148,7 +152,7 @@ class EngineSnapshots:
 
     @property
     def _state(self) -> Carried:
-        decider = self._trader.decider
+        memory = self._trader.decider.memory
         return Carried(
-            decider.units, self._tape.open_bars, decider.observing, decider.deciding
+            memory.units, self._tape.open_bars, memory.observing, memory.deciding
         )

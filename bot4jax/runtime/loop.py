@@ -76,8 +76,6 @@ class Trader:
         self.ages = Ages()
         self.mark: Callable[[], Future[bytes]] = _nothing
         """begins to make durable what came in, where a restart shall hear it again"""
-        self.release: Callable[[], None] = lambda: None
-        """waits for whoever still reads what the device remembers"""
         self.judge: Callable[[Closed], None] = lambda closed: None
         """says what speaks against opening upon this very bar"""
         self.attend: Callable[[], None] = lambda: None
@@ -149,7 +147,7 @@ class Trader:
         self.decider.rebase(closed)
         decided = self.decider.unpacked(raw, held)
         self._remember(closed, record)
-        return stepped(closed, decided, record, equity, seen)
+        return stepped(closed, decided, record, equity, self.decider.shown(seen))
 
     def pass_over(self, closed: Closed, record: StepRecord) -> None:
         """A journaled step that the device need not hear: the host remembers it."""
@@ -185,8 +183,8 @@ class Trader:
         self._begin()
         own = self.account
         clock = Clock(self.stages)
-        self.release()
-        seen, marked = self.decider.observe(closed), self.mark()
+        marked, seen = self.mark(), self.decider.observe(closed)
+        shown = self.decider.shown(seen)
         answers = self._settle(closed, clock)
         self.on_point("after_ack")
         equity = own.value(closed, self.step_number)
@@ -227,7 +225,7 @@ class Trader:
         waited = self.stages.ms["venue_wait"][-1] / 1e3
         self.stages.add("decision", clock.now - closed.timer_s - waited)
         self.ages.add(clock.now, closed.arrivals)
-        done = stepped(closed, decided, record, equity, seen)
+        done = stepped(closed, decided, record, equity, shown)
         self._publish(done)
         self._tidy()
         return done

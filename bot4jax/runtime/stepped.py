@@ -1,13 +1,14 @@
 """What one step of the loop did, for whoever tells of it."""
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from typing import NamedTuple
 
 import jax
 
 from bot4jax.decisions import Decided
-from bot4jax.engine import Seen
 from bot4jax.runtime.closings import Closed
+from bot4jax.runtime.decider import Shown
 from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.journal import StepRecord
@@ -23,10 +24,18 @@ class Stepped(NamedTuple):
     denied: Sequence[Denied]
     answers: Sequence[Answer]
     equity: EquityRow
-    values: jax.Array
-    """feature scores `[S, F]`, still on the device"""
-    volatility: jax.Array
-    """of one bar's log return `[S]`, still on the device"""
+    shown: Future[Shown]
+    """what the bar looked like, once the device has seen it"""
+
+    @property
+    def values(self) -> jax.Array:
+        """Feature scores `[S, F]`, still on the device."""
+        return self.shown.result().values
+
+    @property
+    def volatility(self) -> jax.Array:
+        """Of one bar's log return `[S]`, still on the device."""
+        return self.shown.result().volatility
 
 
 def stepped(
@@ -34,7 +43,7 @@ def stepped(
     decided: Decided,
     record: StepRecord,
     equity: EquityRow,
-    seen: Seen,
+    shown: Future[Shown],
 ) -> Stepped:
     """The step that a record tells of."""
     return Stepped(
@@ -44,6 +53,5 @@ def stepped(
         record.denied,
         record.answers,
         equity,
-        seen.values,
-        seen.risk.volatility,
+        shown,
     )

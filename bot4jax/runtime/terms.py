@@ -75,6 +75,12 @@ def parted(lots: int, factor: float) -> tuple[int, float]:
     return int(exact), exact - int(exact)
 
 
+def unchanged(symbols: int) -> Terms:
+    """Terms in which everything stays what it is; no bars have an anchor in them."""
+    each = np.ones(symbols, np.float32)
+    return Terms(np.zeros(symbols, bool), each, 0 * each, 0 * each, each)
+
+
 def terms_after(
     events: Iterable[Reference], anchors: Int[np.ndarray, " S"], universe: Universe
 ) -> tuple[Terms | None, Int[np.ndarray, " S"]]:

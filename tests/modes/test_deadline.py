@@ -1,32 +1,40 @@
-"""A decision that comes too late does not count, then or after a restart."""
+"""A decision that comes too late does not count, then or after a restart.
 
-from collections.abc import Iterator
+What stalls stands still until the test lets it go on: two steps later.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax import lax
 
 from benchmarks import stage
-from benchmarks.filling import FillingVenue
 from bot4jax.config import load
-from bot4jax.engine import Engine
-from bot4jax.kernels.sizing import Clamp
+from bot4jax.engine import Engine, asking
+from bot4jax.learn import boosting
 from bot4jax.modes import tapes
 from bot4jax.modes.keeping import Kept
 from bot4jax.modes.setting import Setting, set_stage
-from bot4jax.modes.trading import make_trader, opened_journal, stepping
+from bot4jax.modes.trading import make_trader, opened_journal, paper_venue, stepping
+from bot4jax.runtime.deadline import Voice, voice_of
 from bot4jax.runtime.loop import Trader
+from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.stepped import Stepped
+from bot4jax.runtime.venue_link import LocalVenue
+from bot4jax.trees import predict
+from bot4jax.trees.fit import Rows, fit_forest
 from tests.modes.ways import silent
 
-STEPS, STALLED = 12, 8
+STEPS, STALLED = 16, 8
 RUN = "late"
-DEADLINE_S = 0.02
-"""A fraction of what the stalled step takes on any machine."""
+PATIENCE_S = {STALLED - 1: 60.0, STALLED: 1.0, STALLED + 1: 0.02}
+"""In the first of them the fallback is compiled; in the second it is there at once;
+in the last all of it waits behind what stalls, however long one waits."""
 
 WORDS = (
     "debug=tiny",
@@ -36,89 +44,173 @@ WORDS = (
 )
 
 
+class Stall:
+    """Stands still when it is passed for the n-th time, until it is let go."""
+
+    def __init__(self, at: int) -> None:
+        self._at, self._passed, self._go_on = at, 0, threading.Event()
+
+    def __call__(self, value):
+        self._passed += 1
+        if self._passed == self._at:
+            assert self._go_on.wait(60)
+        return value
+
+    def end(self) -> None:
+        self._go_on.set()
+
+
+class Scene(NamedTuple):
+    """A small market, and the engines that go through it."""
+
+    setting: Setting
+    kept: Kept
+    asked: Engine
+    """XGBoost says what the forest says"""
+    margins: Callable[[jax.Array], np.ndarray]
+
+
 @pytest.fixture(scope="module")
-def scene() -> tuple[Setting, Kept]:
+def scene() -> Scene:
     setting = set_stage(stage.for_bench(load([*WORDS]), STEPS))
-    return setting, stage.warmed(setting, silent)
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((300, 3), np.float32)
+    rows = Rows(x, rng.integers(3, size=300), np.ones(300, np.float32))
+    booster = fit_forest(*rows, boosting.tree_settings(setting.config))
+    margins = predict.asker(booster)
+    kept = stage.warmed(setting, silent)
+    return Scene(setting, kept, asking(setting.engine, margins), margins)
 
 
-@jax.jit
-def late(packed):
-    """The same numbers, after a hundred million multiplications one by one."""
-    grown = lax.fori_loop(
-        0, 100_000_000, lambda _, x: x * jnp.float32(1.0000001), packed[0]
+def on_the_device(stall: Stall) -> Callable[[jax.Array], jax.Array]:
+    """The same array, once the host has answered from within an executable."""
+
+    @jax.jit
+    def passed(array):
+        return jax.pure_callback(stall, jax.typeof(array), array)
+
+    return passed
+
+
+def in_observe(scene: Scene, stall: Stall) -> Engine:
+    pause, engine = on_the_device(stall), scene.setting.engine
+    return engine._replace(
+        observe=lambda units, state, ints, floats: engine.observe(
+            units, state, pause(ints), floats
+        )
     )
-    return packed + jnp.where(grown == jnp.inf, 1.0, 0.0).astype(jnp.float32)
 
 
-def stalling(engine: Engine) -> Engine:
-    """An engine whose device takes long over one step's decision."""
-    calls = iter(range(1, 1 << 30))
-
-    def conclude(*arguments):
-        state, packed = engine.conclude(*arguments)
-        return state, late(packed) if next(calls) == STALLED else packed
-
-    return engine._replace(conclude=conclude)
+def in_the_nets(scene: Scene, stall: Stall) -> Engine:
+    pause, engine = on_the_device(stall), scene.setting.engine
+    return engine._replace(
+        conclude=lambda params, state, seen, *rest: engine.conclude(
+            params, state, seen._replace(values=pause(seen.values)), *rest
+        )
+    )
 
 
-def trader_in(
-    scene: tuple[Setting, Kept], folder: Path, engine: Engine
+def in_xgboost(scene: Scene, stall: Stall) -> Engine:
+    return asking(scene.setting.engine, lambda values: stall(scene.margins(values)))
+
+
+PLACES = {
+    "observe": (in_observe, [Voice.NOBODY, Voice.NOBODY]),
+    "nets": (in_the_nets, [Voice.FALLBACK, Voice.NOBODY]),
+    "xgboost": (in_xgboost, [Voice.FALLBACK, Voice.NOBODY]),
+}
+"""Where it stalls, and who decides the two steps until it goes on."""
+
+
+class Listener:
+    """A venue that hears of each moment once, though the engine begins again."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.venue = LocalVenue(paper_venue(scene.setting))
+        self._newest_ns = 0
+
+    def hear(self, records: np.ndarray, events: Sequence[Reference] = ()) -> None:
+        news = records[records["event_ns"] > self._newest_ns]
+        self.venue.hear(news, events)
+        self._newest_ns = max(self._newest_ns, int(records["event_ns"].max(initial=0)))
+
+
+def trading(
+    scene: Scene, folder: Path, engine: Engine, listener: Listener
 ) -> Iterator[tuple[Trader, Iterator[Stepped]]]:
-    setting, kept = scene
-    setting = setting._replace(engine=engine)
-    kept = kept._replace(state=stage.copied(kept.state))
+    setting = scene.setting._replace(engine=engine)
+    kept = scene.kept._replace(state=stage.copied(scene.kept.state))
     span = setting.split.test
-    _, bars = tapes.closed_bars(setting, kept.state.bars, span.start, span.stop)
+    _, bars = tapes.closed_bars(
+        setting, kept.state.bars, span.start, span.stop, listener.hear
+    )
     folder.mkdir(parents=True, exist_ok=True)
     with closing(opened_journal(folder, RUN, resumes=True)) as journal:
-        venue = FillingVenue(setting.settings.layout.symbols)
-        trader = make_trader(setting, kept, venue, journal, lambda stepped: None)
+        trader = make_trader(setting, kept, listener.venue, journal, silent)
         yield trader, stepping(trader, journal, bars)
 
 
-def walked(scene, folder: Path, is_stalled: bool, stop: int = STEPS) -> list[Stepped]:
-    engine = scene[0].engine
-    chosen = stalling(engine) if is_stalled else engine
+def walked(
+    scene: Scene,
+    folder: Path,
+    engine: Engine,
+    listener: Listener,
+    stall: Stall | None = None,
+) -> list[Stepped]:
+    """All steps; with a stall two more than it lasts, as if killed."""
     found = []
-    for trader, steps in trader_in(scene, folder, chosen):
-        if is_stalled:
-            trader.decider.patience = {STALLED: DEADLINE_S}.get
+    for trader, steps in trading(scene, folder, engine, listener):
+        if stall is not None:
+            trader.decider.patience = PATIENCE_S.get
         for stepped in steps:
             found.append(stepped)
-            if len(found) == stop:
+            if stall is not None and len(found) == STALLED + 1:
+                assert trader.decider.behind == 2
+                stall.end()
+            if stall is not None and len(found) == STALLED + 3:
                 break
     return found
 
 
-def slow(stepped: Stepped) -> np.ndarray:
-    return stepped.decided.flags & Clamp.TOO_SLOW > 0
-
-
-def test_a_stalled_step_is_decided_by_the_fallback_and_opens_nothing(scene, tmp_path):
-    calm = walked(scene, tmp_path / "calm", is_stalled=False)
-    found = walked(scene, tmp_path / "stalled", is_stalled=True)
-    assert [slow(one).all() for one in found] == [
-        step == STALLED for step in range(1, STEPS + 1)
-    ]
-    assert not any(slow(one).any() for one in calm)
-    assert sum(len(one.orders) for one in found) > 0
-    stalled = found[STALLED - 1]
-    assert all(one.reduce_only for one in stalled.orders)
-    assert stalled.decided.weight[-1] == 1
-    # Nobody has read the late decision, but the members remember the bar.
-    for one, other in zip(calm[STALLED:], found[STALLED:], strict=True):
-        np.testing.assert_array_equal(
-            one.decided.member_probability, other.decided.member_probability
-        )
-
-
-def test_a_restart_repeats_the_fallbacks_decision_to_the_bit(scene, tmp_path):
-    first = walked(scene, tmp_path, is_stalled=True, stop=STALLED + 1)
-    again = walked(scene, tmp_path, is_stalled=False, stop=STALLED)
-    for one, other in zip(first, again, strict=False):
-        for name in ("probability", "intent", "flags"):
+@pytest.mark.parametrize("place", PLACES)
+def test_whatever_stalls_the_host_acts_in_time_and_a_restart_repeats_it(
+    scene, tmp_path, place
+):
+    plant, voices = PLACES[place]
+    calm_engine = scene.asked if place == "xgboost" else scene.setting.engine
+    calm = walked(scene, tmp_path / "calm", calm_engine, Listener(scene))
+    stall, folder, listener = Stall(STALLED), tmp_path / "stalled", Listener(scene)
+    stalled = walked(scene, folder, plant(scene, stall), listener, stall)
+    first, last = STALLED - 1, STALLED + 1
+    said = [voice_of(one.decided.flags) for one in stalled]
+    assert said[first:last] == voices
+    assert set(said[:first] + said[last:]) == {Voice.MEMBERS}
+    assert {voice_of(one.decided.flags) for one in calm} == {Voice.MEMBERS}
+    assert sum(len(one.orders) for one in stalled) > 0
+    for one in stalled[first:last]:
+        assert all(order.reduce_only for order in one.orders)
+    # Nobody has read what came late, but the members remember the bars.
+    again = walked(scene, folder, calm_engine, listener)
+    assert len(again) == STEPS
+    for found in (stalled, again):
+        for step in [*range(first), *range(last, len(found))]:
+            np.testing.assert_array_equal(
+                found[step].decided.member_probability,
+                calm[step].decided.member_probability,
+            )
+    for one, other in zip(stalled, again, strict=False):
+        for name in ("probability", "intent", "flags", "weight"):
             np.testing.assert_array_equal(
                 getattr(one.decided, name), getattr(other.decided, name)
             )
-    assert slow(again[STALLED - 1]).all()
+        np.testing.assert_array_equal(one.values, other.values)
+
+
+def test_the_fallback_alone_weighs_where_it_decides(scene, tmp_path):
+    stall = Stall(STALLED)
+    engine = in_the_nets(scene, stall)
+    found = walked(scene, tmp_path, engine, Listener(scene), stall)
+    by_fallback, by_nobody = (found[i].decided for i in (STALLED - 1, STALLED))
+    assert by_fallback.weight.tolist() == [0, 0, 1]
+    assert by_nobody.weight.tolist() == [0, 0, 0]
+    assert found[STALLED].orders == []

@@ -16,10 +16,11 @@ from bot4jax.config import to_yaml
 from bot4jax.errors import CheckpointError, ConfigError
 from bot4jax.modes import tapes
 from bot4jax.modes.regating import is_regated
-from bot4jax.modes.replay import CERTIFICATE_VIOLATED, late_steps, replay, steps_of
+from bot4jax.modes.replay import CERTIFICATE_VIOLATED, replay, steps_of, voices_of
 from bot4jax.modes.sockets import lateness
 from bot4jax.modes.trading import paper_venue, trade
 from bot4jax.runtime.account import Account
+from bot4jax.runtime.deadline import Voice
 from bot4jax.runtime.folder import write_text
 from bot4jax.runtime.limits import TradingState
 from bot4jax.runtime.orders import Cancel
@@ -64,14 +65,14 @@ def test_recorded_ticks_give_the_same_decisions_and_orders(run, again, setting):
     assert gate.endswith("orders, denials and cancels are the same, bit by bit")
 
 
-SLOW = 30
-"""The step whose decision came too late."""
+LATE = {30: Voice.FALLBACK, 45: Voice.NOBODY}
+"""Steps whose decision came too late, and who decided them."""
 
 
 @pytest.fixture
 def paced(run, setting, kept, tmp_path) -> Path:
-    """A run at the clock's pace: some bars it closed, some ticks came after, one
-    decision was late. The venue has heard the market for itself."""
+    """A run at the clock's pace: some bars it closed, some ticks came after, two
+    decisions were late. The venue has heard the market for itself."""
     live = msgspec.structs.replace(run.config.run, model=str(run.folder))
     runtime = msgspec.structs.replace(run.config.runtime, speed=1.0)
     config = msgspec.structs.replace(run.config, mode="live", run=live, runtime=runtime)
@@ -89,7 +90,7 @@ def paced(run, setting, kept, tmp_path) -> Path:
         heard = record.heard(pausing(came, setting.source, lateness_ns))
 
         def bars(trader, _):
-            trader.decider.patience = {SLOW: 0.0}.get
+            trader.decider.voice = lambda step: LATE.get(step, Voice.MEMBERS)
             return tape.closed(heard)
 
         trade(setting, kept, tape, bars, venue, folder, silent)
@@ -121,7 +122,8 @@ def test_a_run_at_the_clocks_pace_is_repeated_with_its_closings_and_late_decisio
     code, _, found = again(paced)
     steps = steps_of(paced)
     assert sum(one.closing.late > 0 for one in steps) == 7
-    assert late_steps(setting, steps) == [SLOW]
+    voices = voices_of(setting, steps)
+    assert voices == dict.fromkeys(voices, Voice.MEMBERS) | LATE
     assert found["orders"] >= 100
     assert code == 0
 

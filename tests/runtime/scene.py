@@ -14,7 +14,7 @@ from bot4jax.data.universe import universe
 from bot4jax.engine import Engine
 from bot4jax.runtime.account import Account
 from bot4jax.runtime.closings import NO_ARRIVALS, Closed
-from bot4jax.runtime.decider import Decider
+from bot4jax.runtime.decider import Decider, Memory
 from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.limits import Limits
 from bot4jax.runtime.loop import StepLog, Trader
@@ -143,8 +143,7 @@ class Scene:
         decider = Decider(
             planned(targets),
             _Params(),  # pyright: ignore[reportArgumentType]
-            0,  # pyright: ignore[reportArgumentType]
-            0,  # pyright: ignore[reportArgumentType]
+            Memory(None, 0, 0),  # pyright: ignore[reportArgumentType]
             MEMBERS,
         )
         self.trader = Trader(

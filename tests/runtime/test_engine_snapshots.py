@@ -10,19 +10,21 @@ import numpy as np
 
 from bot4jax.learn import checkpoint
 from bot4jax.learn.checkpoint import Identity
+from bot4jax.runtime.decider import Memory
 from bot4jax.runtime.engine_snapshots import FOLDER, Carried, EngineSnapshots
 from bot4jax.runtime.stages import Stages
 
 IDENTITY = Identity("config", "catalogue", ("mean",))
 
-REST = ("units", "observing", "deciding")
+REST = Memory._fields
 
 give_away = jax.jit(lambda state: state + 1, donate_argnums=0)
 """What absorbing and observing do to the state that they are given."""
 
 
 def test_a_step_waits_for_the_copy_of_what_it_would_give_away(tmp_path):
-    own = SimpleNamespace(**{name: jnp.full(8, k) for k, name in enumerate(REST)})
+    memory: Any = [jnp.full(8, k) for k in range(len(REST))]
+    own = SimpleNamespace(memory=Memory(*memory), behind=0)
     tape: Any = SimpleNamespace(open_bars=jnp.full(8, 9))
     trader: Any = SimpleNamespace(decider=own, step_number=0, stages=Stages())
     with EngineSnapshots(tmp_path, IDENTITY, 1, tape, trader) as snapshots:
@@ -34,14 +36,13 @@ def test_a_step_waits_for_the_copy_of_what_it_would_give_away(tmp_path):
         trader.step_number = 1
         next(heard)
         tape.open_bars = give_away(tape.open_bars)  # ticks do not wait
-        step = threading.Thread(target=trader.release)
+        step = threading.Thread(target=own.release)
         step.start()
         step.join(0.05)
         assert step.is_alive()
         busy.set()
         step.join()
-        for name in REST:
-            setattr(own, name, give_away(getattr(own, name)))
+        own.memory = Memory(*map(give_away, own.memory))
     like = Carried(*[jax.ShapeDtypeStruct((8,), jnp.int32)] * 4)  # pyright: ignore
     found, _ = checkpoint.restore(tmp_path / FOLDER, like, IDENTITY, 1)
     expected = dict(zip(REST, range(3), strict=True)) | {"bars": 9}

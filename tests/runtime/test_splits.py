@@ -8,6 +8,7 @@ needs to be rounded, so what differs is the arithmetic of float32 alone.
 
 from collections.abc import Iterator, Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -20,8 +21,11 @@ from bot4jax.kernels.clean import init_scaler
 from bot4jax.kernels.history import Scales
 from bot4jax.kernels.outcome import init_pending
 from bot4jax.kernels.rebase import Terms, rebase_pending
+from bot4jax.modes.keeping import blank
 from bot4jax.modes.setting import Setting, set_stage
+from bot4jax.modes.trading import make_decider
 from bot4jax.runtime.closings import Closed, Tape
+from bot4jax.runtime.compiles import Compilations
 from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.messages import CorporateAction, InstrumentChange, Reference
 from bot4jax.runtime.publish import Arrival, begun
@@ -48,11 +52,15 @@ NAMES = (
 )
 
 
+def staged(names: Sequence[str]) -> Setting:
+    words = ["debug=tiny", "data.symbols=3", f"features.window={WINDOW}"]
+    words += [f"features.names=[{','.join(names)}]", "ensemble.members=[gru]"]
+    return set_stage(stage.for_bench(load([*words, "data.halts=false"]), BARS))
+
+
 @pytest.fixture(scope="module")
 def setting() -> Setting:
-    words = ["debug=tiny", "data.symbols=3", f"features.window={WINDOW}"]
-    words += [f"features.names=[{','.join(NAMES)}]", "ensemble.members=[gru]"]
-    return set_stage(stage.for_bench(load([*words, "data.halts=false"]), BARS))
+    return staged(NAMES)
 
 
 def units(setting: Setting) -> engines.Units:
@@ -108,22 +116,28 @@ def events(setting: Setting) -> dict[str, Reference]:
     }
 
 
+def tape_of(setting: Setting, event: Reference | None) -> Tape:
+    source, times = setting.source, 1 if isinstance(event, InstrumentChange) else FACTOR
+    anchors = source.anchors * np.where(np.arange(len(source.anchors)) == 0, times, 1)
+    feed = Feed(source.universe, anchors, source.bar_ns, source.start_ns, 512)
+    opened = init_bars(jnp.asarray(anchors, jnp.float32))
+    return Tape(setting.engine, feed, opened, jnp.int32(0), source.universe)
+
+
+def arrivals(setting: Setting, event: Reference | None) -> Iterator[Arrival]:
+    for one in begun(frames(setting, event)):
+        yield Arrival(one, 0.0, one.sent_ns)
+
+
 def walked(
     setting: Setting, event: Reference | None
 ) -> tuple[list[Closed], list[engines.Seen]]:
     """Closed bars, and what was seen in each."""
-    source, engine, own = setting.source, setting.engine, units(setting)
-    times = 1 if isinstance(event, InstrumentChange) else FACTOR
-    anchors = source.anchors * np.where(np.arange(len(source.anchors)) == 0, times, 1)
-    feed = Feed(source.universe, anchors, source.bar_ns, source.start_ns, 512)
-    opened = init_bars(jnp.asarray(anchors, jnp.float32))
-    tape = Tape(engine, feed, opened, jnp.int32(0), source.universe)
+    engine, own, tape = setting.engine, units(setting), tape_of(setting, event)
     observing = engines.init_observing(setting.settings, own.scales)
     deciding = engines.init_deciding(setting.settings)
     bars, seen = [], []
-    sent = begun(frames(setting, event))
-    came = (Arrival(one, 0.0, one.sent_ns) for one in sent)
-    for closed in tape.closed(came):
+    for closed in tape.closed(arrivals(setting, event)):
         observing, found = engine.observe(own, observing, closed.ints, closed.floats)
         bars.append(closed)
         seen.append(found)
@@ -175,6 +189,27 @@ def test_without_the_event_they_would_jump(setting, undisturbed, monkeypatch):
     at = [spec.name for spec in setting.settings.plan.specs].index("mean")
     one, other = (np.asarray(x[SPLIT_BAR].values)[0, at] for x in (whole, seen))
     assert abs(one - other) > 0.01
+
+
+@pytest.mark.parametrize("is_rehearsed", [True, False])
+def test_what_was_rehearsed_is_not_compiled_at_a_split(is_rehearsed):
+    setting = staged(NAMES[: 1 + is_rehearsed])  # neither may have compiled the other's
+    event, kept = events(setting)["split"], blank(setting)
+    tape, decider = tape_of(setting, event), make_decider(setting, kept)
+    before = jax.tree.map(np.array, (decider.memory, tape.open_bars))
+    if is_rehearsed:
+        decider.rehearse(tape.rehearsed())
+    after = decider.memory, tape.open_bars
+    jax.tree.map(np.testing.assert_array_equal, before, after)
+    held = np.zeros(3, np.float32)
+    with Compilations() as compiled:
+        for step, closed in enumerate(tape.closed(arrivals(setting, event)), 1):
+            if step == 2:  # the first bar's ticks have been absorbed
+                compiled.settle()
+            decider.decide(step, closed, decider.observe(closed), held)
+            decider.rebase(closed)
+        assert decider.memory.units is not kept.params.units
+    assert (compiled.late == 0) == is_rehearsed
 
 
 @pytest.mark.parametrize("factor", [7.0, 1.5, 0.1, 1 / 3])
