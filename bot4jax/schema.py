@@ -539,7 +539,8 @@ class Runtime(Section, frozen=True):
     """ms that a decision may take at speed 1; then the fallback's counts, or, without
     the bar's features, what is held is kept"""
     skew_limit_ms: Positive
-    """ms ahead of our clock at which a tick is refused as from the future"""
+    """ms that a tick may be ahead of its publisher's clock, and, at speed 1, that clock
+    ahead of where it was against ours; beyond, it is refused as from the future"""
     speed: NonNegative
     """× real time at which recorded or simulated ticks are sent; 0: unpaced"""
     subscribers: CountOrNone

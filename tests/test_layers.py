@@ -210,6 +210,16 @@ def test_knows_neither_clock_nor_unkeyed_chance(module):
     assert list(impure_calls(MODULES[module].read_text())) == []
 
 
+def test_the_wall_clock_is_read_in_one_place():
+    calls = {module: impure_calls(path.read_text()) for module, path in MODULES.items()}
+    reads = [one for one, found in calls.items() if any(map(reads_a_clock, found))]
+    assert reads == ["runtime.steady"]
+
+
+def reads_a_clock(call):
+    return call.rpartition(" ")[2] in CLOCKS
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_computes_nothing_when_imported(module):
     assert list(calls_at_import(MODULES[module].read_text())) == []

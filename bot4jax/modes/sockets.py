@@ -22,12 +22,13 @@ from bot4jax.runtime.inputs import Inputs
 from bot4jax.runtime.journal import Journal, Unwritten
 from bot4jax.runtime.loop import Trader
 from bot4jax.runtime.messages import Signal, Signals
-from bot4jax.runtime.publish import Arrival, receive, steady_clock
+from bot4jax.runtime.publish import Arrival, receive
 from bot4jax.runtime.reception import Reception, received
 from bot4jax.runtime.sessions import sessions
 from bot4jax.runtime.silence import judged_by_age, watched
 from bot4jax.runtime.snapshots import Snapshots
 from bot4jax.runtime.states import Cause
+from bot4jax.runtime.steady import steady_clock
 from bot4jax.runtime.stepped import Stepped
 from bot4jax.runtime.ticks_record import TickRecord
 from bot4jax.runtime.venue_link import SocketVenue
@@ -76,6 +77,7 @@ def trade_over_sockets(
         def bars(trader: Trader, journal: Journal) -> Iterator[Closed]:
             trader.decider.rehearse(tape.rehearsed())
             controls = Controls(trader, KillFile(folder))
+            controls.forget = tape.feed.rebase
             stack.enter_context(listening(controls, runtime.endpoints.control))
             trader.attend = controls.attend
             venue.attend = lambda: heard_while_waiting(controls, trader)

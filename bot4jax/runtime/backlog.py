@@ -19,23 +19,38 @@ from bot4jax.types import CONFLATED, STATUS, TICK, TICKS, Frame
 
 
 class Clocks:
-    """How far each sender's ticks were ahead of its own clock."""
+    """How far each sender's ticks were ahead of its own clock, and that of ours."""
 
     def __init__(self, limit_ns: int) -> None:
-        """Ticks further ahead than the limit are refused by the feed."""
+        """What is further ahead than the limit is refused by the feed."""
         self._limit_ns = limit_ns
         self._ahead: dict[tuple[int, int], int] = {}
+        self._least: dict[tuple[int, int], int] = {}
+        """receive − sent"""
 
-    def is_plain(self, frame: Frame) -> bool:
-        """Ticks that do not end a stream, none of them further ahead than before."""
+    def is_plain(self, frame: Frame, receive_ns: int | None = None) -> bool:
+        """Ticks that do not end a stream, none of them further ahead than before.
+
+        With a receive time, as at the clock's pace, nor one that the feed will refuse.
+        """
+        sender = frame.publisher, frame.epoch
+        if receive_ns is not None and self._steps(sender, receive_ns - frame.sent_ns):
+            return False
         if frame.kind != TICKS or frame.is_end or not len(frame.records):
             return False
-        sender = frame.publisher, frame.epoch
         ahead = int(frame.records["event_ns"].max()) - frame.sent_ns
         if ahead <= (known := self._ahead.get(sender, 0)):
             return True
         if known < ahead <= self._limit_ns:
             self._ahead[sender] = ahead
+        return False
+
+    def _steps(self, sender: tuple[int, int], offset_ns: int) -> bool:
+        """Whether a clock is by the limit further ahead of ours than ever."""
+        known_ns = self._least.setdefault(sender, offset_ns)
+        if offset_ns < known_ns - self._limit_ns:
+            return True
+        self._least[sender] = min(known_ns, offset_ns)
         return False
 
 

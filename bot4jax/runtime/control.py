@@ -34,6 +34,7 @@ from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.reference import tell_news
 from bot4jax.runtime.sockets import replier
 from bot4jax.runtime.states import OF_PEOPLE, Cause
+from bot4jax.runtime.steady import steady_clock
 
 FILE_EVERY_S = 0.05
 """How often the file is looked for."""
@@ -124,6 +125,8 @@ class Controls:
         self._looked_s = 0.0
         self._seen: tuple[list[str], int] = ([], 0)
         """causes and open orders of one moment: the other thread reads them together"""
+        self.forget: Callable[[], None] = lambda: None
+        """what else a reset begins anew: how late each publisher's ticks are usually"""
         self._of_the_file = threading.Lock()
         """a reset removes the file and the pulls that made it in one go"""
 
@@ -145,7 +148,7 @@ class Controls:
         """Do what was asked since the last time; called in the loop's thread."""
         self._look_for_the_file()
         self._stop_if_pulled()
-        self._standing.lapse(time.time_ns())
+        self._standing.lapse(steady_clock()())
         self._look()
         while not self._requests.empty():
             self._serve(self._requests.get())
@@ -225,14 +228,14 @@ class Controls:
     def _done(self, request: _Request) -> tuple[str, bool]:
         """What there is to say, and whether it was done."""
         control = request.control
-        if control.do == "pause":
-            reason = control.reason or "the control socket"
-            self._standing.hold(Cause.PAUSED, reason, control.until_ns)
-            return "only reductions pass", True
         if control.do == "reset":
             return self._reset(request)
         reason = control.reason or "the control socket"
-        tell_news(self._standing, reason, control.until_ns)
+        until_ns = control.lasts_ns and steady_clock()() + control.lasts_ns
+        if control.do == "pause":
+            self._standing.hold(Cause.PAUSED, reason, until_ns)
+            return "only reductions pass", True
+        tell_news(self._standing, reason, until_ns)
         return "only reductions pass while the news lasts", True
 
     def _reset(self, request: _Request) -> tuple[str, bool]:
@@ -249,6 +252,7 @@ class Controls:
                 return f"{error}"[:200], False
             states.release(request.pulls)
         self._trader.account.headlines.forget()
+        self.forget()
         for cause in OF_PEOPLE:
             states.lift(cause, reason)
         return "what a person may lift is lifted", True

@@ -21,8 +21,8 @@ Ask = Callable[[Control], ControlAnswer]
 def control(config: Config) -> int:
     """Say it, wait until it is done, and print how long that took."""
     own = config.control
-    until_ns = time.time_ns() + round(own.seconds * 1e9) if own.seconds else 0
-    word = Control(do=own.do, reason=own.reason or "", until_ns=until_ns)
+    lasts_ns = round(own.seconds * 1e9)
+    word = Control(do=own.do, reason=own.reason or "", lasts_ns=lasts_ns)
     with line(config.runtime.endpoints.control) as ask:
         began_s = time.perf_counter()
         said = ask(word)

@@ -40,6 +40,7 @@ from bot4jax.runtime.publishers import (
     Counters,
     Publisher,
     hear,
+    is_ahead,
     known,
     numbered,
     screened,
@@ -167,6 +168,11 @@ class Feed:
         yield from self._close_passed(received_ns)
         records = numbered(publisher, frame, self.counters)
         records = unrepeated(publisher, records, self.counters)
+        if self._is_ahead(publisher, frame, received_ns):
+            self.counters.dropped.update([Drop.AHEAD] * len(records))
+            publisher.missed_until = publisher.next_sequence
+            self._lose(frame.publisher, publisher)
+            return
         self._lose(frame.publisher, publisher)
         records = self._screened(publisher, frame.sent_ns, records)
         if len(records):
@@ -212,6 +218,23 @@ class Feed:
         if publisher in self.publishers:
             self.publishers[publisher].is_live = False
 
+    def rebase(self) -> None:
+        """A person says that nothing is late: what is usual is measured anew.
+
+        It closes no bar, so that a restart, which hears of no reset, closes the same.
+        """
+        for one in self.publishers.values():
+            one.is_usual = False
+
+    def _is_ahead(self, publisher: Publisher, frame: Frame, receive_ns: int) -> bool:
+        """At its pace, our clock believes no frame sent too far ahead of it."""
+        if self.allowed_lateness_ns is None:
+            return False
+        limit_ns = self.skew_limit_ns
+        refused = is_ahead(publisher, frame.sent_ns, receive_ns, limit_ns)
+        self.counters.ahead += refused
+        return refused
+
     @property
     def _pending(self) -> np.ndarray:
         return self._buffers[self._turn].records[: self._filled]
@@ -233,6 +256,8 @@ class Feed:
         del self._snapshots[name]
         is_old = snapshot.epoch != publisher.epoch or publisher.is_catching_up
         if is_old or not self.coverage.covers(snapshot):
+            return
+        if self._is_ahead(publisher, snapshot, receive_ns):
             return
         whole = self._screened(publisher, snapshot.sent_ns, snapshot.records)
         news = self.coverage.news(snapshot, whole)
@@ -333,9 +358,10 @@ class Feed:
             yield from self._enter(released)
 
     def _newest(self, receive_ns: int) -> int:
-        """By each sender's least delay: what is later than usual is old already."""
+        """By each sender's least delay: what is later than usual is old already, and a
+        feed that stays late does not become a usual one."""
         came = [
-            one.event_ns + one.delay_ns
+            one.event_ns + one.usual_ns
             for one in self.publishers.values()
             if one.event_ns is not None
         ]

@@ -283,8 +283,8 @@ class Control(Message, frozen=True, kw_only=True):
 
     do: Literal["status", "kill", "reset", "pause", "news"]
     reason: Text = ""
-    until_ns: Nanoseconds = 0
-    """end of a pause or of a news period; 0: until further word"""
+    lasts_ns: Annotated[int, Meta(ge=0, le=2**61)] = 0
+    """how long a pause or a news period lasts; 0: until further word"""
 
 
 State = Literal["active", "reducing", "halted"]

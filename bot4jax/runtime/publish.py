@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ from bot4jax.errors import DataError, Halted
 from bot4jax.runtime.curve import NO_KEYS, Keyring
 from bot4jax.runtime.snapshots import SnapshotDesk, Snapshots
 from bot4jax.runtime.sockets import bound_endpoint, publisher, router
+from bot4jax.runtime.steady import steady_clock
 from bot4jax.runtime.wire import Refusal, WireError, decode, encode
 from bot4jax.schema import Endpoints
 from bot4jax.types import BEGIN, END, EVENTS, REFERENCE, SNAPSHOT, TICK, TICKS, Frame
@@ -110,6 +110,8 @@ def publish(
             desk.wait(0)
         last, count, ticks = frame, count + 1, ticks + len(frame.records)
     end = heartbeat(last, end_ns)._replace(flags=END)
+    for event_ns in pace.pauses(end):
+        send(socket, encode(heartbeat(last, event_ns), universe_hash))
     send(socket, encode(end, universe_hash))
     return Published(count, ticks)
 
@@ -210,17 +212,6 @@ def receive(
             raise Halted(_silence(socket, timeout_s, refused))
         if idle_s is not None and not inbox.is_over:
             yield inbox.arrival(None)
-
-
-@cache
-def steady_clock() -> Callable[[], int]:
-    """The wall clock of the first call, and the monotonic time from then on, ns.
-
-    It never jumps, and is one for the whole process: two that were set apart would make
-    what one has stamped older or younger for the other.
-    """
-    offset_ns = time.time_ns() - time.monotonic_ns()
-    return lambda: time.monotonic_ns() + offset_ns
 
 
 @dataclass

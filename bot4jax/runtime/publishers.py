@@ -40,6 +40,8 @@ class Counters:
     """that healed something"""
     restated: int = 0
     """records taken from them; they are among the absorbed"""
+    ahead: int = 0
+    """frames, heartbeats and snapshots, that were sent too far ahead of our clock"""
     conflated: int = 0
     """quotes and levels that a later one stands for; neither absorbed nor dropped"""
     dropped: Counter[Drop] = field(default_factory=Counter)
@@ -60,6 +62,12 @@ class Publisher:
     """latest event time; None before the first tick or heartbeat"""
     delays: tuple[tuple[int, int], ...] = ()
     """of the last minutes: the minute, and its least receive − event"""
+    usual_ns: int = 0
+    """least receive − event since it began to be measured: what comes later is old"""
+    is_usual: bool = False
+    """that is of this life, and of no time before a person's reset"""
+    offset_ns: int | None = None
+    """least receive − sent of this life: how far our clock is ahead of its own"""
     shift_ns: int = 0
     """least sent − event, where that is negative, down to the skew limit"""
     missed_until: int | None = None
@@ -119,6 +127,8 @@ def _resumed(former: Publisher, frame: Frame) -> tuple[Publisher, bool]:
         next_sequence=frame.sequence,
         since_ns=former.since_ns if is_whole else former.event_ns,
         told=0,
+        is_usual=False,
+        offset_ns=None,
         is_live=True,
     ), is_whole
 
@@ -229,6 +239,19 @@ def timely(
     return is_timely
 
 
+def is_ahead(
+    publisher: Publisher, sent_ns: int, receive_ns: int, limit_ns: int
+) -> bool:
+    """Whether a publisher's clock is further ahead of ours than it ever was, by more
+    than the limit; else what is known of it is learned."""
+    offset_ns = receive_ns - sent_ns
+    if publisher.offset_ns is not None and offset_ns < publisher.offset_ns - limit_ns:
+        return True
+    known_ns = offset_ns if publisher.offset_ns is None else publisher.offset_ns
+    publisher.offset_ns = min(known_ns, offset_ns)
+    return False
+
+
 def hear(publisher: Publisher, event_ns: int, receive_ns: int) -> None:
     """Note that a publisher has reached an event time.
 
@@ -241,6 +264,8 @@ def hear(publisher: Publisher, event_ns: int, receive_ns: int) -> None:
         return
     if publisher.event_ns is None or event_ns > publisher.event_ns:
         publisher.event_ns = event_ns
+    if delay_ns < publisher.usual_ns or not publisher.is_usual:
+        publisher.usual_ns, publisher.is_usual = delay_ns, True
     known = publisher.delays
     if known and known[-1][0] == minute and known[-1][1] <= delay_ns:
         return

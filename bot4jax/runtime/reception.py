@@ -90,7 +90,9 @@ class Reception:
             time.sleep(BREATH_S)
         ticks = len(one.frame.records)
         self._read += ticks
-        self._queue.put(_Read(one, ticks, self._clocks.is_plain(one.frame)))
+        receive_ns = None if self._backlog is None else one.receive_ns
+        is_plain = self._clocks.is_plain(one.frame, receive_ns)
+        self._queue.put(_Read(one, ticks, is_plain))
 
     def _stamped(self, one: Arrival) -> Arrival:
         """Nobody is late for a stream that waits."""

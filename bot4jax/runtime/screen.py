@@ -49,6 +49,8 @@ class Drop(enum.IntEnum):
     """of a publisher's former life"""
     REFERENCE = 13
     """records of a frame of events that cannot be understood, or of no instrument"""
+    AHEAD = 14
+    """of a frame that was sent later, it says, than our clock can believe"""
 
 
 PRICE = (1, HIGHEST_PRICE, Drop.PRICE)

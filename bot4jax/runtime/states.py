@@ -9,7 +9,6 @@ overrules another. Each coming and going is journaled before it acts.
 """
 
 import enum
-import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Annotated, NamedTuple, Self
@@ -20,6 +19,7 @@ from msgspec import Meta
 from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.limits import Limits, TradingState
 from bot4jax.runtime.sessions import utc_day
+from bot4jax.runtime.steady import steady_clock
 
 TOLD = 1_024
 """Newest transitions that summary and report tell of; the journal has all."""
@@ -81,7 +81,7 @@ class Transition(msgspec.Struct, frozen=True):
     step: int
     """the last one before it"""
     at_ns: int
-    """wall clock, for people; of a day's losses of a run before, the market's time"""
+    """steady clock, for people; of a day's losses of a run before, the market's time"""
     cause: str
     is_held: bool
     state: Annotated[int, Meta(ge=0, le=2)]
@@ -89,7 +89,7 @@ class Transition(msgspec.Struct, frozen=True):
     text: str
     """what was found"""
     until_ns: int = 0
-    """wall clock at which it is lifted by itself; 0: only by what the cause names"""
+    """steady clock at which it is lifted by itself; 0: only by what the cause names"""
 
     @property
     def sentence(self) -> str:
@@ -230,7 +230,7 @@ class States:
     def _tell(
         self, cause: Cause, text: str, *, is_held: bool, until_ns: int = 0
     ) -> None:
-        state, now_ns = int(self.state), time.time_ns()
+        state, now_ns = int(self.state), steady_clock()()
         told = Transition(self.step, now_ns, cause.name, is_held, state, text, until_ns)
         self.transitions.append(told)
         if cause is not Cause.JOURNAL:

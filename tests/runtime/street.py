@@ -2,7 +2,6 @@
 that an engine speaks to them on.
 """
 
-import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from threading import Thread
@@ -14,7 +13,7 @@ import zmq
 from bot4jax.runtime.desk import Desk
 from bot4jax.runtime.intake import Intake
 from bot4jax.runtime.orders import Order
-from bot4jax.runtime.publish import await_subscribers
+from bot4jax.runtime.publish import await_subscribers, heartbeat
 from bot4jax.runtime.sockets import (
     bound_endpoint,
     dealer,
@@ -25,8 +24,8 @@ from bot4jax.runtime.sockets import (
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_process import Sockets, serve
 from bot4jax.runtime.wire import encode
-from bot4jax.types import Frame
-from tests.runtime.scene import SYMBOLS, UNIVERSE, quotes
+from bot4jax.types import TICK, Frame
+from tests.runtime.scene import START_NS, SYMBOLS, UNIVERSE, quotes
 
 PATIENCE_S = 20.0
 MIDS = (200, 200, 200)
@@ -40,6 +39,8 @@ class Street(NamedTuple):
     venue: PaperVenue
     show: Callable[[int], None]
     """the quotes of a bar"""
+    beat: Callable[..., None]
+    """the last event time once more, with these flags"""
     line: zmq.Socket
     """to the venue"""
     source: zmq.Socket
@@ -54,7 +55,7 @@ class Street(NamedTuple):
 def street(latency_ns: int) -> Iterator[Street]:
     venue = PaperVenue(UNIVERSE, latency_ns, taker_fee=0.0, maker_fee=0.0)
     desk = Desk(venue, UNIVERSE.hash)
-    numbers = itertools.count()
+    last = Frame(1, 1, 0, START_NS, np.empty(0, TICK))
     with ExitStack() as stack:
         orders = stack.enter_context(router("tcp://127.0.0.1:*"))
         source = stack.enter_context(publisher("tcp://127.0.0.1:*"))
@@ -64,21 +65,22 @@ def street(latency_ns: int) -> Iterator[Street]:
         intake = Intake(UNIVERSE.hash, np.full(SYMBOLS, 200), skew_limit_ns=0)
 
         def show(bar: int) -> None:
-            source.send(encode(shown(bar, next(numbers)), UNIVERSE.hash))
+            nonlocal last
+            records = quotes(bar, MIDS, SIZE)
+            sequence = last.sequence + len(last.records)
+            last = Frame(1, 1, sequence, int(records["event_ns"][0]), records)
+            source.send(encode(last, UNIVERSE.hash))
+
+        def beat(flags: int = 0) -> None:
+            repeated = heartbeat(last, last.sent_ns)._replace(flags=flags)
+            source.send(encode(repeated, UNIVERSE.hash))
 
         sockets = Sockets(market, orders)
         thread = Thread(target=serve, args=(desk, intake, sockets, PATIENCE_S))
         thread.start()
         try:
-            yield Street(venue, show, line, source)
+            yield Street(venue, show, beat, line, source)
         finally:
             desk.is_over = True
             line.send(b"")  # wakes it
             thread.join(PATIENCE_S)
-
-
-def shown(bar: int, number: int) -> Frame:
-    """The quotes of a bar, after those of so many bars."""
-    records = quotes(bar, MIDS, SIZE)
-    sent_ns = int(records["event_ns"][0])
-    return Frame(1, 1, SYMBOLS * number, sent_ns, records)

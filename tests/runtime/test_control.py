@@ -180,8 +180,7 @@ def test_a_pause_lets_only_reductions_pass_and_ends_by_itself(engine):
     at: list[ControlAnswer] = []
 
     def talk(ask: Ask) -> None:
-        until_ns = time.time_ns() + 200_000_000
-        at.append(ask(Control(do="pause", until_ns=until_ns)))
+        at.append(ask(Control(do="pause", lasts_ns=200_000_000)))
         while (now := ask(Control(do="status"))).state != "active":
             at.append(now)
 
@@ -194,10 +193,9 @@ def test_a_pause_lets_only_reductions_pass_and_ends_by_itself(engine):
 
 def test_a_short_pause_ends_no_longer_one(engine):
     """Nor does one that has an end give one to a pause that has none."""
-    now_ns = time.time_ns()
-    for first_ns, second_ns in ((now_ns + 10**15, now_ns), (0, now_ns)):
-        for until_ns in (first_ns, second_ns):
-            pause = Control(do="pause", until_ns=until_ns)
+    for long_ns in (10**15, 0):
+        for lasts_ns in (long_ns, 1):
+            pause = Control(do="pause", lasts_ns=lasts_ns)
             asked = threading.Thread(target=engine.controls.answer, args=(pause,))
             asked.start()
             while engine.controls.waiting == 0:
@@ -206,6 +204,20 @@ def test_a_short_pause_ends_no_longer_one(engine):
             asked.join(PATIENCE_S)
         engine.controls.attend()
         assert engine.scene.states.causes == (Cause.PAUSED,)
+
+
+@pytest.mark.parametrize("set_ns", [10**15, -(10**15)])
+def test_a_wall_clock_that_is_set_ends_no_pause(engine, monkeypatch, set_ns):
+    def talk(ask: Ask) -> None:
+        ask(Control(do="pause", lasts_ns=10**12))
+        monkeypatch.setattr(time, "time_ns", lambda: now_ns + set_ns)
+        for _ in range(2):  # the loop has looked whether it is over before each
+            assert ask(Control(do="pause", lasts_ns=1)).causes == ["PAUSED"]
+
+    now_ns = time.time_ns()
+    hear(engine, talk)
+    told = [one for one in engine.scene.states.transitions if one.cause == "PAUSED"]
+    assert [one.is_held for one in told] == [True]
 
 
 def test_news_let_only_reductions_pass_until_they_are_over_or_reset(engine):

@@ -94,6 +94,7 @@ class Heard:
     event: int | None = None
     delay: int = 0
     shift: int = 0
+    offset: int | None = None
 
 
 @dataclass
@@ -118,14 +119,24 @@ class SlowFeed:
             self.counted["gaps"] += 1
             self.counted["missing"] += one.sequence - known.next_sequence
             known.next_sequence = one.sequence
+        is_ahead = self.is_ahead(known, receive_ns - one.sent_ns)
         for number, tick in enumerate(one.records, one.sequence):
             if number < known.next_sequence:
                 self.counted["duplicates"] += 1
                 continue
             known.next_sequence = number + 1
-            self.take(known, tick, one.sent_ns, receive_ns)
-        if not len(one.records):
+            if is_ahead:
+                self.counted[Drop.AHEAD] += 1
+            else:
+                self.take(known, tick, one.sent_ns, receive_ns)
+        if not len(one.records) and not is_ahead:
             self.hear(known, one.sent_ns, receive_ns)
+
+    def is_ahead(self, known: Heard, offset: int) -> bool:
+        if known.offset is not None and offset + LIMIT_NS < known.offset:
+            return True
+        known.offset = offset if known.offset is None else min(known.offset, offset)
+        return False
 
     def take(self, known: Heard, tick, sent_ns: int, receive_ns: int) -> None:
         event = int(tick["event_ns"])
@@ -354,7 +365,8 @@ def test_the_clock_closes_when_a_publisher_falls_silent():
     almost = OPEN_NS + 1_000 + LATENESS_NS + offset
     assert told(feed.advance(almost - 1)) == []
     assert told(feed.advance(almost)) == ["1", "2", "close 2"]
-    assert pushed(feed, frame(2, trade(900, 3))) == ["3*"]
+    events = list(feed.push(frame(2, trade(900, 3)), almost + 1))
+    assert told(events + list(feed.flush())) == ["3*"]
 
 
 def test_the_clock_closes_every_bar_of_a_long_pause():

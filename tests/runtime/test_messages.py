@@ -88,7 +88,7 @@ MESSAGES = [
     REPORT,
     SIGNALS,
     Goodbye(run="demo", step=4),
-    Control(do="pause", reason="maintenance", until_ns=5),
+    Control(do="pause", reason="maintenance", lasts_ns=5),
     ControlAnswer(accepted=True, state="halted", step=4),
 ]
 TYPES = [type(message) for message in MESSAGES]

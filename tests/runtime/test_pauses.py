@@ -18,23 +18,24 @@ from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.control import Controls, KillFile
 from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.loop import Trader
-from bot4jax.runtime.publish import Arrival, await_subscribers, publish, receive
+from bot4jax.runtime.publish import Arrival, await_subscribers, receive
 from bot4jax.runtime.sockets import bound_endpoint, dealer, subscriber
 from bot4jax.runtime.states import Cause
 from bot4jax.runtime.stopping import stoppable
 from bot4jax.runtime.venue_link import SocketVenue
+from bot4jax.types import END
 from tests.runtime.scene import BAR_NS, RUN, START_NS, SYMBOLS, UNIVERSE, Scene
-from tests.runtime.street import PATIENCE_S, SIZE, Street, shown, street
+from tests.runtime.street import PATIENCE_S, SIZE, Street, street
 from tests.sim.kill import FORKING
 
-TIMEOUT_S, PAUSED_S = 1.0, 3.5
-"""For which the venue is waited for, and until the market has paused for longer."""
+TIMEOUT_S = 2.0
+"""For which the venue is waited for."""
+
+PAUSED = 4
+"""Bars of a second that only the clock closes."""
 
 WAITING_S = 0.1
 """Until a step that was sent is surely waited for."""
-
-SHOWN, BARS = (0, 1, 5), 6
-"""Bars that have quotes, and all of them."""
 
 
 def growing(step: int) -> tuple[float, float, float]:
@@ -96,24 +97,25 @@ def test_a_pause_longer_than_the_venue_is_waited_for_stops_nothing_but_a_kill_do
     engine = FORKING.Process(target=trades, args=(tmp_path, *ends))
     engine.start()
     await_subscribers(market.source, 1, PATIENCE_S)
-    frames = [shown(bar, number) for number, bar in enumerate(SHOWN)]
-    words = frames, market.source, UNIVERSE.hash, START_NS + BARS * BAR_NS, 1.0, 0.1
-    shows = Thread(target=publish, args=words)
-    shows.start()
-    time.sleep(PAUSED_S)
+    for bar in range(2):
+        market.show(bar)
+        time.sleep(BAR_NS / 1e9)
+
+    def pauses_until(is_so: Callable[[], bool]) -> None:
+        wait_until(lambda: market.beat() or not engine.is_alive() or is_so())
+        assert engine.is_alive()
+
+    pauses_until(lambda: max(one.step for one in market.sent) >= 2 + PAUSED)
     assert market.venue.open_orders
     (tmp_path / "KILL").write_text("drill")
-    wait_until(lambda: not market.venue.open_orders)
-    assert shows.is_alive(), "the market still pauses"
-    shows.join(PATIENCE_S)
+    pauses_until(lambda: not market.venue.open_orders)
+    market.beat(END)
     engine.join(PATIENCE_S)
     assert engine.exitcode == 0
     with closing(opened_journal(tmp_path, RUN, resumes=True)) as journal:
-        assert journal.last_step == BARS
-        causes = [one.cause for one in journal.transitions() if one.is_held]
-        killed = {one.step for one in journal.transitions() if one.cause == "KILLED"}
-    assert causes == ["STARTING", "KILLED"]
-    assert max(one.step for one in market.sent) <= min(killed) + 1
+        told = journal.transitions()
+    assert [one.cause for one in told if one.is_held] == ["STARTING", "KILLED"]
+    assert max(one.step for one in market.sent) <= told[-1].step + 1
 
 
 def by_file(folder: Path, trader: Trader) -> None:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NamedTuple
 from unittest.mock import patch
 
@@ -209,7 +208,7 @@ def jumping(faults: Faults) -> Iterator[Callable[[], int]]:
             now_ns[0] += faults.pick(2 * day_ns) - day_ns
         return now_ns[0]
 
-    with patch("bot4jax.runtime.states.time", SimpleNamespace(time_ns=time_ns)):
+    with patch("bot4jax.runtime.states.steady_clock", lambda: time_ns):
         yield time_ns
 
 
