@@ -73,6 +73,7 @@ def streamed(
         trader.mark = inputs.mark
         deadline_s = setting.config.runtime.deadline_ms / 1e3
         trader.decider.patience = lambda step: deadline_s
+        trader.decider.rehearse(tape.rehearsed())
         trader.start()
         every = setting.config.runtime.snapshot_bars
         snapshots = stack.enter_context(

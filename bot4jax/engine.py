@@ -275,7 +275,7 @@ def conclude(
     floats: Float[Array, "D S"],
     held: Float[Array, " S"],
 ) -> tuple[Deciding, Float[Array, " P"]]:
-    """Feature scores into decisions, packed; see `unpack_decisions`."""
+    """Feature scores into decisions, packed; see `decisions.py`."""
     carry, by_nets = zoo.step(settings.sizes, params.nets, state.carry, seen.values)
     by_trees = forest.margins(params.forest, seen.values)
     remembered = state._replace(carry=carry)

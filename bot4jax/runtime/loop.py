@@ -19,12 +19,7 @@ from bot4jax.runtime.decider import Decider, packed_bytes
 from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.journal import Closing, StepRecord, Unwritten
 from bot4jax.runtime.limits import TradingState
-from bot4jax.runtime.orders import (
-    Answer,
-    Change,
-    Order,
-    Query,
-)
+from bot4jax.runtime.orders import Answer, Change, Order, Query
 from bot4jax.runtime.remembering import Remembering
 from bot4jax.runtime.stages import Ages, Clock, Stages
 from bot4jax.runtime.states import Cause, Transition
