@@ -38,8 +38,8 @@ class BankState(NamedTuple):
     windows: Windows
     sums: tuple[WindowSums, ...]
     recursions: Carried
-    sound: Int[Array, " S"]
-    """bars since a column that recursions read was not a finite number"""
+    sound: Int[Array, "C S"]
+    """bars since each column that features read was not a finite number"""
     whole: Int[Array, "2 S"]
     """bars since one whose quotes, and one whose trades, are not all known"""
     oldest: Float[Array, "R S"]
@@ -143,7 +143,7 @@ def init(plan: Plan) -> BankState:
             init_sums(length, _width(plan, length) * symbols) for length in plan.windows
         ),
         recursions=recursions.init(plan.incremental, window, symbols),
-        sound=jnp.zeros(symbols, jnp.int32),
+        sound=jnp.zeros((len(_watched(plan)), symbols), jnp.int32),
         whole=jnp.zeros((2, symbols), jnp.int32),
         oldest=jnp.zeros((len(plan.floats), symbols)),
     )
@@ -205,7 +205,7 @@ def reset(plan: Plan, state: BankState, is_fresh: Bool[Array, " S"]) -> BankStat
         recursions=recursions.reset(
             plan.incremental, plan.layout.window, state.recursions, is_fresh
         ),
-        sound=clear(state.sound, 0),
+        sound=clear(state.sound, 1),
         whole=clear(state.whole, 1),
         oldest=clear(state.oldest, 1),
     )
@@ -213,14 +213,18 @@ def reset(plan: Plan, state: BankState, is_fresh: Bool[Array, " S"]) -> BankStat
 
 def _windows_read(spec: FeatureSpec) -> set[str]:
     """Ordered windows that a feature reads, through intermediates and lags too."""
-    implementation = spec.implementation
+    is_whole = spec.form in ("shared", "windowed")
+    names = _streamed(spec)
+    return {column_of(name) for name in names if is_whole or column_of(name) != name}
+
+
+def _streamed(spec: FeatureSpec) -> tuple[str, ...]:
+    """What a feature's streaming form reads, as it names it."""
     if spec.form == "additive":
-        names = arguments(implementation.terms)
-        return {column_of(name) for name in names if column_of(name) != name}
+        return arguments(spec.implementation.terms)
     if spec.form == "incremental":
-        names = recursions.inputs(spec)
-        return {column_of(name) for name in names if column_of(name) != name}
-    return _expand(arguments(implementation.value))
+        return recursions.inputs(spec)
+    return tuple(_expand(arguments(spec.implementation.value)))
 
 
 def _expand(names: Iterable[str]) -> set[str]:
@@ -356,14 +360,28 @@ def _finite(column: Float[Array, " S"]) -> Float[Array, " S"]:
 
 
 def _sound(
-    plan: Plan, sound: Int[Array, " S"], columns: dict[str, Array]
-) -> Int[Array, " S"]:
-    """Bars since a number that recursions read was none: as long are they masked."""
-    read = {column_of(n) for spec in plan.incremental for n in recursions.inputs(spec)}
-    known = [jnp.isfinite(columns[name]) for name in sorted(read & set(columns))]
-    if not known:
-        return sound + 1
-    return jnp.where(jnp.stack(known).all(0), sound + 1, 0)
+    plan: Plan, sound: Int[Array, "C S"], columns: dict[str, Array]
+) -> Int[Array, "C S"]:
+    """Bars since a column was no number: as long is masked what reads it.
+
+    A feature may make a number of what is none: a comparison with NaN is false, and a
+    variance that is none counts as flat.
+    """
+    if not (names := _watched(plan)):
+        return sound
+    is_number = jnp.isfinite(jnp.stack([columns[name] for name in names]))
+    return jnp.where(is_number, sound + 1, 0)
+
+
+def _watched(plan: Plan) -> list[str]:
+    """The columns that present features read."""
+    return sorted({name for spec in plan.present for name in _columns(spec)})
+
+
+def _columns(spec: FeatureSpec) -> frozenset[str]:
+    """Columns that a feature reads; a path is as good as the returns along it."""
+    names = map(column_of, _streamed(spec))
+    return frozenset("log_return" if name in history.PATHS else name for name in names)
 
 
 def _whole(whole: Int[Array, "2 S"], bar: Bar) -> Int[Array, "2 S"]:
@@ -399,7 +417,7 @@ def _gather(
     plan: Plan,
     named: dict[str, Array],
     past: Past,
-    sound: Int[Array, " S"],
+    sound: Int[Array, "C S"],
     whole: Int[Array, "2 S"],
 ) -> RawFeatures:
     """All features in the catalogue's order; absent ones are zero and unusable."""
@@ -411,9 +429,7 @@ def _gather(
     low = jnp.array([spec.low for spec in plan.specs], jnp.float32)
     high = jnp.array([spec.high for spec in plan.specs], jnp.float32)
     is_present = jnp.array([spec in plan.present for spec in plan.specs])
-    carries = jnp.array([spec.form == "incremental" for spec in plan.specs])[None]
-    age, sound = past.age[:, None], sound[:, None]
-    known = jnp.where(carries, jnp.minimum(age, sound), age)
+    known = _known(plan, past.age, sound)
     for since, reads in zip(whole, (_reads_quotes, _reads_trades), strict=True):
         concerned = jnp.array([reads(spec) for spec in plan.specs])[None]
         known = jnp.where(concerned, jnp.minimum(known, since[:, None]), known)
@@ -421,6 +437,22 @@ def _gather(
     heard = (past.silent <= history.STALE_BARS)[:, None]
     valid = (values >= low[None]) & (values <= high[None]) & jnp.isfinite(values)
     return RawFeatures(values, is_present[None] & warm & heard & valid)
+
+
+def _known(
+    plan: Plan, age: Int[Array, " S"], sound: Int[Array, "C S"]
+) -> Int[Array, "S F"]:
+    """Bars since a symbol began, and since all that a feature reads were numbers."""
+    since = dict(zip(_watched(plan), sound, strict=True))
+    read = [_columns(spec) for spec in plan.specs]
+    groups = list(dict.fromkeys(read))
+
+    def least(names: frozenset[str]) -> Int[Array, " S"]:
+        watched = [since[name] for name in sorted(names) if name in since]
+        return jnp.stack([age, *watched]).min(0)
+
+    known = jnp.stack([least(names) for names in groups])
+    return known[jnp.array([groups.index(names) for names in read])].T
 
 
 def _reads_quotes(spec: FeatureSpec) -> bool:
