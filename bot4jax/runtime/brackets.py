@@ -2,7 +2,7 @@
 
 They follow the fill-weighted entry: as a position grows, shrinks or turns, its two legs
 are replaced, sent anew or taken back; one that was refused is sent again beside the
-other. Both only reduce, so no limit of risk keeps them from leaving; the state HALTED
+other, one that the other has ended in a group of its own. Both only reduce, so no limit of risk keeps them from leaving; the state HALTED
 does, and what stops orders that repeat themselves.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from bot4jax.runtime.orders import Cancel, Kind, Order, Replace, Request, order_id
 from bot4jax.runtime.portfolio import Portfolio
-from bot4jax.runtime.tracking import Tracked
+from bot4jax.runtime.tracking import OrderState, Tracked
 from bot4jax.types import BUY, SELL
 
 STOP_LEG, PROFIT_LEG, GROUP_LEG = 2, 3, 5
@@ -69,7 +69,7 @@ def _followed(
     wanted = triggers(entry, held, distances)
     yield from _replacements(legs, abs(held), wanted, now_ns)
     run, step = named
-    group = legs[0].order.group if legs else order_id(run, step, slot, GROUP_LEG)
+    group = _joined(portfolio, legs) or order_id(run, step, slot, GROUP_LEG)
     waiting = {one.order.kind for one in legs}
     missing = {leg: one for leg, one in wanted.items() if one.kind not in waiting}
     for leg, (kind, trigger, limit) in missing.items():
@@ -86,6 +86,14 @@ def _followed(
             trigger=trigger,
             group=group,
         )
+
+
+def _joined(portfolio: Portfolio, legs: list[Tracked]) -> str:
+    """The group of these legs; "" where there is none, or the venue has ended it: one
+    of them has traded or woken up, and whatever else joins it is cancelled."""
+    group = legs[0].order.group if legs else ""
+    ends = (one.state for one in portfolio.orders.values() if one.order.group == group)
+    return "" if OrderState.CANCELLED in ends else group
 
 
 class Leg(NamedTuple):

@@ -21,7 +21,7 @@ from bot4jax.runtime.brackets import (
     follow_entries,
     triggers,
 )
-from bot4jax.runtime.limits import Reason, TradingState
+from bot4jax.runtime.limits import Limits, Reason, TradingState
 from bot4jax.runtime.orders import (
     Ack,
     Cancel,
@@ -61,9 +61,10 @@ def told(
     distances: Distances | None = None,
     mids=lambda bar: (200, 200, 200),
     size: int = 100_000,
+    limits: Limits = LIMITS,
 ) -> tuple[Scene, list]:
     """A scene traded by these means; the journal's steps regate to the same orders."""
-    scene = Scene(folder, targets, size=size)
+    scene = Scene(folder, targets, size=size, limits=limits)
     how = {"tactic": tactic, "slices": slices}
     if distances is not None:
         how["distances"] = distances
@@ -77,7 +78,7 @@ def told(
     fresh = Account(
         UNIVERSE,
         Portfolio(UNIVERSE, CAPITAL),
-        LIMITS,
+        limits,
         RUN,
         States(lambda transition: None),
         **how,
@@ -299,6 +300,30 @@ def test_a_stop_with_a_limit_waits_where_the_price_has_jumped_past_it(tmp_path):
     assert all(one.event_ns > steps[4].closed.boundary_ns for one in trades)
     assert scene.account.portfolio.lots[0] == 0
     assert scene.venue.open_orders == []
+
+
+def test_a_stop_that_waits_at_its_limit_ends_its_rival_once(tmp_path):
+    """What joined a group that is over would be cancelled, step after step, until the
+    engine stops itself for repeating and nothing protects any longer."""
+
+    def once(step: int) -> tuple[float, float, float]:
+        return (0.1 if step == 1 else np.nan), 0.0, 0.0
+
+    mids = (200, 200, 200, *[190] * 8)
+    scene, steps = told(
+        tmp_path,
+        once,
+        len(mids),
+        distances=PROTECTED._replace(limit_bps=50.0),
+        mids=lambda bar: (mids[bar], 200, 200),
+        limits=msgspec.structs.replace(LIMITS, repeats=3),
+    )
+    stop, profit = steps[1].orders
+    (again,) = [one for step in steps[2:] for one in step.orders]
+    assert (again.kind, again.lots) == (profit.kind, profit.lots)
+    assert again.group != stop.group
+    assert set(scene.venue.open_orders) == {stop.id, again.id}
+    assert scene.account.states.state is TradingState.ACTIVE
 
 
 def test_legs_of_a_closed_position_are_taken_back_and_never_bar_a_reduction(tmp_path):
