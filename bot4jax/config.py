@@ -126,10 +126,12 @@ def config_hash(config: Config) -> str:
 
 def agreed_hash(config: Config) -> int:
     """What engine and venue must have read alike: the market, how the venue trades it,
-    and which ticks are of the future. Where files lie is each one's own."""
-    tree = msgspec.to_builtins(config)
-    del tree["data"]["path"]
-    agreed = tree["data"], tree["venue"], config.runtime.skew_limit_ms
+    and which ticks are of the future. Where files lie is each one's own; what is in
+    them, of measured latencies, is not compared."""
+    data, venue = (msgspec.to_builtins(own) for own in (config.data, config.venue))
+    del data["path"]
+    venue = {key: value for key, value in venue.items() if not key.endswith("_file")}
+    agreed = data, venue, config.runtime.skew_limit_ms
     return zlib.crc32(msgspec.json.encode(agreed, order="sorted"))
 
 

@@ -173,6 +173,7 @@ def test_all_problems_come_at_once():
     ("words", "is_same"),
     [
         (("data.path=/elsewhere", "run.name=other", "risk.max_gross=0.9"), True),
+        (("venue.latency_file=/measured/here",), True),
         (("venue.seed=8",), False),
         (("data.symbols=3",), False),
         (("runtime.skew_limit_ms=1",), False),
