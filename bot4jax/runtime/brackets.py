@@ -2,8 +2,9 @@
 
 They follow the fill-weighted entry: as a position grows, shrinks or turns, its two legs
 are replaced, sent anew or taken back; one that was refused is sent again beside the
-other, one that the other has ended in a group of its own. Both only reduce, so no limit of risk keeps them from leaving; the state HALTED
-does, and what stops orders that repeat themselves.
+other, one that the other has ended in a group of its own. Both only reduce, so no limit
+of risk keeps them from leaving; the state HALTED does, and what stops orders that
+repeat themselves.
 """
 
 import math

@@ -46,6 +46,9 @@ BARS = 25
 STARTS = 200
 """An engine that needs more than these has not gone on."""
 
+SILENCE_S = 0.01
+"""After which a venue has not answered; on this line answers take no time."""
+
 
 class Stuck(AssertionError):
     """No engine goes on with a run."""
@@ -154,7 +157,7 @@ class Life:
         scene = Scene(
             self._folder,
             targets,
-            venue=SocketVenue(line, timeout_s=60.0),  # pyright: ignore[reportArgumentType]
+            venue=SocketVenue(line, timeout_s=SILENCE_S),  # pyright: ignore[reportArgumentType]
             journal=journal,
             on_point=self._at_point,
         )
