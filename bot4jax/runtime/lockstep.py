@@ -1,7 +1,9 @@
 """A paper venue that hears a record for itself, as far as each step lets it.
 
 So does the venue's own process in lock-step: its answers depend on the stream and on
-the steps, and not on how early or late the engine's bars closed.
+the steps, and not on how early or late the engine's bars closed. But where the engine's
+clock closed one that the stream had not passed (`messages.Passed`), a tick of it that
+came after was met at a later time there than it is here.
 """
 
 from collections.abc import Iterator, Sequence

@@ -328,15 +328,16 @@ class SocketVenue:
         )
 
     def _waited(self, give_up_s: float) -> bool:
-        """Whether a message lies there before it is time to give up."""
-        while (left_s := give_up_s - time.monotonic()) > 0:
+        """Whether a message lies there before it is time to give up; one that has come
+        while this process stood still counts, however late it is."""
+        while True:
             self.beat()
+            left_s = max(give_up_s - time.monotonic(), 0.0)
             wait_s = min(left_s, self._pulse.left_s)
             if self._socket.poll(math.ceil(wait_s * 1e3)):
                 return True
             if wait_s == left_s:
-                break
-        return False
+                return False
 
     def _say(self, message: FromEngine) -> None:
         try:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -28,14 +28,11 @@ from tests.runtime.scene import BAR_NS, RUN, START_NS, SYMBOLS, UNIVERSE, Scene
 from tests.runtime.street import PATIENCE_S, SIZE, Street, street
 from tests.sim.kill import FORKING
 
-TIMEOUT_S = 2.0
+TIMEOUT_S = 3.0
 """For which the venue is waited for."""
 
 PAUSED = 4
 """Bars of a second that only the clock closes."""
-
-WAITING_S = 0.1
-"""Until a step that was sent is surely waited for."""
 
 
 def growing(step: int) -> tuple[float, float, float]:
@@ -97,14 +94,14 @@ def test_a_pause_longer_than_the_venue_is_waited_for_stops_nothing_but_a_kill_do
     engine = FORKING.Process(target=trades, args=(tmp_path, *ends))
     engine.start()
     await_subscribers(market.source, 1, PATIENCE_S)
-    for bar in range(2):
-        market.show(bar)
-        time.sleep(BAR_NS / 1e9)
 
     def pauses_until(is_so: Callable[[], bool]) -> None:
         wait_until(lambda: market.beat() or not engine.is_alive() or is_so())
         assert engine.is_alive()
 
+    market.show(0)
+    pauses_until(lambda: len(market.sent) > 0)
+    market.show(1)
     pauses_until(lambda: max(one.step for one in market.sent) >= 2 + PAUSED)
     assert market.venue.open_orders
     (tmp_path / "KILL").write_text("drill")
@@ -136,13 +133,20 @@ def test_who_stops_an_engine_that_waits_for_a_report_has_all_taken_back_at_once(
         words = {"venue": venue, "journal": journal, "size": SIZE}
         scene = Scene(tmp_path, growing, "limit", **words)
         controls = Controls(scene.trader, KillFile(tmp_path))
-        venue.attend = lambda: heard_while_waiting(controls, scene.trader)
+        waits = Event()
+
+        def attend() -> None:
+            waits.set()
+            heard_while_waiting(controls, scene.trader)
+
+        venue.attend = attend
         for bar in range(3):
             market.show(bar)
 
         def stops() -> None:
             wait_until(lambda: len(market.sent) == 6)
-            time.sleep(WAITING_S)
+            waits.clear()
+            assert waits.wait(PATIENCE_S), "the second step's report is waited for"
             resting.extend(market.venue.open_orders)
             stop(tmp_path, scene.trader)
             wait_until(lambda: not market.venue.open_orders)

@@ -29,7 +29,7 @@ from bot4jax.runtime.messages import (
     unpack_from_engine,
     unpack_from_venue,
 )
-from bot4jax.runtime.orders import Answer, Cancel, Fill, Order, order_id
+from bot4jax.runtime.orders import Ack, Answer, Cancel, Fill, Order, order_id
 from bot4jax.runtime.publish import publish
 from bot4jax.runtime.screen import Drop
 from bot4jax.runtime.sockets import (
@@ -513,6 +513,26 @@ def test_a_venue_that_speaks_otherwise_halts_with_its_address(called):
     end.send_multipart([peer, b"\x81\xa4type\xa5later"])
     with pytest.raises(Halted, match=rf"{bound_endpoint(end)} says"):
         venue.settle(boundary(2))
+
+
+def test_a_report_that_came_while_the_engine_stood_still_counts(called):
+    """Its process was stopped for longer than it waits for a venue."""
+    _, end = called
+    peer = heard_by(end)[0]
+    with dealer(bound_endpoint(end)) as socket:
+        venue = SocketVenue(socket, timeout_s=0.1)
+        venue.send(step_after(1, []))
+        peer = heard_by(end)[0]
+        order = order_id(RUN, 1, 0, 0)
+        report = Report(step=1, through_ns=boundary(2), answers=[Ack(order, 5)])
+
+        def stands_still() -> None:
+            end.send_multipart([peer, pack(report)])
+            assert socket.poll(10_000)
+            time.sleep(0.2)
+
+        venue.attend = stands_still
+        assert venue.settle(boundary(2)) == report.answers
 
 
 def test_an_engine_that_was_fenced_takes_nothing_back(called):
