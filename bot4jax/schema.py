@@ -563,9 +563,11 @@ class Runtime(Section, frozen=True):
     foreign: Literal["halt", "adopt"]
     """what others traded on the account, as in a liquidation: stop, or book it"""
     feed_quiet_s: Positive
-    """s without a frame after which only reductions pass until a bar came without"""
+    """s without a frame of a publisher after which only reductions pass, until a bar
+    came without"""
     feed_timeout_s: Positive
-    """s without a frame after which the engine halts and ends"""
+    """s without a frame after which the engine halts and ends; a publisher that is
+    silent for as long while others speak is waited for no longer"""
 
 
 class Borrow(Section, frozen=True):

@@ -84,7 +84,8 @@ def trade_over_sockets(
             keep_pace(trader, runtime)
             controls.attend()  # a journal may end in the middle of what came in
             in_session = trading_hours(setting)
-            heard = watched(came.arrivals(), trader, runtime.feed_quiet_s, in_session)
+            patience = runtime.feed_quiet_s, in_session, runtime.feed_timeout_s
+            heard = watched(came.arrivals(), trader, *patience)
             heard = controls.attended(heard)
             if lateness_ns is None:
                 heard = (one for one in heard if one.frame is not None)

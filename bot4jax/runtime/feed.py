@@ -34,6 +34,7 @@ from bot4jax.runtime.backlog import conflated
 from bot4jax.runtime.batches import ROTATION, Batch, Close, FeedState
 from bot4jax.runtime.coverage import Coverage
 from bot4jax.runtime.earlier import EarlierMids
+from bot4jax.runtime.early import Early
 from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.pack import instrument_terms, pack
 from bot4jax.runtime.publishers import (
@@ -96,7 +97,7 @@ class Feed:
         """with its terms from the open bar on"""
         self._terms = instrument_terms(universe, anchors)
         self._earlier = EarlierMids(len(universe.instruments))
-        self._held = np.empty(0, TICK)
+        self._early = Early()
         self._events: tuple[Reference, ...] = ()
         self._snapshots: dict[int, Frame] = {}
         """the latest of each publisher, until its place in the stream has come"""
@@ -123,7 +124,7 @@ class Feed:
     @property
     def held(self) -> int:
         """Ticks that wait for their bar to open."""
-        return len(self._held)
+        return self._early.count
 
     @property
     def state(self) -> FeedState:
@@ -133,7 +134,7 @@ class Feed:
             self.bar,
             tuple((name, *vars(one).values()) for name, one in self.publishers.items()),
             zlib.crc32(self._pending.tobytes()),
-            zlib.crc32(self._held.tobytes()),
+            self._early.checksum,
             self._events,
             self.coverage.checksum,
             tuple(one[:4] for one in self._snapshots.values()),
@@ -157,6 +158,9 @@ class Feed:
         else:
             yield from self._take(frame, received_ns)
         yield from self._restate(frame.publisher, received_ns)
+        if frame.is_end:
+            self.finish(frame.publisher)
+            yield from self._close_passed(received_ns)
 
     def _take(self, frame: Frame, received_ns: int) -> Iterator[Batch | Close]:
         """A frame of ticks, or a heartbeat."""
@@ -320,7 +324,9 @@ class Feed:
         """Ticks into the open bar; those of later bars are held back."""
         is_later = records["event_ns"] >= self.boundary_ns
         if is_later.any():
-            self._held = np.concatenate((self._held, records[is_later]))
+            later = records[is_later]
+            bars_on = (later["event_ns"] - self.open_ns) // self.bar_ns
+            self._early.hold(later, self.bar + bars_on)
             records = records[~is_later]
         while len(records):
             stop = min(self._filled + len(records), self.capacity)
@@ -354,8 +360,7 @@ class Feed:
         while watermark >= self.boundary_ns:
             yield from self.flush()
             yield self._closed(watermark, receive_ns)
-            released, self._held = self._held, self._held[:0]
-            yield from self._enter(released)
+            yield from self._enter(self._early.release(self.bar))
 
     def _newest(self, receive_ns: int) -> int:
         """By each sender's least delay: what is later than usual is old already, and a

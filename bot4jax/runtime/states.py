@@ -171,12 +171,14 @@ class States:
         self._released = max(self._released, pulls)
 
     def hold(self, cause: Cause, text: str, until_ns: int = 0) -> None:
-        """Let a cause count from now on; once it does, only a later end is news.
+        """Let a cause count from now on; once it does, only a later end is news, but it
+        is known to have held in this step too.
 
         An end of 0 is none, and the latest of all.
         """
         held = self._held.get(cause)
         if held is not None and not _is_later(until_ns, held.until_ns):
+            self._held[cause] = held._replace(step=self.step)
             return
         self._held[cause] = _Held(text, self.step, until_ns)
         self._tell(cause, text, is_held=True, until_ns=until_ns)

@@ -1,25 +1,34 @@
 """What is old stays old, what comes from the future closes nothing, and whoever falls
 silent is waited for no longer than the configuration says."""
 
-from collections.abc import Iterator
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from itertools import islice
 
 import numpy as np
 import pytest
 import zmq
 
 from bot4jax.data.universe import universe
+from bot4jax.errors import Halted
 from bot4jax.runtime.backlog import Clocks
 from bot4jax.runtime.batches import Close
+from bot4jax.runtime.early import MOST_EARLY
 from bot4jax.runtime.feed import Feed
-from bot4jax.runtime.publish import await_subscribers, receive
+from bot4jax.runtime.publish import Arrival, await_subscribers, heartbeat, receive
 from bot4jax.runtime.reception import received
 from bot4jax.runtime.screen import Drop
-from bot4jax.runtime.silence import judged_by_age
+from bot4jax.runtime.silence import judged_by_age, watched
 from bot4jax.runtime.sockets import bound_endpoint, publisher, subscriber
 from bot4jax.runtime.states import Cause, States
 from bot4jax.runtime.wire import MAGIC, encode
 from bot4jax.types import BEGIN, END, QUOTE, TICK, Frame, Instrument
+from tests.runtime.scene import Scene
+from tests.runtime.small_market import BAR_NS, BARS
+from tests.runtime.small_market import MARKET as SMALL
 
 MARKET = universe([Instrument(symbol=name) for name in ("A", "B")])
 SECOND_NS = 10**9
@@ -27,6 +36,10 @@ LATE_NS = 600 * SECOND_NS
 LIMIT_NS = 5 * SECOND_NS
 PATIENCE_S = 20.0
 NOTHING = np.empty(0, TICK)
+NONE = (0.0, 0.0, 0.0)
+QUIET_S, TIMEOUT_S = 0.2, 0.6
+LAST_WORD = (1, 1, 111)
+"""Publisher, epoch and sequence of the last frame before a SIGKILL, in bar 3 of 8."""
 
 
 def new_feed(lateness_ns: int | None = SECOND_NS // 10) -> Feed:
@@ -132,3 +145,72 @@ def test_without_the_clocks_pace_only_the_market_says_what_time_it_is():
     list(feed.push(quoted(0, 1), 1))
     list(feed.push(quoted(1, HOUR_NS), 2))
     assert (feed.bar, feed.counters.ahead) == (3_600, 0)
+
+
+def of_all_bars() -> Iterator[Frame]:
+    """A second publisher of the small market: a quote a bar, then its last event time
+    again and again."""
+    rows = [(QUOTE, 0, 0, 0, bar * BAR_NS, 99, 101, 5, 5) for bar in range(BARS + 1)]
+    frame = Frame(2, 1, 0, BARS * BAR_NS, np.array(rows, TICK), flags=BEGIN)
+    yield frame
+    while True:
+        yield heartbeat(frame, frame.sent_ns)
+
+
+def closings(feed: Feed, came: Iterable[Arrival]) -> Iterator[Close]:
+    for one in came:
+        if one.frame is not None:
+            events = feed.push(one.frame, one.receive_ns)
+            yield from (event for event in events if isinstance(event, Close))
+
+
+def test_who_dies_without_a_word_is_waited_for_no_longer_than_is_allowed(tmp_path):
+    """No clock closes bars here: without the dead publisher's end some never would. A
+    restart, which hears the same again, closes the same."""
+    dead, trader = f"ipc://{tmp_path}/dead", Scene(tmp_path, lambda step: NONE).trader
+    words = [sys.executable, "-m", "tests.runtime.market_process", dead, "1", "0", "20"]
+    heard: list[Arrival] = []
+    with (
+        subprocess.Popen(words, stdin=subprocess.PIPE) as process,
+        publisher(f"ipc://{tmp_path}/alive") as alive,
+        subscriber(f"ipc://{tmp_path}/alive", (MAGIC,)) as end,
+    ):
+        end.connect(dead)
+        await_subscribers(alive, 1, PATIENCE_S)
+        frames, give_up_s = of_all_bars(), time.monotonic() + PATIENCE_S
+
+        def kept() -> Iterator[Arrival]:
+            came = receive(end, SMALL.hash, PATIENCE_S, idle_s=0.02)
+            for one in watched(came, trader, QUIET_S, timeout_s=TIMEOUT_S):
+                if one.frame is not None and one.frame[:3] == LAST_WORD:
+                    process.kill()
+                if one.frame is None and process.poll() is not None:
+                    alive.send(encode(next(frames), SMALL.hash))
+                assert time.monotonic() < give_up_s
+                heard.append(one)
+                yield one
+
+        first = small_feed()
+        try:
+            closed = list(islice(closings(first, kept()), BARS))
+        finally:
+            process.kill()
+    states = trader.account.states
+    assert [one.bar for one in closed] == list(range(BARS))
+    assert states.is_held(Cause.FEED_QUIET)
+    assert closed == list(islice(closings(small_feed(), heard), BARS))
+
+
+def small_feed() -> Feed:
+    return Feed(SMALL, np.full(3, 100), BAR_NS, 0, 16)
+
+
+def test_what_waits_for_a_dead_publisher_is_bounded():
+    feed, count = new_feed(lateness_ns=None), 1 << 16
+    list(feed.push(quoted(0, 1)))
+    rows = np.resize(quoted(0, HOUR_NS).records, count)
+    for number in range(MOST_EARLY // count):
+        list(feed.push(Frame(2, 1, number * count, HOUR_NS, rows)))
+    assert feed.held == MOST_EARLY
+    with pytest.raises(Halted, match=r"lower runtime\.feed_timeout_s"):
+        list(feed.push(Frame(2, 1, MOST_EARLY, HOUR_NS, rows)))

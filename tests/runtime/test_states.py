@@ -348,6 +348,15 @@ def test_a_pause_lets_only_reductions_pass_until_a_bar_came_without(
     assert scene.states.state == TradingState.ACTIVE
 
 
+def test_a_pause_that_goes_on_lets_only_reductions_pass_in_every_step(tmp_path, clock):
+    scene = Scene(tmp_path, growing)
+    scene.trader.start()
+    heard = watched(arrivals([0.1] + [-3.0] * 7, clock), scene.trader, 5.0)
+    for number, _ in enumerate(heard):
+        if number >= 2:
+            assert scene.step(number - 2).orders == []
+
+
 def test_snapshots_do_not_make_a_dead_stream_live(tmp_path, clock):
     scene, answer = Scene(tmp_path, growing), FRAME._replace(kind=SNAPSHOT)
     for kind in (FRAME, answer):
