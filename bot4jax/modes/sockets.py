@@ -75,7 +75,6 @@ def trade_over_sockets(
             inputs = stack.enter_context(Inputs(folder, runtime.durability))
 
         def bars(trader: Trader, journal: Journal) -> Iterator[Closed]:
-            trader.decider.rehearse(tape.rehearsed())
             controls = Controls(trader, KillFile(folder))
             controls.forget = tape.feed.rebase
             stack.enter_context(listening(controls, runtime.endpoints.control))
@@ -83,6 +82,7 @@ def trade_over_sockets(
             venue.attend = lambda: heard_while_waiting(controls, trader)
             keep_pace(trader, runtime)
             controls.attend()  # a journal may end in the middle of what came in
+            trader.decider.rehearse(tape.rehearsed())  # people are heard meanwhile
             in_session = trading_hours(setting)
             patience = runtime.feed_quiet_s, in_session, runtime.feed_timeout_s
             heard = watched(came.arrivals(), trader, *patience)

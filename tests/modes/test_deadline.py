@@ -3,6 +3,8 @@
 What stalls stands still until the test lets it go on: two steps later.
 """
 
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -20,10 +22,15 @@ from bot4jax.learn import boosting
 from bot4jax.modes import tapes
 from bot4jax.modes.keeping import Kept
 from bot4jax.modes.setting import Setting, set_stage
+from bot4jax.modes.sockets import trade_over_sockets
 from bot4jax.modes.trading import make_trader, opened_journal, paper_venue, stepping
+from bot4jax.runtime.closings import Bars
+from bot4jax.runtime.control import KillFile
+from bot4jax.runtime.control_line import line
 from bot4jax.runtime.deadline import Voice, voice_of
+from bot4jax.runtime.decider import Decider
 from bot4jax.runtime.loop import Trader
-from bot4jax.runtime.messages import Reference
+from bot4jax.runtime.messages import Control, Reference
 from bot4jax.runtime.stepped import Stepped
 from bot4jax.runtime.venue_link import LocalVenue
 from bot4jax.trees import predict
@@ -32,9 +39,12 @@ from tests.modes.ways import silent
 
 STEPS, STALLED = 16, 8
 RUN = "late"
-PATIENCE_S = {STALLED - 1: 60.0, STALLED: 1.0, STALLED + 1: 0.02}
-"""In the first of them the fallback is compiled; in the second it is there at once;
-in the last all of it waits behind what stalls, however long one waits."""
+PATIENCE_S = {STALLED - 1: 60.0, STALLED: 5.0, STALLED + 1: 0.02}
+"""In the first of them the fallback is compiled; in the second it is there soon,
+however loaded the machine; in the last all of it waits behind what stalls."""
+
+WEIGHT = {Voice.FALLBACK: [0, 0, 1], Voice.NOBODY: [0, 0, 0]}
+"""Of the two members and the fallback, where not all speak."""
 
 WORDS = (
     "debug=tiny",
@@ -71,8 +81,8 @@ class Scene(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def scene() -> Scene:
-    setting = set_stage(stage.for_bench(load([*WORDS]), STEPS))
+def scene(endpoints) -> Scene:
+    setting = set_stage(stage.for_bench(load([*WORDS, *endpoints]), STEPS))
     rng = np.random.default_rng(1)
     x = rng.standard_normal((300, 3), np.float32)
     rows = Rows(x, rng.integers(3, size=300), np.ones(300, np.float32))
@@ -189,6 +199,8 @@ def test_whatever_stalls_the_host_acts_in_time_and_a_restart_repeats_it(
     assert sum(len(one.orders) for one in stalled) > 0
     for one in stalled[first:last]:
         assert all(order.reduce_only for order in one.orders)
+        assert one.decided.weight.tolist() == WEIGHT[voice_of(one.decided.flags)]
+    assert stalled[STALLED].orders == []  # nobody has spoken
     # Nobody has read what came late, but the members remember the bars.
     again = walked(scene, folder, calm_engine, listener)
     assert len(again) == STEPS
@@ -206,11 +218,22 @@ def test_whatever_stalls_the_host_acts_in_time_and_a_restart_repeats_it(
         np.testing.assert_array_equal(one.values, other.values)
 
 
-def test_the_fallback_alone_weighs_where_it_decides(scene, tmp_path):
-    stall = Stall(STALLED)
-    engine = in_the_nets(scene, stall)
-    found = walked(scene, tmp_path, engine, Listener(scene), stall)
-    by_fallback, by_nobody = (found[i].decided for i in (STALLED - 1, STALLED))
-    assert by_fallback.weight.tolist() == [0, 0, 1]
-    assert by_nobody.weight.tolist() == [0, 0, 0]
-    assert found[STALLED].orders == []
+class Enough(Exception):
+    """Ends a run where a test has seen what it wanted."""
+
+
+def test_people_are_heard_while_a_step_is_rehearsed(scene, tmp_path, monkeypatch):
+    """It may take minutes; neither feed nor venue is asked for anything before."""
+
+    def rehearse(decider: Decider, bars: Bars) -> None:
+        assert signal.getsignal(signal.SIGUSR1) != signal.SIG_DFL, "it would end us"
+        os.kill(os.getpid(), signal.SIGUSR1)
+        with line(scene.setting.config.runtime.endpoints.control, 30.0) as ask:
+            raise Enough(ask(Control(do="status")).state)
+
+    monkeypatch.setattr(Decider, "rehearse", rehearse)
+    with pytest.raises(Enough, match="halted"):
+        trade_over_sockets(scene.setting, scene.kept, tmp_path, silent)
+    assert KillFile(tmp_path).text() == "the signal SIGUSR1"
+    with closing(opened_journal(tmp_path, tmp_path.name, resumes=True)) as journal:
+        assert [one.cause for one in journal.transitions()] == ["STARTING", "KILLED"]
