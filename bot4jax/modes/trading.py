@@ -153,6 +153,7 @@ def trade(
                 raise nothing_to_tell(trader)
             through_ns = left.steps[-1].closed.boundary_ns + setting.source.bar_ns
             left.totals.hear(ended(trader, journal, through_ns))
+        trader.decider.catch_up()
         if not resumes:
             journal.shed()
     return collect(left, trader, tape, compiled.late)

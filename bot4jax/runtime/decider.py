@@ -32,6 +32,13 @@ keeps it may do so for five times as long."""
 MOST_BEHIND = 256
 """Bars that may wait for the device: 40 MiB of them with 1,024 symbols."""
 
+LAST_S = 120.0
+"""The device may take so long over all that still wait when no more follow."""
+
+
+class Stalled(Halted):
+    """The device does not come back; journal and venue have nothing to do with it."""
+
 
 class Memory(NamedTuple):
     """What the device carries from bar to bar."""
@@ -92,6 +99,17 @@ class Decider:
             self._lane.submit(ask, bars, seen, held)
         self.restore(kept)
 
+    def catch_up(self) -> None:
+        """Once no bar follows: until the last is concluded, but not for ever."""
+        last = self._lane.submit(lambda: jax.block_until_ready(self._memory))
+        if not wait([last], LAST_S).done:
+            raise Stalled(
+                f"The device has not concluded the last bars within {LAST_S:g} s: "
+                "something stalls it. All steps are journaled, and nothing rests at "
+                "the venue. Look at the machine, then start the run again."
+            )
+        last.result()
+
     def restore(self, memory: Memory) -> None:
         """Go on from what was remembered elsewhere."""
         self._lane.submit(setattr, self, "_memory", memory).result()
@@ -99,7 +117,7 @@ class Decider:
     def observe(self, closed: Bars | Closed) -> Future[Seen]:
         """Have the bar remembered; the device may still be at work."""
         if self.behind >= MOST_BEHIND:
-            raise Halted(
+            raise Stalled(
                 f"The device has not concluded any of the last {MOST_BEHIND} bars: "
                 "something stalls it. Look at the machine, then go on from the "
                 "journal."

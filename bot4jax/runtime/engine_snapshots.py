@@ -11,7 +11,7 @@ snapshot wakes it, and it hears the rest.
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
 
@@ -25,10 +25,14 @@ from bot4jax.learn.checkpoint import Identity
 from bot4jax.runtime.closings import Tape
 from bot4jax.runtime.decider import Memory
 from bot4jax.runtime.inputs import MARK
+from bot4jax.runtime.lane import Lane
 from bot4jax.runtime.loop import Trader
 from bot4jax.runtime.publish import Arrival
 
 FOLDER = "snapshots"
+
+LAST_S = 120.0
+"""So long the last one may take once the run is over; then it is given up."""
 
 LOG = logging.getLogger(__name__)
 
@@ -57,7 +61,7 @@ def copy(state: State) -> State:
 
 
 class EngineSnapshots:
-    """One run's; the block of a `with` ends once the last one is written."""
+    """One run's; the block of a `with` ends once the last one is written, or stalls."""
 
     def __init__(
         self, folder: Path, identity: Identity, every: int, tape: Tape, trader: Trader
@@ -69,7 +73,7 @@ class EngineSnapshots:
         """step of the newest"""
         self._waking: tuple[int, Carried] | None = None
         """bytes of what came in after which the device hears again, and its state"""
-        self._writer = ThreadPoolExecutor(1, "snapshots")
+        self._writer = Lane("snapshots")
         self._copied: Future[Carried] | None = None
         self._written: Future[Path] | None = None
         trader.decider.release = self._release
@@ -80,7 +84,11 @@ class EngineSnapshots:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._writer.shutdown()
+        if self._written is not None:
+            wait([self._written], LAST_S)
+        if self._is_writing:
+            text = "the snapshot of step %d is given up: it took longer than %g s"
+            LOG.warning(text, self._last, LAST_S)
 
     def sleep(self, marks: Sequence[bytes]) -> None:
         """Let the device wait for what came after the newest whole snapshot.
@@ -128,7 +136,7 @@ class EngineSnapshots:
         began_s = time.perf_counter()
         state = self._state._replace(bars=copy(self._tape.open_bars))
         self._trader.stages.add("snapshot", time.perf_counter() - began_s)
-        self._last, self._copied = step, self._writer.submit(copy, state)
+        self._last, self._copied = step, self._writer.submit(lambda: copy(state))
         self._written = self._writer.submit(self._save, step, self._copied)
 
     def _save(self, step: int, state: Future[Carried]) -> Path:
@@ -147,6 +155,7 @@ class EngineSnapshots:
             return self._written is not None
         if (error := self._written.exception()) is not None:
             LOG.warning("no snapshot of the engine: %s", error)
+            self._writer = Lane("snapshots")  # after a failure one does nothing more
         self._written = None
         return False
 

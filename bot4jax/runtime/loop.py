@@ -15,7 +15,7 @@ from bot4jax.errors import Halted
 from bot4jax.runtime import garbage
 from bot4jax.runtime.account import Account
 from bot4jax.runtime.closings import Closed
-from bot4jax.runtime.decider import Decider, packed_bytes
+from bot4jax.runtime.decider import Decider, Stalled, packed_bytes
 from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.journal import Closing, StepRecord, Unwritten
 from bot4jax.runtime.limits import TradingState
@@ -185,10 +185,8 @@ class Trader(Remembering):
         try:
             yield
         except Halted as error:
-            is_unwritten = isinstance(error, Unwritten)
             with suppress(Halted):
-                cause = Cause.JOURNAL if is_unwritten else Cause.VENUE
-                self.halt(cause, str(error))
+                self.halt(_at_fault(error), str(error))
             raise
 
     def halt(self, cause: Cause, text: str) -> None:
@@ -229,6 +227,13 @@ class Trader(Remembering):
             ended=schedules.ended,
             inputs=inputs,
         )
+
+
+def _at_fault(error: Halted) -> Cause:
+    """The venue is, where neither the device nor the journal is."""
+    if isinstance(error, Stalled):
+        return Cause.DEVICE
+    return Cause.JOURNAL if isinstance(error, Unwritten) else Cause.VENUE
 
 
 def _as_it_is(step: int, state: TradingState) -> TradingState:

@@ -55,11 +55,12 @@ class Cause(enum.IntEnum):
     NEWS = 12, TradingState.REDUCING, "News of the market: until its time or a reset."
     LOSING = 13, TradingState.REDUCING, "Losses in a row: until the market's next day."
     UNHEARD = 14, TradingState.REDUCING, "Unknown events: until a person resets it."
+    DEVICE = 15, TradingState.HALTED, "The device stalls: until a restart."
 
 
 OF_THE_PROCESS = frozenset(
     {
-        *(Cause.STARTING, Cause.JOURNAL, Cause.VENUE),
+        *(Cause.STARTING, Cause.JOURNAL, Cause.VENUE, Cause.DEVICE),
         *(Cause.FEED_SILENT, Cause.FEED_QUIET, Cause.TOO_LATE),
     }
 )

@@ -6,7 +6,7 @@ What stalls stands still until the test lets it go on: two steps later.
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -18,17 +18,25 @@ import pytest
 from benchmarks import stage
 from bot4jax.config import load
 from bot4jax.engine import Engine, asking
+from bot4jax.errors import Halted
 from bot4jax.learn import boosting
 from bot4jax.modes import tapes
 from bot4jax.modes.keeping import Kept
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.modes.sockets import trade_over_sockets
-from bot4jax.modes.trading import make_trader, opened_journal, paper_venue, stepping
-from bot4jax.runtime.closings import Bars
+from bot4jax.modes.trading import (
+    make_trader,
+    opened_journal,
+    paper_venue,
+    stepping,
+    trade,
+)
+from bot4jax.runtime.closings import Bars, Closed
 from bot4jax.runtime.control import KillFile
 from bot4jax.runtime.control_line import line
 from bot4jax.runtime.deadline import Voice, voice_of
 from bot4jax.runtime.decider import Decider
+from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.loop import Trader
 from bot4jax.runtime.messages import Control, Reference
 from bot4jax.runtime.stepped import Stepped
@@ -216,6 +224,27 @@ def test_whatever_stalls_the_host_acts_in_time_and_a_restart_repeats_it(
                 getattr(one.decided, name), getattr(other.decided, name)
             )
         np.testing.assert_array_equal(one.values, other.values)
+
+
+def test_a_run_whose_device_stalls_at_its_last_bar_ends(scene, tmp_path, monkeypatch):
+    monkeypatch.setattr("bot4jax.runtime.decider.LAST_S", 0.1)
+    stall, listener = Stall(STEPS), Listener(scene)
+    setting = scene.setting._replace(engine=in_the_nets(scene, stall))
+    kept = scene.kept._replace(state=stage.copied(scene.kept.state))
+    span = setting.split.test
+    tape, closed = tapes.closed_bars(
+        setting, kept.state.bars, span.start, span.stop, listener.hear
+    )
+
+    def bars(trader: Trader, journal: Journal) -> Iterable[Closed]:
+        trader.decider.patience = {STEPS: 0.02}.get
+        return closed
+
+    with pytest.raises(Halted, match="start the run again"):
+        trade(setting, kept, tape, bars, listener.venue, tmp_path, silent)
+    stall.end()
+    with closing(opened_journal(tmp_path, tmp_path.name, resumes=True)) as journal:
+        assert journal.is_finished
 
 
 class Enough(Exception):

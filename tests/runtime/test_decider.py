@@ -12,6 +12,7 @@ from bot4jax.decisions import unmoved, unpack_decisions
 from bot4jax.errors import Halted
 from bot4jax.runtime.deadline import Voice, voice_of
 from bot4jax.runtime.lane import Lane
+from bot4jax.runtime.states import Cause
 from tests.runtime.scene import Scene
 
 HELD = np.array([0.25, -0.5, 0.0], np.float32)
@@ -83,6 +84,20 @@ def test_who_falls_too_far_behind_halts(stalled, monkeypatch):
         assert not scene.step(bar).orders
     with pytest.raises(Halted, match="last 4 bars"):
         scene.step(5)
+    assert scene.states.causes == (Cause.DEVICE,)
+    assert scene.journal.transitions()[-1].cause == "DEVICE"
+
+
+def test_a_device_that_stalls_at_the_end_is_not_waited_for(stalled, monkeypatch):
+    scene, go_on = stalled
+    scene.step(1)
+    monkeypatch.setattr("bot4jax.runtime.decider.LAST_S", 0.05)
+    with pytest.raises(Halted, match="start the run again"):
+        scene.trader.decider.catch_up()
+    go_on.set()
+    monkeypatch.undo()
+    scene.trader.decider.catch_up()
+    assert scene.trader.decider.behind == 0
 
 
 def test_what_was_late_is_remembered_in_its_place(stalled):

@@ -1,12 +1,14 @@
 """A snapshot holds the state of its step, whatever ticks and steps make of it since."""
 
 import threading
+from concurrent.futures import wait
 from types import SimpleNamespace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from bot4jax.learn import checkpoint
 from bot4jax.learn.checkpoint import Identity
@@ -22,19 +24,25 @@ give_away = jax.jit(lambda state: state + 1, donate_argnums=0)
 """What absorbing and observing do to the state that they are given."""
 
 
-def test_a_step_waits_for_the_copy_of_what_it_would_give_away(tmp_path):
+Scenery = tuple[Any, Any, Any]
+
+
+@pytest.fixture
+def scenery() -> Scenery:
+    """A memory in the device's hands, a tape and a trader at the beginning."""
     memory: Any = [jnp.full(8, k) for k in range(len(REST))]
     own = SimpleNamespace(memory=Memory(*memory), behind=0)
-    tape: Any = SimpleNamespace(open_bars=jnp.full(8, 9))
-    trader: Any = SimpleNamespace(decider=own, step_number=0, stages=Stages())
+    tape = SimpleNamespace(open_bars=jnp.full(8, 9))
+    trader = SimpleNamespace(decider=own, step_number=0, stages=Stages())
+    return own, tape, trader
+
+
+def test_a_step_waits_for_the_copy_of_what_it_would_give_away(scenery, tmp_path):
+    own, tape, trader = scenery
     with EngineSnapshots(tmp_path, IDENTITY, 1, tape, trader) as snapshots:
         busy = threading.Event()
         snapshots._writer.submit(busy.wait)
-        arrivals: Any = iter("ab")
-        heard = snapshots.taken(arrivals)
-        next(heard)
-        trader.step_number = 1
-        next(heard)
+        take(snapshots, trader)
         tape.open_bars = give_away(tape.open_bars)  # ticks do not wait
         step = threading.Thread(target=own.release)
         step.start()
@@ -48,3 +56,39 @@ def test_a_step_waits_for_the_copy_of_what_it_would_give_away(tmp_path):
     expected = dict(zip(REST, range(3), strict=True)) | {"bars": 9}
     for name, value in expected.items():
         np.testing.assert_array_equal(np.asarray(getattr(found, name)), [value] * 8)
+
+
+def test_a_copy_that_stalls_keeps_no_run_from_ending(
+    scenery, tmp_path, monkeypatch, caplog
+):
+    _, tape, trader = scenery
+    monkeypatch.setattr("bot4jax.runtime.engine_snapshots.LAST_S", 0.05)
+    stall = threading.Event()
+    with EngineSnapshots(tmp_path, IDENTITY, 1, tape, trader) as snapshots:
+        snapshots._writer.submit(stall.wait)
+        take(snapshots, trader)
+    assert "step 1 is given up" in caplog.text
+    assert not (tmp_path / FOLDER).exists()
+    stall.set()
+    wait([snapshots._written])
+
+
+def test_after_one_that_failed_the_next_is_written(scenery, tmp_path, caplog):
+    _, tape, trader = scenery
+    (tmp_path / FOLDER).touch()  # a file where the folder must be
+    with EngineSnapshots(tmp_path, IDENTITY, 1, tape, trader) as snapshots:
+        take(snapshots, trader)
+        wait([snapshots._written])
+        (tmp_path / FOLDER).unlink()
+        take(snapshots, trader)
+    assert "no snapshot of the engine" in caplog.text
+    assert checkpoint.newest_intact(tmp_path / FOLDER) == 2
+
+
+def take(snapshots: EngineSnapshots, trader: Any) -> None:
+    """One arrival that closes a bar."""
+    arrivals: Any = iter("ab")
+    heard = snapshots.taken(arrivals)
+    next(heard)
+    trader.step_number += 1
+    next(heard)
