@@ -85,7 +85,8 @@ def trade_over_sockets(
             trader.decider.rehearse(tape.rehearsed())  # people are heard meanwhile
             in_session = trading_hours(setting)
             patience = runtime.feed_quiet_s, in_session, runtime.feed_timeout_s
-            heard = watched(came.arrivals(), trader, *patience)
+            known = tape.feed.publishers
+            heard = watched(came.arrivals(), trader, *patience, known)
             heard = controls.attended(heard)
             if lateness_ns is None:
                 heard = (one for one in heard if one.frame is not None)

@@ -2,23 +2,31 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from types import MappingProxyType
+
+import numpy as np
 
 from bot4jax.errors import Halted
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.loop import Trader
 from bot4jax.runtime.publish import Arrival, heartbeat
+from bot4jax.runtime.publishers import Publisher
 from bot4jax.runtime.states import Cause, States
-from bot4jax.types import END, SNAPSHOT, TICKS, Frame
+from bot4jax.types import END, SNAPSHOT, TICK, TICKS, Frame
+
+NOTHING = np.empty(0, TICK)
+NOBODY: Mapping[int, Publisher] = MappingProxyType({})
 
 
 class Speakers:
     """Publishers that were heard and have not ended, and how long each is silent."""
 
-    def __init__(self, timeout_s: float) -> None:
-        """`timeout_s`: silence after which one is given up, while others speak."""
-        self._timeout_s = timeout_s
+    def __init__(self, timeout_s: float, known: Mapping[int, Publisher]) -> None:
+        """`timeout_s`: silence after which one is given up, while others speak;
+        `known`: to the feed, from a former process too; they may be gone."""
+        self._timeout_s, self._known = timeout_s, known
         self._last: dict[int, Frame] = {}
         self._silent_s: dict[int, float] = {}
 
@@ -31,6 +39,8 @@ class Speakers:
         """A snapshot is no sign of a living stream."""
         if frame.kind == SNAPSHOT:
             return
+        if not self._last:
+            self._recall()
         self._last[frame.publisher], self._silent_s[frame.publisher] = frame, 0.0
         if frame.is_end:
             self._forget(frame.publisher)
@@ -50,6 +60,14 @@ class Speakers:
                 yield _last_word(self._last[name])
                 self._forget(name)
 
+    def _recall(self) -> None:
+        """The stream goes on, and whoever was heard before should be heard again."""
+        for name, one in self._known.items():
+            if one.is_live and one.event_ns is not None:
+                place = name, one.epoch, one.next_sequence, one.event_ns
+                self._last[name] = Frame(*place, NOTHING, events=one.told)
+                self._silent_s[name] = 0.0
+
     def _forget(self, name: int) -> None:
         del self._last[name], self._silent_s[name]
 
@@ -66,13 +84,14 @@ def watched(
     quiet_s: float,
     in_session: Callable[[int], bool] = lambda now_ns: True,
     timeout_s: float = math.inf,
+    known: Mapping[int, Publisher] = NOBODY,
 ) -> Iterator[Arrival]:
     """The same arrivals. What counts is the time that was spent waiting for a frame of
     each publisher: one that lay in the queue while the engine was busy has not been
     missing, and a market outside its sessions owes none. Who is silent for `timeout_s`
     while others speak is waited for no longer; its end goes in with what came, so that
     it comes at the same place in a restart."""
-    coming, speakers = iter(arrivals), Speakers(timeout_s)
+    coming, speakers = iter(arrivals), Speakers(timeout_s, known)
     while True:
         began_s = time.monotonic()
         try:

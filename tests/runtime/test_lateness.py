@@ -21,13 +21,13 @@ from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.publish import Arrival, await_subscribers, heartbeat, receive
 from bot4jax.runtime.reception import received
 from bot4jax.runtime.screen import Drop
-from bot4jax.runtime.silence import judged_by_age, watched
+from bot4jax.runtime.silence import Speakers, judged_by_age, watched
 from bot4jax.runtime.sockets import bound_endpoint, publisher, subscriber
 from bot4jax.runtime.states import Cause, States
 from bot4jax.runtime.wire import MAGIC, encode
 from bot4jax.types import BEGIN, END, QUOTE, TICK, Frame, Instrument
 from tests.runtime.scene import Scene
-from tests.runtime.small_market import BAR_NS, BARS
+from tests.runtime.small_market import BAR_NS, BARS, stream
 from tests.runtime.small_market import MARKET as SMALL
 
 MARKET = universe([Instrument(symbol=name) for name in ("A", "B")])
@@ -199,6 +199,25 @@ def test_who_dies_without_a_word_is_waited_for_no_longer_than_is_allowed(tmp_pat
     assert [one.bar for one in closed] == list(range(BARS))
     assert states.is_held(Cause.FEED_QUIET)
     assert closed == list(islice(closings(small_feed(), heard), BARS))
+
+
+def test_who_died_before_a_restart_is_given_up_after_it():
+    """The new process has heard of it only from what came in before."""
+    feed, alive = small_feed(), of_all_bars()
+    for one in stream()[:20]:
+        list(feed.push(one))
+    speakers = Speakers(TIMEOUT_S, feed.publishers)
+    first = next(alive)
+    speakers.hear(first)
+    list(feed.push(first))
+    assert list(speakers.given_up()) == []
+    assert feed.bar == 3
+    speakers.wait(TIMEOUT_S)
+    speakers.hear(next(alive))
+    for end in speakers.given_up():
+        list(feed.push(end))
+    assert feed.bar == BARS
+    assert feed.counters.gaps == 0
 
 
 def small_feed() -> Feed:
