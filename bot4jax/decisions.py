@@ -56,13 +56,14 @@ def unpack_decisions(
     packed: Float[np.ndarray, " P"], members: int, symbols: int
 ) -> Decided:
     """The decisions of one step from their packed form."""
-    rows = 3 + 3 * members + 4
+    classes = len(CLASSES)
+    rows = classes * (1 + members) + 4
     each = packed[: rows * symbols].reshape(rows, symbols)
     tail = packed[rows * symbols :]
-    by_member = each[3 : 3 + 3 * members].reshape(members, 3, symbols)
+    by_member = each[classes:-4].reshape(members, classes, symbols)
     confidence, disagreement, intent, flags = each[-4:]
     return Decided(
-        probability=each[:3].T,
+        probability=each[:classes].T,
         member_probability=by_member.transpose(0, 2, 1),
         confidence=confidence,
         disagreement=disagreement,

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bot4jax.runtime.publishers import least_offset
 from bot4jax.runtime.standing import NOWHERE, PLACES, places
 from bot4jax.types import CONFLATED, STATUS, TICK, TICKS, Frame
 
@@ -47,11 +48,10 @@ class Clocks:
 
     def _steps(self, sender: tuple[int, int], offset_ns: int) -> bool:
         """Whether a clock is by the limit further ahead of ours than ever."""
-        known_ns = self._least.setdefault(sender, offset_ns)
-        if offset_ns < known_ns - self._limit_ns:
-            return True
-        self._least[sender] = min(known_ns, offset_ns)
-        return False
+        learned = least_offset(self._least.get(sender), offset_ns, self._limit_ns)
+        if learned is not None:
+            self._least[sender] = learned
+        return learned is None
 
 
 def follows(before: Frame, after: Frame) -> bool:

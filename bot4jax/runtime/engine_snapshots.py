@@ -18,7 +18,6 @@ from typing import NamedTuple, Self, TypeVar
 import jax
 import jax.numpy as jnp
 
-from bot4jax.engine import Deciding, Observing, Units
 from bot4jax.kernels.bars import OpenBars
 from bot4jax.learn import checkpoint
 from bot4jax.learn.checkpoint import Identity
@@ -40,10 +39,8 @@ LOG = logging.getLogger(__name__)
 class Carried(NamedTuple):
     """All that changes on the device from bar to bar."""
 
-    units: Units
     bars: OpenBars
-    observing: Observing
-    deciding: Deciding
+    memory: Memory
 
 
 State = TypeVar("State", Carried, OpenBars)
@@ -111,8 +108,7 @@ class EngineSnapshots:
             return
         (_, state), self._waking = self._waking, None
         self._tape.open_bars = state.bars
-        memory = Memory(state.units, state.observing, state.deciding)
-        self._trader.decider.restore(memory)
+        self._trader.decider.restore(state.memory)
         self._tape.is_asleep = self._trader.is_asleep = False
 
     def taken(self, arrivals: Iterable[Arrival]) -> Iterator[Arrival]:
@@ -161,7 +157,4 @@ class EngineSnapshots:
 
     @property
     def _state(self) -> Carried:
-        memory = self._trader.decider.memory
-        return Carried(
-            memory.units, self._tape.open_bars, memory.observing, memory.deciding
-        )
+        return Carried(self._tape.open_bars, self._trader.decider.memory)

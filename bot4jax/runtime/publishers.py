@@ -244,12 +244,18 @@ def is_ahead(
 ) -> bool:
     """Whether a publisher's clock is further ahead of ours than it ever was, by more
     than the limit; else what is known of it is learned."""
-    offset_ns = receive_ns - sent_ns
-    if publisher.offset_ns is not None and offset_ns < publisher.offset_ns - limit_ns:
-        return True
-    known_ns = offset_ns if publisher.offset_ns is None else publisher.offset_ns
-    publisher.offset_ns = min(known_ns, offset_ns)
-    return False
+    learned = least_offset(publisher.offset_ns, receive_ns - sent_ns, limit_ns)
+    if learned is not None:
+        publisher.offset_ns = learned
+    return learned is None
+
+
+def least_offset(known_ns: int | None, offset_ns: int, limit_ns: int) -> int | None:
+    """The least receive − sent there was, this one with it; None where a clock has
+    stepped by more than the limit, which nothing is learned from."""
+    if known_ns is None:
+        return offset_ns
+    return None if offset_ns < known_ns - limit_ns else min(known_ns, offset_ns)
 
 
 def hear(publisher: Publisher, event_ns: int, receive_ns: int) -> None:

@@ -211,12 +211,13 @@ class PaperVenue:
     def _forget(self, step: int) -> None:
         """What was over so long before this step that nobody asks for it any more."""
         dropped = self.memory.reach(step, self.book.resting.by_id.__contains__)
+        if not dropped:
+            return
         for name, known in dropped.items():
             self.book.forget(known.group, name)
         left = [one for one in self._pending if not _is_end_of(one[2], dropped)]
-        if len(left) < len(self._pending):
-            self._pending = left
-            heapq.heapify(left)
+        heapq.heapify(left)
+        self._pending = left
 
     def _await(self, due_ns: int, request: Request | Expiry) -> None:
         heapq.heappush(self._pending, (due_ns, self._serial, request))
