@@ -14,7 +14,8 @@ from bot4jax.learn.params import Members
 from bot4jax.nets import fallback, zoo
 from bot4jax.nets.sizes import NetSizes
 from bot4jax.registry import FeatureSpec, select
-from bot4jax.schema import Config, Trees
+from bot4jax.schema import Config
+from bot4jax.schema.learning import Trees
 from bot4jax.trees.forest import Forest
 from bot4jax.types import CLASSES
 

@@ -8,7 +8,7 @@ from benchmarks import pytorch
 from bot4jax.learn.schedule import Samples
 from bot4jax.nets import zoo
 from bot4jax.nets.sizes import NetSizes
-from bot4jax.schema import Train
+from bot4jax.schema.learning import Train
 
 
 class Update:

@@ -28,7 +28,9 @@ from bot4jax.config import load
 from bot4jax.environment import prepare
 from bot4jax.errors import Bot4JaxError, ConfigError
 from bot4jax.run import INTERRUPTED
-from bot4jax.schema import Config, Count, CountOrNone, SimulatorData, Text
+from bot4jax.schema import Config
+from bot4jax.schema.bounds import Count, CountOrNone, Text
+from bot4jax.schema.data import SimulatorData
 from bot4jax.validation import described
 
 

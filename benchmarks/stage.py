@@ -26,7 +26,8 @@ from bot4jax.modes.tapes import closed_bars
 from bot4jax.nets import zoo
 from bot4jax.runtime.closings import Tape
 from bot4jax.runtime.progress import Report
-from bot4jax.schema import Config, Spans
+from bot4jax.schema import Config
+from bot4jax.schema.data import Spans
 from bot4jax.trees import forest
 from bot4jax.types import PACKED
 

@@ -25,7 +25,8 @@ from bot4jax.modes.setting import net_sizes
 from bot4jax.nets import zoo
 from bot4jax.nets.sizes import NetSizes
 from bot4jax.runtime.progress import Report
-from bot4jax.schema import Config, Train
+from bot4jax.schema import Config
+from bot4jax.schema.learning import Train
 from bot4jax.types import CLASSES
 
 TOLERANCE = 1e-4

@@ -24,7 +24,8 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from bot4jax.errors import ConfigError
-from bot4jax.schema import Config, Mode
+from bot4jax.schema import Config
+from bot4jax.schema.modes import Mode
 from bot4jax.validation import Problems, checked, is_known, unknown_key
 
 HYDRA_VERSION_BASE = "1.3"

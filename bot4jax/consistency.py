@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from bot4jax.schema import Config, Member
+from bot4jax.schema import Config
+from bot4jax.schema.learning import Member
 
 BAR_SOURCES = ("daily", "candles")
 """sources without ticks"""

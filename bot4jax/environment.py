@@ -4,7 +4,7 @@ import ctypes
 import os
 from pathlib import Path
 
-from bot4jax.schema import Hardware
+from bot4jax.schema.process import Hardware
 
 MALLOPT = {"M_MMAP_MAX": (-4, 0), "M_TRIM_THRESHOLD": (-1, 2**31 - 1)}
 MALLOPT |= {"M_TOP_PAD": (-2, 256 << 20), "M_ARENA_MAX": (-8, 1)}

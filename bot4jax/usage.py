@@ -62,8 +62,7 @@ def usage(modes: Mapping[str, str]) -> str:
         "usage: python -m bot4jax.run [mode=MODE] [GROUP=OPTION …] [KEY=VALUE …]",
         "Modes (mode=…)\n" + _table(modes),
         "Groups (each is a folder of conf/)\n" + _table(choices),
-        "Main keys (all: --cfg job; types and units: bot4jax/schema.py)\n"
-        + _table(keys),
+        "Main keys (all: --cfg job; types and units: bot4jax/schema/)\n" + _table(keys),
         "Examples\n" + _table(dict(EXAMPLES)),
         "Exit codes\n  " + EXIT_CODES,
     )
@@ -80,10 +79,10 @@ def note(key: str) -> str:
 @cache
 def notes() -> dict[str, str]:
     """`Class.field` → the text below it, on one line."""
-    tree = ast.parse(Path(schema.__file__).read_text(encoding="utf-8"))
     found = {}
-    for owner in tree.body:
-        if isinstance(owner, ast.ClassDef):
+    for path in Path(schema.__file__).parent.glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for owner in (one for one in tree.body if isinstance(one, ast.ClassDef)):
             for field, below in zip(owner.body, owner.body[1:], strict=False):
                 if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
                     text = " ".join(ast.literal_eval(below.value).split())

@@ -16,7 +16,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from bot4jax.consistency import contradictions
-from bot4jax.schema import AnyData, Config, Section, SimulatorData
+from bot4jax.schema import Config
+from bot4jax.schema.bounds import Section
+from bot4jax.schema.data import AnyData, SimulatorData
 
 Problems = list[str]
 

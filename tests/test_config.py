@@ -7,7 +7,7 @@ import typing
 import msgspec
 import pytest
 
-from bot4jax import config, run, schema, types, usage
+from bot4jax import config, run, types, usage
 from bot4jax.config import (
     agreed_hash,
     config_hash,
@@ -17,6 +17,11 @@ from bot4jax.config import (
     validate,
 )
 from bot4jax.errors import ConfigError
+from bot4jax.schema import Config
+from bot4jax.schema.bounds import Section
+from bot4jax.schema.data import AnyData, SimulatorData
+from bot4jax.schema.learning import Member
+from bot4jax.schema.modes import Mode
 from bot4jax.validation import known_keys
 
 NAN, INF = float("nan"), float("inf")
@@ -53,13 +58,13 @@ def put(tree, key, value):
     tree[leaf] = value
 
 
-def hints(kind: type = schema.Config, prefix=""):
+def hints(kind: type = Config, prefix=""):
     """Dotted key → type, for the default data source."""
     for field in msgspec.structs.fields(kind):
         hint = field.type
-        if hint == schema.AnyData:
-            hint = schema.SimulatorData
-        if isinstance(hint, type) and issubclass(hint, schema.Section):
+        if hint == AnyData:
+            hint = SimulatorData
+        if isinstance(hint, type) and issubclass(hint, Section):
             yield from hints(hint, f"{prefix}{field.name}.")
         else:
             yield f"{prefix}{field.name}", hint
@@ -85,8 +90,8 @@ def test_default_is_the_documented_one(default):
 
 
 def test_members_and_modes_are_those_that_exist():
-    assert typing.get_args(schema.Member) == types.MEMBERS
-    assert typing.get_args(schema.Mode) == tuple(run.MODES)
+    assert typing.get_args(Member) == types.MEMBERS
+    assert typing.get_args(Mode) == tuple(run.MODES)
 
 
 @pytest.mark.parametrize("key", LEAVES)
@@ -452,17 +457,24 @@ def test_run_folder_is_named_for_mode_and_source(default, tree):
     assert run_folder(validate(tree)).as_posix() == "runs/mine"
 
 
+def sections(kind: type = Section):
+    """Every kind of section in the schema."""
+    for own in kind.__subclasses__():
+        if own.__module__.startswith("bot4jax.schema"):
+            yield own
+            yield from sections(own)
+
+
 def test_every_key_has_its_meaning_below_it():
     bare = [
         f"{kind.__name__}.{name}"
-        for kind in vars(schema).values()
-        if isinstance(kind, type) and issubclass(kind, schema.Section)
+        for kind in sections()
         for name, hint in kind.__annotations__.items()
-        if not (isinstance(hint, type) and issubclass(hint, schema.Section))
+        if not (isinstance(hint, type) and issubclass(hint, Section))
         and f"{kind.__name__}.{name}" not in usage.notes()
     ]
     assert set(bare) <= {
-        f"{kind.__name__}.source" for kind in typing.get_args(schema.AnyData)
+        f"{kind.__name__}.source" for kind in typing.get_args(AnyData)
     } | {"Config.data"}
 
 

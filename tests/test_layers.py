@@ -26,7 +26,7 @@ NUMERIC = BASE | {"engine", "decisions", "kernels", "nets", "trees"}
 MAY_IMPORT = {
     "types": set(),
     "errors": set(),
-    "schema": set(),
+    "schema": {"schema"},
     "numerics": {"types"},
     "registry": {"types", "numerics", "errors"},
     "kernels": BASE | {"kernels"},

@@ -17,11 +17,11 @@ from bot4jax.data.simulator import Simulator
 from bot4jax.data.source import DataError, Source
 from bot4jax.errors import ConfigError
 from bot4jax.registry import SOURCES
-from bot4jax.schema import (
+from bot4jax.schema import Config
+from bot4jax.schema.data import (
     BinanceData,
     CandleData,
     ColumnData,
-    Config,
     DailyData,
     Fi2010Data,
     ForexData,

@@ -11,7 +11,8 @@ from bot4jax.engine import Engine, Settings, asking
 from bot4jax.learn.baselines import sampled_rows
 from bot4jax.learn.schedule import Samples
 from bot4jax.learn.splits import purge_gap
-from bot4jax.schema import Config, Hardware
+from bot4jax.schema import Config
+from bot4jax.schema.process import Hardware
 from bot4jax.trees import fit as tree_fit
 from bot4jax.trees import forest, predict
 from bot4jax.trees.fit import Rows

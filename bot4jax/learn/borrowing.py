@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from bot4jax.learn.returns import DAY_NS, days_a_year
-from bot4jax.schema import Borrow
+from bot4jax.schema.trading import Borrow
 from bot4jax.types import Instrument
 
 

@@ -38,7 +38,8 @@ from bot4jax.learn.update import Fitting, Form, Health, begin, update
 from bot4jax.nets import zoo
 from bot4jax.nets.fallback import FEATURES, FallbackParams
 from bot4jax.nets.sizes import NetSizes
-from bot4jax.schema import Hardware, Train
+from bot4jax.schema.learning import Train
+from bot4jax.schema.process import Hardware
 
 Report = Callable[..., None]
 Log = Callable[[int, Mapping[str, float]], None]

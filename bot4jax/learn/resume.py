@@ -21,7 +21,7 @@ from bot4jax.learn.health import OF_MEMBERS
 from bot4jax.learn.schedule import Samples
 from bot4jax.learn.update import Fitting, Form, Health, begin
 from bot4jax.nets import zoo
-from bot4jax.schema import Train
+from bot4jax.schema.learning import Train
 
 
 class Progress(NamedTuple):

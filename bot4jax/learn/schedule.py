@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bot4jax.errors import DataError
-from bot4jax.schema import Train
+from bot4jax.schema.learning import Train
 from bot4jax.types import CLASSES
 
 AVERAGED = 0.3

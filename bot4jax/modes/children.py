@@ -15,7 +15,8 @@ import msgspec
 from bot4jax.config import validate
 from bot4jax.errors import Halted
 from bot4jax.run import dispatch
-from bot4jax.schema import Config, Mode
+from bot4jax.schema import Config
+from bot4jax.schema.modes import Mode
 
 PATIENCE_S = 10.0
 """How long a child may take to end by itself once the work is done."""

@@ -30,7 +30,9 @@ from bot4jax.modes.setting import Setting
 from bot4jax.nets import fallback, zoo
 from bot4jax.registry import catalogue_hash
 from bot4jax.runtime.events import events
-from bot4jax.schema import Config, Run, Trees
+from bot4jax.schema import Config
+from bot4jax.schema.learning import Trees
+from bot4jax.schema.modes import Run
 from bot4jax.trees import fit as tree_fit
 from bot4jax.trees import forest
 from bot4jax.types import CLASSES

@@ -15,7 +15,7 @@ from bot4jax.learn.splits import Split
 from bot4jax.modes import judging
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.trading import Traded
-from bot4jax.schema import Backtest
+from bot4jax.schema.modes import Backtest
 
 
 class Late(NamedTuple):

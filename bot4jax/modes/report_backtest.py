@@ -23,7 +23,8 @@ from bot4jax.modes.report_paths import MIXED, spread_over
 from bot4jax.modes.report_traps import trapped
 from bot4jax.modes.story import Story
 from bot4jax.modes.trials import Luck
-from bot4jax.schema import Backtest, Config
+from bot4jax.schema import Config
+from bot4jax.schema.modes import Backtest
 
 PASS = 0.95
 """Deflated Sharpe ratio from which luck alone is an unlikely explanation."""

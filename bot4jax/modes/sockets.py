@@ -32,7 +32,7 @@ from bot4jax.runtime.steady import steady_clock
 from bot4jax.runtime.stepped import Stepped
 from bot4jax.runtime.ticks_record import TickRecord
 from bot4jax.runtime.venue_link import SocketVenue
-from bot4jax.schema import Runtime
+from bot4jax.schema.process import Runtime
 
 ATTENTION_S = 0.02
 """How often a silent feed is turned away from, to hear people and to see bars late."""

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from bot4jax import schema
 from bot4jax.decisions import Decided
 from bot4jax.errors import DataError, Halted
 from bot4jax.learn import dataset
@@ -40,6 +39,7 @@ from bot4jax.runtime.stopping import stoppable
 from bot4jax.runtime.targets import Tactic
 from bot4jax.runtime.venue import PaperVenue, configured
 from bot4jax.runtime.venue_link import LocalVenue, VenueLink
+from bot4jax.schema.trading import Execution
 
 Report = Callable[..., None]
 
@@ -302,7 +302,7 @@ def make_account(setting: Setting, run: str, states: States) -> Account:
     )
 
 
-def distances(own: schema.Execution) -> Distances:
+def distances(own: Execution) -> Distances:
     """Of the orders that protect every position."""
     return Distances(own.stop_bps, own.profit_bps, own.stop_limit_bps)
 

@@ -20,7 +20,7 @@ from bot4jax.runtime.snapshots import SnapshotDesk, Snapshots
 from bot4jax.runtime.sockets import bound_endpoint, publisher, router
 from bot4jax.runtime.steady import steady_clock
 from bot4jax.runtime.wire import Refusal, WireError, decode, encode
-from bot4jax.schema import Endpoints
+from bot4jax.schema.process import Endpoints
 from bot4jax.types import BEGIN, END, EVENTS, REFERENCE, SNAPSHOT, TICK, TICKS, Frame
 
 HEARTBEAT_S = 1.0

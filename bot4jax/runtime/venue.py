@@ -17,7 +17,6 @@ import msgspec
 import numpy as np
 from jaxtyping import Int
 
-from bot4jax import schema
 from bot4jax.data.universe import Universe
 from bot4jax.runtime.book import Book, has_terms
 from bot4jax.runtime.latency import Latency, draw
@@ -42,6 +41,7 @@ from bot4jax.runtime.terms import changes_terms
 from bot4jax.runtime.venue_memory import Known, Memory
 from bot4jax.runtime.venue_record import NoRecord, Record
 from bot4jax.runtime.venue_rules import Refusal, Rules, fee_shares
+from bot4jax.schema.trading import Venue
 from bot4jax.types import BUY, SELL, TICK, TRADING
 
 SECOND_NS = 1_000_000_000
@@ -332,7 +332,7 @@ def _is_end_of(pending: Request | Expiry, orders: Container[str]) -> bool:
     return isinstance(pending, Expiry) and pending.order in orders
 
 
-def configured(universe: Universe, own: schema.Venue) -> PaperVenue:
+def configured(universe: Universe, own: Venue) -> PaperVenue:
     """The venue that the configuration describes; it keeps no record."""
     rules = Rules.from_config(own)._asdict()
     return PaperVenue(universe, record=NoRecord([], []), **rules)

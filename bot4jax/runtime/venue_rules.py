@@ -3,10 +3,10 @@
 import enum
 from typing import NamedTuple, Self
 
-from bot4jax import schema
 from bot4jax.data.universe import Universe
 from bot4jax.runtime.latency import Latency
 from bot4jax.runtime.latency import configured as latency
+from bot4jax.schema.trading import Venue
 
 
 class Refusal(enum.StrEnum):
@@ -52,7 +52,7 @@ class Rules(NamedTuple):
     """more are refused; 0: any number"""
 
     @classmethod
-    def from_config(cls, own: schema.Venue) -> Self:
+    def from_config(cls, own: Venue) -> Self:
         order = latency(own.latency_ms, own.latency_spread, own.latency_file)
         return cls(
             latency_ns=order.median_ns,

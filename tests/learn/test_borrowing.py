@@ -5,7 +5,7 @@ import pytest
 
 from bot4jax.learn.borrowing import Lending, daily_rates, ends_of_days, owed
 from bot4jax.learn.returns import DAY_NS
-from bot4jax.schema import Borrow
+from bot4jax.schema.trading import Borrow
 from bot4jax.types import Instrument
 
 HOUR_NS = DAY_NS // 24

@@ -19,7 +19,8 @@ from bot4jax.modes import demo, trading
 from bot4jax.modes.keeping import Kept, take_up
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.modes.trading import Traded
-from bot4jax.schema import Config, Endpoints
+from bot4jax.schema import Config
+from bot4jax.schema.process import Endpoints
 from tests.modes.ways import silent
 
 CACHE = {

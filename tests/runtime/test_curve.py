@@ -28,7 +28,7 @@ from bot4jax.runtime.sockets import (
     subscriber,
 )
 from bot4jax.runtime.wire import MAGIC
-from bot4jax.schema import Endpoints
+from bot4jax.schema.process import Endpoints
 from tests.runtime.small_market import BAR_NS, MARKET, stream
 
 ANY_PORT = "tcp://127.0.0.1:*"

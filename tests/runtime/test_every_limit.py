@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from jaxtyping import Float, Int
 
-from bot4jax import schema
 from bot4jax.runtime.equity import DAY_NS
 from bot4jax.runtime.limits import Limits, Reason
 from bot4jax.runtime.orders import Order
 from bot4jax.runtime.targets import Tactic
+from bot4jax.schema.trading import Risk
 from bot4jax.types import BUY
 from tests.runtime.scene import CAPITAL, SYMBOLS, Scene
 from tests.runtime.test_gate_machine import INCREMENT, Sides, grow, losses, sides
@@ -254,7 +254,7 @@ CASES: dict[str, Case] = {
 
 
 def test_every_key_of_risk_is_attacked():
-    assert set(CASES) == set(schema.Risk.__struct_fields__)
+    assert set(CASES) == set(Risk.__struct_fields__)
     assert set(CASES) == set(Limits.__struct_fields__)
 
 

@@ -25,7 +25,7 @@ from bot4jax.runtime.publish import (
 )
 from bot4jax.runtime.sockets import Limits, bound_endpoint, publisher, subscriber
 from bot4jax.runtime.wire import MAGIC, Refusal, encode
-from bot4jax.schema import Endpoints
+from bot4jax.schema.process import Endpoints
 from bot4jax.types import BUY, END, TICK, TRADE, Frame, Instrument
 
 ANY_PORT = "tcp://127.0.0.1:*"

@@ -17,7 +17,8 @@ from bot4jax.config import load
 from bot4jax.runtime.journal import Journal, StepRecord
 from bot4jax.runtime.orders import Answer, Fill
 from bot4jax.runtime.venue_record import Record
-from bot4jax.schema import Config, Endpoints
+from bot4jax.schema import Config
+from bot4jax.schema.process import Endpoints
 from tests.sim.kill import FILLS, KILLED, POINTS, Verdict, judged
 from tests.sim.live import record_at
 
