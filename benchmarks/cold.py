@@ -56,9 +56,9 @@ def compiled_s(config: Config) -> float:
     """From the plan to the executable, in a process that has compiled nothing yet."""
     from benchmarks.members import chosen
     from benchmarks.walker import layout_of, lowered
-    from bot4jax.kernels import bank
+    from bot4jax.kernels import planning
 
-    plan = bank.plan(layout_of(config), chosen(config))
+    plan = planning.plan(layout_of(config), chosen(config))
     began = time.perf_counter()
     lowered(plan).compile()
     return time.perf_counter() - began

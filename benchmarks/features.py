@@ -24,7 +24,7 @@ from benchmarks.result import Measured, Row
 from benchmarks.shares import WHOLE
 from benchmarks.timing import one, rounded
 from benchmarks.walker import Walker, layout_of
-from bot4jax.kernels import bank
+from bot4jax.kernels import planning
 from bot4jax.learn.dataset import BarRecord
 from bot4jax.registry import FeatureSpec
 from bot4jax.runtime.progress import Report
@@ -107,7 +107,7 @@ def compiled(
     walkers = {}
     for done, (name, own) in enumerate(named.items()):
         report("compiling", done, len(named), name)
-        walkers[name] = Walker(bank.plan(layout, own), scales, given)
+        walkers[name] = Walker(planning.plan(layout, own), scales, given)
     for _ in given:
         jax.block_until_ready(walkers[WHOLE]())
     return walkers

@@ -11,9 +11,11 @@ import jax.numpy as jnp
 
 from benchmarks.bars import unit_scales
 from bot4jax.kernels import bank
-from bot4jax.kernels.bank import BankState, Plan, RawFeatures
+from bot4jax.kernels.bank import BankState
 from bot4jax.kernels.bars import unpack_bar
 from bot4jax.kernels.history import Scales
+from bot4jax.kernels.planning import Plan
+from bot4jax.kernels.usable import RawFeatures
 from bot4jax.schema import Config
 from bot4jax.types import BAR_FLOATS, BAR_INTS, Bar, Layout
 

@@ -27,12 +27,13 @@ from bot4jax.decisions import pack_decisions
 from bot4jax.kernels import bank, bars, clean, history, outcome, sizing, vote
 from bot4jax.kernels import rebase as rebases
 from bot4jax.kernels.absorb import absorb
-from bot4jax.kernels.bank import BankState, Plan
+from bot4jax.kernels.bank import BankState
 from bot4jax.kernels.bars import OpenBars
 from bot4jax.kernels.calibration import Curves, straighten, temper
 from bot4jax.kernels.clean import Scaler
 from bot4jax.kernels.history import Scales
 from bot4jax.kernels.outcome import Moments, Pending
+from bot4jax.kernels.planning import Plan
 from bot4jax.kernels.rebase import Terms
 from bot4jax.kernels.sizing import Risk, SizingParams
 from bot4jax.kernels.vote import VoteParams, VoteState

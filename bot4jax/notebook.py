@@ -19,8 +19,9 @@ from bot4jax.data.source import DataError, Source
 from bot4jax.data.sources import open_source
 from bot4jax.data.table import NAMES, read_table
 from bot4jax.kernels import bank, bars
-from bot4jax.kernels.bank import Plan, RawFeatures
 from bot4jax.kernels.history import Scales
+from bot4jax.kernels.planning import Plan
+from bot4jax.kernels.usable import RawFeatures
 from bot4jax.learn.dataset import BarRecord, fit_scales, record_bars
 from bot4jax.modes.keeping import anchors_of
 from bot4jax.modes.setting import Setting, spans, stage_on

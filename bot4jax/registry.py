@@ -134,6 +134,14 @@ class FeatureSpec:
     """what else there is to know, in one paragraph"""
     implementation: Any
 
+    def span(self, window: int) -> int:
+        """Bars of its own window where rings hold `window`."""
+        return min(self.window, window)
+
+    def reach(self, window: int) -> int:
+        """The same with those before them that its terms reach back to."""
+        return self.span(window) + self.lag
+
     def reference(self, columns: dict[str, np.ndarray]) -> float:
         """The value by its definition, in float64 NumPy.
 

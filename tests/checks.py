@@ -15,7 +15,7 @@ from bot4jax.certify import features
 from bot4jax.certify.columns import Columns
 from bot4jax.certify.features import Said
 from bot4jax.certify.rows import relative_error
-from bot4jax.kernels import bank, recursions
+from bot4jax.kernels import bank, planning, recursions, shared
 from bot4jax.kernels.history import COLUMNS, STALE_BARS, Scales
 from bot4jax.registry import FeatureSpec, arguments, column_of
 from bot4jax.types import Bar, Layout
@@ -50,7 +50,7 @@ class Evidence:
         window: int = WINDOW,
     ) -> None:
         self.units = recorded.units()
-        self.plan = bank.plan(Layout(SYMBOLS, window, 0, 5, 0, columns), specs)
+        self.plan = planning.plan(Layout(SYMBOLS, window, 0, 5, 0, columns), specs)
         self.bars = recorded.recorded_bars(7, BARS) if bars is None else bars
 
     @cached_property
@@ -115,7 +115,7 @@ class Evidence:
 
     def reach(self, spec: FeatureSpec) -> int:
         """Bars that the feature looks back, cut to the bank's window."""
-        return features.reach(spec, self.plan.layout.window)
+        return spec.reach(self.plan.layout.window)
 
     def asked(
         self,
@@ -218,7 +218,7 @@ def check_names_what_it_misses(spec: FeatureSpec, evidence: Evidence) -> None:
     layout = evidence.plan.layout
     for missed in needed:
         columns = tuple(name for name in Bar._fields if name != missed)
-        poor = bank.plan(layout._replace(columns=columns), [spec])
+        poor = planning.plan(layout._replace(columns=columns), [spec])
         assert poor.absent == {spec.name: (missed,)}
         assert not poor.present
 
@@ -233,7 +233,7 @@ def check_reads_what_it_declares(spec: FeatureSpec, evidence: Evidence) -> None:
 def streamed_columns(spec: FeatureSpec) -> set[str]:
     """Columns of a feature's streaming form, through intermediates and lags."""
     if spec.form in ("shared", "windowed"):
-        return bank._expand(arguments(spec.implementation.value))
+        return shared.expanded(arguments(spec.implementation.value))
     if spec.form == "incremental":
         return {column_of(name) for name in recursions.inputs(spec)}
     return {column_of(name) for name in arguments(spec.implementation.terms)}

@@ -11,7 +11,7 @@ import pytest
 from bot4jax import engine
 from bot4jax.decisions import Decided, pack_decisions, unpack_decisions
 from bot4jax.engine import Params, Seen, Settings, Units
-from bot4jax.kernels import bank
+from bot4jax.kernels import planning
 from bot4jax.kernels.calibration import identity
 from bot4jax.kernels.clean import init_scaler
 from bot4jax.kernels.history import Scales
@@ -36,7 +36,7 @@ FLOOR, CAP, SYMBOL_CAP, GROSS_CAP = 0.05, 0.5, 0.04, 0.1
 def settings() -> Settings:
     layout = Layout(SYMBOLS, 16, 64, HORIZON, 0, Bar._fields)
     sizes = msgspec.structs.replace(SMALL, members=MEMBERS[:2])
-    return Settings(bank.plan(layout, select(NAMES)), sizes, MEMBERS)
+    return Settings(planning.plan(layout, select(NAMES)), sizes, MEMBERS)
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,7 @@ def called(one: Peer, windows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
 
 def reach(one: Peer, specs: Mapping[str, FeatureSpec], window: int) -> int:
     """Bars that the peer reads; its features must agree on them."""
-    lengths = {min(specs[f].window, window) + specs[f].lag for f in one.features}
+    lengths = {specs[f].reach(window) for f in one.features}
     (length,) = lengths
     return length
 

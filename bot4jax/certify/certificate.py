@@ -190,7 +190,7 @@ def feature_rows(
         if spec.name in plan.absent:
             yield from (features.absent(spec, plain, one) for one in CHECKS)
             continue
-        length = features.reach(spec, plan.layout.window)
+        length = spec.reach(plan.layout.window)
         count = case.config.certify.values
         yield features.parity(spec, plain, columns, length, count, random)
         yield features.future(spec, plain, turned, case.turn)
@@ -243,7 +243,7 @@ def label_rows(case: Case, learned: Learned, views: Views) -> Iterator[Row]:
 def split_rows(case: Case, learned: Learned, again: Refitted) -> Iterator[Row]:
     """Spans, and what they keep from each other."""
     plan = case.settings.plan
-    longest = max(features.reach(one, plan.layout.window) for one in plan.specs)
+    longest = max(one.reach(plan.layout.window) for one in plan.specs)
     yield from learning.split_rows(case.split, case.horizon, longest)
     rows = labelling.rows_of(learned.data, case.split.train)
     yield learning.split_future(learned.labels, again.labels, rows)

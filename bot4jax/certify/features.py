@@ -46,11 +46,6 @@ def subject(spec: FeatureSpec, check: Check) -> Subject:
     return Subject(spec.name, "feature", check)
 
 
-def reach(spec: FeatureSpec, window: int) -> int:
-    """Bars that a feature looks back in a bank that keeps `window`."""
-    return min(spec.window, window) + spec.lag
-
-
 def parity(
     spec: FeatureSpec,
     said: Said,

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from bot4jax.kernels.bank import RawFeatures
+from bot4jax.kernels.usable import RawFeatures
 
 NORMAL_IQR = 1.349
 """Interquartile range of the standard normal distribution."""

@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from bot4jax.kernels import box_rings
-from bot4jax.kernels.bank import intermediate
 from bot4jax.kernels.box_rings import BoxRings
+from bot4jax.kernels.shared import intermediate
 from bot4jax.kernels.tolerances import COUNTED, QUOTIENT_OF_SLOPES
 from bot4jax.numerics import safe_divide, safe_log, safe_root
 from bot4jax.registry import Additive, Incremental, Scalar, Shared, Terms, feature

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from bot4jax.kernels.bank import intermediate
+from bot4jax.kernels.shared import intermediate
 from bot4jax.kernels.tolerances import NEARLY_EMPTY
 from bot4jax.numerics import safe_divide, safe_log
 from bot4jax.registry import Scalar, Shared, feature

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from bot4jax.kernels.bank import intermediate
 from bot4jax.kernels.movement import NetMovement, Sums
+from bot4jax.kernels.shared import intermediate
 from bot4jax.kernels.smoothing import (
     LEAST_RANGE,
     WILDER_DECAY,

@@ -14,7 +14,7 @@ import numpy as np
 import pywt
 from jaxtyping import Array, Float
 
-from bot4jax.kernels.bank import intermediate
+from bot4jax.kernels.shared import intermediate
 from bot4jax.numerics import safe_divide, safe_log
 from bot4jax.registry import Scalar, Shared, feature
 

@@ -9,7 +9,7 @@ from bot4jax.data.source import Source
 from bot4jax.data.sources import open_source
 from bot4jax.engine import Engine, Settings, compile_engine
 from bot4jax.errors import ConfigError
-from bot4jax.kernels import bank
+from bot4jax.kernels import planning
 from bot4jax.learn.splits import Split, purged_split
 from bot4jax.nets.sizes import NETS, NetSizes
 from bot4jax.schema import Config
@@ -69,7 +69,7 @@ def stage_on(config: Config, source: Source, split: Split) -> Setting:
         columns=tuple(source.columns),
     )
     settings = Settings(
-        bank.plan(layout, specs),
+        planning.plan(layout, specs),
         net_sizes(config),
         config.ensemble.members,
         config.labels.ends == "barriers",

@@ -10,7 +10,7 @@ import pytest
 from bot4jax import engine
 from bot4jax.certify import vote
 from bot4jax.engine import Settings
-from bot4jax.kernels import bank
+from bot4jax.kernels import planning
 from bot4jax.learn import isotonic
 from bot4jax.nets.fallback import FallbackParams, fallback
 from bot4jax.types import Layout
@@ -44,7 +44,7 @@ def voted(request, drawn):
     """What the engine says, bar by bar, and where it must lie."""
     said, scores, weight, params = drawn
     layout = Layout(SYMBOLS, 64, 512, 5, 0, ())
-    own = Settings(bank.plan(layout, ()), SMALL, ("a", "b"), False, request.param)
+    own = Settings(planning.plan(layout, ()), SMALL, ("a", "b"), False, request.param)
     found = [
         engine.pooled(
             own,

@@ -10,7 +10,7 @@ import pytest
 
 from bot4jax.certify.columns import Columns
 from bot4jax.errors import ConfigError
-from bot4jax.kernels import CATALOGUE, bank, history
+from bot4jax.kernels import CATALOGUE, bank, history, planning
 from bot4jax.kernels.history import COLUMNS, PATHS, Scales
 from bot4jax.registry import Additive, Incremental, Tolerance, feature, select
 from bot4jax.types import Bar, Layout
@@ -262,7 +262,7 @@ def test_no_copy_of_the_state_is_made():
         "approximate_entropy permutation_entropy_5"
     )
     layout = Layout(symbols, WINDOW, 0, 5, 0, Bar._fields)
-    plan = bank.plan(layout, select(names.split()))
+    plan = planning.plan(layout, select(names.split()))
     state = jax.eval_shape(lambda: bank.init(plan))
     bar = recorded.of_columns(
         jax.ShapeDtypeStruct((symbols,), column.dtype)
@@ -278,7 +278,7 @@ def test_no_copy_of_the_state_is_made():
     assert not sizes & counts
 
 
-def scanned(plan: bank.Plan, bars: Bar) -> tuple[np.ndarray, np.ndarray]:
+def scanned(plan: planning.Plan, bars: Bar) -> tuple[np.ndarray, np.ndarray]:
     """Values and usability of every bar."""
     step = partial(bank.update, plan, scales())
     _, raw = jax.jit(partial(jax.lax.scan, step))(bank.init(plan), bars)
@@ -291,7 +291,7 @@ def test_a_bar_that_is_not_whole_masks_what_it_concerns_as_long_as_it_counts(is_
     names = ["mean", "order_flow_imbalance", "volume_imbalance"]
     specs, at, symbol = select(names), 40, 1
     layout = Layout(SYMBOLS, WINDOW, 64, 1, 0, Bar._fields)
-    plan = bank.plan(layout, specs)
+    plan = planning.plan(layout, specs)
     bars = recorded.recorded_bars(3, at + 2 * WINDOW)
     conflated, live = bars.conflated.copy(), bars.live.copy()
     assert live[:, symbol].all()

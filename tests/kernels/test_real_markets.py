@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bot4jax.config import load
-from bot4jax.kernels import CATALOGUE, bank, bars
+from bot4jax.kernels import CATALOGUE, bars, reading
 from bot4jax.learn.dataset import BarRecord, fit_scales, record_bars
 from bot4jax.modes.keeping import anchors_of
 from bot4jax.modes.setting import set_stage
@@ -62,7 +62,7 @@ class Replayed(Evidence):
 
     def is_fed(self, spec) -> bool:
         layout = self.plan.layout._replace(columns=self.filled)
-        return not bank.missing_columns(spec, layout)
+        return not reading.missing(spec, layout)
 
     def windows(self, spec):
         """Live and warm ones, drawn; the last bar of the first symbol is among them."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bot4jax.engine import Settings
-from bot4jax.kernels import bank
+from bot4jax.kernels import planning
 from bot4jax.kernels.calibration import straighten
 from bot4jax.learn import crossfit, metrics
 from bot4jax.learn.calibrate import Calibration, softened
@@ -22,7 +22,7 @@ FIRST = 4
 
 def settings(is_isotonic: bool) -> Settings:
     layout = Layout(SYMBOLS, 64, 512, HORIZON, 0, ())
-    return Settings(bank.plan(layout, ()), SMALL, ("a", "b"), False, is_isotonic)
+    return Settings(planning.plan(layout, ()), SMALL, ("a", "b"), False, is_isotonic)
 
 
 def labels(classes) -> Labels:

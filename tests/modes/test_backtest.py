@@ -10,7 +10,7 @@ import pytest
 from bot4jax.config import load
 from bot4jax.data.universe import notional
 from bot4jax.errors import DataError
-from bot4jax.kernels import bank
+from bot4jax.kernels import planning
 from bot4jax.learn import ledger, redundancy
 from bot4jax.learn.folds import pieces_of
 from bot4jax.modes import backtest as mode
@@ -222,7 +222,7 @@ def test_absent_features_are_not_counted_as_masked(stage):
     """They are zero everywhere, and listed with what they lack."""
     settings, specs = stage.settings, stage.settings.plan.specs
     columns = tuple(set(settings.layout.columns) - {"bid", "ask"})
-    plan = bank.plan(settings.layout._replace(columns=columns), specs)
+    plan = planning.plan(settings.layout._replace(columns=columns), specs)
     assert list(plan.absent) == ["relative_spread"]
     poor = stage._replace(settings=dataclasses.replace(settings, plan=plan))
     play = a_play(stage, counts=np.full((2, 4), 3))

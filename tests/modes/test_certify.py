@@ -220,7 +220,7 @@ def test_a_plugin_that_reads_ahead_or_says_nothing_is_caught(words, module):
 def test_a_feature_that_is_usable_too_early_is_caught(case, plain, stage):
     spec = case.settings.plan.specs[0]
     columns = certificate.columns_of(case, stage.units)
-    length, said = features.reach(spec, 64), records.said(plain, 0)
+    length, said = spec.reach(64), records.said(plain, 0)
     assert features.warmup(spec, said, columns, length).passed
     assert not features.warmup(spec, said, columns, length + 1).passed
     late = said._replace(usable=np.roll(said.usable, 1, axis=0))
@@ -230,7 +230,7 @@ def test_a_feature_that_is_usable_too_early_is_caught(case, plain, stage):
 def test_a_mask_that_hides_a_defined_value_is_caught(case, plain, stage):
     spec, random = case.settings.plan.specs[0], np.random.default_rng(0)
     columns = certificate.columns_of(case, stage.units)
-    length, said = features.reach(spec, 64), records.said(plain, 0)
+    length, said = spec.reach(64), records.said(plain, 0)
     usable = said.usable.copy()
     usable[300:320, 1] = False
     hidden = said._replace(usable=usable)
