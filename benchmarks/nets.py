@@ -109,7 +109,7 @@ def pytorch_entries(sizes: NetSizes, features: int, ours: Walker) -> list[Entry]
     from benchmarks import pytorch
 
     net = pytorch.copied(sizes, features, ours.params).eval()
-    x = torch.from_numpy(np.array(ours.x))
+    x = pytorch.placed(np.array(ours.x))
     ways = {
         "pytorch_own": lambda memory: net(x[None], memory),
         "pytorch": lambda memory: net.step(x, memory),
@@ -122,7 +122,8 @@ def pytorch_entries(sizes: NetSizes, features: int, ours: Walker) -> list[Entry]
     for _ in range(BARS):
         said = np.asarray(ours())[0]
         for name, walk in walks.items():
-            expect_equal(name, said, walk().numpy().reshape(said.shape), TOLERANCE)
+            theirs = walk().cpu().numpy().reshape(said.shape)
+            expect_equal(name, said, theirs, TOLERANCE)
     return [Entry("lstm", name, walk) for name, walk in walks.items()]
 
 

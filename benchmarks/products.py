@@ -41,8 +41,8 @@ def _of_shape(shape: Shape) -> list[Entry]:
     product, on_device = jax.jit(jnp.matmul), jax.device_put((a, b))
     calls = {"jax": lambda: product(*on_device), "numpy": lambda: a @ b}
     if is_here("torch"):
-        import torch  # pyright: ignore[reportMissingImports]
+        from benchmarks import pytorch
 
-        x, y = torch.from_numpy(a), torch.from_numpy(b)
-        calls["pytorch"] = lambda: x @ y
+        x, y = pytorch.placed(a), pytorch.placed(b)
+        calls["pytorch"] = lambda: pytorch.complete(x @ y)
     return [Entry(_stage(shape), name, call) for name, call in calls.items()]

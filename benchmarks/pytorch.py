@@ -6,6 +6,7 @@ Weights are copied from ours, so that both must say the same.
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
@@ -72,6 +73,23 @@ class Net(torch.nn.Module):
         return torch.log_softmax(self.head(x), -1), after
 
 
+def place() -> str:
+    """The device that JAX computes on, by PyTorch's name."""
+    return "cuda" if jax.default_backend() == "gpu" else "cpu"
+
+
+def complete(said: torch.Tensor) -> torch.Tensor:
+    """The tensor once it is there: a GPU answers before it has computed."""
+    if said.is_cuda:
+        torch.cuda.synchronize()
+    return said
+
+
+def placed(values: np.ndarray) -> torch.Tensor:
+    """The array where PyTorch is to compute."""
+    return torch.from_numpy(values).to(place())
+
+
 class Walker:
     """A net that remembers, called bar after bar; nothing is kept for gradients."""
 
@@ -81,12 +99,13 @@ class Walker:
     def __call__(self) -> torch.Tensor:
         with torch.inference_mode():
             said, self.memory = self.step(self.memory)
-        return said
+        return complete(said)
 
 
 def fresh(widths: Sequence[int], symbols: int) -> Memory:
     """Nothing remembered of anyone."""
-    return [(torch.zeros(symbols, h), torch.zeros(symbols, h)) for h in widths]
+    shapes = [(symbols, width) for width in widths]
+    return [tuple(torch.zeros(s, device=place()) for _ in range(2)) for s in shapes]
 
 
 def copied(sizes: NetSizes, features: int, params: zoo.NetParams) -> Net:
@@ -105,7 +124,7 @@ def copied(sizes: NetSizes, features: int, params: zoo.NetParams) -> Net:
             _set_linear(layer.shortcut, own.shortcut)
             _set_norm(layer.norm, own.norm)
         _set_linear(net.head, ours.heads.maps[0])
-    return net
+    return net.to(place())
 
 
 def _tensor(param) -> torch.Tensor:

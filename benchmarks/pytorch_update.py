@@ -21,8 +21,8 @@ class Update:
         self.net = pytorch.copied(sizes, features, params)
         self.memory = pytorch.fresh(sizes.lstm.widths, symbols)
         self.clip_norm = own.clip_norm
-        self.x = torch.from_numpy(batch.features)
-        self.asked = torch.from_numpy(batch.labels.astype(np.int64)).reshape(-1)
+        self.x = pytorch.placed(batch.features)
+        self.asked = pytorch.placed(batch.labels.astype(np.int64)).reshape(-1)
         self.optimiser = torch.optim.AdamW(
             _groups(self.net, own.weight_decay), lr=own.learning_rate
         )
@@ -36,7 +36,7 @@ class Update:
         learnt = [one for one in self.net.parameters() if one.requires_grad]
         torch.nn.utils.clip_grad_norm_(learnt, self.clip_norm)
         self.optimiser.step()
-        return loss.detach()
+        return pytorch.complete(loss.detach())
 
 
 def _groups(net: torch.nn.Module, decay: float) -> list[dict]:

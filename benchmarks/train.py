@@ -110,5 +110,5 @@ def pytorch_entries(
 
     theirs = Update(sizes, own, batch, ours.params)
     for _ in range(UPDATES):
-        expect_equal("pytorch's loss", ours(), theirs().numpy(), TOLERANCE)
+        expect_equal("pytorch's loss", ours(), theirs().cpu().numpy(), TOLERANCE)
     return [Entry("update", "pytorch", theirs)]

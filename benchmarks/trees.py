@@ -7,6 +7,7 @@ all must say the same before their time counts. Then it is fitted again and agai
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from benchmarks.timing import quantiles, rounded
 from bot4jax.learn.boosting import tree_settings
 from bot4jax.runtime.progress import Report
 from bot4jax.schema import Config
-from bot4jax.trees import fit, forest
+from bot4jax.trees import fit, forest, predict
 
 SAMPLES = 10_000
 """Rows that the forest is fitted on."""
@@ -54,7 +55,7 @@ def measure(config: Config, steps: int, warmup: int, report: Report) -> Measured
     booster = fitted(x, y, own)
     ours, compile_s = fused(booster, own, rows)
     with tempfile.TemporaryDirectory() as folder:
-        others = xgboost_entries(booster, rows, own.threads)
+        others = xgboost_entries(booster, rows, own.threads, own.device)
         others += compiled_entries(booster, rows, own.threads, Path(folder))
         for entry in others:
             said = np.asarray(entry.call()).reshape(len(rows), own.classes)
@@ -100,15 +101,30 @@ def fused(
     return lambda: predict(packed, on_device), seconds
 
 
-def xgboost_entries(booster: xgboost.Booster, rows: Rows, threads: int) -> list[Entry]:
-    """In place, and by way of a matrix of its own."""
+def xgboost_entries(
+    booster: xgboost.Booster, rows: Rows, threads: int, device: str
+) -> list[Entry]:
+    """In place, where the product's own predictor reads them; and by way of a matrix.
+
+    On a GPU the first is log odds, made into probabilities where they are.
+    """
 
     def by_matrix() -> np.ndarray:
         return booster.predict(xgboost.DMatrix(rows, nthread=threads))
 
-    booster.set_param({"nthread": threads})
-    in_place = Entry("forest", "xgboost", lambda: booster.inplace_predict(rows))
-    return [in_place, Entry("forest", "xgboost_dmatrix", by_matrix)]
+    booster.set_param({"nthread": threads, "device": device})
+    if device == "cpu":
+        in_place = partial(booster.inplace_predict, rows)
+    else:
+        in_place = on_device(predict.asker(booster, threads, device), rows)
+    entries = [Entry("forest", "xgboost", in_place)]
+    return [*entries, Entry("forest", "xgboost_dmatrix", by_matrix)]
+
+
+def on_device(margins: predict.Margins, rows: Rows) -> Callable[[], Array]:
+    """Probabilities of rows that lie on the device, by log odds that stay there."""
+    lying, shares = jnp.asarray(rows), jax.jit(partial(jax.nn.softmax, axis=1))
+    return lambda: shares(margins(lying))
 
 
 def compiled_entries(

@@ -19,6 +19,8 @@ def prepare(hardware: Hardware) -> None:
     if hardware.platform == "cuda":
         share = str(hardware.memory_fraction)
         os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", share)
+        # or float32 products would keep ten bits of what they multiply
+        os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
     elif hardware.devices > 1:
         os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(hardware.devices))
     _limit_threads(hardware.threads)

@@ -183,15 +183,17 @@ def test_allocator_takes_every_parameter():
     assert command(code=code).stdout == "True\n"
 
 
-def test_gpu_leaves_memory_to_others():
+def test_gpu_leaves_memory_to_others_and_keeps_float32_whole():
     code = (
         "import os; from bot4jax.config import load\n"
         "from bot4jax.environment import prepare\n"
         "prepare(load(['hardware=gpu']).hardware)\n"
         "share = os.environ['XLA_PYTHON_CLIENT_MEM_FRACTION']\n"
-        "print(os.environ['JAX_PLATFORMS'], share)"
+        "import jax\n"
+        "precision = jax.config.jax_default_matmul_precision\n"
+        "print(os.environ['JAX_PLATFORMS'], share, precision)"
     )
-    assert command(code=code).stdout == "cuda 0.75\n"
+    assert command(code=code).stdout == "cuda 0.75 highest\n"
 
 
 @pytest.fixture

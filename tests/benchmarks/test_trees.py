@@ -45,10 +45,10 @@ def test_another_forest_is_refused(monkeypatch):
     """Fitted on other labels, and given to XGBoost's predictor alone."""
     own = trees.xgboost_entries
 
-    def spoilt(booster, rows, threads):
+    def spoilt(booster, rows, *where):
         x, y = trees.samples(rows.shape[1], seed=5)
         settings = fit.Settings(2, 2, 0.3, 3.0, 0.1, 0.8, 0.8, 1.0, seed=0)
-        return own(trees.fitted(x, 2 - y, settings), rows, threads)
+        return own(trees.fitted(x, 2 - y, settings), rows, *where)
 
     monkeypatch.setattr(trees, "SAMPLES", 300)
     monkeypatch.setattr(trees, "xgboost_entries", spoilt)
