@@ -16,6 +16,9 @@ from bot4jax.nets import zoo
 from bot4jax.nets.layers import EPSILON
 from bot4jax.nets.sizes import NetSizes
 
+torch.backends.cudnn.allow_tf32 = False
+"""On a GPU its own LSTM would keep ten bits of what it multiplies."""
+
 Memory = list[tuple[torch.Tensor, torch.Tensor]]
 """Hidden state and cell of every layer, `[S, H]` each."""
 

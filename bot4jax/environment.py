@@ -13,6 +13,11 @@ that allocates and frees its temporaries otherwise spends most of its time in pa
 faults."""
 
 
+GPU_FLAGS = ("--xla_gpu_deterministic_ops=true", "--xla_gpu_enable_triton_gemm=false")
+"""What XLA is told on a GPU: sums in one order and products always by the same
+algorithm of cuBLAS, or no replay could be equal to the bit."""
+
+
 def prepare(hardware: Hardware) -> None:
     """Everything that must be so before JAX is imported."""
     os.environ["JAX_PLATFORMS"] = hardware.platform
@@ -21,6 +26,8 @@ def prepare(hardware: Hardware) -> None:
         os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", share)
         # or float32 products would keep ten bits of what they multiply
         os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
+        flags = (*GPU_FLAGS, os.environ.get("XLA_FLAGS", ""))  # the last one counts
+        os.environ["XLA_FLAGS"] = " ".join(flags).strip()
     elif hardware.devices > 1:
         os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(hardware.devices))
     _limit_threads(hardware.threads)

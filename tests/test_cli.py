@@ -191,9 +191,12 @@ def test_gpu_leaves_memory_to_others_and_keeps_float32_whole():
         "share = os.environ['XLA_PYTHON_CLIENT_MEM_FRACTION']\n"
         "import jax\n"
         "precision = jax.config.jax_default_matmul_precision\n"
-        "print(os.environ['JAX_PLATFORMS'], share, precision)"
+        "print(os.environ['JAX_PLATFORMS'], share, precision)\n"
+        "print(os.environ['XLA_FLAGS'].split())"
     )
-    assert command(code=code).stdout == "cuda 0.75 highest\n"
+    flags = [*environment.GPU_FLAGS, "--xla_dump_to=there"]
+    found = command(code=code, XLA_FLAGS="--xla_dump_to=there").stdout
+    assert found == f"cuda 0.75 highest\n{flags}\n"
 
 
 @pytest.fixture
