@@ -15,6 +15,7 @@ from benchmarks.result import RESULTS, Result, Row, read
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "findings.md"
 OPENS = "<!-- written by python -m benchmarks.findings -->"
+ON_A_GPU = "<!-- on a GPU, written by python -m benchmarks.findings -->"
 CERTIFIED = "<!-- certificates, written by python -m benchmarks.findings -->"
 CLOSES = "<!-- end -->"
 
@@ -50,6 +51,20 @@ TARGETS = (
     Target("help printed", "start", "help", 1024, "s", 1),
     Target("mistyped key refused", "start", "mistyped_key", 1024, "s", 1),
 )
+
+
+GPU = RESULTS / "h100"
+GPU_TARGETS = (
+    Target("closing message to orders", "step", "decision", 1024, "ms", 10),
+    Target("features", "step", "observe", 1024, "ms", 2.65),
+    Target("members, vote and sizing", "step", "conclude", 1024, "ms", 4.5),
+    Target("nets", "step", "nets", 1024, "ms", 0.996),
+    Target("trees", "step", "forest", 1024, "ms", 0.1),
+    Target("LSTM step", "nets", "lstm", 1024, "ms", 0.996),
+    Target("one symbol through three layers", "nets", "single_3", 1024, "ms", 0.03),
+    Target("one symbol through five layers", "nets", "single_5", 1024, "ms", 0.1),
+)
+"""What a GPU is to reach with either preset, at p99."""
 
 
 class Aim(NamedTuple):
@@ -89,6 +104,7 @@ def main() -> int:
 def written(page: str) -> str:
     """The page as the committed results want it."""
     page = with_section(page, section(committed()))
+    page = with_section(page, gpu_section(committed(GPU)), ON_A_GPU)
     return with_section(page, certificates.section(certificates.committed()), CERTIFIED)
 
 
@@ -118,6 +134,23 @@ def section(results: Sequence[Result]) -> str:
     planned = [one for one in results if one.bench == WITHOUT_A_DEVICE]
     blocks += ["\n".join(line for one in planned for line in launches(one))]
     return "\n\n".join(block for block in blocks if block)
+
+
+def gpu_section(results: Sequence[Result]) -> str:
+    """What was aimed at on a GPU and what came out, preset by preset."""
+    blocks = []
+    for preset in dict.fromkeys(one.preset for one in results):
+        shown = [one for one in results if one.preset == preset]
+        lines = [_line(one, shown) for one in GPU_TARGETS if _found(one, shown)]
+        blocks += [f"`preset={preset}`:", table(HEAD, lines)]
+    blocks += [f"- {one.bench}, {rivals(one)}" for one in results if one.ratios]
+    return "\n\n".join([*blocks, "\n".join(map(circumstances, results))])
+
+
+def rivals(result: Result) -> str:
+    """How often our speed is that of others, all in one line."""
+    times = (f"`{name}` {ratio:.3g} ×" for name, ratio in result.ratios.items())
+    return f"`preset={result.preset}`, our speed over that of others: {', '.join(times)}"
 
 
 def aim_verdict(aim: Aim, ratio: float | None) -> str:

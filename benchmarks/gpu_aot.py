@@ -26,6 +26,7 @@ from benchmarks.stage import MIB, compile_alone, for_bench, shapes_of_calls
 from benchmarks.timing import one
 from benchmarks.train import chunk, peak
 from bot4jax.config import load
+from bot4jax.environment import GPU_FLAGS
 from bot4jax.kernels import bank
 from bot4jax.kernels.bars import unpack_bar
 from bot4jax.learn.update import Form, begin, update
@@ -68,7 +69,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"skipped: {why}")
         return 0
     jax.config.update("jax_platforms", "cpu")
-    os.environ["XLA_FLAGS"] = GRAPHS
+    os.environ["XLA_FLAGS"] = " ".join((*GPU_FLAGS, GRAPHS))
     begun = manifest.describe(load(WORDS), words)
     config = load([*WORDS, f"data.symbols={SYMBOLS}"])
     found = {name: compiled(call) for name, call in calls_of(config).items()}
