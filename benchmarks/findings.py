@@ -148,9 +148,9 @@ def gpu_section(results: Sequence[Result]) -> str:
 
 
 def rivals(result: Result) -> str:
-    """How often our speed is that of others, all in one line."""
-    times = (f"`{name}` {ratio:.3g} ×" for name, ratio in result.ratios.items())
-    return f"`preset={result.preset}`, our speed over that of others: {', '.join(times)}"
+    """Our speed over that of others, all in one line."""
+    times = [f"`{name}` {ratio:.3g} ×" for name, ratio in result.ratios.items()]
+    return f"`preset={result.preset}`, our speed over others': {', '.join(times)}"
 
 
 def aim_verdict(aim: Aim, ratio: float | None) -> str:
