@@ -43,17 +43,18 @@ def table(
     heads: Sequence[str], rows: Iterable[Sequence[Any]], text_from: int = 99
 ) -> str:
     """A table, or nothing without rows; columns from `text_from` on are prose."""
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f'<td class="text">{cell}</td>' if i >= text_from else f"<td>{cell}</td>"
-            for i, cell in enumerate(row)
-        )
-        + "</tr>"
-        for row in rows
+    body = "".join(_row("td", row, text_from) for row in rows)
+    head = _row("th", heads, text_from) if any(heads) else ""
+    return f'<div class="wide"><table>{head}{body}</table></div>' if body else ""
+
+
+def _row(kind: str, cells: Sequence[Any], text_from: int) -> str:
+    prose = f'{kind} class="text"'
+    told = (
+        f"<{prose if i >= text_from else kind}>{cell}</{kind}>"
+        for i, cell in enumerate(cells)
     )
-    head = "".join(f"<th>{head}</th>" for head in heads)
-    return f"<table><tr>{head}</tr>{body}</table>" if body else ""
+    return f"<tr>{''.join(told)}</tr>"
 
 
 def with_error(value: float, error: float) -> str:

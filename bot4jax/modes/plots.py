@@ -1,13 +1,14 @@
 """The report's pictures, as SVG that stands in the page itself."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from bot4jax.learn.metrics import Reliability
@@ -19,6 +20,7 @@ STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": "#e4e7eb",
     "axes.edgecolor": "#9aa5b1",
     "svg.fonttype": "none",
@@ -32,9 +34,7 @@ SIZE = (7.2, 3.0)
 def svg(figure: Figure, simulated: bool) -> str:
     """The figure as an SVG element; simulated markets say so in the picture."""
     if simulated:
-        figure.text(
-            0.995, 0.99, "SIMULATED", ha="right", va="top", color="#c23b57", size=8
-        )
+        figure.text(0.005, 1, "SIMULATED", color="#c23b57", size=8)
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None}, bbox_inches="tight")
     found = text.getvalue()
@@ -49,6 +49,15 @@ def drawn(simulated: bool, draw, *arguments) -> str:
         return svg(figure, simulated)
 
 
+def legend(axes: Axes) -> None:
+    """Above the picture, where it hides nothing."""
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=6)
+
+
+def spoken(names: Iterable[str]) -> list[str]:
+    return [name.replace("_", " ") for name in names]
+
+
 def skill(axes: Axes, story: Story) -> None:
     """Log loss of every forecaster less the class prior's, with paired intervals."""
     judged = dict(story.members)
@@ -58,10 +67,11 @@ def skill(axes: Axes, story: Story) -> None:
     judged |= others
     prior = story.baselines["class_prior"].log_loss
     names = list(judged)[::-1]
+    shown = spoken(names)
     gain = [judged[name].excess * 1e3 for name in names]
     error = [1.96e3 * judged[name].excess_error for name in names]
     colours = [COLOURS[5] if name in others else COLOURS[0] for name in names]
-    axes.barh(names, gain, xerr=error, color=colours, ecolor="#52606d", height=0.6)
+    axes.barh(shown, gain, xerr=error, color=colours, ecolor="#52606d", height=0.6)
     axes.axvline(0, color="#323f4b", linewidth=0.8)
     axes.set_xlabel("log loss − class prior, 10⁻³ nats (left is better)")
     if story.bound is not None:
@@ -72,7 +82,7 @@ def _mark_bound(axes: Axes, bound: Bound, prior: float) -> None:
     at, reach = (bound.log_loss - prior) * 1e3, 1.96e3 * bound.standard_error
     axes.axvspan(at - reach, at + reach, color=COLOURS[2], alpha=0.15, linewidth=0)
     axes.axvline(at, color=COLOURS[2], linestyle="--", label="best possible forecast")
-    axes.legend(loc="lower left")
+    legend(axes)
 
 
 def reliability(axes: Axes, curves: Mapping[str, Reliability]) -> None:
@@ -86,7 +96,7 @@ def reliability(axes: Axes, curves: Mapping[str, Reliability]) -> None:
     axes.plot(ends, ends, color="#9aa5b1", linewidth=1)
     axes.set_xlabel("probability given")
     axes.set_ylabel("share that came true")
-    axes.legend(loc="upper left")
+    legend(axes)
 
 
 def weights(axes: Axes, names: Sequence[str], values: Float[np.ndarray, "T W"]) -> None:
@@ -97,7 +107,7 @@ def weights(axes: Axes, names: Sequence[str], values: Float[np.ndarray, "T W"]) 
     axes.set_ylim(0, 1)
     axes.set_xlabel("test bar")
     axes.set_ylabel("weight in the vote")
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    legend(axes)
 
 
 def training(axes: Axes, losses: Mapping[str, Float[np.ndarray, " U"]]) -> None:
@@ -108,7 +118,7 @@ def training(axes: Axes, losses: Mapping[str, Float[np.ndarray, " U"]]) -> None:
         axes.plot(np.arange(len(smooth)) + width, smooth, color=colour, label=name)
     axes.set_xlabel("update")
     axes.set_ylabel("training log loss, nats")
-    axes.legend(ncols=2)
+    legend(axes)
 
 
 def gradients(axes: Axes, norms: Mapping[str, Float[np.ndarray, " U"]]) -> None:
@@ -117,7 +127,7 @@ def gradients(axes: Axes, norms: Mapping[str, Float[np.ndarray, " U"]]) -> None:
         axes.semilogy(values, color=colour, linewidth=0.8, label=name)
     axes.set_xlabel("update")
     axes.set_ylabel("gradient norm")
-    axes.legend(ncols=2)
+    legend(axes)
 
 
 def equity(axes: Axes, story: Story) -> None:
@@ -133,8 +143,9 @@ def equity(axes: Axes, story: Story) -> None:
     axes.plot(when, net, color=COLOURS[0], label="net")
     axes.axhline(0, color="#9aa5b1", linewidth=0.8)
     axes.set_ylabel(f"profit, {story.trade.currency}")
-    axes.legend(loc="upper left")
-    axes.tick_params(axis="x", rotation=20)
+    axes.set_xlabel("time of the market, UTC")
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(axes.xaxis.get_major_locator()))
+    legend(axes)
 
 
 def novelty(axes: Axes, parts: Sequence[Segment], expected: float) -> None:
@@ -148,15 +159,16 @@ def novelty(axes: Axes, parts: Sequence[Segment], expected: float) -> None:
     )
     axes.set_xlabel("test bar")
     axes.set_ylabel("rows beyond the edge, %")
-    axes.legend(loc="upper right")
+    legend(axes)
 
 
 def latency(axes: Axes, stages: Mapping[str, Mapping[str, float]]) -> None:
     """p50 and p99 of every stage of a step."""
     names = list(stages)[::-1]
+    shown = spoken(names)
     for colour, quantile in zip((COLOURS[0], COLOURS[1]), ("p50", "p99"), strict=True):
         values = [max(stages[name][quantile], 1e-3) for name in names]
-        axes.scatter(values, names, color=colour, label=quantile)
+        axes.scatter(values, shown, color=colour, label=quantile)
     axes.set_xscale("log")
     axes.set_xlabel("milliseconds")
-    axes.legend(loc="lower right")
+    legend(axes)

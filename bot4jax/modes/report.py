@@ -16,7 +16,7 @@ from bot4jax.runtime.folder import write_text
 CSS = """
 :root { color-scheme: light; --ink: #1f2933; --soft: #52606d; --line: #e4e7eb; }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); margin: 0 auto;
-  max-width: 62rem; padding: 1.5rem; background: #fff; }
+  max-width: 70rem; padding: 1.5rem; background: #fff; }
 h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .4rem;
   border-bottom: 1px solid var(--line); padding-bottom: .3rem; }
 h3 { font-size: 1rem; margin: 1.4rem 0 .2rem; }
@@ -28,12 +28,17 @@ p { max-width: 46rem; } .soft, caption, th { color: var(--soft); }
   gap: .8rem; margin: 1.2rem 0; }
 .card { border: 1px solid var(--line); border-radius: .5rem; padding: .7rem .9rem; }
 .card b { display: block; font-size: 1.25rem; }
-table { border-collapse: collapse; margin: .6rem 0;
+.wide, figure { overflow-x: auto; margin: .6rem 0; }
+table { border-collapse: collapse; font-size: .92rem;
   font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .2rem .8rem .2rem 0; font-weight: normal;
-  border-bottom: 1px solid var(--line); } th:first-child, td:first-child,
-td.text { text-align: left; } svg { max-width: 100%; height: auto; display: block; }
-figure { margin: .8rem 0; } figcaption { color: var(--soft); font-size: .9rem; }
+  white-space: nowrap; border-bottom: 1px solid var(--line); }
+th { vertical-align: bottom; white-space: normal; }
+th:first-child, td:first-child, .text { text-align: left; }
+td.text { white-space: normal; overflow-wrap: anywhere; }
+td.text:last-child { min-width: 12rem; }
+svg { width: 46rem; max-width: 100%; min-width: 30rem; height: auto; display: block; }
+figcaption { color: var(--soft); font-size: .9rem; }
 details { margin: .6rem 0; } code { font-size: .9em; }
 """
 
@@ -69,6 +74,7 @@ def framed(title: str, simulated: bool, parts: Sequence[str]) -> str:
     stamp = '<span class="stamp">SIMULATED</span>' if simulated else ""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
         f"<title>{escape(title)} · bot4jax</title><style>{CSS}</style></head>"
         f"<body><h1>{escape(title)}{stamp}</h1>{''.join(parts)}</body></html>\n"
     )
@@ -93,8 +99,9 @@ def cards(story: Story) -> str:
     shown: list[tuple[str, str]] = []
     if story.ensemble is not None:
         prior = story.baselines.get("class_prior")
-        gain = "" if prior is None else f" (prior {prior.log_loss:.4f})"
-        shown.append(("ensemble log loss" + gain, f"{story.ensemble.log_loss:.4f}"))
+        beside = "" if prior is None else f"; class prior {prior.log_loss:.4f}"
+        label = f"ensemble's log loss, less is better{beside}"
+        shown.append((label, f"{story.ensemble.log_loss:.4f}"))
     trade = story.trade
     if trade is not None:
         shown += [
@@ -104,7 +111,7 @@ def cards(story: Story) -> str:
         ]
     if "decision" in story.latency_ms:
         stage = story.latency_ms["decision"]
-        shown.append(("decision latency, p99", f"{stage['p99']:.1f} ms"))
+        shown.append(("decision latency, 99 of 100 below", f"{stage['p99']:.1f} ms"))
     boxes = (
         f'<div class="card"><b>{value}</b><span class="soft">{label}</span></div>'
         for label, value in shown

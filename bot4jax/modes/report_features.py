@@ -52,14 +52,19 @@ def validation(found: FeatureFacts) -> str:
         if found.masked[name] or found.clamped[name]
     ]
     masked = sum(found.masked[name] > 0 for name in found.names)
+    absence = (
+        f"; {len(absent)} are absent, because the source does not show what they need"
+        if absent
+        else ""
+    )
     text = paragraph(
         f"{len(found.names) - len(absent)} of {len(found.names)} features were "
-        f"computed; {len(absent)} are absent, because the source does not show what "
-        f"they need. Of {found.values:,} values of each feature, one a live symbol and "
-        f"bar, some of {masked} features were masked (not finite, out of range or not "
-        "warm yet). What lay beyond the clamp was set to it. Of symbols that had not "
-        f"been heard for more than {STALE_BARS} bars all is masked, which is counted "
-        f"apart: {len(found.silent)} of them, {sum(found.silent.values()):,} bars."
+        f"computed{absence}. Of {found.values:,} values of each feature, one a live "
+        f"symbol and bar, some of {masked} features were masked (not finite, out of "
+        "range or not warm yet). What lay beyond the clamp was set to it. Of symbols "
+        f"that had not been heard for more than {STALE_BARS} bars all is masked, which "
+        f"is counted apart: {len(found.silent)} symbols, "
+        f"{sum(found.silent.values()):,} bars."
     )
     heads = ("feature", "masked", "share", "clamped", "share")
     silent = [

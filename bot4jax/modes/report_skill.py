@@ -2,14 +2,41 @@
 
 from collections.abc import Mapping
 
-from bot4jax.learn.evaluate import Judged
+from bot4jax.learn.evaluate import PRIOR, Judged
 from bot4jax.learn.pairs import Ahead
 from bot4jax.modes import plots
-from bot4jax.modes.markup import figure, paragraph, section, table, with_error, with_t
+from bot4jax.modes.markup import (
+    figure,
+    folded,
+    paragraph,
+    section,
+    table,
+    with_error,
+    with_t,
+)
 from bot4jax.modes.story import Story
 
 SURE = 0.05
 """Chance of a finding without skill, at most, to be told as one."""
+
+COLUMNS = {
+    "class prior": "always the shares of the training span: who saves nothing against "
+    "it knows nothing",
+    "log loss": "mean of −ln p, p the probability given to what came true; in nats, "
+    "less is better",
+    "Brier": "mean squared distance of the three probabilities from what came true; "
+    "less is better",
+    "ECE": "expected calibration error: how far the probability of the likeliest class "
+    "is from the share of times that it came true",
+    "macro-F1": "how well the likeliest class is the true one, each class alike; 1 is "
+    "always",
+    "MCC": "Matthews correlation of the likeliest class with the true one; 0 is "
+    "guessing",
+    "hit rate": "share of moves whose direction was forecast",
+    "IC, rank IC": "information coefficient: correlation of the forecast with the "
+    "return that followed, plain and of ranks; t beyond ±2 is hardly chance",
+}
+"""What a head of the table means, for who has not met it."""
 
 SKILL_HEADS = (
     "forecaster",
@@ -41,16 +68,18 @@ def skill(story: Story) -> str:
             story,
             caption="Left of the line: better than the class prior, direction or not.",
         )
-    return section("Forecasts") + reading(story) + chart + table(SKILL_HEADS, rows)
+    meanings = table(("", ""), COLUMNS.items(), text_from=1)
+    told = table(SKILL_HEADS, rows) + folded("What the columns mean", meanings)
+    return section("Forecasts") + reading(story) + chart + told
 
 
 def scores(name: str, one: Judged) -> tuple[str, ...]:
-    """A forecaster's row, by `SKILL_HEADS`."""
+    """A forecaster's row, by `SKILL_HEADS`; the prior is not compared with itself."""
+    beside = (one.excess, one.excess_error), (one.direction, one.direction_error)
     return (
         name.replace("_", " "),
         f"{one.log_loss:.4f} ± {1.96 * one.log_loss_error:.4f}",
-        with_error(1e3 * one.excess, 1e3 * one.excess_error),
-        with_error(1e3 * one.direction, 1e3 * one.direction_error),
+        *("–" if name == PRIOR else with_error(1e3 * x, 1e3 * e) for x, e in beside),
         f"{one.brier:.4f}",
         f"{one.ece:.4f}",
         f"{one.macro_f1:.3f}",
@@ -63,9 +92,11 @@ def scores(name: str, one: Judged) -> tuple[str, ...]:
 
 def reading(story: Story) -> str:
     """What was forecast, how to read the table, and what it comes to."""
+    known = story.market.class_shares
     shares = ", ".join(
-        f"{span} {' / '.join(f'{100 * share:.1f}' for share in values)}"
-        for span, values in story.market.class_shares.items()
+        f"{span} {' / '.join(f'{100 * share:.1f}' for share in known[span])}"
+        for span in ("train", "calibrate", "test")
+        if span in known
     )
     text = paragraph(
         f"{story.market.labels:,} labels count, worth "
@@ -145,7 +176,13 @@ def calibration(story: Story) -> str:
         if story.reliability
         else ""
     )
-    return section("Calibration") + chart + table(heads, rows)
+    text = paragraph(
+        "A forecast of 30 % is calibrated if it comes true 30 times in 100: points on "
+        "the line. Log odds are divided by the temperature, which was fitted on the "
+        "calibration span; above 1 it makes forecasts more modest. ECE is how far they "
+        "are from the line on average."
+    )
+    return section("Calibration") + text + chart + table(heads, rows)
 
 
 def vote(story: Story) -> str:
@@ -159,7 +196,12 @@ def vote(story: Story) -> str:
         story.weights,
         caption="Weights move only with labels that have matured.",
     )
-    return section("Vote") + chart
+    text = paragraph(
+        "The ensemble's forecast is the members' mean, each with the weight that its "
+        "scores on past bars have earned it. The fallback, a logistic regression on "
+        "ten features, speaks where a member has nothing finite to say."
+    )
+    return section("Vote") + text + chart
 
 
 def training(story: Story) -> str:

@@ -7,6 +7,21 @@ from bot4jax.modes.markup import figure, paragraph, section, table
 from bot4jax.modes.story import Story
 from bot4jax.runtime.limits import TradingState
 
+STAGES = {
+    "absorb": "a batch of ticks goes into the open bars",
+    "close": "the bar is closed",
+    "venue_wait": "the venue's answers are waited for and booked",
+    "portfolio": "positions are valued",
+    "decide": "the device forecasts and sizes",
+    "gate": "targets become orders, orders meet the limits",
+    "inputs": "what came in is safe on disk",
+    "journal": "the step is written down",
+    "send": "orders leave",
+    "decision": "all of it, but for the wait for the venue",
+    "snapshot": "the device's state is copied for a restart",
+}
+"""What happens in a stage of a step."""
+
 
 def money(story: Story) -> str:
     """What trading came to, and what it would at other costs."""
@@ -27,13 +42,15 @@ def money(story: Story) -> str:
         f"{pnl['fees']:,.2f}, the distance of fills from the mid "
         f"{pnl['slippage']:,.2f}."
     )
-    ladder = table(("decisions as they were", f"net, {trade.currency}"), rows)
-    return (
-        section("Money")
-        + text
-        + figure(story, plots.equity, story, caption="Positions at closing mids.")
-        + ladder
+    chart = figure(
+        story,
+        plots.equity,
+        story,
+        caption="Positions are worth the mid at each bar's close. The table below is "
+        "of the same decisions: who pays more would also trade less.",
     )
+    ladder = table(("at other costs", f"net, {trade.currency}"), rows)
+    return section("Money") + text + chart + ladder
 
 
 def denials(story: Story) -> str:
@@ -45,7 +62,11 @@ def denials(story: Story) -> str:
         (name, f"{count:,}", escape(trade.sentences[name]))
         for name, count in sorted(trade.denials.items(), key=lambda item: -item[1])
     ]
-    return section("Denials") + table(("reason", "times", "meaning"), rows, text_from=2)
+    text = "Before an order leaves, the gate compares it with the limits of "
+    text += "<code>risk</code>, in whole numbers. "
+    text += "What it stopped or made smaller:" if rows else "It stopped nothing."
+    heads = ("reason", "times", "meaning")
+    return section("Denials") + paragraph(text) + table(heads, rows, text_from=2)
 
 
 def states(story: Story) -> str:
@@ -62,8 +83,12 @@ def states(story: Story) -> str:
         )
         for one in story.trade.transitions
     ]
-    head = ("after step", "cause", "", "state", "what was found")
-    return section("States") + table(head, rows, text_from=1)
+    heads = ("after step", "cause", "", "state since", "what was found")
+    text = paragraph(
+        "ACTIVE lets every order leave, REDUCING only those that make positions "
+        "smaller, HALTED only cancels. A run begins HALTED."
+    )
+    return section("States") + text + table(heads, rows, text_from=1)
 
 
 def speed(story: Story) -> str:
@@ -74,7 +99,8 @@ def speed(story: Story) -> str:
         (
             name.replace("_", " "),
             *(f"{q[k]:.3f}" for k in ("p50", "p99", "p999")),
-            q["n"],
+            f"{q['n']:,}",
+            STAGES.get(name, ""),
         )
         for name, q in story.latency_ms.items()
     ]
@@ -83,7 +109,7 @@ def speed(story: Story) -> str:
         "Milliseconds a step, all symbols together. <i>decision</i> runs from taking "
         "up the message that closes a bar to the orders' departure, without waiting "
         "for the venue, which is its own row. The first steps, which compile, are left "
-        "out."
+        "out. Half of the steps took p50 at most, 99 of 100 p99, 999 of 1,000 p99.9."
     )
     if ages.get("p50") is not None:
         text += paragraph(
@@ -92,5 +118,5 @@ def speed(story: Story) -> str:
             "this feed."
         )
     chart = figure(story, plots.latency, story.latency_ms)
-    heads = ("stage", "p50", "p99", "p99.9", "n")
-    return section("Latency") + text + chart + table(heads, rows)
+    heads = ("stage", "p50", "p99", "p99.9", "steps", "what happens")
+    return section("Latency") + text + chart + table(heads, rows, text_from=5)

@@ -9,7 +9,9 @@ def trapped(found: Caught) -> str:
     loud = alarms(found)
     said = "".join(f'<p class="warn">{one}</p>' for one in loud)
     verdict = said or paragraph("No trap for leaks went off.")
-    return section("Traps for leaks") + verdict + table(("trap", "holds"), rows(found))
+    return (
+        section("Traps for leaks") + verdict + table(("trap", "holds"), rows(found), 1)
+    )
 
 
 def rows(found: Caught) -> list[tuple[str, str]]:
@@ -17,7 +19,7 @@ def rows(found: Caught) -> list[tuple[str, str]]:
     unlaid = "not laid: backtest.traps=true"
     shuffled = unlaid if found.shuffled_t is None else f"t = {found.shuffled_t:.2f}"
     moved = unlaid if found.moved is None else f"{found.moved:,} values"
-    least = "only a simulated market knows it"
+    least = "not known for this market"
     if found.excess:
         name, one = min(
             found.excess.items(), key=lambda x: x[1].log_loss / x[1].standard_error

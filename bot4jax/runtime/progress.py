@@ -76,7 +76,8 @@ def plain_lines(console: Console, now: Callable[[], float] = time.monotonic) -> 
             return
         spoken[stage] = clock
         left = (clock - began[stage]) * (total - done) / max(done, 1)
-        eta = f", about {left:.0f} s left" if 0 < done < total else ""
+        is_paced = 0 < done < total and not is_new
+        eta = f", about {left:.0f} s left" if is_paced else ""
         tail = f" ({text})" if text else ""
         console.print(f"{stage}: {done}/{total}{eta}{tail}", highlight=False)
 

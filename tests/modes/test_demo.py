@@ -112,6 +112,11 @@ def test_the_report_needs_nothing_else_and_says_simulated(page):
     assert "SIMULATED" in page
 
 
+def test_prose_of_the_report_is_aligned_to_its_head(page):
+    assert '<th>times</th><th class="text">meaning</th>' in page
+    assert "<th>reason</th>" in page
+
+
 def test_the_report_tells_the_tier_and_the_result_at_other_costs(page, run):
     assert run.config.venue.tier in page
     for multiple in ("0 × cost", "1 × cost", "2 × cost"):
