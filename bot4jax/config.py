@@ -149,6 +149,9 @@ def to_yaml(config: Config) -> str:
 
 def from_yaml(path: Path) -> Config:
     """The configuration that a run has written into its folder."""
+    if not path.is_file():
+        wanted = "name the folder of a run, such as runs/demo-simulator"
+        raise ConfigError([f"{path.parent}: holds no {path.name}; {wanted}"])
     try:
         tree = plain(OmegaConf.load(path))
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:

@@ -50,14 +50,15 @@ def is_known(key: str) -> bool:
 def unknown_key(key: str) -> str:
     """The sentence about a key that the schema does not have."""
     keys = known_keys()
-    close = difflib.get_close_matches(key, keys, n=1, cutoff=0.75)
+    sections = {known.partition(".")[0] for known in keys}
+    close = difflib.get_close_matches(key, (*keys, *sections), n=1, cutoff=0.75)
     if not close:
         leaf = key.rsplit(".", 1)[-1]
         by_leaf = {known.rsplit(".", 1)[-1]: known for known in reversed(keys)}
-        close = difflib.get_close_matches(leaf, by_leaf, n=1, cutoff=0.75)
+        close = difflib.get_close_matches(leaf, by_leaf, n=1, cutoff=0.8)
         close = [by_leaf[leaf] for leaf in close]
-    advice = f" Did you mean '{close[0]}'?" if close else ""
-    return f"{key}: unknown key.{advice}"
+    advice = f"Did you mean '{close[0]}'?" if close else "--cfg job lists all keys"
+    return f"{key}: unknown key. {advice}"
 
 
 def _section(kind: type, node: Any, key: str, problems: Problems) -> Any:

@@ -151,6 +151,8 @@ def test_all_problems_come_at_once():
         "run.seed.deeper=1",
         "strategy.capital=${oc.env:NO_SUCH_VARIABLE}",
         "~spans.train",
+        "datta=binance",
+        "wat=1",
         "run.name='../elsewhere'",
         "labels.horizon=1,2",
     )
@@ -167,6 +169,8 @@ def test_all_problems_come_at_once():
         "run.seed.deeper: unknown key",
         "strategy.capital: ${oc.env:NO_SUCH_VARIABLE} leads nowhere",
         "spans.train: cannot be deleted",
+        "datta: unknown key. Did you mean 'data'?",
+        "wat: unknown key. --cfg job lists all keys",
         "run.name: expected a name of letters, digits",
         "labels.horizon: several values; write a list as [a,b]",
     }
@@ -449,6 +453,11 @@ def test_written_configuration_reads_back_equal(tmp_path, default):
     path.write_text("run: [")
     with pytest.raises(ConfigError, match=r"config\.yaml: cannot be read"):
         config.from_yaml(path)
+
+
+def test_a_folder_without_a_run_is_told_by_name(tmp_path):
+    with pytest.raises(ConfigError, match=f"{tmp_path}: holds no config.yaml; name"):
+        config.from_yaml(tmp_path / "config.yaml")
 
 
 def test_run_folder_is_named_for_mode_and_source(default, tree):

@@ -52,7 +52,10 @@ def folder(path: str | None, source: str) -> Path:
         )
     found = Path(path)
     if not found.exists():
-        raise DataError(f"data.path={path}: there is no such folder.")
+        raise DataError(
+            f"data.path={path}: there is no such folder; data={source} looks there for "
+            "its files (README.md, Your own data)."
+        )
     return found
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from bot4jax.config import from_yaml
@@ -32,6 +33,20 @@ Row = tuple[str, str]
 """A stage of the step, and what was found there."""
 
 FALLBACK = "fallback"
+
+CLAMPED = {
+    Clamp.NOT_LIVE: "no tick of the symbol in this bar, so nothing is opened",
+    Clamp.COST: "less is traded, since a move costs half the spread and the fee",
+    Clamp.SYMBOL_CAP: "the position would be above risk.max_position_share",
+    Clamp.VOLATILITY: "the whole book would vary more than strategy.volatility_cap",
+    Clamp.GROSS: "the sum of absolute positions would be above risk.max_gross",
+    Clamp.NET: "the absolute sum of positions would be above risk.max_net",
+    Clamp.NO_MEMBER: "no member had a finite forecast, so nothing is opened",
+    Clamp.NOT_FINITE: "the target was no number, so what is held is kept",
+    Clamp.TOO_SLOW: "the members were late, so the fallback decides and opens nothing",
+    Clamp.UNSEEN: "the bar's features were late too, so what is held is kept",
+}
+"""Why a target is smaller than the forecast asked for."""
 
 
 def explain(config: Config) -> int:
@@ -102,17 +117,20 @@ def why(
     slot: int,
 ) -> Iterator[Row]:
     """The step from top to bottom, as the engine went through it."""
-    yield "step", f"{record.step}, bar {record.bar}, boundary {record.boundary_ns} ns"
+    at = np.datetime64(record.boundary_ns, "ns")
+    yield "step", f"{record.step}, bar {record.bar}, boundary {at} UTC"
     held = [one for one in _held_causes(transitions, record.step)]
     yield "state", ", ".join([record.state.name, *held])
     yield "held", f"{lots_before(steps, record.step, slot):+d} lots"
     down, flat, up = decided.probability[slot]
     yield "vote", f"down {down:.4f}, flat {flat:.4f}, up {up:.4f}"
     yield "confidence", f"{decided.confidence[slot]:.4f}"
-    yield "disagreement", f"{decided.disagreement[slot]:.4f}"
+    yield "disagreement", f"{decided.disagreement[slot]:.6f}"
     yield "intent", f"{decided.intent[slot]:+.6f} of the capital"
-    flags = int(decided.flags[slot])
-    yield "clamps", ", ".join(one.name or "" for one in Clamp if one & flags) or "none"
+    clamps = list(Clamp(int(decided.flags[slot])))
+    yield from (("clamp", f"{one.name}: {CLAMPED[one]}") for one in clamps)
+    if not clamps:
+        yield "clamp", "none: the target is what the forecast asked for"
     yield from _asked(record, slot)
     yield from _answered(steps, record, slot)
 

@@ -378,5 +378,6 @@ def _identify(connection: apsw.Connection, path: Path, run: str) -> None:
         if about.get(name) != expected:
             raise JournalError(
                 f"The journal {path} has {name} '{about.get(name)}', expected "
-                f"'{expected}'. Use another run.name."
+                f"'{expected}'. A run's folder keeps its name; for a new run use "
+                "another run.name."
             )

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from bot4jax.errors import ConfigError
-from bot4jax.modes.explain import chosen, explain, lots_before, why
+from bot4jax.kernels.sizing import Clamp
+from bot4jax.modes.explain import CLAMPED, chosen, explain, lots_before, why
 from bot4jax.modes.families import WHOLE, shifts
 from bot4jax.modes.journal import reading
 from bot4jax.runtime.journal_tables import unpacked
@@ -56,6 +57,10 @@ def test_a_traded_symbol_is_explained_from_vote_to_fill(run, setting, asked):
     weights = [float(row[-1]) for row in found["members"]]
     np.testing.assert_allclose(weights, decided.weight, atol=5e-5)
     assert len(told["venue"]) >= 1
+
+
+def test_every_clamp_has_its_sentence():
+    assert set(CLAMPED) == set(Clamp)
 
 
 def test_without_a_step_the_last_that_concerns_the_symbol_is_taken(tmp_path):
