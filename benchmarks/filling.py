@@ -63,6 +63,11 @@ class FillingVenue:
         """It keeps no account."""
         return None
 
+    @property
+    def heard(self) -> tuple[()]:
+        """It needs no market."""
+        return ()
+
     def beat(self) -> None:
         """It waits for nobody."""
 

@@ -5,7 +5,7 @@ decisions to orders, by the gate alone.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,16 +24,17 @@ from bot4jax.modes.trading import Report, Traded, paper_venue, trade
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.deadline import Voice, voice_of
 from bot4jax.runtime.folder import RunFolder
-from bot4jax.runtime.intake import Heard
 from bot4jax.runtime.journal import Journal, StepRecord
 from bot4jax.runtime.journal_tables import unpacked
 from bot4jax.runtime.lockstep import LockstepVenue
 from bot4jax.runtime.loop import Trader
+from bot4jax.runtime.messages import Place
 from bot4jax.runtime.progress import progress
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.ticks_record import recorded
 from bot4jax.runtime.venue_link import LocalVenue
 from bot4jax.schema import Config
+from bot4jax.types import Frame
 
 CERTIFICATE_VIOLATED = 4
 
@@ -93,17 +94,18 @@ def again(
 ) -> Traded:
     """The former run's ticks, or its source where it had none, traded once more."""
     span, paper = setting.split.test, paper_venue(setting)
+    steps, heard = told_of(former)
     if setting.source.has_ticks:
         lateness_ns = lateness(setting)
         tape = tapes.tick_tape(setting, kept.state.bars, span.start, lateness_ns)
         bars = tape.closed(played(former))
-        venue = LockstepVenue(paper, shown(setting, former))
+        intake = tapes.intake_of(setting)
+        venue = LockstepVenue(paper, intake, shown(former), heard)
     else:
         venue = LocalVenue(paper)
         tape, bars = tapes.closed_bars(
             setting, kept.state.bars, span.start, span.stop, venue.hear
         )
-    steps = steps_of(former)
     states = {one.step: one.state for one in steps}
     voices = voices_of(setting, steps)
 
@@ -132,12 +134,11 @@ def played(former: Path) -> Iterable[Arrival]:
         yield one._replace(timer_s=time.perf_counter())
 
 
-def shown(setting: Setting, former: Path) -> Iterator[Heard]:
+def shown(former: Path) -> Iterator[Frame]:
     """The same to a venue, which knows no silence."""
-    intake = tapes.intake_of(setting)
     for one in recorded(former / "ticks"):
         if one.frame is not None:
-            yield intake.take(one.frame)
+            yield one.frame
 
 
 def voices_of(setting: Setting, steps: Iterable[StepRecord]) -> dict[int, Voice]:
@@ -147,9 +148,17 @@ def voices_of(setting: Setting, steps: Iterable[StepRecord]) -> dict[int, Voice]
 
 
 def steps_of(folder: Path) -> list[StepRecord]:
-    """Everything a run's journal holds."""
+    """Every step that a run's journal holds."""
+    return told_of(folder)[0]
+
+
+def told_of(folder: Path) -> tuple[list[StepRecord], Mapping[int, Sequence[Place]]]:
+    """The steps of a journal, and how far its venue had heard when it answered them;
+    the answers after the last one are among these."""
     with reading(folder) as found:
-        return list(found.read())
+        steps = list(found.read())
+        every = [*steps, *([found.end] if found.end else [])]
+    return steps, {one.boundary_ns: one.heard for one in every if one.heard}
 
 
 def compare(before: list[StepRecord], now: list[StepRecord]) -> Comparison:

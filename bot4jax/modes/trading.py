@@ -171,7 +171,7 @@ def ended(trader: Trader, journal: Journal, through_ns: int) -> Sequence[Answer]
     if (end := journal.end) is not None:
         return trader.end(end)
     answers = trader.finish(through_ns)
-    journal.finish(through_ns, answers)
+    journal.finish(through_ns, answers, trader.heard)
     trader.leave()
     return answers
 

@@ -16,6 +16,7 @@ from bot4jax.runtime.messages import (
     Goodbye,
     Inquiry,
     Passed,
+    Place,
     Reference,
     Refused,
     Report,
@@ -57,6 +58,10 @@ class Desk:
         self._is_ended = False
         self._answers: list[Answer] = []
         """not reported yet"""
+        self._places: dict[int, Place] = {}
+        """how far each publisher was heard"""
+        self._heard: list[Place] = []
+        """the same when the step's boundary was said to be reached; empty: it is"""
         self._positions = venue.position.copy()
         """as of the last report"""
         self.epoch = 0
@@ -69,8 +74,11 @@ class Desk:
         records: np.ndarray,
         heartbeat_ns: int | None = None,
         events: Sequence[Reference] = (),
+        place: Place | None = None,
     ) -> None:
         """Take in accepted ticks, the event time of a heartbeat, or what is no tick."""
+        if place is not None:
+            self._places[place.publisher] = place
         self._link.hear(records, events)
         self._reach(self._link.reached_ns if heartbeat_ns is None else heartbeat_ns)
 
@@ -176,12 +184,18 @@ class Desk:
         return msgspec.structs.replace(report, **told)
 
     def _pass(self, boundary_ns: int) -> None:
-        """The engine's clock closed the bar in a pause; no further than was asked."""
-        if self._step is not None:
-            self._reach(min(boundary_ns, self._step.through_ns))
+        """The engine's clock closed the bar in a pause; no further than was asked.
+
+        What comes after is too late for the bar, and the report says what that is.
+        """
+        if self._step is None or self._link.reached_ns >= self._step.through_ns:
+            return
+        if boundary_ns >= self._step.through_ns:
+            self._heard = [one for _, one in sorted(self._places.items())]
+        self._reach(min(boundary_ns, self._step.through_ns))
 
     def _serve(self, step: Step) -> None:
-        self._step, self._run = step, step.run
+        self._step, self._run, self._heard = step, step.run, []
         if not self._is_repeated(step):
             self.steps, self.orders = self.steps + 1, self.orders + len(step.orders)
             self._act(step.boundary_ns)
@@ -200,8 +214,10 @@ class Desk:
         if step is None or step.run == inquiry.run:
             self.epoch, self._run = self.epoch + 1, inquiry.run
         is_reported = self._step is None and self._last is not None
-        answers = self._last[1].answers if is_reported and self._last else None
-        return statement(self._link.venue, self.epoch, self._positions, step, answers)
+        own = self._link.venue, self.epoch, self._positions, step
+        if not is_reported or self._last is None:
+            return statement(*own, None)
+        return statement(*own, self._last[1].answers, self._last[1].heard)
 
     def report(self) -> Report | None:
         """The answer to the step taken, once the ticks have reached its end."""
@@ -220,6 +236,7 @@ class Desk:
             through_ns=step.through_ns,
             answers=answers,
             positions=self._positions.tolist(),
+            heard=self._heard,
         )
         self._step, self._last, self._answers = None, (step, report), []
         return report

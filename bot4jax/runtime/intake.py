@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int
 
-from bot4jax.runtime.messages import Reference
+from bot4jax.runtime.messages import Place, Reference
 from bot4jax.runtime.publishers import (
     Counters,
     Publisher,
@@ -38,6 +38,8 @@ class Heard(NamedTuple):
     heartbeat_ns: int | None
     """event time of a frame without records"""
     events: Sequence[Reference] = ()
+    place: Place | None = None
+    """where its publisher's stream is heard on from"""
 
 
 class Intake:
@@ -90,10 +92,17 @@ class Intake:
             return Heard(NOTHING, None)
         fresh = numbered(publisher, frame, self.counters)
         if frame.kind == REFERENCE:
-            is_new = len(fresh) == len(frame.records)
-            events = self._told(publisher, fresh) if is_new else ()
-            return Heard(self._lost(frame.publisher, publisher), None, events)
-        return self._ticks(publisher, frame, fresh)
+            heard = self._events(publisher, frame, fresh)
+        else:
+            heard = self._ticks(publisher, frame, fresh)
+        place = Place(frame.publisher, publisher.epoch, publisher.next_sequence)
+        return heard._replace(place=place)
+
+    def _events(self, publisher: Publisher, frame: Frame, fresh: np.ndarray) -> Heard:
+        """What is no tick, and was not told before."""
+        is_new = len(fresh) == len(frame.records)
+        events = self._told(publisher, fresh) if is_new else ()
+        return Heard(self._lost(frame.publisher, publisher), None, events)
 
     def _ticks(self, publisher: Publisher, frame: Frame, fresh: np.ndarray) -> Heard:
         """Of a frame's new ticks those that are believed, or a heartbeat."""

@@ -24,10 +24,11 @@ from bot4jax.errors import Bot4JaxError, Halted
 from bot4jax.runtime import journal_rows as rows
 from bot4jax.runtime.journal_rows import NO_BAR, TABLES, Closing, StepRecord
 from bot4jax.runtime.limits import TradingState
+from bot4jax.runtime.messages import Place
 from bot4jax.runtime.orders import Answer, Change
 from bot4jax.runtime.states import Transition
 
-SCHEMA = "bot4jax.journal/8"
+SCHEMA = "bot4jax.journal/9"
 Durability = Literal["process_crash", "power_loss"]
 SYNCHRONOUS = {"process_crash": "NORMAL", "power_loss": "FULL"}
 WAL_PAGES = 1_000
@@ -138,7 +139,9 @@ class Journal:
         """Whether the run came to its end; there is nothing to go on with."""
         return self.end is not None
 
-    def finish(self, through_ns: int, answers: Sequence[Answer]) -> None:
+    def finish(
+        self, through_ns: int, answers: Sequence[Answer], heard: Sequence[Place] = ()
+    ) -> None:
         """The run is over; what the venue has said since the last step is its end."""
         self.commit(
             StepRecord(
@@ -149,6 +152,7 @@ class Journal:
                 decisions=b"",
                 state=TradingState.HALTED,
                 answers=answers,
+                heard=heard,
             )
         )
 
@@ -305,6 +309,7 @@ class Journal:
             schedules=[rows.schedule(row) for row in self._rows("schedules", step)],
             ended=[row[2] for row in self._rows("schedule_ends", step)],
             inputs=inputs or b"",
+            heard=[rows.place(row) for row in self._rows("heard", step)],
         )
 
     def _rows(self, table: str, step: int) -> Iterable[tuple[Any, ...]]:
@@ -335,6 +340,7 @@ class Journal:
         tables = (
             *("closings", "decisions", "orders", "denials"),
             *("fills", "answers", "requests", "schedules", "schedule_ends", "inputs"),
+            "heard",
         )
         union = " UNION ".join(f"SELECT step FROM {table}" for table in tables)
         query = f"SELECT min(step) FROM ({union} EXCEPT SELECT step FROM steps)"

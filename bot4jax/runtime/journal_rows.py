@@ -8,6 +8,7 @@ import numpy as np
 
 from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.limits import Reason, TradingState
+from bot4jax.runtime.messages import Place
 from bot4jax.runtime.orders import (
     Answer,
     Change,
@@ -61,6 +62,10 @@ CREATE TABLE schedule_ends (
 CREATE TABLE requests (
     step INTEGER NOT NULL, place INTEGER NOT NULL, "order" TEXT NOT NULL,
     content BLOB NOT NULL, PRIMARY KEY (step, place)) STRICT, WITHOUT ROWID;
+CREATE TABLE heard (
+    step INTEGER NOT NULL, place INTEGER NOT NULL, publisher INTEGER NOT NULL,
+    epoch INTEGER NOT NULL, sequence INTEGER NOT NULL,
+    PRIMARY KEY (step, place)) STRICT, WITHOUT ROWID;
 CREATE TABLE transitions (
     number INTEGER PRIMARY KEY, step INTEGER NOT NULL, at_ns INTEGER NOT NULL,
     cause TEXT NOT NULL, is_held INTEGER NOT NULL, state INTEGER NOT NULL,
@@ -117,6 +122,9 @@ class StepRecord(msgspec.Struct, frozen=True):
     """schedules that are over from this step on"""
     inputs: bytes = b""
     """how far what came in is recorded: a mark of `inputs.Inputs`"""
+    heard: Sequence[Place] = ()
+    """how far the venue had heard when it gave its answers, where the clock closed the
+    bar; empty: its market has reached the boundary"""
 
     @property
     def is_end(self) -> bool:
@@ -171,6 +179,10 @@ def of_step(
             (step, place, one.order, ENCODER.encode(one))
             for place, one in enumerate(record.requests)
         ],
+        "heard": [
+            (step, at, *msgspec.structs.astuple(one))
+            for at, one in enumerate(record.heard)
+        ],
     }
     for place, answer in enumerate(record.answers):
         table = "fills" if isinstance(answer, Fill) else "answers"
@@ -220,6 +232,10 @@ def schedule(row: tuple) -> Schedule:
     step, _, *fields = row
     names = Schedule.__struct_fields__
     return msgspec.convert(dict(zip(names, (*fields, step), strict=True)), Schedule)
+
+
+def place(row: tuple) -> Place:
+    return Place(*row[2:])
 
 
 def packed(denied: Denied) -> tuple[bytes, bytes]:

@@ -226,6 +226,7 @@ class Trader(Remembering):
             schedules=schedules.begun,
             ended=schedules.ended,
             inputs=inputs,
+            heard=self.heard,
         )
 
 

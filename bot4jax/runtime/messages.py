@@ -50,6 +50,19 @@ class Message(msgspec.Struct, frozen=True, tag=str.lower, forbid_unknown_fields=
     """What all messages share: immutable, named on the wire, nothing unknown."""
 
 
+class Place(Message, frozen=True):
+    """How far the stream of one publisher has been heard."""
+
+    publisher: Hash
+    epoch: Hash
+    sequence: Count
+    """of the first record that has not been heard"""
+
+
+Places = Annotated[list[Place], Meta(max_length=MOST_SYMBOLS)]
+"""By publisher."""
+
+
 class Step(Message, frozen=True, kw_only=True):
     """Engine to venue, after each decision: the orders, and how far to go on.
 
@@ -109,6 +122,8 @@ class Statement(Message, frozen=True, kw_only=True):
     """that the last step sent or was about, in the order they came"""
     answers: Annotated[list[Answer], Meta(max_length=4 * MOST_ORDERS)] = []
     """of the last report"""
+    heard: Places = []
+    """as in that report"""
 
 
 class Fenced(Message, frozen=True, kw_only=True):
@@ -129,6 +144,9 @@ class Report(Message, frozen=True, kw_only=True):
     is_early: bool = False
     """the answer to a withdrawal: all that happened since the last report. The step's
     own report, where it is still to come, begins with it"""
+    heard: Places = []
+    """what the venue had heard when it was told that `through_ns` counts as reached;
+    empty: the stream has reached it"""
 
 
 class Withdraw(Message, frozen=True, kw_only=True):

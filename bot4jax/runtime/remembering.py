@@ -16,7 +16,7 @@ from bot4jax.runtime.decider import Decider
 from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.journal import StepRecord
 from bot4jax.runtime.limits import TradingState
-from bot4jax.runtime.messages import Inquiry, Step
+from bot4jax.runtime.messages import Inquiry, Place, Step
 from bot4jax.runtime.orders import Answer, Cancel, Foreign, Request
 from bot4jax.runtime.recovery import Plan, held_back, permitted, plan, reconcile
 from bot4jax.runtime.states import Cause
@@ -55,6 +55,12 @@ class Remembering:
         self.recovered = ""
         """from where, if from anywhere"""
         account.states.hold(Cause.STARTING, "the process has begun")
+
+    @property
+    def heard(self) -> Sequence[Place]:
+        """How far the venue had heard when it gave its last answers, where the clock
+        closed their bar."""
+        return self._venue.heard
 
     def start(self) -> None:
         """Agree with the venue on all that happened; only then let orders pass."""

@@ -25,6 +25,7 @@ from bot4jax.runtime.messages import (
     Inquiry,
     MessageError,
     Passed,
+    Place,
     Reference,
     Refused,
     Report,
@@ -89,6 +90,12 @@ class VenueLink(Protocol):
         """What is owned after the last answers, by the venue's account of it."""
         ...
 
+    @property
+    def heard(self) -> Sequence[Place]:
+        """How far it had heard when it gave them, where our clock closed the bar; empty
+        where its market has reached the boundary."""
+        ...
+
     def close(self) -> None:
         """Nothing more will be sent."""
         ...
@@ -99,7 +106,11 @@ class LocalVenue:
 
     def __init__(self, venue: PaperVenue) -> None:
         self.venue = venue
-        self._heard: list[np.ndarray] = []
+        self.heard: Sequence[Place] = ()
+        self._records: list[np.ndarray] = []
+        """to come"""
+        self._clocks: list[Int[np.ndarray, " N"]] = []
+        """event time that the market had reached with each of them"""
         self._events: list[tuple[int, Reference]] = []
         """to come, and the first event time at which a boundary lets each act"""
         self.reached_ns = NEVER
@@ -118,8 +129,10 @@ class LocalVenue:
         new = [one for one in events if one not in waiting]
         self._events += [(max(acts_ns(one), over_ns), one) for one in new]
         if len(records):
-            self._heard.append(records)
-            self.reached_ns = max(self.reached_ns, int(records["event_ns"].max()))
+            clock = np.maximum(records["event_ns"], self.reached_ns)
+            self._records.append(records)
+            self._clocks.append(np.maximum.accumulate(clock))
+            self.reached_ns = int(self._clocks[-1][-1])
 
     def act(self, boundary_ns: int) -> list[tuple[int, float]]:
         """What acts at a boundary, before any order of it; as the engine's feed does.
@@ -165,10 +178,10 @@ class LocalVenue:
         return self._answers
 
     def _advanced(self, through_ns: int) -> list[Answer]:
-        records = np.concatenate(self._heard or [np.empty(0, TICK)])
-        clock = np.maximum.accumulate(records["event_ns"])
+        records = np.concatenate(self._records or [np.empty(0, TICK)])
+        clock = np.concatenate(self._clocks or [np.empty(0, np.int64)])
         cut = int(np.searchsorted(clock, through_ns))
-        self._heard = [records[cut:]]
+        self._records, self._clocks = [records[cut:]], [clock[cut:]]
         return self.venue.advance(records[:cut], through_ns)
 
     @property
@@ -176,7 +189,8 @@ class LocalVenue:
         return self.venue.position
 
     def close(self) -> None:
-        self._heard.clear()
+        self._records.clear()
+        self._clocks.clear()
 
 
 def statement(
@@ -185,6 +199,7 @@ def statement(
     positions: Int[np.ndarray, " S"],
     step: Step | None,
     answers: Sequence[Answer] | None,
+    heard: Sequence[Place] = (),
 ) -> Statement:
     """The end of a paper venue's record: its last step and what it said to that."""
     return Statement(
@@ -197,6 +212,7 @@ def statement(
         positions=positions.tolist(),
         orders=[named(one) for one in (step.orders if step else ())],
         answers=list(answers or ()),
+        heard=list(heard),
     )
 
 
@@ -215,6 +231,7 @@ class SocketVenue:
         self._socket, self._timeout_s = socket, timeout_s
         self._pulse, self._agreed_hash = Pulse(dead_man_s), agreed_hash
         self.positions: Int[np.ndarray, " S"] | None = None
+        self.heard: Sequence[Place] = ()
         self._awaited: int | None = None
         self._kept: Sequence[Answer] = ()
         """answers that the venue has stated already"""
@@ -248,14 +265,14 @@ class SocketVenue:
         if plan == Plan.SEND:
             self.send(last)
         elif plan == Plan.BOOK:
-            self._kept = statement.answers
+            self._kept, self.heard = statement.answers, statement.heard
         else:
             self._awaited = last.step
 
     def send(self, step: Step) -> None:
         self.beat()  # before the first orders: nothing rests that nobody watches
         self._say(msgspec.structs.replace(step, epoch=self._epoch))
-        self._awaited = step.step
+        self._awaited, self.heard = step.step, ()
         self._last = Goodbye(run=step.run, step=step.step)
 
     def take_back(self, cancels: Sequence[Cancel]) -> Sequence[Answer]:
@@ -268,7 +285,7 @@ class SocketVenue:
         while not (report := self._heard(Report, "the cancels")).is_early:
             if report.step == self._awaited:
                 self._awaited = None
-                said += report.answers
+                said += self._reported(report)
         said += self._reported(report)
         self._kept = () if self._awaited is not None else said
         return said
@@ -299,6 +316,8 @@ class SocketVenue:
 
     def _reported(self, report: Report) -> Sequence[Answer]:
         self.positions = np.array(report.positions) if report.positions else None
+        if not report.is_early:
+            self.heard = report.heard
         return report.answers
 
     def _heard(self, expected: type[T], what: str, give_up_s: float | None = None) -> T:

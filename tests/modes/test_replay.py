@@ -2,8 +2,8 @@
 
 import contextlib
 import io
-import itertools
 import json
+from collections import deque
 from contextlib import closing
 from pathlib import Path
 
@@ -16,21 +16,25 @@ from bot4jax.config import to_yaml
 from bot4jax.errors import CheckpointError, ConfigError
 from bot4jax.modes import tapes
 from bot4jax.modes.regating import is_regated
-from bot4jax.modes.replay import CERTIFICATE_VIOLATED, replay, steps_of, voices_of
-from bot4jax.modes.sockets import lateness
+from bot4jax.modes.replay import CERTIFICATE_VIOLATED, replay, told_of, voices_of
+from bot4jax.modes.sockets import lateness, passed
 from bot4jax.modes.trading import paper_venue, trade
 from bot4jax.runtime.account import Account
 from bot4jax.runtime.deadline import Voice
+from bot4jax.runtime.desk import Desk
 from bot4jax.runtime.folder import write_text
 from bot4jax.runtime.limits import TradingState
+from bot4jax.runtime.messages import pack
 from bot4jax.runtime.orders import Cancel
 from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.states import Cause, States
 from bot4jax.runtime.ticks_record import TickRecord
-from bot4jax.runtime.venue_link import LocalVenue
+from bot4jax.runtime.venue_link import SocketVenue
+from bot4jax.types import Frame
 from tests.modes.ways import silent
 from tests.runtime.scene import CAPITAL, LIMITS, MEMBERS, RUN, UNIVERSE, Scene
+from tests.sim.line import Faults, Line
 
 
 @pytest.fixture
@@ -69,10 +73,22 @@ LATE = {30: Voice.FALLBACK, 45: Voice.NOBODY}
 """Steps whose decision came too late, and who decided them."""
 
 
+class Beside(Line):
+    """The line to a venue of its own process, which hears what the test lets it."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk, Faults(0, share=0.0), deque())
+
+    def poll(self, timeout_ms: int) -> bool:
+        if (report := self._desk.report()) is not None:
+            self._inbox.append(pack(report))
+        return super().poll(timeout_ms)
+
+
 @pytest.fixture
 def paced(run, setting, kept, tmp_path) -> Path:
     """A run at the clock's pace: some bars it closed, some ticks came after, two
-    decisions were late. The venue has heard the market for itself."""
+    decisions were late. The venue hears the market for itself, sooner or later."""
     live = msgspec.structs.replace(run.config.run, model=str(run.folder))
     runtime = msgspec.structs.replace(run.config.runtime, speed=1.0)
     config = msgspec.structs.replace(run.config, mode="live", run=live, runtime=runtime)
@@ -80,52 +96,71 @@ def paced(run, setting, kept, tmp_path) -> Path:
     lateness_ns = lateness(setting)
     tape = tapes.tick_tape(setting, kept.state.bars, span.start, lateness_ns)
     came = list(tapes.taken_up(setting.source, span.start, span.stop))
-    venue = LocalVenue(paper_venue(setting))
-    for one in came:
-        assert one.frame is not None
-        venue.hear(one.frame.records)
+    desk = Desk(paper_venue(setting), setting.source.universe.hash)
+    venue, intake = SocketVenue(Beside(desk), 9.0), tapes.intake_of(setting)
     folder = tmp_path / "paced"
     folder.mkdir()
+
+    def told(frame: Frame) -> None:
+        desk.hear(*intake.take(frame))
+        if frame is came[-1].frame:
+            desk.end()
+
     with TickRecord(folder / "ticks") as record:
-        heard = record.heard(pausing(came, setting.source, lateness_ns))
+        heard = record.heard(pausing(came, setting.source, lateness_ns, told))
 
         def bars(trader, _):
             trader.decider.voice = lambda step: LATE.get(step, Voice.MEMBERS)
-            return tape.closed(heard)
+            return passed(tape.closed(heard), venue)
 
         trade(setting, kept, tape, bars, venue, folder, silent)
     write_text(folder / "config.yaml", to_yaml(config))
     return folder
 
 
-def pausing(came, source, lateness_ns):
-    """Every tenth bar's last frame comes after the clock has closed the bar."""
+AHEAD = {5: 0, 15: 1, 25: 2}
+"""Of thirty bars those whose last frame reaches the engine once its clock has closed
+them, and how many of that frame and the next have reached the venue before."""
+
+
+def pausing(came, source, lateness_ns, told):
+    """The arrivals, with pauses; a venue is told of each in its turn."""
 
     def bar_of(one: Arrival) -> int:
         assert one.frame is not None
         event_ns = one.frame.records["event_ns"].max(initial=0) or one.frame.sent_ns
         return int(event_ns - source.start_ns) // source.bar_ns
 
-    pause_ns = 0
-    for one, after in itertools.pairwise([*came, came[-1]]):
-        bar = bar_of(one)
-        if bar % 10 == 5 and bar_of(after) > bar:
+    pause_ns = known = 0
+    for at, one in enumerate(came):
+        bar, following = bar_of(one), bar_of(came[min(at + 1, len(came) - 1)])
+        if bar % 30 in AHEAD and following > bar:
+            for known in range(at, at + AHEAD[bar % 30]):
+                told(came[known].frame)
+            known = at + AHEAD[bar % 30]
             pause_ns += 2 * lateness_ns
             end_ns = source.start_ns + (bar + 1) * source.bar_ns
             yield Arrival(None, 0.0, end_ns + pause_ns)
+        if at >= known:
+            told(one.frame)
         yield one._replace(receive_ns=one.receive_ns + pause_ns)
 
 
 def test_a_run_at_the_clocks_pace_is_repeated_with_its_closings_and_late_decisions(
-    paced, setting, again
+    paced, setting, again, monkeypatch
 ):
     code, _, found = again(paced)
-    steps = steps_of(paced)
+    steps, heard = told_of(paced)
     assert sum(one.closing.late > 0 for one in steps) == 7
+    assert len(heard) == 5  # the others' boundary the venue's own market had reached
     voices = voices_of(setting, steps)
     assert voices == dict.fromkeys(voices, Voice.MEMBERS) | LATE
     assert found["orders"] >= 100
     assert code == 0
+    monkeypatch.setattr("bot4jax.modes.replay.told_of", lambda _: (steps, {}))
+    code, _, found = again(paced)
+    assert code == CERTIFICATE_VIOLATED
+    assert found["orders_differ"] > 0
 
 
 def test_other_ticks_are_told_from_the_recorded_ones(copied, again):

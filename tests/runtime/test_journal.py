@@ -25,6 +25,7 @@ from bot4jax.runtime.journal import (
     StepRecord,
 )
 from bot4jax.runtime.limits import Reason, TradingState
+from bot4jax.runtime.messages import Place
 from bot4jax.runtime.orders import (
     Ack,
     Cancel,
@@ -86,6 +87,7 @@ def record(step: int) -> StepRecord:
         schedules=[Schedule(names[1], 1, BUY, 10, 3, step)],
         ended=[names[2]],
         inputs=b"frames" * step,
+        heard=[Place(1, 2, 40 + step), Place(7, 1, 0)],
     )
 
 

@@ -109,7 +109,7 @@ TYPES = {
 STRUCTS: list[type[Any]] = [
     *(messages.Hello, messages.Welcome, messages.Refused),
     *(messages.Step, messages.Report, messages.Withdraw, messages.Goodbye),
-    *(messages.Alive, messages.Passed),
+    *(messages.Alive, messages.Passed, messages.Place),
     *(messages.Inquiry, messages.Statement, messages.Fenced),
     *(messages.Signals, messages.Signal, *get_args(messages.Reference)),
     *(messages.Control, messages.ControlAnswer),
