@@ -42,6 +42,10 @@ TICKS, SNAPSHOT, REFERENCE = 1, 2, 3
 """Kinds of frame: what happened next, what stands after all that came before, and
 events that are no ticks: changes of instruments, funding, news."""
 
+AWAKE = 4
+"""Kind of a frame that a receiver records and nobody sends: here it has begun anew, and
+its clock may be another."""
+
 END, BEGIN = 1, 2
 """Flags of a frame: a publisher's last one in this epoch, and its very first."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.connections import Line, connected
 from bot4jax.runtime.control import Controls, KillFile, listening
 from bot4jax.runtime.engine_snapshots import EngineSnapshots
-from bot4jax.runtime.inputs import Inputs
+from bot4jax.runtime.inputs import AWOKEN, Inputs
 from bot4jax.runtime.journal import Journal, Unwritten
 from bot4jax.runtime.loop import Trader
 from bot4jax.runtime.messages import Signal, Signals
@@ -82,7 +83,6 @@ def trade_over_sockets(
             venue.attend = lambda: heard_while_waiting(controls, trader)
             keep_pace(trader, runtime)
             controls.attend()  # a journal may end in the middle of what came in
-            trader.decider.rehearse(tape.rehearsed())  # people are heard meanwhile
             in_session = trading_hours(setting)
             patience = runtime.feed_quiet_s, in_session, runtime.feed_timeout_s
             known = tape.feed.publishers
@@ -164,7 +164,8 @@ def remembered(
 ) -> Iterator[Arrival]:
     """What was heard before, then what comes, kept for a restart in turn.
 
-    A run that is over is told whole: no snapshot spares the device anything.
+    A run that is over is told whole: no snapshot spares the device anything. Where it
+    goes on, its record says so: the clock may have been set meanwhile.
     """
     trader.mark, marks = inputs.mark, journal.marks()
     if not journal.is_finished:
@@ -174,7 +175,8 @@ def remembered(
         yield one
     snapshots.wake()
     if not journal.is_finished:
-        yield from snapshots.taken(inputs.heard(arrivals))
+        woken = [Arrival(AWOKEN, 0.0, steady_clock()())] if inputs.length else []
+        yield from snapshots.taken(inputs.heard(chain(woken, arrivals)))
 
 
 def heard_while_waiting(controls: Controls, trader: Trader) -> None:

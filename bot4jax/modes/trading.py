@@ -140,8 +140,10 @@ def trade(
         total = len(setting.split.test)
         with stoppable(trader):
             with heard_to_the_end(trader):
+                closed = bars(trader, journal)  # people are heard from now on
+                trader.decider.rehearse(tape.rehearsed())
                 known = left.pass_over
-                steps = stepping(trader, journal, bars(trader, journal), known)
+                steps = stepping(trader, journal, closed, known)
                 for number, stepped in enumerate(steps, 1):
                     left.add(stepped)
                     report("paper trading", trader.step_number, total)
@@ -153,7 +155,7 @@ def trade(
                 raise nothing_to_tell(trader)
             through_ns = left.steps[-1].closed.boundary_ns + setting.source.bar_ns
             left.totals.hear(ended(trader, journal, through_ns))
-        trader.decider.catch_up()
+        trader.catch_up()
         if not resumes:
             journal.shed()
     return collect(left, trader, tape, compiled.late)

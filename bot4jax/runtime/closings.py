@@ -22,7 +22,7 @@ from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.stages import Stages
 from bot4jax.runtime.terms import changes_terms, unchanged
-from bot4jax.types import BAR_INTS, REFERENCE
+from bot4jax.types import BAR_FLOATS, BAR_INTS, REFERENCE
 
 VOLUME = "base_turnover"
 """Column of a bar that only trades can fill."""
@@ -67,6 +67,14 @@ class Closed(NamedTuple):
     """the clock closed it, and not the event time of every publisher"""
 
 
+class Bars(NamedTuple):
+    """The device's part of a closing."""
+
+    ints: Int[Array, "B S"]
+    floats: Float[Array, "D S"]
+    terms: Terms | None
+
+
 NO_ARRIVALS = np.empty((0, 2))
 """Bars that came ready-made: nothing is known of when their trades were heard of."""
 
@@ -85,6 +93,13 @@ class BarTape:
     ) -> None:
         self._source, self._terms, self._on_records = source, terms, on_records
         self.quotes = Quotes(source.universe, VOLUME in source.columns)
+
+    def rehearsed(self) -> Bars:
+        """A closing in which nothing was seen; such bars are never in other terms."""
+        symbols = len(self._source.universe.instruments)
+        ints = np.zeros((len(BAR_INTS), symbols), np.int32)
+        floats = np.zeros((len(BAR_FLOATS), symbols), np.float32)
+        return Bars(*jax.device_put((ints, floats)), None)
 
     def closed(self, first: int, stop: int) -> Iterator[Closed]:
         """The bars `first … stop − 1`, one after the other."""
@@ -132,14 +147,6 @@ class BarTape:
     def _show(self, records: np.ndarray) -> None:
         self.quotes.absorb(records)
         self._on_records(records)
-
-
-class Bars(NamedTuple):
-    """The device's part of a closing."""
-
-    ints: Int[Array, "B S"]
-    floats: Float[Array, "D S"]
-    terms: Terms | None
 
 
 class Tape:

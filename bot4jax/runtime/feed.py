@@ -52,6 +52,7 @@ from bot4jax.runtime.reference import due, understood
 from bot4jax.runtime.screen import Drop
 from bot4jax.runtime.terms import terms_after, universe_after
 from bot4jax.types import (
+    AWAKE,
     BEHIND,
     CONFLATED,
     LATE,
@@ -151,7 +152,9 @@ class Feed:
         Without a receive time the frame counts as received when it was sent.
         """
         received_ns = frame.sent_ns if receive_ns is None else receive_ns
-        if frame.kind == SNAPSHOT:
+        if frame.kind == AWAKE:
+            self._measure_anew()
+        elif frame.kind == SNAPSHOT:
             self._snapshots[frame.publisher] = frame
         elif frame.kind == REFERENCE:
             self._hear(frame)
@@ -229,6 +232,12 @@ class Feed:
         """
         for one in self.publishers.values():
             one.is_usual = False
+
+    def _measure_anew(self) -> None:
+        """A new process may have another clock: only its own frames tell how far that
+        is from those of the senders."""
+        for one in self.publishers.values():
+            one.offset_ns = None
 
     def _is_ahead(self, publisher: Publisher, frame: Frame, receive_ns: int) -> bool:
         """At its pace, our clock believes no frame sent too far ahead of it."""

@@ -27,7 +27,7 @@ from bot4jax.errors import Bot4JaxError
 from bot4jax.runtime.folder import sync_folder
 from bot4jax.runtime.journal import Durability, Unwritten
 from bot4jax.runtime.publish import Arrival
-from bot4jax.types import TICK, Frame
+from bot4jax.types import AWAKE, TICK, Frame
 
 FILE = "inputs.bin"
 
@@ -42,6 +42,9 @@ SILENCE = 0
 
 SILENT = Frame(0, 0, 0, 0, np.empty(0, TICK), SILENCE)
 """Stands for a moment in which nothing came."""
+
+AWOKEN = Frame(0, 0, 0, 0, np.empty(0, TICK), AWAKE)
+"""Stands where a process has gone on with what a former one had heard."""
 
 MARK = struct.Struct("<q32s")
 """Bytes of the file, SHA-256 of them."""

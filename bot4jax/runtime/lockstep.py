@@ -15,7 +15,7 @@ from bot4jax.runtime.messages import Place, Reference, Step
 from bot4jax.runtime.orders import Answer
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import NEVER, LocalVenue
-from bot4jax.types import SNAPSHOT, Frame
+from bot4jax.types import REFERENCE, TICKS, Frame
 
 END_OF_TIME = -NEVER
 
@@ -62,7 +62,7 @@ class Stream:
     """Frames in their order, some publishers' no further than they were heard."""
 
     def __init__(self, frames: Iterable[Frame]) -> None:
-        self._frames = (one for one in frames if one.kind != SNAPSHOT)
+        self._frames = (one for one in frames if one.kind in (TICKS, REFERENCE))
         self._aside: list[Frame] = []
         """come, and not heard yet"""
         self._come: dict[int, tuple[int, int]] = {}

@@ -139,6 +139,17 @@ class Trader(Remembering):
             answers += self.take_back()
         return self._told_last(through_ns, answers)
 
+    def catch_up(self) -> None:
+        """The device, once no bar follows; that it does not come back is journaled.
+
+        Nothing rests any more, and no venue is there to be asked.
+        """
+        try:
+            self.decider.catch_up()
+        except Stalled as error:
+            self.account.states.hold(Cause.DEVICE, str(error))
+            raise
+
     def beat(self) -> None:
         """Tell the venue that the loop still turns."""
         self._venue.beat()

@@ -67,7 +67,7 @@ class Publisher:
     is_usual: bool = False
     """that is of this life, and of no time before a person's reset"""
     offset_ns: int | None = None
-    """least receive − sent of this life: how far our clock is ahead of its own"""
+    """least receive − sent of this life and of ours: how far our clock is ahead"""
     shift_ns: int = 0
     """least sent − event, where that is negative, down to the skew limit"""
     missed_until: int | None = None

@@ -228,7 +228,7 @@ def test_whatever_stalls_the_host_acts_in_time_and_a_restart_repeats_it(
 
 def test_a_run_whose_device_stalls_at_its_last_bar_ends(scene, tmp_path, monkeypatch):
     monkeypatch.setattr("bot4jax.runtime.decider.LAST_S", 0.1)
-    stall, listener = Stall(STEPS), Listener(scene)
+    stall, listener = Stall(1 + STEPS), Listener(scene)  # the first is a rehearsal
     setting = scene.setting._replace(engine=in_the_nets(scene, stall))
     kept = scene.kept._replace(state=stage.copied(scene.kept.state))
     span = setting.split.test
@@ -245,6 +245,7 @@ def test_a_run_whose_device_stalls_at_its_last_bar_ends(scene, tmp_path, monkeyp
     stall.end()
     with closing(opened_journal(tmp_path, tmp_path.name, resumes=True)) as journal:
         assert journal.is_finished
+        assert journal.transitions()[-1].cause == "DEVICE"
 
 
 class Enough(Exception):

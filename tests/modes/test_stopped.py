@@ -1,4 +1,4 @@
-"""A run that Ctrl-C ends early has its report, which says so."""
+"""A run that Ctrl-C or SIGTERM ends early has its report, which says so."""
 
 import json
 import os
@@ -26,10 +26,18 @@ def signals_of(words: list[str]) -> str:
     return next(one.removeprefix(name) for one in words if one.startswith(name))
 
 
-def test_a_run_that_is_ended_from_the_keyboard_has_its_report(
-    run, words, tmp_path, monkeypatch
+ASKED = {
+    "Ctrl-C": lambda process: os.killpg(process.pid, signal.SIGINT),
+    "SIGTERM": lambda process: process.terminate(),
+}
+"""The keys of a terminal reach the process and its children; a supervisor it alone."""
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_a_run_that_is_asked_to_end_has_its_report(
+    run, words, tmp_path, monkeypatch, asked
 ):
-    """A real process and its children, which the keys of a terminal all reach."""
+    """A real process and its children."""
     for name in CACHE:  # the process finds what this one has compiled
         monkeypatch.setenv(name.upper(), str(getattr(jax.config, name)))
     own = [f"run.model={run.folder}", f"run.root={tmp_path}", "run.name=stopped"]
@@ -44,7 +52,7 @@ def test_a_run_that_is_ended_from_the_keyboard_has_its_report(
         heard = subscribe(signals_of(words), timeout_s=PATIENCE_S)
         for _ in range(BARS):
             next(heard)
-        os.killpg(process.pid, signal.SIGINT)
+        ASKED[asked](process)
         printed, _ = process.communicate(timeout=PATIENCE_S)
     finally:
         process.kill()

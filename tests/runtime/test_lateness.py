@@ -4,7 +4,7 @@ silent is waited for no longer than the configuration says."""
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
 
@@ -14,16 +14,19 @@ import zmq
 
 from bot4jax.data.universe import universe
 from bot4jax.errors import Halted
+from bot4jax.modes.sockets import remembered
 from bot4jax.runtime.backlog import Clocks
 from bot4jax.runtime.batches import Close
 from bot4jax.runtime.early import MOST_EARLY
 from bot4jax.runtime.feed import Feed
+from bot4jax.runtime.inputs import Inputs
 from bot4jax.runtime.publish import Arrival, await_subscribers, heartbeat, receive
 from bot4jax.runtime.reception import received
 from bot4jax.runtime.screen import Drop
 from bot4jax.runtime.silence import Speakers, judged_by_age, watched
 from bot4jax.runtime.sockets import bound_endpoint, publisher, subscriber
 from bot4jax.runtime.states import Cause, States
+from bot4jax.runtime.ticks_record import TickRecord, recorded
 from bot4jax.runtime.wire import MAGIC, encode
 from bot4jax.types import BEGIN, END, QUOTE, TICK, Frame, Instrument
 from tests.runtime.scene import Scene
@@ -131,6 +134,42 @@ def test_no_frame_from_the_future_closes_a_bar(line, ahead):
     assert (feed.bar, feed.counters.ahead) == (1, 1)
     line.send(quoted(3 + len(ahead.records) // 2, HOUR_NS, epoch=2))
     assert feed.bar == 3_600, "the clock of its next life may be another"
+
+
+class Wakeful:
+    """Snapshots of an engine that takes none."""
+
+    def sleep(self, marks: Sequence[bytes]) -> None: ...
+
+    def wake(self, length: int | None = None) -> None: ...
+
+    def taken(self, arrivals: Iterable[Arrival]) -> Iterable[Arrival]:
+        return arrivals
+
+
+def test_a_clock_set_back_between_two_lives_of_the_engine_refuses_nothing(tmp_path):
+    """Nor in the next restart or in a replay, which hear both lives; a publisher's
+    clock that steps ahead after that is seen as ever."""
+    scene, frames = Scene(tmp_path, lambda step: NONE), []
+    for number, at in enumerate((1, SECOND_NS // 2, SECOND_NS + 1, 2 * SECOND_NS + 1)):
+        frames.append(quoted(number, at, flags=0 if number else BEGIN))
+    frames.append(quoted(4, HOUR_NS))
+    came = [Arrival(one, 0.0, one.sent_ns) for one in frames[:2]]
+    then = [Arrival(one, 0.0, one.sent_ns - LATE_NS) for one in frames[2:4]]
+    then.append(Arrival(frames[4], 0.0, then[-1].receive_ns))
+    lives = []
+    for new in (came, then, []):
+        with Inputs(tmp_path) as inputs, TickRecord(tmp_path / "ticks") as record:
+            every = scene.trader, scene.journal, inputs, Wakeful()
+            lives.append(list(record.heard(remembered(new, *every))))
+    lives.append(list(recorded(tmp_path / "ticks")))
+    for heard in lives[1:]:
+        feed = new_feed()
+        assert [one.bar for one in closings(feed, heard)] == [0, 1]
+        assert feed.counters.ahead == 1, "of the publisher's clock that has stepped"
+    unmarked = new_feed()
+    assert list(closings(unmarked, [*came, *then])) == []
+    assert unmarked.counters.ahead == 3
 
 
 def test_a_frame_that_will_be_refused_is_taken_up_alone():

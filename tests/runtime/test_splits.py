@@ -23,15 +23,17 @@ from bot4jax.kernels.outcome import init_pending
 from bot4jax.kernels.rebase import Terms, rebase_pending
 from bot4jax.modes.keeping import blank
 from bot4jax.modes.setting import Setting, set_stage
-from bot4jax.modes.trading import make_decider
-from bot4jax.runtime.closings import Closed, Tape
-from bot4jax.runtime.compiles import Compilations
+from bot4jax.modes.trading import paper_venue, trade
+from bot4jax.runtime.closings import Bars, Closed, Tape
+from bot4jax.runtime.decider import Decider
 from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.messages import CorporateAction, InstrumentChange, Reference
 from bot4jax.runtime.publish import Arrival, begun
 from bot4jax.runtime.reference import carried
 from bot4jax.runtime.terms import CHANGING, terms_after
+from bot4jax.runtime.venue_link import LocalVenue
 from bot4jax.types import BOOK, QUOTE, REFERENCE, TRADE, Frame
+from tests.modes.ways import silent
 from tests.runtime.small_market import MARKET
 
 FACTOR, WINDOW = 4, 16
@@ -192,24 +194,27 @@ def test_without_the_event_they_would_jump(setting, undisturbed, monkeypatch):
 
 
 @pytest.mark.parametrize("is_rehearsed", [True, False])
-def test_what_was_rehearsed_is_not_compiled_at_a_split(is_rehearsed):
+def test_what_was_rehearsed_is_not_compiled_at_a_split(
+    is_rehearsed, tmp_path, monkeypatch
+):
+    """In one process, as in a replay: there is no other way to trade."""
     setting = staged(NAMES[: 1 + is_rehearsed])  # neither may have compiled the other's
     event, kept = events(setting)["split"], blank(setting)
-    tape, decider = tape_of(setting, event), make_decider(setting, kept)
-    before = jax.tree.map(np.array, (decider.memory, tape.open_bars))
-    if is_rehearsed:
-        decider.rehearse(tape.rehearsed())
-    after = decider.memory, tape.open_bars
-    jax.tree.map(np.testing.assert_array_equal, before, after)
-    held = np.zeros(3, np.float32)
-    with Compilations() as compiled:
-        for step, closed in enumerate(tape.closed(arrivals(setting, event)), 1):
-            if step == 2:  # the first bar's ticks have been absorbed
-                compiled.settle()
-            decider.decide(step, closed, decider.observe(closed), held)
-            decider.rebase(closed)
-        assert decider.memory.units is not kept.params.units
-    assert (compiled.late == 0) == is_rehearsed
+    tape, rehearse = tape_of(setting, event), Decider.rehearse
+
+    def rehearsed(decider: Decider, bars: Bars) -> None:
+        before = jax.tree.map(np.array, (decider.memory, tape.open_bars))
+        if is_rehearsed:
+            rehearse(decider, bars)
+        after = decider.memory, tape.open_bars
+        jax.tree.map(np.testing.assert_array_equal, before, after)
+
+    monkeypatch.setattr(Decider, "rehearse", rehearsed)
+    closed = tape.closed(arrivals(setting, event))
+    venue = LocalVenue(paper_venue(setting))
+    traded = trade(setting, kept, tape, lambda *_: closed, venue, tmp_path, silent)
+    assert traded.steps > SPLIT_BAR
+    assert (traded.recompiles == 0) == is_rehearsed
 
 
 @pytest.mark.parametrize("factor", [7.0, 1.5, 0.1, 1 / 3])
