@@ -64,9 +64,9 @@ class FillingVenue:
         return None
 
     @property
-    def heard(self) -> tuple[()]:
+    def heard(self) -> None:
         """It needs no market."""
-        return ()
+        return None
 
     def beat(self) -> None:
         """It waits for nobody."""

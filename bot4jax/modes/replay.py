@@ -158,7 +158,7 @@ def told_of(folder: Path) -> tuple[list[StepRecord], Mapping[int, Sequence[Place
     with reading(folder) as found:
         steps = list(found.read())
         every = [*steps, *([found.end] if found.end else [])]
-    return steps, {one.boundary_ns: one.heard for one in every if one.heard}
+    return steps, {one.boundary_ns: one.heard for one in every if one.heard is not None}
 
 
 def compare(before: list[StepRecord], now: list[StepRecord]) -> Comparison:

@@ -99,7 +99,8 @@ class BarTape:
         symbols = len(self._source.universe.instruments)
         ints = np.zeros((len(BAR_INTS), symbols), np.int32)
         floats = np.zeros((len(BAR_FLOATS), symbols), np.float32)
-        return Bars(*jax.device_put((ints, floats)), None)
+        on_device = jax.device_put((ints, floats))
+        return Bars(on_device[0], on_device[1], None)
 
     def closed(self, first: int, stop: int) -> Iterator[Closed]:
         """The bars `first … stop − 1`, one after the other."""

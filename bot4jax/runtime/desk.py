@@ -60,8 +60,8 @@ class Desk:
         """not reported yet"""
         self._places: dict[int, Place] = {}
         """how far each publisher was heard"""
-        self._heard: list[Place] = []
-        """the same when the step's boundary was said to be reached; empty: it is"""
+        self._heard: list[Place] | None = None
+        """the same when the step's boundary was said to be reached; None: it is"""
         self._positions = venue.position.copy()
         """as of the last report"""
         self.epoch = 0
@@ -195,7 +195,7 @@ class Desk:
         self._reach(min(boundary_ns, self._step.through_ns))
 
     def _serve(self, step: Step) -> None:
-        self._step, self._run, self._heard = step, step.run, []
+        self._step, self._run, self._heard = step, step.run, None
         if not self._is_repeated(step):
             self.steps, self.orders = self.steps + 1, self.orders + len(step.orders)
             self._act(step.boundary_ns)

@@ -140,7 +140,10 @@ class Journal:
         return self.end is not None
 
     def finish(
-        self, through_ns: int, answers: Sequence[Answer], heard: Sequence[Place] = ()
+        self,
+        through_ns: int,
+        answers: Sequence[Answer],
+        heard: Sequence[Place] | None = None,
     ) -> None:
         """The run is over; what the venue has said since the last step is its end."""
         self.commit(
@@ -288,13 +291,14 @@ class Journal:
         query = (
             "SELECT * FROM steps LEFT JOIN closings USING (step) "
             "LEFT JOIN decisions USING (step) LEFT JOIN inputs USING (step) "
+            "LEFT JOIN heard USING (step) "
             "WHERE step >= ? AND step < ? ORDER BY step"
         )
         return self._connection.execute(query, (first, 2**62 if stop is None else stop))
 
     def _record(self, head: tuple[Any, ...]) -> StepRecord:
         step, boundary_ns, bar, state = head[:4]
-        watermark_ns, ticks, late, packed, inputs = head[7:]
+        watermark_ns, ticks, late, packed, inputs, heard = head[7:]
         return StepRecord(
             step=step,
             boundary_ns=boundary_ns,
@@ -309,7 +313,7 @@ class Journal:
             schedules=[rows.schedule(row) for row in self._rows("schedules", step)],
             ended=[row[2] for row in self._rows("schedule_ends", step)],
             inputs=inputs or b"",
-            heard=[rows.place(row) for row in self._rows("heard", step)],
+            heard=None if heard is None else rows.PLACES.decode(heard),
         )
 
     def _rows(self, table: str, step: int) -> Iterable[tuple[Any, ...]]:

@@ -62,10 +62,7 @@ CREATE TABLE schedule_ends (
 CREATE TABLE requests (
     step INTEGER NOT NULL, place INTEGER NOT NULL, "order" TEXT NOT NULL,
     content BLOB NOT NULL, PRIMARY KEY (step, place)) STRICT, WITHOUT ROWID;
-CREATE TABLE heard (
-    step INTEGER NOT NULL, place INTEGER NOT NULL, publisher INTEGER NOT NULL,
-    epoch INTEGER NOT NULL, sequence INTEGER NOT NULL,
-    PRIMARY KEY (step, place)) STRICT, WITHOUT ROWID;
+CREATE TABLE heard (step INTEGER PRIMARY KEY, places BLOB NOT NULL) STRICT;
 CREATE TABLE transitions (
     number INTEGER PRIMARY KEY, step INTEGER NOT NULL, at_ns INTEGER NOT NULL,
     cause TEXT NOT NULL, is_held INTEGER NOT NULL, state INTEGER NOT NULL,
@@ -80,6 +77,7 @@ a step's `seal` ties that chain, as far as it went, to the hash of the step.
 
 ENCODER = msgspec.msgpack.Encoder(order="deterministic")
 DECODER = msgspec.msgpack.Decoder(Answer)
+PLACES = msgspec.msgpack.Decoder(list[Place])
 REQUESTS = msgspec.msgpack.Decoder(Change)
 
 
@@ -122,9 +120,9 @@ class StepRecord(msgspec.Struct, frozen=True):
     """schedules that are over from this step on"""
     inputs: bytes = b""
     """how far what came in is recorded: a mark of `inputs.Inputs`"""
-    heard: Sequence[Place] = ()
+    heard: Sequence[Place] | None = None
     """how far the venue had heard when it gave its answers, where the clock closed the
-    bar; empty: its market has reached the boundary"""
+    bar; None: its market has reached the boundary"""
 
     @property
     def is_end(self) -> bool:
@@ -161,6 +159,7 @@ def of_step(
 ) -> dict[str, list[tuple]]:
     """By table, the rows that a step consists of."""
     step, when = record.step, (record.boundary_ns, record.bar)
+    heard = [] if record.heard is None else [(step, ENCODER.encode(record.heard))]
     rows: dict[str, list[tuple]] = {
         "steps": [(step, *when, int(record.state), inputs_hash, chained, seal)],
         "inputs": [(step, record.inputs)] if record.inputs else [],
@@ -179,10 +178,7 @@ def of_step(
             (step, place, one.order, ENCODER.encode(one))
             for place, one in enumerate(record.requests)
         ],
-        "heard": [
-            (step, at, *msgspec.structs.astuple(one))
-            for at, one in enumerate(record.heard)
-        ],
+        "heard": heard,
     }
     for place, answer in enumerate(record.answers):
         table = "fills" if isinstance(answer, Fill) else "answers"
@@ -232,10 +228,6 @@ def schedule(row: tuple) -> Schedule:
     step, _, *fields = row
     names = Schedule.__struct_fields__
     return msgspec.convert(dict(zip(names, (*fields, step), strict=True)), Schedule)
-
-
-def place(row: tuple) -> Place:
-    return Place(*row[2:])
 
 
 def packed(denied: Denied) -> tuple[bytes, bytes]:

@@ -38,16 +38,16 @@ class LockstepVenue(LocalVenue):
         """It has its own ears."""
 
     def send(self, step: Step) -> None:
-        self._listen(step.boundary_ns, self._places.get(step.through_ns, ()))
+        self._listen(step.boundary_ns, self._places.get(step.through_ns))
         super().send(step)
 
     def settle(self, through_ns: int) -> Sequence[Answer]:
-        self.heard = self._places.get(through_ns, ())
-        self._listen(END_OF_TIME if self.heard else through_ns, self.heard)
+        self.heard = self._places.get(through_ns)
+        self._listen(through_ns if self.heard is None else END_OF_TIME, self.heard)
         self.reached_ns = max(self.reached_ns, through_ns)
         return super().settle(through_ns)
 
-    def _listen(self, event_ns: int, places: Sequence[Place]) -> None:
+    def _listen(self, event_ns: int, places: Sequence[Place] | None) -> None:
         """Hear on until the stream has reached the event time, these places where there
         are any, or its end."""
         while self.reached_ns < event_ns:
@@ -68,15 +68,15 @@ class Stream:
         self._come: dict[int, tuple[int, int]] = {}
         """epoch and next record of each publisher, of all that has come"""
 
-    def next(self, places: Sequence[Place]) -> Frame | None:
-        """What is heard next; None where all has been, up to these places."""
-        limits = {one.publisher: one for one in places}
+    def next(self, places: Sequence[Place] | None) -> Frame | None:
+        """What is heard next; None where all has been, up to these places if given."""
+        limits = None if places is None else {one.publisher: one for one in places}
         for at, frame in enumerate(self._aside):
             within, beyond = parted(frame, limits)
             if within is not None:
                 self._aside[at : at + 1] = [] if beyond is None else [beyond]
                 return within
-        while not limits or any(not self._has_come(one) for one in places):
+        while places is None or not all(map(self._has_come, places)):
             if (frame := next(self._frames, None)) is None:
                 break
             following = frame.sequence + len(frame.records)
@@ -93,14 +93,14 @@ class Stream:
 
 
 def parted(
-    frame: Frame, limits: Mapping[int, Place]
+    frame: Frame, limits: Mapping[int, Place] | None
 ) -> tuple[Frame | None, Frame | None]:
     """What of a frame was heard by then, and what was not; all, where nothing limits.
 
     A heartbeat at the very place came after: one that reaches the boundary would have
     closed the bar, any other changes nothing.
     """
-    if not limits:
+    if limits is None:
         return frame, None
     limit = limits.get(frame.publisher)
     if limit is None or frame.epoch > limit.epoch:

@@ -122,7 +122,7 @@ class Statement(Message, frozen=True, kw_only=True):
     """that the last step sent or was about, in the order they came"""
     answers: Annotated[list[Answer], Meta(max_length=4 * MOST_ORDERS)] = []
     """of the last report"""
-    heard: Places = []
+    heard: Places | None = None
     """as in that report"""
 
 
@@ -144,9 +144,9 @@ class Report(Message, frozen=True, kw_only=True):
     is_early: bool = False
     """the answer to a withdrawal: all that happened since the last report. The step's
     own report, where it is still to come, begins with it"""
-    heard: Places = []
+    heard: Places | None = None
     """what the venue had heard when it was told that `through_ns` counts as reached;
-    empty: the stream has reached it"""
+    none: the stream has reached it"""
 
 
 class Withdraw(Message, frozen=True, kw_only=True):

@@ -57,7 +57,7 @@ class Remembering:
         account.states.hold(Cause.STARTING, "the process has begun")
 
     @property
-    def heard(self) -> Sequence[Place]:
+    def heard(self) -> Sequence[Place] | None:
         """How far the venue had heard when it gave its last answers, where the clock
         closed their bar."""
         return self._venue.heard

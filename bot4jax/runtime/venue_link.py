@@ -91,8 +91,8 @@ class VenueLink(Protocol):
         ...
 
     @property
-    def heard(self) -> Sequence[Place]:
-        """How far it had heard when it gave them, where our clock closed the bar; empty
+    def heard(self) -> Sequence[Place] | None:
+        """How far it had heard when it gave them, where our clock closed the bar; None
         where its market has reached the boundary."""
         ...
 
@@ -106,7 +106,7 @@ class LocalVenue:
 
     def __init__(self, venue: PaperVenue) -> None:
         self.venue = venue
-        self.heard: Sequence[Place] = ()
+        self.heard: Sequence[Place] | None = None
         self._records: list[np.ndarray] = []
         """to come"""
         self._clocks: list[Int[np.ndarray, " N"]] = []
@@ -199,7 +199,7 @@ def statement(
     positions: Int[np.ndarray, " S"],
     step: Step | None,
     answers: Sequence[Answer] | None,
-    heard: Sequence[Place] = (),
+    heard: Sequence[Place] | None = None,
 ) -> Statement:
     """The end of a paper venue's record: its last step and what it said to that."""
     return Statement(
@@ -212,7 +212,7 @@ def statement(
         positions=positions.tolist(),
         orders=[named(one) for one in (step.orders if step else ())],
         answers=list(answers or ()),
-        heard=list(heard),
+        heard=heard if heard is None else list(heard),
     )
 
 
@@ -231,7 +231,7 @@ class SocketVenue:
         self._socket, self._timeout_s = socket, timeout_s
         self._pulse, self._agreed_hash = Pulse(dead_man_s), agreed_hash
         self.positions: Int[np.ndarray, " S"] | None = None
-        self.heard: Sequence[Place] = ()
+        self.heard: Sequence[Place] | None = None
         self._awaited: int | None = None
         self._kept: Sequence[Answer] = ()
         """answers that the venue has stated already"""
@@ -272,7 +272,7 @@ class SocketVenue:
     def send(self, step: Step) -> None:
         self.beat()  # before the first orders: nothing rests that nobody watches
         self._say(msgspec.structs.replace(step, epoch=self._epoch))
-        self._awaited, self.heard = step.step, ()
+        self._awaited, self.heard = step.step, None
         self._last = Goodbye(run=step.run, step=step.step)
 
     def take_back(self, cancels: Sequence[Cancel]) -> Sequence[Answer]:

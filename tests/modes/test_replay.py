@@ -103,15 +103,16 @@ def paced(run, setting, kept, tmp_path) -> Path:
 
     def told(frame: Frame) -> None:
         desk.hear(*intake.take(frame))
-        if frame is came[-1].frame:
-            desk.end()
 
     with TickRecord(folder / "ticks") as record:
         heard = record.heard(pausing(came, setting.source, lateness_ns, told))
 
         def bars(trader, _):
             trader.decider.voice = lambda step: LATE.get(step, Voice.MEMBERS)
-            return passed(tape.closed(heard), venue)
+            for closed in passed(tape.closed(heard), venue):
+                if closed.bar == span.stop - 1:
+                    desk.end()
+                yield closed
 
         trade(setting, kept, tape, bars, venue, folder, silent)
     write_text(folder / "config.yaml", to_yaml(config))

@@ -1,0 +1,121 @@
+"""A venue that hears a record for itself answers as the one that was there, whenever
+frames, steps and the word that a bar has passed came to that."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+
+import numpy as np
+
+from bot4jax.runtime.intake import Intake
+from bot4jax.runtime.lockstep import LockstepVenue, Stream
+from bot4jax.runtime.messages import Passed, Place
+from bot4jax.runtime.orders import Answer
+from bot4jax.runtime.publish import heartbeat
+from bot4jax.types import BEGIN, TICK, Frame
+from tests.runtime.test_venue_process import (
+    ANCHORS,
+    BARS,
+    RUN,
+    UNIVERSE,
+    boundary,
+    desk,
+    frames,
+    new_venue,
+    step_after,
+    stream,
+)
+
+SEEDS, LIMIT_NS = 40, 100_000
+STEPS = range(1, BARS - 2)
+
+
+def sent(rng: np.random.Generator) -> Iterator[Frame]:
+    """The stream in frames of any length; heartbeats say a little too much."""
+    cuts = rng.integers(0, BARS * 40, 60).tolist()
+    for number, one in enumerate(frames(stream(), cuts)):
+        yield one._replace(flags=0 if number else BEGIN)
+        if rng.random() < 0.3:
+            event_ns = int(one.records["event_ns"].max()) + 20
+            yield heartbeat(one, event_ns)
+
+
+def intake() -> Intake:
+    return Intake(UNIVERSE.hash, ANCHORS, LIMIT_NS)
+
+
+def there(
+    came: Sequence[Frame], rng: np.random.Generator
+) -> tuple[list[list[Answer]], dict[int, Sequence[Place]]]:
+    """What a venue's process answers, and how far it had heard where a clock was ahead:
+    frames and words come when they come."""
+    own, ears, waiting = desk(), intake(), iter(came)
+    answers, told, heard = [], [], {}
+    for bar in STEPS:
+        step = step_after(bar, answers)
+        own.take(step)
+        while (report := own.report()) is None:
+            if rng.random() < 0.1:
+                own.take(Passed(run=RUN, boundary_ns=step.through_ns))
+                continue
+            for frame in islice(waiting, rng.integers(1, 4)):
+                own.hear(*ears.take(frame))
+        answers += report.answers
+        told.append(list(report.answers))
+        if report.heard is not None:
+            heard[report.through_ns] = report.heard
+    return told, heard
+
+
+def again(
+    came: Sequence[Frame], heard: Mapping[int, Sequence[Place]]
+) -> list[list[Answer]]:
+    venue, answers, told = LockstepVenue(new_venue(), intake(), came, heard), [], []
+    for bar in STEPS:
+        venue.send(step_after(bar, answers))
+        told.append(list(venue.settle(boundary(bar + 1))))
+        answers += told[-1]
+    return told
+
+
+def test_it_answers_as_the_one_that_was_there():
+    passed = otherwise = 0
+    for seed in range(SEEDS):
+        rng = np.random.default_rng(seed)
+        came = list(sent(rng))
+        told, heard = there(came, rng)
+        assert again(came, heard) == told, f"seed {seed}"
+        passed += len(heard)
+        otherwise += again(came, {}) != told
+    assert passed > SEEDS
+    assert otherwise > SEEDS / 4, "what it had heard by then changes what it answers"
+
+
+def test_every_publisher_is_heard_as_far_as_it_was_and_then_on():
+    """Whatever the frames: against the numbers of the records alone."""
+    for seed in range(SEEDS):
+        rng = np.random.default_rng(seed)
+        following = Stream(of_two_publishers(rng))
+        numbers: dict[int, list[int]] = {1: [], 2: []}
+        for _ in range(4):
+            places = [
+                Place(name, 1, int(rng.integers(len(own), 101)))
+                for name, own in numbers.items()
+            ][: rng.integers(1, 3)]
+            while (frame := following.next(places)) is not None:
+                numbers[frame.publisher] += frame.records["a"].tolist()
+            for one in places:
+                assert numbers[one.publisher] == list(range(one.sequence))
+        while (frame := following.next(None)) is not None:
+            numbers[frame.publisher] += frame.records["a"].tolist()
+        assert numbers == {1: [*range(100)], 2: [*range(100)]}
+
+
+def of_two_publishers(rng: np.random.Generator) -> Iterator[Frame]:
+    """A hundred numbered records of each, by turns, in frames of any length."""
+    left = {1: 0, 2: 0}
+    while open_ones := [name for name, at in left.items() if at < 100]:
+        name, count = int(rng.choice(open_ones)), int(rng.integers(0, 9))
+        records = np.zeros(min(count, 100 - left[name]), TICK)
+        records["a"] = left[name] + np.arange(len(records))
+        yield Frame(name, 1, left[name], 0, records)
+        left[name] += len(records)
