@@ -15,6 +15,7 @@ import msgspec
 from bot4jax.config import validate
 from bot4jax.errors import Halted
 from bot4jax.run import dispatch
+from bot4jax.runtime.interrupts import unwound
 from bot4jax.schema import Config
 from bot4jax.schema.modes import Mode
 
@@ -28,9 +29,10 @@ def children(
 ) -> Iterator[list[subprocess.Popen]]:
     """The modes run beside the block and have ended after it, one way or another.
 
-    One that has more to do than is wanted of it may be terminated.
+    One that has more to do than is wanted of it may be terminated. SIGTERM ends the
+    block as Ctrl-C does, or they would be left alone.
     """
-    with ExitStack() as stack:
+    with unwound(), ExitStack() as stack:
         yield [stack.enter_context(_child(config, mode)) for mode in modes]
 
 

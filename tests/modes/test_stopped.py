@@ -5,12 +5,15 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import closing
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 import jax
 import pytest
 
+from bot4jax.run import INTERRUPTED
 from bot4jax.runtime.client import subscribe
 from bot4jax.runtime.journal import Journal
 from tests.modes.conftest import CACHE
@@ -33,11 +36,9 @@ ASKED = {
 """The keys of a terminal reach the process and its children; a supervisor it alone."""
 
 
-@pytest.mark.parametrize("asked", ASKED)
-def test_a_run_that_is_asked_to_end_has_its_report(
-    run, words, tmp_path, monkeypatch, asked
-):
-    """A real process and its children."""
+@pytest.fixture
+def begun(run, words, tmp_path, monkeypatch) -> Iterator[subprocess.Popen[str]]:
+    """A real process, and soon its children."""
     for name in CACHE:  # the process finds what this one has compiled
         monkeypatch.setenv(name.upper(), str(getattr(jax.config, name)))
     own = [f"run.model={run.folder}", f"run.root={tmp_path}", "run.name=stopped"]
@@ -49,20 +50,45 @@ def test_a_run_that_is_asked_to_end_has_its_report(
         start_new_session=True,
     )
     try:
-        heard = subscribe(signals_of(words), timeout_s=PATIENCE_S)
-        for _ in range(BARS):
-            next(heard)
-        ASKED[asked](process)
-        printed, _ = process.communicate(timeout=PATIENCE_S)
+        yield process
     finally:
         process.kill()
-    assert process.returncode == 0
-    with pytest.raises(ProcessLookupError):  # neither feed nor venue is left
+
+
+def assert_alone(process: subprocess.Popen[str]) -> None:
+    """It has ended, and neither feed nor venue is left."""
+    with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_a_run_that_is_asked_to_end_has_its_report(begun, words, tmp_path, asked):
+    heard = subscribe(signals_of(words), timeout_s=PATIENCE_S)
+    for _ in range(BARS):
+        next(heard)
+    ASKED[asked](begun)
+    printed, _ = begun.communicate(timeout=PATIENCE_S)
+    assert begun.returncode == 0
+    assert_alone(begun)
     folder = tmp_path / "stopped"
     said = [f"{name} {folder / file}" for name, file in TOLD]
     assert printed.splitlines()[-2:] == said
     assert_told(folder)
+
+
+def test_who_is_asked_before_a_bar_has_closed_leaves_no_process(begun):
+    """Twice, should the first word find it trading already."""
+    children = Path(f"/proc/{begun.pid}/task/{begun.pid}/children")
+    while len(children.read_text().split()) < 2:
+        assert begun.poll() is None
+        time.sleep(0.01)
+    begun.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        begun.wait(timeout=2.0)
+    begun.terminate()
+    begun.wait(timeout=PATIENCE_S)
+    assert begun.returncode == INTERRUPTED
+    assert_alone(begun)
 
 
 TOLD = (("summary", "summary.json"), ("report", "report.html"))
