@@ -24,6 +24,7 @@ from bot4jax.runtime.deadline import Voice
 from bot4jax.runtime.desk import Desk
 from bot4jax.runtime.folder import write_text
 from bot4jax.runtime.limits import TradingState
+from bot4jax.runtime.lockstep import LockstepVenue
 from bot4jax.runtime.messages import pack
 from bot4jax.runtime.orders import Cancel
 from bot4jax.runtime.portfolio import Portfolio
@@ -119,9 +120,10 @@ def paced(run, setting, kept, tmp_path) -> Path:
     return folder
 
 
-AHEAD = {5: 0, 15: 1, 25: 2}
-"""Of thirty bars those whose last frame reaches the engine once its clock has closed
-them, and how many of that frame and the next have reached the venue before."""
+PAUSED = (10, 50, 70)
+"""Of eighty bars those that the clock closes, and more behind them, before the engine
+has any tick of them. By then the venue has none either, the first frame, or all and the
+first of the bar after it."""
 
 
 def pausing(came, source, lateness_ns, told):
@@ -132,19 +134,24 @@ def pausing(came, source, lateness_ns, told):
         event_ns = one.frame.records["event_ns"].max(initial=0) or one.frame.sent_ns
         return int(event_ns - source.start_ns) // source.bar_ns
 
+    bars = [bar_of(one) for one in came]
     pause_ns = known = 0
     for at, one in enumerate(came):
-        bar, following = bar_of(one), bar_of(came[min(at + 1, len(came) - 1)])
-        if bar % 30 in AHEAD and following > bar:
-            for known in range(at, at + AHEAD[bar % 30]):
-                told(came[known].frame)
-            known = at + AHEAD[bar % 30]
-            pause_ns += 2 * lateness_ns
-            end_ns = source.start_ns + (bar + 1) * source.bar_ns
-            yield Arrival(None, 0.0, end_ns + pause_ns)
+        bar = bars[at]
+        if bar % 80 in PAUSED and bars[at - 1] < bar:
+            known = (at, at + 1, bars.index(bar + 1) + 1)[PAUSED.index(bar % 80)]
+            for heard in came[at:known]:
+                told(heard.frame)
+            pause_ns += source.bar_ns + 2 * lateness_ns
+            yield Arrival(None, 0.0, one.receive_ns + pause_ns)
         if at >= known:
             told(one.frame)
         yield one._replace(receive_ns=one.receive_ns + pause_ns)
+
+
+def unlimited(venue, intake, frames, heard) -> LockstepVenue:
+    """A venue that hears every bar whole, wherever the clock has closed one."""
+    return LockstepVenue(venue, intake, frames, {})
 
 
 def test_a_run_at_the_clocks_pace_is_repeated_with_its_closings_and_late_decisions(
@@ -152,13 +159,15 @@ def test_a_run_at_the_clocks_pace_is_repeated_with_its_closings_and_late_decisio
 ):
     code, _, found = again(paced)
     steps, heard = told_of(paced)
-    assert sum(one.closing.late > 0 for one in steps) == 7
-    assert len(heard) == 5  # the others' boundary the venue's own market had reached
+    assert sum(one.closing.late > 0 for one in steps) == len(PAUSED)
+    stalled = [one for one in steps if one.bar % 80 in PAUSED]
+    told = {one.bar % 80: one.boundary_ns in heard for one in stalled}
+    assert told == {10: True, 50: True, 70: False}, "it had heard of the next bar"
     voices = voices_of(setting, steps)
     assert voices == dict.fromkeys(voices, Voice.MEMBERS) | LATE
     assert found["orders"] >= 100
     assert code == 0
-    monkeypatch.setattr("bot4jax.modes.replay.told_of", lambda _: (steps, {}))
+    monkeypatch.setattr("bot4jax.modes.replay.LockstepVenue", unlimited)
     code, _, found = again(paced)
     assert code == CERTIFICATE_VIOLATED
     assert found["orders_differ"] > 0
