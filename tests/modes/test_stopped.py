@@ -43,16 +43,16 @@ def begun(run, words, tmp_path, monkeypatch) -> Iterator[subprocess.Popen[str]]:
         monkeypatch.setenv(name.upper(), str(getattr(jax.config, name)))
     own = [f"run.model={run.folder}", f"run.root={tmp_path}", "run.name=stopped"]
     command = [sys.executable, "-m", "bot4jax.run", "mode=demo", *words, *own]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*command, "runtime.speed=5"],
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def assert_alone(process: subprocess.Popen[str]) -> None:
@@ -77,7 +77,7 @@ def test_a_run_that_is_asked_to_end_has_its_report(begun, words, tmp_path, asked
 
 
 def test_who_is_asked_before_a_bar_has_closed_leaves_no_process(begun):
-    """Twice, should the first word find it trading already."""
+    """Asked twice: the first word may find it trading, the second on its way out."""
     children = Path(f"/proc/{begun.pid}/task/{begun.pid}/children")
     while len(children.read_text().split()) < 2:
         assert begun.poll() is None
@@ -87,7 +87,7 @@ def test_who_is_asked_before_a_bar_has_closed_leaves_no_process(begun):
         begun.wait(timeout=2.0)
     begun.terminate()
     begun.wait(timeout=PATIENCE_S)
-    assert begun.returncode == INTERRUPTED
+    assert begun.returncode in (INTERRUPTED, -signal.SIGTERM)
     assert_alone(begun)
 
 
