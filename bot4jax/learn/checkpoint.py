@@ -162,18 +162,14 @@ def verify(at: Path) -> Manifest:
 
 def _expect(at: Path, manifest: Manifest, identity: Identity) -> None:
     """Refuse what was made with something else, naming what differs."""
+    mend = "train again, or use the version and configuration that made it"
     if manifest.features != identity.features:
-        raise CheckpointError(
-            f"{at}: other features; "
-            f"{_difference(manifest.features, identity.features)}: train again"
-        )
+        difference = _difference(manifest.features, identity.features)
+        raise CheckpointError(f"{at}: other features; {difference}: {mend}")
     for name in ("catalogue_hash", "config_hash"):
         found, expected = getattr(manifest, name), getattr(identity, name)
         if found != expected:
-            raise CheckpointError(
-                f"{at}: {name} {found}; expected {expected}: train again, or use the "
-                "version and configuration that made it"
-            )
+            raise CheckpointError(f"{at}: {name} {found}; expected {expected}: {mend}")
 
 
 def _difference(found: Sequence[str], expected: Sequence[str]) -> str:
@@ -181,10 +177,13 @@ def _difference(found: Sequence[str], expected: Sequence[str]) -> str:
     removed = [name for name in found if name not in expected]
     if not added and not removed:
         return "the same names in another order"
-    return (
-        f"added since: {', '.join(added) or 'none'}; "
-        f"removed: {', '.join(removed) or 'none'}"
-    )
+    return f"added since: {_first(added)}; removed: {_first(removed)}"
+
+
+def _first(names: Sequence[str], few: int = 5) -> str:
+    """As many as one reads, and how many more there are."""
+    more = f" and {len(names) - few} more" if len(names) > few else ""
+    return (", ".join(names[:few]) or "none") + more
 
 
 def _write_arrays(at: Path, tree: Any) -> None:

@@ -108,9 +108,9 @@ def beside_baselines(found: Evaluation) -> str:
     heads = (
         "forecaster",
         "symbols",
-        "log loss saved, 10⁻³ nats [95 %]",
-        "less the best baseline's, 10⁻³ ± 95 % (Holm's p)",
-        "net by the scan, % of capital [95 %]",
+        "log loss saved, 10⁻³ nats [95&nbsp;%]",
+        "less the best baseline's, 10⁻³ ± 95&nbsp;% (Holm's&nbsp;p)",
+        "net by the scan, % of capital [95&nbsp;%]",
     )
     text = paragraph(
         "Saved log loss is that of always flat (the class prior) less the forecaster's "

@@ -220,6 +220,10 @@ def test_when_all_are_damaged_each_is_named(tmp_path):
             "added since: depth; removed: spread",
         ),
         (
+            IDENTITY._replace(features=("return", "spread", *"abcdefg")),
+            "added since: a, b, c, d, e and 2 more; removed: none: train again",
+        ),
+        (
             IDENTITY._replace(features=("spread", "return")),
             "the same names in another order",
         ),
