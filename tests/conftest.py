@@ -1,7 +1,13 @@
-"""What holds in every test: one CPU device, strict promotion, repeatable examples."""
+"""What holds in every test: one CPU device, strict promotion, repeatable examples.
+
+Compiling takes most of the time: what one test compiled, the next one finds, and the
+processes that it starts.
+"""
 
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +17,8 @@ os.environ["XLA_FLAGS"] = " ".join(
     for flag in os.environ.get("XLA_FLAGS", "").split()
     if "host_platform_device_count" not in flag
 )
+os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="compiled")
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
 import hypothesis
 import jax
@@ -25,6 +33,12 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # no deadline: machines that share cores stall; derandomised: a failure repeats
 hypothesis.settings.register_profile("house", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("house")
+
+
+def pytest_unconfigure():
+    """Nothing is left of what was compiled."""
+    shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"])
+
 
 PROJECT = Path(__file__).resolve().parent.parent
 

@@ -34,6 +34,7 @@ quick = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 """Compiles in half the time."""
 
 unroll = quick(zoo.unroll, static_argnums=0)
+module_unroll = quick(lambda module, *given: module.unroll(*given))
 
 
 @partial(quick, static_argnums=0)
@@ -44,9 +45,9 @@ def by_steps(sizes, params, carry, xs):
 
 def noisy(sizes, seed=0, scale=0.3):
     """Weights with noise on all of them: a fresh head or bias hides what it reads."""
-    keys = iter(jax.random.split(jax.random.key(seed), 99))
+    random = np.random.default_rng(seed)
     return jax.tree.map(
-        lambda w: w + scale * jax.random.normal(next(keys), w.shape),
+        lambda w: w + jnp.asarray(random.normal(0, scale, w.shape), jnp.float32),
         zoo.init(sizes, FEATURES, seed),
     )
 

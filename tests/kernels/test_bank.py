@@ -1,6 +1,7 @@
 """The bank: columns, sums that do not drift, absent features, and checks that bite."""
 
 import re
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -111,26 +112,25 @@ def test_sums_do_not_drift(long_bars):
         check_matches_reference(spec, evidence)
 
 
-def test_what_is_carried_does_not_drift():
-    """After 20,160 bars, against the definition over all of them."""
-    bars = recorded.recorded_bars(13, 336 * CHUNK)
-    specs = [spec for spec in CATALOGUE.values() if spec.carried]
-    evidence, last = Evidence(specs, bars), len(bars.live) - 1
+@pytest.fixture(scope="module")
+def long_evidence(evidence):
+    """All features after 20,040 bars, through the bank that is compiled already."""
+    found = Evidence(evidence.plan.specs, recorded.recorded_bars(13, 334 * CHUNK))
+    found.chunk = evidence.chunk
+    return found
+
+
+def test_what_is_carried_does_not_drift(long_evidence):
+    """After 20,040 bars, against the definition over all of them."""
+    last = len(long_evidence.bars.live) - 1
+    specs = [spec for spec in long_evidence.plan.specs if spec.carried]
     assert len(specs) == 6
     for spec in specs:
-        values, _ = evidence.of(spec, evidence.whole)
+        values, _ = long_evidence.of(spec, long_evidence.whole)
         for symbol in (recorded.LATE, recorded.WILD):
-            truth = spec.reference(evidence.asked(spec, symbol, last))
+            truth = spec.reference(long_evidence.asked(spec, symbol, last))
             error = abs(values[last, symbol] - truth) / max(1, abs(truth))
             assert error <= spec.tolerance, f"{spec.name}: {error} off, slot {symbol}"
-
-
-@pytest.fixture(scope="module")
-def long_evidence():
-    """All additive and incremental features after 20,040 bars."""
-    forms = ("additive", "incremental")
-    specs = [spec for spec in CATALOGUE.values() if spec.form in forms]
-    return Evidence(specs, recorded.recorded_bars(13, 334 * CHUNK))
 
 
 def test_no_form_drifts(long_evidence):
@@ -278,32 +278,36 @@ def test_no_copy_of_the_state_is_made():
     assert not sizes & counts
 
 
-def scanned(plan: planning.Plan, bars: Bar) -> tuple[np.ndarray, np.ndarray]:
-    """Values and usability of every bar."""
-    step = partial(bank.update, plan, scales())
-    _, raw = jax.jit(partial(jax.lax.scan, step))(bank.init(plan), bars)
-    return np.asarray(raw.values), np.asarray(raw.usable)
+THREE = ["mean", "order_flow_imbalance", "volume_imbalance"]
+
+
+@pytest.fixture(scope="module")
+def scanned() -> Callable[[Bar], np.ndarray]:
+    """Which of three features are usable at every bar."""
+    layout = Layout(SYMBOLS, WINDOW, 64, 1, 0, Bar._fields)
+    plan = planning.plan(layout, select(THREE))
+    scan = jax.jit(partial(jax.lax.scan, partial(bank.update, plan, scales())))
+    return lambda bars: np.asarray(scan(bank.init(plan), bars)[1].usable)
 
 
 @pytest.mark.parametrize("is_masked", [False, True], ids=["conflated", "masked"])
-def test_a_bar_that_is_not_whole_masks_what_it_concerns_as_long_as_it_counts(is_masked):
+def test_a_bar_that_is_not_whole_masks_what_it_concerns_as_long_as_it_counts(
+    scanned, is_masked
+):
     """Quotes of a conflated bar are missing; of a masked one trades as well."""
-    names = ["mean", "order_flow_imbalance", "volume_imbalance"]
-    specs, at, symbol = select(names), 40, 1
-    layout = Layout(SYMBOLS, WINDOW, 64, 1, 0, Bar._fields)
-    plan = planning.plan(layout, specs)
+    specs, at, symbol = select(THREE), 40, 1
     bars = recorded.recorded_bars(3, at + 2 * WINDOW)
     conflated, live = bars.conflated.copy(), bars.live.copy()
     assert live[:, symbol].all()
     conflated[at, symbol] = 3
     live[at, symbol] = 0 if is_masked else 1
-    _, before = scanned(plan, bars)
-    _, after = scanned(plan, bars._replace(conflated=conflated, live=live))
+    before = scanned(bars)
+    after = scanned(bars._replace(conflated=conflated, live=live))
     concerned = [False, True, is_masked]
     for i, (spec, is_concerned) in enumerate(zip(specs, concerned, strict=True)):
         expected = before[:, symbol, i].copy()
         if is_concerned:
-            expected[at : at + min(spec.window, plan.layout.window) + spec.lag] = False
+            expected[at : at + min(spec.window, WINDOW) + spec.lag] = False
         np.testing.assert_array_equal(after[:, symbol, i], expected, spec.name)
         others = np.arange(SYMBOLS) != symbol
         np.testing.assert_array_equal(after[:, others, i], before[:, others, i])

@@ -1,5 +1,6 @@
 """Labels mature when their horizon has passed, and equal the labels of hindsight."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -9,6 +10,10 @@ from bot4jax.kernels.history import Scales
 from bot4jax.types import BAR_FLOATS, BAR_INTS, Bar
 
 SYMBOLS = 6
+
+mature = jax.jit(outcome.mature, static_argnames="has_barriers")
+push_pending = jax.jit(outcome.push_pending)
+push_moments = jax.jit(outcome.push_moments)
 
 
 def bar_of(**columns):
@@ -37,7 +42,7 @@ def test_matured_labels_equal_labels_of_hindsight(horizon):
             mid_entry=jnp.asarray(entry[t]),
             live=jnp.asarray(live[t].astype(np.int32)),
         )
-        matured = outcome.mature(pending, bar, jnp.float32(0.7))
+        matured = mature(pending, bar, jnp.float32(0.7))
         made = t - horizon
         counts = live[[made, made + 1, t]].all(0) if made >= 0 else np.zeros(SYMBOLS)
         np.testing.assert_array_equal(matured.counts, counts)
@@ -49,7 +54,7 @@ def test_matured_labels_equal_labels_of_hindsight(horizon):
             np.testing.assert_array_equal(matured.label, label)
             assert (matured.log_probability[0, :, 0] == made + 1).all()
         mark = jnp.full((1, SYMBOLS, 3), t + 1, jnp.float32)
-        pending = outcome.push_pending(pending, mark, jnp.asarray(scale), bar)
+        pending = push_pending(pending, mark, jnp.asarray(scale), bar)
 
 
 @pytest.mark.parametrize("horizon", [1, 5, 8])
@@ -63,7 +68,7 @@ def test_with_barriers_the_first_close_beyond_an_edge_decides(horizon):
             mid_entry=jnp.asarray(entry[t]),
             live=jnp.asarray(live[t].astype(np.int32)),
         )
-        matured = outcome.mature(pending, bar, jnp.float32(0.7), has_barriers=True)
+        matured = mature(pending, bar, jnp.float32(0.7), has_barriers=True)
         made, edge = t - horizon, 0.7 * 4e-4 * horizon**0.5
         for s in range(SYMBOLS) if made >= 0 else ():
             start, label = np.log(1e4 + entry[made + 1, s] / 2), 1
@@ -76,7 +81,7 @@ def test_with_barriers_the_first_close_beyond_an_edge_decides(horizon):
             early += label != 1 + (end > edge) - (end < -edge)
             assert matured.label[s] == label
         said = jnp.zeros((1, SYMBOLS, 3), jnp.float32)
-        pending = outcome.push_pending(pending, said, jnp.asarray(scale), bar)
+        pending = push_pending(pending, said, jnp.asarray(scale), bar)
     assert (early > 0) == (horizon > 1)  # barriers make a difference
 
 
@@ -93,7 +98,7 @@ def test_running_variance_equals_the_recursion_and_waits_for_live_bars():
             "log_return": jnp.asarray(r),
             "live": jnp.asarray(is_live.astype(np.float32)),
         }
-        moments = outcome.push_moments(moments, columns)
+        moments = push_moments(moments, columns)
         expected = np.where(is_live, 0.97 * expected + 0.03 * r**2, expected)
     np.testing.assert_allclose(moments.variance, expected, 1e-5)
 
@@ -105,6 +110,6 @@ def test_a_long_calm_leaves_the_running_variance_exact():
     moments, calm = outcome.init_moments(scales), jnp.zeros(SYMBOLS)
     for _ in range(1000):
         columns = {"log_return": calm, "live": calm + 1}
-        moments = outcome.push_moments(moments, columns)
+        moments = push_moments(moments, columns)
     expected = start.astype(np.float64) ** 2 * 0.97**1000
     np.testing.assert_allclose(moments.variance, expected, 3e-6)

@@ -1,5 +1,8 @@
 """Targets: worth against cost, and clamps that only ever shrink."""
 
+from functools import partial
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,6 +14,9 @@ from bot4jax.kernels.sizing import Clamp
 
 SYMBOLS = 4
 HORIZON = 5
+
+forecast = jax.jit(sizing.forecast)
+size = jax.jit(partial(sizing.targets, horizon=HORIZON))
 
 
 def params(**changed):
@@ -35,16 +41,14 @@ def targets(probability, held=0.0, may_open=True, **changed):
     risk = sizing.Risk(
         jnp.full(SYMBOLS, 4e-4), jnp.full(SYMBOLS, 1.0), jnp.float32(1e-4)
     )
-    forecast = sizing.forecast(own, probability, risk.volatility * HORIZON**0.5)
-    found, flags = sizing.targets(
+    found, flags = size(
         own,
-        forecast,
+        forecast(own, probability, risk.volatility * HORIZON**0.5),
         risk,
-        HORIZON,
-        jnp.full(SYMBOLS, 0.5),
-        jnp.full(SYMBOLS, 5e-5),
-        jnp.full(SYMBOLS, held, jnp.float32),
-        jnp.full(SYMBOLS, may_open),
+        confidence=jnp.full(SYMBOLS, 0.5),
+        half_spread=jnp.full(SYMBOLS, 5e-5),
+        held=jnp.full(SYMBOLS, held, jnp.float32),
+        may_open=jnp.full(SYMBOLS, may_open),
     )
     return np.asarray(found), np.asarray(flags)
 
@@ -52,7 +56,7 @@ def targets(probability, held=0.0, may_open=True, **changed):
 def test_forecast_is_the_mixture_of_the_classes():
     own = params()
     p = jnp.asarray([[0.2, 0.5, 0.3]], jnp.float32)
-    found = sizing.forecast(own, p, jnp.asarray([2.0], jnp.float32))
+    found = forecast(own, p, jnp.asarray([2.0], jnp.float32))
     mean = (-0.2 * 1.3 + 0.3 * 1.3) * 2
     assert float(found.mean[0]) == pytest.approx(mean, rel=1e-5)
     square = (0.2 * 2 + 0.5 * 0.1 + 0.3 * 2) * 4

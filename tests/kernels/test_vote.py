@@ -1,5 +1,6 @@
 """Weights stay within their bounds, follow the better member, and ignore the sick."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from bot4jax.kernels.outcome import Matured
 
 PARAMS = vote.VoteParams(*(jnp.float32(value) for value in (0.99, 1.0, 0.05, 0.5)))
 SYMBOLS = 8
+
+weights = jax.jit(vote.weights)
 
 
 def state(log_weight):
@@ -32,7 +35,7 @@ def matured(log_probability, label):
     st.lists(st.booleans(), min_size=5, max_size=5),
 )
 def test_weights_keep_floor_cap_and_sum_over_the_healthy(log_weight, healthy):
-    found = np.asarray(vote.weights(PARAMS, state(log_weight), jnp.array(healthy)))
+    found = np.asarray(weights(PARAMS, state(log_weight), jnp.array(healthy)))
     alive = np.array(healthy)
     assert np.isfinite(found).all()
     assert (found[~alive] == 0).all()
@@ -43,7 +46,7 @@ def test_weights_keep_floor_cap_and_sum_over_the_healthy(log_weight, healthy):
 
 def test_weights_are_the_nearest_in_relative_entropy():
     raw = np.array([0.7, 0.2, 0.06, 0.03, 0.01])
-    found = vote.weights(PARAMS, state(np.log(raw)), jnp.ones(5, bool))
+    found = weights(PARAMS, state(np.log(raw)), jnp.ones(5, bool))
     best = minimize(
         lambda w: (w * np.log(w / raw)).sum(),
         np.full(5, 0.2),

@@ -1,7 +1,4 @@
-"""One small market, learnt and traded once, for all tests of the modes.
-
-Compiling takes most of the time: what one test compiled, the next one finds.
-"""
+"""One small market, learnt and traded once, for all tests of the modes."""
 
 import contextlib
 import io
@@ -10,9 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
 from bot4jax.config import load
 from bot4jax.modes import demo, trading
@@ -23,11 +18,6 @@ from bot4jax.schema import Config
 from bot4jax.schema.process import Endpoints
 from tests.modes.ways import silent
 
-CACHE = {
-    "jax_compilation_cache_dir": None,
-    "jax_persistent_cache_min_compile_time_secs": 0.1,
-}
-
 
 class Run(NamedTuple):
     """A run that is over."""
@@ -36,20 +26,6 @@ class Run(NamedTuple):
     folder: Path
     code: int
     printed: str
-
-
-@pytest.fixture(scope="session", autouse=True)
-def compiled_once(tmp_path_factory):
-    """Equal programs of different engines share one compilation."""
-    before = {name: getattr(jax.config, name) for name in CACHE}
-    folder = before["jax_compilation_cache_dir"] or tmp_path_factory.mktemp("compiled")
-    for name, value in (CACHE | {"jax_compilation_cache_dir": str(folder)}).items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()  # whether there is one is looked up once
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
 
 
 @pytest.fixture(scope="session")

@@ -4,17 +4,12 @@ import json
 import re
 from pathlib import Path
 
-import jax
-
-from tests.modes.conftest import CACHE
 from tests.sim.whole import fatal_step, journaled, killed, repeating
 
 
-def test_a_killed_run_ends_as_one_that_was_not(run, endpoints, tmp_path, monkeypatch):
+def test_a_killed_run_ends_as_one_that_was_not(run, endpoints, tmp_path):
     """It dies twice: its intent journaled and not sent, and in the middle of writing
     a snapshot, which is passed over for the one before."""
-    for name in CACHE:  # the processes find what this one has compiled
-        monkeypatch.setenv(name.upper(), str(getattr(jax.config, name)))
     config, at = repeating(run.folder, tmp_path, endpoints), fatal_step(run.folder)
     deaths = [("after_journal", at), ("mid_checkpoint", at + 10)]
     verdict = killed(config, run.folder, tmp_path, deaths)

@@ -10,13 +10,11 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
-import jax
 import pytest
 
 from bot4jax.run import INTERRUPTED
 from bot4jax.runtime.client import subscribe
 from bot4jax.runtime.journal import Journal
-from tests.modes.conftest import CACHE
 
 BARS = 12
 """After which it is ended: some labels are known by then."""
@@ -37,10 +35,8 @@ ASKED = {
 
 
 @pytest.fixture
-def begun(run, words, tmp_path, monkeypatch) -> Iterator[subprocess.Popen[str]]:
+def begun(run, words, tmp_path) -> Iterator[subprocess.Popen[str]]:
     """A real process, and soon its children."""
-    for name in CACHE:  # the process finds what this one has compiled
-        monkeypatch.setenv(name.upper(), str(getattr(jax.config, name)))
     own = [f"run.model={run.folder}", f"run.root={tmp_path}", "run.name=stopped"]
     command = [sys.executable, "-m", "bot4jax.run", "mode=demo", *words, *own]
     with subprocess.Popen(

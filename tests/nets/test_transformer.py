@@ -5,7 +5,7 @@ import pytest
 
 from bot4jax.nets.sizes import TransformerSizes
 from bot4jax.nets.transformer import Block, Transformer
-from tests.small_nets import inputs
+from tests.small_nets import inputs, module_unroll
 
 BARS, WIDTH, CONTEXT = 17, 8, 6
 
@@ -67,7 +67,7 @@ def test_unroll_is_attention_to_the_last_bars(heads, key_heads):
         .init_state()
         .clock
     )
-    _, _, found = block.unroll(ring, ring, clock, xs)
+    _, _, found = module_unroll(block, ring, ring, clock, xs)
     expected = by_hand(block, xs, heads, key_heads)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
@@ -76,8 +76,8 @@ def test_the_past_reaches_exactly_as_far_as_the_context():
     sizes = TransformerSizes(width=WIDTH, context=CONTEXT, feed_forward=5)
     net = Transformer(sizes, 3, np.random.default_rng(1))
     xs = inputs(bars=BARS, features=3)[:, 0]
-    _, one = net.unroll(net.init_state(), xs)
-    _, other = net.unroll(net.init_state(), xs.at[0].add(5.0))
+    _, one = module_unroll(net, net.init_state(), xs)
+    _, other = module_unroll(net, net.init_state(), xs.at[0].add(5.0))
     changed = np.flatnonzero(np.abs(np.asarray(one - other)).max(1) > 0)
     assert changed.max() == CONTEXT - 1
 
