@@ -152,7 +152,7 @@ def await_subscribers(
                 f"within {patience_s:g} s: start the engine, or lower "
                 "runtime.subscribers."
             )
-        present += _change(socket.recv())
+        present += change(socket.recv())
 
 
 def await_departures(
@@ -173,7 +173,7 @@ def await_departures(
         if desk is not None:
             desk.wait(0)
         if socket.poll(round(min(left_s, DESK_EVERY_S) * 1e3)):
-            present += _change(socket.recv())
+            present += change(socket.recv())
     return True
 
 
@@ -312,7 +312,7 @@ def heartbeat(last: Frame, event_ns: int) -> Frame:
     return found._replace(events=last.events)
 
 
-def _change(message: bytes) -> int:
+def change(message: bytes) -> int:
     """What a subscription message does to the number of subscribers."""
     return {SUBSCRIBE: 1, UNSUBSCRIBE: -1}.get(message[0], 0) if message else 0
 

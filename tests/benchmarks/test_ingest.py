@@ -1,10 +1,15 @@
 """Ticks are counted by the device, and a stream that lost some is not measured."""
 
+from collections import Counter
+from contextlib import ExitStack
+
 import pytest
 
-from benchmarks import ingest
+from benchmarks import ingest, ticker
 from benchmarks.ingest import LostTicks
 from bot4jax.config import load
+from bot4jax.errors import Bot4JaxError
+from bot4jax.runtime.sockets import publisher, subscriber
 
 STAGES = {"recorded": (500, 256), "batch": (5_000, 256), "single": (300, 1)}
 
@@ -35,3 +40,17 @@ def test_ticks_that_do_not_arrive_are_not_measured(config):
         ingest.ticker(config, 600, 50, 1) as endpoint,
     ):
         ingest.ingested(ingest.set_stage(config), endpoint, 700)
+
+
+def test_who_comes_before_the_last_one_is_gone_gets_a_round(tmp_path, monkeypatch):
+    """Both once waited for ever, the publisher for the newcomer to leave."""
+    endpoint, seen = f"ipc://{tmp_path}/ticks", Counter()
+    with publisher(endpoint) as socket, subscriber(endpoint), ExitStack() as first:
+        first.enter_context(subscriber(endpoint))
+        ticker.await_change(socket, seen, ticker.CAME, 2)
+        first.close()
+        ticker.await_change(socket, seen, ticker.WENT, 1)
+        assert seen == {ticker.CAME: 2, ticker.WENT: 1}
+        monkeypatch.setattr(ticker, "PATIENCE_S", 0.01)
+        with pytest.raises(Bot4JaxError, match="2 subscribers came and 1 left"):
+            ticker.await_change(socket, seen, ticker.WENT, 2)
