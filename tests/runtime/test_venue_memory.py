@@ -92,12 +92,12 @@ def test_what_is_kept_does_not_grow_with_the_orders():
     tracemalloc.start()
     day.pass_steps(4 * REMEMBERED)
     usual, _ = tracemalloc.get_traced_memory()
-    day.pass_steps(16 * REMEMBERED)
+    day.pass_steps(8 * REMEMBERED)
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     most = 3 * REMEMBERED * (EACH + 1)
     assert REMEMBERED * EACH < len(day.venue.memory.known) < most
-    assert after < 1.2 * usual, "five times as many orders, as many bytes"
+    assert after < 1.2 * usual, "three times as many orders, as many bytes"
     assert day.venue.open_orders.count(resting.id) == 1
 
 
