@@ -29,6 +29,8 @@ from bot4jax.registry import NETS, SOURCES
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# whether there is a cache is looked up once; benchmarks would turn it off for all
+jax.block_until_ready(jax.numpy.zeros(1))
 
 # no deadline: machines that share cores stall; derandomised: a failure repeats
 hypothesis.settings.register_profile("house", deadline=None, derandomize=True)
