@@ -1,7 +1,7 @@
 """A stream is traded alike, whichever way it takes through the engine."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,6 +11,8 @@ import pytest
 from benchmarks import stage
 from bot4jax.config import load
 from bot4jax.errors import CheckpointError
+from bot4jax.kernels import CATALOGUE
+from bot4jax.kernels.history import COLUMNS
 from bot4jax.modes.keeping import (
     adopt,
     asked_by,
@@ -23,6 +25,7 @@ from bot4jax.modes.keeping import (
 from bot4jax.modes.setting import set_stage
 from bot4jax.modes.sockets import trade_with_children
 from bot4jax.modes.trading import trade_here
+from bot4jax.registry import FeatureSpec
 from bot4jax.runtime.journal import StepRecord
 from bot4jax.trees.forest import ForestError
 from bot4jax.types import BUY, SELL
@@ -30,6 +33,15 @@ from tests.modes.ways import journal_of, silent
 
 EAGER = ("venue.taker_fee_bps=0", "strategy.capital=100000000")
 EAGER += ("risk.max_order_notional=5000000", "risk.max_participation=100")
+
+READERS = (
+    "multi_level_order_flow_imbalance,microprice_momentum,effective_spread,amihud,"
+    "signal_to_noise,money_flow_index_14,kyle_lambda,depth_imbalance_10,roll_spread,"
+    "realised_spread,price_impact,hasbrouck_lambda,inferred_cancel_burst,queue_age,"
+    "inferred_order_to_trade_ratio,top_of_book_lifetime,time_at_minimum_spread,"
+    "average_directional_index_14,garman_klass"
+)
+"""Features that together read all that any feature reads of a bar."""
 
 
 def compare(by_sockets: Sequence[StepRecord], here: Sequence[StepRecord]) -> None:
@@ -128,6 +140,11 @@ def test_a_recorded_market_is_the_same_with_any_seed():
     assert on_the_market(own[1].run, own[0]).seed == 1
 
 
+def columns_of(specs: Iterable[FeatureSpec]) -> set[str]:
+    """Of a bar, what the features read."""
+    return {bar for one in specs for name in one.columns for bar in COLUMNS[name]}
+
+
 @pytest.fixture(scope="module")
 def captured(data_root, endpoints, tmp_path_factory) -> tuple[Path, Path]:
     """Recorded ticks traded twice, over sockets and here, by members of chance.
@@ -145,9 +162,11 @@ def captured(data_root, endpoints, tmp_path_factory) -> tuple[Path, Path]:
             [
                 *("debug=tiny", "data=binance", "runtime.speed=0", *EAGER, *spans),
                 *(f"data.path={path}", f"run.root={root}", *endpoints),
+                *(f"features.names=[{READERS}]", "ensemble.members=[gru,trees]"),
             ]
         )
     )
+    assert columns_of(setting.settings.plan.specs) == columns_of(CATALOGUE.values())
     kept = stage.warmed(setting, silent)
     own = kept._replace(state=stage.copied(kept.state))
     for name in ("sockets", "here"):
