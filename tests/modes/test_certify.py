@@ -26,7 +26,12 @@ WORDS = [
     "debug=tiny",
     "data.symbols=4",
     "nets.transformer.context=8",
+    "nets.lstm.widths=[8]",
+    "nets.cnn.channels=[8]",
+    "nets.cnn.dilations=[2]",
 ]
+"""One layer of each kind; that layers follow each other is shown in `tests/nets`."""
+
 A_SUBJECT = Subject("one", "feature", "parity")
 
 
