@@ -29,7 +29,7 @@ WHOLE = "all of them"
 def shifts(before: Config, run: Path, step: int, slot: int) -> list[tuple[str, float]]:
     """Up less down of the vote, and by how much each family moved it, largest first."""
     setting = set_stage(before)
-    calls = Calls(setting.engine, step)
+    calls = Calls(setting.engine)
     watched = setting._replace(engine=setting.engine._replace(conclude=calls.conclude))
     kept = take_up(Path(before.run.model or run), setting)
     with tempfile.TemporaryDirectory() as folder, progress() as report:
@@ -58,17 +58,15 @@ def families(setting: Setting) -> Iterator[tuple[str, list[int]]]:
 
 
 class Calls:
-    """Stands before `engine.conclude` and keeps what one step was concluded from."""
+    """Stands before `engine.conclude`, keeps what the last step was concluded from."""
 
-    def __init__(self, engine: Engine, step: int) -> None:
-        self._engine, self._left = engine, step
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self._kept: tuple[Any, ...] = ()
 
     def conclude(self, params: Any, state: Any, seen: Any, *rest: Any) -> Any:
         """The engine's own answer; it takes the state, so a copy is kept before."""
-        self._left -= 1
-        if self._left == 0:
-            self._kept = (params, jax.tree.map(jnp.copy, state), seen, *rest)
+        self._kept = (params, jax.tree.map(jnp.copy, state), seen, *rest)
         return self._engine.conclude(params, state, seen, *rest)
 
     def lean(self, setting: Setting, columns: list[int] | None, slot: int) -> float:
