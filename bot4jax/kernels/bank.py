@@ -59,12 +59,7 @@ def update(
     """One bar of every symbol in, every feature out."""
     window, index = plan.layout.window, state.index
     columns = history.bar_columns(bar, state.past, scales)
-    windows = history.push_windows(
-        state.windows,
-        index,
-        [columns[name] for name in plan.floats],
-        [getattr(bar, name) for name in plan.mids],
-    )
+    windows = _pushed(plan, state, columns, bar)
     ordered = _ordered(plan, windows, index, bar)
     oldest = [ordered[name][:, 0] for name in plan.floats]
     has_begun = (state.past.age > 0) | (columns["live"] > 0)
@@ -72,26 +67,17 @@ def update(
         plan.terms, state.sums, index, has_begun, columns, ordered
     )
     given = _given(plan, state, columns, windows, ordered)
-    carried, recursive = recursions.advance(
+    carried, named = recursions.advance(
         plan.incremental, window, state.recursions, given, index
     )
     sound = usable.count_sound(plan, state.sound, columns)
     whole = usable.count_whole(state.whole, bar)
     past = history.next_past(state.past, bar)
-    whole_windows = shared.values(plan.present, window, ordered)
-    summed = additive.values(plan.terms, plan.present, window, totals)
-    next_state = BankState(
-        index=index + 1,
-        past=past,
-        windows=windows,
-        sums=sums,
-        recursions=carried,
-        sound=sound,
-        whole=whole,
-        oldest=jnp.stack(oldest) if oldest else state.oldest,
-    )
-    named = whole_windows | recursive | summed
-    return next_state, usable.gather(plan, named, past, sound, whole)
+    named |= shared.values(plan.present, window, ordered)
+    named |= additive.values(plan.terms, plan.present, window, totals)
+    after, left = index + 1, jnp.stack(oldest) if oldest else state.oldest
+    carry = BankState(after, past, windows, sums, carried, sound, whole, left)
+    return carry, usable.gather(plan, named, past, sound, whole)
 
 
 def reset(plan: Plan, state: BankState, is_fresh: Bool[Array, " S"]) -> BankState:
@@ -107,6 +93,18 @@ def reset(plan: Plan, state: BankState, is_fresh: Bool[Array, " S"]) -> BankStat
         sound=_cleared(is_fresh, state.sound, 1),
         whole=_cleared(is_fresh, state.whole, 1),
         oldest=_cleared(is_fresh, state.oldest, 1),
+    )
+
+
+def _pushed(
+    plan: Plan, state: BankState, columns: dict[str, Array], bar: Bar
+) -> Windows:
+    """The kept windows with the newest bar in."""
+    return history.push_windows(
+        state.windows,
+        state.index,
+        [columns[name] for name in plan.floats],
+        [getattr(bar, name) for name in plan.mids],
     )
 
 
