@@ -18,7 +18,7 @@ from bot4jax.runtime.journal import Journal
 
 BARS = 12
 """After which it is ended: some labels are known by then."""
-PATIENCE_S = 90.0
+PATIENCE_S = 180.0
 
 
 def signals_of(words: list[str]) -> str:
