@@ -60,7 +60,7 @@ def measure(config: Config, steps: int, warmup: int, report: Report) -> Measured
                 compiled.settle()
             if done > warmup and done % max(1, steps // SAMPLES) == 0:
                 held.append((done, resident_mib()))
-                report("bars of a long stream", done, bars)
+                report("bars of a long stream", done, bars, f"{held[-1][1]:,.0f} MiB")
         if compiled.late:
             raise Recompiled(
                 f"{compiled.late} functions were compiled after the start."

@@ -10,6 +10,8 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from benchmarks.filling import FillingVenue
 from benchmarks.ingest import IDLE_S, PATIENCE_S, LostTicks
 from benchmarks.publishing import publishing
@@ -69,7 +71,8 @@ def streamed(
             closing(opened_journal(folder, folder.name, resumes=False))
         )
         venue = FillingVenue(setting.settings.layout.symbols)
-        trader = make_trader(setting, stage.kept, venue, journal, lambda stepped: None)
+        live = setting._replace(config=replace(setting.config, mode="live"))
+        trader = make_trader(live, stage.kept, venue, journal, lambda stepped: None)
         trader.mark = inputs.mark
         deadline_s = setting.config.runtime.deadline_ms / 1e3
         trader.decider.patience = lambda step: deadline_s

@@ -384,10 +384,12 @@ def _identify(connection: apsw.Connection, path: Path, run: str) -> None:
             about = [("schema", SCHEMA), ("run", run)]
             connection.executemany("INSERT INTO about VALUES (?, ?)", about)
     about = dict(connection.execute("SELECT name, value FROM about"))
-    for name, expected in (("schema", SCHEMA), ("run", run)):
+    for name, (expected, advice) in {
+        "schema": (SCHEMA, "Another release has written it: read it with that one."),
+        "run": (run, "A run's folder keeps its name: use another run.name."),
+    }.items():
         if about.get(name) != expected:
             raise JournalError(
                 f"The journal {path} has {name} '{about.get(name)}', expected "
-                f"'{expected}'. A run's folder keeps its name; for a new run use "
-                "another run.name."
+                f"'{expected}'. {advice}"
             )

@@ -142,12 +142,14 @@ class Trader(Remembering):
     def catch_up(self) -> None:
         """The device, once no bar follows; that it does not come back is journaled.
 
-        Nothing rests any more, and no venue is there to be asked.
+        Nothing rests any more, and no venue is there to be asked. Who cannot write that
+        down is told of the device all the same.
         """
         try:
             self.decider.catch_up()
         except Stalled as error:
-            self.account.states.hold(Cause.DEVICE, str(error))
+            with suppress(Unwritten):
+                self.account.states.hold(Cause.DEVICE, str(error))
             raise
 
     def beat(self) -> None:
