@@ -44,7 +44,7 @@ events that are no ticks: changes of instruments, funding, news."""
 
 AWAKE = 4
 """Kind of a frame that a receiver records and nobody sends: here it has begun anew, and
-its clock may be another."""
+its clock may be another. `sent_ns` is when something was received last before."""
 
 END, BEGIN = 1, 2
 """Flags of a frame: a publisher's last one in this epoch, and its very first."""

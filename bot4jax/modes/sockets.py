@@ -165,17 +165,19 @@ def remembered(
     """What was heard before, then what comes, kept for a restart in turn.
 
     A run that is over is told whole: no snapshot spares the device anything. Where it
-    goes on, its record says so: the clock may have been set meanwhile.
+    goes on, its record says so, and when it ended: the clock may have been set back.
     """
-    trader.mark, marks = inputs.mark, journal.marks()
+    trader.mark, marks, last_ns = inputs.mark, journal.marks(), 0
     if not journal.is_finished:
         snapshots.sleep(marks)
     for one in inputs.again(marks):
         snapshots.wake(inputs.length)
+        last_ns = one.receive_ns
         yield one
     snapshots.wake()
     if not journal.is_finished:
-        woken = [Arrival(AWOKEN, 0.0, steady_clock()())] if inputs.length else []
+        here = AWOKEN._replace(sent_ns=last_ns)
+        woken = [Arrival(here, 0.0, steady_clock()())] if inputs.length else []
         yield from snapshots.taken(inputs.heard(chain(woken, arrivals)))
 
 

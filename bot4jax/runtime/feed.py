@@ -153,7 +153,7 @@ class Feed:
         """
         received_ns = frame.sent_ns if receive_ns is None else receive_ns
         if frame.kind == AWAKE:
-            self._measure_anew()
+            self._awake(received_ns < frame.sent_ns)
         elif frame.kind == SNAPSHOT:
             self._snapshots[frame.publisher] = frame
         elif frame.kind == REFERENCE:
@@ -233,11 +233,12 @@ class Feed:
         for one in self.publishers.values():
             one.is_usual = False
 
-    def _measure_anew(self) -> None:
-        """A new process may have another clock: only its own frames tell how far that
-        is from those of the senders."""
+    def _awake(self, is_set_back: bool) -> None:
+        """A new process has another clock if that reads less than was read before: new
+        frames tell how far it is from a sender's, but none of one that was refused."""
         for one in self.publishers.values():
-            one.offset_ns = None
+            if is_set_back and not one.is_distrusted:
+                one.offset_ns = None
 
     def _is_ahead(self, publisher: Publisher, frame: Frame, receive_ns: int) -> bool:
         """At its pace, our clock believes no frame sent too far ahead of it."""

@@ -44,7 +44,8 @@ SILENT = Frame(0, 0, 0, 0, np.empty(0, TICK), SILENCE)
 """Stands for a moment in which nothing came."""
 
 AWOKEN = Frame(0, 0, 0, 0, np.empty(0, TICK), AWAKE)
-"""Stands where a process has gone on with what a former one had heard."""
+"""Stands where a process has gone on with what a former one had heard; it is given the
+time at which that one received something last."""
 
 MARK = struct.Struct("<q32s")
 """Bytes of the file, SHA-256 of them."""

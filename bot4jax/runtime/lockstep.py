@@ -6,7 +6,9 @@ clock closed one that the stream had not passed (`messages.Passed`), they depend
 the venue had heard by then, which its report says and the journal keeps.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -18,6 +20,15 @@ from bot4jax.runtime.venue_link import NEVER, LocalVenue
 from bot4jax.types import REFERENCE, TICKS, Frame
 
 END_OF_TIME = -NEVER
+
+NOWHERE = (-1, -1)
+"""Before every epoch and record."""
+
+LOG = logging.getLogger(__name__)
+UNRECORDED = (
+    "the venue had heard publisher %d as far as record %d of epoch %d, where the "
+    "recorded ticks end: it heard what the engine did not, and its answers may differ"
+)
 
 
 class LockstepVenue(LocalVenue):
@@ -62,34 +73,63 @@ class Stream:
     """Frames in their order, some publishers' no further than they were heard."""
 
     def __init__(self, frames: Iterable[Frame]) -> None:
-        self._frames = (one for one in frames if one.kind in (TICKS, REFERENCE))
-        self._aside: list[Frame] = []
-        """come, and not heard yet"""
+        self._frames = enumerate(f for f in frames if f.kind in (TICKS, REFERENCE))
+        self._aside = defaultdict[int, deque[tuple[int, Frame]]](deque)
+        """of each publisher what has come and was not heard yet, with its turn"""
         self._come: dict[int, tuple[int, int]] = {}
-        """epoch and next record of each publisher, of all that has come"""
+        """furthest epoch and next record of each publisher, of all that has come"""
+        self._has_warned = False
 
     def next(self, places: Sequence[Place] | None) -> Frame | None:
         """What is heard next; None where all has been, up to these places if given."""
         limits = None if places is None else {one.publisher: one for one in places}
-        for at, frame in enumerate(self._aside):
+        while (frame := self._first(limits)) is None:
+            missing = () if places is None else tuple(self._missing(places))
+            if places is not None and not missing:
+                return None
+            if not self._read():
+                self._warn(missing)
+                return None
+        return frame
+
+    def _first(self, limits: Mapping[int, Place] | None) -> Frame | None:
+        """Of what has come, the first that is heard; a publisher's own in turn."""
+        for own in sorted(filter(None, self._aside.values()), key=_turn):
+            turn, frame = own[0]
             within, beyond = parted(frame, limits)
             if within is not None:
-                self._aside[at : at + 1] = [] if beyond is None else [beyond]
-                return within
-        while places is None or not all(map(self._has_come, places)):
-            if (frame := next(self._frames, None)) is None:
-                break
-            following = frame.sequence + len(frame.records)
-            self._come[frame.publisher] = frame.epoch, following
-            within, beyond = parted(frame, limits)
-            self._aside += [] if beyond is None else [beyond]
-            if within is not None:
+                own.popleft()
+                own.extendleft([] if beyond is None else [(turn, beyond)])
                 return within
         return None
 
-    def _has_come(self, place: Place) -> bool:
-        come = self._come.get(place.publisher)
-        return come is not None and come >= (place.epoch, place.sequence)
+    def _missing(self, places: Sequence[Place]) -> Iterator[Place]:
+        """Those that no frame has reached yet."""
+        for one in places:
+            if self._come.get(one.publisher, NOWHERE) < (one.epoch, one.sequence):
+                yield one
+
+    def _read(self) -> bool:
+        """Whether another frame has come."""
+        if (came := next(self._frames, None)) is None:
+            return False
+        _, frame = came
+        name, following = frame.publisher, frame.sequence + len(frame.records)
+        reached = self._come.get(name, NOWHERE)
+        self._come[name] = max(reached, (frame.epoch, following))
+        self._aside[name].append(came)
+        return True
+
+    def _warn(self, missing: Sequence[Place]) -> None:
+        """Say once that the record holds less than was heard."""
+        if missing and not self._has_warned:
+            self._has_warned = True
+            one = missing[0]
+            LOG.warning(UNRECORDED, one.publisher, one.sequence, one.epoch)
+
+
+def _turn(own: Sequence[tuple[int, Frame]]) -> int:
+    return own[0][0]
 
 
 def parted(

@@ -67,7 +67,10 @@ class Publisher:
     is_usual: bool = False
     """that is of this life, and of no time before a person's reset"""
     offset_ns: int | None = None
-    """least receive − sent of this life and of ours: how far our clock is ahead"""
+    """least receive − sent of this life, since our clock was set back last: how far our
+    clock is ahead"""
+    is_distrusted: bool = False
+    """it has sent something too far ahead of our clock in this life"""
     shift_ns: int = 0
     """least sent − event, where that is negative, down to the skew limit"""
     missed_until: int | None = None
@@ -129,6 +132,7 @@ def _resumed(former: Publisher, frame: Frame) -> tuple[Publisher, bool]:
         told=0,
         is_usual=False,
         offset_ns=None,
+        is_distrusted=False,
         is_live=True,
     ), is_whole
 
@@ -245,9 +249,11 @@ def is_ahead(
     """Whether a publisher's clock is further ahead of ours than it ever was, by more
     than the limit; else what is known of it is learned."""
     learned = least_offset(publisher.offset_ns, receive_ns - sent_ns, limit_ns)
-    if learned is not None:
-        publisher.offset_ns = learned
-    return learned is None
+    if learned is None:
+        publisher.is_distrusted = True
+        return True
+    publisher.offset_ns = learned
+    return False
 
 
 def least_offset(known_ns: int | None, offset_ns: int, limit_ns: int) -> int | None:

@@ -6,7 +6,9 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -147,29 +149,70 @@ class Wakeful:
         return arrivals
 
 
-def test_a_clock_set_back_between_two_lives_of_the_engine_refuses_nothing(tmp_path):
+Life = tuple[int, Sequence[Arrival]]
+"""Of an engine: what its clock reads when it wakes up, and what it hears."""
+
+
+def again(
+    folder: Path, patch: pytest.MonkeyPatch, lives: Sequence[Life]
+) -> list[list[Arrival]]:
+    """What each life but the first hears, with one more behind these, and a replay."""
+    scene, heard = Scene(folder, lambda step: NONE), []
+    for woken_ns, new in (*lives, (lives[-1][0], ())):
+        clock = partial(int, woken_ns)
+        patch.setattr("bot4jax.modes.sockets.steady_clock", lambda now=clock: now)
+        with Inputs(folder) as inputs, TickRecord(folder / "ticks") as record:
+            every = scene.trader, scene.journal, inputs, Wakeful()
+            heard.append(list(record.heard(remembered(new, *every))))
+    return [*heard[1:], list(recorded(folder / "ticks"))]
+
+
+def received_at(frame: Frame, ahead_ns: int = 0) -> Arrival:
+    """When it was sent, by a clock that is so far ahead."""
+    return Arrival(frame, 0.0, frame.sent_ns + ahead_ns)
+
+
+def test_a_clock_set_back_between_two_lives_of_the_engine_refuses_nothing(
+    tmp_path, monkeypatch
+):
     """Nor in the next restart or in a replay, which hear both lives; a publisher's
     clock that steps ahead after that is seen as ever."""
-    scene, frames = Scene(tmp_path, lambda step: NONE), []
-    for number, at in enumerate((1, SECOND_NS // 2, SECOND_NS + 1, 2 * SECOND_NS + 1)):
-        frames.append(quoted(number, at, flags=0 if number else BEGIN))
-    frames.append(quoted(4, HOUR_NS))
-    came = [Arrival(one, 0.0, one.sent_ns) for one in frames[:2]]
-    then = [Arrival(one, 0.0, one.sent_ns - LATE_NS) for one in frames[2:4]]
-    then.append(Arrival(frames[4], 0.0, then[-1].receive_ns))
-    lives = []
-    for new in (came, then, []):
-        with Inputs(tmp_path) as inputs, TickRecord(tmp_path / "ticks") as record:
-            every = scene.trader, scene.journal, inputs, Wakeful()
-            lives.append(list(record.heard(remembered(new, *every))))
-    lives.append(list(recorded(tmp_path / "ticks")))
-    for heard in lives[1:]:
+    frames = [quoted(0, 1, flags=BEGIN), quoted(1, SECOND_NS // 2)]
+    frames += [quoted(number, (number - 1) * SECOND_NS + 1) for number in (2, 3)]
+    came = [received_at(one) for one in frames[:2]]
+    then = [received_at(one, -LATE_NS) for one in frames[2:]]
+    then.append(Arrival(quoted(4, HOUR_NS), 0.0, then[-1].receive_ns))
+    lives = (0, came), (SECOND_NS - LATE_NS, then)
+    for heard in again(tmp_path, monkeypatch, lives):
         feed = new_feed()
         assert [one.bar for one in closings(feed, heard)] == [0, 1]
         assert feed.counters.ahead == 1, "of the publisher's clock that has stepped"
     unmarked = new_feed()
     assert list(closings(unmarked, [*came, *then])) == []
     assert unmarked.counters.ahead == 3
+
+
+@pytest.mark.parametrize(
+    ("refused", "woken_ns"),
+    [(1, SECOND_NS), (1, SECOND_NS - LATE_NS), (0, SECOND_NS)],
+    ids=["refused before", "and our clock set back", "the first word of our new life"],
+)
+def test_no_restart_makes_a_frame_from_the_future_believed(
+    tmp_path, monkeypatch, refused, woken_ns
+):
+    """Until its publisher's next life, in the next restart and in a replay too."""
+    ahead = quoted(2, HOUR_NS, records=NOTHING)
+    came = [
+        received_at(quoted(0, 1, flags=BEGIN)),
+        received_at(quoted(1, SECOND_NS // 2)),
+    ]
+    came += [Arrival(ahead, 0.0, SECOND_NS // 2)] * refused
+    then = [ahead, quoted(2, SECOND_NS + 1, epoch=2)]
+    lives = (0, came), (woken_ns, [Arrival(one, 0.0, woken_ns) for one in then])
+    for heard in again(tmp_path, monkeypatch, lives):
+        feed = new_feed()
+        assert [one.bar for one in closings(feed, heard)] == [0]
+        assert feed.counters.ahead == refused + 1
 
 
 def test_a_frame_that_will_be_refused_is_taken_up_alone():

@@ -110,6 +110,39 @@ def test_every_publisher_is_heard_as_far_as_it_was_and_then_on():
         assert numbers == {1: [*range(100)], 2: [*range(100)]}
 
 
+def test_what_is_repeated_neither_takes_a_publisher_back_nor_overtakes():
+    """The record is read no further than to the places, all of which it has reached."""
+    came, read = (
+        [of_one(1, 0, 4), of_one(1, 0, 2), of_one(2, 0, 1), of_one(1, 4, 6)],
+        [],
+    )
+    following = Stream(read.append(one) or one for one in came)
+    places, heard = [Place(1, 1, 3), Place(2, 1, 1)], []
+    while (frame := following.next(places)) is not None:
+        heard.append((frame.publisher, *frame.records["a"].tolist()))
+    assert heard == [(1, 0, 1, 2), (2, 0)]
+    assert read == came[:3]
+    left = iter(lambda: following.next(None), None)
+    assert [one.records["a"].tolist() for one in left] == [[3], [0, 1], [4, 5]]
+
+
+def test_a_place_that_the_record_ends_before_is_named_once(caplog):
+    following = Stream([of_one(1, 0, 4)])
+    places = [Place(1, 1, 4), Place(2, 7, 5)]
+    assert following.next(places) is not None
+    assert following.next(places) is None
+    assert following.next(places) is None
+    (said,) = caplog.messages
+    assert "publisher 2 as far as record 5 of epoch 7" in said
+
+
+def of_one(name: int, first: int, stop: int) -> Frame:
+    """Its records of these numbers."""
+    records = np.zeros(stop - first, TICK)
+    records["a"] = range(first, stop)
+    return Frame(name, 1, first, 0, records)
+
+
 def of_two_publishers(rng: np.random.Generator) -> Iterator[Frame]:
     """A hundred numbered records of each, by turns, in frames of any length."""
     left = {1: 0, 2: 0}
