@@ -42,24 +42,26 @@ def _child(config: Config, mode: Mode) -> Iterator[subprocess.Popen]:
     process = subprocess.Popen(
         [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=sys.stderr
     )
-    assert process.stdin is not None
-    with process.stdin as pipe:
-        pipe.write(msgspec.json.encode(own))
     try:
+        _tell(process, own)
         yield process
+        _await_end(process, mode)
     except BaseException:
         process.kill()
         process.wait()
         raise
-    _await_end(process, mode)
+
+
+def _tell(process: subprocess.Popen, config: Config) -> None:
+    assert process.stdin is not None
+    with process.stdin as pipe:
+        pipe.write(msgspec.json.encode(config))
 
 
 def _await_end(process: subprocess.Popen, mode: str) -> None:
     try:
         code = process.wait(PATIENCE_S)
     except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
         raise Halted(
             f"mode={mode} did not end within {PATIENCE_S:g} s of the last bar and was "
             "killed. Its last lines on stderr say what it waited for."

@@ -48,7 +48,8 @@ def begun(run, words, tmp_path) -> Iterator[subprocess.Popen[str]]:
         try:
             yield process
         finally:
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def assert_alone(process: subprocess.Popen[str]) -> None:
