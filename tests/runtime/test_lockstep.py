@@ -3,15 +3,21 @@ frames, steps and the word that a bar has passed came to that."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
+import pytest
 
 from bot4jax.runtime.intake import Intake
 from bot4jax.runtime.lockstep import LockstepVenue, Stream
 from bot4jax.runtime.messages import Passed, Place
 from bot4jax.runtime.orders import Answer
 from bot4jax.runtime.publish import heartbeat
+from bot4jax.runtime.venue_link import SocketVenue
 from bot4jax.types import BEGIN, TICK, Frame
+from tests.runtime.scene import SYMBOLS, Scene
+from tests.runtime.street import street
+from tests.runtime.test_taken_back import Died, engine, killed, traded
 from tests.runtime.test_venue_process import (
     ANCHORS,
     BARS,
@@ -88,6 +94,49 @@ def test_it_answers_as_the_one_that_was_there():
         otherwise += again(came, {}) != told
     assert passed > SEEDS
     assert otherwise > SEEDS / 4, "what it had heard by then changes what it answers"
+
+
+@pytest.mark.parametrize("takes_back", ["nobody", "who died", "who goes on"])
+def test_whoever_goes_on_journals_how_far_was_heard(tmp_path, takes_back):
+    """Over sockets: the engine dies with the answers to a bar that its clock closed,
+    which only its next step would have kept. What rests may be taken back before."""
+    heard = Place(1, 1, 3 * SYMBOLS)
+    with street(latency_ns=0) as market:
+        for bar in range(3):
+            market.show(bar)
+        with engine(tmp_path, market) as (scene, journal):
+            traded(scene, journal)
+            die_by_the_clock(scene)
+            assert scene.link.heard == [heard]
+            if takes_back == "who died":
+                take_back(scene, tmp_path)
+        with engine(tmp_path, market) as (scene, journal):
+            traded(scene, journal)
+            if takes_back == "who goes on":
+                take_back(scene, tmp_path)
+            scene.step(2)
+            assert [one.heard for one in journal.read()] == [None, None, [heard]]
+
+
+def die_by_the_clock(scene: Scene) -> None:
+    """No tick beyond the bar has come; what the venue said is booked, and no more."""
+
+    def dies(name: str) -> None:
+        if name == "after_ack":
+            raise Died
+
+    closed, scene.trader.on_point = scene.closed(2), dies
+    assert isinstance(scene.link, SocketVenue)
+    scene.link.passed_ns = closed.boundary_ns
+    with pytest.raises(Died):
+        scene.trader.step(closed)
+
+
+def take_back(scene: Scene, folder: Path) -> None:
+    """The kill switch; there is something that rests."""
+    assert scene.account.portfolio.open_orders()
+    killed(scene, folder)
+    assert not scene.account.portfolio.open_orders()
 
 
 def test_every_publisher_is_heard_as_far_as_it_was_and_then_on():
