@@ -15,7 +15,7 @@ import msgspec
 from bot4jax.config import validate
 from bot4jax.errors import Halted
 from bot4jax.run import dispatch
-from bot4jax.runtime.interrupts import unwound
+from bot4jax.runtime.interrupts import put_off, unwound
 from bot4jax.schema import Config
 from bot4jax.schema.modes import Mode
 
@@ -39,17 +39,23 @@ def children(
 @contextmanager
 def _child(config: Config, mode: Mode) -> Iterator[subprocess.Popen]:
     own = msgspec.structs.replace(config, mode=mode)
-    process = subprocess.Popen(
-        [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=sys.stderr
-    )
+    process = None
     try:
+        with put_off():
+            process = _begun()
         _tell(process, own)
         yield process
         _await_end(process, mode)
     except BaseException:
-        process.kill()
-        process.wait()
+        if process is not None:
+            with process:  # its pipe is closed, and its end awaited
+                process.kill()
         raise
+
+
+def _begun() -> subprocess.Popen:
+    command = [sys.executable, "-m", __name__]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=sys.stderr)
 
 
 def _tell(process: subprocess.Popen, config: Config) -> None:

@@ -16,6 +16,17 @@ def unwound() -> Iterator[None]:
 
 
 @contextmanager
+def put_off() -> Iterator[None]:
+    """Both end the block that this one lies in, once this one has ended: what is begun
+    in it has a name by then."""
+    came = []
+    with handled(lambda *asked: came.append(asked)):
+        yield
+    if came:
+        raise KeyboardInterrupt
+
+
+@contextmanager
 def handled(handler: Callable[..., None]) -> Iterator[Callable[[], None]]:
     """Both call the handler, until the block ends or what it is given is called.
 

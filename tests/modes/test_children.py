@@ -75,6 +75,21 @@ def test_who_is_asked_while_children_are_awaited_kills_every_one(
     assert_killed(sleeping)
 
 
+def test_who_is_asked_while_the_second_begins_kills_both(sleeping, monkeypatch):
+    """It lives already, and nobody who would kill it knows of it."""
+    beginning = signalled(lambda: None, times=1, spared=1)
+
+    class Interrupted(subprocess.Popen):
+        def __init__(self, *args, **how) -> None:
+            super().__init__(*args, **how)
+            beginning()
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        begin_both()
+    assert_killed(sleeping)
+
+
 def test_who_is_asked_while_the_second_is_told_its_task_kills_both(
     sleeping, monkeypatch
 ):
