@@ -18,7 +18,7 @@ from benchmarks.step import journal_folder
 from benchmarks.streamed import streamed
 from benchmarks.timing import one, quantiles
 from bot4jax.errors import Bot4JaxError
-from bot4jax.modes.trading import COMPILING_STEPS
+from bot4jax.modes.trading import COLD_STEPS
 from bot4jax.runtime.compiles import Compilations
 from bot4jax.runtime.progress import Report
 from bot4jax.schema import Config
@@ -56,7 +56,7 @@ def measure(config: Config, steps: int, warmup: int, report: Report) -> Measured
     ):
         held: list[tuple[int, float]] = []
         for done, _ in enumerate(stream.steps(bars), 1):
-            if done == COMPILING_STEPS:
+            if done == COLD_STEPS:
                 compiled.settle()
             if done > warmup and done % max(1, steps // SAMPLES) == 0:
                 held.append((done, resident_mib()))

@@ -43,8 +43,8 @@ from bot4jax.schema.trading import Execution
 
 Report = Callable[..., None]
 
-COMPILING_STEPS = 3
-"""First steps of a run, left out of its latencies: they compile."""
+COLD_STEPS = 3
+"""First steps of a run, left out of its latencies: the first ticks compile `absorb`."""
 
 
 CURVE_ROWS = 65_536
@@ -72,7 +72,7 @@ class Traded(NamedTuple):
     silent: Int[np.ndarray, " S"]
     """bars at which a symbol had been silent too long"""
     recompiles: int
-    """compilations after the first steps"""
+    """compilations since the first step began"""
     state: TradingState
     """at the end"""
     transitions: list[Transition]
@@ -141,14 +141,13 @@ def trade(
         with stoppable(trader):
             with heard_to_the_end(trader):
                 closed = bars(trader, journal)  # people are heard from now on
+                closed = settling(closed, trader, compiled)
                 trader.decider.rehearse(tape.rehearsed())
                 known = left.pass_over
                 steps = stepping(trader, journal, closed, known)
-                for number, stepped in enumerate(steps, 1):
+                for stepped in steps:
                     left.add(stepped)
                     report("paper trading", trader.step_number, total)
-                    if number == COMPILING_STEPS:
-                        compiled.settle()
                     if trader.step_number == total or trader.is_leaving:
                         break
             if not left.steps:
@@ -159,6 +158,18 @@ def trade(
         if not resumes:
             journal.shed()
     return collect(left, trader, tape, compiled.late)
+
+
+def settling(
+    bars: Iterable[Closed], trader: Trader, compiled: Compilations
+) -> Iterator[Closed]:
+    """The same bars; with the first that the device hears, all has been compiled."""
+    is_settled = False
+    for closed in bars:
+        if not is_settled and not trader.is_asleep:
+            compiled.settle()
+            is_settled = True
+        yield closed
 
 
 def nothing_to_tell(trader: Trader) -> BaseException:
@@ -338,10 +349,10 @@ def collect(
     record = dataset.record_bars(
         steps[0].closed.bar, ((one.closed.ints, one.closed.floats) for one in steps)
     )
-    stages = trader.stages.quantiles(COMPILING_STEPS)
+    stages = trader.stages.quantiles(COLD_STEPS)
     counters = Counters()
     if isinstance(tape, Tape):
-        stages |= tape.stages.quantiles(COMPILING_STEPS)
+        stages |= tape.stages.quantiles(COLD_STEPS)
         counters = tape.feed.counters
     return Traded(
         record=record,
@@ -353,7 +364,7 @@ def collect(
         portfolio=trader.account.portfolio,
         counters=counters,
         stages=stages,
-        ages=trader.ages.quantiles(COMPILING_STEPS),
+        ages=trader.ages.quantiles(COLD_STEPS),
         counts=np.asarray(trader.decider.memory.observing.counts),
         silent=np.asarray(trader.decider.memory.observing.silent),
         recompiles=recompiles,

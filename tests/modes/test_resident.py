@@ -26,7 +26,7 @@ from bot4jax.runtime.venue_link import LocalVenue
 from bot4jax.types import PACKED
 from tests.modes.ways import silent
 
-STEPS, SETTLED = stage.CALIBRATE, trading.COMPILING_STEPS
+STEPS, SETTLED = stage.CALIBRATE, trading.COLD_STEPS
 
 WORDS = (
     "debug=tiny",

@@ -21,10 +21,11 @@ from bot4jax.kernels.clean import init_scaler
 from bot4jax.kernels.history import Scales
 from bot4jax.kernels.outcome import init_pending
 from bot4jax.kernels.rebase import Terms, rebase_pending
+from bot4jax.modes import tapes
 from bot4jax.modes.keeping import blank
-from bot4jax.modes.setting import Setting, set_stage
+from bot4jax.modes.setting import Setting, set_stage, stage_on
 from bot4jax.modes.trading import paper_venue, trade
-from bot4jax.runtime.closings import Bars, Closed, Tape
+from bot4jax.runtime.closings import Bars, BarTape, Closed, Tape
 from bot4jax.runtime.decider import Decider
 from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.messages import CorporateAction, InstrumentChange, Reference
@@ -33,6 +34,8 @@ from bot4jax.runtime.reference import carried
 from bot4jax.runtime.terms import CHANGING, terms_after
 from bot4jax.runtime.venue_link import LocalVenue
 from bot4jax.types import BOOK, QUOTE, REFERENCE, TRADE, Frame
+from tests.data.test_bars import panel
+from tests.data.test_bars import source as bar_source
 from tests.modes.ways import silent
 from tests.runtime.small_market import MARKET
 
@@ -194,27 +197,49 @@ def test_without_the_event_they_would_jump(setting, undisturbed, monkeypatch):
 
 
 @pytest.mark.parametrize("is_rehearsed", [True, False])
-def test_what_was_rehearsed_is_not_compiled_at_a_split(
-    is_rehearsed, tmp_path, monkeypatch
+@pytest.mark.parametrize("has_ticks", [True, False])
+def test_what_was_rehearsed_is_not_compiled_in_a_step(
+    has_ticks, is_rehearsed, tmp_path, monkeypatch
 ):
-    """In one process, as in a replay: there is no other way to trade."""
-    setting = staged(NAMES[: 1 + is_rehearsed])  # neither may have compiled the other's
-    event, kept = events(setting)["split"], blank(setting)
-    tape, rehearse = tape_of(setting, event), Decider.rehearse
+    """In one process, as in a replay: there is no other way to trade. Ticks are split
+    on their way; ready-made bars never are."""
+    names = NAMES[: 1 + is_rehearsed]  # neither may have compiled the other's
+    setting = staged(names) if has_ticks else staged_on_bars(names)
+    tape, closed = split_tape(setting) if has_ticks else bar_tape(setting)
+    kept, rehearse = blank(setting), Decider.rehearse
+
+    def remembered(decider: Decider):
+        return decider.memory, tape.open_bars if isinstance(tape, Tape) else ()
 
     def rehearsed(decider: Decider, bars: Bars) -> None:
-        before = jax.tree.map(np.array, (decider.memory, tape.open_bars))
+        before = jax.tree.map(np.array, remembered(decider))
         if is_rehearsed:
             rehearse(decider, bars)
-        after = decider.memory, tape.open_bars
-        jax.tree.map(np.testing.assert_array_equal, before, after)
+        jax.tree.map(np.testing.assert_array_equal, before, remembered(decider))
 
     monkeypatch.setattr(Decider, "rehearse", rehearsed)
-    closed = tape.closed(arrivals(setting, event))
     venue = LocalVenue(paper_venue(setting))
     traded = trade(setting, kept, tape, lambda *_: closed, venue, tmp_path, silent)
     assert traded.steps > SPLIT_BAR
     assert (traded.recompiles == 0) == is_rehearsed
+
+
+def split_tape(setting: Setting) -> tuple[Tape, Iterator[Closed]]:
+    event = events(setting)["split"]
+    tape = tape_of(setting, event)
+    return tape, tape.closed(arrivals(setting, event))
+
+
+def staged_on_bars(names: Sequence[str]) -> Setting:
+    """The same stage on a market without ticks."""
+    own, walk = staged(names), np.random.default_rng(0).normal(size=(BARS, 3))
+    market = bar_source(panel(100.0 + walk.cumsum(axis=0).round(2)), increment=0.01)
+    return stage_on(own.config, market, own.split)
+
+
+def bar_tape(setting: Setting) -> tuple[BarTape, Iterator[Closed]]:
+    tape = BarTape(setting.source, tapes.terms(setting), lambda records: None)
+    return tape, tape.closed(0, BARS)
 
 
 @pytest.mark.parametrize("factor", [7.0, 1.5, 0.1, 1 / 3])
