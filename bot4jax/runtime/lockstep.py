@@ -26,8 +26,8 @@ NOWHERE = (-1, -1)
 
 LOG = logging.getLogger(__name__)
 UNRECORDED = (
-    "the venue had heard publisher %d as far as record %d of epoch %d, where the "
-    "recorded ticks end: it heard what the engine did not, and its answers may differ"
+    "the venue had heard publisher %d as far as record %d of epoch %d, and the "
+    "recorded ticks end before: it heard what the engine did not; answers may differ"
 )
 
 
