@@ -52,7 +52,6 @@ def main(words: Sequence[str]) -> int:
         else:
             print(f"{USAGE}; found '{word}'", file=sys.stderr)
             return 2
-    logging.disable(logging.WARNING)  # each stranger is told of
     with tempfile.TemporaryDirectory(prefix="sim") as folder:
         return summed(Path(folder), words, out, **asked)
 
@@ -167,4 +166,5 @@ def told(verdict: Verdict, where: str, words: str) -> None:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.WARNING)  # each stranger is told of
     sys.exit(main(sys.argv[1:]))
