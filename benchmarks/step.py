@@ -25,8 +25,8 @@ from bot4jax.kernels.bars import OpenBars
 from bot4jax.learn.params import latency_of
 from bot4jax.modes.tapes import tick_tape
 from bot4jax.nets.zoo import NetCarry
+from bot4jax.runtime.batches import Batch
 from bot4jax.runtime.closings import Tape
-from bot4jax.runtime.feed import Batch
 from bot4jax.runtime.progress import Report
 from bot4jax.schema import Config
 

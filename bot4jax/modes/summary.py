@@ -8,7 +8,7 @@ import numpy as np
 from bot4jax.learn.evaluate import Judged
 from bot4jax.learn.pairs import Ahead
 from bot4jax.runtime.equity import EquityRow
-from bot4jax.runtime.feed import Counters
+from bot4jax.runtime.publishers import Counters
 
 SCHEMA = "bot4jax.summary/1"
 

@@ -24,7 +24,6 @@ from bot4jax.runtime.closings import BarTape, Closed, Tape
 from bot4jax.runtime.compiles import Compilations
 from bot4jax.runtime.decider import Decider, Memory
 from bot4jax.runtime.engine_snapshots import FOLDER
-from bot4jax.runtime.feed import Counters
 from bot4jax.runtime.garbage import settled
 from bot4jax.runtime.inputs import FILE
 from bot4jax.runtime.journal import Durability, Journal, JournalError, StepRecord
@@ -32,6 +31,7 @@ from bot4jax.runtime.limits import Limits, TradingState
 from bot4jax.runtime.loop import Trader
 from bot4jax.runtime.orders import Answer
 from bot4jax.runtime.portfolio import Portfolio
+from bot4jax.runtime.publishers import Counters
 from bot4jax.runtime.sessions import days
 from bot4jax.runtime.states import States, Transition
 from bot4jax.runtime.stepped import Stepped

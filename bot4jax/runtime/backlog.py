@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bot4jax.runtime.publishers import least_offset
+from bot4jax.runtime.clocks import least_offset
 from bot4jax.runtime.standing import NOWHERE, PLACES, places
 from bot4jax.types import CONFLATED, STATUS, TICK, TICKS, Frame
 

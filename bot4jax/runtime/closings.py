@@ -15,8 +15,9 @@ from bot4jax.engine import Engine
 from bot4jax.kernels.bars import OpenBars
 from bot4jax.kernels.rebase import Terms
 from bot4jax.runtime import indicative
+from bot4jax.runtime.batches import Batch, Close
 from bot4jax.runtime.context import Market
-from bot4jax.runtime.feed import Batch, Close, Feed
+from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.market import Quotes
 from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.publish import Arrival

@@ -11,6 +11,7 @@ import zlib
 import numpy as np
 from jaxtyping import Bool, Int
 
+from bot4jax.runtime.publishers import Publisher
 from bot4jax.runtime.standing import NOWHERE, PLACES, places, quoted
 from bot4jax.types import Frame
 
@@ -34,6 +35,8 @@ class Coverage:
     def __init__(self, symbols: int) -> None:
         self.blind: Bool[np.ndarray, " S"] = np.zeros(symbols, bool)
         """stale at some moment of the open bar"""
+        self.waiting: dict[int, Frame] = {}
+        """the latest snapshot of each publisher, until its place in the stream comes"""
         self._spoken: dict[int, Bool[np.ndarray, " S"]] = {}
         self._missing: dict[int, Missing] = {}
 
@@ -90,7 +93,17 @@ class Coverage:
             one.touched[symbols[stated], place[stated]] = number
         spoken[symbols] = True
 
-    def covers(self, snapshot: Frame) -> bool:
+    def due(self, name: int, publisher: Publisher) -> Frame | None:
+        """A publisher's snapshot whose place has come, if it heals anything."""
+        place = publisher.epoch, publisher.next_sequence
+        snapshot = self.waiting.get(name)
+        if snapshot is None or (snapshot.epoch, snapshot.sequence) > place:
+            return None
+        del self.waiting[name]
+        is_old = snapshot.epoch != publisher.epoch or publisher.is_catching_up
+        return None if is_old or not self._covers(snapshot) else snapshot
+
+    def _covers(self, snapshot: Frame) -> bool:
         """Whether it was taken after all that was missed of its publisher."""
         one = self._missing.get(snapshot.publisher)
         return one is not None and snapshot.sequence >= one.until

@@ -7,16 +7,13 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 
+from bot4jax.runtime.clocks import Clock
 from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.reference import acts_ns
 from bot4jax.runtime.screen import Drop, screen
 from bot4jax.types import EVENTS, REFERENCE, Frame
-
-MINUTE_NS = 60_000_000_000
-MINUTES = 5
-"""For which a delay is remembered: clocks are set, and a tick may lie of its time."""
 
 
 @dataclass
@@ -60,19 +57,7 @@ class Publisher:
     next_sequence: int
     event_ns: int | None = None
     """latest event time; None before the first tick or heartbeat"""
-    delays: tuple[tuple[int, int], ...] = ()
-    """of the last minutes: the minute, and its least receive − event"""
-    usual_ns: int = 0
-    """least receive − event since it began to be measured: what comes later is old"""
-    is_usual: bool = False
-    """that is of this life, and of no time before a person's reset"""
-    offset_ns: int | None = None
-    """least receive − sent of this life, since our clock was set back last: how far our
-    clock is ahead"""
-    is_distrusted: bool = False
-    """it has sent something too far ahead of our clock in this life"""
-    shift_ns: int = 0
-    """least sent − event, where that is negative, down to the skew limit"""
+    clock: Clock = field(default_factory=Clock)
     missed_until: int | None = None
     """number of the first record after what was missed last; None: nothing was"""
     since_ns: int | None = None
@@ -80,11 +65,6 @@ class Publisher:
     told: int = 0
     """frames of reference events in this epoch, modulo `EVENTS`"""
     is_live: bool = True
-
-    @property
-    def delay_ns(self) -> int:
-        """Least receive − event of the last minutes."""
-        return min(least for _, least in self.delays)
 
     @property
     def is_catching_up(self) -> bool:
@@ -130,9 +110,7 @@ def _resumed(former: Publisher, frame: Frame) -> tuple[Publisher, bool]:
         next_sequence=frame.sequence,
         since_ns=former.since_ns if is_whole else former.event_ns,
         told=0,
-        is_usual=False,
-        offset_ns=None,
-        is_distrusted=False,
+        clock=former.clock.anew(),
         is_live=True,
     ), is_whole
 
@@ -214,7 +192,7 @@ def screened(
     if reasons is not None:
         counters.dropped.update(map(Drop, reasons[reasons > 0].tolist()))
         records = records[reasons == 0]
-    is_timely = timely(publisher, sent_ns - records["event_ns"], limit_ns)
+    is_timely = publisher.clock.timely(sent_ns - records["event_ns"], limit_ns)
     if is_timely is not None:
         early = len(records) - int(is_timely.sum())
         counters.dropped.update([Drop.FUTURE] * early)
@@ -222,65 +200,14 @@ def screened(
     return records
 
 
-def timely(
-    publisher: Publisher, latency_ns: Int[np.ndarray, " N"], limit_ns: int
-) -> Bool[np.ndarray, " N"] | None:
-    """Which ticks are not from the future; None if none is.
-
-    A publisher's clock may stand ahead by the limit, which is learned from its own
-    ticks; beyond that shift, a tick may be ahead by the limit again.
-    """
-    shift, least = publisher.shift_ns, int(latency_ns.min(initial=0))
-    if least >= shift - limit_ns:
-        publisher.shift_ns = max(min(shift, least), -limit_ns)
-        return None
-    is_timely = np.zeros(len(latency_ns), bool)
-    for row, latency in enumerate(latency_ns.tolist()):
-        if latency >= shift - limit_ns:
-            is_timely[row] = True
-            shift = max(min(shift, latency), -limit_ns)
-    publisher.shift_ns = shift
-    return is_timely
-
-
-def is_ahead(
-    publisher: Publisher, sent_ns: int, receive_ns: int, limit_ns: int
-) -> bool:
-    """Whether a publisher's clock is further ahead of ours than it ever was, by more
-    than the limit; else what is known of it is learned."""
-    learned = least_offset(publisher.offset_ns, receive_ns - sent_ns, limit_ns)
-    if learned is None:
-        publisher.is_distrusted = True
-        return True
-    publisher.offset_ns = learned
-    return False
-
-
-def least_offset(known_ns: int | None, offset_ns: int, limit_ns: int) -> int | None:
-    """The least receive − sent there was, this one with it; None where a clock has
-    stepped by more than the limit, which nothing is learned from."""
-    if known_ns is None:
-        return offset_ns
-    return None if offset_ns < known_ns - limit_ns else min(known_ns, offset_ns)
-
-
 def hear(publisher: Publisher, event_ns: int, receive_ns: int) -> None:
     """Note that a publisher has reached an event time.
 
-    Minutes are those of the receive time, which goes on when a market's stands still;
-    an event time that is only repeated, as by heartbeats in a pause, measures nothing.
+    One that is only repeated, as by heartbeats in a pause, measures nothing.
     """
-    delay_ns, minute = receive_ns - event_ns, receive_ns // MINUTE_NS
     publisher.is_live = True
     if event_ns == publisher.event_ns:
         return
     if publisher.event_ns is None or event_ns > publisher.event_ns:
         publisher.event_ns = event_ns
-    if delay_ns < publisher.usual_ns or not publisher.is_usual:
-        publisher.usual_ns, publisher.is_usual = delay_ns, True
-    known = publisher.delays
-    if known and known[-1][0] == minute and known[-1][1] <= delay_ns:
-        return
-    least_ns = min([delay_ns, *(one for at, one in known if at == minute)])
-    kept = (one for one in known if 0 < abs(minute - one[0]) < MINUTES)
-    publisher.delays = *kept, (minute, least_ns)
+    publisher.clock.measure(receive_ns - event_ns, receive_ns)

@@ -15,7 +15,8 @@ from bot4jax.kernels.absorb import absorb
 from bot4jax.kernels.bars import close_bars, init_bars
 from bot4jax.kernels.history import STANDING
 from bot4jax.runtime.backlog import Clocks, conflated, follows, join
-from bot4jax.runtime.feed import Close, Feed
+from bot4jax.runtime.batches import Close
+from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.publish import Arrival, await_subscribers, receive, send
 from bot4jax.runtime.reception import received
 from bot4jax.runtime.sockets import bound_endpoint, publisher, subscriber

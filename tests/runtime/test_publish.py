@@ -13,7 +13,8 @@ import zmq
 from bot4jax.data.universe import universe
 from bot4jax.errors import DataError, Halted
 from bot4jax.runtime import publish as publishing
-from bot4jax.runtime.feed import Close, Feed
+from bot4jax.runtime.batches import Close
+from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.publish import (
     Published,
     await_departures,

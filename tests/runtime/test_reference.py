@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot4jax.runtime.batches import Batch, Close
 from bot4jax.runtime.closings import Closed
-from bot4jax.runtime.feed import Batch, Close, Feed
+from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.inputs import arrival, packed
 from bot4jax.runtime.intake import Intake
 from bot4jax.runtime.limits import Reason, TradingState

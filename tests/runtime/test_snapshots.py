@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from bot4jax.errors import Halted
 from bot4jax.kernels.absorb import absorb
 from bot4jax.kernels.bars import OpenBars, close_bars, init_bars
+from bot4jax.runtime.batches import Batch, Close
 from bot4jax.runtime.closings import LIVE, seen_only
 from bot4jax.runtime.displayed import Displayed
-from bot4jax.runtime.feed import Batch, Close, Feed
+from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.messages import Hello, Refused, pack, unpack_welcome
 from bot4jax.runtime.publish import (
     Arrival,

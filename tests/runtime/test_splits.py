@@ -186,7 +186,7 @@ def test_features_do_not_know_of_it(setting, undisturbed, name):
 def test_without_the_event_they_would_jump(setting, undisturbed, monkeypatch):
     """This also shows that the test above could fail."""
     monkeypatch.setattr(
-        "bot4jax.runtime.feed.terms_after",
+        "bot4jax.runtime.open_bar.terms_after",
         lambda events, anchors, universe: (None, anchors),
     )
     _, whole = undisturbed

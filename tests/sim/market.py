@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from bot4jax.runtime.backlog import Clocks, follows, join
+from bot4jax.runtime.batches import Batch, Close
 from bot4jax.runtime.closings import NO_ARRIVALS, Closed
-from bot4jax.runtime.feed import Batch, Close, Feed
+from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.market import Quotes
 from bot4jax.runtime.publish import Arrival, begun, heartbeat
 from bot4jax.runtime.standing import Standing
