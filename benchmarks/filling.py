@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bot4jax.runtime.messages import Inquiry, Reference, Statement, Step, pack
+from bot4jax.runtime.messages import Reference, pack
 from bot4jax.runtime.orders import Answer, Cancel, Fill, Order
 from bot4jax.runtime.recovery import Plan
+from bot4jax.runtime.venue_messages import Inquiry, Statement, Step
 
 
 class FillingVenue:

@@ -21,12 +21,13 @@ from bot4jax.modes.tapes import heard, taken_up, tick_tape
 from bot4jax.modes.trading import make_trader, opened_journal, paper_venue
 from bot4jax.runtime.closings import Tape
 from bot4jax.runtime.garbage import settled
-from bot4jax.runtime.messages import Inquiry, Reference, Statement, Step, pack
+from bot4jax.runtime.local_venue import LocalVenue
+from bot4jax.runtime.messages import Reference, pack
 from bot4jax.runtime.orders import Answer, Cancel
 from bot4jax.runtime.progress import Report
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.recovery import Plan
-from bot4jax.runtime.venue_link import LocalVenue
+from bot4jax.runtime.venue_messages import Inquiry, Statement, Step
 from bot4jax.types import Frame
 
 STAGES = {

@@ -32,13 +32,15 @@ from bot4jax.runtime.closings import NO_ARRIVALS, Closed
 from bot4jax.runtime.context import Market
 from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.garbage import settled
-from bot4jax.runtime.journal import Closing, Journal, StepRecord
+from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.journal_rows import Closing, StepRecord
 from bot4jax.runtime.limits import TradingState
-from bot4jax.runtime.messages import Step, pack
+from bot4jax.runtime.messages import pack
 from bot4jax.runtime.orders import Ack, Answer, Fill, Order
 from bot4jax.runtime.progress import Report
 from bot4jax.runtime.states import States
 from bot4jax.runtime.targets import proposals_from_targets
+from bot4jax.runtime.venue_messages import Step
 from bot4jax.schema import Config
 from bot4jax.types import TRADING
 

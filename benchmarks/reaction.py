@@ -33,7 +33,7 @@ from bot4jax.runtime.intake import Intake
 from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.limits import Limits
 from bot4jax.runtime.loop import Trader
-from bot4jax.runtime.messages import Control, Inquiry, Step
+from bot4jax.runtime.messages import Control
 from bot4jax.runtime.orders import Order, order_id
 from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.progress import Report
@@ -42,6 +42,7 @@ from bot4jax.runtime.sockets import dealer, router, subscriber
 from bot4jax.runtime.states import States
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import SocketVenue
+from bot4jax.runtime.venue_messages import Inquiry, Step
 from bot4jax.runtime.venue_process import Sockets, serve
 from bot4jax.runtime.wire import VERSION
 from bot4jax.schema import Config

@@ -12,7 +12,7 @@ from jaxtyping import Int
 
 from bot4jax.kernels.sizing import Clamp
 from bot4jax.runtime.gate import Denied
-from bot4jax.runtime.journal import StepRecord
+from bot4jax.runtime.journal_rows import StepRecord
 from bot4jax.runtime.journal_tables import unpacked
 from bot4jax.runtime.orders import (
     Answer,

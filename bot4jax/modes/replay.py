@@ -24,15 +24,16 @@ from bot4jax.modes.trading import Report, Traded, paper_venue, trade
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.deadline import Voice, voice_of
 from bot4jax.runtime.folder import RunFolder
-from bot4jax.runtime.journal import Journal, StepRecord
+from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.journal_rows import StepRecord
 from bot4jax.runtime.journal_tables import unpacked
+from bot4jax.runtime.local_venue import LocalVenue
 from bot4jax.runtime.lockstep import LockstepVenue
 from bot4jax.runtime.loop import Trader
-from bot4jax.runtime.messages import Place
 from bot4jax.runtime.progress import progress
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.ticks_record import recorded
-from bot4jax.runtime.venue_link import LocalVenue
+from bot4jax.runtime.venue_messages import Place
 from bot4jax.schema import Config
 from bot4jax.types import Frame
 

@@ -26,8 +26,11 @@ from bot4jax.runtime.decider import Decider, Memory
 from bot4jax.runtime.engine_snapshots import FOLDER
 from bot4jax.runtime.garbage import settled
 from bot4jax.runtime.inputs import FILE
-from bot4jax.runtime.journal import Durability, Journal, JournalError, StepRecord
+from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.journal_file import Durability, JournalError
+from bot4jax.runtime.journal_rows import StepRecord
 from bot4jax.runtime.limits import Limits, TradingState
+from bot4jax.runtime.local_venue import LocalVenue
 from bot4jax.runtime.loop import Trader
 from bot4jax.runtime.orders import Answer
 from bot4jax.runtime.portfolio import Portfolio
@@ -38,7 +41,7 @@ from bot4jax.runtime.stepped import Stepped
 from bot4jax.runtime.stopping import stoppable
 from bot4jax.runtime.targets import Tactic
 from bot4jax.runtime.venue import PaperVenue, configured
-from bot4jax.runtime.venue_link import LocalVenue, VenueLink
+from bot4jax.runtime.venue_link import VenueLink
 from bot4jax.schema.trading import Execution
 
 Report = Callable[..., None]

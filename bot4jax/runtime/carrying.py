@@ -12,7 +12,8 @@ import apsw
 import msgspec
 
 from bot4jax.errors import Halted
-from bot4jax.runtime.journal import Journal, JournalError
+from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.journal_file import JournalError
 from bot4jax.runtime.states import OF_THE_DAY, OF_THE_PROCESS, Cause, Transition
 
 JOURNAL = "journal.sqlite"

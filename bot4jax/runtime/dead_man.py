@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable
 
-from bot4jax.runtime.messages import Alive, FromEngine, Goodbye, Inquiry
+from bot4jax.runtime.venue_messages import Alive, FromEngine, Goodbye, Inquiry
 
 BEATS = 3
 """Words that an engine gets in before its silence counts."""

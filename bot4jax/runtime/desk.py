@@ -9,7 +9,12 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from bot4jax.runtime.messages import (
+from bot4jax.runtime.local_venue import LocalVenue, statement
+from bot4jax.runtime.messages import Reference, Refused
+from bot4jax.runtime.orders import Answer, Cancel
+from bot4jax.runtime.terms import parted
+from bot4jax.runtime.venue import PaperVenue
+from bot4jax.runtime.venue_messages import (
     Alive,
     Fenced,
     FromEngine,
@@ -17,17 +22,11 @@ from bot4jax.runtime.messages import (
     Inquiry,
     Passed,
     Place,
-    Reference,
-    Refused,
     Report,
     Statement,
     Step,
     Withdraw,
 )
-from bot4jax.runtime.orders import Answer, Cancel
-from bot4jax.runtime.terms import parted
-from bot4jax.runtime.venue import PaperVenue
-from bot4jax.runtime.venue_link import LocalVenue, statement
 from bot4jax.runtime.wire import VERSION
 
 Answered = Statement | Report | Fenced | Refused

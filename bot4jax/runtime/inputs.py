@@ -25,7 +25,8 @@ import numpy as np
 
 from bot4jax.errors import Bot4JaxError
 from bot4jax.runtime.folder import sync_folder
-from bot4jax.runtime.journal import Durability, Unwritten
+from bot4jax.runtime.journal import Unwritten
+from bot4jax.runtime.journal_file import Durability
 from bot4jax.runtime.publish import Arrival
 from bot4jax.types import AWAKE, TICK, Frame
 

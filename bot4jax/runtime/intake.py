@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int
 
-from bot4jax.runtime.messages import Place, Reference
+from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.publishers import (
     Counters,
     Publisher,
@@ -25,6 +25,7 @@ from bot4jax.runtime.publishers import (
 from bot4jax.runtime.reference import understood
 from bot4jax.runtime.screen import Drop
 from bot4jax.runtime.standing import unstated
+from bot4jax.runtime.venue_messages import Place
 from bot4jax.runtime.wire import WireError, decode
 from bot4jax.types import REFERENCE, SNAPSHOT, TICK, Frame
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.limits import Reason, TradingState
-from bot4jax.runtime.messages import Place
 from bot4jax.runtime.orders import (
     Answer,
     Change,
@@ -19,6 +18,7 @@ from bot4jax.runtime.orders import (
 )
 from bot4jax.runtime.schedule import Schedule
 from bot4jax.runtime.states import Transition
+from bot4jax.runtime.venue_messages import Place
 
 TABLES = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bot4jax.decisions import Decided, unpack_decisions
-from bot4jax.runtime.journal import JournalError
+from bot4jax.runtime.journal_file import JournalError
 from bot4jax.runtime.journal_rows import StepRecord
 from bot4jax.runtime.limits import TradingState
 from bot4jax.runtime.orders import Fill

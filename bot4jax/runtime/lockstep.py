@@ -2,8 +2,8 @@
 
 So does the venue's own process in lock-step: its answers depend on the stream and on
 the steps, and not on how early or late the engine's bars closed. But where the engine's
-clock closed one that the stream had not passed (`messages.Passed`), they depend on what
-the venue had heard by then, which its report says and the journal keeps.
+clock closed one that the stream had not passed (`venue_messages.Passed`), they depend
+on what the venue had heard by then, which its report says and the journal keeps.
 """
 
 import logging
@@ -13,10 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from bot4jax.runtime.intake import Intake
-from bot4jax.runtime.messages import Place, Reference, Step
+from bot4jax.runtime.local_venue import LocalVenue
+from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.orders import Answer
 from bot4jax.runtime.venue import PaperVenue
-from bot4jax.runtime.venue_link import NEVER, LocalVenue
+from bot4jax.runtime.venue_link import NEVER
+from bot4jax.runtime.venue_messages import Place, Step
 from bot4jax.types import REFERENCE, TICKS, Frame
 
 END_OF_TIME = -NEVER

@@ -17,7 +17,8 @@ from bot4jax.runtime.account import Account
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.decider import Decider, Stalled, packed_bytes
 from bot4jax.runtime.gate import Denied
-from bot4jax.runtime.journal import Closing, StepRecord, Unwritten
+from bot4jax.runtime.journal import Unwritten
+from bot4jax.runtime.journal_rows import Closing, StepRecord
 from bot4jax.runtime.limits import TradingState
 from bot4jax.runtime.orders import Answer, Change, Order, Query
 from bot4jax.runtime.remembering import Remembering

@@ -1,5 +1,6 @@
-"""What travels beside the ticks: steps, reports, signals, reference events, control.
+"""What travels beside the ticks: greetings, signals, reference events, control.
 
+What engine and venue say to each other has a file of its own (`venue_messages.py`).
 MessagePack maps, each with its name under `type`. Every number has bounds, NaN is
 outside all of them, and an unknown field is refused. `docs/protocol.md` shows each.
 """
@@ -12,18 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from bot4jax.errors import Bot4JaxError
-from bot4jax.runtime.orders import (
-    Answer,
-    Cancel,
-    Count,
-    Nanoseconds,
-    OrderId,
-    Price,
-    Request,
-    Signed,
-    Slot,
-    Text,
-)
+from bot4jax.runtime.orders import Count, Nanoseconds, Price, Slot, Text
 
 SIGNALS_TOPIC = b"signals"
 """First part of every message on the signals socket."""
@@ -31,7 +21,6 @@ SIGNALS_TOPIC = b"signals"
 REFERENCE_TOPIC = b"reference"
 """First part of a reference event; frames of ticks have one part and no topic."""
 
-MOST_ORDERS = 1 << 16
 MOST_SYMBOLS = 1 << 16
 
 Run = Annotated[str, Meta(min_length=1, max_length=100)]
@@ -48,145 +37,6 @@ Slots = Annotated[list[Slot], Meta(max_length=MOST_SYMBOLS)]
 
 class Message(msgspec.Struct, frozen=True, tag=str.lower, forbid_unknown_fields=True):
     """What all messages share: immutable, named on the wire, nothing unknown."""
-
-
-class Place(Message, frozen=True):
-    """How far the stream of one publisher has been heard."""
-
-    publisher: Hash
-    epoch: Hash
-    sequence: Count
-    """of the first record that has not been heard"""
-
-
-Places = Annotated[list[Place], Meta(max_length=MOST_SYMBOLS)]
-"""By publisher."""
-
-
-class Step(Message, frozen=True, kw_only=True):
-    """Engine to venue, after each decision: the orders, and how far to go on.
-
-    In lock-step the venue answers once its own feed has reached `through_ns`, and
-    waits for the next step before it looks beyond that and its order latency.
-    """
-
-    run: Run
-    step: Count
-    universe_hash: Hash
-    boundary_ns: Nanoseconds
-    """event time of the boundary that was decided at"""
-    through_ns: Nanoseconds
-    """event time up to which the venue is to report"""
-    orders: Annotated[list[Request], Meta(max_length=MOST_ORDERS)] = []
-    epoch: Count = 0
-    """as the venue stated it; 0: it was never asked"""
-
-
-class Inquiry(Message, frozen=True, kw_only=True):
-    """Engine to venue, before its first step: what happened since that step?"""
-
-    run: Run
-    step: Count
-    """the last one that the engine knows of; 0: none"""
-    version: Version
-    """of the protocol"""
-    universe_hash: Hash
-    bar_ns: Nanoseconds
-    """length of a bar"""
-    boundary_ns: Nanoseconds = 0
-    """of that step: what acts by then has changed what the engine owns"""
-    within_ns: Annotated[int, Meta(ge=0, le=3_600 * 10**9)] = 0
-    """as in `Alive`, from now on; 0: nobody is watched"""
-    agreed_hash: Hash = 0
-    """of what both must have read alike, see `config.agreed_hash`; 0: not told"""
-
-
-class Statement(Message, frozen=True, kw_only=True):
-    """Venue to engine: the end of its record. Whoever asked last may send steps."""
-
-    version: Version
-    """of the protocol"""
-    run: Annotated[str, Meta(max_length=100)]
-    """whose steps it has taken; empty: nobody's"""
-    step: Count
-    """the last one taken"""
-    is_reported: bool
-    """whether it has been answered"""
-    dedupes: bool
-    """an order id that comes twice is traded once"""
-    epoch: Count
-    """to be sent with every step from now on; those of former epochs are refused"""
-    positions: Annotated[list[Signed], Meta(max_length=MOST_SYMBOLS)]
-    """lots by slot, as of the last report"""
-    orders: Annotated[list[OrderId], Meta(max_length=MOST_ORDERS)] = []
-    """that the last step sent or was about, in the order they came"""
-    answers: Annotated[list[Answer], Meta(max_length=4 * MOST_ORDERS)] = []
-    """of the last report"""
-    heard: Places | None = None
-    """as in that report"""
-
-
-class Fenced(Message, frozen=True, kw_only=True):
-    """Venue to an engine whose epoch is over: another one has taken its place."""
-
-    epoch: Count
-    """the one that counts"""
-
-
-class Report(Message, frozen=True, kw_only=True):
-    """Venue to engine: everything that happened up to `through_ns`, in its order."""
-
-    step: Count
-    through_ns: Nanoseconds
-    answers: Annotated[list[Answer], Meta(max_length=4 * MOST_ORDERS)] = []
-    positions: Annotated[list[Signed], Meta(max_length=MOST_SYMBOLS)] = []
-    """lots by slot, once all answers count; empty: not told"""
-    is_early: bool = False
-    """the answer to a withdrawal: all that happened since the last report. The step's
-    own report, where it is still to come, begins with it"""
-    heard: Places | None = None
-    """what the venue had heard when it was told that `through_ns` counts as reached;
-    none: the stream has reached it"""
-
-
-class Withdraw(Message, frozen=True, kw_only=True):
-    """Engine to venue, between two steps: take these orders back, whatever happens.
-
-    With `is_last` it is answered at once, by one more report.
-    """
-
-    run: Run
-    cancels: Annotated[list[Cancel], Meta(max_length=MOST_ORDERS)]
-    is_last: bool = False
-    """nothing else of this run may rest any longer either"""
-
-
-class Alive(Message, frozen=True, kw_only=True):
-    """Engine to venue, again and again: should no word follow, take back what rests."""
-
-    run: Run
-    within_ns: Annotated[int, Meta(gt=0, le=3_600 * 10**9)]
-    """silence, by the venue's clock, after which this engine counts as gone"""
-
-
-class Passed(Message, frozen=True, kw_only=True):
-    """Engine to venue, while it waits for a report: the clock has closed the bar.
-
-    A market that pauses shows no tick beyond the boundary; the venue is to report as if
-    one had come.
-    """
-
-    run: Run
-    boundary_ns: Nanoseconds
-    """event time that counts as reached"""
-
-
-class Goodbye(Message, frozen=True, kw_only=True):
-    """Engine to venue: no step follows, and nobody waits for a report."""
-
-    run: Run
-    step: Count
-    """the last one sent"""
 
 
 class Hello(Message, frozen=True, kw_only=True):
@@ -207,10 +57,6 @@ class Refused(Message, frozen=True, kw_only=True):
     """Feed to consumer, venue to engine: why nothing it says would be understood."""
 
     reason: Text
-
-
-FromEngine = Inquiry | Step | Passed | Withdraw | Alive | Goodbye
-FromVenue = Statement | Report | Fenced | Refused
 
 
 class Signal(Message, frozen=True, kw_only=True):
@@ -339,14 +185,23 @@ def pack(message: Message) -> bytes:
     return _encoder.encode(message)
 
 
+def decoded(buffer: bytes | memoryview, expected: Any) -> Any:
+    """The message in these bytes, of a type or of whichever of a union."""
+    try:
+        return _decoder(expected).decode(buffer)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        names = _names(expected)
+        raise MessageError(f"Refused message, expected a {names}: {error}.") from error
+
+
 def unpack(buffer: bytes | memoryview, expected: type[T]) -> T:
     """The message of the expected type in these bytes."""
-    return _decoded(buffer, expected)
+    return decoded(buffer, expected)
 
 
 def unpack_reference(buffer: bytes | memoryview) -> Reference:
     """The reference event in these bytes, of whichever type."""
-    return _decoded(buffer, Reference)
+    return decoded(buffer, Reference)
 
 
 def pack_references(events: Sequence[Reference]) -> bytes:
@@ -356,30 +211,12 @@ def pack_references(events: Sequence[Reference]) -> bytes:
 
 def unpack_references(buffer: bytes | memoryview) -> list[Reference]:
     """The reference events in these bytes, of whichever types."""
-    return _decoded(buffer, References)
+    return decoded(buffer, References)
 
 
 def unpack_welcome(buffer: bytes | memoryview) -> Welcome | Refused:
     """A feed's answer to a greeting."""
-    return _decoded(buffer, Welcome | Refused)
-
-
-def unpack_from_engine(buffer: bytes | memoryview) -> FromEngine:
-    """What an engine says to its venue, of whichever type."""
-    return _decoded(buffer, FromEngine)
-
-
-def unpack_from_venue(buffer: bytes | memoryview) -> FromVenue:
-    """What a venue says, of whichever type."""
-    return _decoded(buffer, FromVenue)
-
-
-def _decoded(buffer: bytes | memoryview, expected: Any) -> Any:
-    try:
-        return _decoder(expected).decode(buffer)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        names = _names(expected)
-        raise MessageError(f"Refused message, expected a {names}: {error}.") from error
+    return decoded(buffer, Welcome | Refused)
 
 
 def _names(expected: Any) -> str:

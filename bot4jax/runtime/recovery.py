@@ -13,7 +13,6 @@ from jaxtyping import Int
 
 from bot4jax.errors import Halted
 from bot4jax.runtime.limits import TradingState
-from bot4jax.runtime.messages import Statement, Step
 from bot4jax.runtime.orders import (
     Cancel,
     Fill,
@@ -25,6 +24,7 @@ from bot4jax.runtime.orders import (
     named,
 )
 from bot4jax.runtime.tracking import check_fill
+from bot4jax.runtime.venue_messages import Statement, Step
 from bot4jax.types import BUY
 
 

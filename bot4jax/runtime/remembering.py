@@ -14,14 +14,14 @@ from bot4jax.runtime.account import Account
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.decider import Decider
 from bot4jax.runtime.equity import EquityRow
-from bot4jax.runtime.journal import StepRecord
+from bot4jax.runtime.journal_rows import StepRecord
 from bot4jax.runtime.limits import TradingState
-from bot4jax.runtime.messages import Inquiry, Place, Step
 from bot4jax.runtime.orders import Answer, Cancel, Foreign, Request
 from bot4jax.runtime.recovery import Plan, held_back, permitted, plan, reconcile
 from bot4jax.runtime.states import Cause
 from bot4jax.runtime.stepped import Stepped, stepped
 from bot4jax.runtime.venue_link import VenueLink
+from bot4jax.runtime.venue_messages import Inquiry, Place, Step
 from bot4jax.runtime.wire import VERSION
 
 

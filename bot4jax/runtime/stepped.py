@@ -11,7 +11,7 @@ from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.decider import Shown
 from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.gate import Denied
-from bot4jax.runtime.journal import StepRecord
+from bot4jax.runtime.journal_rows import StepRecord
 from bot4jax.runtime.orders import Answer, Order
 
 

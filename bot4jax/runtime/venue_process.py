@@ -20,20 +20,18 @@ from bot4jax.runtime.curve import Keyring
 from bot4jax.runtime.dead_man import DeadMan
 from bot4jax.runtime.desk import Desk
 from bot4jax.runtime.intake import Intake
-from bot4jax.runtime.messages import (
-    Alive,
-    FromVenue,
-    Goodbye,
-    MessageError,
-    Passed,
-    Refused,
-    Withdraw,
-    pack,
-    unpack_from_engine,
-)
+from bot4jax.runtime.messages import MessageError, Refused, pack
 from bot4jax.runtime.publish import PATIENCE_S
 from bot4jax.runtime.sockets import bound_endpoint, router, subscriber
 from bot4jax.runtime.venue import configured
+from bot4jax.runtime.venue_messages import (
+    Alive,
+    FromVenue,
+    Goodbye,
+    Passed,
+    Withdraw,
+    unpack_from_engine,
+)
 from bot4jax.runtime.wire import MAGIC
 from bot4jax.schema import Config
 

@@ -37,10 +37,10 @@ from bot4jax.runtime.control_line import line
 from bot4jax.runtime.deadline import Voice, voice_of
 from bot4jax.runtime.decider import Decider
 from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.local_venue import LocalVenue
 from bot4jax.runtime.loop import Trader
 from bot4jax.runtime.messages import Control, Reference
 from bot4jax.runtime.stepped import Stepped
-from bot4jax.runtime.venue_link import LocalVenue
 from bot4jax.trees import predict
 from bot4jax.trees.fit import Rows, fit_forest
 from tests.modes.ways import silent

@@ -26,7 +26,7 @@ from bot4jax.modes.setting import set_stage
 from bot4jax.modes.sockets import trade_with_children
 from bot4jax.modes.trading import trade_here
 from bot4jax.registry import FeatureSpec
-from bot4jax.runtime.journal import StepRecord
+from bot4jax.runtime.journal_rows import StepRecord
 from bot4jax.trees.forest import ForestError
 from bot4jax.types import BUY, SELL
 from tests.modes.ways import journal_of, silent

@@ -12,7 +12,8 @@ from rich.console import Console
 
 from bot4jax.errors import CheckpointError
 from bot4jax.modes.journal import journal
-from bot4jax.runtime.journal import Journal, JournalError
+from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.journal_file import JournalError
 from bot4jax.runtime.journal_tables import WRITERS, export, show, tables
 from bot4jax.runtime.limits import Reason
 from bot4jax.runtime.orders import Fill

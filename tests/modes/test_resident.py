@@ -21,8 +21,8 @@ from bot4jax.learn.params import latency_of
 from bot4jax.modes import tapes, trading
 from bot4jax.modes.keeping import Kept, anchors_of
 from bot4jax.modes.setting import Setting, set_stage
+from bot4jax.runtime.local_venue import LocalVenue
 from bot4jax.runtime.stepped import Stepped
-from bot4jax.runtime.venue_link import LocalVenue
 from bot4jax.types import PACKED
 from tests.modes.ways import silent
 

@@ -3,7 +3,8 @@
 from contextlib import closing
 from pathlib import Path
 
-from bot4jax.runtime.journal import Journal, StepRecord
+from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.journal_rows import StepRecord
 
 
 def silent(*progress) -> None:

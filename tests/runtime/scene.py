@@ -17,6 +17,7 @@ from bot4jax.runtime.closings import NO_ARRIVALS, Closed
 from bot4jax.runtime.decider import Decider, Memory
 from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.limits import Limits
+from bot4jax.runtime.local_venue import LocalVenue
 from bot4jax.runtime.loop import StepLog, Trader
 from bot4jax.runtime.market import Quotes
 from bot4jax.runtime.messages import Reference
@@ -27,7 +28,7 @@ from bot4jax.runtime.stepped import Stepped
 from bot4jax.runtime.targets import Tactic
 from bot4jax.runtime.terms import changes_terms
 from bot4jax.runtime.venue import PaperVenue
-from bot4jax.runtime.venue_link import LocalVenue, VenueLink
+from bot4jax.runtime.venue_link import VenueLink
 from bot4jax.types import QUOTE, TICK, Instrument
 
 UNIVERSE = universe([Instrument(symbol=name, increment=0.5) for name in "ABC"])

@@ -9,8 +9,9 @@ import pytest
 
 from bot4jax.errors import Halted
 from bot4jax.modes.trading import opened_journal, stepping
-from bot4jax.runtime.journal import Journal, JournalError
-from bot4jax.runtime.venue_link import LocalVenue
+from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.journal_file import JournalError
+from bot4jax.runtime.local_venue import LocalVenue
 from tests.runtime.scene import RUN as RUN_OF_SCENE
 from tests.runtime.scene import Scene
 from tests.runtime.test_journal import (

@@ -14,18 +14,19 @@ import pytest
 from bot4jax.modes.trading import opened_journal, stepping
 from bot4jax.runtime.dead_man import DeadMan, Pulse
 from bot4jax.runtime.latency import Latency
-from bot4jax.runtime.messages import (
+from bot4jax.runtime.local_venue import statement
+from bot4jax.runtime.messages import pack
+from bot4jax.runtime.orders import Cancel, Cancelled, Order
+from bot4jax.runtime.sockets import bound_endpoint, dealer, router
+from bot4jax.runtime.venue import PaperVenue
+from bot4jax.runtime.venue_link import SocketVenue
+from bot4jax.runtime.venue_messages import (
     Alive,
     Goodbye,
     Inquiry,
     Step,
-    pack,
     unpack_from_engine,
 )
-from bot4jax.runtime.orders import Cancel, Cancelled, Order
-from bot4jax.runtime.sockets import bound_endpoint, dealer, router
-from bot4jax.runtime.venue import PaperVenue
-from bot4jax.runtime.venue_link import SocketVenue, statement
 from bot4jax.runtime.wire import VERSION
 from bot4jax.types import TICK
 from tests.runtime.scene import BAR_NS, RUN, UNIVERSE, Scene

@@ -17,15 +17,10 @@ from bot4jax.errors import Halted
 from bot4jax.modes.trading import ended, opened_journal, stepping
 from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.inputs import Inputs
-from bot4jax.runtime.journal import (
-    Closing,
-    Durability,
-    Journal,
-    JournalError,
-    StepRecord,
-)
+from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.journal_file import Durability, JournalError
+from bot4jax.runtime.journal_rows import Closing, StepRecord
 from bot4jax.runtime.limits import Reason, TradingState
-from bot4jax.runtime.messages import Place
 from bot4jax.runtime.orders import (
     Ack,
     Cancel,
@@ -40,6 +35,7 @@ from bot4jax.runtime.orders import (
 )
 from bot4jax.runtime.schedule import Schedule
 from bot4jax.runtime.states import Transition
+from bot4jax.runtime.venue_messages import Place
 from bot4jax.types import BUY, SELL
 from tests.runtime.scene import BAR_NS, START_NS, Scene
 from tests.runtime.scene import RUN as RUN_OF_SCENE

@@ -10,10 +10,10 @@ import pytest
 
 from bot4jax.runtime.intake import Intake
 from bot4jax.runtime.lockstep import LockstepVenue, Stream
-from bot4jax.runtime.messages import Passed, Place
 from bot4jax.runtime.orders import Answer
 from bot4jax.runtime.publish import heartbeat
 from bot4jax.runtime.venue_link import SocketVenue
+from bot4jax.runtime.venue_messages import Passed, Place
 from bot4jax.types import BEGIN, TICK, Frame
 from tests.runtime.scene import SYMBOLS, Scene
 from tests.runtime.street import street

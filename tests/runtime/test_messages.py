@@ -12,15 +12,12 @@ from bot4jax.runtime.messages import (
     ControlAnswer,
     CorporateAction,
     Funding,
-    Goodbye,
     InstrumentChange,
     Mark,
     MessageError,
     News,
-    Report,
     Signal,
     Signals,
-    Step,
     pack,
     unpack,
     unpack_reference,
@@ -34,6 +31,7 @@ from bot4jax.runtime.orders import (
     Order,
     Reject,
 )
+from bot4jax.runtime.venue_messages import Goodbye, Report, Step
 from bot4jax.types import BUY, SELL
 
 ID = "00ff00ff00ff00ff"

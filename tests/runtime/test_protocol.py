@@ -10,7 +10,7 @@ import pytest
 
 from bot4jax.config import load
 from bot4jax.data.universe import universe
-from bot4jax.runtime import messages, orders, wire
+from bot4jax.runtime import messages, orders, venue_messages, wire
 from bot4jax.runtime.messages import pack
 from bot4jax.runtime.screen import Drop
 from bot4jax.runtime.snapshots import greeting
@@ -63,7 +63,7 @@ SIGNAL = messages.Signal(
 )
 MESSAGES = {
     "hello": greeting(MARKET.hash, wants_snapshot=True),
-    "step": messages.Step(
+    "step": venue_messages.Step(
         run="demo",
         step=3,
         universe_hash=MARKET.hash,
@@ -71,7 +71,7 @@ MESSAGES = {
         through_ns=CLOSE_NS + 10**9,
         orders=[ORDER],
     ),
-    "report": messages.Report(
+    "report": venue_messages.Report(
         step=3,
         through_ns=CLOSE_NS + 10**9,
         answers=[
@@ -79,10 +79,10 @@ MESSAGES = {
             orders.Fill(ORDER.id, 0, BUY, 20, 600_001, 0.54, False, CLOSE_NS + 5),
         ],
     ),
-    "withdraw": messages.Withdraw(run="demo", cancels=[orders.Cancel(ORDER.id)]),
-    "alive": messages.Alive(run="demo", within_ns=5 * 10**9),
-    "passed": messages.Passed(run="demo", boundary_ns=CLOSE_NS),
-    "goodbye": messages.Goodbye(run="demo", step=3),
+    "withdraw": venue_messages.Withdraw(run="demo", cancels=[orders.Cancel(ORDER.id)]),
+    "alive": venue_messages.Alive(run="demo", within_ns=5 * 10**9),
+    "passed": venue_messages.Passed(run="demo", boundary_ns=CLOSE_NS),
+    "goodbye": venue_messages.Goodbye(run="demo", step=3),
     "signals": messages.Signals(
         run="demo", step=3, boundary_ns=CLOSE_NS, regime=1, signals=[SIGNAL]
     ),
@@ -108,9 +108,14 @@ TYPES = {
 
 STRUCTS: list[type[Any]] = [
     *(messages.Hello, messages.Welcome, messages.Refused),
-    *(messages.Step, messages.Report, messages.Withdraw, messages.Goodbye),
-    *(messages.Alive, messages.Passed, messages.Place),
-    *(messages.Inquiry, messages.Statement, messages.Fenced),
+    *(
+        venue_messages.Step,
+        venue_messages.Report,
+        venue_messages.Withdraw,
+        venue_messages.Goodbye,
+    ),
+    *(venue_messages.Alive, venue_messages.Passed, venue_messages.Place),
+    *(venue_messages.Inquiry, venue_messages.Statement, venue_messages.Fenced),
     *(messages.Signals, messages.Signal, *get_args(messages.Reference)),
     *(messages.Control, messages.ControlAnswer),
     *(*get_args(orders.Request), *get_args(orders.Answer)),

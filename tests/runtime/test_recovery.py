@@ -17,11 +17,11 @@ from bot4jax.runtime.inputs import FILE, MARK, Inputs, InputsError, packed
 from bot4jax.runtime.journal import Journal, Unwritten
 from bot4jax.runtime.lease import lease
 from bot4jax.runtime.limits import TradingState
-from bot4jax.runtime.messages import Statement, Step
 from bot4jax.runtime.orders import Cancel, Fill, Order, Replace, order_id
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.recovery import Plan, plan
 from bot4jax.runtime.venue import PaperVenue
+from bot4jax.runtime.venue_messages import Statement, Step
 from bot4jax.runtime.venue_record import Record
 from bot4jax.runtime.wire import VERSION
 from bot4jax.types import BUY, TICK, Frame

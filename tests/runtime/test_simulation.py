@@ -6,7 +6,7 @@ from contextlib import closing
 import msgspec
 import pytest
 
-from bot4jax.runtime import venue_link
+from bot4jax.runtime import local_venue
 from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.orders import Cancel
 from bot4jax.runtime.venue import PaperVenue
@@ -67,7 +67,7 @@ def test_a_kill_before_much_was_traded_proves_nothing():
 def test_a_venue_that_trades_twice_is_not_followed(tmp_path, calm, monkeypatch):
     """It says that it dedupes and does not: once it has traded a step twice, positions
     differ and no engine starts. A seed that comes to its end has sent none twice."""
-    honest = venue_link.statement
+    honest = local_venue.statement
 
     def boasting(*said):
         return msgspec.structs.replace(honest(*said), dedupes=True)

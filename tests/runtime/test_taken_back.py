@@ -15,6 +15,7 @@ from bot4jax.modes.trading import ended, heard_to_the_end, opened_journal, stepp
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.control import Controls, KillFile
 from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.local_venue import LocalVenue
 from bot4jax.runtime.orders import Order, Query, Reject
 from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.silence import judged_by_age
@@ -22,7 +23,7 @@ from bot4jax.runtime.sockets import dealer
 from bot4jax.runtime.states import Cause
 from bot4jax.runtime.stopping import stoppable
 from bot4jax.runtime.venue import PaperVenue
-from bot4jax.runtime.venue_link import LocalVenue, SocketVenue
+from bot4jax.runtime.venue_link import SocketVenue
 from bot4jax.runtime.venue_rules import Refusal
 from tests.runtime.scene import (
     BAR_NS,

@@ -8,11 +8,11 @@ import pytest
 
 from bot4jax.errors import Halted
 from bot4jax.runtime.account import PATIENCE_STEPS
+from bot4jax.runtime.local_venue import LocalVenue
 from bot4jax.runtime.orders import Ack, Fill, Foreign, Order, Query, Reject
 from bot4jax.runtime.states import Cause
 from bot4jax.runtime.tracking import OrderState
 from bot4jax.runtime.venue import PaperVenue
-from bot4jax.runtime.venue_link import LocalVenue
 from tests.runtime.scene import UNIVERSE, Scene, resting
 
 

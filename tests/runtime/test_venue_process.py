@@ -14,21 +14,8 @@ from bot4jax.data.universe import universe
 from bot4jax.errors import Halted
 from bot4jax.runtime.desk import Desk
 from bot4jax.runtime.intake import Intake
-from bot4jax.runtime.messages import (
-    Alive,
-    Fenced,
-    Goodbye,
-    Inquiry,
-    Refused,
-    Report,
-    Statement,
-    Step,
-    Withdraw,
-    pack,
-    unpack,
-    unpack_from_engine,
-    unpack_from_venue,
-)
+from bot4jax.runtime.local_venue import LocalVenue, statement
+from bot4jax.runtime.messages import Refused, pack, unpack
 from bot4jax.runtime.orders import Ack, Answer, Cancel, Fill, Order, order_id
 from bot4jax.runtime.publish import publish
 from bot4jax.runtime.screen import Drop
@@ -40,7 +27,19 @@ from bot4jax.runtime.sockets import (
     subscriber,
 )
 from bot4jax.runtime.venue import PaperVenue
-from bot4jax.runtime.venue_link import LocalVenue, SocketVenue, statement
+from bot4jax.runtime.venue_link import SocketVenue
+from bot4jax.runtime.venue_messages import (
+    Alive,
+    Fenced,
+    Goodbye,
+    Inquiry,
+    Report,
+    Statement,
+    Step,
+    Withdraw,
+    unpack_from_engine,
+    unpack_from_venue,
+)
 from bot4jax.runtime.venue_process import Sockets, serve
 from bot4jax.runtime.wire import VERSION, encode
 from bot4jax.types import (

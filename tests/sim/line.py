@@ -12,7 +12,8 @@ from collections.abc import Collection
 import numpy as np
 
 from bot4jax.runtime.desk import Desk
-from bot4jax.runtime.messages import Fenced, pack, unpack_from_engine
+from bot4jax.runtime.messages import pack
+from bot4jax.runtime.venue_messages import Fenced, unpack_from_engine
 
 SHARE = 0.04
 """of each fault among the messages it can befall"""

@@ -6,8 +6,9 @@ from pathlib import Path
 import zmq
 
 from bot4jax.runtime.curve import Calling, Keyring, make_keys
-from bot4jax.runtime.messages import Step, pack
+from bot4jax.runtime.messages import pack
 from bot4jax.runtime.sockets import bound_endpoint, dealer, router
+from bot4jax.runtime.venue_messages import Step
 from tests.runtime.scene import RUN, UNIVERSE
 
 GROUP = 20

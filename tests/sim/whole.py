@@ -14,7 +14,8 @@ from pathlib import Path
 import msgspec
 
 from bot4jax.config import load
-from bot4jax.runtime.journal import Journal, StepRecord
+from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.journal_rows import StepRecord
 from bot4jax.runtime.orders import Answer, Fill
 from bot4jax.runtime.venue_record import Record
 from bot4jax.schema import Config

@@ -1,0 +1,64 @@
+"""The file a journal lies in: private, held by one process, and of one run."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import apsw
+
+from bot4jax.errors import Bot4JaxError
+from bot4jax.runtime.journal_rows import TABLES
+
+SCHEMA = "bot4jax.journal/9"
+Durability = Literal["process_crash", "power_loss"]
+SYNCHRONOUS = {"process_crash": "NORMAL", "power_loss": "FULL"}
+
+
+class JournalError(Bot4JaxError):
+    """The journal cannot be trusted, or belongs to something else."""
+
+    exit_code = 3
+
+
+def connected(path: Path, durability: Durability, vfs: str | None) -> apsw.Connection:
+    """A private file (0600), write-ahead logged, and held by one process only."""
+    if durability not in SYNCHRONOUS:
+        raise ValueError(
+            f"Unknown durability '{durability}'. Use one of: {', '.join(SYNCHRONOUS)}."
+        )
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    connection = apsw.Connection(str(path), vfs=vfs)
+    try:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        # Going over to WAL leaves a rollback journal that is deleted. Should it come
+        # back after a power loss, it would undo everything: sync its deletion too.
+        connection.execute("PRAGMA synchronous = EXTRA")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS[durability]}")
+        connection.execute("BEGIN IMMEDIATE; COMMIT")
+    except apsw.BusyError as error:
+        connection.close()
+        raise JournalError(f"Another process is using the journal {path}.") from error
+    except apsw.NotADBError as error:
+        connection.close()
+        raise JournalError(f"{path} is not a journal: {error}.") from error
+    return connection
+
+
+def identify(connection: apsw.Connection, path: Path, run: str) -> None:
+    """Write who this journal belongs to, or check that it belongs to this run."""
+    if not connection.table_exists(None, "about"):
+        with connection:
+            connection.execute(TABLES)
+            about = [("schema", SCHEMA), ("run", run)]
+            connection.executemany("INSERT INTO about VALUES (?, ?)", about)
+    about = dict(connection.execute("SELECT name, value FROM about"))
+    for name, (expected, advice) in {
+        "schema": (SCHEMA, "Another release has written it: read it with that one."),
+        "run": (run, "A run's folder keeps its name: use another run.name."),
+    }.items():
+        if about.get(name) != expected:
+            raise JournalError(
+                f"The journal {path} has {name} '{about.get(name)}', expected "
+                f"'{expected}'. {advice}"
+            )

@@ -1,0 +1,192 @@
+"""What engine and venue say to each other: steps, reports, and who may send them.
+
+`docs/protocol.md` shows each.
+"""
+
+from typing import Annotated
+
+from msgspec import Meta, field
+
+from bot4jax.runtime.messages import (
+    MOST_SYMBOLS,
+    Hash,
+    Message,
+    Refused,
+    Run,
+    Version,
+    decoded,
+)
+from bot4jax.runtime.orders import (
+    Answer,
+    Cancel,
+    Count,
+    Nanoseconds,
+    OrderId,
+    Request,
+    Signed,
+)
+
+MOST_ORDERS = 1 << 16
+
+
+class Place(Message, frozen=True):
+    """How far the stream of one publisher has been heard."""
+
+    publisher: Hash
+    epoch: Hash
+    sequence: Count
+    """of the first record that has not been heard"""
+
+
+Places = Annotated[list[Place], Meta(max_length=MOST_SYMBOLS)]
+"""By publisher."""
+
+
+class Step(Message, frozen=True, kw_only=True):
+    """Engine to venue, after each decision: the orders, and how far to go on.
+
+    In lock-step the venue answers once its own feed has reached `through_ns`, and
+    waits for the next step before it looks beyond that and its order latency.
+    """
+
+    run: Run
+    step: Count
+    universe_hash: Hash
+    boundary_ns: Nanoseconds
+    """event time of the boundary that was decided at"""
+    through_ns: Nanoseconds
+    """event time up to which the venue is to report"""
+    orders: Annotated[list[Request], Meta(max_length=MOST_ORDERS)] = field(
+        default_factory=list
+    )
+    epoch: Count = 0
+    """as the venue stated it; 0: it was never asked"""
+
+
+class Inquiry(Message, frozen=True, kw_only=True):
+    """Engine to venue, before its first step: what happened since that step?"""
+
+    run: Run
+    step: Count
+    """the last one that the engine knows of; 0: none"""
+    version: Version
+    """of the protocol"""
+    universe_hash: Hash
+    bar_ns: Nanoseconds
+    """length of a bar"""
+    boundary_ns: Nanoseconds = 0
+    """of that step: what acts by then has changed what the engine owns"""
+    within_ns: Annotated[int, Meta(ge=0, le=3_600 * 10**9)] = 0
+    """as in `Alive`, from now on; 0: nobody is watched"""
+    agreed_hash: Hash = 0
+    """of what both must have read alike, see `config.agreed_hash`; 0: not told"""
+
+
+class Statement(Message, frozen=True, kw_only=True):
+    """Venue to engine: the end of its record. Whoever asked last may send steps."""
+
+    version: Version
+    """of the protocol"""
+    run: Annotated[str, Meta(max_length=100)]
+    """whose steps it has taken; empty: nobody's"""
+    step: Count
+    """the last one taken"""
+    is_reported: bool
+    """whether it has been answered"""
+    dedupes: bool
+    """an order id that comes twice is traded once"""
+    epoch: Count
+    """to be sent with every step from now on; those of former epochs are refused"""
+    positions: Annotated[list[Signed], Meta(max_length=MOST_SYMBOLS)]
+    """lots by slot, as of the last report"""
+    orders: Annotated[list[OrderId], Meta(max_length=MOST_ORDERS)] = field(
+        default_factory=list
+    )
+    """that the last step sent or was about, in the order they came"""
+    answers: Annotated[list[Answer], Meta(max_length=4 * MOST_ORDERS)] = field(
+        default_factory=list
+    )
+    """of the last report"""
+    heard: Places | None = None
+    """as in that report"""
+
+
+class Fenced(Message, frozen=True, kw_only=True):
+    """Venue to an engine whose epoch is over: another one has taken its place."""
+
+    epoch: Count
+    """the one that counts"""
+
+
+class Report(Message, frozen=True, kw_only=True):
+    """Venue to engine: everything that happened up to `through_ns`, in its order."""
+
+    step: Count
+    through_ns: Nanoseconds
+    answers: Annotated[list[Answer], Meta(max_length=4 * MOST_ORDERS)] = field(
+        default_factory=list
+    )
+    positions: Annotated[list[Signed], Meta(max_length=MOST_SYMBOLS)] = field(
+        default_factory=list
+    )
+    """lots by slot, once all answers count; empty: not told"""
+    is_early: bool = False
+    """the answer to a withdrawal: all that happened since the last report. The step's
+    own report, where it is still to come, begins with it"""
+    heard: Places | None = None
+    """what the venue had heard when it was told that `through_ns` counts as reached;
+    none: the stream has reached it"""
+
+
+class Withdraw(Message, frozen=True, kw_only=True):
+    """Engine to venue, between two steps: take these orders back, whatever happens.
+
+    With `is_last` it is answered at once, by one more report.
+    """
+
+    run: Run
+    cancels: Annotated[list[Cancel], Meta(max_length=MOST_ORDERS)]
+    is_last: bool = False
+    """nothing else of this run may rest any longer either"""
+
+
+class Alive(Message, frozen=True, kw_only=True):
+    """Engine to venue, again and again: should no word follow, take back what rests."""
+
+    run: Run
+    within_ns: Annotated[int, Meta(gt=0, le=3_600 * 10**9)]
+    """silence, by the venue's clock, after which this engine counts as gone"""
+
+
+class Passed(Message, frozen=True, kw_only=True):
+    """Engine to venue, while it waits for a report: the clock has closed the bar.
+
+    A market that pauses shows no tick beyond the boundary; the venue is to report as if
+    one had come.
+    """
+
+    run: Run
+    boundary_ns: Nanoseconds
+    """event time that counts as reached"""
+
+
+class Goodbye(Message, frozen=True, kw_only=True):
+    """Engine to venue: no step follows, and nobody waits for a report."""
+
+    run: Run
+    step: Count
+    """the last one sent"""
+
+
+FromEngine = Inquiry | Step | Passed | Withdraw | Alive | Goodbye
+FromVenue = Statement | Report | Fenced | Refused
+
+
+def unpack_from_engine(buffer: bytes | memoryview) -> FromEngine:
+    """What an engine says to its venue, of whichever type."""
+    return decoded(buffer, FromEngine)
+
+
+def unpack_from_venue(buffer: bytes | memoryview) -> FromVenue:
+    """What a venue says, of whichever type."""
+    return decoded(buffer, FromVenue)
