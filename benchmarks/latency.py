@@ -7,13 +7,16 @@ ticks were when the first decision that used them left, over all ticks.
 """
 
 import time
+from math import ceil
 
 from benchmarks.result import Measured, Row
 from benchmarks.stage import set_up
+from benchmarks.steady import PER_MESSAGE
 from benchmarks.step import journal_folder
 from benchmarks.streamed import Streamed, streamed
 from benchmarks.timing import QUANTILES, one, quantiles, rounded
 from bot4jax.runtime.progress import Report
+from bot4jax.runtime.ring import Ring
 from bot4jax.runtime.stages import Ages
 from bot4jax.schema import Config
 
@@ -33,18 +36,21 @@ def measure(
         journal_folder(stage.setting.config) as folder,
         streamed(stage, ticks_per_s, folder, warmup + steps) as stream,
     ):
+        per_bar = round(ticks_per_s * stage.setting.source.bar_ns / 1e9)
+        stream.trader.ages = Ages((warmup + steps) * ceil(per_bar / PER_MESSAGE))
         skipped: dict[str, int] = {}
         began_s, before = time.perf_counter(), 0
         for done, _ in enumerate(stream.steps(warmup + steps), 1):
             if done == warmup:
-                skipped = {name: len(ms) for name, ms in stages_of(stream).items()}
+                skipped = {name: ring.count for name, ring in rings(stream).items()}
                 before = stream.tape.feed.counters.absorbed
                 began_s = time.perf_counter()
             report("bars of a stream", done, warmup + steps)
         spent_s = time.perf_counter() - began_s
         came = (stream.tape.feed.counters.absorbed - before) / spent_s
         found = {
-            name: ms[skipped.get(name, 0) :] for name, ms in stages_of(stream).items()
+            name: ring.since(skipped.get(name, 0)).tolist()
+            for name, ring in rings(stream).items()
         }
     rows = [quantiles(found.pop("decision"), "decision", "ms", warmup)]
     rows += [quantiles(ms, name, "ms", warmup) for name, ms in found.items() if ms]
@@ -53,10 +59,9 @@ def measure(
     return Measured(rows, {}, stage.compiled.seconds)
 
 
-def stages_of(stream: Streamed) -> dict[str, list[float]]:
+def rings(stream: Streamed) -> dict[str, Ring]:
     """Milliseconds by stage, of the tape and of the loop."""
-    both = stream.tape.stages.ms | stream.trader.stages.ms
-    return {name: list(ms) for name, ms in both.items()}
+    return stream.tape.stages.ms | stream.trader.stages.ms
 
 
 def age_row(ages: Ages, warmup: int) -> Row:

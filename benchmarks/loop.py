@@ -113,7 +113,7 @@ def together(
             laps.add("decision", page_faults() - faults, "faults")
             laps.add("decision", len(stepped.orders), "orders")
             report("stages together", done, len(span))
-    ms = {name: list(values) for name, values in trader.stages.ms.items()}
+    ms = {name: ring.since().tolist() for name, ring in trader.stages.ms.items()}
     laps.values |= {(ours, "ms"): ms[own] for own, ours in STAGES.items()}
     # The loop leaves the venue's answers out of a decision; here they cost no waiting.
     whole = np.add(ms["decision"], ms["venue_wait"]).tolist()

@@ -18,7 +18,7 @@ from benchmarks.step import journal_folder
 from benchmarks.streamed import streamed
 from benchmarks.timing import one, quantiles
 from bot4jax.errors import Bot4JaxError
-from bot4jax.modes.trading import COLD_STEPS
+from bot4jax.modes.trading import settling
 from bot4jax.runtime.compiles import Compilations
 from bot4jax.runtime.progress import Report
 from bot4jax.schema import Config
@@ -55,17 +55,17 @@ def measure(config: Config, steps: int, warmup: int, report: Report) -> Measured
         streamed(stage, 0.0, folder, bars) as stream,
     ):
         held: list[tuple[int, float]] = []
-        for done, _ in enumerate(stream.steps(bars), 1):
-            if done == COLD_STEPS:
-                compiled.settle()
+        settled = settling(stream.bars, stream.trader, compiled)
+        steady = stream._replace(bars=settled)
+        for done, _ in enumerate(steady.steps(bars), 1):
             if done > warmup and done % max(1, steps // SAMPLES) == 0:
                 held.append((done, resident_mib()))
                 report("bars of a long stream", done, bars, f"{held[-1][1]:,.0f} MiB")
         if compiled.late:
             raise Recompiled(
-                f"{compiled.late} functions were compiled after the start."
+                f"{compiled.late} functions were compiled after the first step began."
             )
-        decision = list(stream.trader.stages.ms["decision"])[warmup:]
+        decision = stream.trader.stages.ms["decision"].since(warmup).tolist()
         ticks = stream.tape.feed.counters.absorbed
     grown = flat(held, steps)
     rows = [

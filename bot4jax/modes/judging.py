@@ -170,7 +170,7 @@ def equity_curve(setting: Setting, traded: Traded) -> list[EquityRow]:
     Where a market shows no quotes, an order decided at a close meets the next opening:
     its distance from the close is the night's move, and its cost the stated spread.
     """
-    curve = list(traded.portfolio.curve)
+    curve = traded.portfolio.curve
     if setting.source.has_ticks:
         return curve
     half_spread = setting.config.venue.half_spread_bps * 1e-4

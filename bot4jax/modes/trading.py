@@ -304,7 +304,8 @@ def make_account(setting: Setting, run: str, states: States) -> Account:
     """The configured capital and limits, before the first order."""
     config, source = setting.config, setting.source
     capital, base = config.strategy.capital, base_currency(setting)
-    rows = CURVE_ROWS if config.mode == "live" else None
+    rows = len(setting.split.test) + 1  # one more at the end of them
+    rows = min(rows, CURVE_ROWS) if config.mode == "live" else rows
     borrow = daily_rates(source.universe.instruments, config.venue.borrow)
     return Account(
         universe=source.universe,

@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 DAY_NS = 86_400_000_000_000
 
 
@@ -34,6 +36,10 @@ class EquityRow(NamedTuple):
     """share of the highest asset value so far"""
     losses: int
     """boundaries in a row, since the day began, that came to a loss"""
+
+
+ROW = np.dtype(list(EquityRow.__annotations__.items()))
+"""The same as a row of an array: whole numbers of 64 bits and doubles."""
 
 
 class Lost(NamedTuple):

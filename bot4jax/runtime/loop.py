@@ -77,7 +77,8 @@ class Trader(Remembering):
         clock = Clock(self.stages)
         marked, seen = self.mark(), self.decider.observe(closed)
         shown = self.decider.shown(seen)
-        answers = self._settle(closed, clock)
+        answers = self._settle(closed)
+        waited_s = clock.lap("venue_wait")
         self.on_point("after_ack")
         equity = own.value(closed, self.step_number)
         own.states.weigh(equity, own.limits)
@@ -114,8 +115,7 @@ class Trader(Remembering):
         finally:
             own.expect(closed, requests)
         self.on_point("after_send")
-        waited = self.stages.ms["venue_wait"][-1] / 1e3
-        self.stages.add("decision", clock.now - closed.timer_s - waited)
+        self.stages.add("decision", clock.now - closed.timer_s - waited_s)
         self.ages.add(clock.now, closed.arrivals)
         done = stepped(closed, decided, record, equity, shown)
         self._publish(done)
@@ -173,11 +173,10 @@ class Trader(Remembering):
             text = f"{unheard} frames of reference events were missed"
             self.account.states.hold(Cause.UNHEARD, text)
 
-    def _settle(self, closed: Closed, clock: Clock) -> Sequence[Answer]:
+    def _settle(self, closed: Closed) -> Sequence[Answer]:
         """What the venue said since the last step; the device works meanwhile."""
         answers = self._venue.settle(closed.boundary_ns) if self.step_number > 1 else ()
         self._book(answers)
-        clock.lap("venue_wait")
         return answers
 
     def _trust(self, changes: Sequence[Change]) -> None:

@@ -4,7 +4,6 @@ Lots are integers per slot. Money is kept per slot in the instrument's settlemen
 currency and is brought into one base currency only when it is summed.
 """
 
-from collections import deque
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,7 +11,7 @@ from jaxtyping import Float
 
 from bot4jax.data.universe import Universe, notional, profit
 from bot4jax.runtime.contracts import contracts, exposures, profits
-from bot4jax.runtime.equity import DAY_NS, EquityRow, Losses
+from bot4jax.runtime.equity import DAY_NS, ROW, EquityRow, Losses
 from bot4jax.runtime.messages import (
     CorporateAction,
     Funding,
@@ -20,6 +19,7 @@ from bot4jax.runtime.messages import (
     Reference,
 )
 from bot4jax.runtime.orders import Answer, Fill, Foreign, Order, Query, Replace
+from bot4jax.runtime.ring import Ring
 from bot4jax.runtime.sessions import days
 from bot4jax.runtime.terms import (
     ChangedTerms,
@@ -52,12 +52,12 @@ class Portfolio:
         capital: float,
         base: str = "USD",
         kept: int = 65_536,
-        rows: int | None = None,
+        rows: int = 4_096,
         borrow: Float[np.ndarray, " S"] | float = 0.0,
     ) -> None:
         """`kept`: how many orders are remembered, to know a repeated answer; `rows`:
-        how many boundaries of the curve, the newest; None: all; `borrow`: share of its
-        worth that a short position pays its lender for a day."""
+        how many boundaries of the curve, the newest; `borrow`: share of its worth that
+        a short position pays its lender for a day."""
         if not capital > 0:
             raise ValueError(f"The capital must be positive, found {capital}.")
         slots = len(universe.instruments)
@@ -90,7 +90,7 @@ class Portfolio:
         self.turnover = np.zeros(slots)
         self.flows = np.zeros(slots)
         """cash received, settlement currency"""
-        self.curve: deque[EquityRow] = deque(maxlen=rows)
+        self._curve = Ring(rows, ROW)
         self.orders: dict[str, Tracked] = {}
         self._unfinished: dict[str, None] = {}
         """names of the open ones, in the order they were sent"""
@@ -249,8 +249,13 @@ class Portfolio:
             turnover=self._total(self.turnover),
             **self._losses.seen(nav, boundary_ns, ended)._asdict(),
         )
-        self.curve.append(row)
+        self._curve.add(row)
         return row
+
+    @property
+    def curve(self) -> list[EquityRow]:
+        """The account at its newest boundaries."""
+        return [EquityRow(*row) for row in self._curve.since().tolist()]
 
     def nav(self) -> float:
         """Net asset value at the last marks and rates, base currency."""

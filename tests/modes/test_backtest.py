@@ -4,6 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -14,7 +15,7 @@ from bot4jax.kernels import planning
 from bot4jax.learn import ledger, redundancy
 from bot4jax.learn.folds import pieces_of
 from bot4jax.modes import backtest as mode
-from bot4jax.modes import demo, report_features
+from bot4jax.modes import demo, report_features, trading
 from bot4jax.modes.plays import FoldPlay, Late
 from bot4jax.modes.report_backtest import crossing
 from bot4jax.modes.setting import Setting, set_stage
@@ -24,7 +25,6 @@ from bot4jax.modes.telling_backtest import (
     joined_late,
     told_apart,
 )
-from bot4jax.modes.trading import make_account
 from bot4jax.runtime.equity import DAY_NS, EquityRow
 from bot4jax.runtime.states import States, Transition
 from tests.contract import check_summary
@@ -262,10 +262,24 @@ def test_accounts_go_on_where_the_last_one_ended():
     assert [one.funding for one in found] == [0, -2, -2, -1.75, -1.75, -1.5]
 
 
+@pytest.mark.parametrize(("mode", "kept"), [("backtest", None), ("live", 4)])
+def test_only_a_run_without_an_end_forgets_its_first_worth(
+    stage, monkeypatch, mode, kept
+):
+    monkeypatch.setattr(trading, "CURVE_ROWS", 4)
+    config = msgspec.structs.replace(stage.config, mode=mode)
+    setting = stage._replace(config=config)
+    portfolio = trading.make_account(setting, "run", States(print)).portfolio
+    unknown = np.full(len(portfolio.lots), np.nan)
+    bars = range(len(stage.split.test) + 1)
+    rows = [portfolio.value(bar, bar, unknown) for bar in bars]
+    assert portfolio.curve == rows[-(kept or len(rows)) :]
+
+
 def test_the_configured_rate_is_what_short_positions_pay(words):
     """Of 3,650 bps a year a coin that never closes pays ten a day."""
     stage = set_stage(load([*words, *FEW, "venue.borrow.spot_bps=3650"]))
-    portfolio = make_account(stage, "run", States(print)).portfolio
+    portfolio = trading.make_account(stage, "run", States(print)).portfolio
     portfolio.lots[0] = -10
     prices = np.full(len(portfolio.lots), 50.0)
     first, second = (portfolio.value(n, n * DAY_NS, prices) for n in (1, 2))

@@ -10,7 +10,6 @@ import pytest
 
 from benchmarks.filling import FillingVenue
 from bot4jax.modes.leavings import Leavings
-from bot4jax.runtime import stages
 from bot4jax.runtime.orders import Fill
 from bot4jax.runtime.portfolio import Portfolio
 from tests.runtime.scene import CAPITAL, MEMBERS, SYMBOLS, UNIVERSE, Scene
@@ -64,7 +63,7 @@ def test_the_newest_steps_are_kept_whole(tmp_path):
         left.add(scene.step(bar))
     assert [one.closed.bar for one in left.steps] == [5, 6, 7, 8]
     assert left.totals.decisions == 9 * SYMBOLS
-    assert scene.account.portfolio.curve.maxlen is None
+    assert [one.step for one in scene.account.portfolio.curve] == list(range(1, 10))
 
 
 FILLED, LATER = 70, 100
@@ -87,16 +86,14 @@ def growth(scene: Scene, left: Leavings) -> int:
         tracemalloc.stop()
 
 
-def test_a_run_without_an_end_keeps_no_more_with_every_step(tmp_path, monkeypatch):
+def test_a_run_without_an_end_keeps_no_more_with_every_step(tmp_path):
     """And would, by a kilobyte a step at least, if it kept every step."""
-    monkeypatch.setattr(stages, "NEWEST", 32)
-    monkeypatch.setattr(stages, "NEWEST_AGES", 32)
     found = {}
     for newest in (32, None):
         folder = tmp_path / str(newest)
         folder.mkdir()
         scene = Scene(folder, wish, venue=FillingVenue(SYMBOLS))
-        own = Portfolio(UNIVERSE, CAPITAL, kept=32, rows=newest)
+        own = Portfolio(UNIVERSE, CAPITAL, kept=32)
         scene.account.portfolio = own
         found[newest] = growth(scene, Leavings(MEMBERS, newest))
         assert np.abs(own.turnover).sum() > 0

@@ -154,7 +154,7 @@ def test_engine_and_venue_count_the_same_before_and_after(tmp_path, name, kind):
         portfolio.lots, held, atol=0.75
     )  # what broke off is paid
     assert {one.symbol for one in record.fills if one.event_ns > BOUNDARY_NS} >= {0, 2}
-    navs = [row.nav for row in list(portfolio.curve)[LAST_OLD:]]
+    navs = [row.nav for row in portfolio.curve[LAST_OLD:]]
     assert np.ptp(navs) < 1e-4 * navs[0], "nothing but spreads was lost"
 
 
