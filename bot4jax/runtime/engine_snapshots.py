@@ -6,12 +6,16 @@ step waits only for a copy that is not done yet. A snapshot is named for the las
 before it, and the journal says how much had been heard by then. A restart lets the host
 hear all of that again, which takes it little, while the device sleeps; the newest whole
 snapshot wakes it, and it hears the rest.
+
+Every copy is written where the one before it lay. Memory asked for anew each time, and
+given back, is cut up by whatever asks in between, and the process grows.
 """
 
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
 
@@ -46,15 +50,20 @@ class Carried(NamedTuple):
 State = TypeVar("State", Carried, OpenBars)
 
 
-@jax.jit
-def copied(state: State) -> State:
-    """The same numbers in buffers that no step gives away."""
+@partial(jax.jit, donate_argnums=1, keep_unused=True)
+def copied(state: State, before: State) -> State:
+    """The same numbers in buffers that no step gives away: those of a copy before."""
     return jax.tree.map(jnp.copy, state)
 
 
-def copy(state: State) -> State:
+def copy(state: State, before: State) -> State:
     """The same, once it is there."""
-    return jax.block_until_ready(copied(state))
+    return jax.block_until_ready(copied(state, before))
+
+
+def first_copy(state: State) -> State:
+    """In buffers of its own; `copied` is compiled by it."""
+    return copy(state, jax.tree.map(jnp.copy, state))
 
 
 class EngineSnapshots:
@@ -71,11 +80,12 @@ class EngineSnapshots:
         self._waking: tuple[int, Carried] | None = None
         """bytes of what came in after which the device hears again, and its state"""
         self._writer = Lane("snapshots")
-        self._copied: Future[Carried] | None = None
+        self._copied: Future[None] | None = None
         self._written: Future[Path] | None = None
         trader.decider.release = self._release
-        copy(tape.open_bars)  # compiled before the first bar, as the whole state is
-        copy(self._state)
+        if every:
+            self._bars = first_copy(tape.open_bars)
+            self._whole = first_copy(self._state)
 
     def __enter__(self) -> Self:
         return self
@@ -95,8 +105,9 @@ class EngineSnapshots:
         newest = checkpoint.newest_intact(self._folder)
         if newest is None or newest > len(marks):
             return
-        like = jax.eval_shape(copied, self._state)
-        state, _ = checkpoint.restore(self._folder, like, self._identity, newest)
+        like = jax.eval_shape(lambda state: state, self._state)
+        found, _ = checkpoint.restore(self._folder, like, self._identity, newest)
+        state = jax.tree.map(jnp.array, found)
         self._waking = MARK.unpack(marks[newest - 1])[0], state
         self._last = newest
         self._tape.is_asleep = self._trader.is_asleep = True
@@ -130,13 +141,19 @@ class EngineSnapshots:
         if self._trader.decider.behind:  # its memory is not of this step yet
             return
         began_s = time.perf_counter()
-        state = self._state._replace(bars=copy(self._tape.open_bars))
+        self._bars = copy(self._tape.open_bars, self._bars)
+        state = self._state._replace(bars=self._bars)
         self._trader.stages.add("snapshot", time.perf_counter() - began_s)
-        self._last, self._copied = step, self._writer.submit(lambda: copy(state))
-        self._written = self._writer.submit(self._save, step, self._copied)
+        self._last, self._copied = step, self._writer.submit(self._copy, state)
+        self._written = self._writer.submit(self._save, step)
 
-    def _save(self, step: int, state: Future[Carried]) -> Path:
-        return checkpoint.save(self._folder, step, state.result(), self._identity)
+    def _copy(self, state: Carried) -> None:
+        self._whole = copy(state, self._whole)
+
+    def _save(self, step: int) -> Path:
+        # Of JAX's own arrays Orbax leaves a description in memory, each time anew.
+        state = jax.device_get(self._whole)
+        return checkpoint.save(self._folder, step, state, self._identity)
 
     def _release(self) -> None:
         """Let nobody change what is still being copied; its failure is told later."""

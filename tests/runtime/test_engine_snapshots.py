@@ -59,6 +59,31 @@ def test_a_step_waits_for_the_copy_of_what_it_would_give_away(scenery, tmp_path)
         np.testing.assert_array_equal(np.asarray(leaf), [value] * 8)
 
 
+def test_every_copy_lies_where_the_first_one_lay(scenery, tmp_path):
+    """And is told apart from the one before by what is written."""
+    own, tape, trader = scenery
+    with EngineSnapshots(tmp_path, IDENTITY, 1, tape, trader) as snapshots:
+        places = [buffers(snapshots)]
+        for _ in range(3):
+            take(snapshots, trader)
+            wait([snapshots._written])
+            own.release()
+            own.memory = Memory(*map(give_away, own.memory))
+            places.append(buffers(snapshots))
+    assert places == places[:1] * 4
+    one: Any = jax.ShapeDtypeStruct((8,), jnp.int32)
+    like = Carried(one, Memory(one, one, one))
+    for step in (1, 2, 3):
+        found, _ = checkpoint.restore(tmp_path / FOLDER, like, IDENTITY, step)
+        assert int(found.memory.units[0]) == step - 1
+
+
+def buffers(snapshots: EngineSnapshots) -> list[int]:
+    """Addresses of the copies."""
+    leaves = jax.tree.leaves((snapshots._bars, snapshots._whole))
+    return [leaf.unsafe_buffer_pointer() for leaf in leaves]
+
+
 def test_a_copy_that_stalls_keeps_no_run_from_ending(
     scenery, tmp_path, monkeypatch, caplog
 ):
