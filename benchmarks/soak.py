@@ -3,8 +3,8 @@
 Bars of a stream, as fast as they are taken: 86,400 of them are a day of bars of a
 second. Memory is what the system says this process holds; `growth` is the slope of a
 line through it after the first quarter, over the whole span. Nothing may be compiled
-after the first steps, nothing may be lost, and memory must stay flat: what does not
-ends the benchmark.
+once the first step begins, nothing may be lost, and memory must stay flat: what does
+not ends the benchmark.
 """
 
 import resource
@@ -29,8 +29,8 @@ SAMPLES = 200
 """Times that memory is looked at."""
 
 FLAT = 0.05
-"""Growth over the span that is none, of what is held: records of the newest steps fill
-up to their bounds (`runtime.stages`: 18 hours of bars of a second)."""
+"""Growth over the span that is none, of what is held: the newest orders fill up to
+their bound (`runtime.portfolio`), and pages are kept that were needed once."""
 
 
 class Recompiled(Bot4JaxError):
