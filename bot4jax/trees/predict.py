@@ -70,8 +70,12 @@ def cupy() -> tuple[Any, Callable[[], None]]:
 def probabilities(
     booster: xgboost.Booster, features: Float[np.ndarray, "N F"]
 ) -> Float[np.ndarray, "N C"]:
-    """Class probabilities, all rows at once."""
-    return np.array(booster.inplace_predict(features))
+    """Class probabilities, all rows at once.
+
+    By a matrix, which is copied to wherever the booster computes: `inplace_predict`
+    would warn of rows that lie on the host when that is a GPU, and do the same.
+    """
+    return booster.predict(xgboost.DMatrix(features))
 
 
 def gain(booster: xgboost.Booster, names: Sequence[str]) -> dict[str, float]:
