@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from bot4jax.learn.bootstrap import (
     effective_size,
     mean_interval,
+    resampled_means,
     standard_error,
     stationary_rows,
     sum_interval,
@@ -49,6 +51,28 @@ def test_the_bootstrap_ignores_what_weighs_nothing():
     losses[:, -1] = np.nan
     assert standard_error(losses, weights, 5.0) == pytest.approx(expected)
     assert standard_error(losses, weights, 5.0, seed=1) != expected
+
+
+def test_a_resample_without_a_label_is_drawn_again():
+    """Two labels, 0 and 1, among 30 bars: of k that are drawn the mean is that of k
+    coins, and k is binomial, but never 0."""
+    losses, weights = np.full((30, 1), np.nan), np.zeros((30, 1))
+    losses[[4, 20]], weights[[4, 20]] = [[0.0], [1.0]], 1.0
+    means = resampled_means(losses, weights, block=1.0, draws=8_000, seed=3)
+    assert len(means) == 8_000
+    assert set(means[:50]) > {0.0, 1.0}
+    k = np.arange(1, 31)
+    chance = binom.pmf(k, 30, 2 / 30)
+    expected = chance / chance.sum() @ (0.25 / k)
+    # 3 sd of 8,000 squares, each between 0 and 1/4
+    assert means.var() == pytest.approx(expected, abs=3 * 0.125 / 8_000**0.5)
+    assert means.mean() == pytest.approx(0.5, abs=3 * (expected / 8_000) ** 0.5)
+
+
+def test_of_a_span_without_a_label_nothing_is_known():
+    losses, weights = np.full((30, 2), np.nan), np.zeros((30, 2))
+    assert np.isnan(standard_error(losses, weights, 5.0))
+    assert np.isnan(mean_interval(losses, weights, 5.0)).all()
 
 
 def test_blocks_have_the_mean_length_that_was_asked_for():
