@@ -17,14 +17,9 @@ import numpy as np
 from bot4jax.config import validate
 from bot4jax.data.source import Source
 from bot4jax.data.sources import open_source
-from bot4jax.runtime.publish import (
-    await_departures,
-    await_subscribers,
-    begun,
-    heartbeat,
-    send,
-)
+from bot4jax.runtime.publish import begun, heartbeat, send
 from bot4jax.runtime.sockets import publisher
+from bot4jax.runtime.subscribers import Subscribers
 from bot4jax.runtime.wire import encode
 from bot4jax.types import END, TICK, Frame
 
@@ -45,14 +40,15 @@ def main(endpoint: str, ticks_per_s: float, first: int, bars: int) -> None:
     per_bar = round(ticks_per_s * source.bar_ns / 1e9)
     frames, universe_hash = stream(source, first, bars, per_bar), source.universe.hash
     with publisher(endpoint) as socket:
-        await_subscribers(socket, 1, PATIENCE_S)
+        subscribed = Subscribers(socket)
+        subscribed.await_present(1, PATIENCE_S)
         begun_s, first_ns = time.monotonic(), source.start_ns + first * source.bar_ns
         for frame in begun(frames):
             if per_bar:
                 due_s = begun_s + (frame.sent_ns - first_ns) / 1e9
                 time.sleep(max(0.0, due_s - time.monotonic()))
             send(socket, encode(frame, universe_hash))
-        await_departures(socket, 1)
+        subscribed.await_left(PATIENCE_S)
 
 
 def stream(source: Source, first: int, bars: int, per_bar: int) -> Iterator[Frame]:

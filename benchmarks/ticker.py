@@ -7,19 +7,18 @@ and is over when one subscriber more has left.
 """
 
 import sys
-from collections import Counter
 from collections.abc import Iterator
 
 import msgspec
 import numpy as np
-import zmq
 
 from bot4jax.config import validate
 from bot4jax.data.source import Source
 from bot4jax.data.sources import open_source
 from bot4jax.errors import Bot4JaxError
-from bot4jax.runtime.publish import begun, change, heartbeat, send
+from bot4jax.runtime.publish import begun, heartbeat, send
 from bot4jax.runtime.sockets import publisher
+from bot4jax.runtime.subscribers import Subscribers
 from bot4jax.runtime.wire import encode
 from bot4jax.types import END, TICK, Frame
 
@@ -29,9 +28,6 @@ BAR = 1
 PATIENCE_S = 300.0
 """How long the engine may take to open its market, and to take a round."""
 
-CAME, WENT = 1, -1
-"""What subscribers do, as `publish.change` has it."""
-
 
 def main(endpoint: str, ticks: int, per_message: int, rounds: int) -> None:
     """Serve the rounds to one subscriber after the other."""
@@ -40,25 +36,21 @@ def main(endpoint: str, ticks: int, per_message: int, rounds: int) -> None:
     frames, universe_hash = stream(source, ticks, per_message), source.universe.hash
     buffers = [encode(one, universe_hash) for one in begun(frames)]
     with publisher(endpoint) as socket:
-        seen: Counter[int] = Counter()
+        seen = Subscribers(socket)
         for number in range(1, rounds + 1):
-            await_change(socket, seen, CAME, number)
+            seen.await_present(1, PATIENCE_S)
             for buffer in buffers:
                 send(socket, buffer)
-            await_change(socket, seen, WENT, number)
+            await_end(seen, number)
 
 
-def await_change(
-    socket: zmq.Socket, seen: Counter[int], awaited: int, number: int
-) -> None:
-    """Return once so many have come, or gone: the next may come before one is gone."""
-    while seen[awaited] < number:
-        if not socket.poll(round(PATIENCE_S * 1e3)):
-            raise Bot4JaxError(
-                f"{seen[CAME]} subscribers came and {seen[WENT]} left, nobody else "
-                f"within {PATIENCE_S:g} s; expected {number}."
-            )
-        seen[change(socket.recv())] += 1
+def await_end(seen: Subscribers, rounds: int) -> None:
+    """Return once so many have left; the next may have come by then."""
+    if not seen.await_left(PATIENCE_S, rounds):
+        raise Bot4JaxError(
+            f"{seen.came} subscribers came and {seen.left} left within "
+            f"{PATIENCE_S:g} s; expected {rounds}."
+        )
 
 
 def stream(source: Source, ticks: int, per_message: int) -> Iterator[Frame]:

@@ -19,6 +19,7 @@ from bot4jax.runtime.curve import NO_KEYS, Keyring
 from bot4jax.runtime.snapshots import SnapshotDesk, Snapshots
 from bot4jax.runtime.sockets import bound_endpoint, publisher, router
 from bot4jax.runtime.steady import steady_clock
+from bot4jax.runtime.subscribers import Subscribers
 from bot4jax.runtime.wire import Refusal, WireError, decode, encode
 from bot4jax.schema.process import Endpoints
 from bot4jax.types import BEGIN, END, EVENTS, REFERENCE, SNAPSHOT, TICK, TICKS, Frame
@@ -29,12 +30,6 @@ HEARTBEAT_S = 1.0
 PATIENCE_S = 600.0
 """How long a subscriber may read nothing, as while it compiles, before it counts as
 hung, and how long the publisher waits for it to leave after the end."""
-
-DESK_EVERY_S = 0.1
-"""How often the desk is looked at once all frames have left."""
-
-SUBSCRIBE, UNSUBSCRIBE = 1, 0
-"""First byte of what an XPUB socket receives."""
 
 
 class Published(NamedTuple):
@@ -75,12 +70,13 @@ def serve(
         router(endpoints.snapshots, curve=keys.serving) as asked,
     ):
         desk = SnapshotDesk(asked, source.universe)
-        await_subscribers(socket, subscribers)
+        subscribed = Subscribers(socket)
+        subscribed.await_present(subscribers)
         frames = source.frames(first, stop)
         published = publish(
             frames, socket, source.universe.hash, end_ns, speed, desk=desk
         )
-        await_departures(socket, subscribers, desk=desk)
+        subscribed.await_left(PATIENCE_S, desk=desk)
     return published
 
 
@@ -138,43 +134,6 @@ def send(socket: zmq.Socket, buffer: bytes, patience_s: float = PATIENCE_S) -> N
                     f"A subscriber of {bound_endpoint(socket)} has read nothing for "
                     f"{patience_s:g} s. Stop it and start both sides again."
                 ) from None
-
-
-def await_subscribers(
-    socket: zmq.Socket, count: int, patience_s: float | None = None
-) -> None:
-    """Return once `count` subscriptions are there; without patience, wait for ever."""
-    present, poll_ms = 0, None if patience_s is None else round(patience_s * 1e3)
-    while present < count:
-        if not socket.poll(poll_ms):
-            raise Halted(
-                f"{present} of {count} subscribers reached {bound_endpoint(socket)} "
-                f"within {patience_s:g} s: start the engine, or lower "
-                "runtime.subscribers."
-            )
-        present += change(socket.recv())
-
-
-def await_departures(
-    socket: zmq.Socket,
-    present: int,
-    patience_s: float = PATIENCE_S,
-    desk: SnapshotDesk | None = None,
-) -> bool:
-    """Whether all subscribers left in time; what is queued is lost on closing.
-
-    The desk is served meanwhile: they may still be reading.
-    """
-    give_up_s = time.monotonic() + patience_s
-    while present > 0:
-        left_s = give_up_s - time.monotonic()
-        if left_s <= 0:
-            return False
-        if desk is not None:
-            desk.wait(0)
-        if socket.poll(round(min(left_s, DESK_EVERY_S) * 1e3)):
-            present += change(socket.recv())
-    return True
 
 
 def receive(
@@ -310,11 +269,6 @@ def heartbeat(last: Frame, event_ns: int) -> Frame:
     nothing = np.empty(0, TICK)
     found = Frame(last.publisher, last.epoch, following, event_ns, nothing)
     return found._replace(events=last.events)
-
-
-def change(message: bytes) -> int:
-    """What a subscription message does to the number of subscribers."""
-    return {SUBSCRIBE: 1, UNSUBSCRIBE: -1}.get(message[0], 0) if message else 0
 
 
 def _silence(socket: zmq.Socket, timeout_s: float, refused: Counter[Refusal]) -> str:

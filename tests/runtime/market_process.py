@@ -3,13 +3,9 @@
 import sys
 import time
 
-from bot4jax.runtime.publish import (
-    await_departures,
-    await_subscribers,
-    begun,
-    heartbeat,
-)
+from bot4jax.runtime.publish import PATIENCE_S, begun, heartbeat
 from bot4jax.runtime.sockets import publisher
+from bot4jax.runtime.subscribers import Subscribers
 from bot4jax.runtime.wire import encode
 from bot4jax.types import END
 from tests.runtime.small_market import BAR_NS, BARS, MARKET, stream
@@ -23,7 +19,8 @@ def main(endpoint: str, epoch: int, first: int, stop: int) -> None:
     whole = stream()
     frames = [one._replace(epoch=epoch) for one in whole[first:stop]]
     with publisher(endpoint) as socket:
-        await_subscribers(socket, 1)
+        subscribed = Subscribers(socket)
+        subscribed.await_present(1)
         for one in begun(frames):
             socket.send(encode(one, MARKET.hash))
             time.sleep(0.01)
@@ -31,7 +28,7 @@ def main(endpoint: str, epoch: int, first: int, stop: int) -> None:
             sys.stdin.read()  # a word that nobody says
         end = heartbeat(frames[-1], BARS * BAR_NS)._replace(flags=END)
         socket.send(encode(end, MARKET.hash))
-        await_departures(socket, 1)
+        subscribed.await_left(PATIENCE_S)
 
 
 if __name__ == "__main__":

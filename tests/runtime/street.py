@@ -13,7 +13,7 @@ import zmq
 from bot4jax.runtime.desk import Desk
 from bot4jax.runtime.intake import Intake
 from bot4jax.runtime.orders import Order
-from bot4jax.runtime.publish import await_subscribers, heartbeat
+from bot4jax.runtime.publish import heartbeat
 from bot4jax.runtime.sockets import (
     bound_endpoint,
     dealer,
@@ -21,6 +21,7 @@ from bot4jax.runtime.sockets import (
     router,
     subscriber,
 )
+from bot4jax.runtime.subscribers import Subscribers
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_process import Sockets, serve
 from bot4jax.runtime.wire import encode
@@ -61,7 +62,7 @@ def street(latency_ns: int) -> Iterator[Street]:
         source = stack.enter_context(publisher("tcp://127.0.0.1:*"))
         market = stack.enter_context(subscriber(bound_endpoint(source), (b"",)))
         line = stack.enter_context(dealer(bound_endpoint(orders)))
-        await_subscribers(source, 1, PATIENCE_S)
+        Subscribers(source).await_present(1, PATIENCE_S)
         intake = Intake(UNIVERSE.hash, np.full(SYMBOLS, 200), skew_limit_ns=0)
 
         def show(bar: int) -> None:

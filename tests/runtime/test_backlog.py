@@ -17,9 +17,10 @@ from bot4jax.kernels.history import STANDING
 from bot4jax.runtime.backlog import Clocks, conflated, follows, join
 from bot4jax.runtime.batches import Close
 from bot4jax.runtime.feed import Feed
-from bot4jax.runtime.publish import Arrival, await_subscribers, receive, send
+from bot4jax.runtime.publish import Arrival, receive, send
 from bot4jax.runtime.reception import received
 from bot4jax.runtime.sockets import bound_endpoint, publisher, subscriber
+from bot4jax.runtime.subscribers import Subscribers
 from bot4jax.runtime.wire import MAGIC, encode
 from bot4jax.types import (
     BAR_FLOATS,
@@ -262,7 +263,7 @@ def test_a_loop_that_is_too_far_behind_is_told_so_over_real_sockets():
             receive(sink, MARKET.hash, PATIENCE_S, 0.01), 10, backlog=30
         ) as reception,
     ):
-        await_subscribers(source, 1, PATIENCE_S)
+        Subscribers(source).await_present(1, PATIENCE_S)
         arrivals, found = reception.arrivals(), []
         for at in range(0, len(frames), 40):
             for one in frames[at : at + 40]:
@@ -294,7 +295,7 @@ def test_a_busy_loop_finds_what_came_in_few_pieces():
         subscriber(bound_endpoint(source), (MAGIC,)) as sink,
         received(receive(sink, MARKET.hash, PATIENCE_S, 0.01), most=50) as reception,
     ):
-        await_subscribers(source, 1, PATIENCE_S)
+        Subscribers(source).await_present(1, PATIENCE_S)
         for one in [*frames, end._replace(flags=END)]:
             send(source, encode(one, MARKET.hash))
         ticks = sum(len(one.records) for one in frames)
@@ -316,7 +317,7 @@ def test_silence_is_told_only_to_who_has_caught_up():
     ):
         arrivals = reception.arrivals()
         assert next(arrivals).frame is None
-        await_subscribers(source, 1, PATIENCE_S)
+        Subscribers(source).await_present(1, PATIENCE_S)
         send(source, encode(STREAM[0], MARKET.hash))
         while not reception.waiting:
             threading.Event().wait(0.001)

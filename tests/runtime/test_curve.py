@@ -17,7 +17,7 @@ from bot4jax.errors import Bot4JaxError
 from bot4jax.runtime.client import send_signals, subscribe
 from bot4jax.runtime.curve import Calling, Keyring, KeysError, make_keys
 from bot4jax.runtime.messages import Signals
-from bot4jax.runtime.publish import await_subscribers, receive, serve
+from bot4jax.runtime.publish import receive, serve
 from bot4jax.runtime.sockets import (
     EndpointError,
     Limits,
@@ -27,6 +27,7 @@ from bot4jax.runtime.sockets import (
     router,
     subscriber,
 )
+from bot4jax.runtime.subscribers import Subscribers
 from bot4jax.runtime.wire import MAGIC
 from bot4jax.schema.process import Endpoints
 from tests.runtime.small_market import BAR_NS, MARKET, stream
@@ -88,7 +89,7 @@ def test_an_allowed_key_hears_a_publisher(folder):
         answers: list[Signals] = []
         listener = threading.Thread(target=lambda: answers.append(next(batches)))
         listener.start()
-        await_subscribers(source, 1, 20)
+        Subscribers(source).await_present(1, 20)
         sent = Signals(run="r", step=1, boundary_ns=1, regime=0)
         send_signals(source, sent)
         listener.join(20)
@@ -133,7 +134,7 @@ def test_a_wrong_peer_hears_nothing(folder, caplog, who):
             subscriber(endpoint, curve=right) as heard,
         ):
             assert said(caplog, words)
-            await_subscribers(source, 1, 20)
+            Subscribers(source).await_present(1, 20)
             source.send(b"ticks")
             assert heard.poll(PATIENCE_MS)
             assert not wrong.poll(NOTHING_MS)

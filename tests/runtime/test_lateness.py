@@ -22,12 +22,13 @@ from bot4jax.runtime.batches import Close
 from bot4jax.runtime.early import MOST_EARLY
 from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.inputs import Inputs
-from bot4jax.runtime.publish import Arrival, await_subscribers, heartbeat, receive
+from bot4jax.runtime.publish import Arrival, heartbeat, receive
 from bot4jax.runtime.reception import received
 from bot4jax.runtime.screen import Drop
 from bot4jax.runtime.silence import Speakers, judged_by_age, watched
 from bot4jax.runtime.sockets import bound_endpoint, publisher, subscriber
 from bot4jax.runtime.states import Cause, States
+from bot4jax.runtime.subscribers import Subscribers
 from bot4jax.runtime.ticks_record import TickRecord, recorded
 from bot4jax.runtime.wire import MAGIC, encode
 from bot4jax.types import BEGIN, END, QUOTE, TICK, Frame, Instrument
@@ -87,7 +88,7 @@ class Line:
     def __init__(self, stack: ExitStack) -> None:
         self.out: zmq.Socket = stack.enter_context(publisher("tcp://127.0.0.1:*"))
         end = stack.enter_context(subscriber(bound_endpoint(self.out), (MAGIC,)))
-        await_subscribers(self.out, 1, PATIENCE_S)
+        Subscribers(self.out).await_present(1, PATIENCE_S)
         came = receive(end, MARKET.hash, PATIENCE_S, idle_s=0.02)
         taken = stack.enter_context(received(came, 16, 10**6, LIMIT_NS))
         stack.callback(lambda: self.out.send(encode(self.last, MARKET.hash)))
@@ -258,7 +259,7 @@ def test_who_dies_without_a_word_is_waited_for_no_longer_than_is_allowed(tmp_pat
         subscriber(f"ipc://{tmp_path}/alive", (MAGIC,)) as end,
     ):
         end.connect(dead)
-        await_subscribers(alive, 1, PATIENCE_S)
+        Subscribers(alive).await_present(1, PATIENCE_S)
         frames, give_up_s = of_all_bars(), time.monotonic() + PATIENCE_S
 
         def kept() -> Iterator[Arrival]:

@@ -18,10 +18,11 @@ from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.control import Controls, KillFile
 from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.loop import Trader
-from bot4jax.runtime.publish import Arrival, await_subscribers, receive
+from bot4jax.runtime.publish import Arrival, receive
 from bot4jax.runtime.sockets import bound_endpoint, dealer, subscriber
 from bot4jax.runtime.states import Cause
 from bot4jax.runtime.stopping import stoppable
+from bot4jax.runtime.subscribers import Subscribers
 from bot4jax.runtime.venue_link import SocketVenue
 from bot4jax.types import END
 from tests.runtime.scene import BAR_NS, RUN, START_NS, SYMBOLS, UNIVERSE, Scene
@@ -93,7 +94,7 @@ def test_a_pause_longer_than_the_venue_is_waited_for_stops_nothing_but_a_kill_do
     ends = bound_endpoint(market.source), bound_endpoint(market.line)
     engine = FORKING.Process(target=trades, args=(tmp_path, *ends))
     engine.start()
-    await_subscribers(market.source, 1, PATIENCE_S)
+    Subscribers(market.source).await_present(1, PATIENCE_S)
 
     def pauses_until(is_so: Callable[[], bool]) -> None:
         wait_until(lambda: market.beat() or not engine.is_alive() or is_so())

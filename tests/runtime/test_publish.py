@@ -15,16 +15,9 @@ from bot4jax.errors import DataError, Halted
 from bot4jax.runtime import publish as publishing
 from bot4jax.runtime.batches import Close
 from bot4jax.runtime.feed import Feed
-from bot4jax.runtime.publish import (
-    Published,
-    await_departures,
-    await_subscribers,
-    publish,
-    receive,
-    send,
-    serve,
-)
+from bot4jax.runtime.publish import Published, publish, receive, send, serve
 from bot4jax.runtime.sockets import Limits, bound_endpoint, publisher, subscriber
+from bot4jax.runtime.subscribers import Subscribers
 from bot4jax.runtime.wire import MAGIC, Refusal, encode
 from bot4jax.schema.process import Endpoints
 from bot4jax.types import BUY, END, TICK, TRADE, Frame, Instrument
@@ -57,7 +50,7 @@ def line() -> Iterator[tuple[zmq.Socket, zmq.Socket]]:
         publisher(ANY_PORT) as source,
         subscriber(bound_endpoint(source), (MAGIC,)) as sink,
     ):
-        await_subscribers(source, 1, PATIENCE_S)
+        Subscribers(source).await_present(1, PATIENCE_S)
         yield source, sink
 
 
@@ -184,7 +177,7 @@ def test_a_slow_subscriber_loses_nothing(aside):
         publisher(ANY_PORT, tight) as source,
         subscriber(bound_endpoint(source), (MAGIC,), tight) as sink,
     ):
-        await_subscribers(source, 1, PATIENCE_S)
+        Subscribers(source).await_present(1, PATIENCE_S)
         aside(publish, sent, source, MARKET.hash, end_ns=10**6)
         arrived = receive(sink, MARKET.hash, PATIENCE_S)
         got = [one.frame for one in arrived if one.frame is not None]
@@ -200,7 +193,7 @@ def test_a_hung_subscriber_is_told_of():
             publisher(endpoint, tight, context) as source,
             subscriber(endpoint, (MAGIC,), tight, context),
         ):
-            await_subscribers(source, 1, PATIENCE_S)
+            Subscribers(source).await_present(1, PATIENCE_S)
             buffer = encode(frames(1)[0], MARKET.hash)
             for _ in range(2):
                 send(source, buffer)
@@ -211,14 +204,14 @@ def test_a_hung_subscriber_is_told_of():
 def test_too_few_subscribers_are_told_of(line):
     source, _ = line
     with pytest.raises(Halted, match="0 of 2 subscribers"):
-        await_subscribers(source, 2, patience_s=0.01)
+        Subscribers(source).await_present(2, 0.01)
 
 
 def test_the_publisher_stays_until_its_subscribers_have_left(line):
     source, sink = line
-    assert not await_departures(source, 1, patience_s=0.01)
+    assert not Subscribers(source, came=1).await_left(0.01)
     sink.close()
-    assert await_departures(source, 1, PATIENCE_S)
+    assert Subscribers(source, came=1).await_left(PATIENCE_S)
 
 
 class Clock(SimpleNamespace):

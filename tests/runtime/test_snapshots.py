@@ -24,15 +24,7 @@ from bot4jax.runtime.closings import LIVE, seen_only
 from bot4jax.runtime.displayed import Displayed
 from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.messages import Hello, Refused, pack, unpack_welcome
-from bot4jax.runtime.publish import (
-    Arrival,
-    await_departures,
-    await_subscribers,
-    begun,
-    heartbeat,
-    publish,
-    receive,
-)
+from bot4jax.runtime.publish import Arrival, begun, heartbeat, publish, receive
 from bot4jax.runtime.snapshots import MOST_AT_ONCE, SnapshotDesk, Snapshots, greeting
 from bot4jax.runtime.sockets import (
     bound_endpoint,
@@ -42,6 +34,7 @@ from bot4jax.runtime.sockets import (
     subscriber,
 )
 from bot4jax.runtime.standing import Standing
+from bot4jax.runtime.subscribers import Subscribers
 from bot4jax.runtime.wire import MAGIC, decode, encode
 from bot4jax.types import (
     BAR_INTS,
@@ -445,7 +438,7 @@ def test_a_living_desk_does_not_hide_a_dead_stream(line, monkeypatch):
         subscriber(line.endpoint, (MAGIC,)) as sink,
         dealer(line.desk_endpoint) as standing,
     ):
-        await_subscribers(line.ticks, 1, PATIENCE_S)
+        Subscribers(line.ticks).await_present(1, PATIENCE_S)
         for one in frames[:9]:
             line.desk.sent(one)
         line.ticks.send(encoded(frames[8]))
@@ -533,7 +526,7 @@ def test_who_asks_much_does_not_hold_the_stream_up(line):
 def test_the_desk_answers_after_the_last_frame(line):
     with dealer(line.desk_endpoint) as socket:
         socket.send(pack(greeting(MARKET.hash)))
-        gone = await_departures(line.ticks, 1, patience_s=1.0, desk=line.desk)
+        gone = Subscribers(line.ticks, came=1).await_left(1.0, desk=line.desk)
         assert not gone
         assert socket.poll(round(PATIENCE_S * 1e3)), "nobody was at the desk"
         assert b"welcome" in socket.recv()
