@@ -7,7 +7,7 @@ family moved the vote by as much as the vote moves when the family says nothing 
 
 import itertools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from bot4jax.engine import Engine
 from bot4jax.modes.keeping import take_up
 from bot4jax.modes.replay import again
 from bot4jax.modes.setting import Setting, set_stage
+from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.progress import progress
 from bot4jax.schema import Config
 
@@ -39,7 +40,7 @@ def shifts(before: Config, run: Path, step: int, slot: int) -> list[tuple[str, f
             run,
             Path(folder),
             report,
-            lambda bars: itertools.islice(bars, step),
+            lambda bars: calls.upto(bars, step),
         )
     whole = calls.lean(setting, None, slot)
     found = [
@@ -63,10 +64,18 @@ class Calls:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._kept: tuple[Any, ...] = ()
+        self._is_last = False
+
+    def upto(self, bars: Iterable[Closed], step: int) -> Iterator[Closed]:
+        """The bars of the steps up to this one, which is concluded last."""
+        for number, closed in enumerate(itertools.islice(bars, step), 1):
+            self._is_last = number == step
+            yield closed
 
     def conclude(self, params: Any, state: Any, seen: Any, *rest: Any) -> Any:
         """The engine's own answer; it takes the state, so a copy is kept before."""
-        self._kept = (params, jax.tree.map(jnp.copy, state), seen, *rest)
+        if self._is_last:
+            self._kept = (params, copied(state), seen, *rest)
         return self._engine.conclude(params, state, seen, *rest)
 
     def lean(self, setting: Setting, columns: list[int] | None, slot: int) -> float:
@@ -75,11 +84,15 @@ class Calls:
         if columns is not None:
             silent = seen.values.at[:, jnp.array(columns)].set(0.0)
             seen = seen._replace(values=silent)
-        copied = jax.tree.map(jnp.copy, state)
-        _, packed = self._engine.conclude(params, copied, seen, *rest)
+        _, packed = self._engine.conclude(params, copied(state), seen, *rest)
         members = len(setting.settings.members)
         symbols = setting.settings.layout.symbols
         down, _, up = unpack_decisions(
             np.asarray(packed), members, symbols
         ).probability[slot]
         return float(up - down)
+
+
+def copied(state: Any) -> Any:
+    """The same state on the device once more, for whoever takes it away."""
+    return jax.tree.map(jnp.copy, state)

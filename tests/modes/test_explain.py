@@ -8,6 +8,7 @@ import pytest
 
 from bot4jax.errors import ConfigError
 from bot4jax.kernels.sizing import Clamp
+from bot4jax.modes import families
 from bot4jax.modes.explain import CLAMPED, chosen, explain, lots_before, why
 from bot4jax.modes.families import WHOLE, shifts
 from bot4jax.modes.journal import reading
@@ -86,7 +87,14 @@ def test_without_a_step_the_last_that_concerns_the_symbol_is_taken(tmp_path):
     assert told["held"] == "+200 lots"
 
 
-def test_the_families_move_the_very_vote_that_was_journaled(run, setting):
+def test_the_families_move_the_very_vote_that_was_journaled(run, setting, monkeypatch):
+    copies, copied = [], families.copied
+
+    def counted(state):
+        copies.append(1)
+        return copied(state)
+
+    monkeypatch.setattr(families, "copied", counted)
     with reading(run.folder) as journal:
         record = next(one for one in journal.read(first=3))
     (whole, lean), *found = shifts(run.config, run.folder, record.step, 0)
@@ -94,6 +102,7 @@ def test_the_families_move_the_very_vote_that_was_journaled(run, setting):
     assert (whole, lean) == (WHOLE, float(up - down)), "the same decision, to the bit"
     plan = setting.settings.plan
     assert {name for name, _ in found} == {spec.category for spec in plan.specs}
+    assert len(copies) == 2 + len(found), "one is kept, each question takes another"
     sizes = [abs(shift) for _, shift in found]
     assert sizes == sorted(sizes, reverse=True)
     assert 0 < max(sizes) <= 2
