@@ -179,9 +179,11 @@ class Tape:
     def rehearsed(self) -> Bars:
         """A closing of a copy of the open bars, and of what a split would do to them.
 
-        Whatever a closing may ever need is compiled by it.
+        Whatever a bar may ever need is compiled by it, and the first may have no tick.
         """
         copied = jax.tree.map(jnp.copy, self.open_bars)
+        blank = jax.device_put(self.feed.blank)
+        copied = self._engine.absorb(copied, blank, self._latency)
         copied, ints, floats = self._engine.close(copied)
         terms = jax.device_put(unchanged(ints.shape[1]))
         self._engine.rebase_bars(copied, terms)

@@ -85,6 +85,11 @@ class Feed:
         return self._open.universe
 
     @property
+    def blank(self) -> Int[np.ndarray, "N K"]:
+        """A batch without a tick, as the device sees it."""
+        return self._open.blank
+
+    @property
     def is_stale(self) -> bool:
         """Something is missing that a snapshot could heal."""
         return self.coverage.is_behind

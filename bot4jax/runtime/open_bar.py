@@ -52,7 +52,9 @@ class OpenBar:
         self._counters, self._capacity = counters, capacity
         self._terms = instrument_terms(universe, anchors)
         self._earlier = EarlierMids(len(universe.instruments))
-        self._buffers = [_buffer(capacity) for _ in range(ROTATION)]
+        self._buffers = [
+            _Buffer(np.empty(capacity, TICK), self.blank) for _ in range(ROTATION)
+        ]
         self._turn = self._filled = 0
         self._before = (0, 0, 0)
         """ticks absorbed and late, and events missed, when it began"""
@@ -66,6 +68,13 @@ class OpenBar:
     def anchors(self) -> Int[np.ndarray, " S"]:
         """Increments that the device counts prices from, in this bar."""
         return self._terms.anchor
+
+    @property
+    def blank(self) -> Int[np.ndarray, "N K"]:
+        """A batch without a tick: rows of no symbol, which every scatter drops."""
+        packed = np.zeros((self._capacity, len(PACKED)), np.int32)
+        packed[:, PACKED.index("slot")] = len(self.anchors)
+        return packed
 
     @property
     def pending(self) -> np.ndarray:
@@ -150,8 +159,3 @@ class OpenBar:
         if terms is not None:
             self._earlier.forget(np.asarray(terms.changes))
         return terms
-
-
-def _buffer(capacity: int) -> _Buffer:
-    packed = np.zeros((capacity, len(PACKED)), np.int32)
-    return _Buffer(np.empty(capacity, TICK), packed)
