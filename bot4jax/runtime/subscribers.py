@@ -15,7 +15,7 @@ from bot4jax.errors import Halted
 from bot4jax.runtime.snapshots import SnapshotDesk
 from bot4jax.runtime.sockets import bound_endpoint
 
-SUBSCRIBE, UNSUBSCRIBE = 1, 0
+SUBSCRIBE, UNSUBSCRIBE = b"\x01", b"\x00"
 """First byte of what an XPUB socket receives."""
 
 LOOK_EVERY_S = 0.1
@@ -37,7 +37,7 @@ class Subscribers:
 
     def await_present(self, count: int, patience_s: float = math.inf) -> None:
         """Return once `count` subscriptions stand; without patience, wait for ever."""
-        if not self._came_true(lambda: self.present >= count, patience_s):
+        if not self._waited(lambda: self.present >= count, patience_s):
             raise Halted(
                 f"{self.present} of {count} subscribers reached "
                 f"{bound_endpoint(self.socket)} within {patience_s:g} s: start the "
@@ -59,15 +59,15 @@ class Subscribers:
         def is_done() -> bool:
             return self.left >= (self.came if count is None else count)
 
-        return self._came_true(is_done, patience_s, desk)
+        return self._waited(is_done, patience_s, desk)
 
-    def _came_true(
+    def _waited(
         self,
         is_done: Callable[[], bool],
         patience_s: float,
         desk: SnapshotDesk | None = None,
     ) -> bool:
-        """Whether it has within that time, by what subscribers did."""
+        """Whether it is done in time, by what subscribers have said."""
         give_up_s = time.monotonic() + patience_s
         while not is_done():
             left_s = give_up_s - time.monotonic()
@@ -81,5 +81,5 @@ class Subscribers:
 
     def _hear(self, message: bytes) -> None:
         """One has come or left; anything else is no word of a subscriber."""
-        self.came += message[:1] == bytes([SUBSCRIBE])
-        self.left += message[:1] == bytes([UNSUBSCRIBE])
+        self.came += message[:1] == SUBSCRIBE
+        self.left += message[:1] == UNSUBSCRIBE

@@ -214,6 +214,18 @@ def test_the_publisher_stays_until_its_subscribers_have_left(line):
     assert Subscribers(source, came=1).await_left(PATIENCE_S)
 
 
+def test_who_came_late_is_waited_for_too(line):
+    source, sink = line
+    seen = Subscribers(source, came=1)
+    with subscriber(bound_endpoint(source), (MAGIC,)):
+        seen.await_present(2, PATIENCE_S)
+        sink.close()
+        assert seen.await_left(PATIENCE_S, count=1)
+        assert (seen.came, seen.left) == (2, 1)
+        assert not seen.await_left(0.01)
+    assert seen.await_left(PATIENCE_S)
+
+
 class Clock(SimpleNamespace):
     """A clock that moves only when someone sleeps."""
 
