@@ -44,7 +44,7 @@ def random_members(settings: Settings, trees: Trees, seed: int) -> Members:
         nets=random_nets(settings.sizes, features, seed),
         booster=None,
         forest=random_forest(trees, features, seed),
-        fallback=fallback.blank(min(fallback.FEATURES, features)),
+        fallback=fallback.blank(len(settings.reads)),
         history=history,
     )
 

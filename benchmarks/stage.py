@@ -126,10 +126,14 @@ def shapes_of_calls(setting: Setting, alone: Alone) -> dict[str, tuple[Any, tupl
     _, *closed = jax.eval_shape(engine.close, state.bars)
     observing = (fitted.units, state.observing, *closed)
     _, seen = jax.eval_shape(engine.observe, *observing)
+    glancing = fitted.units, jax.eval_shape(engine.apart, state.observing), *closed
+    _, glanced = jax.eval_shape(engine.glance, *glancing)
     concluding = (fitted, state.deciding, seen, *closed, held)
     return {
         "absorb": (engine.absorb, (state.bars, packed, latency)),
         "close": (engine.close, (state.bars,)),
+        "glance": (engine.glance, glancing),
+        "spare": (engine.spare, (fitted, glanced, *closed, held)),
         "observe": (engine.observe, observing),
         "conclude": (engine.conclude, concluding),
         "nets": (alone.nets, (fitted.nets, state.deciding.carry, seen.values)),

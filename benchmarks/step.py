@@ -20,7 +20,7 @@ from benchmarks.loop import together
 from benchmarks.result import Measured
 from benchmarks.stage import Stage, copied, set_up
 from benchmarks.timing import Laps, one
-from bot4jax.engine import State
+from bot4jax.engine import Observing, State
 from bot4jax.kernels.bars import OpenBars
 from bot4jax.learn.params import latency_of
 from bot4jax.modes.tapes import tick_tape
@@ -39,6 +39,8 @@ class Walk:
     tape: Tape
     """for its feed and quotes; batches are absorbed here"""
     state: State
+    glancing: Observing
+    """what the fallback remembers"""
     nets: NetCarry
     """of the nets by themselves"""
     laps: Laps
@@ -63,7 +65,8 @@ def apart(stage: Stage, state: State, warmup: int, report: Report) -> Laps:
     """Every stage by itself, bar after bar."""
     span = stage.span
     tape = tick_tape(stage.setting, state.bars, span.start)
-    walk = Walk(stage, tape, state, copied(state.deciding.carry), Laps())
+    glancing = stage.setting.engine.apart(state.observing)
+    walk = Walk(stage, tape, state, glancing, copied(state.deciding.carry), Laps())
     for done, bar in enumerate(span, 1):
         closed = bar_of_ticks(walk, bar)
         decisions_of_bar(walk, *closed)
@@ -106,10 +109,14 @@ def absorb(walk: Walk, batch: Batch) -> None:
 
 
 def decisions_of_bar(walk: Walk, ints: Array, floats: Array) -> None:
-    """Features, members and sizing of a closed bar; then nets and forest alone."""
+    """Fallback, features, members and sizing of a closed bar; nets and forest alone."""
     laps, (setting, alone, _, kept, _) = walk.laps, walk.stage
     engine, params, state = setting.engine, kept.params, walk.state
     held = jax.device_put(np.zeros(ints.shape[1], np.float32))
+    walk.glancing, glanced = laps.call(
+        "glance", engine.glance, params.units, walk.glancing, ints, floats
+    )
+    laps.call("spare", engine.spare, params, glanced, ints, floats, held)
     observing, seen = laps.call(
         "observe", engine.observe, params.units, state.observing, ints, floats
     )

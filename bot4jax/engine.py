@@ -2,6 +2,7 @@
 
     absorb(bars, ticks)              → bars             as ticks arrive
     close(bars)                      → bars, bar        the watermark passed a boundary
+    glance(params, state, bar)       → state, seen      what the fallback reads of it
     observe(params, state, bar)      → state, seen      bank, scores, volatility
     conclude(params, state, …, held) → state, decided   nets, trees, vote, sizing
 
@@ -14,7 +15,7 @@ fusing it with `conclude` saves one dispatch and costs that equality.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from bot4jax.decisions import pack_decisions
-from bot4jax.kernels import bank, bars, clean, history, outcome, sizing, vote
+from bot4jax.kernels import bank, bars, clean, history, outcome, planning, sizing, vote
 from bot4jax.kernels import rebase as rebases
 from bot4jax.kernels.absorb import absorb
 from bot4jax.kernels.bank import BankState
@@ -59,10 +60,24 @@ class Settings:
     """labels end at the first close beyond their edge, not only with the horizon"""
     is_isotonic: bool = False
     """forecasts go through `Params.curves`, and the vote's own once more"""
+    fallback: tuple[str, ...] = ()
+    """features that the fallback reads, as far as they are fed"""
 
     @property
     def layout(self) -> Layout:
         return self.plan.layout
+
+    @property
+    def glancing(self) -> Plan:
+        """Of the fallback's features alone."""
+        return planning.part(self.plan, self.fallback)
+
+    @property
+    def reads(self) -> Int[np.ndarray, " K"]:
+        """Where they stand among all features."""
+        names = [spec.name for spec in self.plan.specs]
+        own = [names.index(spec.name) for spec in self.glancing.specs]
+        return np.array(own, np.int32)
 
 
 class Units(NamedTuple):
@@ -95,7 +110,7 @@ class Params(NamedTuple):
 
 
 class Observing(NamedTuple):
-    """Carried by `observe`."""
+    """Carried by `observe`, and, of few features, by `glance`."""
 
     bank: BankState
     moments: Moments
@@ -138,6 +153,8 @@ class Engine(NamedTuple):
 
     absorb: Callable[..., OpenBars]
     close: Callable[..., tuple[OpenBars, Array, Array]]
+    glance: Callable[..., tuple[Observing, Seen]]
+    """what the fallback reads, which waits for no other feature"""
     observe: Callable[..., tuple[Observing, Seen]]
     conclude: Callable[..., tuple[Deciding, Array]]
     foresee: Callable[..., tuple[zoo.NetCarry, Array]]
@@ -146,9 +163,13 @@ class Engine(NamedTuple):
     """the rest of it, given what nets and trees say"""
     rebase: Callable[..., tuple[Units, Observing, Deciding]]
     """what is remembered, in the terms of a split"""
+    rebase_glancing: Callable[..., tuple[Units, Observing]]
+    """the same of what `glance` remembers"""
     rebase_bars: Callable[..., OpenBars]
+    apart: Callable[..., Observing]
+    """what `glance` remembers, out of what `observe` does"""
     spare: Callable[..., Array]
-    """what is decided where `conclude` takes too long: it needs neither"""
+    """what is decided of a glance where `observe` or `conclude` takes too long"""
 
 
 def compile_engine(settings: Settings) -> Engine:
@@ -156,12 +177,15 @@ def compile_engine(settings: Settings) -> Engine:
     return Engine(
         absorb=jax.jit(absorb, donate_argnums=0),
         close=jax.jit(bars.close_bars, donate_argnums=0),
+        glance=jax.jit(partial(glance, settings), donate_argnums=1),
         observe=jax.jit(partial(observe, settings), donate_argnums=1),
         conclude=jax.jit(partial(conclude, settings), donate_argnums=1),
         foresee=jax.jit(partial(zoo.step, settings.sizes), donate_argnums=1),
         decide=jax.jit(partial(decide, settings), donate_argnums=1),
         rebase=jax.jit(rebase, donate_argnums=(1, 2)),
+        rebase_glancing=jax.jit(rebase_glancing, donate_argnums=1),
         rebase_bars=jax.jit(rebases.rebase_bars, donate_argnums=0),
+        apart=jax.jit(partial(apart, settings)),
         spare=jax.jit(partial(spare, settings)),
     )
 
@@ -205,6 +229,17 @@ def init_observing(settings: Settings, scales: Scales) -> Observing:
     )
 
 
+def apart(settings: Settings, state: Observing) -> Observing:
+    """What `glance` would remember by now; none of it is shared, so both may go on."""
+    own = Observing(
+        bank.part(settings.plan, settings.glancing, state.bank),
+        state.moments,
+        state.counts[:, settings.reads],
+        state.silent,
+    )
+    return jax.tree.map(jnp.copy, own)
+
+
 def counting_anew(state: Observing) -> Observing:
     """The same memory, of which nothing has been reported yet."""
     return state._replace(
@@ -239,6 +274,22 @@ def reset_deciding(state: Deciding, is_fresh: Bool[Array, " S"]) -> Deciding:
         zoo.reset(state.carry, is_fresh),
         state.vote,
         outcome.reset_pending(state.pending, is_fresh),
+    )
+
+
+def glance(
+    settings: Settings,
+    units: Units,
+    state: Observing,
+    ints: Int[Array, "B S"],
+    floats: Float[Array, "D S"],
+) -> tuple[Observing, Seen]:
+    """A closed bar into the scores that the fallback reads, and risk."""
+    scaler = jax.tree.map(lambda column: column[settings.reads], units.scaler)
+    return observe(
+        replace(settings, plan=settings.glancing),
+        units._replace(scaler=scaler),
+        *(state, ints, floats),
     )
 
 
@@ -302,7 +353,10 @@ def decide(
     learnt = outcome.mature(state.pending, bar, params.threshold, settings.has_barriers)
     weighing = vote.learn(params.vote, state.vote, learnt, horizon)
     forecasts = calibrated(settings, params, by_nets, by_trees)
-    decisions, voted = _decide(settings, params, weighing, forecasts, seen, bar, held)
+    rest = fallback(params.fallback, seen.values[:, settings.reads])
+    decisions, voted = _decide(
+        settings, params, weighing, forecasts, rest, seen, bar, held
+    )
     remembered = jnp.concatenate([forecasts, jnp.log(decisions.probability)[None]], 0)
     pending = outcome.push_pending(state.pending, remembered, seen.risk.volatility, bar)
     packed = pack_decisions(decisions, voted)
@@ -313,16 +367,23 @@ def rebase(
     units: Units, observing: Observing, deciding: Deciding, terms: Terms
 ) -> tuple[Units, Observing, Deciding]:
     """Units, history and pending labels of symbols whose terms have changed."""
+    pending = rebases.rebase_pending(deciding.pending, terms)
+    own = rebase_glancing(units, observing, terms)
+    return *own, deciding._replace(pending=pending)
+
+
+def rebase_glancing(
+    units: Units, observing: Observing, terms: Terms
+) -> tuple[Units, Observing]:
+    """Units and history of symbols whose terms have changed."""
     own = observing.bank
     banked = own._replace(
         past=rebases.rebase_past(own.past, terms),
         windows=rebases.rebase_windows(own.windows, terms),
     )
-    pending = rebases.rebase_pending(deciding.pending, terms)
     return (
         units._replace(scales=rebases.rebase_scales(units.scales, terms)),
         observing._replace(bank=banked),
-        deciding._replace(pending=pending),
     )
 
 
@@ -334,11 +395,14 @@ def spare(
     floats: Float[Array, "D S"],
     held: Float[Array, " S"],
 ) -> Float[Array, " P"]:
-    """Decisions without any member, packed: the fallback's, and nothing is opened."""
+    """Decisions without any member, packed: the fallback's, and nothing is opened.
+
+    `seen` is what `glance` saw.
+    """
     bar, members = bars.unpack_bar(ints, floats), len(settings.members)
     silent = jnp.full((members, bar.live.shape[0], len(CLASSES)), jnp.nan)
-    nobody = vote.init_vote(members)
-    decisions, voted = _decide(settings, params, nobody, silent, seen, bar, held)
+    nobody, said = vote.init_vote(members), fallback(params.fallback, seen.values)
+    decisions, voted = _decide(settings, params, nobody, silent, said, seen, bar, held)
     each = jnp.broadcast_to(voted.probability, silent.shape)
     late = decisions._replace(
         member_probability=each, flags=decisions.flags | sizing.Clamp.TOO_SLOW
@@ -384,6 +448,7 @@ def _decide(
     params: Params,
     weighing: VoteState,
     forecasts: Float[Array, "M S C"],
+    spare: Float[Array, "S C"],
     seen: Seen,
     bar: Bar,
     held: Float[Array, " S"],
@@ -391,7 +456,6 @@ def _decide(
     live, horizon = bar.live > 0, settings.layout.horizon
     healthy = vote.is_healthy(forecasts, live)
     weight = vote.weights(params.vote, weighing, healthy)
-    spare = fallback(params.fallback, seen.values)
     voted = pooled(settings, params, weight, forecasts, spare)
     confidence = _confidence(voted)
     is_sure = confidence >= params.confidence_floor

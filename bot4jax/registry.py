@@ -265,17 +265,19 @@ def column_of(name: str) -> str:
     return VIEW.sub("", name)
 
 
-def select(names: Iterable[str]) -> tuple[FeatureSpec, ...]:
+def select(
+    names: Iterable[str], key: str = "features.names"
+) -> tuple[FeatureSpec, ...]:
     """The named features in the catalogue's order, or all for `["all"]`.
 
-    Raises `ConfigError` for each name that is not in the catalogue.
+    Raises `ConfigError` for each name under this key that is not in the catalogue.
     """
     wanted = list(names)
     if wanted == ["all"]:
         return tuple(CATALOGUE.values())
     unknown = sorted(set(wanted) - set(CATALOGUE))
     if unknown:
-        raise ConfigError([f"features.names: {_unknown(name)}" for name in unknown])
+        raise ConfigError([f"{key}: {_unknown(name)}" for name in unknown])
     return tuple(spec for spec in CATALOGUE.values() if spec.name in wanted)
 
 

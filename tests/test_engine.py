@@ -36,7 +36,9 @@ FLOOR, CAP, SYMBOL_CAP, GROSS_CAP = 0.05, 0.5, 0.04, 0.1
 def settings() -> Settings:
     layout = Layout(SYMBOLS, 16, 64, HORIZON, 0, Bar._fields)
     sizes = msgspec.structs.replace(SMALL, members=MEMBERS[:2])
-    return Settings(planning.plan(layout, select(NAMES)), sizes, MEMBERS)
+    return Settings(
+        planning.plan(layout, select(NAMES)), sizes, MEMBERS, fallback=NAMES[:2]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +69,7 @@ def params(settings) -> Params:
         ),
         nets=zoo.init(settings.sizes, len(NAMES), 0),
         forest=grown._replace(base=up),
-        fallback=FallbackParams(
-            jnp.arange(2), jnp.zeros((2, 3)), jnp.asarray([2.0, 0.0, 0.0])
-        ),
+        fallback=FallbackParams(jnp.zeros((2, 3)), jnp.asarray([2.0, 0.0, 0.0])),
         temperature=jnp.ones(len(MEMBERS)),
         vote_temperature=number(1),
         curves=identity(len(MEMBERS) + 1, 3),

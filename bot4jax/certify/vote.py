@@ -56,7 +56,8 @@ def parity(spoken: Spoken, params: Params, settings: Settings) -> list[Row]:
     found = np.stack([one.weight for one in spoken.decided])
     horizon = settings.layout.horizon
     weight = weights(said.astype(np.float64), spoken, params, horizon)
-    forecast = pooled(said.astype(np.float64), weight, spoken.scores, params)
+    read = spoken.scores[:, :, settings.reads]
+    forecast = pooled(said.astype(np.float64), weight, read, params)
     own = params.curves if settings.is_isotonic else None
     probability = np.stack([one.probability for one in spoken.decided])
     return [
@@ -155,13 +156,16 @@ def projected(
 def pooled(
     said: Float[np.ndarray, "T M S C"],
     weight: Float[np.ndarray, "T M"],
-    scores: Float[np.ndarray, "T S F"],
+    scores: Float[np.ndarray, "T S K"],
     params: Params,
 ) -> Float[np.ndarray, "T S C"]:
-    """The weighted mean, the rest being the fallback's, sharpened by a temperature."""
+    """The weighted mean, the rest being the fallback's, sharpened by a temperature.
+
+    `scores` are of the features that the fallback reads.
+    """
     own = params.fallback
-    chosen = scores[:, :, np.asarray(own.chosen)].astype(np.float64)
-    margin = chosen @ np.asarray(own.weight, np.float64) + np.asarray(own.bias)
+    weighed = scores.astype(np.float64) @ np.asarray(own.weight, np.float64)
+    margin = weighed + np.asarray(own.bias)
     rest = np.maximum(1 - weight.sum(1), 0)[:, None, None]
     mean = np.einsum("tm,tmsc->tsc", weight, said) + rest * _softmax(margin)
     return _softmax(np.log(mean) / float(params.vote_temperature))

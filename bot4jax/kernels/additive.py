@@ -6,10 +6,12 @@ are rows of one array; its first row counts the bars.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
@@ -77,6 +79,20 @@ def push(
     return tuple(pushed), totals
 
 
+def part(
+    whole: tuple[Term, ...],
+    own: tuple[Term, ...],
+    sums: tuple[WindowSums, ...],
+    symbols: int,
+) -> tuple[WindowSums, ...]:
+    """Of the sums of all terms those of some of them."""
+    return tuple(
+        jax.tree.map(partial(_rows_of, _places(whole, own, length), symbols), one)
+        for length, one in zip(_lengths(whole), sums, strict=True)
+        if length in _lengths(own)
+    )
+
+
 def values(
     terms: tuple[Term, ...],
     specs: Iterable[FeatureSpec],
@@ -93,6 +109,24 @@ def values(
             sums = total[1 + term.first : 1 + term.first + term.width]
             named[spec.name] = jax.vmap(own.finish)(*sums, total[0])
     return named
+
+
+def _places(
+    whole: tuple[Term, ...], own: tuple[Term, ...], length: int
+) -> Int[np.ndarray, " K"]:
+    """Rows of a window's sums that belong to some of its terms, and the first."""
+    first = {one.terms: 1 + one.first for one in whole if one.window == length}
+    asked = (one for one in own if one.window == length)
+    rows = [first[one.terms] + np.arange(one.width) for one in asked]
+    return np.concatenate([[0], *rows]).astype(np.int32)
+
+
+def _rows_of(
+    places: Int[np.ndarray, " K"], symbols: int, packed: Float[Array, "R Q"]
+) -> Float[Array, "R P"]:
+    """The same of packed rows, one after the other, a number a symbol."""
+    bars = len(packed)
+    return packed.reshape(bars, -1, symbols)[:, places].reshape(bars, -1)
 
 
 def _lengths(terms: tuple[Term, ...]) -> list[int]:

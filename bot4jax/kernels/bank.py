@@ -5,11 +5,13 @@ then is a pure function of arrays. Sums are in `additive`, recursions in `recurs
 whole windows in `shared`, masks in `usable`.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from bot4jax.kernels import additive, history, recursions, shared, usable
@@ -80,6 +82,29 @@ def update(
     return carry, usable.gather(plan, named, past, sound, whole)
 
 
+def part(whole: Plan, own: Plan, state: BankState) -> BankState:
+    """Of what the bank carries for all features, what some of them need.
+
+    `own` is a part of the plan (`planning.part`): its windows are as long.
+    """
+    floats = _places(whole.floats, own.floats)
+    return BankState(
+        index=state.index,
+        past=state.past,
+        windows=Windows(
+            state.windows.floats[floats],
+            state.windows.mids[_places(whole.mids, own.mids)],
+        ),
+        sums=additive.part(whole.terms, own.terms, state.sums, whole.layout.symbols),
+        recursions=recursions.part(
+            whole.incremental, own.incremental, whole.layout.window, state.recursions
+        ),
+        sound=state.sound[_places(whole.watched, own.watched)],
+        whole=state.whole,
+        oldest=state.oldest[floats],
+    )
+
+
 def reset(plan: Plan, state: BankState, is_fresh: Bool[Array, " S"]) -> BankState:
     """The state with some slots as if they had never been used."""
     return BankState(
@@ -144,6 +169,10 @@ def _given(
 
     asked = {name for spec in plan.incremental for name in recursions.inputs(spec)}
     return {name: view(name) for name in sorted(asked)}
+
+
+def _places(names: Sequence[str], asked: Sequence[str]) -> Int[np.ndarray, " K"]:
+    return np.array([names.index(name) for name in asked], np.int32)
 
 
 def _finite(column: Float[Array, " S"]) -> Float[Array, " S"]:

@@ -45,7 +45,18 @@ class Plan:
 def plan(layout: Layout, specs: Iterable[FeatureSpec]) -> Plan:
     """The plan of the chosen features for what the source fills."""
     chosen = tuple(specs)
-    layout = _cut(layout, chosen)
+    return _planned(_cut(layout, chosen), chosen)
+
+
+def part(whole: Plan, names: Iterable[str]) -> Plan:
+    """The plan of some of its features alone, kept for as long as there."""
+    asked = set(names)
+    own = tuple(spec for spec in whole.specs if spec.name in asked)
+    return _planned(whole.layout, own)
+
+
+def _planned(layout: Layout, chosen: tuple[FeatureSpec, ...]) -> Plan:
+    """What is fed and kept of these."""
     present = tuple(one for one in chosen if not reading.missing(one, layout))
     kept = {name for spec in present for name in reading.windows(spec)}
     mids = (mid for path, mid in history.PATHS.items() if path in kept)

@@ -6,6 +6,7 @@ those is carried by itself.
 """
 
 from collections.abc import Callable, Iterable
+from itertools import compress
 from typing import Any, NamedTuple
 
 import jax
@@ -61,6 +62,24 @@ def reset(
         return jnp.where(chosen, fresh[None], own)
 
     return jax.tree.map(cleared, carried, _packed(_leaves(_fresh(specs, window))))
+
+
+def part(
+    whole: Iterable[FeatureSpec],
+    own: Iterable[FeatureSpec],
+    window: int,
+    carried: Carried,
+) -> Carried:
+    """Of all features' states those of some of them."""
+    asked = _families(own)
+    kept = [update in asked for update in _families(whole)]
+    fresh = _fresh(whole, window)
+
+    def one_symbol(all_of_them: Carried) -> Carried:
+        states = _unpacked(all_of_them, fresh)
+        return _packed(_leaves(list(compress(states, kept))))
+
+    return jax.vmap(one_symbol)(carried)
 
 
 def advance(

@@ -54,6 +54,9 @@ def gather(
 ) -> RawFeatures:
     """All features in the catalogue's order; absent ones are zero and unusable."""
     zero, window = jnp.zeros(plan.layout.symbols, jnp.float32), plan.layout.window
+    if not plan.specs:
+        nothing = jnp.zeros((len(zero), 0))
+        return RawFeatures(nothing, nothing > 0)
     values = jnp.stack([named.get(spec.name, zero) for spec in plan.specs]).T
     needed = jnp.array([spec.reach(window) for spec in plan.specs], jnp.int32)
     low = jnp.array([spec.low for spec in plan.specs], jnp.float32)

@@ -36,7 +36,7 @@ from bot4jax.learn.schedule import (
 )
 from bot4jax.learn.update import Fitting, Form, Health, begin, update
 from bot4jax.nets import zoo
-from bot4jax.nets.fallback import FEATURES, FallbackParams
+from bot4jax.nets.fallback import FallbackParams
 from bot4jax.nets.sizes import NetSizes
 from bot4jax.schema.learning import Train
 from bot4jax.schema.process import Hardware
@@ -224,32 +224,15 @@ def _compiled(form: Callable, sizes: NetSizes) -> Callable:
     return jax.jit(partial(form, sizes))
 
 
-def fit_fallback(samples: Samples, seed: int) -> FallbackParams:
-    """Logistic regression on the features that lean most with the label."""
+def fit_fallback(
+    samples: Samples, reads: Int[np.ndarray, " K"], seed: int
+) -> FallbackParams:
+    """Logistic regression on the features that the fallback reads."""
     t, s = baselines.sampled_rows(samples.weights, baselines.SAMPLES, seed)
-    x = samples.features[t, s]
-    labels, weights = samples.labels[t, s], samples.weights[t, s]
-    chosen = leaning(x, labels, weights)
-    model = baselines.fit_logistic(x[:, chosen], labels, weights)
+    x = samples.features[t, s][:, reads]
+    model = baselines.fit_logistic(x, samples.labels[t, s], samples.weights[t, s])
     weight = model.coefficients[:-1] / model.width[:, None]
     bias = model.coefficients[-1] - model.centre @ weight
     return FallbackParams(
-        jnp.asarray(chosen, jnp.int32),
-        jnp.asarray(weight, jnp.float32),
-        jnp.asarray(bias, jnp.float32),
+        jnp.asarray(weight, jnp.float32), jnp.asarray(bias, jnp.float32)
     )
-
-
-def leaning(
-    x: Float[np.ndarray, "N F"],
-    labels: Int[np.ndarray, " N"],
-    weights: Float[np.ndarray, " N"],
-) -> Int[np.ndarray, " K"]:
-    """The `FEATURES` features of the largest correlation with the label's sign."""
-    sign = labels.astype(np.float64) - 1
-    sign -= np.average(sign, weights=weights)
-    centred = x - np.average(x, axis=0, weights=weights)
-    spread = np.sqrt(np.average(centred**2, axis=0, weights=weights))
-    lean = np.abs(np.average(centred * sign[:, None], axis=0, weights=weights))
-    score = np.divide(lean, spread, out=np.zeros_like(lean), where=spread > 1e-9)
-    return np.sort(np.argsort(-score, kind="stable")[:FEATURES])

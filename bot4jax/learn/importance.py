@@ -153,7 +153,7 @@ def forecasts(
         carry, by_nets = zoo.step(settings.sizes, params.nets, carry, values)
         by_trees = forest.margins(params.forest, values)
         said = engine.calibrated(settings, params, by_nets, by_trees)
-        spare = fallback(params.fallback, values)
+        spare = fallback(params.fallback, values[:, settings.reads])
         voted = engine.pooled(settings, params, own, said, spare)
         return carry, jnp.concatenate([said, jnp.log(voted.probability)[None]])
 

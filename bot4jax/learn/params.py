@@ -186,7 +186,7 @@ def fit_members(
     )
     booster, packed = fit_trees(config, settings, samples, report)
     report("fallback", 0, 1)
-    spare = fit.fit_fallback(samples, config.run.seed)
+    spare = fit.fit_fallback(samples, settings.reads, config.run.seed)
     report("fallback", 1, 1)
     return Members(nets, booster, packed, spare, history)
 

@@ -236,7 +236,7 @@ def blank(setting: Setting) -> Kept:
             setting.config.trees.depth,
             len(CLASSES),
         ),
-        fallback=fallback.blank(min(fallback.FEATURES, features)),
+        fallback=fallback.blank(len(settings.reads)),
         temperature=jnp.zeros(members, jnp.float32),
         vote_temperature=number,
         curves=calibration.identity(members + 1, len(CLASSES)),

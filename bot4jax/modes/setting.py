@@ -68,12 +68,14 @@ def stage_on(config: Config, source: Source, split: Split) -> Setting:
         ),
         columns=tuple(source.columns),
     )
+    read = registry.select(config.features.fallback, "features.fallback")
     settings = Settings(
         planning.plan(layout, specs),
         net_sizes(config),
         config.ensemble.members,
         config.labels.ends == "barriers",
         config.ensemble.calibration == "isotonic",
+        fallback=tuple(spec.name for spec in read),
     )
     return Setting(config, source, split, settings, compile_engine(settings))
 

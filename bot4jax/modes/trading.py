@@ -22,7 +22,7 @@ from bot4jax.runtime.account import Account
 from bot4jax.runtime.brackets import Distances
 from bot4jax.runtime.closings import BarTape, Closed, Tape
 from bot4jax.runtime.compiles import Compilations
-from bot4jax.runtime.decider import Decider, Memory
+from bot4jax.runtime.decider import Decider, Memory, Remembered
 from bot4jax.runtime.engine_snapshots import FOLDER
 from bot4jax.runtime.garbage import settled
 from bot4jax.runtime.inputs import FILE
@@ -36,6 +36,7 @@ from bot4jax.runtime.orders import Answer
 from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.publishers import Counters
 from bot4jax.runtime.sessions import days
+from bot4jax.runtime.spare import Glanced
 from bot4jax.runtime.states import States, Transition
 from bot4jax.runtime.stepped import Stepped
 from bot4jax.runtime.stopping import stoppable
@@ -295,9 +296,12 @@ def make_trader(
 
 def make_decider(setting: Setting, kept: Kept) -> Decider:
     """What decides, as the checkpoint left it."""
-    state, members = kept.state, len(setting.settings.members)
-    memory = Memory(kept.params.units, state.observing, state.deciding)
-    return Decider(setting.engine, kept.params, memory, members)
+    state, units, engine = kept.state, kept.params.units, setting.engine
+    memory = Memory(
+        Remembered(units, state.observing, state.deciding),
+        Glanced(units, engine.apart(state.observing)),
+    )
+    return Decider(engine, kept.params, memory, len(setting.settings.members))
 
 
 def make_account(setting: Setting, run: str, states: States) -> Account:
@@ -369,8 +373,8 @@ def collect(
         counters=counters,
         stages=stages,
         ages=trader.ages.quantiles(COLD_STEPS),
-        counts=np.asarray(trader.decider.memory.observing.counts),
-        silent=np.asarray(trader.decider.memory.observing.silent),
+        counts=np.asarray(trader.decider.memory.members.observing.counts),
+        silent=np.asarray(trader.decider.memory.members.observing.silent),
         recompiles=recompiles,
         state=trader.account.states.state,
         transitions=list(trader.account.states.transitions),

@@ -1,8 +1,9 @@
 """The device's half of a step: what it remembers, and what it decides from a bar.
 
-All that is asked of the device, and of XGBoost beside it, is asked by a thread of its
-own, in turn. So the host waits for none of it longer than it wants to, and a bar that
-was decided without it enters the memory all the same, in its place.
+All that the members are asked of the device, and of XGBoost beside it, is asked by a
+thread of its own, in turn. So the host waits for none of it longer than it wants to,
+and a bar that was decided without it enters the memory all the same, in its place. The
+fallback, which decides then, has a thread and a memory of its own (`spare.py`).
 """
 
 import time
@@ -22,8 +23,7 @@ from bot4jax.errors import Halted
 from bot4jax.runtime.closings import Bars, Closed
 from bot4jax.runtime.deadline import Voice, is_in_time, is_there
 from bot4jax.runtime.lane import Lane
-
-Held = Float[np.ndarray, " S"]
+from bot4jax.runtime.spare import Glanced, Held, Spare
 
 HAND_OVER_S = 0.001
 """The device's thread gets the interpreter for so long, to set the device to work: who
@@ -40,13 +40,29 @@ class Stalled(Halted):
     """The device does not come back; journal and venue have nothing to do with it."""
 
 
-class Memory(NamedTuple):
-    """What the device carries from bar to bar."""
+class Remembered(NamedTuple):
+    """What features and members carry from bar to bar."""
 
     units: Units
     """what bars are measured in; a split changes them"""
     observing: Observing
     deciding: Deciding
+
+
+class Memory(NamedTuple):
+    """What the device carries from bar to bar."""
+
+    members: Remembered
+    spare: Glanced
+
+
+class Looked(NamedTuple):
+    """A bar that the device has been shown."""
+
+    seen: Future[Seen]
+    """by the members"""
+    glanced: Future[Seen]
+    """by the fallback, which was asked first"""
 
 
 class Shown(NamedTuple):
@@ -65,9 +81,10 @@ class Decider:
         self, engine: Engine, params: Params, memory: Memory, members: int
     ) -> None:
         self._engine, self._params, self._members = engine, params, members
-        self._memory = memory
+        self._memory = memory.members
         """the lane's alone"""
         self._lane = Lane("device")
+        self._spare = Spare(engine, params, memory.spare, lambda: self.release())
         self._late: deque[Future[Any]] = deque()
         """decisions that nobody has waited for"""
         self.patience: Callable[[int], float | None] = lambda step: None
@@ -80,29 +97,30 @@ class Decider:
     @property
     def memory(self) -> Memory:
         """Once the device has heard every bar; the next one takes it away."""
-        return self._lane.submit(lambda: self._memory).result()
+        members = self._lane.submit(lambda: self._memory)
+        return Memory(members.result(), self._spare.memory().result())
 
     @property
     def behind(self) -> int:
         """Bars that the device has still to conclude, though they are decided."""
         while self._late and self._late[0].done():
             self._late.popleft()
-        return len(self._late)
+        return max(len(self._late), self._spare.behind)
 
     def rehearse(self, bars: Bars) -> None:
         """Compile all that a step may ever ask for: one on a copy of the memory."""
         kept, held = self.memory, np.zeros(bars.ints.shape[1], np.float32)
         self.restore(jax.tree.map(jnp.copy, kept))
         self.rebase(bars)
-        seen = self.observe(bars)
-        for ask in (self._spare, self._conclude):
-            self._lane.submit(ask, bars, seen, held)
+        looked = self.observe(bars)
+        self._spare.decide(bars, looked.glanced, held)
+        self._lane.submit(self._conclude, bars, looked.seen, held)
         self.restore(kept)
 
     def catch_up(self) -> None:
         """Once no bar follows: until the last is concluded, but not for ever."""
         last = self._lane.submit(lambda: jax.block_until_ready(self._memory))
-        if not wait([last], LAST_S).done:
+        if wait([last, self._spare.caught_up()], LAST_S).not_done:
             raise Stalled(
                 f"The device has not concluded the last bars within {LAST_S:g} s: "
                 "something stalls it. All steps are journaled, and nothing rests at "
@@ -112,9 +130,11 @@ class Decider:
 
     def restore(self, memory: Memory) -> None:
         """Go on from what was remembered elsewhere."""
-        self._lane.submit(setattr, self, "_memory", memory).result()
+        spare = self._spare.restore(memory.spare)
+        self._lane.submit(setattr, self, "_memory", memory.members).result()
+        spare.result()
 
-    def observe(self, closed: Bars | Closed) -> Future[Seen]:
+    def observe(self, closed: Bars | Closed) -> Looked:
         """Have the bar remembered; the device may still be at work."""
         if self.behind >= MOST_BEHIND:
             raise Stalled(
@@ -122,25 +142,27 @@ class Decider:
                 "something stalls it. Look at the machine, then go on from the "
                 "journal."
             )
+        glanced = self._spare.glance(closed)
+        wait([glanced], HAND_OVER_S)
         seen = self._lane.submit(self._observe, closed)
         wait([seen], HAND_OVER_S)
-        return seen
+        return Looked(seen, glanced)
 
-    def shown(self, seen: Future[Seen]) -> Future[Shown]:
+    def shown(self, looked: Looked) -> Future[Shown]:
         """What is told of the bar, and nothing that would keep the rest alive."""
-        return self._lane.submit(_shown, seen)
+        return self._lane.submit(_shown, looked.seen)
 
     def decide(
-        self, step: int, closed: Closed, seen: Future[Seen], held: Held
+        self, step: int, closed: Closed, looked: Looked, held: Held
     ) -> np.ndarray:
         """The decisions that count, packed. What comes late is never read."""
-        given, patience_s = (closed, seen, held), self.patience(step)
+        patience_s = self.patience(step)
         if patience_s is None:
-            packed = self._lane.submit(self._conclude, *given)
-            return self._said(self.voice(step), packed, *given)
+            packed = self._lane.submit(self._conclude, closed, looked.seen, held)
+            return self._said(self.voice(step), packed, closed, looked, held)
         until_s = time.perf_counter() + patience_s
-        spare = self._lane.submit(self._spare, *given)
-        packed = self._lane.submit(self._conclude, *given)
+        spare = self._spare.decide(closed, looked.glanced, held)
+        packed = self._lane.submit(self._conclude, closed, looked.seen, held)
         if is_in_time(packed, until_s):
             return packed.result()
         self._late.append(packed)
@@ -149,19 +171,20 @@ class Decider:
         return unmoved(held, self._members)
 
     def repeat(
-        self, closed: Closed, seen: Future[Seen], held: Held, known: bytes
+        self, closed: Closed, looked: Looked, held: Held, known: bytes
     ) -> np.ndarray | None:
         """The decisions that a journal knows, once more; None if they come otherwise.
 
         Where all members' were late, they were the fallback's, or nobody's.
         """
-        packed = self._lane.submit(self._conclude, closed, seen, held)
-        said = (self._said(voice, packed, closed, seen, held) for voice in Voice)
+        packed = self._lane.submit(self._conclude, closed, looked.seen, held)
+        said = (self._said(voice, packed, closed, looked, held) for voice in Voice)
         return next((raw for raw in said if packed_bytes(raw) == known), None)
 
     def rebase(self, closed: Bars | Closed) -> None:
         """Remember the past in the terms of a split, once its last bar is decided."""
         if closed.terms is not None:
+            self._spare.rebase(closed)
             self._lane.submit(self._rebase, closed)
 
     def unpacked(self, raw: np.ndarray, held: Held) -> Decided:
@@ -173,7 +196,7 @@ class Decider:
         voice: Voice,
         packed: Future[np.ndarray],
         closed: Closed,
-        seen: Future[Seen],
+        looked: Looked,
         held: Held,
     ) -> np.ndarray:
         """What this one says of the bar, however long it takes."""
@@ -182,7 +205,7 @@ class Decider:
             return everybody
         if voice is Voice.NOBODY:
             return unmoved(held, self._members)
-        return np.asarray(self._lane.submit(self._spare, closed, seen, held).result())
+        return np.asarray(self._spare.decide(closed, looked.glanced, held).result())
 
     def _observe(self, closed: Bars | Closed) -> Seen:
         self.release()
@@ -209,20 +232,8 @@ class Decider:
         self._memory = own._replace(deciding=deciding)
         return np.asarray(packed)
 
-    def _spare(
-        self, closed: Bars | Closed, seen: Future[Seen], held: Held
-    ) -> jax.Array:
-        """The fallback's decisions, packed; the device may still be at work."""
-        return self._engine.spare(
-            self._params._replace(units=self._memory.units),
-            seen.result(),
-            closed.ints,
-            closed.floats,
-            jax.device_put(held),
-        )
-
     def _rebase(self, closed: Bars | Closed) -> None:
-        self._memory = Memory(*self._engine.rebase(*self._memory, closed.terms))
+        self._memory = Remembered(*self._engine.rebase(*self._memory, closed.terms))
 
 
 def _shown(seen: Future[Seen]) -> Shown:

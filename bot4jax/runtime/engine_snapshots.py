@@ -157,8 +157,8 @@ class EngineSnapshots:
 
     def _release(self) -> None:
         """Let nobody change what is still being copied; its failure is told later."""
-        if self._copied is not None:
-            wait([self._copied])
+        if (copied := self._copied) is not None:
+            wait([copied])
             self._copied = None
 
     @property

@@ -29,6 +29,9 @@ class Features(Section, frozen=True):
     """robust standard deviations beyond which a value is clamped and counted"""
     names: Literal["all"] | Annotated[tuple[Text, ...], Meta(min_length=1)]
     """features of the catalogue to use"""
+    fallback: tuple[Text, ...]
+    """those of them that the fallback reads; it keeps a history of its own for them,
+    so they should be sums and recursions, which need no window of bars"""
 
 
 class Lstm(Section, frozen=True):

@@ -284,7 +284,7 @@ def test_a_fallback_fitted_on_the_future_is_caught(case, plain, turned):
     def fitted(data, span):
         labels = labelling.label_bars(data, train, case.horizon, 0.5)
         samples = params.samples_of(case.config, data, labels, span)
-        return fit.fit_fallback(samples, seed)
+        return fit.fit_fallback(samples, case.settings.reads, seed)
 
     for end, is_sound in ((train.stop, True), (case.turn + 20, False)):
         pair = (fitted(one, range(train.start, end)) for one in (plain, turned))

@@ -14,7 +14,7 @@ from bot4jax.data.universe import universe
 from bot4jax.engine import Engine
 from bot4jax.runtime.account import Account
 from bot4jax.runtime.closings import NO_ARRIVALS, Closed
-from bot4jax.runtime.decider import Decider, Memory
+from bot4jax.runtime.decider import Decider, Memory, Remembered
 from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.limits import Limits
 from bot4jax.runtime.local_venue import LocalVenue
@@ -23,6 +23,7 @@ from bot4jax.runtime.market import Quotes
 from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.orders import Cancel, Kind, Order
 from bot4jax.runtime.portfolio import Portfolio
+from bot4jax.runtime.spare import Glanced
 from bot4jax.runtime.states import States
 from bot4jax.runtime.stepped import Stepped
 from bot4jax.runtime.targets import Tactic
@@ -91,8 +92,9 @@ def planned(targets: Callable[[int], Sequence[float]]) -> Engine:
     def unused(*arguments):
         raise AssertionError("the loop does not absorb")
 
-    others = [unused] * (len(Engine._fields) - 4)
-    return Engine(unused, unused, observe, conclude, *others)
+    parts: dict[str, Any] = dict.fromkeys(Engine._fields, unused)
+    parts |= {"glance": observe, "observe": observe, "conclude": conclude}
+    return Engine(**parts)
 
 
 def quotes(bar: int, mids: Sequence[int], size: int) -> np.ndarray:
@@ -144,7 +146,7 @@ class Scene:
         decider = Decider(
             planned(targets),
             _Params(),  # pyright: ignore[reportArgumentType]
-            Memory(None, 0, 0),  # pyright: ignore[reportArgumentType]
+            Memory(Remembered(None, 0, 0), Glanced(None, 0)),  # pyright: ignore[reportArgumentType]
             MEMBERS,
         )
         self.trader = Trader(

@@ -52,9 +52,9 @@ def test_a_step_waits_for_the_copy_of_what_it_would_give_away(scenery, tmp_path)
         step.join()
         own.memory = Memory(*map(give_away, own.memory))
     one: Any = jax.ShapeDtypeStruct((8,), jnp.int32)
-    like = Carried(one, Memory(one, one, one))
+    like = Carried(one, Memory(*[one] * len(REST)))
     found, _ = checkpoint.restore(tmp_path / FOLDER, like, IDENTITY, 1)
-    expected = [9, *range(3)]
+    expected = [9, *range(len(REST))]
     for leaf, value in zip(jax.tree.leaves(found), expected, strict=True):
         np.testing.assert_array_equal(np.asarray(leaf), [value] * 8)
 

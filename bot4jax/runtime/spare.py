@@ -1,0 +1,103 @@
+"""The fallback's half of a step: its own thread, its own executable, its own memory.
+
+It is asked of a bar before all members are, and waits for nothing that they do.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from bot4jax.engine import Engine, Observing, Params, Seen, Units
+from bot4jax.runtime.closings import Bars, Closed
+from bot4jax.runtime.lane import Lane
+
+Held = Float[np.ndarray, " S"]
+
+
+class Glanced(NamedTuple):
+    """What the fallback carries from bar to bar."""
+
+    units: Units
+    """what bars are measured in; a split changes them"""
+    observing: Observing
+    """of the features that it reads"""
+
+
+class Spare:
+    """Who decides where the members are late."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        params: Params,
+        memory: Glanced,
+        release: Callable[[], None],
+    ) -> None:
+        """`release` waits for whoever still reads the memory."""
+        self._engine, self._params, self._release = engine, params, release
+        self._memory = memory
+        """the lane's alone"""
+        self._lane = Lane("fallback")
+        self._asked: deque[Future[Seen]] = deque()
+
+    @property
+    def behind(self) -> int:
+        """Bars that it has still to look at."""
+        while self._asked and self._asked[0].done():
+            self._asked.popleft()
+        return len(self._asked)
+
+    def memory(self) -> Future[Glanced]:
+        """Once every bar is heard; the next one takes it away."""
+        return self._lane.submit(lambda: self._memory)
+
+    def caught_up(self) -> Future[Any]:
+        """Once the last bar is looked at."""
+        return self._lane.submit(lambda: jax.block_until_ready(self._memory))
+
+    def restore(self, memory: Glanced) -> Future[None]:
+        """Go on from what was remembered elsewhere."""
+        return self._lane.submit(setattr, self, "_memory", memory)
+
+    def glance(self, closed: Bars | Closed) -> Future[Seen]:
+        """Have the bar remembered; the device may still be at work."""
+        seen = self._lane.submit(self._glance, closed)
+        self._asked.append(seen)
+        return seen
+
+    def decide(
+        self, closed: Bars | Closed, seen: Future[Seen], held: Held
+    ) -> Future[jax.Array]:
+        """Its decisions, packed; the device may still be at work."""
+        return self._lane.submit(self._decide, closed, seen, held)
+
+    def rebase(self, closed: Bars | Closed) -> None:
+        """Remember the past in the terms of a split."""
+        self._lane.submit(self._rebase, closed)
+
+    def _glance(self, closed: Bars | Closed) -> Seen:
+        self._release()
+        own = self._memory
+        observing, seen = self._engine.glance(*own, closed.ints, closed.floats)
+        self._memory = own._replace(observing=observing)
+        return seen
+
+    def _decide(
+        self, closed: Bars | Closed, seen: Future[Seen], held: Held
+    ) -> jax.Array:
+        return self._engine.spare(
+            self._params._replace(units=self._memory.units),
+            seen.result(),
+            closed.ints,
+            closed.floats,
+            jax.device_put(held),
+        )
+
+    def _rebase(self, closed: Bars | Closed) -> None:
+        rebased = self._engine.rebase_glancing(*self._memory, closed.terms)
+        self._memory = Glanced(*rebased)
