@@ -11,11 +11,11 @@ from benchmarks import least
 from benchmarks.result import Measured
 from benchmarks.stage import Stage, copied, set_up
 from benchmarks.timing import Laps, one, rate
-from bot4jax.engine import State
 from bot4jax.learn.dataset import BarRecord, record_bars
 from bot4jax.modes.tapes import closed_bars
 from bot4jax.runtime.progress import Report
 from bot4jax.schema import Config
+from bot4jax.state import State
 
 
 def measure(config: Config, steps: int, warmup: int, report: Report) -> Measured:

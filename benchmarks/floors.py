@@ -15,11 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.timing import least_ms
-from bot4jax.engine import Observing, Seen
 from bot4jax.kernels.bars import OpenBars
 from bot4jax.nets import zoo
 from bot4jax.nets.sizes import NetSizes
 from bot4jax.numerics import BLOCK
+from bot4jax.state import Observing, Seen
 from bot4jax.types import PACKED, TICK
 
 REPETITIONS = 30

@@ -15,7 +15,7 @@ from benchmarks import floors
 from benchmarks.result import Row
 from benchmarks.stage import Stage, shapes_of_calls
 from benchmarks.timing import one
-from bot4jax.engine import Seen
+from bot4jax.state import Seen
 
 
 class Least(NamedTuple):

@@ -16,7 +16,6 @@ import numpy as np
 
 from benchmarks.stage import Stage
 from benchmarks.timing import Laps, page_faults
-from bot4jax.engine import State
 from bot4jax.modes.tapes import heard, taken_up, tick_tape
 from bot4jax.modes.trading import make_trader, opened_journal, paper_venue
 from bot4jax.runtime.closings import Tape
@@ -28,6 +27,7 @@ from bot4jax.runtime.progress import Report
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.recovery import Plan
 from bot4jax.runtime.venue_messages import Inquiry, Statement, Step
+from bot4jax.state import State
 from bot4jax.types import Frame
 
 STAGES = {

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bot4jax.engine import Settings
 from bot4jax.learn.health import History
 from bot4jax.learn.params import Members
 from bot4jax.nets import fallback, zoo
@@ -16,6 +15,7 @@ from bot4jax.nets.sizes import NetSizes
 from bot4jax.registry import FeatureSpec, select
 from bot4jax.schema import Config
 from bot4jax.schema.learning import Trees
+from bot4jax.state import Settings
 from bot4jax.trees.forest import Forest
 from bot4jax.types import CLASSES
 

@@ -14,8 +14,6 @@ import jax.numpy as jnp
 import msgspec
 
 from benchmarks.members import random_members
-from bot4jax import engine as engines
-from bot4jax.engine import State
 from bot4jax.kernels import bars
 from bot4jax.learn import labelling, novelty, params
 from bot4jax.learn.calibrate import Calibration
@@ -28,6 +26,7 @@ from bot4jax.runtime.closings import Tape
 from bot4jax.runtime.progress import Report
 from bot4jax.schema import Config
 from bot4jax.schema.data import Spans
+from bot4jax.state import State, init_deciding
 from bot4jax.trees import forest
 from bot4jax.types import PACKED
 
@@ -163,7 +162,7 @@ def warmed(setting: Setting, report: Report) -> Kept:
         dict.fromkeys(settings.members, AS_IT_IS),
     )
     open_bars = tape.open_bars if isinstance(tape, Tape) else opened
-    state = State(open_bars, observing, engines.init_deciding(settings))
+    state = State(open_bars, observing, init_deciding(settings))
     spare = novelty.blank(len(settings.plan.specs))
     return Kept(fitted, state, jnp.int32(split.test.start), spare)
 

@@ -20,7 +20,6 @@ from benchmarks.loop import together
 from benchmarks.result import Measured
 from benchmarks.stage import Stage, copied, set_up
 from benchmarks.timing import Laps, one
-from bot4jax.engine import Observing, State
 from bot4jax.kernels.bars import OpenBars
 from bot4jax.learn.params import latency_of
 from bot4jax.modes.tapes import tick_tape
@@ -29,6 +28,7 @@ from bot4jax.runtime.batches import Batch
 from bot4jax.runtime.closings import Tape
 from bot4jax.runtime.progress import Report
 from bot4jax.schema import Config
+from bot4jax.state import Observing, State
 
 
 @dataclass

@@ -51,7 +51,7 @@ MANIFEST = {"command", "commit", "dirty", "seed", "cpu", "cores", "threads", "de
 MANIFEST |= {"python", "packages", "env", "load1", "compile_s"}
 
 APART = {"simulate", "pack", "quotes_batch", "absorb_batch", "absorb", "close"}
-APART |= {"observe", "conclude", "nets", "forest", "pull"}
+APART |= {"glance", "spare", "observe", "conclude", "nets", "forest", "pull"}
 TOGETHER = {"answers", "portfolio", "await", "gate", "journal", "send", "decision"}
 
 
@@ -173,7 +173,16 @@ class TestResult:
 
     def test_compilation_is_stated_by_executable(self, step):
         seconds = read(step[1]).manifest.compile_s
-        names = {"absorb", "close", "observe", "conclude", "nets", "forest"}
+        names = {
+            "absorb",
+            "close",
+            "glance",
+            "spare",
+            "observe",
+            "conclude",
+            "nets",
+            "forest",
+        }
         assert set(seconds) == names
         assert min(seconds.values()) > 0
 

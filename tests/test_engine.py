@@ -10,7 +10,6 @@ import pytest
 
 from bot4jax import engine
 from bot4jax.decisions import Decided, pack_decisions, unpack_decisions
-from bot4jax.engine import Params, Seen, Settings, Units
 from bot4jax.kernels import planning
 from bot4jax.kernels.calibration import identity
 from bot4jax.kernels.clean import init_scaler
@@ -20,6 +19,7 @@ from bot4jax.kernels.vote import Vote, VoteParams
 from bot4jax.nets import zoo
 from bot4jax.nets.fallback import FallbackParams
 from bot4jax.registry import select
+from bot4jax.state import Params, Seen, Settings, Units, init_deciding
 from bot4jax.trees import forest
 from bot4jax.types import BAR_FLOATS, BAR_INTS, Bar, Decisions, Layout
 from tests.small_nets import SMALL
@@ -124,7 +124,7 @@ def seen() -> Seen:
 
 @pytest.fixture
 def fresh(settings):
-    return engine.init_deciding(settings)
+    return init_deciding(settings)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ MODULES = {
 # the words everyone shares; none of them knows JAX's arrays but through annotations
 WORDS = {"types", "errors", "schema"}
 BASE = WORDS | {"numerics", "registry"}
-NUMERIC = BASE | {"engine", "decisions", "kernels", "nets", "trees"}
+NUMERIC = BASE | {"engine", "state", "decisions", "kernels", "nets", "trees"}
 
 MAY_IMPORT = {
     "types": set(),
@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "nets": BASE | {"nets"},
     "trees": BASE | {"trees"},
     "decisions": BASE | {"kernels"},
+    "state": NUMERIC - {"engine", "state", "decisions"},
     "engine": NUMERIC - {"engine"},
     "data": NUMERIC | {"data", "plugins"},
     "learn": NUMERIC | {"data", "learn"},

@@ -7,13 +7,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bot4jax import engine, notebook
+from bot4jax import notebook
 from bot4jax.certify.records import raw_units
 from bot4jax.config import load
 from bot4jax.data.source import DataError
 from bot4jax.kernels import CATALOGUE
 from bot4jax.learn.dataset import fit_scales, observe_bars
 from bot4jax.notebook import Bank
+from bot4jax.state import init_observing
 
 BARS, SYMBOLS = 200, ("AAA", "BBB", "CCC")
 NAMES = [
@@ -72,7 +73,7 @@ def served(config, frame):
     record = notebook.recorded(setting)
     scales = fit_scales(record, setting.split.train)
     units = raw_units(setting.settings, scales, jnp.int32(0))
-    state = engine.init_observing(setting.settings, scales)
+    state = init_observing(setting.settings, scales)
     _, data = observe_bars(
         setting.engine.observe, units, state, record, lambda done: None
     )

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool
 
-from bot4jax import engine as engines
 from bot4jax.certify import features, learning, nets, records, vote
 from bot4jax.certify.columns import Columns
 from bot4jax.certify.nets import Nets, Trees
@@ -20,7 +19,7 @@ from bot4jax.certify.records import Stage
 from bot4jax.certify.rows import Check, Row
 from bot4jax.certify.vote import Spoken
 from bot4jax.data.universe import Universe
-from bot4jax.engine import Deciding, Engine, Settings
+from bot4jax.engine import Engine
 from bot4jax.kernels.outcome import DECAY
 from bot4jax.learn import dataset, labelling, params
 from bot4jax.learn.dataset import BarRecord, Dataset
@@ -30,6 +29,7 @@ from bot4jax.learn.params import Learned, Members
 from bot4jax.learn.splits import Split
 from bot4jax.registry import catalogue_hash
 from bot4jax.schema import Config
+from bot4jax.state import Deciding, Settings, Units, init_deciding, reset_deciding
 
 SCHEMA = "bot4jax.certify/1"
 
@@ -77,7 +77,7 @@ class Case(NamedTuple):
 class Refitted(NamedTuple):
     """What is fitted on the training span, with another future behind it."""
 
-    units: engines.Units
+    units: Units
     labels: Labels
     members: Members
     novelty: Novelty
@@ -151,7 +151,7 @@ def refit(case: Case, report: Report) -> Refitted:
     return Refitted(units, labels, members, novelty)
 
 
-def seen(case: Case, units: engines.Units, report: Report) -> Views:
+def seen(case: Case, units: Units, report: Report) -> Views:
     """Five passes of the engine over the record and what was made of it."""
     record, slots, bar = case.record, case.slots, case.handover
     stage = stage_of(case, units)
@@ -166,20 +166,20 @@ def seen(case: Case, units: engines.Units, report: Report) -> Views:
     )
 
 
-def stage_of(case: Case, units: engines.Units) -> Stage:
+def stage_of(case: Case, units: Units) -> Stage:
     """Where scores are the features' own values."""
     raw = records.raw_units(case.settings, units.scales, units.latency)
     return Stage(case.settings, case.engine, raw)
 
 
-def columns_of(case: Case, units: engines.Units) -> Columns:
+def columns_of(case: Case, units: Units) -> Columns:
     """The record's columns in float64."""
     scales = (np.asarray(one) for one in units.scales)
     return Columns(records.bars_of(case.record), *scales)
 
 
 def feature_rows(
-    case: Case, units: engines.Units, views: Views, report: Report
+    case: Case, units: Units, views: Views, report: Report
 ) -> Iterator[Row]:
     """Each feature's own checks; absent ones must be silent."""
     columns = columns_of(case, units)
@@ -280,7 +280,7 @@ def vote_rows(
     def walk(state: Deciding, span: range, record=case.record, data=served):
         return records.decided(stage, learned.params, state, record, data, span, report)
 
-    blank = engines.init_deciding(case.settings)
+    blank = init_deciding(case.settings)
     middle, early = walk(records.copied(blank), range(first, bar))
     _, late = walk(records.copied(middle), range(bar, end))
     _, otherwise = walk(records.copied(blank), range(first, end), other, turned)
@@ -291,7 +291,7 @@ def vote_rows(
     yield from vote.rows(
         spoken, otherwise, learned.params, case.settings, case.late_turn - first
     )
-    reset = engines.reset_deciding(records.copied(middle), jnp.asarray(case.slots))
+    reset = reset_deciding(records.copied(middle), jnp.asarray(case.slots))
     fresh = records.swapped(middle, blank, case.slots)
     said = [walk(one, range(bar, end))[1] for one in (reset, fresh)]
     yield vote.slot(said[0], said[1], case.slots)

@@ -8,15 +8,23 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool
 
-from bot4jax import engine as engines
 from bot4jax.certify.features import Said
 from bot4jax.decisions import Decided, unpack_decisions
-from bot4jax.engine import Deciding, Engine, Observing, Params, Settings, Units
+from bot4jax.engine import Engine
 from bot4jax.kernels.clean import init_scaler
 from bot4jax.kernels.history import Scales
 from bot4jax.learn import dataset
 from bot4jax.learn.dataset import BarRecord, Dataset
 from bot4jax.learn.params import UNCLIPPED
+from bot4jax.state import (
+    Deciding,
+    Observing,
+    Params,
+    Settings,
+    Units,
+    init_observing,
+    reset_observing,
+)
 from bot4jax.types import BAR_FLOATS, BAR_INTS, Bar
 
 KEPT = ("anchor", "adjustment")
@@ -89,7 +97,7 @@ def silenced(record: BarRecord, slots: Bool[np.ndarray, " S"], stop: int) -> Bar
 
 def observed(stage: Stage, record: BarRecord, report: Report) -> Dataset:
     """Every bar through the executable that serves, from the beginning."""
-    state = engines.init_observing(stage.settings, stage.units.scales)
+    state = init_observing(stage.settings, stage.units.scales)
     _, data = onward(stage, state, record, report)
     return data
 
@@ -102,9 +110,9 @@ def handed_on(
     report: Report,
 ) -> Dataset:
     """The same, with some slots reset before a bar."""
-    state = engines.init_observing(stage.settings, stage.units.scales)
+    state = init_observing(stage.settings, stage.units.scales)
     state, before = onward(stage, state, cut(record, 0, bar), report)
-    state = engines.reset_observing(
+    state = reset_observing(
         stage.settings, stage.units.scales, state, jnp.asarray(slots)
     )
     _, after = onward(stage, state, cut(record, bar, len(record.ints)), report)

@@ -7,9 +7,9 @@ from jaxtyping import Bool, Float, Int
 
 from bot4jax.certify.rows import Row, Subject, broken, moved, same_bits, within
 from bot4jax.decisions import Decided
-from bot4jax.engine import Params, Settings
 from bot4jax.kernels.calibration import Curves
 from bot4jax.kernels.vote import FAINTEST, LEAST_SCORE
+from bot4jax.state import Params, Settings
 
 TOLERANCE = 1e-6
 """Of a probability; before its curves, where a vote has some."""

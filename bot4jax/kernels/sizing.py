@@ -27,7 +27,7 @@ class Clamp(enum.IntFlag):
     TOO_SLOW = 256
     """the members had not answered in time; the fallback decides, and opens nothing"""
     UNSEEN = 512
-    """the bar's features were not there either; what is held is kept"""
+    """the fallback had not either; what is held is kept"""
 
 
 HALVINGS = 36

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from bot4jax.engine import Engine, Settings, asking
+from bot4jax.engine import Engine, asking
 from bot4jax.learn.baselines import sampled_rows
 from bot4jax.learn.schedule import Samples
 from bot4jax.learn.splits import purge_gap
 from bot4jax.schema import Config
 from bot4jax.schema.process import Hardware
+from bot4jax.state import Settings
 from bot4jax.trees import fit as tree_fit
 from bot4jax.trees import forest, predict
 from bot4jax.trees.fit import Rows

@@ -14,13 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from bot4jax.engine import Params, Settings
 from bot4jax.kernels.calibration import Curves
 from bot4jax.learn import isotonic
 from bot4jax.learn.calibrate import Calibration, calibrate, straightened
 from bot4jax.learn.isotonic import LEAST_EFFECTIVE
 from bot4jax.learn.labelling import Labels
 from bot4jax.learn.splits import purge_gap
+from bot4jax.state import Params, Settings
 from bot4jax.types import CLASSES
 
 Calibrations = dict[str, Calibration]

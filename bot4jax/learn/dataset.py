@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from bot4jax.engine import Observing, Seen, Units
 from bot4jax.kernels.clean import Scaler, fit_scaler
 from bot4jax.kernels.history import BOOK_LEVELS, Scales
 from bot4jax.kernels.sizing import Risk
 from bot4jax.learn.shelf import MEMORY, Shelf, gathered
+from bot4jax.state import Observing, Seen, Units
 from bot4jax.types import BAR_FLOATS, BAR_INTS
 
 Observe = Callable[..., tuple[Observing, Seen]]

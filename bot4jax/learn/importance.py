@@ -16,10 +16,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from bot4jax import engine
-from bot4jax.engine import Params, Settings
 from bot4jax.learn.bootstrap import Interval, mean_interval
 from bot4jax.nets import zoo
 from bot4jax.nets.fallback import fallback
+from bot4jax.state import Params, Settings
 from bot4jax.trees import forest
 
 SYMBOLS = 32

@@ -15,10 +15,9 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Float, Int
 
-from bot4jax import engine as engines
 from bot4jax.data.universe import Universe
 from bot4jax.decisions import Decided, unpack_decisions
-from bot4jax.engine import Deciding, Engine, Observing, Params, Settings, Units
+from bot4jax.engine import Engine
 from bot4jax.kernels.clean import init_scaler
 from bot4jax.kernels.sizing import SizingParams
 from bot4jax.kernels.vote import VoteParams
@@ -37,6 +36,16 @@ from bot4jax.learn.splits import Split
 from bot4jax.nets import zoo
 from bot4jax.nets.fallback import FallbackParams
 from bot4jax.schema import Config
+from bot4jax.state import (
+    Deciding,
+    Observing,
+    Params,
+    Settings,
+    Units,
+    counting_anew,
+    init_deciding,
+    init_observing,
+)
 from bot4jax.trees import forest
 from bot4jax.trees.forest import Forest
 from bot4jax.types import FRACTION
@@ -100,7 +109,7 @@ def learn(
     raw, carry = forecasts(settings, members, data, first, report, record.seams)
     calibration = crossfit.calibrations(settings, raw, labels, first, rows)
     params = assemble(config, settings, universe, units, members, labels, calibration)
-    deciding = engines.init_deciding(settings)._replace(carry=carry)
+    deciding = init_deciding(settings)._replace(carry=carry)
     engine = seated(config, settings, engine, members.booster)
     crossed = crossfit.crossed(settings, raw, labels, first, rows, calibration)
     deciding, voted = vote_on(
@@ -110,7 +119,7 @@ def learn(
     params = crossfit.calibrated(settings, params, calibration)
     return Learned(
         params,
-        engines.counting_anew(observing),
+        counting_anew(observing),
         deciding,
         members,
         labels,
@@ -138,7 +147,7 @@ def prepare(
     observing, raw = dataset.observe_bars(
         engine.observe,
         units,
-        engines.init_observing(settings, scales),
+        init_observing(settings, scales),
         record,
         lambda done: report("features", done, total),
         shelf,

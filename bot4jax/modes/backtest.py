@@ -14,7 +14,6 @@ import msgspec
 import numpy as np
 
 from bot4jax.decisions import Decided
-from bot4jax.engine import State
 from bot4jax.kernels import bars
 from bot4jax.learn import dataset, novelty, params
 from bot4jax.learn.dataset import Dataset
@@ -47,6 +46,7 @@ from bot4jax.runtime.closings import Tape
 from bot4jax.runtime.folder import RunFolder
 from bot4jax.runtime.progress import Report, progress, timed
 from bot4jax.schema import Config
+from bot4jax.state import State
 
 ADVICE = "lengthen spans.test, add symbols, or ask for fewer backtest.folds"
 

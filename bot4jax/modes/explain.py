@@ -44,7 +44,7 @@ CLAMPED = {
     Clamp.NO_MEMBER: "no member had a finite forecast, so nothing is opened",
     Clamp.NOT_FINITE: "the target was no number, so what is held is kept",
     Clamp.TOO_SLOW: "the members were late, so the fallback decides and opens nothing",
-    Clamp.UNSEEN: "the bar's features were late too, so what is held is kept",
+    Clamp.UNSEEN: "the fallback was late too, so what is held is kept",
 }
 """Why a target is smaller than the forecast asked for."""
 

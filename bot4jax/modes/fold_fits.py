@@ -12,8 +12,6 @@ from typing import NamedTuple
 
 import jax
 
-from bot4jax import engine as engines
-from bot4jax.engine import Params, State
 from bot4jax.kernels.bars import OpenBars
 from bot4jax.kernels.vote import VoteState
 from bot4jax.learn import dataset, fit, laying, params
@@ -26,6 +24,7 @@ from bot4jax.modes.keeping import Kept, keep, kept_at, place_of, seat, take_up
 from bot4jax.modes.setting import Setting, reach
 from bot4jax.nets import zoo
 from bot4jax.runtime.progress import Report
+from bot4jax.state import Params, State, counting_anew, init_deciding, init_observing
 
 
 class Market(NamedTuple):
@@ -135,15 +134,15 @@ def arrived(
     settings, engine = setting.settings, setting.engine
     start, symbols = setting.split.test.start, settings.layout.symbols
     before = market.record.part(range(start - warm_bars(setting), start))
-    fresh = engines.init_observing(settings, fitted.units.scales)
+    fresh = init_observing(settings, fitted.units.scales)
     observing, seen = dataset.observe_bars(
         engine.observe, fitted.units, fresh, before, lambda done: None
     )
     carry = zoo.init_carry(settings.sizes, symbols)
     _, carry = fit.net_probabilities(settings.sizes, fitted.nets, seen.features, carry)
-    deciding = engines.init_deciding(settings)._replace(carry=carry, vote=vote)
+    deciding = init_deciding(settings)._replace(carry=carry, vote=vote)
     open_bars = jax.device_put(market.open_bars[start])
-    return State(open_bars, engines.counting_anew(observing), deciding), seen
+    return State(open_bars, counting_anew(observing), deciding), seen
 
 
 def warm_bars(setting: Setting) -> int:
@@ -193,7 +192,7 @@ def seen_before(
     if learned is not None:
         return learned.data, learned.labels
     settings, units = setting.settings, kept.params.units
-    observing = engines.init_observing(settings, units.scales)
+    observing = init_observing(settings, units.scales)
     _, data = dataset.observe_bars(
         setting.engine.observe,
         units,

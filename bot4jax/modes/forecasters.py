@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Float
 
 from bot4jax.decisions import Decided
-from bot4jax.engine import Params
 from bot4jax.learn import evaluate, research, rivals
 from bot4jax.learn.alpha158 import Candles
 from bot4jax.learn.boosting import tree_settings
@@ -17,6 +16,7 @@ from bot4jax.learn.evaluate import PRIOR, Asked
 from bot4jax.learn.labelling import Labels, rows_of
 from bot4jax.learn.splits import Split
 from bot4jax.modes.setting import Setting
+from bot4jax.state import Params
 from bot4jax.trees import forest
 
 ENSEMBLE = "ensemble"

@@ -14,9 +14,7 @@ import jax.numpy as jnp
 import msgspec
 from jaxtyping import Array, Float, Int
 
-from bot4jax import engine as engines
 from bot4jax.config import from_yaml
-from bot4jax.engine import Params, State
 from bot4jax.errors import CheckpointError
 from bot4jax.kernels import calibration, clean, history, vote
 from bot4jax.kernels.sizing import SizingParams
@@ -33,6 +31,7 @@ from bot4jax.runtime.events import events
 from bot4jax.schema import Config
 from bot4jax.schema.learning import Trees
 from bot4jax.schema.modes import Run
+from bot4jax.state import Params, State, Units, init_state
 from bot4jax.trees import fit as tree_fit
 from bot4jax.trees import forest
 from bot4jax.types import CLASSES
@@ -222,7 +221,7 @@ def blank(setting: Setting) -> Kept:
     number, each = jnp.float32(0), jnp.zeros(symbols, jnp.float32)
     classes = jnp.zeros(len(CLASSES), jnp.float32)
     levels = jnp.zeros(history.BOOK_LEVELS, jnp.float32)
-    units = engines.Units(
+    units = Units(
         history.Scales(each, each, levels),
         clean.init_scaler(features),
         number,
@@ -247,5 +246,5 @@ def blank(setting: Setting) -> Kept:
         ),
         confidence_floor=number,
     )
-    state = engines.init(settings, units, anchors_of(setting))
+    state = init_state(settings, units, anchors_of(setting))
     return Kept(fitted, state, jnp.int32(0), novelty.blank(features))

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from bot4jax.engine import State
 from bot4jax.kernels import bars
 from bot4jax.learn import params
 from bot4jax.learn.dataset import record_bars
@@ -12,6 +11,7 @@ from bot4jax.modes.keeping import Kept, anchors_of, kept_at, place_of
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.tapes import closed_bars
 from bot4jax.runtime.closings import Closed, Tape
+from bot4jax.state import State
 
 Report = Callable[..., None]
 

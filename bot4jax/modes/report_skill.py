@@ -199,7 +199,7 @@ def vote(story: Story) -> str:
     text = paragraph(
         "The ensemble's forecast is the members' mean, each with the weight that its "
         "scores on past bars have earned it. The fallback, a logistic regression on "
-        "ten features, speaks where a member has nothing finite to say."
+        "a few features, speaks where a member has nothing finite to say."
     )
     return section("Vote") + text + chart
 

@@ -7,12 +7,13 @@ import msgspec
 from bot4jax import plugins, registry
 from bot4jax.data.source import Source
 from bot4jax.data.sources import open_source
-from bot4jax.engine import Engine, Settings, compile_engine
+from bot4jax.engine import Engine, compile_engine
 from bot4jax.errors import ConfigError
 from bot4jax.kernels import planning
 from bot4jax.learn.splits import Split, purged_split
 from bot4jax.nets.sizes import NETS, NetSizes
 from bot4jax.schema import Config
+from bot4jax.state import Settings
 from bot4jax.types import FRACTION, Layout
 
 BESIDE = ("trees",)

@@ -18,7 +18,7 @@ class Voice(enum.Enum):
     MEMBERS = enum.auto()
     FALLBACK = enum.auto()
     NOBODY = enum.auto()
-    """not even the bar's features were known: what is held is kept"""
+    """not even the fallback: what is held is kept"""
 
 
 def voice_of(flags: Int[np.ndarray, " S"]) -> Voice:

@@ -18,12 +18,13 @@ import numpy as np
 from jaxtyping import Float
 
 from bot4jax.decisions import Decided, unmoved, unpack_decisions
-from bot4jax.engine import Deciding, Engine, Observing, Params, Seen, Units
+from bot4jax.engine import Engine
 from bot4jax.errors import Halted
 from bot4jax.runtime.closings import Bars, Closed
 from bot4jax.runtime.deadline import Voice, is_in_time, is_there
 from bot4jax.runtime.lane import Lane
 from bot4jax.runtime.spare import Glanced, Held, Spare
+from bot4jax.state import Deciding, Observing, Params, Seen, Units
 
 HAND_OVER_S = 0.001
 """The device's thread gets the interpreter for so long, to set the device to work: who
@@ -102,7 +103,7 @@ class Decider:
 
     @property
     def behind(self) -> int:
-        """Bars that the device has still to conclude, though they are decided."""
+        """Bars that members or fallback have still to conclude, though decided."""
         while self._late and self._late[0].done():
             self._late.popleft()
         return max(len(self._late), self._spare.behind)

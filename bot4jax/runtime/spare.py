@@ -12,9 +12,10 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from bot4jax.engine import Engine, Observing, Params, Seen, Units
+from bot4jax.engine import Engine
 from bot4jax.runtime.closings import Bars, Closed
 from bot4jax.runtime.lane import Lane
+from bot4jax.state import Observing, Params, Seen, Units
 
 Held = Float[np.ndarray, " S"]
 
@@ -43,14 +44,15 @@ class Spare:
         self._memory = memory
         """the lane's alone"""
         self._lane = Lane("fallback")
-        self._asked: deque[Future[Seen]] = deque()
+        self._looks: deque[Future[Seen]] = deque()
+        """done once the device is"""
 
     @property
     def behind(self) -> int:
         """Bars that it has still to look at."""
-        while self._asked and self._asked[0].done():
-            self._asked.popleft()
-        return len(self._asked)
+        while self._looks and self._looks[0].done():
+            self._looks.popleft()
+        return len(self._looks)
 
     def memory(self) -> Future[Glanced]:
         """Once every bar is heard; the next one takes it away."""
@@ -67,7 +69,7 @@ class Spare:
     def glance(self, closed: Bars | Closed) -> Future[Seen]:
         """Have the bar remembered; the device may still be at work."""
         seen = self._lane.submit(self._glance, closed)
-        self._asked.append(seen)
+        self._looks.append(self._lane.submit(lambda: seen_by_now(seen)))
         return seen
 
     def decide(
@@ -101,3 +103,8 @@ class Spare:
     def _rebase(self, closed: Bars | Closed) -> None:
         rebased = self._engine.rebase_glancing(*self._memory, closed.terms)
         self._memory = Glanced(*rebased)
+
+
+def seen_by_now(seen: Future[Seen]) -> Seen:
+    """The same, computed."""
+    return jax.block_until_ready(seen.result())

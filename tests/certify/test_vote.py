@@ -9,10 +9,10 @@ import pytest
 
 from bot4jax import engine
 from bot4jax.certify import vote
-from bot4jax.engine import Settings
 from bot4jax.kernels import planning
 from bot4jax.learn import isotonic
 from bot4jax.nets.fallback import FallbackParams, fallback
+from bot4jax.state import Settings
 from bot4jax.types import Layout
 from tests.small_nets import SMALL
 

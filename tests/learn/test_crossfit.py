@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from bot4jax.engine import Settings
 from bot4jax.kernels import planning
 from bot4jax.kernels.calibration import straighten
 from bot4jax.learn import crossfit, metrics
 from bot4jax.learn.calibrate import Calibration, softened
 from bot4jax.learn.labelling import Labels
 from bot4jax.learn.splits import purge_gap
+from bot4jax.state import Settings
 from bot4jax.types import Layout
 from tests.small_nets import SMALL
 

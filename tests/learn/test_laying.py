@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot4jax.engine import Observing, Seen
 from bot4jax.kernels.sizing import Risk
 from bot4jax.learn import dataset, laying
 from bot4jax.learn.dataset import BarRecord
@@ -15,6 +14,7 @@ from bot4jax.learn.labels import forward_returns, sample_weights
 from bot4jax.learn.params import first_asked, seams_in
 from bot4jax.learn.schedule import chunks
 from bot4jax.learn.splits import Split
+from bot4jax.state import Observing, Seen
 from bot4jax.types import BAR_FLOATS, BAR_INTS
 
 FOLD = Fold((range(100, 130), range(200, 220)), (range(60, 80),), (range(150, 170),))

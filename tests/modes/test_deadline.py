@@ -212,8 +212,7 @@ def walked(
         for stepped in steps:
             found.append(stepped)
             if stall is not None and len(found) == STALLED + 1:
-                late = [voice_of(one.decided.flags) for one in found[-2:]]
-                assert trader.decider.behind == 2 - late.count(Voice.MEMBERS)
+                assert trader.decider.behind == 2
                 stall.end()
             if stall is not None and len(found) == STALLED + 3:
                 break

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from benchmarks import stage
-from bot4jax import engine as engines
 from bot4jax.config import load
 from bot4jax.kernels.bars import init_bars
 from bot4jax.kernels.clean import init_scaler
@@ -33,6 +32,7 @@ from bot4jax.runtime.messages import CorporateAction, InstrumentChange, Referenc
 from bot4jax.runtime.publish import Arrival, begun
 from bot4jax.runtime.reference import carried
 from bot4jax.runtime.terms import CHANGING, terms_after
+from bot4jax.state import Seen, Units, init_deciding, init_observing
 from bot4jax.types import BOOK, QUOTE, REFERENCE, TRADE, Frame
 from tests.data.test_bars import panel
 from tests.data.test_bars import source as bar_source
@@ -68,12 +68,12 @@ def setting() -> Setting:
     return staged(NAMES)
 
 
-def units(setting: Setting) -> engines.Units:
+def units(setting: Setting) -> Units:
     """Plain ones; scores are the values themselves."""
     symbols = setting.settings.layout.symbols
     scales = Scales(jnp.full(symbols, 4e-4), jnp.full(symbols, 50.0), jnp.full(5, 0.2))
     features = init_scaler(len(setting.settings.plan.specs))
-    return engines.Units(scales, features, jnp.float32(1e9), jnp.int32(0))
+    return Units(scales, features, jnp.float32(1e9), jnp.int32(0))
 
 
 def frames(
@@ -142,11 +142,11 @@ def arrivals(
 
 def walked(
     setting: Setting, event: Reference | None
-) -> tuple[list[Closed], list[engines.Seen]]:
+) -> tuple[list[Closed], list[Seen]]:
     """Closed bars, and what was seen in each."""
     engine, own, tape = setting.engine, units(setting), tape_of(setting, event)
-    observing = engines.init_observing(setting.settings, own.scales)
-    deciding = engines.init_deciding(setting.settings)
+    observing = init_observing(setting.settings, own.scales)
+    deciding = init_deciding(setting.settings)
     bars, seen = [], []
     for closed in tape.closed(arrivals(setting, event)):
         observing, found = engine.observe(own, observing, closed.ints, closed.floats)
@@ -160,7 +160,7 @@ def walked(
 
 
 @pytest.fixture(scope="module")
-def undisturbed(setting: Setting) -> tuple[list[Closed], list[engines.Seen]]:
+def undisturbed(setting: Setting) -> tuple[list[Closed], list[Seen]]:
     return walked(setting, None)
 
 
