@@ -246,7 +246,8 @@ def test_a_mask_that_hides_a_defined_value_is_caught(case, plain, stage):
 
 def test_a_scaler_fitted_on_the_future_is_caught(words, monkeypatch):
     """By the certificate and by a backtest's trap, each of which fits as always."""
-    case, setting = small(words, "features.names=[mean,skewness]")
+    few = [f"features.{key}=[mean,skewness]" for key in ("names", "fallback")]
+    case, setting = small(words, *few)
     honest = dataset.fit_scores
     assert traps.moved(setting, case.record, silent) == 0
 

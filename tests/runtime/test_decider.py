@@ -67,8 +67,9 @@ def stalled(tmp_path):
         assert state == 0 or go_on.wait(60)
         return given.conclude(params, state, *rest)
 
-    decider._engine = given._replace(
-        conclude=conclude, spare=lambda *_: SimpleNamespace(is_ready=lambda: False)
+    decider._engine = given._replace(conclude=conclude)
+    decider._spare._engine = given._replace(
+        spare=lambda *_: SimpleNamespace(is_ready=lambda: False)
     )
     scene.trader.start()
     scene.step(0)
@@ -108,7 +109,7 @@ def test_what_was_late_is_remembered_in_its_place(stalled):
     decider = scene.trader.decider
     assert decider.behind == 4
     go_on.set()
-    assert decider.memory.deciding == 5
+    assert decider.memory.members.deciding == 5
     assert decider.behind == 0
     decider.patience = lambda step: None
     assert scene.step(5).decided.intent.tolist() == pytest.approx([0.06, 0, 0])

@@ -72,10 +72,10 @@ def test_every_copy_lies_where_the_first_one_lay(scenery, tmp_path):
             places.append(buffers(snapshots))
     assert places == places[:1] * 4
     one: Any = jax.ShapeDtypeStruct((8,), jnp.int32)
-    like = Carried(one, Memory(one, one, one))
+    like = Carried(one, Memory(*[one] * len(REST)))
     for step in (1, 2, 3):
         found, _ = checkpoint.restore(tmp_path / FOLDER, like, IDENTITY, step)
-        assert int(found.memory.units[0]) == step - 1
+        assert int(found.memory.members[0]) == step - 1
 
 
 def buffers(snapshots: EngineSnapshots) -> list[int]:
