@@ -85,7 +85,11 @@ def for_bench(config: Config, steps: int) -> Config:
     A span must be long enough for a label, even if fewer steps are walked.
     """
     risk = msgspec.structs.replace(
-        config.risk, daily_loss_share=1.0, drawdown_share=1.0, repeats=1_000_000
+        config.risk,
+        daily_loss_share=1.0,
+        drawdown_share=1.0,
+        losses_in_a_row=1_000_000,
+        repeats=1_000_000,
     )
     spans = Spans(train=TRAIN, calibrate=CALIBRATE, test=max(steps, CALIBRATE))
     return msgspec.structs.replace(config, risk=risk, spans=spans)

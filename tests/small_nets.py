@@ -37,6 +37,11 @@ unroll = quick(zoo.unroll, static_argnums=0)
 module_unroll = quick(lambda module, *given: module.unroll(*given))
 
 
+def nothing(layer):
+    """What a recurrent layer remembers before its first bar."""
+    return tuple(np.zeros(length, np.float32) for length in layer.memory)
+
+
 @partial(quick, static_argnums=0)
 def by_steps(sizes, params, carry, xs):
     """What serving says of the same bars."""

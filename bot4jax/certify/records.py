@@ -171,11 +171,12 @@ def swapped(
         return jnp.where(jnp.asarray(slots).reshape(shape), other, own)
 
     carry, new = state.carry, fresh.carry
+    memory = zip(carry.memory, new.memory, strict=True)
     rings = zip(carry.rings, new.rings, strict=True)
     pending, blank = state.pending, fresh.pending
     return Deciding(
         carry._replace(
-            memory=taken(carry.memory, new.memory, 0),
+            memory=tuple(taken(one, other, 0) for one, other in memory),
             rings=tuple(taken(one, other, 0) for one, other in rings),
             age=taken(carry.age, new.age, 0),
         ),

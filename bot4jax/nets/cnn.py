@@ -111,7 +111,7 @@ class CNN(nnx.Module):
         )
 
     def init_state(self) -> Carry:
-        return fresh(0, ((self.ring,),))
+        return fresh(rings=((self.ring,),))
 
     def step(
         self, carry: Carry, x: Float[Array, " F"]

@@ -7,6 +7,7 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
 
+from bot4jax.nets.carry import Memory
 from bot4jax.nets.layers import LayerNorm, Linear, orthogonal
 from bot4jax.nets.recurrent import Recurrent
 from bot4jax.nets.sizes import GRUSizes
@@ -24,32 +25,33 @@ class GRULayer(nnx.Module):
     """
 
     def __init__(self, inputs: int, width: int, rng: np.random.Generator):
-        self.width = self.memory = width
+        self.width, self.memory = width, (width,)
         self.input = Linear(inputs, 3 * width, rng)
         self.hidden = Linear(width, 3 * width, rng, start=orthogonal)
         self.norm = LayerNorm(width)
 
     def step(
-        self, memory: Float[Array, " H"], x: Float[Array, " F"]
-    ) -> tuple[Float[Array, " H"], Float[Array, " H"]]:
+        self, memory: Memory, x: Float[Array, " F"]
+    ) -> tuple[Memory, Float[Array, " H"]]:
         memory, hidden = self._turn(memory, self.input(x))
         return memory, self.norm(hidden)
 
     def unroll(
-        self, memory: Float[Array, " H"], xs: Float[Array, "T F"]
-    ) -> tuple[Float[Array, " H"], Float[Array, "T H"]]:
+        self, memory: Memory, xs: Float[Array, "T F"]
+    ) -> tuple[Memory, Float[Array, "T H"]]:
         memory, hidden = lax.scan(self._turn, memory, self.input(xs), unroll=UNROLL)
         return memory, self.norm(hidden)
 
     def _turn(
-        self, hidden: Float[Array, " H"], drive: Float[Array, " G"]
-    ) -> tuple[Float[Array, " H"], Float[Array, " H"]]:
+        self, memory: Memory, drive: Float[Array, " G"]
+    ) -> tuple[Memory, Float[Array, " H"]]:
+        (hidden,) = memory
         r, z, n = jnp.split(drive, 3)
         past_r, past_z, past_n = jnp.split(self.hidden(hidden), 3)
         n = jnp.tanh(n + jax.nn.sigmoid(r + past_r) * past_n)
         z = jax.nn.sigmoid(z + past_z)
         hidden = n + z * (hidden - n)
-        return hidden, hidden
+        return (hidden,), hidden
 
 
 def gru(sizes: GRUSizes, inputs: int, rng: np.random.Generator) -> Recurrent:

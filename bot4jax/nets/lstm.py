@@ -7,6 +7,7 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
 
+from bot4jax.nets.carry import Memory
 from bot4jax.nets.layers import LayerNorm, Linear, orthogonal
 from bot4jax.nets.recurrent import Recurrent
 from bot4jax.nets.sizes import LSTMSizes
@@ -24,7 +25,7 @@ class LSTMLayer(nnx.Module):
     """
 
     def __init__(self, inputs: int, width: int, rng: np.random.Generator):
-        self.width, self.memory = width, 2 * width
+        self.width, self.memory = width, (width, width)
         bias = np.repeat(np.array([0, 1, 0, 0], np.float32), width)
         self.input = Linear(inputs, 4 * width, rng, bias=bias)
         self.hidden = Linear(width, 4 * width, rng, start=orthogonal, use_bias=False)
@@ -32,26 +33,26 @@ class LSTMLayer(nnx.Module):
         self.norm = LayerNorm(width)
 
     def step(
-        self, memory: Float[Array, " K"], x: Float[Array, " F"]
-    ) -> tuple[Float[Array, " K"], Float[Array, " H"]]:
+        self, memory: Memory, x: Float[Array, " F"]
+    ) -> tuple[Memory, Float[Array, " H"]]:
         memory, hidden = self._turn(memory, self.input(x))
         return memory, self.norm(hidden + self.shortcut(x))
 
     def unroll(
-        self, memory: Float[Array, " K"], xs: Float[Array, "T F"]
-    ) -> tuple[Float[Array, " K"], Float[Array, "T H"]]:
+        self, memory: Memory, xs: Float[Array, "T F"]
+    ) -> tuple[Memory, Float[Array, "T H"]]:
         """All that does not wait for the past is one matrix product for all bars."""
         memory, hidden = lax.scan(self._turn, memory, self.input(xs), unroll=UNROLL)
         return memory, self.norm(hidden + self.shortcut(xs))
 
     def _turn(
-        self, memory: Float[Array, " K"], drive: Float[Array, " G"]
-    ) -> tuple[Float[Array, " K"], Float[Array, " H"]]:
-        hidden, cell = jnp.split(memory, 2)
+        self, memory: Memory, drive: Float[Array, " G"]
+    ) -> tuple[Memory, Float[Array, " H"]]:
+        hidden, cell = memory
         i, f, o, g = jnp.split(drive + self.hidden(hidden), 4)
         cell = jax.nn.sigmoid(f) * cell + jax.nn.sigmoid(i) * jnp.tanh(g)
         hidden = jax.nn.sigmoid(o) * jnp.tanh(cell)
-        return jnp.concatenate([hidden, cell]), hidden
+        return (hidden, cell), hidden
 
 
 def lstm(sizes: LSTMSizes, inputs: int, rng: np.random.Generator) -> Recurrent:

@@ -1,29 +1,28 @@
 """Layers in a row whose whole memory is rewritten at every step."""
 
 from collections.abc import Callable, Sequence
-from itertools import accumulate
+from itertools import chain, islice
 from typing import Protocol
 
-import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from bot4jax.nets.carry import Carry, advance, fresh
+from bot4jax.nets.carry import Carry, Memory, advance, fresh
 
 
 class Layer(Protocol):
-    """One recurrent layer; `memory` is the length of what it remembers."""
+    """One recurrent layer; `memory` is the lengths of the vectors that it remembers."""
 
-    memory: int
+    memory: tuple[int, ...]
     width: int
 
     def step(
-        self, memory: Float[Array, " K"], x: Float[Array, " F"]
-    ) -> tuple[Float[Array, " K"], Float[Array, " H"]]: ...
+        self, memory: Memory, x: Float[Array, " F"]
+    ) -> tuple[Memory, Float[Array, " H"]]: ...
 
     def unroll(
-        self, memory: Float[Array, " K"], xs: Float[Array, "T F"]
-    ) -> tuple[Float[Array, " K"], Float[Array, "T H"]]: ...
+        self, memory: Memory, xs: Float[Array, "T F"]
+    ) -> tuple[Memory, Float[Array, "T H"]]: ...
 
 
 class Recurrent(nnx.Module):
@@ -36,7 +35,7 @@ class Recurrent(nnx.Module):
         self.width = layers[-1].width
 
     def init_state(self) -> Carry:
-        return fresh(sum(layer.memory for layer in self.layers))
+        return fresh(chain.from_iterable(layer.memory for layer in self.layers))
 
     def step(
         self, carry: Carry, x: Float[Array, " F"]
@@ -50,13 +49,11 @@ class Recurrent(nnx.Module):
         return self._pass(carry, xs, [layer.unroll for layer in self.layers], bars)
 
     def _pass(
-        self, carry: Carry, x: Array, layers: Sequence[Callable], bars: int
+        self, carry: Carry, x: Array, turns: Sequence[Callable], bars: int
     ) -> tuple[Carry, Array]:
-        ends = list(accumulate(layer.memory for layer in self.layers))
-        parts = jnp.split(carry.memory, ends[:-1])
-        kept = []
-        for layer, part in zip(layers, parts, strict=True):
-            part, x = layer(part, x)
-            kept.append(part)
+        left, kept = iter(carry.memory), []
+        for layer, turn in zip(self.layers, turns, strict=True):
+            own, x = turn(tuple(islice(left, len(layer.memory))), x)
+            kept += own
         clock = advance(carry.clock, bars, self.period)
-        return Carry(jnp.concatenate(kept), (), clock), x
+        return Carry(tuple(kept), (), clock), x

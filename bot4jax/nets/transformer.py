@@ -121,7 +121,7 @@ class Transformer(nnx.Module):
         self.norm = LayerNorm(sizes.width)
 
     def init_state(self) -> Carry:
-        return fresh(0, (self.ring, self.ring))
+        return fresh(rings=(self.ring, self.ring))
 
     def step(
         self, carry: Carry, x: Float[Array, " F"]

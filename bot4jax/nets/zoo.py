@@ -1,12 +1,13 @@
 """All nets as one: packed parameters and carries in, log probabilities out.
 
 Flax modules exist while tracing only. Between calls there is one flat vector a net
-beside its large matrices, and six leaves of carry, because a call pays for every leaf.
+beside its large matrices, because a call pays for every leaf; what is carried has a
+leaf for each vector that a layer remembers, and for each ring.
 """
 
 from collections.abc import Callable
 from functools import lru_cache, partial
-from itertools import chain
+from itertools import chain, islice
 from math import lcm
 from typing import NamedTuple
 
@@ -26,7 +27,6 @@ from bot4jax.nets.packing import (
     Plan,
     Weights,
     assemble,
-    cut,
     matrices,
     packed,
     pieces,
@@ -48,15 +48,14 @@ class NetParams(NamedTuple):
 
 
 class NetCarry(NamedTuple):
-    """What all nets remember of all symbols; at most six leaves."""
+    """What all nets remember of all symbols."""
 
-    memory: Float[Array, "S K"]
-    """what is rewritten at every step"""
+    memory: tuple[Float[Array, "S K"], ...]
+    """what is rewritten at every step, net after net"""
     rings: tuple[Array, ...]
     """past inputs, keys and values: `[S, …]`"""
     age: Float[Array, " S"]
-    """bars since the slot was fresh; not a column of `memory`, all of whose readers
-    must come before its rewriting, or XLA copies the whole of it"""
+    """bars since the slot was fresh"""
     index: Int[Array, ""]
     """where the rings stand, common to all symbols"""
 
@@ -92,11 +91,11 @@ def init(
 def init_carry(sizes: NetSizes, symbols: int) -> NetCarry:
     """Nothing remembered of anyone."""
     states = _blueprint(sizes, 1).states
-    width = sum(state.memory.size for state in states)
-    shapes = [ring.shape for state in states for ring in state.rings]
+    memory = chain.from_iterable(state.memory for state in states)
+    rings = chain.from_iterable(state.rings for state in states)
     return NetCarry(
-        jnp.zeros((symbols, width)),
-        tuple(jnp.zeros((symbols, *shape)) for shape in shapes),
+        tuple(jnp.zeros((symbols, *one.shape)) for one in memory),
+        tuple(jnp.zeros((symbols, *one.shape)) for one in rings),
         jnp.zeros(symbols),
         jnp.zeros((), jnp.int32),
     )
@@ -128,7 +127,7 @@ def reset(carry: NetCarry, is_fresh: Bool[Array, " S"]) -> NetCarry:
 
     Their rings keep what they held: rows older than a symbol's age are never read.
     """
-    memory = jnp.where(is_fresh[:, None], 0, carry.memory)
+    memory = tuple(jnp.where(is_fresh[:, None], 0, one) for one in carry.memory)
     return carry._replace(memory=memory, age=jnp.where(is_fresh, 0, carry.age))
 
 
@@ -255,17 +254,21 @@ def _turn(
         after.append(kept)
     period = lcm(*(net.period for net in modules.nets))
     clock = advance(Clock(carry.index, carry.age), bars, period)
-    memory = jnp.concatenate([kept.memory for kept in after])
+    memory = tuple(one for kept in after for one in kept.memory)
     rings = tuple(ring for kept in after for ring in kept.rings)
     return NetCarry(memory, rings, clock.age, clock.index), modules.heads(hidden)
 
 
 def _shares(modules: Modules, carry: NetCarry) -> list[Carry]:
-    """Each net's part of the packed carry."""
+    """Each net's part of the carry."""
     states = [jax.eval_shape(net.init_state) for net in modules.nets]
-    memories = cut(carry.memory, [state.memory.size for state in states])
-    rings, clock = iter(carry.rings), Clock(carry.index, carry.age)
+    memory, rings = iter(carry.memory), iter(carry.rings)
+    clock = Clock(carry.index, carry.age)
     return [
-        Carry(memory, tuple(next(rings) for _ in state.rings), clock)
-        for memory, state in zip(memories, states, strict=True)
+        Carry(
+            tuple(islice(memory, len(state.memory))),
+            tuple(islice(rings, len(state.rings))),
+            clock,
+        )
+        for state in states
     ]

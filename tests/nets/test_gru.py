@@ -5,7 +5,7 @@ import pytest
 
 from bot4jax.nets.gru import GRULayer, gru
 from bot4jax.nets.sizes import GRUSizes
-from tests.small_nets import inputs, module_unroll
+from tests.small_nets import inputs, module_unroll, nothing
 
 BARS, INPUTS, WIDTH = 12, 5, 4
 
@@ -49,7 +49,7 @@ def by_hand(layer, xs):
 
 def test_unroll_is_the_equations(layer):
     xs = inputs(bars=BARS, features=INPUTS)[:, 0]
-    end, found = module_unroll(layer, np.zeros(WIDTH, np.float32), xs)
+    (end,), found = module_unroll(layer, nothing(layer), xs)
     expected_end, expected = by_hand(layer, xs)
     np.testing.assert_allclose(end, expected_end, atol=1e-6)
     np.testing.assert_allclose(found, expected, atol=5e-6)
@@ -58,7 +58,8 @@ def test_unroll_is_the_equations(layer):
 def test_an_open_update_gate_remembers_for_ever(layer):
     layer.input.bias[...] = np.repeat(np.float32([0, 40, 0]), WIDTH)
     start = np.linspace(-0.5, 0.5, WIDTH, dtype=np.float32)
-    end, _ = module_unroll(layer, start, inputs(bars=BARS, features=INPUTS)[:, 0])
+    xs = inputs(bars=BARS, features=INPUTS)[:, 0]
+    (end,), _ = module_unroll(layer, (start,), xs)
     np.testing.assert_allclose(end, start, atol=1e-6)
 
 
@@ -67,6 +68,6 @@ def test_layers_follow_each_other():
     xs = inputs(bars=BARS, features=INPUTS)[:, 0]
     _, found = module_unroll(net, net.init_state(), xs)
     first, second = net.layers
-    _, between = module_unroll(first, np.zeros(6, np.float32), xs)
-    _, expected = module_unroll(second, np.zeros(WIDTH, np.float32), between)
+    _, between = module_unroll(first, nothing(first), xs)
+    _, expected = module_unroll(second, nothing(second), between)
     np.testing.assert_allclose(found, expected, atol=1e-6)

@@ -1,13 +1,12 @@
 """The LSTM against its equations in NumPy and against Flax's own cell."""
 
-import jax
 import numpy as np
 import pytest
 from flax import nnx
 
 from bot4jax.nets.lstm import LSTMLayer, lstm
 from bot4jax.nets.sizes import LSTMSizes
-from tests.small_nets import inputs, module_unroll, quick
+from tests.small_nets import inputs, module_unroll, nothing, quick
 
 BARS, INPUTS, WIDTH = 12, 5, 4
 
@@ -48,7 +47,7 @@ def by_hand(layer, xs):
 
 def test_unroll_is_the_equations(layer):
     xs = inputs(bars=BARS, features=INPUTS)[:, 0]
-    _, found = module_unroll(layer, np.zeros(2 * WIDTH, np.float32), xs)
+    _, found = module_unroll(layer, nothing(layer), xs)
     np.testing.assert_allclose(found, by_hand(layer, xs), atol=2e-6)
 
 
@@ -60,12 +59,12 @@ def test_the_states_are_those_of_the_cell_of_flax(layer):
         theirs.kernel[...] = kernel.reshape(-1, 4 * WIDTH)
     bias = np.asarray(layer.input.bias[...]).reshape(4, WIDTH)[order]
     cell.dense_h.bias[...] = bias.reshape(-1)
-    memory, theirs = np.zeros(2 * WIDTH, np.float32), (np.zeros(WIDTH, np.float32),) * 2
+    memory, theirs = nothing(layer), (np.zeros(WIDTH, np.float32),) * 2
     step, their_step = quick(LSTMLayer.step), quick(nnx.OptimizedLSTMCell.__call__)
     for x in inputs(bars=BARS, features=INPUTS)[:, 0]:
         memory, _ = step(layer, memory, x)
         theirs, _ = their_step(cell, theirs, x)
-    hidden, remembered = np.split(np.asarray(memory), 2)
+    hidden, remembered = memory
     np.testing.assert_allclose(hidden, theirs[1], atol=1e-6)
     np.testing.assert_allclose(remembered, theirs[0], atol=1e-6)
 
@@ -89,8 +88,9 @@ def test_layers_follow_each_other():
     xs = inputs(bars=BARS, features=INPUTS)[:, 0]
     _, found = module_unroll(net, net.init_state(), xs)
     first, second = net.layers
-    _, between = module_unroll(first, np.zeros(12, np.float32), xs)
-    _, expected = module_unroll(second, np.zeros(2 * WIDTH, np.float32), between)
+    _, between = module_unroll(first, nothing(first), xs)
+    _, expected = module_unroll(second, nothing(second), between)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert net.width == WIDTH
-    assert jax.tree.map(np.shape, net.init_state().memory) == (2 * 6 + 2 * WIDTH,)
+    lengths = [len(one) for one in net.init_state().memory]
+    assert lengths == [6, 6, WIDTH, WIDTH]

@@ -109,7 +109,7 @@ def test_a_reset_slot_equals_a_fresh_one(params, fresh, used, form):
     """Even where the former owner's states were not numbers."""
     xs = inputs()
     spoilt = used._replace(
-        memory=used.memory.at[1].set(jnp.nan),
+        memory=tuple(one.at[1].set(jnp.nan) for one in used.memory),
         rings=tuple(ring.at[1].set(jnp.nan) for ring in used.rings),
     )
     again = zoo.reset(spoilt, jnp.array([False, True, False]))
@@ -163,7 +163,7 @@ def test_a_step_writes_in_place():
     x = jax.ShapeDtypeStruct((symbols, features), np.float32)
     step = jax.jit(partial(zoo.step, sizes), donate_argnums=1)
     text = step.lower(params, carry, x).compile().as_text() or ""
-    for leaf in (carry.memory, *carry.rings):
+    for leaf in (*carry.memory, *carry.rings):
         shape = "f32[" + ",".join(map(str, leaf.shape)) + "]{"
         lines = [line for line in text.splitlines() if f"= {shape}" in line]
         assert lines
