@@ -3,8 +3,8 @@
 Bars of a stream, as fast as they are taken: 86,400 of them are a day of bars of a
 second. Memory is what the system says this process holds; `growth` is the slope of a
 line through it after the first quarter, over the whole span. Nothing may be compiled
-once the first step begins, nothing may be lost, and memory must stay flat: what does
-not ends the benchmark.
+once the first step begins, nothing may be lost, memory must stay flat, and orders must
+still leave in the last quarter: what does not ends the benchmark.
 """
 
 import resource
@@ -39,6 +39,12 @@ class Recompiled(Bot4JaxError):
     exit_code = 3
 
 
+class Idle(Bot4JaxError):
+    """An engine that does not trade any more shows little."""
+
+    exit_code = 3
+
+
 class Grown(Bot4JaxError):
     """An engine holds more and more memory."""
 
@@ -55,9 +61,11 @@ def measure(config: Config, steps: int, warmup: int, report: Report) -> Measured
         streamed(stage, 0.0, folder, bars) as stream,
     ):
         held: list[tuple[int, float]] = []
+        orders: list[int] = []
         settled = settling(stream.bars, stream.trader, compiled)
         steady = stream._replace(bars=settled)
-        for done, _ in enumerate(steady.steps(bars), 1):
+        for done, stepped in enumerate(steady.steps(bars), 1):
+            orders.append(len(stepped.orders))
             if done > warmup and done % max(1, steps // SAMPLES) == 0:
                 held.append((done, resident_mib()))
                 report("bars of a long stream", done, bars, f"{held[-1][1]:,.0f} MiB")
@@ -65,6 +73,8 @@ def measure(config: Config, steps: int, warmup: int, report: Report) -> Measured
             raise Recompiled(
                 f"{compiled.late} functions were compiled after the first step began."
             )
+        if not any(orders[-bars // 4 :]):
+            raise Idle(f"Of {sum(orders):,} orders none left in the last quarter.")
         decision = stream.trader.stages.ms["decision"].since(warmup).tolist()
         ticks = stream.tape.feed.counters.absorbed
     grown = flat(held, steps)
@@ -73,6 +83,7 @@ def measure(config: Config, steps: int, warmup: int, report: Report) -> Measured
         one("growth", grown, "MiB"),
         quantiles(decision, "decision", "ms", warmup),
         one("ticks", ticks, "ticks"),
+        one("orders", sum(orders), "orders"),
         one("recompiles", compiled.late, "compilations"),
     ]
     return Measured(rows, {}, stage.compiled.seconds)
