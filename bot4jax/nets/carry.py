@@ -1,9 +1,10 @@
 """What a net remembers of one symbol, and the clock that all rings share.
 
 Nets are written for one symbol and vmapped outside. What is rewritten at every step
-(hidden states) is a vector each: joined in one, they would be cut out and joined anew at
-every step, a tenth of the time of a large LSTM. What is written at one place only (past
-inputs, keys, values) lies in rings, whose write position is the same for all symbols.
+(hidden states) is a vector each: joined in one, they would be cut out and joined anew
+at every step, a tenth of the time of a large LSTM. What is written at one place only
+(past inputs, keys, values) lies in rings, whose write position is the same for all
+symbols.
 """
 
 from collections.abc import Iterable

@@ -1,5 +1,6 @@
 """A steady stream is decided upon bar by bar, and a long one leaves nothing behind."""
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -16,7 +17,7 @@ WORDS = (
     "data.bar_seconds=0.1",
     "features.window=16",
     "features.names=[kyle_lambda,rsi_14]",
-    "ensemble.members=[gru]",
+    "ensemble.members=[gru,trees]",
 )
 
 
@@ -46,6 +47,14 @@ def test_a_long_stream_is_looked_at_while_it_lasts(config):
     assert rows["memory"].n == 300
     assert abs(rows["growth"].p50) < 8
     assert rows["ticks"].p50 > 300 * 8
+    assert rows["orders"].p50 > 0
+
+
+def test_a_long_stream_that_nobody_trades_any_more_ends_a_soak(config):
+    sure = msgspec.structs.replace(config.strategy, confidence_floor=0.99)
+    timid = msgspec.structs.replace(config, strategy=sure)
+    with pytest.raises(soak.Idle, match="none left in the last quarter"):
+        soak.measure(timid, 40, 4, lambda *told: None)
 
 
 def test_growth_is_the_slope_of_a_line():
