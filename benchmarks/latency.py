@@ -37,7 +37,9 @@ def measure(
         streamed(stage, ticks_per_s, folder, warmup + steps) as stream,
     ):
         per_bar = round(ticks_per_s * stage.setting.source.bar_ns / 1e9)
-        stream.trader.ages = Ages((warmup + steps) * ceil(per_bar / PER_MESSAGE))
+        stream.trader.ages = Ages(
+            (warmup + steps) * max(1, ceil(per_bar / PER_MESSAGE))
+        )
         skipped: dict[str, int] = {}
         began_s, before = time.perf_counter(), 0
         for done, _ in enumerate(stream.steps(warmup + steps), 1):

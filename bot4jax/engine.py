@@ -2,8 +2,8 @@
 
     absorb(bars, ticks)              → bars             as ticks arrive
     close(bars)                      → bars, bar        the watermark passed a boundary
-    glance(params, state, bar)       → state, seen      what the fallback reads of it
-    observe(params, state, bar)      → state, seen      bank, scores, volatility
+    glance(units, state, bar)        → state, seen      what the fallback reads of it
+    observe(units, state, bar)       → state, seen      bank, scores, volatility
     conclude(params, state, …, held) → state, decided   nets, trees, vote, sizing
 
 `conclude` is one executable, the forest in it. With XGBoost's own predictor (`asking`)

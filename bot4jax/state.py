@@ -6,6 +6,7 @@ and all that a restart needs beside the params.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import jax
@@ -49,12 +50,12 @@ class Settings:
     def layout(self) -> Layout:
         return self.plan.layout
 
-    @property
+    @cached_property
     def glancing(self) -> Plan:
         """Of the fallback's features alone."""
         return planning.part(self.plan, self.fallback)
 
-    @property
+    @cached_property
     def reads(self) -> Int[np.ndarray, " K"]:
         """Where they stand among all features."""
         names = [spec.name for spec in self.plan.specs]

@@ -1,5 +1,6 @@
 """The stage for every mode: the market, its spans, and the engine compiled for it."""
 
+import logging
 from typing import NamedTuple
 
 import msgspec
@@ -21,6 +22,9 @@ BESIDE = ("trees",)
 
 LONGEST_LAG = 16
 """Bars before the window that features may reach back to."""
+
+
+logger = logging.getLogger(__name__)
 
 
 class Setting(NamedTuple):
@@ -78,6 +82,12 @@ def stage_on(config: Config, source: Source, split: Split) -> Setting:
         config.ensemble.calibration == "isotonic",
         fallback=tuple(spec.name for spec in read),
     )
+    if settings.fallback and not settings.glancing.present:
+        logger.warning(
+            "features.fallback: none of %s is among features.names and fed by this "
+            "source, so the fallback says the classes' shares, whatever happens.",
+            ", ".join(settings.fallback),
+        )
     return Setting(config, source, split, settings, compile_engine(settings))
 
 

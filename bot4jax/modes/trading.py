@@ -52,7 +52,11 @@ COLD_STEPS = 3
 
 
 CURVE_ROWS = 65_536
-"""Newest boundaries of a live run that its worth is remembered at: 18 h of seconds."""
+"""Newest boundaries that the worth is remembered at of a run that may outlast its test
+span: 18 h of seconds."""
+
+UNBOUNDED = ("live", "replay")
+"""Modes of such a run, and of one that repeats it."""
 
 
 class Traded(NamedTuple):
@@ -309,7 +313,7 @@ def make_account(setting: Setting, run: str, states: States) -> Account:
     config, source = setting.config, setting.source
     capital, base = config.strategy.capital, base_currency(setting)
     rows = len(setting.split.test) + 1  # one more at the end of them
-    rows = min(rows, CURVE_ROWS) if config.mode == "live" else rows
+    rows = CURVE_ROWS if config.mode in UNBOUNDED else rows
     borrow = daily_rates(source.universe.instruments, config.venue.borrow)
     return Account(
         universe=source.universe,

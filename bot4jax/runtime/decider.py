@@ -103,7 +103,8 @@ class Decider:
 
     @property
     def behind(self) -> int:
-        """Bars that members or fallback have still to conclude, though decided."""
+        """Bars that were decided before members have concluded, or the fallback has
+        looked at, them; raises what has ended the latter."""
         while self._late and self._late[0].done():
             self._late.popleft()
         return max(len(self._late), self._spare.behind)
@@ -121,13 +122,15 @@ class Decider:
     def catch_up(self) -> None:
         """Once no bar follows: until the last is concluded, but not for ever."""
         last = self._lane.submit(lambda: jax.block_until_ready(self._memory))
-        if wait([last, self._spare.caught_up()], LAST_S).not_done:
+        lasts = last, self._spare.caught_up()
+        if wait(lasts, LAST_S).not_done:
             raise Stalled(
                 f"The device has not concluded the last bars within {LAST_S:g} s: "
                 "something stalls it. All steps are journaled, and nothing rests at "
                 "the venue. Look at the machine, then start the run again."
             )
-        last.result()
+        for one in lasts:
+            one.result()
 
     def restore(self, memory: Memory) -> None:
         """Go on from what was remembered elsewhere."""
@@ -139,9 +142,9 @@ class Decider:
         """Have the bar remembered; the device may still be at work."""
         if self.behind >= MOST_BEHIND:
             raise Stalled(
-                f"The device has not concluded any of the last {MOST_BEHIND} bars: "
-                "something stalls it. Look at the machine, then go on from the "
-                "journal."
+                f"The device has not concluded any of the last {MOST_BEHIND} bars, for "
+                "the members or for the fallback: something stalls it. Look at the "
+                "machine, then go on from the journal."
             )
         glanced = self._spare.glance(closed)
         wait([glanced], HAND_OVER_S)

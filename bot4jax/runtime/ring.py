@@ -13,6 +13,8 @@ class Ring:
     """Rows of one type, the newest so many, read in the order they came."""
 
     def __init__(self, newest: int, dtype: DTypeLike) -> None:
+        if newest < 1:
+            raise ValueError(f"a ring holds at least one row, not {newest}")
         self._rows = np.full(newest, 0, dtype)
         self.count = 0
         """how many have ever come"""

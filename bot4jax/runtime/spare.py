@@ -49,9 +49,9 @@ class Spare:
 
     @property
     def behind(self) -> int:
-        """Bars that it has still to look at."""
+        """Bars that it has still to look at; raises what has ended it."""
         while self._looks and self._looks[0].done():
-            self._looks.popleft()
+            self._looks.popleft().result()
         return len(self._looks)
 
     def memory(self) -> Future[Glanced]:

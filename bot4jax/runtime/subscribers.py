@@ -67,17 +67,23 @@ class Subscribers:
         patience_s: float,
         desk: SnapshotDesk | None = None,
     ) -> bool:
-        """Whether it is done in time, by what subscribers have said."""
+        """Whether it is done in time, by all that subscribers have said."""
         give_up_s = time.monotonic() + patience_s
+        self._hear_all(0)
         while not is_done():
             left_s = give_up_s - time.monotonic()
             if left_s <= 0:
                 return False
             if desk is not None:
                 desk.wait(0)
-            if self.socket.poll(math.ceil(min(left_s, LOOK_EVERY_S) * 1e3)):
-                self._hear(self.socket.recv())
+            self._hear_all(math.ceil(min(left_s, LOOK_EVERY_S) * 1e3))
         return True
+
+    def _hear_all(self, wait_ms: int) -> None:
+        """What waits: who left may have come again, and that lies behind it."""
+        while self.socket.poll(wait_ms):
+            self._hear(self.socket.recv())
+            wait_ms = 0
 
     def _hear(self, message: bytes) -> None:
         """One has come or left; anything else is no word of a subscriber."""

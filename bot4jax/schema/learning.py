@@ -30,8 +30,8 @@ class Features(Section, frozen=True):
     names: Literal["all"] | Annotated[tuple[Text, ...], Meta(min_length=1)]
     """features of the catalogue to use"""
     fallback: tuple[Text, ...]
-    """those of them that the fallback reads; it keeps a history of its own for them,
-    so they should be sums and recursions, which need no window of bars"""
+    """those of them that the fallback reads; it computes them by itself, so they should
+    be sums and recursions, which are quick"""
 
 
 class Lstm(Section, frozen=True):

@@ -44,8 +44,8 @@ class Runtime(Section, frozen=True):
     oldest_s: Positive
     """s that the newest tick may be old at speed 1; beyond, only reductions pass"""
     deadline_ms: Positive
-    """ms that a decision may take at speed 1; then the fallback's counts, or, without
-    the bar's features, what is held is kept"""
+    """ms that a decision may take at speed 1; then the fallback's counts, or, where
+    that is late too, what is held is kept"""
     skew_limit_ms: Positive
     """ms that a tick may be ahead of its publisher's clock, and, at speed 1, that clock
     ahead of where it was against ours; beyond, it is refused as from the future"""

@@ -94,7 +94,16 @@ def test_before_the_first_bar_a_part_is_a_fresh_bank(plan, names):
         np.testing.assert_array_equal(one, other)
 
 
-def test_the_fallback_keeps_no_window(plan):
-    """What it must copy, checkpoint and rebase is small."""
-    own = planning.part(plan, FALLBACK)
+def test_what_the_fallback_remembers_is_small():
+    """It is copied, checkpointed and rebased beside the memory of all features."""
+    layout = Layout(1024, WINDOW, 0, 5, 0, Bar._fields)
+    whole = planning.plan(layout, select(["all"]))
+    own = planning.part(whole, FALLBACK)
     assert (own.floats, own.mids) == ((), ())
+    assert size(own) < size(whole) / 10
+
+
+def size(plan: planning.Plan) -> int:
+    """Numbers that a bank carries."""
+    state = jax.eval_shape(lambda: bank.init(plan))
+    return sum(leaf.size for leaf in jax.tree.leaves(state))

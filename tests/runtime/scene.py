@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from bot4jax.data.universe import universe
+from bot4jax.decisions import unmoved
 from bot4jax.engine import Engine
 from bot4jax.runtime.account import Account
 from bot4jax.runtime.closings import NO_ARRIVALS, Closed
@@ -89,11 +91,15 @@ def planned(targets: Callable[[int], Sequence[float]]) -> Engine:
         rows[-2] = targets(state + 1)
         return state + 1, np.concatenate([rows.ravel(), np.zeros(3, np.float32)])
 
+    def spare(params, seen, ints, floats, held):
+        return jnp.asarray(unmoved(held, MEMBERS))
+
     def unused(*arguments):
         raise AssertionError("the loop does not absorb")
 
     parts: dict[str, Any] = dict.fromkeys(Engine._fields, unused)
-    parts |= {"glance": observe, "observe": observe, "conclude": conclude}
+    parts |= {"glance": observe, "observe": observe, "spare": spare}
+    parts["conclude"] = conclude
     return Engine(**parts)
 
 

@@ -1,6 +1,7 @@
 """A stream that is published arrives whole, in order, and ends."""
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -223,6 +224,18 @@ def test_who_came_late_is_waited_for_too(line):
         assert seen.await_left(PATIENCE_S, count=1)
         assert (seen.came, seen.left) == (2, 1)
         assert not seen.await_left(0.01)
+    assert seen.await_left(PATIENCE_S)
+
+
+def test_who_left_and_came_again_is_waited_for(line):
+    source, sink = line
+    seen = Subscribers(source, came=1)
+    sink.close()
+    assert source.poll(PATIENCE_S * 1e3)
+    with subscriber(bound_endpoint(source), (MAGIC,)):
+        time.sleep(0.2)  # both words wait, the newer behind the older
+        assert not seen.await_left(0.01)
+        assert (seen.came, seen.left) == (2, 1)
     assert seen.await_left(PATIENCE_S)
 
 

@@ -57,10 +57,10 @@ NAMES = (
 )
 
 
-def staged(names: Sequence[str]) -> Setting:
+def staged(names: Sequence[str], *more: str) -> Setting:
     words = ["debug=tiny", "data.symbols=3", f"features.window={WINDOW}"]
     words += [f"features.names=[{','.join(names)}]", "ensemble.members=[gru]"]
-    return set_stage(stage.for_bench(load([*words, "data.halts=false"]), BARS))
+    return set_stage(stage.for_bench(load([*words, "data.halts=false", *more]), BARS))
 
 
 @pytest.fixture(scope="module")
