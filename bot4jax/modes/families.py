@@ -17,7 +17,7 @@ import numpy as np
 
 from bot4jax.decisions import unpack_decisions
 from bot4jax.engine import Engine
-from bot4jax.modes.keeping import take_up
+from bot4jax.modes.keeping import seat, take_up
 from bot4jax.modes.replay import again
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.runtime.closings import Closed
@@ -29,10 +29,11 @@ WHOLE = "all of them"
 
 def shifts(before: Config, run: Path, step: int, slot: int) -> list[tuple[str, float]]:
     """Up less down of the vote, and by how much each family moved it, largest first."""
-    setting = set_stage(before)
+    model = Path(before.run.model or run)
+    setting = seat(model, set_stage(before))
     calls = Calls(setting.engine)
     watched = setting._replace(engine=setting.engine._replace(conclude=calls.conclude))
-    kept = take_up(Path(before.run.model or run), setting)
+    kept = take_up(model, setting)
     with tempfile.TemporaryDirectory() as folder, progress() as report:
         again(
             watched,

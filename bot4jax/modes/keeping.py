@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import msgspec
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from bot4jax.config import from_yaml
+from bot4jax.engine import asking
 from bot4jax.errors import CheckpointError
 from bot4jax.kernels import calibration, clean, history, vote
 from bot4jax.kernels.sizing import SizingParams
@@ -82,7 +84,7 @@ def adopt(config: Config, model: Path) -> Config:
     """
     former = from_yaml(model / "config.yaml")
     own = {name: getattr(former, name) for name in ADOPTED}
-    own["trees"] = asked_by(former.trees, config.trees.predictor)
+    own["trees"] = asked_by(former.trees, config.trees)
     own["run"] = on_the_market(config.run, former)
     adopted = msgspec.structs.replace(config, **own)
     if changed := differences(config, adopted):
@@ -132,15 +134,16 @@ def market_seed(config: Config) -> int | None:
     return config.run.seed if config.data.source in SEEDED else None
 
 
-def asked_by(trees: Trees, predictor: str) -> Trees:
-    """The same forest with another predictor, which says the same of it."""
-    return msgspec.structs.replace(trees, predictor=predictor)
+def asked_by(trees: Trees, own: Trees) -> Trees:
+    """The same forest, asked as this run does: what it was fitted by stays."""
+    return msgspec.structs.replace(trees, predictor=own.predictor, damaged=own.damaged)
 
 
 def identity(setting: Setting) -> Identity:
     """What a checkpoint must share with a run that takes it up."""
     config, specs = setting.config, setting.settings.plan.specs
-    fitted = msgspec.structs.replace(config, trees=asked_by(config.trees, "fused"))
+    trees = msgspec.structs.replace(config.trees, predictor="fused", damaged="refuse")
+    fitted = msgspec.structs.replace(config, trees=trees)
     shared = [getattr(fitted, name) for name in ADOPTED if name != "spans"]
     shared += [market_seed(config), setting.source.universe.symbols]
     content = msgspec.json.encode(shared)
@@ -189,14 +192,26 @@ def seat(folder: Path, setting: Setting) -> Setting:
     """The setting whose engine asks the run's forest as it is configured to.
 
     Its file is read and its hash compared in any case: a run whose forest was changed
-    is no longer what was fitted, whoever asks it.
+    is no longer what was fitted, whoever asks it. With `trees.damaged=off` the member
+    is silent then, and weighs nothing.
     """
     features, path = len(setting.settings.plan.specs), folder / "trees" / "forest.json"
-    booster = tree_fit.load(path, features, len(CLASSES))
+    try:
+        booster = tree_fit.load(path, features, len(CLASSES))
+    except forest.ForestError as error:
+        if setting.config.trees.damaged == "refuse":
+            raise
+        logger.warning("%s. Until then trees says nothing (trees.damaged=off).", error)
+        return setting._replace(engine=asking(setting.engine, no_margins))
     if setting.config.trees.predictor == "fused":
         return setting
     engine = seated(setting.config, setting.settings, setting.engine, booster)
     return setting._replace(engine=engine)
+
+
+def no_margins(values: Float[Array, "S F"]) -> Float[np.ndarray, "S C"]:
+    """What a forest says that is not there."""
+    return np.full((len(values), len(CLASSES)), np.nan, np.float32)
 
 
 def as_configured(setting: Setting, fitted: Params) -> Params:

@@ -106,6 +106,9 @@ class Trees(Section, frozen=True):
     """fused: compiled into the step, the choice on a CPU; xgboost: its own, beside the
     nets on the host or, the choice of `hardware=gpu`, on the device; both say the same,
     so that a fitted run may be traded with either"""
+    damaged: Literal["refuse", "off"]
+    """a fitted run whose forest's file is gone or was changed does not start, or trades
+    without that member"""
 
 
 class Labels(Section, frozen=True):

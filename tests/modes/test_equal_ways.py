@@ -15,7 +15,6 @@ from bot4jax.kernels import CATALOGUE
 from bot4jax.kernels.history import COLUMNS
 from bot4jax.modes.keeping import (
     adopt,
-    asked_by,
     identity,
     market_seed,
     on_the_market,
@@ -77,7 +76,7 @@ def test_the_predictor_of_the_forest_changes_no_decision(
     run, here, setting, kept, tmp_path
 ):
     """XGBoost's own, asked of the saved forest beside the nets, in the whole loop."""
-    own = asked_by(run.config.trees, "xgboost")
+    own = msgspec.structs.replace(run.config.trees, predictor="xgboost")
     config = msgspec.structs.replace(run.config, trees=own)
     other = setting._replace(config=config)
     assert identity(other) == identity(setting)  # the checkpoint serves both
@@ -102,10 +101,28 @@ def test_a_forest_that_is_not_whole_keeps_everyone_from_starting(
     document["learner"]["gradient_booster"]["model"]["trees"][0]["base_weights"][0] += 1
     text = json.dumps(document) if damage == "edited" else path.read_text()[:-100]
     path.write_text(text)
-    own = asked_by(run.config.trees, predictor)
+    own = msgspec.structs.replace(run.config.trees, predictor=predictor)
     other = setting._replace(config=msgspec.structs.replace(run.config, trees=own))
     with pytest.raises(ForestError, match=r"forest\.json: not a forest that was"):
         seat(copied, other)
+
+
+def test_a_forest_that_is_not_there_is_a_member_that_is_off(
+    copied, run, setting, kept, tmp_path, caplog
+):
+    """Where it is configured so: it is told, and the others go on without it."""
+    (copied / "trees" / "forest.json").unlink()
+    own = msgspec.structs.replace(run.config.trees, damaged="off")
+    other = setting._replace(config=msgspec.structs.replace(run.config, trees=own))
+    assert identity(other) == identity(setting)
+    traded = trade_here(seat(copied, other), kept, tmp_path, silent)
+    assert "forest.json: no such file" in caplog.text
+    trees = run.config.ensemble.members.index("trees")
+    for one in traded.decided:
+        assert np.isnan(one.member_probability[trees]).all()
+        assert one.weight[trees] == 0
+        assert np.isfinite(one.probability).all()
+    assert traded.totals.orders > 0
 
 
 def test_what_a_model_brings_in_place_of_the_command_is_told(run, words, caplog):
