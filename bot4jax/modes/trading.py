@@ -52,11 +52,8 @@ COLD_STEPS = 3
 
 
 CURVE_ROWS = 65_536
-"""Newest boundaries that the worth is remembered at of a run that may outlast its test
-span: 18 h of seconds."""
-
-UNBOUNDED = ("live", "replay")
-"""Modes of such a run, and of one that repeats it."""
+"""Newest boundaries that the worth is remembered at of a live run, which may outlast
+its test span, and of its replay, which has its configuration: 18 h of seconds."""
 
 
 class Traded(NamedTuple):
@@ -313,7 +310,7 @@ def make_account(setting: Setting, run: str, states: States) -> Account:
     config, source = setting.config, setting.source
     capital, base = config.strategy.capital, base_currency(setting)
     rows = len(setting.split.test) + 1  # one more at the end of them
-    rows = CURVE_ROWS if config.mode in UNBOUNDED else rows
+    rows = CURVE_ROWS if config.mode == "live" else rows
     borrow = daily_rates(source.universe.instruments, config.venue.borrow)
     return Account(
         universe=source.universe,

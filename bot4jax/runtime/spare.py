@@ -69,7 +69,7 @@ class Spare:
     def glance(self, closed: Bars | Closed) -> Future[Seen]:
         """Have the bar remembered; the device may still be at work."""
         seen = self._lane.submit(self._glance, closed)
-        self._looks.append(self._lane.submit(lambda: seen_by_now(seen)))
+        self._looks.append(self._lane.submit(seen_by_now, seen))
         return seen
 
     def decide(

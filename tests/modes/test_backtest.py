@@ -262,9 +262,7 @@ def test_accounts_go_on_where_the_last_one_ended():
     assert [one.funding for one in found] == [0, -2, -2, -1.75, -1.75, -1.5]
 
 
-@pytest.mark.parametrize(
-    ("mode", "kept"), [("backtest", None), ("live", 4), ("replay", 4)]
-)
+@pytest.mark.parametrize(("mode", "kept"), [("backtest", None), ("live", 4)])
 def test_only_a_run_without_an_end_forgets_its_first_worth(
     stage, monkeypatch, mode, kept
 ):
