@@ -1,14 +1,18 @@
-"""Where numbers could go wrong: division, logarithms, windowed sums without drift."""
+"""Where numbers could go wrong: division, logarithms, order, sums without drift."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
 BLOCK = 16
 """Bars of one block of `WindowSums`."""
+
+BEYOND = np.iinfo(np.int32).max
+"""Larger than the sort key of any number."""
 
 
 def safe_divide(numerator: Array, denominator: Array, default: float = 0.0) -> Array:
@@ -27,6 +31,16 @@ def safe_root(value: Array) -> Array:
     """Square root; 0 for what rounding made negative, with a finite gradient there."""
     positive = value > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, value, 1)), 0)
+
+
+def sort_key(values: Float[Array, "..."]) -> Int[Array, "..."]:
+    """Whole numbers in the order of the floats, equal where these are; NaN has no place.
+
+    On a CPU they are sorted in half the time that floats take, or less. The bits of a
+    float are its size behind its sign: those of a negative one are turned, sign apart.
+    """
+    bits = lax.bitcast_convert_type(jnp.where(values == 0, 0.0, values), jnp.int32)
+    return jnp.where(bits < 0, bits ^ BEYOND, bits)
 
 
 def pairwise_sum(rows: Sequence[Array]) -> Array:

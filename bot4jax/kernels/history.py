@@ -7,7 +7,6 @@ symbol's frozen median bar volume, spreads are relative to the mid.
 from functools import partial
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
@@ -20,7 +19,7 @@ from bot4jax.kernels.past import (
 )
 from bot4jax.kernels.ranges import ranges
 from bot4jax.kernels.turnover import classified, trades, volumes
-from bot4jax.numerics import pairwise_sum, safe_divide
+from bot4jax.numerics import BEYOND, pairwise_sum, safe_divide, sort_key
 from bot4jax.types import Bar
 
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -224,38 +223,40 @@ def _trade_returns(bar: Bar, past: Past) -> dict[str, Array]:
 def _across(own: dict[str, Array]) -> dict[str, Array]:
     """Columns that compare a symbol with the other live ones.
 
-    Who is live and brings no number counts for nobody; its own ranks are none either.
+    Who is live and brings no number counts for nobody.
     """
-    columns = jnp.stack([own["log_return"], own["volume"]])
-    counted = (own["live"] > 0)[None] & jnp.isfinite(columns)
+    is_live = own["live"] > 0
+    counted = is_live & jnp.isfinite(own["log_return"])
     log_return, z = (
-        jnp.where(counted[0], own[name], 0.0)
+        jnp.where(counted, own[name], 0.0)
         for name in ("log_return", "standardised_return")
     )
-    live = counted[0].astype(jnp.float32)
+    live = counted.astype(jnp.float32)
     number = live.sum()
     mean = safe_divide(z.sum(), number)
     spread = safe_divide(((z - mean) ** 2 * live).sum(), number)
-    ranks = jnp.where(jnp.isfinite(columns), _ranks(columns, counted), jnp.nan)
     return {
         "market_return": (log_return.sum() - log_return)
         / jnp.maximum(number - live, 1.0),
-        "return_rank": ranks[0],
-        "volume_rank": ranks[1],
+        "return_rank": _rank(own["log_return"], is_live),
+        "volume_rank": _rank(own["volume"], is_live),
         "dispersion": jnp.broadcast_to(jnp.sqrt(spread), live.shape),
     }
 
 
-def _ranks(values: Float[Array, "K S"], counted: Bool[Array, "K S"]) -> Array:
-    """Share of the counted below, ties counted half, less a half; 0 of the others."""
-    ordered = jnp.sort(jnp.where(counted, values, jnp.inf))
-    below, within = (
-        jax.vmap(partial(jnp.searchsorted, side=side))(ordered, values)
-        for side in ("left", "right")
-    )
-    middle = (below + within).astype(jnp.float32) / 2
-    number = counted.sum(1, keepdims=True).astype(jnp.float32)
-    return jnp.where(counted, safe_divide(middle, number) - 0.5, 0.0)
+def _rank(values: Float[Array, " S"], is_live: Bool[Array, " S"]) -> Array:
+    """Share of the counted below, ties counted half, less a half.
+
+    0 of who is not live, NaN of who brings no number: neither is counted.
+    """
+    is_number = jnp.isfinite(values)
+    counted = is_live & is_number
+    key = jnp.where(counted, sort_key(values), BEYOND)
+    place = partial(jnp.searchsorted, jnp.sort(key), key)
+    middle = (place(side="left") + place(side="right")).astype(jnp.float32) / 2
+    share = safe_divide(middle, counted.sum().astype(jnp.float32))
+    rank = jnp.where(counted, share - 0.5, 0.0)
+    return jnp.where(is_number, rank, jnp.nan)
 
 
 def _spreads(bar: Bar) -> dict[str, Array]:

@@ -1,10 +1,12 @@
 """Columns that compare symbols, bar by bar against SciPy and NumPy."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
 
 from bot4jax.certify.columns import Columns
+from bot4jax.kernels import history
 from tests import recorded
 
 BARS = 340
@@ -26,6 +28,20 @@ def test_a_rank_is_the_middle_one_of_equals(columns, rank, of):
         expected = (places - 0.5) / max(here.sum(), 1) - 0.5
         np.testing.assert_allclose(columns.by_name[rank][bar, here], expected)
         assert not columns.by_name[rank][bar, ~here].any()
+
+
+@pytest.mark.parametrize("symbols", [1, 2, 300])
+def test_who_is_asleep_or_brings_no_number_has_no_place(symbols):
+    rng = np.random.default_rng(symbols)
+    values = rng.choice([-2.0, -0.0, 0.0, 0.5, np.nan, np.inf], symbols)
+    awake = rng.random(symbols) < 0.9
+    found = history._rank(jnp.asarray(values, jnp.float32), jnp.asarray(awake))
+    number = np.isfinite(values)
+    counted = awake & number
+    expected = np.where(number, 0.0, np.nan)
+    places = stats.rankdata(values[counted])
+    expected[counted] = (places - 0.5) / max(counted.sum(), 1) - 0.5
+    np.testing.assert_allclose(found, expected, atol=1e-7)  # rounding at a half
 
 
 def test_dispersion_is_the_deviation_across_live_symbols(columns):
