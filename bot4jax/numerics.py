@@ -34,7 +34,7 @@ def safe_root(value: Array) -> Array:
 
 
 def sort_key(values: Float[Array, "..."]) -> Int[Array, "..."]:
-    """Whole numbers in the order of the floats, equal where these are; NaN has no place.
+    """Whole numbers in the order of the floats, equal where those are; NaN has none.
 
     On a CPU they are sorted in half the time that floats take, or less. The bits of a
     float are its size behind its sign: those of a negative one are turned, sign apart.
