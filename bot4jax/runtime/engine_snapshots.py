@@ -51,18 +51,20 @@ State = TypeVar("State", Carried, OpenBars)
 
 
 @partial(jax.jit, donate_argnums=1, keep_unused=True)
-def copied(state: State, before: State) -> State:
+def copied_over(state: State, before: State) -> State:
     """The same numbers in buffers that no step gives away: those of a copy before."""
     return jax.tree.map(jnp.copy, state)
 
 
 def copy(state: State, before: State) -> State:
-    """The same, once it is there."""
-    return jax.block_until_ready(copied(state, before))
+    """The same, once it is there; elsewhere if a failure took the copy before."""
+    if any(leaf.is_deleted() for leaf in jax.tree.leaves(before)):
+        return first_copy(state)
+    return jax.block_until_ready(copied_over(state, before))
 
 
 def first_copy(state: State) -> State:
-    """In buffers of its own; `copied` is compiled by it."""
+    """In buffers of its own; `copied_over` is compiled by it."""
     return copy(state, jax.tree.map(jnp.copy, state))
 
 
@@ -140,11 +142,15 @@ class EngineSnapshots:
             return
         if self._trader.decider.behind:  # its memory is not of this step yet
             return
-        began_s = time.perf_counter()
-        self._bars = copy(self._tape.open_bars, self._bars)
+        self._last, began_s = step, time.perf_counter()
+        try:
+            self._bars = copy(self._tape.open_bars, self._bars)
+        except jax.errors.JaxRuntimeError as error:
+            _tell(error)
+            return
         state = self._state._replace(bars=self._bars)
         self._trader.stages.add("snapshot", time.perf_counter() - began_s)
-        self._last, self._copied = step, self._writer.submit(self._copy, state)
+        self._copied = self._writer.submit(self._copy, state)
         self._written = self._writer.submit(self._save, step)
 
     def _copy(self, state: Carried) -> None:
@@ -167,7 +173,7 @@ class EngineSnapshots:
         if self._written is None or not self._written.done():
             return self._written is not None
         if (error := self._written.exception()) is not None:
-            LOG.warning("no snapshot of the engine: %s", error)
+            _tell(error)
             self._writer = Lane("snapshots")  # after a failure one does nothing more
         self._written = None
         return False
@@ -175,3 +181,7 @@ class EngineSnapshots:
     @property
     def _state(self) -> Carried:
         return Carried(self._tape.open_bars, self._trader.decider.memory)
+
+
+def _tell(error: BaseException) -> None:
+    LOG.warning("no snapshot of the engine: %s", error)

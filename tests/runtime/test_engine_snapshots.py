@@ -1,7 +1,9 @@
 """A snapshot holds the state of its step, whatever ticks and steps make of it since."""
 
+import itertools
 import threading
 from concurrent.futures import wait
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 from bot4jax.learn import checkpoint
 from bot4jax.learn.checkpoint import Identity
+from bot4jax.runtime import engine_snapshots
 from bot4jax.runtime.decider import Memory
 from bot4jax.runtime.engine_snapshots import FOLDER, Carried, EngineSnapshots
 from bot4jax.runtime.stages import Stages
@@ -51,12 +54,7 @@ def test_a_step_waits_for_the_copy_of_what_it_would_give_away(scenery, tmp_path)
         busy.set()
         step.join()
         own.memory = Memory(*map(give_away, own.memory))
-    one: Any = jax.ShapeDtypeStruct((8,), jnp.int32)
-    like = Carried(one, Memory(*[one] * len(REST)))
-    found, _ = checkpoint.restore(tmp_path / FOLDER, like, IDENTITY, 1)
-    expected = [9, *range(len(REST))]
-    for leaf, value in zip(jax.tree.leaves(found), expected, strict=True):
-        np.testing.assert_array_equal(np.asarray(leaf), [value] * 8)
+    assert restored(tmp_path, 1) == [9, *range(len(REST))]
 
 
 def test_every_copy_lies_where_the_first_one_lay(scenery, tmp_path):
@@ -71,11 +69,11 @@ def test_every_copy_lies_where_the_first_one_lay(scenery, tmp_path):
             own.memory = Memory(*map(give_away, own.memory))
             places.append(buffers(snapshots))
     assert places == places[:1] * 4
-    one: Any = jax.ShapeDtypeStruct((8,), jnp.int32)
-    like = Carried(one, Memory(*[one] * len(REST)))
     for step in (1, 2, 3):
-        found, _ = checkpoint.restore(tmp_path / FOLDER, like, IDENTITY, step)
-        assert int(found.memory.members[0]) == step - 1
+        assert restored(tmp_path, step) == [
+            9,
+            *(k + step - 1 for k in range(len(REST))),
+        ]
 
 
 def buffers(snapshots: EngineSnapshots) -> list[int]:
@@ -109,6 +107,43 @@ def test_after_one_that_failed_the_next_is_written(scenery, tmp_path, caplog):
         take(snapshots, trader)
     assert "no snapshot of the engine" in caplog.text
     assert checkpoint.newest_intact(tmp_path / FOLDER) == 2
+
+
+@pytest.mark.parametrize("failing", [1, 2], ids=["open bars", "the rest"])
+def test_after_a_copy_that_failed_and_took_the_one_before_the_next_is_written(
+    scenery, tmp_path, monkeypatch, caplog, failing
+):
+    own, tape, trader = scenery
+    given, calls = engine_snapshots.copied_over, itertools.count(1)
+
+    def copied_over(state, before):
+        found = given(state, before)
+        assert all(leaf.is_deleted() for leaf in jax.tree.leaves(before))
+        if next(calls) == failing:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: planted")
+        return found
+
+    with EngineSnapshots(tmp_path, IDENTITY, 1, tape, trader) as snapshots:
+        monkeypatch.setattr(engine_snapshots, "copied_over", copied_over)
+        take(snapshots, trader)
+        own.release()
+        own.memory = Memory(*map(give_away, own.memory))
+        wait([one for one in [snapshots._written] if one is not None])
+        take(snapshots, trader)
+    assert caplog.text.count("no snapshot of the engine: RESOURCE_EXHAUSTED") == 1
+    assert checkpoint.steps(tmp_path / FOLDER) == [2]
+    assert restored(tmp_path, 2) == [9, *(1 + k for k in range(len(REST)))]
+
+
+def restored(folder: Path, step: int) -> list[int]:
+    """What every leaf holds eight times."""
+    one: Any = jax.ShapeDtypeStruct((8,), jnp.int32)
+    like = Carried(one, Memory(*[one] * len(REST)))
+    found, _ = checkpoint.restore(folder / FOLDER, like, IDENTITY, step)
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(found)]
+    for leaf in leaves:
+        np.testing.assert_array_equal(leaf, [leaf[0]] * 8)
+    return [int(leaf[0]) for leaf in leaves]
 
 
 def take(snapshots: EngineSnapshots, trader: Any) -> None:
