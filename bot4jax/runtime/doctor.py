@@ -44,6 +44,7 @@ REQUIRED = (
     "apsw",
     "jaxtyping",
     "tensorboardX",
+    "tzdata",
 )
 
 STAND_INS = {"xgboost": "xgboost-cpu"}
@@ -108,7 +109,7 @@ def tested_versions(text: str) -> dict[str, str]:
 def constraints() -> dict[str, str]:
     """Versions the tests passed with: beside `conf/`, in a checkout and in a wheel."""
     path = conf_folder().parent / "constraints.txt"
-    return tested_versions(path.read_text()) if path.is_file() else {}
+    return tested_versions(path.read_text("utf-8")) if path.is_file() else {}
 
 
 def _python() -> Finding:

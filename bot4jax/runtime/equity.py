@@ -64,7 +64,8 @@ class Losses:
         """The losses at a boundary; a day starts from the last value before it.
 
         `ended`: what the round trips since the last boundary have come to. They are one
-        result; what is not a number is a loss.
+        result, the same in any order: Python's own sum rounds otherwise from 3.12 on.
+        What is not a number is a loss.
         """
         day = self._day_of(boundary_ns)
         if day != self._day:
@@ -74,6 +75,6 @@ class Losses:
         if nav > self._peak:
             self._peak = nav
         if ended:
-            self._in_a_row = 0 if sum(ended) >= 0 else self._in_a_row + 1
+            self._in_a_row = 0 if math.fsum(ended) >= 0 else self._in_a_row + 1
         self._last = nav
         return Lost(1.0 - nav / self._day_began, 1.0 - nav / self._peak, self._in_a_row)

@@ -116,7 +116,7 @@ class RunFolder:
     def _former(self) -> dict[str, Any]:
         """The manifest of the run that lies here; nothing where none can be read."""
         try:
-            found = json.loads((self.path / "manifest.json").read_text())
+            found = json.loads((self.path / "manifest.json").read_bytes())
         except (OSError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}
@@ -125,7 +125,7 @@ class RunFolder:
 def write_text(path: Path, text: str) -> Path:
     """Replace a file in one move, so that nothing half-written stays behind."""
     part = path.with_name(path.name + ".part")
-    part.write_text(text)
+    part.write_text(text, encoding="utf-8")
     os.replace(part, path)
     return path
 

@@ -113,7 +113,7 @@ def save(booster: xgboost.Booster, path: Path) -> None:
     document["learner"]["attributes"][DIGEST] = _digest(document)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".part")
-    with unfinished.open("w") as file:
+    with unfinished.open("w", encoding="utf-8") as file:
         json.dump(document, file)
         file.flush()
         os.fsync(file.fileno())

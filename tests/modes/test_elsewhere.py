@@ -1,0 +1,102 @@
+"""A run is judged again as on another machine: what may differ there, and what not."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterable
+
+import msgspec
+import numpy as np
+import pytest
+
+from bot4jax.modes import tapes
+from bot4jax.modes.keeping import Kept
+from bot4jax.modes.regating import Regated, Regating
+from bot4jax.modes.replay import CERTIFICATE_VIOLATED, played, steps_of
+from bot4jax.runtime.journal_rows import StepRecord
+from bot4jax.runtime.journal_tables import unpacked
+from tests.modes import elsewhere
+
+IS_SIMPLE = platform.machine() != "x86_64" or not elsewhere.dispatched()
+
+
+@pytest.mark.skipif(IS_SIMPLE, reason="nothing can be left out of this processor")
+def test_another_machine_makes_the_same_orders_of_journaled_decisions(
+    run, words, tmp_path, project
+):
+    """Its own decisions differ from the journal's, and it says by how much."""
+    here = elsewhere.place()
+    module = [sys.executable, "-m", "tests.modes.elsewhere"]
+    asked = ["mode=replay", f"replay.run={run.folder}", "run.name=elsewhere"]
+    changed = elsewhere.lacking(here["numpy"], str(tmp_path))
+    done = subprocess.run(
+        [*module, *words, *asked],
+        cwd=project,
+        env={**os.environ, **changed},
+        capture_output=True,
+        text=True,
+    )
+    *told, summary, _, there = done.stdout.splitlines()
+    assert_is_elsewhere(json.loads(there), here)
+    assert done.returncode == CERTIFICATE_VIOLATED, done.stderr
+    found = json.loads((run.folder.parent / "elsewhere" / "replay.json").read_text())
+    assert summary.startswith("summary ")
+    assert found["decisions_differ"] == found["steps"] > 0
+    assert f"differ in decisions (by {found['worst']:.2g} at most)" in told[0]
+    assert found["worst"] > 0
+    assert found["orders"] >= 100
+    assert found["gated_again_differ"] == 0
+    assert told[1].endswith("orders, denials and cancels are the same, bit by bit")
+
+
+def assert_is_elsewhere(there: dict, here: dict) -> None:
+    """Each thing that was asked for has come about."""
+    assert there["numpy"] == []
+    assert there["blas"] == ["Nehalem"] != here["blas"]
+    assert there["blas_threads"] == [1]
+    assert (there["is_fused"], here["is_fused"]) == (False, True)
+    assert (there["zone_s"], there["zones"]) == (20_700, [])
+    assert there["encoding"] != here["encoding"]
+    for name in ("exponentials", "hash"):
+        assert there[name] != here[name], name
+
+
+@pytest.fixture
+def gated(run, setting, kept: Kept):
+    """Puts steps through the gate alone, beside the run's ticks; no device hears."""
+
+    def gated(steps: Iterable[StepRecord]) -> Regated:
+        tape = tapes.tick_tape(setting, kept.state.bars, setting.split.test.start)
+        tape.is_asleep = True
+        regating = Regating(setting, run.folder.name, list(steps))
+        for _ in regating.watched(tape.closed(played(run.folder))):
+            pass
+        return regating.found
+
+    return gated
+
+
+def test_one_wish_that_differs_in_its_last_bit_is_seen(run, setting, gated):
+    """Of what is held and asks for nothing: now it asks for too little."""
+    steps = steps_of(run.folder)
+    assert gated(steps).differ == 0
+    members = len(setting.settings.members)
+    at, slot = quiet(steps, members)
+    changed = bytearray(steps[at].decisions)
+    intent = unpacked(msgspec.structs.replace(steps[at], decisions=changed), members)
+    intent.intent[slot] = np.nextafter(intent.intent[slot], np.float32(np.inf))
+    steps[at] = msgspec.structs.replace(steps[at], decisions=bytes(changed))
+    assert gated(steps).differ == 1
+
+
+def quiet(steps: Iterable[StepRecord], members: int) -> tuple[int, int]:
+    """A step, and a slot whose wish is nothing new: no order, no denial of it."""
+    for at, step in enumerate(steps):
+        said = {one.symbol for one in step.orders}
+        said |= {slot for one in step.denied for slot in one.symbols.tolist()}
+        wished = np.flatnonzero(unpacked(step, members).intent).tolist()
+        if at and (still := sorted(set(wished) - said)):
+            return at, still[0]
+    raise AssertionError("Every wish of the run was a new one.")
