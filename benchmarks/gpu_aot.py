@@ -105,7 +105,7 @@ def calls_of(config: Config) -> dict[str, Call]:
     """The engine's functions for one bar, its features alone, an update of its nets."""
     setting = set_stage(for_bench(config, 1))
     shapes = shapes_of_calls(setting, compile_alone(setting))
-    names = ("absorb", "close", "glance", "spare", "observe", "conclude")
+    names = ("absorb", "close", "glance", "fall_back", "observe", "conclude")
     calls = {name: Call(*shapes[name]) for name in names}
     return calls | {"bank": bank_call(setting), "update": update_call(setting)}
 

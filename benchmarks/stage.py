@@ -136,7 +136,7 @@ def shapes_of_calls(setting: Setting, alone: Alone) -> dict[str, tuple[Any, tupl
         "absorb": (engine.absorb, (state.bars, packed, latency)),
         "close": (engine.close, (state.bars,)),
         "glance": (engine.glance, glancing),
-        "spare": (engine.spare, (fitted, glanced, *closed, held)),
+        "fall_back": (engine.fall_back, (fitted.rules, glanced, *closed, held)),
         "observe": (engine.observe, observing),
         "conclude": (engine.conclude, concluding),
         "nets": (alone.nets, (fitted.nets, state.deciding.carry, seen.values)),
@@ -167,8 +167,8 @@ def warmed(setting: Setting, report: Report) -> Kept:
     )
     open_bars = tape.open_bars if isinstance(tape, Tape) else opened
     state = State(open_bars, observing, init_deciding(settings))
-    spare = novelty.blank(len(settings.plan.specs))
-    return Kept(fitted, state, jnp.int32(split.test.start), spare)
+    nothing_new = novelty.blank(len(settings.plan.specs))
+    return Kept(fitted, state, jnp.int32(split.test.start), nothing_new)
 
 
 def copied(state: Any) -> Any:

@@ -116,7 +116,7 @@ def decisions_of_bar(walk: Walk, ints: Array, floats: Array) -> None:
     walk.glancing, glanced = laps.call(
         "glance", engine.glance, params.units, walk.glancing, ints, floats
     )
-    laps.call("spare", engine.spare, params, glanced, ints, floats, held)
+    laps.call("fall_back", engine.fall_back, params.rules, glanced, ints, floats, held)
     observing, seen = laps.call(
         "observe", engine.observe, params.units, state.observing, ints, floats
     )

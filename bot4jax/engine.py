@@ -40,6 +40,7 @@ from bot4jax.state import (
     Deciding,
     Observing,
     Params,
+    Rules,
     Seen,
     Settings,
     Units,
@@ -74,7 +75,7 @@ class Engine(NamedTuple):
     rebase_bars: Callable[..., OpenBars]
     apart: Callable[..., Observing]
     """what `glance` remembers, out of what `observe` does"""
-    spare: Callable[..., Array]
+    fall_back: Callable[..., Array]
     """what is decided of a glance where `observe` or `conclude` takes too long"""
 
 
@@ -92,7 +93,7 @@ def compile_engine(settings: Settings) -> Engine:
         rebase_glancing=jax.jit(rebase_glancing, donate_argnums=1),
         rebase_bars=jax.jit(rebases.rebase_bars, donate_argnums=0),
         apart=jax.jit(partial(apart, settings)),
-        spare=jax.jit(partial(spare, settings)),
+        fall_back=jax.jit(partial(fall_back, settings)),
     )
 
 
@@ -192,9 +193,9 @@ def decide(
     learnt = outcome.mature(state.pending, bar, params.threshold, settings.has_barriers)
     weighing = vote.learn(params.vote, state.vote, learnt, horizon)
     forecasts = calibrated(settings, params, by_nets, by_trees)
-    rest = fallback(params.fallback, seen.values[:, settings.reads])
+    said = fallback(params.fallback, seen.values[:, settings.reads])
     decisions, voted = _decide(
-        settings, params, weighing, forecasts, rest, seen, bar, held
+        settings, params.rules, weighing, forecasts, said, seen, bar, held
     )
     remembered = jnp.concatenate([forecasts, jnp.log(decisions.probability)[None]], 0)
     pending = outcome.push_pending(state.pending, remembered, seen.risk.volatility, bar)
@@ -202,9 +203,9 @@ def decide(
     return Deciding(state.carry, weighing, pending), packed
 
 
-def spare(
+def fall_back(
     settings: Settings,
-    params: Params,
+    rules: Rules,
     seen: Seen,
     ints: Int[Array, "B S"],
     floats: Float[Array, "D S"],
@@ -216,8 +217,8 @@ def spare(
     """
     bar, members = bars.unpack_bar(ints, floats), len(settings.members)
     silent = jnp.full((members, bar.live.shape[0], len(CLASSES)), jnp.nan)
-    nobody, said = vote.init_vote(members), fallback(params.fallback, seen.values)
-    decisions, voted = _decide(settings, params, nobody, silent, said, seen, bar, held)
+    nobody, said = vote.init_vote(members), fallback(rules.fallback, seen.values)
+    decisions, voted = _decide(settings, rules, nobody, silent, said, seen, bar, held)
     each = jnp.broadcast_to(voted.probability, silent.shape)
     late = decisions._replace(
         member_probability=each, flags=decisions.flags | sizing.Clamp.TOO_SLOW
@@ -244,40 +245,40 @@ def calibrated(
 
 def pooled(
     settings: Settings,
-    params: Params,
+    rules: Rules,
     weight: Float[Array, " M"],
     forecasts: Float[Array, "M S C"],
-    spare: Float[Array, "S C"],
+    by_fallback: Float[Array, "S C"],
 ) -> vote.Vote:
     """The calibrated vote of members that have these weights."""
-    voted = vote.pool(weight, jnp.exp(forecasts), spare, params.vote_temperature)
+    voted = vote.pool(weight, jnp.exp(forecasts), by_fallback, rules.vote_temperature)
     if not settings.is_isotonic:
         return voted
-    own = jax.tree.map(lambda column: column[-1:], params.curves)
+    own = jax.tree.map(lambda column: column[-1:], rules.curves)
     (meant,) = straighten(own, voted.probability[None])
     return voted._replace(probability=meant)
 
 
 def _decide(
     settings: Settings,
-    params: Params,
+    rules: Rules,
     weighing: VoteState,
     forecasts: Float[Array, "M S C"],
-    spare: Float[Array, "S C"],
+    by_fallback: Float[Array, "S C"],
     seen: Seen,
     bar: Bar,
     held: Float[Array, " S"],
 ) -> tuple[Decisions, vote.Vote]:
     live, horizon = bar.live > 0, settings.layout.horizon
     healthy = vote.is_healthy(forecasts, live)
-    weight = vote.weights(params.vote, weighing, healthy)
-    voted = pooled(settings, params, weight, forecasts, spare)
+    weight = vote.weights(rules.vote, weighing, healthy)
+    voted = pooled(settings, rules, weight, forecasts, by_fallback)
     confidence = _confidence(voted)
-    is_sure = confidence >= params.confidence_floor
+    is_sure = confidence >= rules.confidence_floor
     target, flags = sizing.targets(
-        params.sizing,
+        rules.sizing,
         sizing.forecast(
-            params.sizing, voted.probability, seen.risk.volatility * horizon**0.5
+            rules.sizing, voted.probability, seen.risk.volatility * horizon**0.5
         ),
         seen.risk,
         horizon,

@@ -74,6 +74,17 @@ class Units(NamedTuple):
     """FRACTION units from a boundary to the first executable price"""
 
 
+class Rules(NamedTuple):
+    """How forecasts become decisions: as much of `Params` as needs no member."""
+
+    fallback: FallbackParams
+    vote_temperature: Float[Array, ""]
+    curves: Curves
+    vote: VoteParams
+    sizing: SizingParams
+    confidence_floor: Float[Array, ""]
+
+
 class Params(NamedTuple):
     """What learning and configuration decide; changing them does not recompile."""
 
@@ -90,6 +101,10 @@ class Params(NamedTuple):
     vote: VoteParams
     sizing: SizingParams
     confidence_floor: Float[Array, ""]
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(*(getattr(self, name) for name in Rules._fields))
 
 
 class Observing(NamedTuple):

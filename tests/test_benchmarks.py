@@ -51,7 +51,7 @@ MANIFEST = {"command", "commit", "dirty", "seed", "cpu", "cores", "threads", "de
 MANIFEST |= {"python", "packages", "env", "load1", "compile_s"}
 
 APART = {"simulate", "pack", "quotes_batch", "absorb_batch", "absorb", "close"}
-APART |= {"glance", "spare", "observe", "conclude", "nets", "forest", "pull"}
+APART |= {"glance", "fall_back", "observe", "conclude", "nets", "forest", "pull"}
 TOGETHER = {"answers", "portfolio", "await", "gate", "journal", "send", "decision"}
 
 
@@ -177,7 +177,7 @@ class TestResult:
             "absorb",
             "close",
             "glance",
-            "spare",
+            "fall_back",
             "observe",
             "conclude",
             "nets",

@@ -153,8 +153,8 @@ def forecasts(
         carry, by_nets = zoo.step(settings.sizes, params.nets, carry, values)
         by_trees = forest.margins(params.forest, values)
         said = engine.calibrated(settings, params, by_nets, by_trees)
-        spare = fallback(params.fallback, values[:, settings.reads])
-        voted = engine.pooled(settings, params, own, said, spare)
+        by_fallback = fallback(params.fallback, values[:, settings.reads])
+        voted = engine.pooled(settings, params.rules, own, said, by_fallback)
         return carry, jnp.concatenate([said, jnp.log(voted.probability)[None]])
 
     start = zoo.init_carry(settings.sizes, features.shape[1])

@@ -195,9 +195,9 @@ def fit_members(
     )
     booster, packed = fit_trees(config, settings, samples, report)
     report("fallback", 0, 1)
-    spare = fit.fit_fallback(samples, settings.reads, config.run.seed)
+    fallback = fit.fit_fallback(samples, settings.reads, config.run.seed)
     report("fallback", 1, 1)
-    return Members(nets, booster, packed, spare, history)
+    return Members(nets, booster, packed, fallback, history)
 
 
 def seams_in(record: BarRecord, span: range) -> tuple[int, ...]:

@@ -24,6 +24,7 @@ from bot4jax.runtime.closings import BarTape, Closed, Tape
 from bot4jax.runtime.compiles import Compilations
 from bot4jax.runtime.decider import Decider, Memory, Remembered
 from bot4jax.runtime.engine_snapshots import FOLDER
+from bot4jax.runtime.fallback import Glanced
 from bot4jax.runtime.garbage import settled
 from bot4jax.runtime.inputs import FILE
 from bot4jax.runtime.journal import Journal
@@ -36,7 +37,6 @@ from bot4jax.runtime.orders import Answer
 from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.publishers import Counters
 from bot4jax.runtime.sessions import days
-from bot4jax.runtime.spare import Glanced
 from bot4jax.runtime.states import States, Transition
 from bot4jax.runtime.stepped import Stepped
 from bot4jax.runtime.stopping import stoppable

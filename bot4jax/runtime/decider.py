@@ -3,7 +3,7 @@
 All that the members are asked of the device, and of XGBoost beside it, is asked by a
 thread of its own, in turn. So the host waits for none of it longer than it wants to,
 and a bar that was decided without it enters the memory all the same, in its place. The
-fallback, which decides then, has a thread and a memory of its own (`spare.py`).
+fallback, which decides then, has a thread and a memory of its own (`fallback.py`).
 """
 
 import time
@@ -22,8 +22,8 @@ from bot4jax.engine import Engine
 from bot4jax.errors import Halted
 from bot4jax.runtime.closings import Bars, Closed
 from bot4jax.runtime.deadline import Voice, is_in_time, is_there
+from bot4jax.runtime.fallback import Fallback, Glanced, Held
 from bot4jax.runtime.lane import Lane
-from bot4jax.runtime.spare import Glanced, Held, Spare
 from bot4jax.state import Deciding, Observing, Params, Seen, Units
 
 HAND_OVER_S = 0.001
@@ -54,7 +54,7 @@ class Memory(NamedTuple):
     """What the device carries from bar to bar."""
 
     members: Remembered
-    spare: Glanced
+    fallback: Glanced
 
 
 class Looked(NamedTuple):
@@ -85,7 +85,9 @@ class Decider:
         self._memory = memory.members
         """the lane's alone"""
         self._lane = Lane("device")
-        self._spare = Spare(engine, params, memory.spare, lambda: self.release())
+        self._fallback = Fallback(
+            engine, params.rules, memory.fallback, lambda: self.release()
+        )
         self._late: deque[Future[Any]] = deque()
         """decisions that nobody has waited for"""
         self.patience: Callable[[int], float | None] = lambda step: None
@@ -99,7 +101,7 @@ class Decider:
     def memory(self) -> Memory:
         """Once the device has heard every bar; the next one takes it away."""
         members = self._lane.submit(lambda: self._memory)
-        return Memory(members.result(), self._spare.memory().result())
+        return Memory(members.result(), self._fallback.memory().result())
 
     @property
     def behind(self) -> int:
@@ -107,7 +109,7 @@ class Decider:
         looked at, them; raises what has ended the latter."""
         while self._late and self._late[0].done():
             self._late.popleft()
-        return max(len(self._late), self._spare.behind)
+        return max(len(self._late), self._fallback.behind)
 
     def rehearse(self, bars: Bars) -> None:
         """Compile all that a step may ever ask for: one on a copy of the memory."""
@@ -115,14 +117,14 @@ class Decider:
         self.restore(jax.tree.map(jnp.copy, kept))
         self.rebase(bars)
         looked = self.observe(bars)
-        self._spare.decide(bars, looked.glanced, held)
+        self._fallback.decide(bars, looked.glanced, held)
         self._lane.submit(self._conclude, bars, looked.seen, held)
         self.restore(kept)
 
     def catch_up(self) -> None:
         """Once no bar follows: until the last is concluded, but not for ever."""
         last = self._lane.submit(lambda: jax.block_until_ready(self._memory))
-        lasts = last, self._spare.caught_up()
+        lasts = last, self._fallback.caught_up()
         if wait(lasts, LAST_S).not_done:
             raise Stalled(
                 f"The device has not concluded the last bars within {LAST_S:g} s: "
@@ -134,9 +136,9 @@ class Decider:
 
     def restore(self, memory: Memory) -> None:
         """Go on from what was remembered elsewhere."""
-        spare = self._spare.restore(memory.spare)
+        restored = self._fallback.restore(memory.fallback)
         self._lane.submit(setattr, self, "_memory", memory.members).result()
-        spare.result()
+        restored.result()
 
     def observe(self, closed: Bars | Closed) -> Looked:
         """Have the bar remembered; the device may still be at work."""
@@ -146,7 +148,7 @@ class Decider:
                 "the members or for the fallback: something stalls it. Look at the "
                 "machine, then go on from the journal."
             )
-        glanced = self._spare.glance(closed)
+        glanced = self._fallback.glance(closed)
         wait([glanced], HAND_OVER_S)
         seen = self._lane.submit(self._observe, closed)
         wait([seen], HAND_OVER_S)
@@ -165,13 +167,13 @@ class Decider:
             packed = self._lane.submit(self._conclude, closed, looked.seen, held)
             return self._said(self.voice(step), packed, closed, looked, held)
         until_s = time.perf_counter() + patience_s
-        spare = self._spare.decide(closed, looked.glanced, held)
+        instead = self._fallback.decide(closed, looked.glanced, held)
         packed = self._lane.submit(self._conclude, closed, looked.seen, held)
         if is_in_time(packed, until_s):
             return packed.result()
         self._late.append(packed)
-        if is_there(spare):
-            return np.asarray(spare.result())
+        if is_there(instead):
+            return np.asarray(instead.result())
         return unmoved(held, self._members)
 
     def repeat(
@@ -188,7 +190,7 @@ class Decider:
     def rebase(self, closed: Bars | Closed) -> None:
         """Remember the past in the terms of a split, once its last bar is decided."""
         if closed.terms is not None:
-            self._spare.rebase(closed)
+            self._fallback.rebase(closed)
             self._lane.submit(self._rebase, closed)
 
     def unpacked(self, raw: np.ndarray, held: Held) -> Decided:
@@ -209,7 +211,7 @@ class Decider:
             return everybody
         if voice is Voice.NOBODY:
             return unmoved(held, self._members)
-        return np.asarray(self._spare.decide(closed, looked.glanced, held).result())
+        return np.asarray(self._fallback.decide(closed, looked.glanced, held).result())
 
     def _observe(self, closed: Bars | Closed) -> Seen:
         self.release()

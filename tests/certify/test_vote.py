@@ -29,11 +29,10 @@ def drawn():
     classes = np.where(rng.random(len(classes)) < 0.5, 1, classes)
     own = isotonic.fit_curves(said[:, 0].reshape(-1, 3), classes, np.ones(len(classes)))
     weight = rng.normal(size=(FEATURES, 3)).astype(np.float32)
-    spare = FallbackParams(jnp.asarray(weight), jnp.zeros(3))
     params: Any = SimpleNamespace(
         curves=isotonic.joined([None, None, own], 3),
         vote_temperature=jnp.float32(0.7),
-        fallback=spare,
+        fallback=FallbackParams(jnp.asarray(weight), jnp.zeros(3)),
     )
     scores = rng.normal(size=(BARS, SYMBOLS, FEATURES)).astype(np.float32)
     return said.astype(np.float32), scores, np.array([0.5, 0.3], np.float32), params

@@ -25,7 +25,7 @@ from tests.oracles.features import ORACLES
 SPECS = list(CATALOGUE.values())
 
 SLOTS = SYMBOLS
-"""Of every market, so that all run through one compiled bank; spare ones are dead."""
+"""Of every market, so that all run through one compiled bank; empty ones are dead."""
 
 PAIRS = 12
 """Symbols and bars at which a feature is compared."""
@@ -85,11 +85,11 @@ def recorded_market(market: Market, folder, compiled: Evidence) -> Replayed:
 
 def padded(record: BarRecord) -> BarRecord:
     """The record with slots behind its own that never speak, at a price of 1."""
-    spare = SLOTS - record.ints.shape[2]
+    empty = SLOTS - record.ints.shape[2]
     ints, floats = (
-        np.pad(x, ((0, 0), (0, 0), (0, spare))) for x in (record.ints, record.floats)
+        np.pad(x, ((0, 0), (0, 0), (0, empty))) for x in (record.ints, record.floats)
     )
-    floats[:, BAR_FLOATS.index("anchor"), SLOTS - spare :] = 1
+    floats[:, BAR_FLOATS.index("anchor"), SLOTS - empty :] = 1
     return BarRecord(record.first, ints, floats)
 
 

@@ -83,23 +83,23 @@ def test_a_member_that_returns_nonsense_is_not_healthy(bad):
 def test_pool_is_the_weighted_mean_and_gives_the_rest_to_the_fallback():
     rng = np.random.default_rng(0)
     members = rng.dirichlet(np.ones(3), (2, SYMBOLS)).astype(np.float32)
-    spare = rng.dirichlet(np.ones(3), SYMBOLS).astype(np.float32)
+    rest = rng.dirichlet(np.ones(3), SYMBOLS).astype(np.float32)
     members[1, 0] = np.nan
     found = vote.pool(
-        jnp.array([0.5, 0.0]), jnp.asarray(members), jnp.asarray(spare), jnp.float32(1)
+        jnp.array([0.5, 0.0]), jnp.asarray(members), jnp.asarray(rest), jnp.float32(1)
     )
-    expected = 0.5 * members[0] + 0.5 * spare
+    expected = 0.5 * members[0] + 0.5 * rest
     np.testing.assert_allclose(found.probability, expected, rtol=1e-5)
     assert float(found.fallback_weight) == 0.5
 
 
 def test_disagreement_is_the_jensen_shannon_divergence_over_its_largest_value():
     certain = np.eye(3, dtype=np.float32)[[0, 2]][:, None].repeat(SYMBOLS, 1)
-    spare = np.full((SYMBOLS, 3), 1 / 3, np.float32)
+    rest = np.full((SYMBOLS, 3), 1 / 3, np.float32)
     weight = jnp.array([0.5, 0.5])
-    apart = vote.pool(weight, jnp.asarray(certain), jnp.asarray(spare), jnp.float32(1))
+    apart = vote.pool(weight, jnp.asarray(certain), jnp.asarray(rest), jnp.float32(1))
     same = vote.pool(
-        weight, jnp.asarray(certain[[0, 0]]), jnp.asarray(spare), jnp.float32(1)
+        weight, jnp.asarray(certain[[0, 0]]), jnp.asarray(rest), jnp.float32(1)
     )
     np.testing.assert_allclose(apart.disagreement, 1, atol=1e-5)
     np.testing.assert_allclose(same.disagreement, 0, atol=1e-5)

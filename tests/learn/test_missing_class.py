@@ -41,9 +41,9 @@ def said(without_ups):
 def test_nets_and_fallback_hardly_believe_in_it(said, without_ups):
     assert np.isfinite(said).all()
     reads = np.arange(2)
-    spare = fit.fit_fallback(without_ups, reads, seed=0)
+    line = fit.fit_fallback(without_ups, reads, seed=0)
     newest = jnp.asarray(without_ups.features[-1][:, reads])
-    by_line = np.asarray(fallback(spare, newest))
+    by_line = np.asarray(fallback(line, newest))
     for probability in (np.exp(said[-10:]), by_line):
         np.testing.assert_allclose(probability.sum(-1), 1, atol=1e-5)
         assert 0 < probability[..., UP].max() < 0.05

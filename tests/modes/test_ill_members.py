@@ -80,11 +80,11 @@ def opened(steps: list[Stepped]) -> int:
     return sum(not order.reduce_only for one in steps for order in one.orders)
 
 
-SPARE = {(): 0.0, MEMBERS[:1]: 0.5, MEMBERS: 1.0}
+LEFT = {(): 0.0, MEMBERS[:1]: 0.5, MEMBERS: 1.0}
 """The fallback's weight, by who is ill."""
 
 
-@pytest.mark.parametrize("members", SPARE, ids=len)
+@pytest.mark.parametrize("members", LEFT, ids=len)
 def test_nothing_is_opened_once_all_are_ill(scene, tmp_path, members):
     steps = list(walked(scene, tmp_path, members))
     before, after = steps[:ILL], steps[ILL:]
@@ -95,7 +95,7 @@ def test_nothing_is_opened_once_all_are_ill(scene, tmp_path, members):
         flagged = (one.decided.flags & Clamp.NO_MEMBER) > 0
         assert flagged.all() == flagged.any() == is_nobody_well
         assert np.isfinite(one.decided.probability).all()
-        assert one.decided.weight[-1] == pytest.approx(SPARE[members], abs=1e-6)
+        assert one.decided.weight[-1] == pytest.approx(LEFT[members], abs=1e-6)
     if not members:
         assert opened(after) > 0
     if is_nobody_well:

@@ -150,8 +150,8 @@ def test_the_engine_has_none(scene):
 def test_a_change_of_shape_shows(scene):
     setting = scene.setting
     shorter = jax.device_put(batch(setting.settings.layout.capacity // 2, setting))
-    spare, latency = bars.init_bars(anchors_of(setting)), latency_of(setting.config)
-    found = problems(scene, lambda _: setting.engine.absorb(spare, shorter, latency))
+    opened, latency = bars.init_bars(anchors_of(setting)), latency_of(setting.config)
+    found = problems(scene, lambda _: setting.engine.absorb(opened, shorter, latency))
     assert found == ["recompiled 1 times"]
 
 
@@ -170,8 +170,8 @@ def test_a_read_back_shows(scene, read):
 def test_numbers_fed_in_unasked_show(scene):
     setting = scene.setting
     unasked = batch(setting.settings.layout.capacity, setting)
-    spare, latency = bars.init_bars(anchors_of(setting)), latency_of(setting.config)
-    found = problems(scene, lambda _: setting.engine.absorb(spare, unasked, latency))
+    opened, latency = bars.init_bars(anchors_of(setting)), latency_of(setting.config)
+    found = problems(scene, lambda _: setting.engine.absorb(opened, unasked, latency))
     assert len(found) == 1
     assert found[0].startswith("fed in: ")
     assert "host-to-device" in found[0]

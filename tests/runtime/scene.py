@@ -17,6 +17,7 @@ from bot4jax.engine import Engine
 from bot4jax.runtime.account import Account
 from bot4jax.runtime.closings import NO_ARRIVALS, Closed
 from bot4jax.runtime.decider import Decider, Memory, Remembered
+from bot4jax.runtime.fallback import Glanced
 from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.limits import Limits
 from bot4jax.runtime.local_venue import LocalVenue
@@ -25,7 +26,6 @@ from bot4jax.runtime.market import Quotes
 from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.orders import Cancel, Kind, Order
 from bot4jax.runtime.portfolio import Portfolio
-from bot4jax.runtime.spare import Glanced
 from bot4jax.runtime.states import States
 from bot4jax.runtime.stepped import Stepped
 from bot4jax.runtime.targets import Tactic
@@ -76,6 +76,7 @@ class _Risk(NamedTuple):
 
 class _Params(NamedTuple):
     units: None = None
+    rules: None = None
 
 
 def planned(targets: Callable[[int], Sequence[float]]) -> Engine:
@@ -91,14 +92,14 @@ def planned(targets: Callable[[int], Sequence[float]]) -> Engine:
         rows[-2] = targets(state + 1)
         return state + 1, np.concatenate([rows.ravel(), np.zeros(3, np.float32)])
 
-    def spare(params, seen, ints, floats, held):
+    def fall_back(rules, seen, ints, floats, held):
         return jnp.asarray(unmoved(held, MEMBERS))
 
     def unused(*arguments):
         raise AssertionError("the loop does not absorb")
 
     parts: dict[str, Any] = dict.fromkeys(Engine._fields, unused)
-    parts |= {"glance": observe, "observe": observe, "spare": spare}
+    parts |= {"glance": observe, "observe": observe, "fall_back": fall_back}
     parts["conclude"] = conclude
     return Engine(**parts)
 

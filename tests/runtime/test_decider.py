@@ -68,8 +68,8 @@ def stalled(tmp_path):
         return given.conclude(params, state, *rest)
 
     decider._engine = given._replace(conclude=conclude)
-    decider._spare._engine = given._replace(
-        spare=lambda *_: SimpleNamespace(is_ready=lambda: False)
+    decider._fallback._engine = given._replace(
+        fall_back=lambda *_: SimpleNamespace(is_ready=lambda: False)
     )
     scene.trader.start()
     scene.step(0)

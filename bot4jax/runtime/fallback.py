@@ -15,7 +15,7 @@ from jaxtyping import Float
 from bot4jax.engine import Engine
 from bot4jax.runtime.closings import Bars, Closed
 from bot4jax.runtime.lane import Lane
-from bot4jax.state import Observing, Params, Seen, Units
+from bot4jax.state import Observing, Rules, Seen, Units
 
 Held = Float[np.ndarray, " S"]
 
@@ -29,18 +29,18 @@ class Glanced(NamedTuple):
     """of the features that it reads"""
 
 
-class Spare:
+class Fallback:
     """Who decides where the members are late."""
 
     def __init__(
         self,
         engine: Engine,
-        params: Params,
+        rules: Rules,
         memory: Glanced,
         release: Callable[[], None],
     ) -> None:
         """`release` waits for whoever still reads the memory."""
-        self._engine, self._params, self._release = engine, params, release
+        self._engine, self._rules, self._release = engine, rules, release
         self._memory = memory
         """the lane's alone"""
         self._lane = Lane("fallback")
@@ -92,8 +92,8 @@ class Spare:
     def _decide(
         self, closed: Bars | Closed, seen: Future[Seen], held: Held
     ) -> jax.Array:
-        return self._engine.spare(
-            self._params._replace(units=self._memory.units),
+        return self._engine.fall_back(
+            self._rules,
             seen.result(),
             closed.ints,
             closed.floats,

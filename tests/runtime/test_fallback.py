@@ -19,7 +19,7 @@ from bot4jax.nets.fallback import FallbackParams, fallback
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.deadline import Voice, voice_of
 from bot4jax.runtime.decider import Decider, Memory, Remembered
-from bot4jax.runtime.spare import Glanced
+from bot4jax.runtime.fallback import Glanced
 from bot4jax.state import Params, init_deciding, init_observing
 from tests.runtime.test_splits import (
     SPLIT_BAR,
