@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from benchmarks.contest import expect_equal
 from benchmarks.result import Measured, Row
-from benchmarks.stage import Stage, copied, set_up
+from benchmarks.stage import Stage, set_up
 from benchmarks.timing import Laps, rate
 from bot4jax.learn import dataset, params, research
 from bot4jax.learn.borrowing import Lending
@@ -25,6 +25,7 @@ from bot4jax.modes.tapes import closed_bars
 from bot4jax.modes.trading import trade_here
 from bot4jax.runtime.progress import Report
 from bot4jax.schema import Config
+from bot4jax.state import copied
 
 BARS = 200
 """Of the span that is gone through."""

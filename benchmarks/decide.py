@@ -9,13 +9,13 @@ import numpy as np
 
 from benchmarks import least
 from benchmarks.result import Measured
-from benchmarks.stage import Stage, copied, set_up
+from benchmarks.stage import Stage, set_up
 from benchmarks.timing import Laps, one, rate
 from bot4jax.learn.dataset import BarRecord, record_bars
 from bot4jax.modes.tapes import closed_bars
 from bot4jax.runtime.progress import Report
 from bot4jax.schema import Config
-from bot4jax.state import State
+from bot4jax.state import State, copied
 
 
 def measure(config: Config, steps: int, warmup: int, report: Report) -> Measured:

@@ -169,8 +169,3 @@ def warmed(setting: Setting, report: Report) -> Kept:
     state = State(open_bars, observing, init_deciding(settings))
     nothing_new = novelty.blank(len(settings.plan.specs))
     return Kept(fitted, state, jnp.int32(split.test.start), nothing_new)
-
-
-def copied(state: Any) -> Any:
-    """The same state in buffers of its own, to be donated."""
-    return jax.tree.map(jnp.copy, state)

@@ -18,7 +18,7 @@ from jaxtyping import Array
 from benchmarks import least
 from benchmarks.loop import together
 from benchmarks.result import Measured
-from benchmarks.stage import Stage, copied, set_up
+from benchmarks.stage import Stage, set_up
 from benchmarks.timing import Laps, one
 from bot4jax.kernels.bars import OpenBars
 from bot4jax.learn.params import latency_of
@@ -28,7 +28,7 @@ from bot4jax.runtime.batches import Batch
 from bot4jax.runtime.closings import Tape
 from bot4jax.runtime.progress import Report
 from bot4jax.schema import Config
-from bot4jax.state import Observing, State
+from bot4jax.state import Observing, State, copied
 
 
 @dataclass

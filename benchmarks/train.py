@@ -27,6 +27,7 @@ from bot4jax.nets.sizes import NetSizes
 from bot4jax.runtime.progress import Report
 from bot4jax.schema import Config
 from bot4jax.schema.learning import Train
+from bot4jax.state import copied
 from bot4jax.types import CLASSES
 
 TOLERANCE = 1e-4
@@ -43,7 +44,7 @@ class Learner:
         self.batch = jax.tree.map(jnp.asarray, batch)
         self.pace, self.worth = peak(own), np.float32(batch.weights.sum())
         self.params = random_nets(sizes, features, seed)
-        self.state = begin(jax.tree.map(jnp.copy, self.params))
+        self.state = begin(copied(self.params))
         self.carry = zoo.init_carry(sizes, symbols)
         began = time.perf_counter()
         form = Form(sizes, own.parts, "float32")

@@ -7,7 +7,7 @@ and all that a restart needs beside the params.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,8 @@ from bot4jax.nets import zoo
 from bot4jax.nets.fallback import FallbackParams
 from bot4jax.trees.forest import Forest
 from bot4jax.types import Layout
+
+Tree = TypeVar("Tree")
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,12 @@ def apart(settings: Settings, state: Observing) -> Observing:
         state.counts[:, settings.reads],
         state.silent,
     )
-    return jax.tree.map(jnp.copy, own)
+    return copied(own)
+
+
+def copied(state: Tree) -> Tree:
+    """The same in buffers of its own: a step gives away those that it is given."""
+    return jax.tree.map(jnp.copy, state)
 
 
 def counting_anew(state: Observing) -> Observing:

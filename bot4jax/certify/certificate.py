@@ -29,7 +29,14 @@ from bot4jax.learn.params import Learned, Members
 from bot4jax.learn.splits import Split
 from bot4jax.registry import catalogue_hash
 from bot4jax.schema import Config
-from bot4jax.state import Deciding, Settings, Units, init_deciding, reset_deciding
+from bot4jax.state import (
+    Deciding,
+    Settings,
+    Units,
+    copied,
+    init_deciding,
+    reset_deciding,
+)
 
 SCHEMA = "bot4jax.certify/1"
 
@@ -281,9 +288,9 @@ def vote_rows(
         return records.decided(stage, learned.params, state, record, data, span, report)
 
     blank = init_deciding(case.settings)
-    middle, early = walk(records.copied(blank), range(first, bar))
-    _, late = walk(records.copied(middle), range(bar, end))
-    _, otherwise = walk(records.copied(blank), range(first, end), other, turned)
+    middle, early = walk(copied(blank), range(first, bar))
+    _, late = walk(copied(middle), range(bar, end))
+    _, otherwise = walk(copied(blank), range(first, end), other, turned)
     edge, has_barriers = learned.labels.threshold, case.settings.has_barriers
     truth = learning.hindsight(served, edge, case.horizon, has_barriers)
     scores, classes = served.features[first:], truth.classes[first:]
@@ -291,7 +298,7 @@ def vote_rows(
     yield from vote.rows(
         spoken, otherwise, learned.params, case.settings, case.late_turn - first
     )
-    reset = reset_deciding(records.copied(middle), jnp.asarray(case.slots))
+    reset = reset_deciding(copied(middle), jnp.asarray(case.slots))
     fresh = records.swapped(middle, blank, case.slots)
     said = [walk(one, range(bar, end))[1] for one in (reset, fresh)]
     yield vote.slot(said[0], said[1], case.slots)

@@ -22,6 +22,7 @@ from bot4jax.state import (
     Params,
     Settings,
     Units,
+    copied,
     init_observing,
     reset_observing,
 )
@@ -180,7 +181,7 @@ def swapped(
             rings=tuple(taken(one, other, 0) for one, other in rings),
             age=taken(carry.age, new.age, 0),
         ),
-        jax.tree.map(jnp.copy, state.vote),
+        copied(state.vote),
         pending._replace(
             log_probability=taken(pending.log_probability, blank.log_probability, 2),
             scale=taken(pending.scale, blank.scale, 1),
@@ -188,8 +189,3 @@ def swapped(
             live=taken(pending.live, blank.live, 1),
         ),
     )
-
-
-def copied(state: Deciding) -> Deciding:
-    """A state of its own: a step gives away the one that it is given."""
-    return jax.tree.map(jnp.copy, state)

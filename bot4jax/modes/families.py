@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -23,6 +22,7 @@ from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.progress import progress
 from bot4jax.schema import Config
+from bot4jax.state import copied
 
 WHOLE = "all of them"
 
@@ -92,8 +92,3 @@ class Calls:
             np.asarray(packed), members, symbols
         ).probability[slot]
         return float(up - down)
-
-
-def copied(state: Any) -> Any:
-    """The same state on the device once more, for whoever takes it away."""
-    return jax.tree.map(jnp.copy, state)

@@ -13,7 +13,6 @@ from concurrent.futures import Future, wait
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -24,7 +23,7 @@ from bot4jax.runtime.closings import Bars, Closed
 from bot4jax.runtime.deadline import Voice, is_in_time, is_there
 from bot4jax.runtime.fallback import Fallback, Glanced, Held
 from bot4jax.runtime.lane import Lane
-from bot4jax.state import Deciding, Observing, Params, Seen, Units
+from bot4jax.state import Deciding, Observing, Params, Seen, Units, copied
 
 HAND_OVER_S = 0.001
 """The device's thread gets the interpreter for so long, to set the device to work: who
@@ -114,7 +113,7 @@ class Decider:
     def rehearse(self, bars: Bars) -> None:
         """Compile all that a step may ever ask for: one on a copy of the memory."""
         kept, held = self.memory, np.zeros(bars.ints.shape[1], np.float32)
-        self.restore(jax.tree.map(jnp.copy, kept))
+        self.restore(copied(kept))
         self.rebase(bars)
         looked = self.observe(bars)
         self._fallback.decide(bars, looked.glanced, held)

@@ -31,6 +31,7 @@ from bot4jax.runtime.inputs import MARK
 from bot4jax.runtime.lane import Lane
 from bot4jax.runtime.loop import Trader
 from bot4jax.runtime.publish import Arrival
+from bot4jax.state import copied
 
 FOLDER = "snapshots"
 
@@ -53,7 +54,7 @@ State = TypeVar("State", Carried, OpenBars)
 @partial(jax.jit, donate_argnums=1, keep_unused=True)
 def copied_over(state: State, before: State) -> State:
     """The same numbers in buffers that no step gives away: those of a copy before."""
-    return jax.tree.map(jnp.copy, state)
+    return copied(state)
 
 
 def copy(state: State, before: State) -> State:
@@ -65,7 +66,7 @@ def copy(state: State, before: State) -> State:
 
 def first_copy(state: State) -> State:
     """In buffers of its own; `copied_over` is compiled by it."""
-    return copy(state, jax.tree.map(jnp.copy, state))
+    return copy(state, copied(state))
 
 
 class EngineSnapshots:
@@ -163,8 +164,8 @@ class EngineSnapshots:
 
     def _release(self) -> None:
         """Let nobody change what is still being copied; its failure is told later."""
-        if (copied := self._copied) is not None:
-            wait([copied])
+        if (copying := self._copied) is not None:
+            wait([copying])
             self._copied = None
 
     @property

@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,6 +43,7 @@ from bot4jax.runtime.local_venue import LocalVenue
 from bot4jax.runtime.loop import Trader
 from bot4jax.runtime.messages import Control, Reference
 from bot4jax.runtime.stepped import Stepped
+from bot4jax.state import copied
 from bot4jax.trees import predict
 from bot4jax.trees.fit import Rows, fit_forest
 from tests.modes.ways import silent
@@ -122,27 +124,21 @@ def on_the_device(stall: Stall) -> Callable[[jax.Array], jax.Array]:
     return passed
 
 
-def in_glance(scene: Scene, stall: Stall) -> Engine:
+def in_the_features(name: str, scene: Scene, stall: Stall) -> Engine:
+    """`glance` or `observe` stalls."""
     pause, engine = on_the_device(stall), scene.setting.engine
-    return engine._replace(
-        glance=lambda units, state, ints, floats: engine.glance(
-            units, state, pause(ints), floats
-        )
-    )
+    given = getattr(engine, name)
+
+    def stalling(units, state, ints, floats):
+        return given(units, state, pause(ints), floats)
+
+    return engine._replace(**{name: stalling})
 
 
 def in_both(scene: Scene, stall: Stall) -> Engine:
     """Neither fallback nor members answer."""
-    return in_glance(scene, stall)._replace(conclude=in_the_nets(scene, stall).conclude)
-
-
-def in_observe(scene: Scene, stall: Stall) -> Engine:
-    pause, engine = on_the_device(stall), scene.setting.engine
-    return engine._replace(
-        observe=lambda units, state, ints, floats: engine.observe(
-            units, state, pause(ints), floats
-        )
-    )
+    conclude = in_the_nets(scene, stall).conclude
+    return in_the_features("glance", scene, stall)._replace(conclude=conclude)
 
 
 def in_the_nets(scene: Scene, stall: Stall) -> Engine:
@@ -161,8 +157,8 @@ def in_xgboost(scene: Scene, stall: Stall) -> Engine:
 
 PLACES = {
     "both": (in_both, [Voice.NOBODY, Voice.NOBODY]),
-    "glance": (in_glance, [Voice.MEMBERS, Voice.MEMBERS]),
-    "observe": (in_observe, [Voice.FALLBACK, Voice.FALLBACK]),
+    "glance": (partial(in_the_features, "glance"), [Voice.MEMBERS, Voice.MEMBERS]),
+    "observe": (partial(in_the_features, "observe"), [Voice.FALLBACK, Voice.FALLBACK]),
     "nets": (in_the_nets, [Voice.FALLBACK, Voice.FALLBACK]),
     "xgboost": (in_xgboost, [Voice.FALLBACK, Voice.FALLBACK]),
 }
@@ -186,7 +182,7 @@ def trading(
     scene: Scene, folder: Path, engine: Engine, listener: Listener
 ) -> Iterator[tuple[Trader, Iterator[Stepped]]]:
     setting = scene.setting._replace(engine=engine)
-    kept = scene.kept._replace(state=stage.copied(scene.kept.state))
+    kept = scene.kept._replace(state=copied(scene.kept.state))
     span = setting.split.test
     _, bars = tapes.closed_bars(
         setting, kept.state.bars, span.start, span.stop, listener.hear
@@ -260,7 +256,7 @@ def test_a_run_whose_device_stalls_at_its_last_bar_ends(scene, tmp_path, monkeyp
     monkeypatch.setattr("bot4jax.runtime.decider.LAST_S", 0.1)
     stall, listener = Stall(1 + STEPS), Listener(scene)  # the first is a rehearsal
     setting = scene.setting._replace(engine=in_the_nets(scene, stall))
-    kept = scene.kept._replace(state=stage.copied(scene.kept.state))
+    kept = scene.kept._replace(state=copied(scene.kept.state))
     span = setting.split.test
     tape, closed = tapes.closed_bars(
         setting, kept.state.bars, span.start, span.stop, listener.hear

@@ -26,6 +26,7 @@ from bot4jax.modes.sockets import trade_with_children
 from bot4jax.modes.trading import trade_here
 from bot4jax.registry import FeatureSpec
 from bot4jax.runtime.journal_rows import StepRecord
+from bot4jax.state import copied
 from bot4jax.trees.forest import ForestError
 from bot4jax.types import BUY, SELL
 from tests.modes.ways import journal_of, silent
@@ -185,7 +186,7 @@ def captured(data_root, endpoints, tmp_path_factory) -> tuple[Path, Path]:
     )
     assert columns_of(setting.settings.plan.specs) == columns_of(CATALOGUE.values())
     kept = stage.warmed(setting, silent)
-    own = kept._replace(state=stage.copied(kept.state))
+    own = kept._replace(state=copied(kept.state))
     for name in ("sockets", "here"):
         (root / name).mkdir()
     trade_with_children(setting, kept, root / "sockets", silent)

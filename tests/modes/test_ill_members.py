@@ -19,7 +19,7 @@ from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.modes.trading import make_trader, opened_journal, paper_venue, stepping
 from bot4jax.runtime.local_venue import LocalVenue
 from bot4jax.runtime.stepped import Stepped
-from bot4jax.state import Params
+from bot4jax.state import Params, copied
 from tests.modes.ways import silent
 
 STEPS, ILL = 16, 8
@@ -65,7 +65,7 @@ def walked(
 ) -> Iterator[Stepped]:
     setting, kept = scene
     setting = setting._replace(engine=falling_ill(setting.engine, members))
-    kept = kept._replace(state=stage.copied(kept.state))
+    kept = kept._replace(state=copied(kept.state))
     span, venue = setting.split.test, LocalVenue(paper_venue(setting))
     _, bars = tapes.closed_bars(
         setting, kept.state.bars, span.start, span.stop, venue.hear

@@ -23,6 +23,7 @@ from bot4jax.modes.keeping import Kept, anchors_of
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.runtime.local_venue import LocalVenue
 from bot4jax.runtime.stepped import Stepped
+from bot4jax.state import copied
 from bot4jax.types import PACKED
 from tests.modes.ways import silent
 
@@ -111,7 +112,7 @@ def problems(
 ) -> list[str]:
     """What a walk does that a running engine may not."""
     setting, span = scene.setting, scene.setting.split.test
-    kept = scene.kept._replace(state=stage.copied(scene.kept.state))
+    kept = scene.kept._replace(state=copied(scene.kept.state))
     watch, venue = Watch(plant), LocalVenue(trading.paper_venue(setting))
     tape, closed = tapes.closed_bars(
         setting, kept.state.bars, span.start, span.stop, venue.hear
@@ -180,7 +181,7 @@ def test_numbers_fed_in_unasked_show(scene):
 def test_a_hundred_steps_move_no_state(scene):
     """A view of a donated array that is still alive would make XLA copy it."""
     setting, kept = scene.setting, scene.kept
-    engine, state = setting.engine, stage.copied(kept.state)
+    engine, state = setting.engine, copied(kept.state)
     ticks = jax.device_put(batch(setting.settings.layout.capacity, setting))
     held = jnp.zeros(setting.settings.layout.symbols)
     before = places(state)

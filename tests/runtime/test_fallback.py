@@ -7,7 +7,6 @@ split, after its memory was kept and taken up again, and taken out of that of al
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.deadline import Voice, voice_of
 from bot4jax.runtime.decider import Decider, Memory, Remembered
 from bot4jax.runtime.fallback import Glanced
-from bot4jax.state import Params, init_deciding, init_observing
+from bot4jax.state import Params, copied, init_deciding, init_observing
 from tests.runtime.test_splits import (
     SPLIT_BAR,
     arrivals,
@@ -104,7 +103,7 @@ def told(setting, params, bars) -> tuple[list[Told], Memory]:
     """All bars, and what was remembered before one of them."""
     decider = decider_of(setting, params)
     before = list(walked(decider, bars[:KEPT]))
-    memory = jax.tree.map(jnp.copy, decider.memory)
+    memory = copied(decider.memory)
     return before + list(walked(decider, bars[KEPT:])), memory
 
 
@@ -123,7 +122,7 @@ def test_over_a_split_it_says_what_all_features_would_have_it_say(
 def test_what_is_remembered_is_enough_to_go_on(setting, params, bars, told):
     found, memory = told
     again = decider_of(setting, params)
-    again.restore(jax.tree.map(jnp.copy, memory))
+    again.restore(copied(memory))
     for one, other in zip(found[KEPT:], walked(again, bars[KEPT:]), strict=True):
         np.testing.assert_array_equal(one.probability, other.probability)
 
@@ -133,7 +132,7 @@ def test_a_memory_taken_out_of_that_of_all_features_is_enough_too(
 ):
     found, memory = told
     again = decider_of(setting, params)
-    members = jax.tree.map(jnp.copy, memory.members)
+    members = copied(memory.members)
     own = setting.engine.apart(members.observing)
     again.restore(Memory(members, Glanced(members.units, own)))
     for one, other in zip(found[KEPT:], walked(again, bars[KEPT:]), strict=True):
