@@ -8,6 +8,7 @@ import math
 import random
 import sys
 import time
+import zlib
 import zoneinfo
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -54,6 +55,7 @@ def place() -> dict[str, Any]:
         "blas": sorted({one["architecture"] for one in pools}),
         "blas_threads": sorted({one["num_threads"] for one in pools}),
         "exponentials": exponentials(),
+        "sums": sums(),
         "is_fused": is_fused(),
         "hash": hash("orders"),
         "zone_s": -time.timezone,
@@ -70,8 +72,17 @@ def dispatched() -> list[str]:
 def exponentials() -> str:
     """Of the C library, to the bit; all of them as one sum of whole numbers."""
     drawn = random.Random(0)
-    values = (math.exp(drawn.gauss(0.0, 1.0)) for _ in range(20_000))
+    values = (math.exp(drawn.uniform(-3.0, 3.0)) for _ in range(20_000))
     return hex(sum(int(value * 2**60) for value in values))
+
+
+def sums() -> int:
+    """A checksum of NumPy's sums of 1 … 1,024 numbers of any size: how the account and
+    the gate add up all symbols."""
+    drawn = random.Random(0)
+    numbers = [drawn.random() * 2.0 ** drawn.randrange(-20, 20) for _ in range(1_024)]
+    each = [np.array(numbers[:count]).sum() for count in range(1, 1_025)]
+    return zlib.crc32(np.array(each).tobytes())
 
 
 def is_fused() -> bool:
