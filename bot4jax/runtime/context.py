@@ -81,14 +81,6 @@ class Exposure(NamedTuple):
     short: float
     """net, if all sells and no buys are filled; both sides count upwards"""
 
-    def plus(self, other: "Exposure") -> "Exposure":
-        return Exposure(
-            self.gross + other.gross,
-            self.bound + other.bound,
-            self.long + other.long,
-            self.short + other.short,
-        )
-
 
 class Context:
     """One step's limits in whole lots, and what is left of them."""

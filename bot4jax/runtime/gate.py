@@ -92,40 +92,47 @@ def judge(proposals: Proposals, context: Context) -> Verdict:
     orders are those denied.
     """
     reducing, added, own = weigh(proposals, context)
-    exposure, budget, accepted = context.exposure, context.budget, []
-    additions, reduces = _additions(proposals, context, added), reducing.tolist()
-    urgency, reasons = np.lexsort((-proposals.benefits, ~reducing)), own.tolist()
-    for row in urgency[own[urgency] == 0].tolist():
-        after = exposure.plus(additions[row])
-        if not reduces[row]:
+    urgency = np.lexsort((-proposals.benefits, ~reducing))
+    rows = urgency[own[urgency] == 0]
+    columns = rows, reducing[rows], *_additions(proposals, context, added, rows)
+    reasons, accepted, budget = own.copy(), list[int](), context.budget
+    (gross, bound, long, short), most = context.exposure, context.most
+    # plain floats: an object a row would cost as much as the rest of the gate
+    for row, reduces, *more in zip(*(one.tolist() for one in columns), strict=True):
+        after = gross + more[0], bound + more[1], long + more[2], short + more[3]
+        if not reduces:
             spent = 0 if budget > 0 else ORDER_BUDGET
-            reasons[row] = _beyond(after, additions[row], context.most) or spent
-            if reasons[row]:
+            if against := _beyond(*after, more[2] > 0, most) or spent:
+                reasons[row] = against
                 continue
-        exposure, budget = after, budget - 1
+        gross, bound, long, short = after
+        budget -= 1
         accepted.append(row)
-    return Verdict(np.array(reasons, np.int64), accepted, exposure)
+    return Verdict(reasons, accepted, Exposure(gross, bound, long, short))
 
 
 def _additions(
-    proposals: Proposals, context: Context, added: Float[np.ndarray, " n"]
-) -> list[Exposure]:
-    """What each row adds to the exposure at worst."""
-    slot = proposals.symbols
-    value = proposals.lots * context.unit[slot]
-    bound = added * context.contracts.margin[slot]
-    columns = added, bound, np.maximum(value, 0.0), np.maximum(-value, 0.0)
-    rows = zip(*(column.tolist() for column in columns), strict=True)
-    return [Exposure(*row) for row in rows]
+    proposals: Proposals,
+    context: Context,
+    added: Float[np.ndarray, " n"],
+    rows: Int[np.ndarray, " m"],
+) -> tuple[Float[np.ndarray, " m"], ...]:
+    """What these rows add to the exposure at worst, by its fields."""
+    slot, gross = proposals.symbols[rows], added[rows]
+    value = proposals.lots[rows] * context.unit[slot]
+    bound = gross * context.contracts.margin[slot]
+    return gross, bound, np.maximum(value, 0.0), np.maximum(-value, 0.0)
 
 
-def _beyond(after: Exposure, added: Exposure, most: Exposure) -> int:
+def _beyond(
+    gross: float, bound: float, long: float, short: float, buys: bool, most: Exposure
+) -> int:
     """Which limit an opening row would break, 0: none; net counts on its own side."""
-    if not after.gross <= most.gross:
+    if not gross <= most.gross:
         return GROSS
-    if not (after.long if added.long > 0 else after.short) <= most.long:
+    if not (long if buys else short) <= most.long:
         return NET
-    return 0 if after.bound <= most.bound else MARGIN
+    return 0 if bound <= most.bound else MARGIN
 
 
 def weigh(

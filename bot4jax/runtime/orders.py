@@ -194,6 +194,7 @@ Answer = Ack | Fill | Reject | Cancelled | Expired | Replaced | Foreign
 
 LEGS = range(4)
 """Of one slot in one step: the two of its wish, a stop and a take-profit."""
+REDUCING_LEG, OPENING_LEG = 0, 1
 
 
 def order_id(run: str, step: int, symbol: int, leg: int) -> str:
@@ -205,4 +206,5 @@ def order_id(run: str, step: int, symbol: int, leg: int) -> str:
 def is_named(order: Order, run: str) -> bool:
     """Whether its id is that of its step and slot, whichever leg it is."""
     named = order.step, order.symbol
-    return any(order.id == order_id(run, *named, leg) for leg in LEGS)
+    likely = REDUCING_LEG if order.reduce_only else OPENING_LEG
+    return any(order.id == order_id(run, *named, leg) for leg in (likely, *LEGS))

@@ -4,6 +4,8 @@ Lots are integers per slot. Money is kept per slot in the instrument's settlemen
 currency and is brought into one base currency only when it is summed.
 """
 
+import math
+from collections import deque
 from collections.abc import Mapping
 
 import numpy as np
@@ -92,6 +94,9 @@ class Portfolio:
         """cash received, settlement currency"""
         self._curve = Ring(rows, ROW)
         self.orders: dict[str, Tracked] = {}
+        self._eldest = deque[str]()
+        """their names, oldest first: a dict finds its first key by walking over all
+        that were taken out before it"""
         self._unfinished: dict[str, None] = {}
         """names of the open ones, in the order they were sent"""
         self.foreign = 0
@@ -109,6 +114,7 @@ class Portfolio:
         if order.id in self.orders:
             raise OrderError(f"Order {order.id} was sent before.")
         self.orders[order.id] = Tracked(order)
+        self._eldest.append(order.id)
         self._unfinished[order.id] = None
         self._references[order.id] = reference
         self._open(order, order.lots)
@@ -305,7 +311,8 @@ class Portfolio:
         held = int(self.lots[slot])
         gained = self._move(slot, instrument, signed, price)
         self._trip[slot] += gained - fill.fee
-        if held * int(self.lots[slot]) < 0 or not self.lots[slot]:
+        after = int(self.lots[slot])
+        if held * after < 0 or not after:
             self._end_trip(slot)
         worth = notional(instrument, signed, price)
         self.fees[slot] += fill.fee
@@ -313,10 +320,10 @@ class Portfolio:
         self.flows[slot] -= fill.fee
         self.flows[slot] += -worth if self.units.is_paid[slot] else gained
         is_ours = isinstance(fill, Fill)
-        reference = self._references[fill.order] if is_ours else np.nan
-        if np.isfinite(reference):
+        reference = self._references[fill.order] if is_ours else math.nan
+        if math.isfinite(reference):
             self.slippage[slot] += profit(instrument, signed, reference, price)
-        if not np.isfinite(self.marks[slot]):
+        if not math.isfinite(self.marks[slot]):
             self.marks[slot] = price
 
     def _move(
@@ -359,13 +366,11 @@ class Portfolio:
     def _forget(self) -> None:
         """Drop the oldest finished order once more than `kept` are remembered."""
         while len(self.orders) > self._kept:
-            oldest = next(iter(self.orders))
-            tracked = self.orders.pop(oldest)
-            if not tracked.is_open:
-                del self._references[oldest]
-                continue
-            self.orders[oldest] = tracked
-            return
+            oldest = self._eldest.popleft()
+            if self.orders[oldest].is_open:
+                self._eldest.append(oldest)
+                return
+            del self.orders[oldest], self._references[oldest]
 
     def _as_of(self, known: Mapping[str, float]) -> Float[np.ndarray, " S"]:
         """Base currency a unit of each slot's settlement; NaN where unknown."""

@@ -16,13 +16,19 @@ from bot4jax.runtime.benefit import benefits
 from bot4jax.runtime.context import Context
 from bot4jax.runtime.gate import Denied, Proposals, admit, furthest
 from bot4jax.runtime.limits import Reason
-from bot4jax.runtime.orders import LARGEST, Kind, Order, order_id
+from bot4jax.runtime.orders import (
+    LARGEST,
+    OPENING_LEG,
+    REDUCING_LEG,
+    Kind,
+    Order,
+    order_id,
+)
 from bot4jax.runtime.schedule import Schedules
 from bot4jax.types import BUY, SELL
 
 LEAST_CHANGE = 1.0 - 1e-3
 """Lots. Just under one: a float32 share may miss a whole lot by its rounding."""
-REDUCING_LEG, OPENING_LEG = 0, 1
 
 
 class Tactic(NamedTuple):

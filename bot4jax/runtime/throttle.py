@@ -4,7 +4,7 @@ Alike are orders of one symbol, side, size and price. What was sent is known fro
 journal, so a restart does not forget it.
 """
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 
 from bot4jax.runtime.gate import Denied, denied_orders
@@ -21,13 +21,13 @@ class Throttle:
     def __init__(self, limits: Limits) -> None:
         self._most, self._span_ns = limits.repeats, limits.repeat_seconds * 1e9
         self._sent: deque[tuple[int, Likeness]] = deque()
-        self._count: Counter[Likeness] = Counter()
+        self._count: dict[Likeness, int] = {}
 
     def note(self, order: Order) -> None:
         """An order leaves, or had left before a restart."""
         alike = likeness(order)
         self._sent.append((order.sent_ns, alike))
-        self._count[alike] += 1
+        self._count[alike] = self._count.get(alike, 0) + 1
 
     def parted(
         self, orders: Sequence[Order], now_ns: int
@@ -48,9 +48,8 @@ class Throttle:
     def _forget(self, now_ns: int) -> None:
         while self._sent and now_ns - self._sent[0][0] > self._span_ns:
             _, alike = self._sent.popleft()
-            self._count[alike] -= 1
-            if not self._count[alike]:
-                del self._count[alike]
+            if left := self._count.pop(alike) - 1:
+                self._count[alike] = left
 
 
 def likeness(order: Order) -> Likeness:

@@ -72,8 +72,9 @@ class Tracked(msgspec.Struct, frozen=True, gc=False):
     @property
     def left(self) -> int:
         """Lots that may still trade, at worst."""
-        most = max(self.order.lots, self.asked_lots)
-        return most - self.filled if self.is_open else 0
+        if not self.is_open:
+            return 0
+        return max(self.order.lots, self.asked_lots) - self.filled
 
     @property
     def agreed_left(self) -> int:
