@@ -27,8 +27,7 @@ LEAF_DEVIATION = 0.5
 
 def chosen(config: Config) -> tuple[FeatureSpec, ...]:
     """The configured features."""
-    names = config.features.names
-    return select(["all"] if names == "all" else names)
+    return select(config.features.names)
 
 
 def random_members(settings: Settings, trees: Trees, seed: int) -> Members:

@@ -12,15 +12,7 @@ from typing import Any
 
 from bot4jax.errors import ConfigError
 from bot4jax.kernels import CATALOGUE
-from bot4jax.registry import NETS, SOURCES, FeatureSpec, select
-
-
-def chosen(
-    plugins: Sequence[str], names: str | Sequence[str]
-) -> tuple[FeatureSpec, ...]:
-    """The configured features, those of the plugins among them."""
-    load(plugins)
-    return select([names] if isinstance(names, str) else names)
+from bot4jax.registry import NETS, SOURCES, FeatureSpec
 
 
 def load(plugins: Sequence[str]) -> None:

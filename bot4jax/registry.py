@@ -265,20 +265,25 @@ def column_of(name: str) -> str:
     return VIEW.sub("", name)
 
 
-def select(
-    names: Iterable[str], key: str = "features.names"
-) -> tuple[FeatureSpec, ...]:
-    """The named features in the catalogue's order, or all for `["all"]`.
-
-    Raises `ConfigError` for each name under this key that is not in the catalogue.
-    """
-    wanted = list(names)
+def select(names: str | Iterable[str]) -> tuple[FeatureSpec, ...]:
+    """The named features in the catalogue's order, or all for `all`."""
+    if problems := strangers(names, "features.names"):
+        raise ConfigError(problems)
+    wanted = _listed(names)
     if wanted == ["all"]:
         return tuple(CATALOGUE.values())
-    unknown = sorted(set(wanted) - set(CATALOGUE))
-    if unknown:
-        raise ConfigError([f"{key}: {_unknown(name)}" for name in unknown])
     return tuple(spec for spec in CATALOGUE.values() if spec.name in wanted)
+
+
+def strangers(names: str | Iterable[str], key: str) -> list[str]:
+    """What is to be told of each name under a key that is not in the catalogue."""
+    wanted = _listed(names)
+    unknown = sorted(set(wanted) - set(CATALOGUE)) if wanted != ["all"] else []
+    return [f"{key}: {_unknown(name)}" for name in unknown]
+
+
+def _listed(names: str | Iterable[str]) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)
 
 
 def _unknown(name: str) -> str:

@@ -13,6 +13,7 @@ from bot4jax.config import load
 from bot4jax.errors import ConfigError
 from bot4jax.modes import certify
 from bot4jax.modes.setting import net_sizes, set_stage
+from bot4jax.registry import select
 from tests.checks import CHECKS, Evidence
 
 
@@ -56,7 +57,8 @@ def test_the_notebook_runs(guide, tmp_path, monkeypatch):
 def test_the_features_keep_every_promise(guide, module):
     text = "\n".join(examples(guide, "### Without touching ours"))
     names = ["share_of_rises", "share_of_calm"]
-    specs = plugins.chosen([module("guide_features", text)], names)
+    plugins.load([module("guide_features", text)])
+    specs = select(names)
     evidence = Evidence(specs, window=64)
     for spec in specs:
         for check in CHECKS:

@@ -7,6 +7,7 @@ from bot4jax.config import load
 from bot4jax.errors import ConfigError
 from bot4jax.kernels import CATALOGUE, catalogue_hash
 from bot4jax.modes.setting import set_stage
+from bot4jax.registry import select
 from tests.checks import CHECKS, Evidence
 
 FEATURE = """
@@ -43,16 +44,19 @@ class ShareOfRises(Additive):
 def test_a_plugin_joins_the_catalogue_and_its_hash(module):
     before, count = catalogue_hash(), len(CATALOGUE)
     name = module("rises", FEATURE.format(name="share_of_rises"))
-    specs = plugins.chosen([name], "all")
+    plugins.load([name])
+    specs = select("all")
     assert len(specs) == count + 1
     assert "share_of_rises" in [spec.name for spec in specs]
     assert catalogue_hash() != before
-    assert plugins.chosen([name], "all") == specs, "loading twice changes nothing"
+    plugins.load([name])
+    assert select("all") == specs, "loading twice changes nothing"
 
 
 def test_a_plugin_keeps_every_promise(module):
     name = module("rises", FEATURE.format(name="share_of_rises"))
-    (spec,) = plugins.chosen([name], ["share_of_rises"])
+    plugins.load([name])
+    (spec,) = select(["share_of_rises"])
     evidence = Evidence([spec])
     for check in CHECKS:
         check(spec, evidence)
@@ -62,6 +66,18 @@ def test_the_stage_is_set_with_plugins(module):
     name = module("rises", FEATURE.format(name="share_of_rises"))
     setting = set_stage(load(["debug=tiny", "data.symbols=2", f"plugins=[{name}]"]))
     assert "share_of_rises" in [spec.name for spec in setting.settings.plan.present]
+
+
+def test_all_that_nobody_brings_is_told_at_once(module):
+    name = module("rises", FEATURE.format(name="share_of_rises"))
+    words = [f"plugins=[{name}]", "ensemble.members=[gro,trees]"]
+    words += ["features.names=[share_of_rises,meen]", "features.fallback=[rsi_41]"]
+    with pytest.raises(ConfigError) as told:
+        set_stage(load(["debug=tiny", "data.symbols=2", *words]))
+    members, read, names = sorted(told.value.problems)
+    assert members.startswith("ensemble.members: no plugin registers 'gro'")
+    assert names.startswith("features.names: unknown feature 'meen'")
+    assert read.startswith("features.fallback: unknown feature 'rsi_41'")
 
 
 def test_an_unknown_module_is_named():

@@ -62,7 +62,7 @@ def set_stage(config: Config) -> Setting:
 
 def stage_on(config: Config, source: Source, split: Split) -> Setting:
     """The same on a source that is open already."""
-    specs = plugins.chosen(config.plugins, config.features.names)
+    expect_known(config)
     layout = Layout(
         symbols=len(source.universe.instruments),
         window=config.features.window,
@@ -73,9 +73,9 @@ def stage_on(config: Config, source: Source, split: Split) -> Setting:
         ),
         columns=tuple(source.columns),
     )
-    read = registry.select(config.features.fallback, "features.fallback")
+    read = registry.select(config.features.fallback)
     settings = Settings(
-        planning.plan(layout, specs),
+        planning.plan(layout, registry.select(config.features.names)),
         net_sizes(config),
         config.ensemble.members,
         config.labels.ends == "barriers",
@@ -91,18 +91,26 @@ def stage_on(config: Config, source: Source, split: Split) -> Setting:
     return Setting(config, source, split, settings, compile_engine(settings))
 
 
+def expect_known(config: Config) -> None:
+    """Tell at once of every feature and member that neither we nor plugins bring."""
+    plugins.load(config.plugins)
+    known = *NETS, *registry.NETS, *BESIDE
+    problems = [
+        *registry.strangers(config.features.names, "features.names"),
+        *registry.strangers(config.features.fallback, "features.fallback"),
+        *(
+            f"ensemble.members: no plugin registers '{name}'; there are "
+            f"{', '.join(known)}"
+            for name in sorted(set(config.ensemble.members) - set(known))
+        ),
+    ]
+    if problems:
+        raise ConfigError(problems)
+
+
 def net_sizes(config: Config) -> NetSizes:
     """The configured nets that are members of the ensemble, those of plugins too."""
-    plugins.load(config.plugins)
+    expect_known(config)
     tree = msgspec.to_builtins(config.nets)
     chosen = [name for name in config.ensemble.members if name not in BESIDE]
-    known = *NETS, *registry.NETS, *BESIDE
-    if unknown := set(chosen) - set(known):
-        raise ConfigError(
-            [
-                f"ensemble.members: no plugin registers '{name}'; there are "
-                f"{', '.join(known)}"
-                for name in sorted(unknown)
-            ]
-        )
     return msgspec.convert(tree | {"members": chosen}, NetSizes)
