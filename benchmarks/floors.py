@@ -84,13 +84,13 @@ def pack_bytes(ticks: float) -> int:
 def absorb_bytes(bars: OpenBars, capacity: int) -> int:
     """The packed rows, and the open bars they belong to, read and written."""
     symbols = bars.ints.shape[0]
-    touched = size_of(bars) * min(capacity, symbols) // symbols
+    touched = size_of((bars.ints, bars.floats)) * min(capacity, symbols) // symbols
     return 4 * len(PACKED) * capacity + 2 * touched
 
 
 def close_bytes(bars: OpenBars, closed: Any) -> int:
-    """The open bars, read and written, and the closed ones."""
-    return 2 * size_of(bars) + size_of(closed)
+    """The open bars, read, written as they stand and at the opening, and the closed."""
+    return size_of((bars.ints, bars.floats)) + size_of(bars) + size_of(closed)
 
 
 def observe_bytes(state: Observing, seen: Seen, closed: Any) -> int:

@@ -81,7 +81,7 @@ def absorb(
 ) -> OpenBars:
     """The open bars after a batch of ticks; `latency` in FRACTION units."""
     batch = _unpack(packed)
-    ints, floats = bars
+    ints, floats = bars.ints, bars.floats
     own_ints = ints.at[batch.slot].get(mode="fill", fill_value=0)
     own_floats = floats.at[batch.slot].get(mode="fill", fill_value=0)
     quote = _standing_quote(batch, own_ints, own_floats)
@@ -91,7 +91,8 @@ def absorb(
     floats = floats.at[batch.slot, : len(FLOAT_SUMS)].add(float_rows, mode="drop")
     ints, floats = _record_levels(ints, floats, batch, own_ints)
     found = _found(batch, quote, latency, ints.shape[0])
-    return _record_found(ints, floats, before, batch, found)
+    ints, floats = _record_found(ints, floats, before, batch, found)
+    return bars._replace(ints=ints, floats=floats)
 
 
 def _unpack(packed: Int[Array, "N K"]) -> _Batch:
@@ -312,7 +313,7 @@ def _found(
 
 def _record_found(
     ints: Array, floats: Array, before: Array, batch: _Batch, found: dict[str, Array]
-) -> OpenBars:
+) -> tuple[Array, Array]:
     """Highs, lows, openings and what the last tick of a kind leaves standing."""
     old = {name: before[:, i] for name, i in INTS.items()}
     mid = batch.bid + batch.ask
@@ -363,7 +364,7 @@ def _record_found(
         ],
         1,
     )
-    return OpenBars(
+    return (
         ints.at[:, len(INT_SUMS) : LEVEL_PRICES].set(standing),
         floats.at[:, first : first + len(FLOAT_LASTS)].set(sizes),
     )

@@ -1,12 +1,14 @@
 """Bars on the device: what is carried while they are open, and how they close.
 
-An open bar is one int32 and one float32 row a symbol; `kernels.absorb` fills them.
+An open bar is one int32 and one float32 row a symbol; `kernels.absorb` fills them. How
+they stood at the opening stays beside them, so that a bar whose ticks came out of order
+can be begun anew.
 """
 
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from bot4jax.kernels.turnover import unsided
 from bot4jax.numerics import safe_divide
@@ -102,6 +104,9 @@ class OpenBars(NamedTuple):
 
     ints: Int[Array, "S I"]
     floats: Float[Array, "S J"]
+    first_ints: Int[Array, "S I"]
+    """at the opening"""
+    first_floats: Float[Array, "S J"]
 
 
 def init_bars(anchors: Float[Array, " S"]) -> OpenBars:
@@ -112,7 +117,20 @@ def init_bars(anchors: Float[Array, " S"]) -> OpenBars:
     floats = floats.at[:, FLOATS["anchor"]].set(anchors)
     floats = floats.at[:, FLOATS["adjustment"]].set(1.0)
     ints = jnp.zeros((symbols, RECENT_TRADES + GRID), jnp.int32)
-    return OpenBars(ints, floats)
+    return opened(ints, floats)
+
+
+def opened(ints: Int[Array, "S I"], floats: Float[Array, "S J"]) -> OpenBars:
+    """Bars that nothing has entered yet."""
+    return OpenBars(ints, floats, jnp.copy(ints), jnp.copy(floats))
+
+
+def begin_anew(bars: OpenBars, slots: Bool[Array, " S"]) -> OpenBars:
+    """The bars of these slots as they stood at the opening."""
+    return bars._replace(
+        ints=jnp.where(slots[:, None], bars.first_ints, bars.ints),
+        floats=jnp.where(slots[:, None], bars.first_floats, bars.floats),
+    )
 
 
 def close_bars(
@@ -229,7 +247,7 @@ def _reopened(bars: OpenBars, ints: dict, floats: dict) -> OpenBars:
     }
     whole = jnp.stack([(ints | kept)[name] for name in INTS], 1)
     parts = jnp.stack([(floats | carried)[name] for name in FLOATS], 1)
-    return OpenBars(
+    return opened(
         jnp.concatenate([whole, bars.ints[:, LEVEL_PRICES:]], 1),
         jnp.concatenate([parts, bars.floats[:, LEVEL_SIZES:]], 1),
     )

@@ -148,7 +148,7 @@ class RollSpread(Additive):
 class EffectiveSpread(Additive):
     """Mean of twice the signed distance of a trade from the mid that stood before it.
 
-    Before it by the exchange's time, of the quotes that had arrived: in many feeds
+    Before it by the exchange's time, of all that arrived in its bar: in many feeds
     trades lag behind the quotes that they caused. The mean is over trades whose
     aggressor is known; 0 where there were none.
     """

@@ -20,6 +20,7 @@ from bot4jax.kernels.bars import (
     MIDS,
     TRADES,
     OpenBars,
+    opened,
 )
 from bot4jax.kernels.history import Past, Scales, Windows
 from bot4jax.kernels.outcome import Pending
@@ -61,7 +62,7 @@ class Terms(NamedTuple):
 
 def rebase_bars(bars: OpenBars, terms: Terms) -> OpenBars:
     """Open bars that nothing has entered yet."""
-    ints, floats = bars
+    ints, floats = bars.ints, bars.floats
     prices = {name: terms.whole(ints[:, INTS[name]]) for name in WHOLE}
     prices |= {name: terms.half(ints[:, INTS[name]]) for name in HALF}
     for name, column in prices.items():
@@ -76,7 +77,7 @@ def rebase_bars(bars: OpenBars, terms: Terms) -> OpenBars:
         floats = floats.at[:, FLOATS[name]].multiply(factor)
     floats = floats.at[:, FLOATS["anchor"]].set(terms.anchor)
     floats = floats.at[:, LEVEL_SIZES:].multiply(terms.volume[:, None])
-    return OpenBars(ints.at[:, LEVEL_PRICES:].set(behind), floats)
+    return opened(ints.at[:, LEVEL_PRICES:].set(behind), floats)
 
 
 def rebase_past(past: Past, terms: Terms) -> Past:

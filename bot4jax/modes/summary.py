@@ -21,6 +21,7 @@ def ticks(counters: Counters) -> dict[str, int]:
         "late": counters.late,
         "dropped": sum(counters.dropped.values()),
         "conflated": counters.conflated,
+        "reordered": counters.reordered,
     }
 
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from bot4jax.kernels.rebase import Terms
 from bot4jax.runtime.messages import Reference
@@ -22,6 +22,14 @@ class Batch(NamedTuple):
     count: int
     records: np.ndarray
     """the same ticks as `TICK`, for recording"""
+    is_again: bool = False
+    """they have been in a batch before, and were out of order"""
+
+
+class Anew(NamedTuple):
+    """Bars that begin anew: their ticks follow again, in order of event time."""
+
+    slots: Bool[np.ndarray, " S"]
 
 
 class Close(NamedTuple):
@@ -59,6 +67,8 @@ class FeedState(NamedTuple):
     publishers: tuple[tuple[int, ...], ...]
     pending: int
     """checksum of the ticks that no batch holds yet"""
+    disordered: int
+    """checksum of the symbols whose ticks will be put in order"""
     held: int
     """checksum of the ticks of later bars"""
     events: tuple[Reference, ...]

@@ -15,7 +15,7 @@ from bot4jax.engine import Engine
 from bot4jax.kernels.bars import OpenBars
 from bot4jax.kernels.rebase import Terms
 from bot4jax.runtime import indicative
-from bot4jax.runtime.batches import Batch, Close
+from bot4jax.runtime.batches import Anew, Batch, Close
 from bot4jax.runtime.context import Market
 from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.market import Quotes
@@ -184,6 +184,8 @@ class Tape:
         copied = jax.tree.map(jnp.copy, self.open_bars)
         blank = jax.device_put(self.feed.blank)
         copied = self._engine.absorb(copied, blank, self._latency)
+        nobody = jax.device_put(np.zeros(len(self.feed.stale), bool))
+        copied = self._engine.begin_anew(copied, nobody)
         copied, ints, floats = self._engine.close(copied)
         terms = jax.device_put(unchanged(ints.shape[1]))
         self._engine.rebase_bars(copied, terms)
@@ -195,10 +197,12 @@ class Tape:
             for event in self._events(one):
                 if isinstance(event, Batch):
                     self.absorb(event)
+                elif isinstance(event, Anew):
+                    self._begin_anew(event)
                 else:
                     yield self._close(event, one.timer_s)
 
-    def _events(self, one: Arrival) -> Iterator[Batch | Close]:
+    def _events(self, one: Arrival) -> Iterator[Batch | Anew | Close]:
         if one.frame is None:
             yield from self.feed.flush()
             yield from self.feed.advance(one.receive_ns)
@@ -218,13 +222,22 @@ class Tape:
     def absorb(self, batch: Batch) -> None:
         """Ticks of the open bar onto the device."""
         began = time.perf_counter()
-        self.quotes.absorb(batch.records)
+        if batch.is_again:
+            self.quotes.restate(batch.records)
+        else:
+            self.quotes.absorb(batch.records)
         if self.is_asleep:
             return
         # A copy: the feed writes its buffer again before the device may have read it.
         packed = jax.device_put(batch.packed.copy())
         self.open_bars = self._engine.absorb(self.open_bars, packed, self._latency)
         self.stages.add("absorb", time.perf_counter() - began)
+
+    def _begin_anew(self, event: Anew) -> None:
+        """Forget on the device what these symbols' bars have absorbed."""
+        if not self.is_asleep:
+            slots = jax.device_put(event.slots)
+            self.open_bars = self._engine.begin_anew(self.open_bars, slots)
 
     def _bars(self, event: Close) -> Bars:
         """The closed bars on the device, and the terms that hold from now on."""

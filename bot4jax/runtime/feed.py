@@ -10,6 +10,9 @@ receive − event of five minutes is taken off first, so that clocks need not ag
 frames wait to be read the clock closes nothing: a consumer that was slow has not
 received them late.
 
+Order. Ticks are absorbed as they arrive. Where a symbol's did not come in order of
+event time, its bar is begun anew before it closes, and absorbs them in that order.
+
 A frame that its reader has flagged `BEHIND` is conflated (`backlog.py`), after it was
 numbered and screened as any other.
 
@@ -26,7 +29,7 @@ from jaxtyping import Bool, Int
 
 from bot4jax.data.universe import Universe
 from bot4jax.runtime.backlog import conflated
-from bot4jax.runtime.batches import Batch, Close, FeedState
+from bot4jax.runtime.batches import Anew, Batch, Close, FeedState
 from bot4jax.runtime.coverage import Coverage
 from bot4jax.runtime.open_bar import OpenBar
 from bot4jax.runtime.publishers import (
@@ -112,6 +115,7 @@ class Feed:
             self.bar,
             tuple((name, *astuple(one)) for name, one in self.publishers.items()),
             zlib.crc32(self._open.pending.tobytes()),
+            zlib.crc32(self._open.disordered.tobytes()),
             self._open.early.checksum,
             self._open.events,
             self.coverage.checksum,
@@ -122,7 +126,7 @@ class Feed:
 
     def push(
         self, frame: Frame, receive_ns: int | None = None
-    ) -> Iterator[Batch | Close]:
+    ) -> Iterator[Batch | Anew | Close]:
         """Take a frame in; full batches and closings that follow, to be used up.
 
         Ticks of a batch not yet full stay until it is, the bar closes, or `flush`.
@@ -142,7 +146,7 @@ class Feed:
             self.finish(frame.publisher)
             yield from self._close_passed(received_ns)
 
-    def _take(self, frame: Frame, received_ns: int) -> Iterator[Batch | Close]:
+    def _take(self, frame: Frame, received_ns: int) -> Iterator[Batch | Anew | Close]:
         """A frame of ticks, or a heartbeat."""
         self.counters.received += len(frame.records)
         publisher = known(self.publishers, frame, self.counters)
@@ -189,7 +193,7 @@ class Feed:
         events = tuple(one for one in found.events if one not in told)
         self._open.events += untold(publisher, events, self.counters, past_ns)
 
-    def advance(self, receive_ns: int) -> Iterator[Batch | Close]:
+    def advance(self, receive_ns: int) -> Iterator[Batch | Anew | Close]:
         """Close what the clock says is over; call it when no frame is waiting."""
         yield from self._close_passed(receive_ns, by_clock=True)
 
@@ -231,7 +235,7 @@ class Feed:
             self.coverage.lose(name, publisher.missed_until)
             publisher.missed_until = None
 
-    def _restate(self, name: int, receive_ns: int) -> Iterator[Batch | Close]:
+    def _restate(self, name: int, receive_ns: int) -> Iterator[Batch | Anew | Close]:
         """Heal what a snapshot heals, once its place in the stream has come.
 
         In order of event time, so that what it states enters the bars it belongs to.
@@ -264,7 +268,7 @@ class Feed:
 
     def _distribute(
         self, publisher: Publisher, records: np.ndarray, receive_ns: int
-    ) -> Iterator[Batch | Close]:
+    ) -> Iterator[Batch | Anew | Close]:
         """Ticks into their bars, one stretch between two closings after the other."""
         while len(records):
             events = records["event_ns"]
@@ -300,12 +304,13 @@ class Feed:
 
     def _close_passed(
         self, receive_ns: int, by_clock: bool = False
-    ) -> Iterator[Batch | Close]:
+    ) -> Iterator[Batch | Anew | Close]:
         """Close every bar that the watermark has passed."""
         clock_ns = receive_ns if by_clock else None
         watermark = min(self._reached(clock_ns), default=self._open.open_ns)
         while watermark >= self.boundary_ns:
             yield from self._open.flush()
+            yield from self._open.put_in_order()
             yield self._closed(watermark, receive_ns)
             yield from self._open.release()
 

@@ -33,12 +33,16 @@ class Quotes:
 
     def absorb(self, records: np.ndarray) -> None:
         """Take in accepted `TICK` records in their order."""
-        self._displayed.absorb(records)
-        quotes = records[records["kind"] == QUOTE]
-        self._quote_ns[quotes["symbol"]] = quotes["event_ns"]
+        self.restate(records)
         if len(records):
             trades = records[records["kind"] == TRADE]
             self.count(trades["symbol"], trades["b"], int(records["event_ns"][0]))
+
+    def restate(self, records: np.ndarray) -> None:
+        """Take in what they state, but not once more what they have traded."""
+        self._displayed.absorb(records)
+        quotes = records[records["kind"] == QUOTE]
+        self._quote_ns[quotes["symbol"]] = quotes["event_ns"]
 
     def count(
         self, slots: Int[np.ndarray, " n"], lots: Int[np.ndarray, " n"], from_ns: int

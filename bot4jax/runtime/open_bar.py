@@ -1,19 +1,22 @@
 """The bar that is open: its ticks in buffers that fill, and its closing.
 
-Ticks of a bar keep the order of their arrival, whatever their event times. A tick of a
+Ticks are handed on as they arrive; before the bar closes, symbols whose ticks came in
+another order than that of their event times are begun anew (`disorder.py`). A tick of a
 bar already closed goes into the open one, flagged `LATE`. A tick of a bar not yet open
 waits until the bars before it have closed.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from bot4jax.data.universe import Universe
 from bot4jax.kernels.rebase import Terms
-from bot4jax.runtime.batches import ROTATION, Batch, Close
+from bot4jax.runtime.batches import ROTATION, Anew, Batch, Close
+from bot4jax.runtime.disorder import Disorder
 from bot4jax.runtime.earlier import EarlierMids
 from bot4jax.runtime.early import Early
 from bot4jax.runtime.messages import Reference
@@ -22,6 +25,13 @@ from bot4jax.runtime.publishers import Counters
 from bot4jax.runtime.reference import due
 from bot4jax.runtime.terms import terms_after, universe_after
 from bot4jax.types import CONFLATED, LATE, PACKED, TICK
+
+LOG = logging.getLogger(__name__)
+
+TOO_LONG = (
+    "bar %d has %d ticks, more than are kept: those of %d symbols came out of order, "
+    "and stay so"
+)
 
 
 class _Buffer(NamedTuple):
@@ -52,6 +62,7 @@ class OpenBar:
         self._counters, self._capacity = counters, capacity
         self._terms = instrument_terms(universe, anchors)
         self._earlier = EarlierMids(len(universe.instruments))
+        self._disorder = Disorder(len(universe.instruments))
         self._buffers = [
             _Buffer(np.empty(capacity, TICK), self.blank) for _ in range(ROTATION)
         ]
@@ -81,6 +92,11 @@ class OpenBar:
         """Its ticks that no batch holds yet."""
         return self._buffers[self._turn].records[: self._filled]
 
+    @property
+    def disordered(self) -> Bool[np.ndarray, " S"]:
+        """Symbols whose ticks will be put in order, of those that batches hold."""
+        return self._disorder.symbols
+
     def enter(self, records: np.ndarray) -> Iterator[Batch]:
         """Ticks into the bar, and the batches that they fill; those of later bars are
         held back."""
@@ -102,6 +118,25 @@ class OpenBar:
         """The pending ticks, if there are any."""
         if self._filled:
             yield self._packed()
+
+    def put_in_order(self) -> Iterator[Anew | Batch]:
+        """Of symbols whose ticks were not, all ticks; once it has been flushed."""
+        slots = self._disorder.symbols.copy()
+        if not slots.any():
+            return
+        if self._disorder.is_too_long:
+            self._counters.unordered += int(slots.sum())
+            LOG.warning(TOO_LONG, self.bar, self._disorder.count, slots.sum())
+            return
+        records = self._disorder.ordered()
+        self._counters.reordered += len(records)
+        self._earlier.begin_anew(slots)
+        yield Anew(slots)
+        for at in range(0, len(records), self._capacity):
+            some = records[at : at + self._capacity]
+            self._filled = len(some)
+            self.pending[:] = some
+            yield self._written()._replace(is_again=True)
 
     def close(
         self,
@@ -129,6 +164,7 @@ class OpenBar:
             is_by_clock,
         )
         self._before = counted.absorbed, counted.late, counted.unheard
+        self._disorder.next_bar()
         self.bar, self.open_ns = self.bar + 1, self.boundary_ns
         return closed
 
@@ -137,17 +173,25 @@ class OpenBar:
         yield from self.enter(self.early.release(self.bar))
 
     def _packed(self) -> Batch:
-        """The pending ticks as a batch, and the next buffer in turn."""
-        buffer, count = self._buffers[self._turn], self._filled
+        """The pending ticks as a batch, flagged and counted."""
         records = self.pending
         records["flags"] &= CONFLATED
         is_late = records["event_ns"] < self.open_ns
         records["flags"][is_late] |= LATE
-        buffer.packed[count:, PACKED.index("slot")] = len(self.anchors)
-        bar = self.open_ns, self.bar_ns
-        pack(records, self._terms, self._earlier, *bar, buffer.packed)
-        self._counters.absorbed += count
+        self._counters.absorbed += len(records)
         self._counters.late += int(is_late.sum())
+        if not self._disorder.count:
+            self._earlier.begin_bar()
+        self._disorder.keep(records)
+        return self._written()
+
+    def _written(self) -> Batch:
+        """The pending ticks as a batch, and the next buffer in turn."""
+        buffer, count = self._buffers[self._turn], self._filled
+        records = self.pending
+        buffer.packed[count:, PACKED.index("slot")] = len(self.anchors)
+        past, bar = (self._earlier, self._disorder), (self.open_ns, self.bar_ns)
+        pack(records, self._terms, *past, *bar, buffer.packed)
         self._turn, self._filled = (self._turn + 1) % ROTATION, 0
         return Batch(buffer.packed, count, records)
 

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from bot4jax.data.universe import Universe
+from bot4jax.runtime.disorder import CHAINS, Disorder
 from bot4jax.runtime.earlier import EarlierMids, Quoted, Traded
 from bot4jax.types import BOOK, FRACTION, LEVELS, PACKED, QUOTE, STATUS, TRADE
 
@@ -24,9 +25,6 @@ COLUMN = {name: i for i, name in enumerate(PACKED)}
 
 HEAD, EVENT, A, B, C, D = range(6)
 """Words of a tick record; the symbol is the upper half of its head."""
-
-CHAINS = 32
-"""Chains of one symbol: quotes, trades, statuses, and each side's book levels."""
 
 
 class Terms(NamedTuple):
@@ -57,6 +55,7 @@ def pack(
     records: np.ndarray,
     terms: Terms,
     earlier: EarlierMids,
+    disorder: Disorder,
     open_ns: int,
     bar_ns: int,
     packed: Int[np.ndarray, "N K"],
@@ -64,7 +63,8 @@ def pack(
     """Write the records as the first rows of `packed`; rows behind them stay.
 
     The records must have been screened: slots below S, prices near their anchors.
-    `earlier` holds the quotes of the batches before, and takes in these.
+    `earlier` holds the quotes of the batches before, and takes in these; `disorder`
+    finds what is behind what came before it.
     """
     if not len(records):
         return
@@ -79,7 +79,9 @@ def pack(
         write_rare_kinds(records, words, kind, chain, rows)
     order = in_order_of(chain)
     rows[:, COLUMN["previous"] :] = predecessors(kind, order, chain).T
-    write_mids(words, kind, order, terms.anchor, earlier, rows)
+    disorder.watch(words[EVENT], kind, chain, order)
+    lost = write_mids(words, kind, order, terms.anchor, earlier, rows)
+    disorder.symbols[lost] = True
 
 
 def write_terms(
@@ -186,19 +188,23 @@ def write_mids(
     anchor: Int[np.ndarray, " S"],
     earlier: EarlierMids,
     rows: Int[np.ndarray, "N K"],
-) -> None:
-    """Each trade's mid before it, and a 1 where there is one; quotes are remembered."""
+) -> Int[np.ndarray, " L"]:
+    """Each trade's mid before it, and a 1 where there is one; quotes are remembered.
+
+    Symbols of trades that are older than all quotes remembered.
+    """
     symbol, event_ns = words[HEAD] >> 32, words[EVENT]
     kind = kind.take(order)
     quotes, trades = (order.take((kind == one).nonzero()[0]) for one in (QUOTE, TRADE))
     traded = symbol.take(trades)
     mids = words[A].take(quotes) + words[B].take(quotes)
-    mid, is_known = earlier.take(
+    mid, is_known, is_lost = earlier.take(
         Quoted(symbol.take(quotes), quotes, event_ns.take(quotes), mids),
         Traded(traded, trades, event_ns.take(trades)),
     )
     rows[trades, COLUMN["ask"]] = (mid - 2 * anchor.take(traded)) * is_known
     rows[trades, COLUMN["level"]] = is_known
+    return traded[is_lost]
 
 
 def in_order_of(key: Int[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:

@@ -41,6 +41,10 @@ class Counters:
     """frames, heartbeats and snapshots, that were sent too far ahead of our clock"""
     conflated: int = 0
     """quotes and levels that a later one stands for; neither absorbed nor dropped"""
+    reordered: int = 0
+    """absorbed once more, since their symbol's did not come in order of event time"""
+    unordered: int = 0
+    """symbols of bars with too many ticks for that: the order of arrival stood"""
     dropped: Counter[Drop] = field(default_factory=Counter)
 
     @property

@@ -36,13 +36,14 @@ def stream(frames: int = 40, seed: int = 0, per_frame: int = 6) -> list[Frame]:
     step = BARS * BAR_NS // frames
     made, quotes = [], [(QUOTE, 0, 0, s, 1, 99, 101, 5, 5) for s in range(S)]
     for n in range(frames):
-        rows = quotes if n == 0 else [_record(rng, step * n) for _ in range(per_frame)]
+        rows = quotes if n == 0 else [record(rng, step * n) for _ in range(per_frame)]
         sequence = made[-1].sequence + len(made[-1].records) if made else 0
         made.append(Frame(1, 1, sequence, step * (n + 1), np.array(rows, TICK)))
     return list(begun(made))
 
 
-def _record(rng, at_ns: int) -> tuple:
+def record(rng: np.random.Generator, at_ns: int) -> tuple:
+    """One of any kind."""
     symbol, bid, size = (int(n) for n in rng.integers((0, 90, 1), (S, 100, 50)))
     kind = rng.choice([QUOTE, TRADE, BOOK, STATUS], p=[0.4, 0.3, 0.25, 0.05])
     side, level = int(rng.integers(BUY, SELL + 1)), int(rng.integers(1, 10))

@@ -3,19 +3,15 @@
 import threading
 from collections.abc import Sequence
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot4jax.errors import Halted
-from bot4jax.kernels.absorb import absorb
-from bot4jax.kernels.bars import close_bars, init_bars
 from bot4jax.kernels.history import STANDING
 from bot4jax.runtime.backlog import Clocks, conflated, follows, join
-from bot4jax.runtime.batches import Close
+from bot4jax.runtime.batches import Batch
 from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.publish import Arrival, receive, send
 from bot4jax.runtime.reception import received
@@ -36,6 +32,7 @@ from bot4jax.types import (
     TRADE,
     Frame,
 )
+from tests.runtime.device_bars import closed_on_device
 from tests.runtime.small_market import BAR_NS, MARKET, stream
 
 PATIENCE_S = 20.0
@@ -96,7 +93,7 @@ def told(events) -> list:
     """Closings, and the bytes of every tick."""
     rows = []
     for one in events:
-        rows += [one] if isinstance(one, Close) else map(bytes, one.records)
+        rows += map(bytes, one.records) if isinstance(one, Batch) else [str(one)]
     return rows
 
 
@@ -192,21 +189,12 @@ def test_conflation_keeps_what_the_rule_keeps(seed):
     assert np.isin(found["kind"][stands_for_several], (QUOTE, BOOK)).all()
 
 
-ABSORB, CLOSE = jax.jit(absorb), jax.jit(close_bars)
-
-
 def bars_of(frames: Sequence[Frame]) -> list[dict[str, np.ndarray]]:
     """Closed bars by column, from the device."""
-    feed, open_bars, found = new_feed(8), init_bars(jnp.full(len(ANCHORS), 100.0)), []
-    for event in (event for one in frames for event in feed.push(one)):
-        if isinstance(event, Close):
-            open_bars, *packed = CLOSE(open_bars)
-            names = (*BAR_INTS, *BAR_FLOATS)
-            rows = [row for part in packed for row in np.asarray(part)]
-            found.append(dict(zip(names, rows, strict=True)))
-        else:
-            open_bars = ABSORB(open_bars, event.packed.copy(), jnp.int32(0))
-    return found
+    feed, names = new_feed(8), (*BAR_INTS, *BAR_FLOATS)
+    events = (event for one in frames for event in feed.push(one))
+    closed = closed_on_device(events, len(ANCHORS))
+    return [dict(zip(names, [*ints, *floats], strict=True)) for ints, floats in closed]
 
 
 def test_a_conflated_stream_closes_its_bars_as_the_whole_one_does():

@@ -34,13 +34,13 @@ class Shares(NamedTuple):
 
 
 def batches(source) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Records of each batch and the mids that the device is given with them."""
+    """Records as they arrived, and the mids that the device was given with them."""
     own = source.universe, source.anchors, source.bar_ns, source.start_ns
     feed = Feed(*own, 4_096, skew_limit_ns=SKEW_NS)
     found, ask = [], PACKED.index("ask")
     for frame in source.frames(0, min(BARS, source.bar_count)):
         for one in feed.push(frame):
-            if isinstance(one, Batch):
+            if isinstance(one, Batch) and not one.is_again:
                 mids = one.packed[: one.count, ask].astype(np.int64)
                 mids += 2 * source.anchors[one.records["symbol"]]
                 found.append((one.records.copy(), mids))

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot4jax.data.universe import universe
-from bot4jax.runtime.batches import ROTATION, Batch, Close, FeedState
+from bot4jax.runtime.batches import ROTATION, Anew, Batch, Close, FeedState
 from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.publish import receive
 from bot4jax.runtime.screen import Drop
@@ -69,11 +69,13 @@ def batches_of(events) -> list[Batch]:
 
 
 def told(events) -> list:
-    """Closings, and ticks by number with an asterisk where late."""
+    """Closings, slots that begin anew, ticks by number with an asterisk where late."""
     lines = []
     for one in events:
         if isinstance(one, Close):
             lines.append(f"close {one.bar}")
+        elif isinstance(one, Anew):
+            lines.append(f"anew {one.slots.nonzero()[0].tolist()}")
         else:
             for tick in one.records:
                 lines.append(f"{tick['c']}{'*' if tick['flags'] & LATE else ''}")
@@ -105,6 +107,7 @@ class SlowFeed:
     bar: int = FIRST_BAR
     heard: dict[int, Heard] = field(default_factory=dict)
     held: list = field(default_factory=list)
+    entered: list = field(default_factory=list)
     lines: list = field(default_factory=list)
     counted: Counter = field(default_factory=Counter)
 
@@ -172,6 +175,7 @@ class SlowFeed:
 
     def close_up_to(self, reached: int) -> None:
         while reached >= self.boundary:
+            self.put_in_order()
             self.lines.append(f"close {self.bar}")
             self.bar += 1
             waiting, self.held = self.held, []
@@ -182,9 +186,28 @@ class SlowFeed:
                     self.enter(tick)
 
     def enter(self, tick) -> None:
-        is_late = tick["event_ns"] < self.boundary - BAR_NS
-        self.counted["late"] += int(is_late)
-        self.lines.append(f"{tick['c']}{'*' if is_late else ''}")
+        self.counted["late"] += int(self.is_late(tick))
+        self.entered.append(tick)
+        self.tell(tick)
+
+    def is_late(self, tick) -> bool:
+        return tick["event_ns"] < self.boundary - BAR_NS
+
+    def tell(self, tick) -> None:
+        self.lines.append(f"{tick['c']}{'*' if self.is_late(tick) else ''}")
+
+    def put_in_order(self) -> None:
+        """Symbols whose trades came in another order than that of their event times."""
+        entered, self.entered = self.entered, []
+        events: dict[int, list[int]] = {}
+        for tick in entered:
+            events.setdefault(int(tick["symbol"]), []).append(int(tick["event_ns"]))
+        mixed = sorted(slot for slot, own in events.items() if own != sorted(own))
+        if mixed:
+            self.lines.append(f"anew {mixed}")
+        for tick in sorted(entered, key=lambda tick: tick["event_ns"]):
+            if tick["symbol"] in mixed:
+                self.tell(tick)
 
 
 ticks = st.tuples(st.integers(-500, 3_500), st.integers(0, 3))
@@ -322,7 +345,10 @@ def test_the_slowest_publisher_decides_and_the_others_ticks_wait():
     assert feed.held == 2
     slow = frame(1, trade(1_100, 5), publisher=2)
     assert pushed(feed, slow) == ["close 2", "2", "5"]
-    assert pushed(feed, frame(2, sent=2_000, publisher=2)) == ["close 3", "4"]
+    assert pushed(feed, frame(2, sent=2_000, publisher=2)) == [
+        *("anew [0]", "5", "2"),
+        *("close 3", "4"),
+    ]
 
 
 def test_a_finished_publisher_is_not_waited_for():
@@ -350,10 +376,14 @@ def test_flags_that_only_the_feed_may_set_are_cleared():
     assert batch.records["flags"].tolist() == [CONFLATED]
 
 
-def test_order_within_an_open_bar_is_the_order_of_arrival():
+def test_what_came_out_of_order_is_told_again_in_order_before_its_bar_closes():
     feed = new_feed()
-    assert pushed(feed, frame(0, trade(900, 1), trade(100, 2))) == ["1", "2"]
-    assert feed.counters.late == 0
+    rows = trade(900, 1), trade(100, 2), trade(950, 3, symbol=1)
+    assert pushed(feed, frame(0, *rows)) == ["1", "2", "3"]
+    last = pushed(feed, frame(3, trade(1_000, 4)))
+    assert last == ["anew [0]", "2", "1", "close 2", "4"]
+    counters = feed.counters
+    assert (counters.late, counters.absorbed, counters.reordered) == (0, 4, 2)
 
 
 def test_the_clock_closes_when_a_publisher_falls_silent():

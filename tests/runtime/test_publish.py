@@ -14,7 +14,7 @@ import zmq
 from bot4jax.data.universe import universe
 from bot4jax.errors import DataError, Halted
 from bot4jax.runtime import publish as publishing
-from bot4jax.runtime.batches import Close
+from bot4jax.runtime.batches import Batch, Close
 from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.publish import Published, publish, receive, send, serve
 from bot4jax.runtime.sockets import Limits, bound_endpoint, publisher, subscriber
@@ -107,9 +107,11 @@ def test_bars_through_the_socket_equal_those_in_process(line, aside):
         feed = Feed(MARKET, np.array([100, 100]), BAR_NS, 0, 16)
         events = [event for one in stream for event in feed.push(*one)]
         return [
-            (type(one).__name__, one.bar, one.ticks)
+            (one.packed[: one.count].tolist(), one.records.tolist())
+            if isinstance(one, Batch)
+            else ("Close", one.bar, one.ticks)
             if isinstance(one, Close)
-            else (one.packed[: one.count].tolist(), one.records.tolist())
+            else one.slots.tolist()
             for one in events
         ]
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot4jax.runtime.batches import Batch, Close
+from bot4jax.runtime.batches import Close
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.inputs import arrival, packed
@@ -58,7 +58,7 @@ def reference(sequence: int, *events: Reference, sent_ns: int = 1) -> Frame:
 
 def pushed(feed: Feed, *frames: Frame) -> list[Close]:
     found = [event for one in frames for event in feed.push(one)]
-    return [one for one in found if not isinstance(one, Batch)]
+    return [one for one in found if isinstance(one, Close)]
 
 
 def new_feed() -> Feed:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -17,8 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot4jax.errors import Halted
-from bot4jax.kernels.absorb import absorb
-from bot4jax.kernels.bars import OpenBars, close_bars, init_bars
+from bot4jax.kernels.bars import init_bars
 from bot4jax.runtime.batches import Batch, Close
 from bot4jax.runtime.closings import LIVE, seen_only
 from bot4jax.runtime.displayed import Displayed
@@ -46,6 +44,7 @@ from bot4jax.types import (
     TICKS,
     Frame,
 )
+from tests.runtime.device_bars import CLOSE, closed_on_device
 from tests.runtime.small_market import BAR_NS, BARS, MARKET, S, stream
 
 ANCHORS = np.array([100, 100, 100])
@@ -77,7 +76,7 @@ class Screen:
             for event in [*self.feed.push(one), *self.feed.flush()]:
                 if isinstance(event, Batch):
                     self.shown.absorb(event.records)
-                else:
+                elif isinstance(event, Close):
                     self.closed.append(event)
 
     @property
@@ -319,24 +318,15 @@ def test_a_new_life_that_resends_applies_nothing_twice(shift):
 
 def device_bars(frames: Iterable[Frame]) -> list[bytes]:
     """The closed bars' bytes, from the device."""
-    feed, bars, closed = new_feed(), init_bars(jnp.full(S, 100.0)), []
-    latency = jnp.int32(0)
-    for one in frames:
-        for event in feed.push(one):
-            if isinstance(event, Batch):
-                bars = ABSORB(bars, jax.device_put(event.packed.copy()), latency)
-            else:
-                bars, ints, floats = CLOSE(bars)
-                closed.append(np.asarray(ints).tobytes() + np.asarray(floats).tobytes())
+    feed = new_feed()
+    events = (event for one in frames for event in feed.push(one))
+    closed = closed_on_device(events, S)
     assert len(closed) >= BARS - 1
-    return closed[: BARS - 1]
-
-
-ABSORB, CLOSE = jax.jit(absorb), jax.jit(close_bars)
+    return [ints.tobytes() + floats.tobytes() for ints, floats in closed[: BARS - 1]]
 
 
 def test_a_masked_bar_is_alive_only_where_it_was_seen():
-    bars: OpenBars = init_bars(jnp.full(S, 100.0))
+    bars = init_bars(jnp.full(S, 100.0))
     _, ints, _ = CLOSE(bars)
     ints = ints.at[LIVE].set(1)
     found = np.asarray(seen_only(ints, jnp.array([1, 0, 1], jnp.int32)))

@@ -1,0 +1,230 @@
+"""Ticks out of order leave the bars, the quotes and the mids of sorted ones."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from bot4jax.data.binance import Binance
+from bot4jax.runtime import disorder
+from bot4jax.runtime.batches import Anew, Batch, Close
+from bot4jax.runtime.disorder import Disorder
+from bot4jax.runtime.earlier import REMEMBERED
+from bot4jax.runtime.feed import Feed
+from bot4jax.runtime.market import Quotes
+from bot4jax.types import BAR_INTS, BUY, PACKED, QUOTE, TICK, TRADE, Frame
+from tests.runtime.device_bars import closed_on_device
+from tests.runtime.small_market import BAR_NS, MARKET, S, record
+
+ANCHORS = np.full(S, 100)
+ASK = PACKED.index("ask")
+
+LATE_NS = 300
+"""So long before its bar a late tick may lie."""
+
+
+def market_of(
+    seed: int, bars: int, per_bar: int, late: int
+) -> list[list[tuple[int, ...]]]:
+    """Bar after bar, ticks of all kinds in order of their times, all different."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for bar in range(bars):
+        within = rng.choice(BAR_NS, min(per_bar, BAR_NS), replace=False)
+        before = -1 - rng.choice(LATE_NS, late * (bar > 0), replace=False)
+        times = np.sort(np.concatenate([before, within])) + (bar + 1) * BAR_NS
+        made.append([record(rng, int(time)) for time in times])
+    return made
+
+
+def in_order(rows: Sequence) -> Sequence:
+    return rows
+
+
+def permuted(seed: int) -> Callable[[Sequence], Sequence]:
+    rng = np.random.default_rng(seed)
+    return lambda rows: [rows[i] for i in rng.permutation(len(rows))]
+
+
+def frames_of(market, turned: Callable, width: int, resends: bool = False):
+    """Frames of `width` ticks, a heartbeat that ends each bar; some sent twice."""
+    sequence = 0
+    for bar, rows in enumerate(market):
+        boundary = (bar + 2) * BAR_NS
+        rows = turned(rows)
+        for at in range(0, len(rows), width):
+            some = np.array(rows[at : at + width], TICK)
+            one = Frame(1, 1, sequence, boundary - 1, some)
+            yield one
+            if resends and at % 2 == 0:
+                yield one
+            sequence += len(some)
+        yield Frame(1, 1, sequence, boundary, np.empty(0, TICK))
+
+
+class Shown:
+    """What a feed's events make of the device's bars and of the host's quotes."""
+
+    def __init__(self, frames, capacity: int, idles: bool = False) -> None:
+        self.feed = Feed(MARKET, ANCHORS, BAR_NS, BAR_NS, capacity, skew_limit_ns=300)
+        self.quotes, self.markets, self.anew = Quotes(MARKET), [], 0
+        self.bars = closed_on_device(self._events(frames, idles), S)
+
+    def _events(self, frames, idles: bool):
+        for number, one in enumerate(frames):
+            for event in self.feed.push(one):
+                self._see(event)
+                yield event
+            if idles and number % 3 == 0:
+                for event in self.feed.flush():
+                    self._see(event)
+                    yield event
+
+    def _see(self, event) -> None:
+        if isinstance(event, Batch):
+            again = event.is_again
+            (self.quotes.restate if again else self.quotes.absorb)(event.records)
+        elif isinstance(event, Anew):
+            self.anew += 1
+        else:
+            self.markets.append(self.quotes.market())
+
+
+def differing(one: Shown, other: Shown) -> set[str]:
+    """What is not the same to the bit."""
+    assert len(one.bars) == len(other.bars) > 0
+    found = set()
+    for (ints, floats), (other_ints, other_floats) in zip(
+        one.bars, other.bars, strict=True
+    ):
+        rows = zip(BAR_INTS, ints, other_ints, strict=True)
+        found |= {name for name, a, b in rows if (a != b).any()}
+        if floats.tobytes() != other_floats.tobytes():
+            found.add("floats")
+    for market, other_market in zip(one.markets, other.markets, strict=True):
+        rows = zip(market._fields, market, other_market, strict=True)
+        found |= {name for name, a, b in rows if np.any(a != b)}
+    return found - {"since_ns"}  # the first tick to arrive is another
+
+
+@settings(max_examples=25)
+@given(
+    seed=st.integers(0, 10**6),
+    bars=st.integers(1, 4),
+    per_bar=st.sampled_from([1, 7, 40]),
+    late=st.integers(0, 3),
+    width=st.integers(1, 9),
+    capacity=st.sampled_from([2, 16]),
+)
+@example(seed=1, bars=3, per_bar=9 * REMEMBERED, late=9, width=50, capacity=64)
+def test_permuted_and_repeated_ticks_end_as_the_sorted_ones(
+    seed, bars, per_bar, late, width, capacity
+):
+    market = market_of(seed, bars, per_bar, late)
+    sorted_ = Shown(frames_of(market, in_order, 5), 16)
+    turned = frames_of(market, permuted(seed), width, resends=True)
+    other = Shown(turned, capacity, idles=True)
+    assert sorted_.anew == 0
+    assert not differing(sorted_, other)
+    assert other.feed.counters.absorbed == sorted_.feed.counters.absorbed
+    assert other.feed.counters.late == sorted_.feed.counters.late
+
+
+@pytest.mark.parametrize("method", ["_look", "watch"])
+def test_who_does_not_look_is_found_out(method, monkeypatch):
+    market = market_of(5, 2, 40, 0)
+    sorted_ = Shown(frames_of(market, in_order, 5), 16)
+    monkeypatch.setattr(Disorder, method, lambda *_: None)
+    other = Shown(frames_of(market, permuted(5), 5), 16)
+    assert {"floats", "mid_close", "trade_close", "bid"} <= differing(sorted_, other)
+
+
+def tick(kind: int, time: int, symbol: int = 0) -> tuple[int, ...]:
+    said = (BUY, 100, 5, 0, 0) if kind == TRADE else (0, 100, 102, 5, 5)
+    return kind, said[0], 0, symbol, BAR_NS + time, *said[1:]
+
+
+@pytest.mark.parametrize(
+    ("rows", "begins_anew"),
+    [
+        ([(QUOTE, 5), (TRADE, 7), (QUOTE, 9)], False),
+        ([(QUOTE, 5), (QUOTE, 9), (TRADE, 7)], False),  # the mid of 5 stood before it
+        ([(QUOTE, 5), (TRADE, 7), (QUOTE, 6)], True),  # the mid of 6 did
+        ([(QUOTE, 9), (TRADE, 7)], True),  # no mid stood before it
+        ([(QUOTE, 5), (TRADE, 9), (TRADE, 7)], True),
+        ([(QUOTE, 5), (QUOTE, 4)], True),
+        ([(QUOTE, 5), (QUOTE, 5), (TRADE, 5)], False),
+        ([(QUOTE, 4), (QUOTE, 5), (QUOTE, 5), (TRADE, 5)], False),
+    ],
+)
+@pytest.mark.parametrize("width", [1, 9])
+def test_only_what_changes_a_bar_begins_it_anew(rows, begins_anew, width):
+    """However the ticks are cut into batches."""
+    market = [[tick(*row) for row in rows]]
+    shown = Shown(frames_of(market, in_order, width), width)
+    assert bool(shown.anew) == begins_anew
+
+
+def test_trades_of_binance_meet_the_mid_of_their_moment(data_root):
+    """By the exchange's time, of all quotes that were known when the bar closed."""
+    source = Binance(data_root / "binance" / "usdm")
+    known, met, anew = {0: [], 1: []}, [], 0
+    for rows, has_begun_anew in bars_put_in_order(source):
+        anew += has_begun_anew
+        for symbol, past in known.items():
+            own = rows[rows["symbol"] == symbol]
+            quotes, trades = (own[own["kind"] == kind] for kind in (QUOTE, TRADE))
+            past += zip(quotes["event_ns"], quotes["a"] + quotes["b"], strict=True)
+            past.sort(key=lambda quote: quote[0])
+            times, mids = np.array(past).reshape(-1, 2).T
+            at = times.searchsorted(trades["event_ns"]) - 1
+            met += (mids[at] == trades["d"])[at >= 0].tolist()
+    assert anew > 10
+    assert len(met) > 1_000
+    assert all(met)
+
+
+def bars_put_in_order(source) -> Iterator[tuple[np.ndarray, bool]]:
+    """Each bar's ticks as they were packed last, trades with the mid given as `d`."""
+    own = source.universe, source.anchors, source.bar_ns, source.start_ns
+    feed, rows, begun_anew = Feed(*own, 4_096, skew_limit_ns=5 * 10**9), [], False
+    for event in (e for one in source.frames(0, 600) for e in feed.push(one)):
+        if isinstance(event, Batch):
+            told, ask = event.records.copy(), event.packed[: event.count, ASK]
+            is_trade = told["kind"] == TRADE
+            told["d"][is_trade] = (ask + 2 * source.anchors[told["symbol"]])[is_trade]
+            rows.append(told)
+        elif isinstance(event, Anew):
+            rows = [one[~event.slots[one["symbol"]]] for one in rows]
+            begun_anew = True
+        else:
+            yield np.concatenate([np.empty(0, TICK), *rows]), begun_anew
+            rows, begun_anew = [], False
+
+
+def test_only_symbols_out_of_order_are_absorbed_again():
+    rows = [tick(QUOTE, 5), tick(QUOTE, 3), tick(QUOTE, 4, 1), tick(TRADE, 6, 2)]
+    feed = Feed(MARKET, ANCHORS, BAR_NS, BAR_NS, 16, skew_limit_ns=300)
+    events = [e for one in frames_of([rows], in_order, 9) for e in feed.push(one)]
+    assert [type(one) for one in events] == [Batch, Anew, Batch, Close]
+    (anew,) = [one for one in events if isinstance(one, Anew)]
+    first, again = [one for one in events if isinstance(one, Batch)]
+    assert anew.slots.tolist() == [True, False, False]
+    assert (first.is_again, again.is_again) == (False, True)
+    assert again.records["event_ns"].tolist() == [BAR_NS + 3, BAR_NS + 5]
+    assert (feed.counters.absorbed, feed.counters.reordered) == (4, 2)
+
+
+def test_a_bar_with_too_many_ticks_keeps_the_order_of_arrival_and_says_so(
+    monkeypatch, caplog
+):
+    monkeypatch.setattr(disorder, "MOST_KEPT", 30)
+    market = market_of(3, 2, 40, 0)
+    shown = Shown(frames_of(market, permuted(3), 5), 16)
+    counters = shown.feed.counters
+    assert (shown.anew, counters.reordered, counters.unordered) == (0, 0, 2 * S)
+    assert "40 ticks" in caplog.text
+    fewer = Shown(frames_of(market_of(3, 2, 30, 0), permuted(3), 5), 16)
+    assert fewer.anew == 2
