@@ -8,10 +8,11 @@ import numpy as np
 
 from bot4jax.kernels.absorb import absorb
 from bot4jax.kernels.bars import begin_anew, close_bars, init_bars
+from bot4jax.kernels.rebase import rebase_bars
 from bot4jax.runtime.batches import Anew, Batch, Close
 
 ABSORB, BEGIN_ANEW = jax.jit(absorb), jax.jit(begin_anew)
-CLOSE = jax.jit(close_bars)
+CLOSE, REBASE = jax.jit(close_bars), jax.jit(rebase_bars)
 
 
 def closed_on_device(
@@ -27,4 +28,6 @@ def closed_on_device(
         else:
             bars, ints, floats = CLOSE(bars)
             closed.append((np.asarray(ints), np.asarray(floats)))
+            if event.terms is not None:
+                bars = REBASE(bars, event.terms)
     return closed

@@ -14,9 +14,10 @@ from bot4jax.runtime.disorder import Disorder
 from bot4jax.runtime.earlier import REMEMBERED
 from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.market import Quotes
-from bot4jax.types import BAR_INTS, BUY, PACKED, QUOTE, TICK, TRADE, Frame
+from bot4jax.runtime.reference import carried
+from bot4jax.types import BAR_INTS, BUY, PACKED, QUOTE, REFERENCE, TICK, TRADE, Frame
 from tests.runtime.device_bars import closed_on_device
-from tests.runtime.small_market import BAR_NS, MARKET, S, record
+from tests.runtime.small_market import BAR_NS, MARKET, S, new_terms, record
 
 ANCHORS = np.full(S, 100)
 ASK = PACKED.index("ask")
@@ -49,19 +50,24 @@ def permuted(seed: int) -> Callable[[Sequence], Sequence]:
 
 
 def frames_of(market, turned: Callable, width: int, resends: bool = False):
-    """Frames of `width` ticks, a heartbeat that ends each bar; some sent twice."""
-    sequence = 0
+    """Frames of `width` ticks, a heartbeat that ends each bar; some sent twice.
+
+    From the second bar on, the first symbol's prices are of half the increment.
+    """
+    terms = carried([new_terms(0, 2 * BAR_NS, increment=0.5)])
+    yield Frame(1, 1, 0, BAR_NS, terms, REFERENCE, events=1)
+    sequence = len(terms)
     for bar, rows in enumerate(market):
         boundary = (bar + 2) * BAR_NS
         rows = turned(rows)
         for at in range(0, len(rows), width):
             some = np.array(rows[at : at + width], TICK)
-            one = Frame(1, 1, sequence, boundary - 1, some)
+            one = Frame(1, 1, sequence, boundary - 1, some, events=1)
             yield one
             if resends and at % 2 == 0:
                 yield one
             sequence += len(some)
-        yield Frame(1, 1, sequence, boundary, np.empty(0, TICK))
+        yield Frame(1, 1, sequence, boundary, np.empty(0, TICK), events=1)
 
 
 class Shown:
@@ -126,7 +132,9 @@ def test_permuted_and_repeated_ticks_end_as_the_sorted_ones(
     sorted_ = Shown(frames_of(market, in_order, 5), 16)
     turned = frames_of(market, permuted(seed), width, resends=True)
     other = Shown(turned, capacity, idles=True)
-    assert sorted_.anew == 0
+    assert late or sorted_.anew == 0  # a late trade may miss its own bar's quotes
+    assert not sorted_.feed.counters.dropped
+    assert sorted_.feed.universe.instruments[0].increment == 0.5
     assert not differing(sorted_, other)
     assert other.feed.counters.absorbed == sorted_.feed.counters.absorbed
     assert other.feed.counters.late == sorted_.feed.counters.late
