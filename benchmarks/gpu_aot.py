@@ -105,8 +105,8 @@ def calls_of(config: Config) -> dict[str, Call]:
     """The engine's functions for one bar, its features alone, an update of its nets."""
     setting = set_stage(for_bench(config, 1))
     shapes = shapes_of_calls(setting, compile_alone(setting))
-    names = ("absorb", "close", "glance", "fall_back", "observe", "conclude")
-    calls = {name: Call(*shapes[name]) for name in names}
+    alone = ("nets", "forest")  # which `conclude` holds
+    calls = {name: Call(*one) for name, one in shapes.items() if name not in alone}
     return calls | {"bank": bank_call(setting), "update": update_call(setting)}
 
 

@@ -125,6 +125,7 @@ def shapes_of_calls(setting: Setting, alone: Alone) -> dict[str, tuple[Any, tupl
     fitted, state, *_ = jax.eval_shape(lambda: blank(setting))
     packed = jax.ShapeDtypeStruct((layout.capacity, len(PACKED)), jnp.int32)
     latency = jax.ShapeDtypeStruct((), jnp.int32)
+    slots = jax.ShapeDtypeStruct((layout.symbols,), jnp.bool_)
     held = jax.ShapeDtypeStruct((layout.symbols,), jnp.float32)
     _, *closed = jax.eval_shape(engine.close, state.bars)
     observing = (fitted.units, state.observing, *closed)
@@ -134,6 +135,7 @@ def shapes_of_calls(setting: Setting, alone: Alone) -> dict[str, tuple[Any, tupl
     concluding = (fitted, state.deciding, seen, *closed, held)
     return {
         "absorb": (engine.absorb, (state.bars, packed, latency)),
+        "begin_anew": (engine.begin_anew, (state.bars, slots)),
         "close": (engine.close, (state.bars,)),
         "glance": (engine.glance, glancing),
         "fall_back": (engine.fall_back, (fitted.rules, glanced, *closed, held)),

@@ -175,6 +175,7 @@ class TestResult:
         seconds = read(step[1]).manifest.compile_s
         names = {
             "absorb",
+            "begin_anew",
             "close",
             "glance",
             "fall_back",

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
@@ -23,6 +22,7 @@ from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.stages import Stages
 from bot4jax.runtime.terms import changes_terms, unchanged
+from bot4jax.state import copied
 from bot4jax.types import BAR_FLOATS, BAR_INTS, REFERENCE
 
 VOLUME = "base_turnover"
@@ -181,14 +181,13 @@ class Tape:
 
         Whatever a bar may ever need is compiled by it, and the first may have no tick.
         """
-        copied = jax.tree.map(jnp.copy, self.open_bars)
         blank = jax.device_put(self.feed.blank)
-        copied = self._engine.absorb(copied, blank, self._latency)
+        open_bars = self._engine.absorb(copied(self.open_bars), blank, self._latency)
         nobody = jax.device_put(np.zeros(len(self.feed.stale), bool))
-        copied = self._engine.begin_anew(copied, nobody)
-        copied, ints, floats = self._engine.close(copied)
+        open_bars = self._engine.begin_anew(open_bars, nobody)
+        open_bars, ints, floats = self._engine.close(open_bars)
         terms = jax.device_put(unchanged(ints.shape[1]))
-        self._engine.rebase_bars(copied, terms)
+        self._engine.rebase_bars(open_bars, terms)
         return Bars(ints, floats, terms)
 
     def closed(self, arrivals: Iterable[Arrival]) -> Iterator[Closed]:
