@@ -135,7 +135,7 @@ def shapes_of_calls(setting: Setting, alone: Alone) -> dict[str, tuple[Any, tupl
     concluding = (fitted, state.deciding, seen, *closed, held)
     return {
         "absorb": (engine.absorb, (state.bars, packed, latency)),
-        "begin_anew": (engine.begin_anew, (state.bars, slots)),
+        "reopen": (engine.reopen, (state.bars, slots)),
         "close": (engine.close, (state.bars,)),
         "glance": (engine.glance, glancing),
         "fall_back": (engine.fall_back, (fitted.rules, glanced, *closed, held)),

@@ -24,7 +24,7 @@ from bot4jax.kernels.bars import OpenBars
 from bot4jax.learn.params import latency_of
 from bot4jax.modes.tapes import tick_tape
 from bot4jax.nets.zoo import NetCarry
-from bot4jax.runtime.batches import Batch
+from bot4jax.runtime.batches import Batch, Reopen
 from bot4jax.runtime.closings import Tape
 from bot4jax.runtime.progress import Report
 from bot4jax.schema import Config
@@ -84,6 +84,8 @@ def bar_of_ticks(walk: Walk, bar: int) -> tuple[Array, Array]:
     ticks, ms = 0, []
     pushed = (event for frame in frames for event in feed.push(frame))
     for event in laps.each("pack", pushed):
+        if isinstance(event, Reopen):
+            raise RuntimeError("the simulator's ticks are out of order")
         if isinstance(event, Batch):
             laps.call("quotes_batch", walk.tape.quotes.absorb, event.records)
             absorb(walk, event)

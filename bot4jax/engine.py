@@ -1,7 +1,7 @@
 """The engine: ticks to bars, bars to features, features to decisions.
 
     absorb(bars, ticks)              → bars             as ticks arrive
-    begin_anew(bars, slots)          → bars             where they came out of order
+    reopen(bars, slots)          → bars             where they came out of order
     close(bars)                      → bars, bar        the watermark passed a boundary
     glance(units, state, bar)        → state, seen      what the fallback reads of it
     observe(units, state, bar)       → state, seen      bank, scores, volatility
@@ -60,7 +60,7 @@ class Engine(NamedTuple):
     """The compiled functions; every state argument is donated."""
 
     absorb: Callable[..., OpenBars]
-    begin_anew: Callable[..., OpenBars]
+    reopen: Callable[..., OpenBars]
     """open bars of some symbols, whose ticks are absorbed again in another order"""
     close: Callable[..., tuple[OpenBars, Array, Array]]
     glance: Callable[..., tuple[Observing, Seen]]
@@ -86,7 +86,7 @@ def compile_engine(settings: Settings) -> Engine:
     """The engine's functions, compiled when first called and never again."""
     return Engine(
         absorb=jax.jit(absorb, donate_argnums=0),
-        begin_anew=jax.jit(bars.begin_anew, donate_argnums=0),
+        reopen=jax.jit(bars.reopen, donate_argnums=0),
         # What stood at the opening is not read: written over, it needs no new memory.
         close=jax.jit(bars.close_bars, donate_argnums=0, keep_unused=True),
         glance=jax.jit(partial(glance, settings), donate_argnums=1),

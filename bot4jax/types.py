@@ -35,6 +35,9 @@ UNKNOWN_SIDE, BUY, SELL = 0, 1, 2
 TRADING, HALTED, AUCTION, CLOSED = 0, 1, 2, 3
 """Trading status of an instrument."""
 
+NEVER = -(2**62)
+"""Event time of what has not been seen."""
+
 LATE, CONFLATED = 1, 2
 """Flags of a tick record: arrived after its bar closed; stands for several ticks."""
 

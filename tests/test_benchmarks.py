@@ -175,7 +175,7 @@ class TestResult:
         seconds = read(step[1]).manifest.compile_s
         names = {
             "absorb",
-            "begin_anew",
+            "reopen",
             "close",
             "glance",
             "fall_back",

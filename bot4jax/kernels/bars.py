@@ -125,7 +125,7 @@ def opened(ints: Int[Array, "S I"], floats: Float[Array, "S J"]) -> OpenBars:
     return OpenBars(ints, floats, jnp.copy(ints), jnp.copy(floats))
 
 
-def begin_anew(bars: OpenBars, slots: Bool[Array, " S"]) -> OpenBars:
+def reopen(bars: OpenBars, slots: Bool[Array, " S"]) -> OpenBars:
     """The bars of these slots as they stood at the opening."""
     return bars._replace(
         ints=jnp.where(slots[:, None], bars.first_ints, bars.ints),
@@ -145,7 +145,7 @@ def close_bars(
     closed = _closed(ints, floats, bars)
     packed_ints = jnp.stack([closed[name] for name in BAR_INTS])
     packed_floats = jnp.stack([closed[name] for name in BAR_FLOATS])
-    return _reopened(bars, ints, floats), packed_ints, packed_floats
+    return _next_bars(bars, ints, floats), packed_ints, packed_floats
 
 
 def unpack_bar(ints: Int[Array, "B S"], floats: Float[Array, "D S"]) -> Bar:
@@ -224,7 +224,7 @@ def _depths(floats: dict, bars: OpenBars) -> dict[str, Array]:
     }
 
 
-def _reopened(bars: OpenBars, ints: dict, floats: dict) -> OpenBars:
+def _next_bars(bars: OpenBars, ints: dict, floats: dict) -> OpenBars:
     """The next bar's start: sums are zero, prices repeat, ages go on."""
     mid = ints["bid"] + ints["ask"]
     last_trade = _last_trade(ints, bars)

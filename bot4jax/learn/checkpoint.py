@@ -22,7 +22,7 @@ import orbax.checkpoint as ocp
 
 from bot4jax.errors import CheckpointError
 
-SCHEMA = "bot4jax.checkpoint/2"
+SCHEMA = "bot4jax.checkpoint/3"
 MANIFEST = "manifest.json"
 SEAL = "manifest.sha256"
 """The manifest's own hash, as `sha256sum --check` reads it."""

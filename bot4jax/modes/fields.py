@@ -101,9 +101,8 @@ def of_the_trade(setting: Setting, trade: TradeFacts | None) -> dict[str, Any]:
 def of_the_engine(traded: Sequence[Traded]) -> dict[str, Any]:
     """Ticks and compilations of all spans, the time that steps took in the last."""
     ticks = [summary.ticks(one.counters) for one in traded]
-    fields = ("sent", "absorbed", "late", "dropped", "conflated", "reordered")
     return {
-        "ticks": {name: sum(one[name] for one in ticks) for name in fields},
+        "ticks": {name: sum(one[name] for one in ticks) for name in summary.TICKS},
         "latency_ms": traded[-1].stages if traded else {},
         "information_age_ms": traded[-1].ages if traded else {},
         "recompiles": sum(one.recompiles for one in traded),

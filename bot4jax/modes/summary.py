@@ -13,16 +13,14 @@ from bot4jax.runtime.publishers import Counters
 SCHEMA = "bot4jax.summary/1"
 
 
+TICKS = ("sent", "absorbed", "late", "dropped", "conflated", "reordered", "unordered")
+
+
 def ticks(counters: Counters) -> dict[str, int]:
     """What became of the ticks of the traded span."""
-    return {
-        "sent": counters.sent,
-        "absorbed": counters.absorbed,
-        "late": counters.late,
-        "dropped": sum(counters.dropped.values()),
-        "conflated": counters.conflated,
-        "reordered": counters.reordered,
-    }
+    dropped = sum(counters.dropped.values())
+    told = {name: getattr(counters, name) for name in TICKS}
+    return told | {"dropped": dropped}
 
 
 def member(judged: Judged, weight: float) -> dict[str, float | None]:

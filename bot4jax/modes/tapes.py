@@ -56,6 +56,7 @@ def tick_tape(
         first,
         allowed_lateness_ns,
         skew_limit_ns=round(runtime.skew_limit_ms * 1e6),
+        reorder_ticks=runtime.reorder_ticks,
     )
     latency = latency_of(setting.config)
     shows_trades = VOLUME in source.columns

@@ -76,10 +76,11 @@ def join(frames: Sequence[Frame]) -> Frame:
 
 
 def conflated(records: np.ndarray, open_ns: int, bar_ns: int) -> np.ndarray:
-    """Of every bar and place the last quote or level; everything else as it came.
+    """Of every bar and place the newest quote or level; everything else as it came.
 
-    What is late goes into the bar that is open by then, what is early waits for its
-    own: both bars name a group, so that no quote is moved into another one.
+    The newest by event time; of those of one moment the last to arrive. What is late
+    goes into the bar that is open by then, what is early waits for its own: both bars
+    name a group, so that no quote is moved into another one.
     """
     place = places(records)
     own = np.maximum(records["event_ns"] - open_ns, 0) // bar_ns
@@ -90,6 +91,7 @@ def conflated(records: np.ndarray, open_ns: int, bar_ns: int) -> np.ndarray:
     key = (group * (symbol.max() + 1) + symbol) * PLACES + place
     is_single = (place == NOWHERE) | (records["kind"] == STATUS)
     rows = np.flatnonzero(~is_single)
+    rows = rows[records["event_ns"][rows].argsort(kind="stable")]
     _, last, count = np.unique(key[rows][::-1], return_index=True, return_counts=True)
     stays = rows[len(rows) - 1 - last]
     is_single[stays] = True

@@ -26,7 +26,7 @@ class Batch(NamedTuple):
     """they have been in a batch before, and were out of order"""
 
 
-class Anew(NamedTuple):
+class Reopen(NamedTuple):
     """Bars that begin anew: their ticks follow again, in order of event time."""
 
     slots: Bool[np.ndarray, " S"]
@@ -67,8 +67,8 @@ class FeedState(NamedTuple):
     publishers: tuple[tuple[int, ...], ...]
     pending: int
     """checksum of the ticks that no batch holds yet"""
-    disordered: int
-    """checksum of the symbols whose ticks will be put in order"""
+    ordering: int
+    """checksum of those that batches hold, in the order of their arrival"""
     held: int
     """checksum of the ticks of later bars"""
     events: tuple[Reference, ...]

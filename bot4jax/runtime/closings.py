@@ -14,7 +14,7 @@ from bot4jax.engine import Engine
 from bot4jax.kernels.bars import OpenBars
 from bot4jax.kernels.rebase import Terms
 from bot4jax.runtime import indicative
-from bot4jax.runtime.batches import Anew, Batch, Close
+from bot4jax.runtime.batches import Batch, Close, Reopen
 from bot4jax.runtime.context import Market
 from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.market import Quotes
@@ -184,7 +184,7 @@ class Tape:
         blank = jax.device_put(self.feed.blank)
         open_bars = self._engine.absorb(copied(self.open_bars), blank, self._latency)
         nobody = jax.device_put(np.zeros(len(self.feed.stale), bool))
-        open_bars = self._engine.begin_anew(open_bars, nobody)
+        open_bars = self._engine.reopen(open_bars, nobody)
         open_bars, ints, floats = self._engine.close(open_bars)
         terms = jax.device_put(unchanged(ints.shape[1]))
         self._engine.rebase_bars(open_bars, terms)
@@ -196,12 +196,12 @@ class Tape:
             for event in self._events(one):
                 if isinstance(event, Batch):
                     self.absorb(event)
-                elif isinstance(event, Anew):
-                    self._begin_anew(event)
+                elif isinstance(event, Reopen):
+                    self._reopen(event)
                 else:
                     yield self._close(event, one.timer_s)
 
-    def _events(self, one: Arrival) -> Iterator[Batch | Anew | Close]:
+    def _events(self, one: Arrival) -> Iterator[Batch | Reopen | Close]:
         if one.frame is None:
             yield from self.feed.flush()
             yield from self.feed.advance(one.receive_ns)
@@ -230,13 +230,14 @@ class Tape:
         # A copy: the feed writes its buffer again before the device may have read it.
         packed = jax.device_put(batch.packed.copy())
         self.open_bars = self._engine.absorb(self.open_bars, packed, self._latency)
-        self.stages.add("absorb", time.perf_counter() - began)
+        stage = "reorder" if batch.is_again else "absorb"
+        self.stages.add(stage, time.perf_counter() - began)
 
-    def _begin_anew(self, event: Anew) -> None:
+    def _reopen(self, event: Reopen) -> None:
         """Forget on the device what these symbols' bars have absorbed."""
         if not self.is_asleep:
             slots = jax.device_put(event.slots)
-            self.open_bars = self._engine.begin_anew(self.open_bars, slots)
+            self.open_bars = self._engine.reopen(self.open_bars, slots)
 
     def _bars(self, event: Close) -> Bars:
         """The closed bars on the device, and the terms that hold from now on."""

@@ -6,33 +6,32 @@ order of event time. Trades that only lag behind quotes are no disorder: `earlie
 finds the mid that stood before them.
 """
 
+import zlib
+
 import numpy as np
 from jaxtyping import Bool, Int
 
-from bot4jax.types import QUOTE, TICK, TRADE
+from bot4jax.types import NEVER, QUOTE, TICK, TRADE
 
 CHAINS = 32
-"""Chains of one symbol: quotes, trades, statuses, and each side's book levels."""
-
-MOST_KEPT = 1 << 20
-"""Ticks of a bar (48 MiB); of longer bars the order of arrival stands, and is told."""
-
-NEVER = -(2**62)
-"""Event time of a tick that has not been seen."""
+"""Chains of one symbol: quotes, trades, statuses, and the levels of its book."""
 
 
 class Disorder:
     """One bar's ticks, and the symbols whose order is to be put right at its end."""
 
-    def __init__(self, symbols: int) -> None:
+    def __init__(self, symbols: int, most: int) -> None:
+        """`most` ticks are kept; of longer bars the order of arrival stands."""
         self.symbols: Bool[np.ndarray, " S"] = np.zeros(symbols, bool)
         self._newest = np.full(symbols * CHAINS, NEVER)
         """event time of every chain's last tick"""
         self._latest = NEVER
         """event time that no tick is behind"""
-        self._kept = np.empty(MOST_KEPT, TICK)
+        self._kept = np.empty(most, TICK)
         self.count = 0
         """ticks, more than are kept where the bar is too long"""
+        self.checksum = 0
+        """of the ticks, in their order"""
 
     @property
     def is_too_long(self) -> bool:
@@ -44,17 +43,26 @@ class Disorder:
         if self.count + len(records) <= len(self._kept):
             self._kept[self.count : self.count + len(records)] = records
         self.count += len(records)
+        self.checksum = zlib.crc32(records.tobytes(), self.checksum)
+
+    def mark(self, symbols: Int[np.ndarray, " n"]) -> None:
+        """Their ticks were out of order."""
+        self.symbols[symbols] = True
 
     def watch(
         self,
         event_ns: Int[np.ndarray, " N"],
         kind: Int[np.ndarray, " N"],
         chain: Int[np.ndarray, " N"],
-        order: Int[np.ndarray, " N"],
     ) -> None:
-        """Look at a batch's ticks in order of arrival; `order` sorts their chains."""
+        """Look at a batch's ticks in order of arrival.
+
+        `chain` is symbol × `CHAINS` + what must be in order for itself. Both sides of a
+        book's level are one, since their flows are added up as one.
+        """
         is_sorted = bool((event_ns[1:] >= event_ns[:-1]).all())
         if not is_sorted or event_ns[0] < self._latest:
+            order = in_order_of(chain)
             self._look(event_ns.take(order), kind.take(order), chain.take(order), order)
         # Of a chain's several ticks the last counts: the newest, or the chain is mixed.
         self._newest[chain] = event_ns
@@ -71,7 +79,7 @@ class Disorder:
         """Nothing of it has come yet."""
         self.symbols[:] = False
         self._newest.fill(NEVER)
-        self._latest, self.count = NEVER, 0
+        self._latest, self.count, self.checksum = NEVER, 0, 0
 
     def _look(
         self,
@@ -86,10 +94,10 @@ class Disorder:
         begins = np.flatnonzero(np.diff(chain, prepend=-1))
         before[begins] = self._newest.take(chain.take(begins))
         symbol = chain // CHAINS
-        self.symbols[symbol[event_ns < before]] = True
+        self.mark(symbol[event_ns < before])
         quotes, trades = (np.flatnonzero(kind == one) for one in (QUOTE, TRADE))
         traded = self._last_trade(symbol, event_ns, row, quotes, trades)
-        self.symbols[symbol.take(quotes)[event_ns.take(quotes) < traded]] = True
+        self.mark(symbol.take(quotes)[event_ns.take(quotes) < traded])
 
     def _last_trade(
         self,
@@ -108,3 +116,17 @@ class Disorder:
         last = trades.take(np.maximum(at, 0))
         is_own = (at >= 0) & (symbol.take(last) == symbol.take(quotes))
         return np.where(is_own, event_ns.take(last), known)
+
+
+def in_order_of(key: Int[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
+    """Rows in stable order of their keys.
+
+    Keys of 16 bits are sorted by radix; wider ones go into one number with their row,
+    which makes a plain sort stable. Both are several times as quick as a stable sort.
+    """
+    if key.max() < 1 << 16:
+        return key.astype(np.uint16).argsort(kind="stable")
+    bits = len(key).bit_length()
+    both = (key << bits) + np.arange(len(key))
+    both.sort()
+    return both & ((1 << bits) - 1)

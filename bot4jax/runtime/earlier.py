@@ -57,7 +57,7 @@ class EarlierMids:
         for kept, ring in zip(self._opening, self._rings, strict=True):
             np.copyto(kept, ring)
 
-    def begin_anew(self, slots: Bool[np.ndarray, " S"]) -> None:
+    def reopen(self, slots: Bool[np.ndarray, " S"]) -> None:
         """Of these symbols, remember what was remembered when the bar began."""
         for kept, ring in zip(self._opening, self._rings, strict=True):
             by_slot = len(slots), -1

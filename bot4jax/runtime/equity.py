@@ -75,6 +75,14 @@ class Losses:
         if nav > self._peak:
             self._peak = nav
         if ended:
-            self._in_a_row = 0 if math.fsum(ended) >= 0 else self._in_a_row + 1
+            self._in_a_row = 0 if _total(ended) >= 0 else self._in_a_row + 1
         self._last = nav
         return Lost(1.0 - nav / self._day_began, 1.0 - nav / self._peak, self._in_a_row)
+
+
+def _total(results: Sequence[float]) -> float:
+    """Their sum, rounded once; NaN where it is not a number."""
+    try:
+        return math.fsum(results)
+    except (OverflowError, ValueError):  # of infinities
+        return math.nan

@@ -29,7 +29,7 @@ from jaxtyping import Bool, Int
 
 from bot4jax.data.universe import Universe
 from bot4jax.runtime.backlog import conflated
-from bot4jax.runtime.batches import Anew, Batch, Close, FeedState
+from bot4jax.runtime.batches import Batch, Close, FeedState, Reopen
 from bot4jax.runtime.coverage import Coverage
 from bot4jax.runtime.open_bar import OpenBar
 from bot4jax.runtime.publishers import (
@@ -60,6 +60,7 @@ class Feed:
         first_bar: int = 0,
         allowed_lateness_ns: int | None = None,
         skew_limit_ns: int = 1_000_000_000,
+        reorder_ticks: int = 1 << 16,
     ) -> None:
         """`start_ns` opens bar 0. Without a lateness only event time closes bars:
         right for streams that are faster or slower than real time."""
@@ -70,7 +71,7 @@ class Feed:
         self.skew_limit_ns = skew_limit_ns
         open_ns = start_ns + first_bar * bar_ns
         opening = bar_ns, open_ns, first_bar, capacity
-        self._open = OpenBar(universe, anchors, *opening, self.counters)
+        self._open = OpenBar(universe, anchors, *opening, reorder_ticks, self.counters)
 
     @property
     def bar(self) -> int:
@@ -115,7 +116,7 @@ class Feed:
             self.bar,
             tuple((name, *astuple(one)) for name, one in self.publishers.items()),
             zlib.crc32(self._open.pending.tobytes()),
-            zlib.crc32(self._open.disordered.tobytes()),
+            self._open.ordering,
             self._open.early.checksum,
             self._open.events,
             self.coverage.checksum,
@@ -126,7 +127,7 @@ class Feed:
 
     def push(
         self, frame: Frame, receive_ns: int | None = None
-    ) -> Iterator[Batch | Anew | Close]:
+    ) -> Iterator[Batch | Reopen | Close]:
         """Take a frame in; full batches and closings that follow, to be used up.
 
         Ticks of a batch not yet full stay until it is, the bar closes, or `flush`.
@@ -146,7 +147,7 @@ class Feed:
             self.finish(frame.publisher)
             yield from self._close_passed(received_ns)
 
-    def _take(self, frame: Frame, received_ns: int) -> Iterator[Batch | Anew | Close]:
+    def _take(self, frame: Frame, received_ns: int) -> Iterator[Batch | Reopen | Close]:
         """A frame of ticks, or a heartbeat."""
         self.counters.received += len(frame.records)
         publisher = known(self.publishers, frame, self.counters)
@@ -193,7 +194,7 @@ class Feed:
         events = tuple(one for one in found.events if one not in told)
         self._open.events += untold(publisher, events, self.counters, past_ns)
 
-    def advance(self, receive_ns: int) -> Iterator[Batch | Anew | Close]:
+    def advance(self, receive_ns: int) -> Iterator[Batch | Reopen | Close]:
         """Close what the clock says is over; call it when no frame is waiting."""
         yield from self._close_passed(receive_ns, by_clock=True)
 
@@ -235,7 +236,7 @@ class Feed:
             self.coverage.lose(name, publisher.missed_until)
             publisher.missed_until = None
 
-    def _restate(self, name: int, receive_ns: int) -> Iterator[Batch | Anew | Close]:
+    def _restate(self, name: int, receive_ns: int) -> Iterator[Batch | Reopen | Close]:
         """Heal what a snapshot heals, once its place in the stream has come.
 
         In order of event time, so that what it states enters the bars it belongs to.
@@ -268,7 +269,7 @@ class Feed:
 
     def _distribute(
         self, publisher: Publisher, records: np.ndarray, receive_ns: int
-    ) -> Iterator[Batch | Anew | Close]:
+    ) -> Iterator[Batch | Reopen | Close]:
         """Ticks into their bars, one stretch between two closings after the other."""
         while len(records):
             events = records["event_ns"]
@@ -304,7 +305,7 @@ class Feed:
 
     def _close_passed(
         self, receive_ns: int, by_clock: bool = False
-    ) -> Iterator[Batch | Anew | Close]:
+    ) -> Iterator[Batch | Reopen | Close]:
         """Close every bar that the watermark has passed."""
         clock_ns = receive_ns if by_clock else None
         watermark = min(self._reached(clock_ns), default=self._open.open_ns)

@@ -10,10 +10,9 @@ from bot4jax.runtime.orders import Answer, Cancel, named
 from bot4jax.runtime.recovery import Plan
 from bot4jax.runtime.reference import acts_ns, slots
 from bot4jax.runtime.venue import PaperVenue
-from bot4jax.runtime.venue_link import NEVER
 from bot4jax.runtime.venue_messages import Inquiry, Place, Statement, Step
 from bot4jax.runtime.wire import VERSION
-from bot4jax.types import TICK
+from bot4jax.types import NEVER, TICK
 
 
 class LocalVenue:

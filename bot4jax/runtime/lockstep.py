@@ -17,9 +17,8 @@ from bot4jax.runtime.local_venue import LocalVenue
 from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.orders import Answer
 from bot4jax.runtime.venue import PaperVenue
-from bot4jax.runtime.venue_link import NEVER
 from bot4jax.runtime.venue_messages import Place, Step
-from bot4jax.types import REFERENCE, TICKS, Frame
+from bot4jax.types import NEVER, REFERENCE, TICKS, Frame
 
 END_OF_TIME = -NEVER
 

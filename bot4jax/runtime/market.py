@@ -10,10 +10,7 @@ from bot4jax.data.universe import Universe
 from bot4jax.runtime.context import Market
 from bot4jax.runtime.displayed import Displayed
 from bot4jax.runtime.terms import ChangedTerms, parted, ratio, universe_after
-from bot4jax.types import QUOTE, TRADE
-
-NEVER = -(2**62)
-"""Event time of a quote that has not been seen."""
+from bot4jax.types import NEVER, QUOTE, TRADE
 
 
 class Quotes:
@@ -28,7 +25,7 @@ class Quotes:
         self._quote_ns = np.full(slots, NEVER, np.int64)
         self._volume = np.zeros(slots, np.int64)
         self._since_ns: int | None = None
-        """event time of the first tick"""
+        """event time of the first tick to arrive"""
         self._has_trades = shows_trades
 
     def absorb(self, records: np.ndarray) -> None:

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 
 from bot4jax.data.universe import Universe
 from bot4jax.kernels.rebase import Terms
-from bot4jax.runtime.batches import ROTATION, Anew, Batch, Close
+from bot4jax.runtime.batches import ROTATION, Batch, Close, Reopen
 from bot4jax.runtime.disorder import Disorder
 from bot4jax.runtime.earlier import EarlierMids
 from bot4jax.runtime.early import Early
@@ -50,9 +50,11 @@ class OpenBar:
         open_ns: int,
         bar: int,
         capacity: int,
+        reorder_ticks: int,
         counters: Counters,
     ) -> None:
-        """`bar` is its number, `capacity` the ticks of a batch."""
+        """`bar` is its number, `capacity` the ticks of a batch; of longer bars than of
+        `reorder_ticks` the order of arrival stands."""
         self.bar, self.open_ns, self.bar_ns = bar, open_ns, bar_ns
         self.universe = universe
         """with its terms from this bar on"""
@@ -62,7 +64,7 @@ class OpenBar:
         self._counters, self._capacity = counters, capacity
         self._terms = instrument_terms(universe, anchors)
         self._earlier = EarlierMids(len(universe.instruments))
-        self._disorder = Disorder(len(universe.instruments))
+        self._disorder = Disorder(len(universe.instruments), reorder_ticks)
         self._buffers = [
             _Buffer(np.empty(capacity, TICK), self.blank) for _ in range(ROTATION)
         ]
@@ -93,9 +95,9 @@ class OpenBar:
         return self._buffers[self._turn].records[: self._filled]
 
     @property
-    def disordered(self) -> Bool[np.ndarray, " S"]:
-        """Symbols whose ticks will be put in order, of those that batches hold."""
-        return self._disorder.symbols
+    def ordering(self) -> int:
+        """Checksum of its ticks that batches hold, in the order of their arrival."""
+        return self._disorder.checksum
 
     def enter(self, records: np.ndarray) -> Iterator[Batch]:
         """Ticks into the bar, and the batches that they fill; those of later bars are
@@ -119,7 +121,7 @@ class OpenBar:
         if self._filled:
             yield self._packed()
 
-    def put_in_order(self) -> Iterator[Anew | Batch]:
+    def put_in_order(self) -> Iterator[Reopen | Batch]:
         """Of symbols whose ticks were not, all ticks; once it has been flushed."""
         slots = self._disorder.symbols.copy()
         if not slots.any():
@@ -130,8 +132,8 @@ class OpenBar:
             return
         records = self._disorder.ordered()
         self._counters.reordered += len(records)
-        self._earlier.begin_anew(slots)
-        yield Anew(slots)
+        self._earlier.reopen(slots)
+        yield Reopen(slots)
         for at in range(0, len(records), self._capacity):
             some = records[at : at + self._capacity]
             self._filled = len(some)

@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from bot4jax.data.universe import Universe
-from bot4jax.runtime.disorder import CHAINS, Disorder
+from bot4jax.runtime.disorder import CHAINS, Disorder, in_order_of
 from bot4jax.runtime.earlier import EarlierMids, Quoted, Traded
-from bot4jax.types import BOOK, FRACTION, LEVELS, PACKED, QUOTE, STATUS, TRADE
+from bot4jax.types import BOOK, BUY, FRACTION, LEVELS, PACKED, QUOTE, STATUS, TRADE
 
 GRID = 5
 """Trades that one slow return spans; a bar keeps the last `GRID` of each symbol."""
@@ -75,13 +75,14 @@ def pack(
     rows[:, COLUMN["level"]] = 0
     write_terms(records, words, kind, symbol, terms, rows)
     write_time(words[EVENT], open_ns, bar_ns, rows)
+    lane = chain
     if kind.max() >= BOOK:
-        write_rare_kinds(records, words, kind, chain, rows)
+        lane = chain.copy()
+        write_rare_kinds(records, words, kind, chain, lane, rows)
+    disorder.watch(words[EVENT], kind, lane)
     order = in_order_of(chain)
     rows[:, COLUMN["previous"] :] = predecessors(kind, order, chain).T
-    disorder.watch(words[EVENT], kind, chain, order)
-    lost = write_mids(words, kind, order, terms.anchor, earlier, rows)
-    disorder.symbols[lost] = True
+    disorder.mark(write_mids(words, kind, order, terms.anchor, earlier, rows))
 
 
 def write_terms(
@@ -134,13 +135,18 @@ def write_rare_kinds(
     words: Int[np.ndarray, "6 N"],
     kind: Int[np.ndarray, " N"],
     chain: Int[np.ndarray, " N"],
+    lane: Int[np.ndarray, " N"],
     rows: Int[np.ndarray, "N K"],
 ) -> None:
-    """Book records get their level and a chain of their own, statuses their status."""
+    """Book records get their level and a chain of their own, statuses their status.
+
+    A lane is a chain in which both sides of a level are one.
+    """
     books = (kind == BOOK).nonzero()[0]
     level = words[C].take(books)
     rows[:, COLUMN["level"]][books] = level
-    chain[books] += records["side"].take(books) * LEVELS + level - BOOK
+    lane[books] += LEVELS + level - BOOK
+    chain[books] = lane.take(books) + (records["side"].take(books) - BUY) * LEVELS
     statuses = (kind == STATUS).nonzero()[0]
     rows[:, COLUMN["bid"]][statuses] = words[A].take(statuses)
 
@@ -205,20 +211,6 @@ def write_mids(
     rows[trades, COLUMN["ask"]] = (mid - 2 * anchor.take(traded)) * is_known
     rows[trades, COLUMN["level"]] = is_known
     return traded[is_lost]
-
-
-def in_order_of(key: Int[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
-    """Rows in stable order of their keys.
-
-    Keys of 16 bits are sorted by radix; wider ones go into one number with their row,
-    which makes a plain sort stable. Both are several times as quick as a stable sort.
-    """
-    if key.max() < 1 << 16:
-        return key.astype(np.uint16).argsort(kind="stable")
-    bits = len(key).bit_length()
-    both = (key << bits) + np.arange(len(key))
-    both.sort()
-    return both & ((1 << bits) - 1)
 
 
 def padded(values: Int[np.ndarray, " N"]) -> Int[np.ndarray, " P"]:

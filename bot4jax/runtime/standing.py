@@ -47,11 +47,13 @@ class Standing:
         self._is_known = np.zeros((symbols, PLACES), bool)
 
     def absorb(self, records: np.ndarray) -> None:
-        """Take in records in their order: of one place the last one stays."""
+        """Take in records: of one place the newest stays, of equals the last."""
+        records = records[records["event_ns"].argsort(kind="stable")]
         place = places(records)
-        stated = place != NOWHERE
-        at = records["symbol"][stated], place[stated]
-        self._records[at] = records[stated]
+        known_ns = self._records["event_ns"][records["symbol"], place]
+        is_news = (place != NOWHERE) & (records["event_ns"] >= known_ns)
+        at = records["symbol"][is_news], place[is_news]
+        self._records[at] = records[is_news]
         self._is_known[at] = True
 
     def snapshot(self, after: Frame) -> Frame:

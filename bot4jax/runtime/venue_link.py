@@ -36,8 +36,7 @@ from bot4jax.runtime.venue_messages import (
     Withdraw,
     unpack_from_venue,
 )
-
-NEVER = -(2**62)
+from bot4jax.types import NEVER
 
 ATTENTION_S = 0.02
 """How often whoever waits for a report turns away, to hear people."""

@@ -55,6 +55,10 @@ class Runtime(Section, frozen=True):
     """engines the feed waits for before it sends its first tick"""
     venue_timeout_s: Positive
     """s to wait for the venue at the start and at each step; then halted"""
+    reorder_ticks: Annotated[int, Meta(ge=0)]
+    """ticks of a bar that are kept until it closes, 48 bytes each, to absorb those of a
+    symbol again where they came out of order; of bars with more the order of arrival
+    stands, which is told"""
     snapshot_bars: Annotated[int, Meta(ge=0)]
     """bars between two snapshots of the engine's state: as many may have to be computed
     again after a crash; 0: none is taken"""

@@ -37,6 +37,7 @@ def test_another_machine_makes_the_same_orders_of_journaled_decisions(
         env={**os.environ, **changed},
         capture_output=True,
         text=True,
+        timeout=300,
     )
     *told, summary, _, there = done.stdout.splitlines()
     assert_is_elsewhere(json.loads(there), here)

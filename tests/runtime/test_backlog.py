@@ -162,15 +162,16 @@ def test_a_snapshot_counts_what_a_piece_said_up_to_its_end():
 
 def walked(records: np.ndarray, bar_ns: int) -> list[int]:
     """Rows that stay, by the rule written out: a walk that knows one row at a time."""
-    last, opened = {}, 0
+    newest, opened = {}, 0
     for row, one in enumerate(records.tolist()):
         kind, side, _, symbol, event_ns, *_, level, _ = one
         own = max(event_ns, 0) // bar_ns
         opened = max(opened, own)
         place = (kind, side, level) if kind == BOOK else (kind,)
         name = (row,) if kind in (TRADE, STATUS) else (opened, own, symbol, *place)
-        last[name] = row
-    return sorted(last.values())
+        if event_ns >= newest.get(name, (event_ns, row))[0]:
+            newest[name] = event_ns, row
+    return sorted(row for _, row in newest.values())
 
 
 @given(st.integers(0, 99))
@@ -191,9 +192,7 @@ def test_conflation_keeps_what_the_rule_keeps(seed):
 
 def bars_of(frames: Sequence[Frame]) -> list[dict[str, np.ndarray]]:
     """Closed bars by column, from the device."""
-    feed, names = new_feed(8), (*BAR_INTS, *BAR_FLOATS)
-    events = (event for one in frames for event in feed.push(one))
-    closed = closed_on_device(events, len(ANCHORS))
+    names, closed = (*BAR_INTS, *BAR_FLOATS), closed_on_device(new_feed(8), frames)
     return [dict(zip(names, [*ints, *floats], strict=True)) for ints, floats in closed]
 
 

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot4jax.data.universe import universe
-from bot4jax.runtime.batches import ROTATION, Anew, Batch, Close, FeedState
+from bot4jax.runtime.batches import ROTATION, Batch, Close, FeedState, Reopen
 from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.publish import receive
 from bot4jax.runtime.screen import Drop
@@ -69,13 +69,13 @@ def batches_of(events) -> list[Batch]:
 
 
 def told(events) -> list:
-    """Closings, slots that begin anew, ticks by number with an asterisk where late."""
+    """Closings, slots that reopen, ticks by number with an asterisk where late."""
     lines = []
     for one in events:
         if isinstance(one, Close):
             lines.append(f"close {one.bar}")
-        elif isinstance(one, Anew):
-            lines.append(f"anew {one.slots.nonzero()[0].tolist()}")
+        elif isinstance(one, Reopen):
+            lines.append(f"reopen {one.slots.nonzero()[0].tolist()}")
         else:
             for tick in one.records:
                 lines.append(f"{tick['c']}{'*' if tick['flags'] & LATE else ''}")
@@ -204,7 +204,7 @@ class SlowFeed:
             events.setdefault(int(tick["symbol"]), []).append(int(tick["event_ns"]))
         mixed = sorted(slot for slot, own in events.items() if own != sorted(own))
         if mixed:
-            self.lines.append(f"anew {mixed}")
+            self.lines.append(f"reopen {mixed}")
         for tick in sorted(entered, key=lambda tick: tick["event_ns"]):
             if tick["symbol"] in mixed:
                 self.tell(tick)
@@ -346,7 +346,7 @@ def test_the_slowest_publisher_decides_and_the_others_ticks_wait():
     slow = frame(1, trade(1_100, 5), publisher=2)
     assert pushed(feed, slow) == ["close 2", "2", "5"]
     assert pushed(feed, frame(2, sent=2_000, publisher=2)) == [
-        *("anew [0]", "5", "2"),
+        *("reopen [0]", "5", "2"),
         *("close 3", "4"),
     ]
 
@@ -381,7 +381,7 @@ def test_what_came_out_of_order_is_told_again_in_order_before_its_bar_closes():
     rows = trade(900, 1), trade(100, 2), trade(950, 3, symbol=1)
     assert pushed(feed, frame(0, *rows)) == ["1", "2", "3"]
     last = pushed(feed, frame(3, trade(1_000, 4)))
-    assert last == ["anew [0]", "2", "1", "close 2", "4"]
+    assert last == ["reopen [0]", "2", "1", "close 2", "4"]
     counters = feed.counters
     assert (counters.late, counters.absorbed, counters.reordered) == (0, 4, 2)
 

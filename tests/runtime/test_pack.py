@@ -6,9 +6,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot4jax.data.universe import universe
-from bot4jax.runtime.disorder import Disorder
+from bot4jax.runtime.disorder import Disorder, in_order_of
 from bot4jax.runtime.earlier import REMEMBERED, EarlierMids
-from bot4jax.runtime.pack import GRID, in_order_of, instrument_terms, pack
+from bot4jax.runtime.pack import GRID, instrument_terms, pack
 from bot4jax.types import (
     BOOK,
     BUY,
@@ -67,7 +67,7 @@ statuses = st.builds(record, st.just(STATUS), **heads, a=st.integers(0, 3))
 def packed_rows(records: np.ndarray, earlier: EarlierMids | None = None) -> np.ndarray:
     rows = np.full((len(records), len(PACKED)), -77, np.int32)
     earlier = earlier or EarlierMids(len(ANCHORS))
-    pack(records, TERMS, earlier, Disorder(len(ANCHORS)), OPEN_NS, BAR_NS, rows)
+    pack(records, TERMS, earlier, Disorder(len(ANCHORS), 8), OPEN_NS, BAR_NS, rows)
     return rows
 
 
@@ -241,7 +241,7 @@ def test_times_stay_within_the_bar(bar_ns):
     records = np.array([half] * 4, TICK)
     records["event_ns"] = OPEN_NS + np.array([-1, 0, bar_ns // 2, bar_ns - 1])
     rows = np.zeros((4, len(PACKED)), np.int32)
-    pack(records, TERMS, EarlierMids(4), Disorder(4), OPEN_NS, bar_ns, rows)
+    pack(records, TERMS, EarlierMids(4), Disorder(4, 8), OPEN_NS, bar_ns, rows)
     times = rows[:, PACKED.index("time")]
     np.testing.assert_array_equal(times, [0, 0, FRACTION // 2, FRACTION - 1])
 
@@ -249,6 +249,6 @@ def test_times_stay_within_the_bar(bar_ns):
 def test_rows_behind_the_last_tick_stay():
     rows = np.full((3, len(PACKED)), 9, np.int32)
     records = np.array([record(TRADE, 1, 5, a=7, b=1)], TICK)
-    pack(records, TERMS, EarlierMids(4), Disorder(4), OPEN_NS, BAR_NS, rows)
+    pack(records, TERMS, EarlierMids(4), Disorder(4, 8), OPEN_NS, BAR_NS, rows)
     assert rows[0, PACKED.index("kind")] == TRADE
     assert (rows[1:] == 9).all()

@@ -258,6 +258,12 @@ def test_what_ended_trips_come_to_does_not_depend_on_who_adds_it_up(ended):
     assert losses.seen(CAPITAL, 0, ended).losses == 1
 
 
+@pytest.mark.parametrize("ended", [[np.nan], [np.inf, -np.inf], [1e308, 1e308, -1.0]])
+def test_what_has_no_sum_is_a_loss(ended):
+    losses = Losses(CAPITAL, lambda boundary_ns: 0)
+    assert losses.seen(CAPITAL, 0, ended).losses == 1
+
+
 def test_a_missing_price_keeps_the_last_one():
     portfolio = book()
     trade(portfolio, 1, 3, 100, 400)

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 
@@ -44,8 +44,8 @@ from bot4jax.types import (
     TICKS,
     Frame,
 )
-from tests.runtime.device_bars import CLOSE, closed_on_device
-from tests.runtime.small_market import BAR_NS, BARS, MARKET, S, stream
+from tests.runtime.device_bars import ENGINE, closed_on_device
+from tests.runtime.small_market import BAR_NS, BARS, MARKET, S, record, stream
 
 ANCHORS = np.array([100, 100, 100])
 ANY_PORT = "tcp://127.0.0.1:*"
@@ -108,6 +108,21 @@ def test_a_snapshot_shows_what_all_its_records_together_show(seed, stop):
     assert (snapshot.records["flags"] == CONFLATED).all()
     assert snapshot.kind == SNAPSHOT
     assert snapshot.sequence == frames[-1].sequence + len(frames[-1].records)
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 10**6), st.integers(1, 60))
+def test_a_snapshot_states_what_is_newest_in_whatever_order_it_was_sent(seed, width):
+    rng = np.random.default_rng(seed)
+    rows = [record(rng, time) for time in range(60)]
+    turned = [rows[i] for i in rng.permutation(len(rows))]
+    sorted_, other = Standing(S), Standing(S)
+    sorted_.absorb(np.array(rows, TICK))
+    for at in range(0, len(turned), width):
+        other.absorb(np.array(turned[at : at + width], TICK))
+    after = Frame(1, 1, 0, 60, np.empty(0, TICK))
+    stated = [one.snapshot(after).records.tobytes() for one in (sorted_, other)]
+    assert stated[0] == stated[1]
 
 
 # Gaps.
@@ -316,18 +331,15 @@ def test_a_new_life_that_resends_applies_nothing_twice(shift):
     assert [one.bar for one in screen.closed if one.masked] == [3]
 
 
-def device_bars(frames: Iterable[Frame]) -> list[bytes]:
+def device_bars(frames: Sequence[Frame]) -> list[bytes]:
     """The closed bars' bytes, from the device."""
-    feed = new_feed()
-    events = (event for one in frames for event in feed.push(one))
-    closed = closed_on_device(events, S)
+    closed = closed_on_device(new_feed(), frames)
     assert len(closed) >= BARS - 1
     return [ints.tobytes() + floats.tobytes() for ints, floats in closed[: BARS - 1]]
 
 
 def test_a_masked_bar_is_alive_only_where_it_was_seen():
-    bars = init_bars(jnp.full(S, 100.0))
-    _, ints, _ = CLOSE(bars)
+    _, ints, _ = ENGINE.close(init_bars(jnp.full(S, 100.0)))
     ints = ints.at[LIVE].set(1)
     found = np.asarray(seen_only(ints, jnp.array([1, 0, 1], jnp.int32)))
     expected = np.asarray(ints).copy()

@@ -6,7 +6,7 @@ third since the increments are a quarter of what they were. Prices are such that
 needs to be rounded, so what differs is the arithmetic of float32 alone.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +33,7 @@ from bot4jax.runtime.publish import Arrival, begun
 from bot4jax.runtime.reference import carried
 from bot4jax.runtime.terms import CHANGING, terms_after
 from bot4jax.state import Seen, Units, init_deciding, init_observing
-from bot4jax.types import BOOK, QUOTE, REFERENCE, TRADE, Frame
+from bot4jax.types import BOOK, QUOTE, REFERENCE, TICKS, TRADE, Frame
 from tests.data.test_bars import panel
 from tests.data.test_bars import source as bar_source
 from tests.modes.ways import silent
@@ -208,7 +208,8 @@ def test_what_was_rehearsed_is_not_compiled_in_a_step(
     has_ticks, is_rehearsed, tmp_path, monkeypatch
 ):
     """In one process, as in a replay: there is no other way to trade. The first bar has
-    no tick, later ones are split on their way; ready-made bars never are."""
+    no tick, later ones come out of order and are split on their way; ready-made bars
+    never are."""
     names = NAMES[: 1 + is_rehearsed]  # neither may have compiled the other's
     capacity = 391 + is_rehearsed  # nor this: all engines share what absorbs
     setting = staged(names) if has_ticks else staged_on_bars(names)
@@ -229,12 +230,24 @@ def test_what_was_rehearsed_is_not_compiled_in_a_step(
     traded = trade(setting, kept, tape, lambda *_: closed, venue, tmp_path, silent)
     assert traded.steps > SPLIT_BAR
     assert (traded.recompiles == 0) == is_rehearsed
+    assert (traded.counters.reordered > 0) == has_ticks
 
 
 def split_tape(setting: Setting, capacity: int) -> tuple[Tape, Iterator[Closed]]:
     event = events(setting)["split"]
     tape = tape_of(setting, event, capacity)
-    return tape, tape.closed(arrivals(setting, event, quiet=1))
+    return tape, tape.closed(turned_round(arrivals(setting, event, quiet=1)))
+
+
+def turned_round(came: Iterable[Arrival]) -> Iterator[Arrival]:
+    """The last tick of each bar comes second."""
+    for one in came:
+        frame = one.frame
+        if frame is not None and frame.kind == TICKS:
+            rows = frame.records
+            turned = np.concatenate([rows[:1], rows[:0:-1]])
+            one = one._replace(frame=frame._replace(records=turned))
+        yield one
 
 
 def staged_on_bars(names: Sequence[str]) -> Setting:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from bot4jax.runtime.backlog import Clocks, follows, join
-from bot4jax.runtime.batches import Anew, Batch, Close
+from bot4jax.runtime.batches import Batch, Close, Reopen
 from bot4jax.runtime.closings import NO_ARRIVALS, Closed
 from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.market import Quotes
@@ -134,7 +134,7 @@ def closed_bars(arrivals: Iterable[Arrival], feed: Feed) -> Iterator[Closed]:
     """Every bar as it closes."""
     shown, nothing = Quotes(UNIVERSE), np.zeros((1, SYMBOLS))
     for one in arrivals:
-        events: Iterable[Batch | Anew | Close] = ()
+        events: Iterable[Batch | Reopen | Close] = ()
         if one.frame is not None:
             events = feed.push(one.frame, one.receive_ns)
         for event in events:
