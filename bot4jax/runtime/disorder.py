@@ -30,20 +30,22 @@ class Disorder:
         self._kept = np.empty(most, TICK)
         self.count = 0
         """ticks, more than are kept where the bar is too long"""
-        self.checksum = 0
-        """of the ticks, in their order"""
 
     @property
     def is_too_long(self) -> bool:
         """More ticks than can be kept: none of them is absorbed again."""
         return self.count > len(self._kept)
 
+    @property
+    def checksum(self) -> int:
+        """Equal where the same ticks came in the same order."""
+        return zlib.crc32(self._kept[: self.count].tobytes())
+
     def keep(self, records: np.ndarray) -> None:
         """Take in a batch's ticks as they are absorbed."""
         if self.count + len(records) <= len(self._kept):
             self._kept[self.count : self.count + len(records)] = records
         self.count += len(records)
-        self.checksum = zlib.crc32(records.tobytes(), self.checksum)
 
     def mark(self, symbols: Int[np.ndarray, " n"]) -> None:
         """Their ticks were out of order."""
@@ -79,7 +81,7 @@ class Disorder:
         """Nothing of it has come yet."""
         self.symbols[:] = False
         self._newest.fill(NEVER)
-        self._latest, self.count, self.checksum = NEVER, 0, 0
+        self._latest, self.count = NEVER, 0
 
     def _look(
         self,

@@ -11,6 +11,7 @@ from bot4jax.types import (
     BUY,
     CONFLATED,
     LEVELS,
+    NEVER,
     QUOTE,
     SELL,
     SNAPSHOT,
@@ -45,16 +46,28 @@ class Standing:
     def __init__(self, symbols: int) -> None:
         self._records = np.zeros((symbols, PLACES), TICK)
         self._is_known = np.zeros((symbols, PLACES), bool)
+        self._latest = NEVER
+        """event time that nothing is behind"""
 
     def absorb(self, records: np.ndarray) -> None:
         """Take in records: of one place the newest stays, of equals the last."""
-        records = records[records["event_ns"].argsort(kind="stable")]
+        if not len(records):
+            return
+        event_ns = records["event_ns"]
+        if (event_ns[1:] < event_ns[:-1]).any() or event_ns[0] < self._latest:
+            records = self._news(records)
+        self._latest = max(self._latest, int(event_ns.max()))
         place = places(records)
-        known_ns = self._records["event_ns"][records["symbol"], place]
-        is_news = (place != NOWHERE) & (records["event_ns"] >= known_ns)
-        at = records["symbol"][is_news], place[is_news]
-        self._records[at] = records[is_news]
+        stated = place != NOWHERE
+        at = records["symbol"][stated], place[stated]
+        self._records[at] = records[stated]
         self._is_known[at] = True
+
+    def _news(self, records: np.ndarray) -> np.ndarray:
+        """What nothing newer is known of, in order of event time."""
+        records = records[records["event_ns"].argsort(kind="stable")]
+        known = self._records[records["symbol"], places(records)]
+        return records[records["event_ns"] >= known["event_ns"]]
 
     def snapshot(self, after: Frame) -> Frame:
         """All that stands once the frame `after` has been sent."""
