@@ -13,6 +13,9 @@ from jaxtyping import Bool, Int
 
 from bot4jax.types import NEVER, QUOTE, TICK, TRADE
 
+WORDS = TICK.itemsize // 8
+"""Of a tick, 64 bits each."""
+
 CHAINS = 32
 """Chains of one symbol: quotes, trades, statuses, and the levels of its book."""
 
@@ -27,25 +30,27 @@ class Disorder:
         """event time of every chain's last tick"""
         self._latest = NEVER
         """event time that no tick is behind"""
-        self._kept = np.empty(most, TICK)
+        self._words = np.empty((most, WORDS), np.int64)
         self.count = 0
         """ticks, more than are kept where the bar is too long"""
 
     @property
     def is_too_long(self) -> bool:
         """More ticks than can be kept: none of them is absorbed again."""
-        return self.count > len(self._kept)
+        return self.count > len(self._words)
 
     @property
     def checksum(self) -> int:
         """Equal where the same ticks came in the same order."""
-        return zlib.crc32(self._kept[: self.count].tobytes())
+        return zlib.crc32(self._words[: self.count].tobytes())
 
     def keep(self, records: np.ndarray) -> None:
         """Take in a batch's ticks as they are absorbed."""
-        if self.count + len(records) <= len(self._kept):
-            self._kept[self.count : self.count + len(records)] = records
-        self.count += len(records)
+        stop = self.count + len(records)
+        if stop <= len(self._words):  # NumPy copies structures field by field
+            words = records.view(np.int64).reshape(-1, WORDS)
+            self._words[self.count : stop] = words
+        self.count = stop
 
     def mark(self, symbols: Int[np.ndarray, " n"]) -> None:
         """Their ticks were out of order."""
@@ -73,7 +78,7 @@ class Disorder:
 
     def ordered(self) -> np.ndarray:
         """All ticks of the symbols concerned, in order of event time."""
-        kept = self._kept[: self.count]
+        kept = self._words[: self.count].view(TICK)[:, 0]
         found = kept[self.symbols[kept["symbol"]]]
         return found[found["event_ns"].argsort(kind="stable")]
 
