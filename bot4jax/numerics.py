@@ -36,8 +36,8 @@ def safe_root(value: Array) -> Array:
 def sort_key(values: Float[Array, "..."]) -> Int[Array, "..."]:
     """Whole numbers in the order of the floats, equal where those are; NaN has none.
 
-    A CPU sorts them faster than floats. The bits of a
-    float are its size behind its sign: those of a negative one are turned, sign apart.
+    A CPU sorts them faster than floats. The bits of a float are its size behind its
+    sign: those of a negative one are turned, sign apart.
     """
     bits = lax.bitcast_convert_type(jnp.where(values == 0, 0.0, values), jnp.int32)
     return jnp.where(bits < 0, bits ^ BEYOND, bits)

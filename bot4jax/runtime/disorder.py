@@ -11,10 +11,8 @@ import zlib
 import numpy as np
 from jaxtyping import Bool, Int
 
+from bot4jax.runtime.displayed import WORDS
 from bot4jax.types import NEVER, QUOTE, TICK, TRADE
-
-WORDS = TICK.itemsize // 8
-"""Of a tick, 64 bits each."""
 
 CHAINS = 32
 """Chains of one symbol: quotes, trades, statuses, and the levels of its book."""
@@ -82,8 +80,8 @@ class Disorder:
         found = kept[self.symbols[kept["symbol"]]]
         return found[found["event_ns"].argsort(kind="stable")]
 
-    def next_bar(self) -> None:
-        """Nothing of it has come yet."""
+    def forget(self) -> None:
+        """Nothing has come yet."""
         self.symbols[:] = False
         self._newest.fill(NEVER)
         self._latest, self.count = NEVER, 0

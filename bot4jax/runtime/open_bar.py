@@ -132,6 +132,7 @@ class OpenBar:
             return
         records = self._disorder.ordered()
         self._counters.reordered += len(records)
+        self._disorder.forget()  # what follows is in order
         self._earlier.reopen(slots)
         yield Reopen(slots)
         for at in range(0, len(records), self._capacity):
@@ -166,7 +167,7 @@ class OpenBar:
             is_by_clock,
         )
         self._before = counted.absorbed, counted.late, counted.unheard
-        self._disorder.next_bar()
+        self._disorder.forget()
         self.bar, self.open_ns = self.bar + 1, self.boundary_ns
         return closed
 

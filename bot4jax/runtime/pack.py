@@ -197,7 +197,7 @@ def write_mids(
 ) -> Int[np.ndarray, " L"]:
     """Each trade's mid before it, and a 1 where there is one; quotes are remembered.
 
-    Symbols of trades that are older than all quotes remembered.
+    Returns the symbols of trades that are older than all remembered quotes.
     """
     symbol, event_ns = words[HEAD] >> 32, words[EVENT]
     kind = kind.take(order)
