@@ -9,6 +9,7 @@ from bot4jax.runtime.limits import TradingState
 
 STAGES = {
     "absorb": "a batch of ticks goes into the open bars",
+    "reorder": "a batch of ticks that came out of order is absorbed again",
     "close": "the bar is closed",
     "venue_wait": "the venue's answers are waited for and booked",
     "portfolio": "positions are valued",
