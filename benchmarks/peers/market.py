@@ -99,8 +99,8 @@ def volume_imbalance(buy_volume, sell_volume):
 
 
 @peer("numpy", "trade_count_imbalance")
-def count_imbalance(signed_count, trade_count):
-    return signed_count.sum(1) / trade_count.sum(1)
+def count_imbalance(signed_count, sided_count):
+    return signed_count.sum(1) / sided_count.sum(1)
 
 
 @peer("numpy", "top_size_imbalance")

@@ -15,6 +15,11 @@ from bot4jax.registry import FeatureSpec, arguments
 
 Values = Callable[..., Any]
 
+CLOSE = 5e-7
+"""How far a peer may be from the definition, over the largest value: libraries begin
+Wilder's averages otherwise, and an average of averages forgets its beginning over 256
+bars to 256 / 14 × (13/14)²⁵⁶ = 1e-7."""
+
 
 class Peer(NamedTuple):
     """One function; what it shares among its features is computed once."""
