@@ -3,7 +3,7 @@
 Weights are copied from ours, so that both must say the same.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -116,36 +116,41 @@ def copied(sizes: NetSizes, features: int, params: zoo.NetParams) -> Net:
     ours: Any = zoo.modules_of(sizes, features, params)
     net = Net(features, sizes.stem, sizes.lstm.widths)
     with torch.no_grad():
-        _set_linear(net.project, ours.stem.project)
-        _set_norm(net.norm, ours.stem.norm)
-        for layer, own in zip(net.layers, ours.nets[0].layers, strict=True):
-            gates = layer.gates
-            gates.weight_ih_l0.copy_(_reordered(own.input.kernel))
-            gates.weight_hh_l0.copy_(_reordered(own.hidden.kernel))
-            gates.bias_ih_l0.copy_(_reordered(own.input.bias))
-            gates.bias_hh_l0.zero_()
-            _set_linear(layer.shortcut, own.shortcut)
-            _set_norm(layer.norm, own.norm)
-        _set_linear(net.head, ours.heads.maps[0])
+        set_linear(net.project, ours.stem.project)
+        set_norm(net.norm, ours.stem.norm)
+        set_lstm(net.layers, ours.nets[0])
+        set_linear(net.head, ours.heads.maps[0])
     return net.to(place())
 
 
-def _tensor(param) -> torch.Tensor:
+def set_lstm(layers: Iterable, ours) -> None:
+    for layer, own in zip(layers, ours.layers, strict=True):
+        gates = layer.gates
+        gates.weight_ih_l0.copy_(reordered(own.input.kernel))
+        gates.weight_hh_l0.copy_(reordered(own.hidden.kernel))
+        gates.bias_ih_l0.copy_(reordered(own.input.bias))
+        gates.bias_hh_l0.zero_()
+        set_linear(layer.shortcut, own.shortcut)
+        set_norm(layer.norm, own.norm)
+
+
+def tensor(param) -> torch.Tensor:
+    """A weight of ours."""
     return torch.from_numpy(np.array(param[...]))
 
 
-def _reordered(param) -> torch.Tensor:
+def reordered(param) -> torch.Tensor:
     """PyTorch's gates are i, f, g, o in rows; ours i, f, o, g in columns."""
     i, f, o, g = jnp.split(param[...], 4, axis=-1)
     return torch.from_numpy(np.array(jnp.concatenate([i, f, g, o], axis=-1).T))
 
 
-def _set_linear(theirs: torch.nn.Linear, ours) -> None:
-    theirs.weight.copy_(_tensor(ours.kernel).T)
+def set_linear(theirs: torch.nn.Linear, ours) -> None:
+    theirs.weight.copy_(tensor(ours.kernel).T)
     if ours.bias is not None:
-        theirs.bias.copy_(_tensor(ours.bias))
+        theirs.bias.copy_(tensor(ours.bias))
 
 
-def _set_norm(theirs: torch.nn.LayerNorm, ours) -> None:
-    theirs.weight.copy_(_tensor(ours.scale))
-    theirs.bias.copy_(_tensor(ours.bias))
+def set_norm(theirs: torch.nn.LayerNorm, ours) -> None:
+    theirs.weight.copy_(tensor(ours.scale))
+    theirs.bias.copy_(tensor(ours.bias))
