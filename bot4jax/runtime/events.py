@@ -1,10 +1,16 @@
-"""What a fit says of itself, update by update, in files that TensorBoard reads."""
+"""What a fit says of itself, update by update, in files that TensorBoard reads.
+
+Their writer is imported with the first update: it imports PyTorch wherever that is
+installed, for which whoever only starts the program would wait.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tensorboardX import SummaryWriter
+if TYPE_CHECKING:
+    from tensorboardX import SummaryWriter
 
 Log = Callable[[int, Mapping[str, float]], None]
 
@@ -21,6 +27,8 @@ def events(folder: Path) -> Iterator[Log]:
 
         def log(update: int, values: Mapping[str, float]) -> None:
             if not writers:
+                from tensorboardX import SummaryWriter
+
                 # files of one second would have one name
                 own = {"purge_step": update, "filename_suffix": f".{update:09}"}
                 writer = SummaryWriter(str(folder), **own)

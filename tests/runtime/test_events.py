@@ -1,6 +1,8 @@
 """Training's scalars as TensorBoard would read them: records with checksums."""
 
 import struct
+import subprocess
+import sys
 
 from tensorboardX.crc32c import crc32c
 from tensorboardX.proto import event_pb2
@@ -62,3 +64,10 @@ def test_a_fit_that_goes_on_takes_back_what_it_tells_again(tmp_path):
     found, purged = scalars(tmp_path)
     assert purged[-1] == 3
     assert found == {(1, "norm"): 1.0, (2, "norm"): 1.0, (3, "norm"): 2.0}
+
+
+def test_whoever_starts_does_not_wait_for_the_writer():
+    """It imports PyTorch wherever that is installed."""
+    code = "import sys, bot4jax.modes.demo; print('tensorboardX' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["False"], done.stderr
