@@ -5,6 +5,7 @@ import pywt
 from scipy import signal, stats
 
 from benchmarks.peers.peer import peer
+from bot4jax.kernels.frequency import AS_STRONG
 
 BANDS = tuple(f"relative_power_{k}" for k in range(1, 11))
 LEVELS = (1, 2, 3, 4)
@@ -39,10 +40,12 @@ def spectrum(standardised_return):
     # a band that holds no bin takes the next one's first
     bands[:, np.flatnonzero(np.diff(starts) == 0)] = 0
     below = np.cumsum(density, axis=1)
+    # of peaks that count as equal the slowest
+    strong = density >= AS_STRONG * density.max(1, keepdims=True)
     return [
         *bands.T,
         stats.entropy(density, base=bins, axis=1),
-        frequency[density.argmax(1)],
+        frequency[strong.argmax(1)],
         density @ frequency,
         _quantile(below, density, 0.5),
         _quantile(below, density, 0.85),

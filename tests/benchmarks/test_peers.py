@@ -97,6 +97,17 @@ def test_trades_without_an_aggressor_are_seen(random_columns):
     assert furthest_of_random(over_all_trades, random_columns) > 1
 
 
+def test_of_peaks_that_count_as_equal_the_slowest_counts():
+    """The two differ by 2.5e-4, the slower one is the lower."""
+    bars = np.arange(WINDOW)
+    slow, quick = (np.cos(2 * np.pi * bars * k / WINDOW) for k in (24, 97))
+    z = (slow + (1 + 2.5e-4) ** 0.5 * quick)[None]
+    (own,) = (one for one in PEERS if "peak_frequency" in one.features)
+    found = called(own, {"standardised_return": z})["peak_frequency"]
+    truth = CATALOGUE["peak_frequency"].reference({"standardised_return": z[0]})
+    assert found == truth == 24 / WINDOW
+
+
 def test_what_computes_something_else_is_seen(columns):
     @peer("numpy", "standard_deviation")
     def of_samples(standardised_return):
