@@ -6,7 +6,7 @@ from benchmarks.markdown import table, told
 from benchmarks.result import Result, Row
 
 SHOWN = ("nets", "trees", "train", "latency", "soak", "ingest", "orders", "start")
-SHOWN += ("backtest",)
+SHOWN += ("backtest", "peers")
 """Benchmarks whose every row is shown."""
 MACHINES_OWN = "product_"
 """How the stages begin that only measure the machine's matrix products."""

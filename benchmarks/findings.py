@@ -22,6 +22,8 @@ CLOSES = "<!-- end -->"
 NONE_YET = "No result is committed yet, so nothing is claimed."
 PRESET = "cpu"
 WITHOUT_A_DEVICE = "gpu_aot"
+WHOLE = "peers"
+"""From closed bars to every member: no target, so its ratios stand in lines."""
 FAULTS = "sim"
 """Folder of `python -m tests.sim`: counts, and no times."""
 HEAD = ("what", "symbols", "target", "goal", "p99", "p50 … p99.9", "floor", "verdict")
@@ -129,7 +131,18 @@ def section(results: Sequence[Result]) -> str:
     if not results:
         return NONE_YET
     run = [one for one in results if one.bench != WITHOUT_A_DEVICE]
-    blocks = [_times(run), _ratios(run), growth.section(run), figures.section(run)]
+    wholes = [
+        f"- {WHOLE}, {one.symbols:,} symbols, {rivals(one)}"
+        for one in run
+        if one.bench == WHOLE
+    ]
+    blocks = [
+        _times(run),
+        _ratios(run),
+        "\n".join(wholes),
+        growth.section(run),
+        figures.section(run),
+    ]
     blocks.append("\n".join(map(circumstances, run)))
     planned = [one for one in results if one.bench == WITHOUT_A_DEVICE]
     blocks += ["\n".join(line for one in planned for line in launches(one))]

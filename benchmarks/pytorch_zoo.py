@@ -290,9 +290,13 @@ class Walker:
     """
 
     def __init__(self, step: Callable, fresh: Callable[[], Memory]) -> None:
-        self.step = step
+        self.step, self.fresh = step, fresh
+        self.begin()
+
+    def begin(self) -> None:
+        """Nothing is remembered of anyone."""
         with torch.inference_mode():
-            self.memory = fresh()
+            self.memory = self.fresh()
 
     def __call__(self, scores: np.ndarray) -> np.ndarray:
         with torch.inference_mode():

@@ -66,6 +66,9 @@ BENCHES = {
         "benchmarks.latency:measure", "how late decisions are in a stream", 1000, 20
     ),
     "soak": Bench("benchmarks.soak:measure", "what a long stream leaves", 3600, 100),
+    "peers": Bench(
+        "benchmarks.whole:measure", "how fast the whole is, and libraries'", 100, 3
+    ),
     "start": Bench("benchmarks.start:measure", "how soon the program answers", 20, 1),
 }
 

@@ -226,7 +226,7 @@ class TestCommandLine:
         for begin in (*starts, "wat: unknown key", "data.symbols: expected"):
             assert sum(line.startswith(begin) for line in lines) == 1, begin
 
-    @pytest.mark.parametrize("name", ["feature", "peers", "Step", ""])
+    @pytest.mark.parametrize("name", ["feature", "peer", "Step", ""])
     def test_unknown_benchmark_is_told_what_there_is(self, name, capsys):
         assert run.main([f"bench={name}"]) == 2
         told = capsys.readouterr().err
@@ -282,9 +282,9 @@ class TestCommandLine:
 
     def test_an_unsound_sweep_starts_nothing(self, monkeypatch, capsys):
         monkeypatch.setattr(run.subprocess, "run", pytest.fail)
-        assert run.main(["-m", "bench=step,peers", "symbols=16,-1"]) == 2
+        assert run.main(["-m", "bench=step,peer", "symbols=16,-1"]) == 2
         told = capsys.readouterr().err
-        assert "unknown benchmark 'peers'" in told
+        assert "unknown benchmark 'peer'" in told
         assert "data.symbols: expected" in told
 
     def test_only_the_command_line_knows_hydra(self, project):
@@ -506,6 +506,17 @@ class TestFindings:
         (line,) = [line for line in lines if line.startswith("| all features")]
         assert line.endswith(f"| {expected} |")
         assert f"| {ratio:g} × |" in line
+
+    def test_the_whole_stands_beside_libraries_in_a_line(self):
+        own = planted([row("whole")], bench="peers")
+        own = msgspec.structs.replace(own, ratios={"whole": 12.34, "nets": 1.5})
+        told = findings.section([own])
+        expected = (
+            "- peers, 1,024 symbols, `preset=cpu`, our speed over others': `whole` "
+            "12.3 ×, `nets` 1.5 ×"
+        )
+        assert expected in told.splitlines()
+        assert "| `peers` | cpu | 1,024 | `whole` | bot4jax |" in told
 
     def test_what_was_only_compiled_is_told_as_that(self):
         device = "compiled for sm_90 without a device"
