@@ -346,6 +346,8 @@ def test_a_replay_of_who_joined_late_gives_the_same_orders(tmp_path, monkeypatch
     lived(again, LockstepVenue(paper, intake, frames, {}), new_feed(), record, busy)
     assert orders_of(live) == orders_of(again)
     assert paper.record.fills == street.venue.record.fills
+    assert paper.book.universe == expected_universe(CASES[name])
+    assert paper.book.universe == street.venue.book.universe
     assert len(paper.record.fills) > BARS - JOINED
 
 
