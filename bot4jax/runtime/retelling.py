@@ -130,8 +130,9 @@ def taken_up(
     paid = [one for one in past if is_payment(one.event)]
     terms = [one for one in past if changes_terms(one.event)]
     lost = [one for one in terms if not stale[list(slots(one.event))].all()]
+    left_out = {one.number for one in (*paid, *lost)}
     return TakenUp(
-        [one for one in past if one not in paid and one not in lost],
+        [one for one in past if one.number not in left_out],
         later,
         {slot for one in (*paid, *terms) for slot in slots(one.event)},
         len(lost) < len(terms),

@@ -8,7 +8,7 @@ hear.
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from contextlib import ExitStack, closing
 from itertools import chain
 from pathlib import Path
@@ -176,7 +176,9 @@ class Street:
         """Whom the publisher goes on for."""
         self.is_served = lambda: not feed.is_stale or bool(feed._renewed)
 
-    def heard(self, feed: Feed, lost: Collection[int]) -> Iterator[Arrival]:
+    def heard(
+        self, feed: Feed, lost: Collection[int]
+    ) -> Generator[Arrival, None, None]:
         """What comes to the engine; of its frames those of these numbers do not."""
         ticks, asked, _ = self.endpoints
         self.serve(feed)

@@ -408,6 +408,19 @@ def test_a_snapshot_that_lies_of_events_proves_nothing(name, first):
     assert terms_of(feed) == terms_of(new_feed()), "it is too late for the truth"
 
 
+def test_a_ledger_without_room_for_what_was_missed_proves_nothing():
+    """The second event is lost; by the ledger both came before that gap."""
+    frames = market(PLAN)
+    true = snapshot_of(frames[:7])
+    _, ledger = parted(true)
+    assert ledger is not None
+    moved = msgspec.structs.replace(ledger.entries[0], number=2)
+    feed = new_feed()
+    lie = lied(true, over=[(1, 1)], entries=[moved])
+    found = pushed(feed, *frames[:3], frames[6], lie, frames[7])
+    assert sum(one.unheard for one in found) == 1
+
+
 def test_a_snapshot_from_before_the_gap_is_waited_on_behind():
     frames = market([(1, SPLIT), (3, FINER)])
     feed = new_feed()
@@ -447,6 +460,19 @@ def test_the_same_event_told_twice_and_heard_once_acts_once():
     pushed(feed, snapshot_of(frames[:8]), *frames[8:])
     assert terms_of(feed) == terms_of(calm)
     assert feed.counters.unheard == 0
+
+
+def test_what_was_paid_before_is_not_booked_and_puts_its_symbol_in_doubt():
+    """A payment to come is booked like any other."""
+    funding = Funding(symbol=1, event_ns=BAR + 500, rate=1e-4)
+    coming = Funding(symbol=2, event_ns=4 * BAR + 500, rate=1e-4)
+    frames = market([(1, funding), (1, coming)])
+    feed = new_feed()
+    pushed(feed, frames[6], snapshot_of(frames[:7]))
+    (closed,) = pushed(feed, frames[7])
+    assert closed.events == (coming,)
+    assert closed.doubted == (1,)
+    assert (closed.unheard, closed.is_told) == (0, True)
 
 
 def test_a_payment_that_is_not_told_any_more_puts_all_in_doubt():
