@@ -52,6 +52,9 @@ its clock may be another. `sent_ns` is when something was received last before."
 END, BEGIN = 1, 2
 """Flags of a frame: a publisher's last one in this epoch, and its very first."""
 
+LEDGER = 8
+"""Flag of a snapshot: before its records stand reference events that still count."""
+
 EVENTS = 1 << 16
 """What a frame's count of reference events goes up to, before it begins again at 0."""
 

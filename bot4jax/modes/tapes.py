@@ -89,7 +89,8 @@ def intake_of(setting: Setting) -> Intake:
     """What a venue of this setting believes of a stream."""
     source, runtime = setting.source, setting.config.runtime
     skew_limit_ns = round(runtime.skew_limit_ms * 1e6)
-    return Intake(source.universe.hash, source.anchors, skew_limit_ns)
+    grid = source.start_ns, source.bar_ns
+    return Intake(source.universe.hash, source.anchors, skew_limit_ns, grid)
 
 
 def terms(setting: Setting) -> Terms:

@@ -17,6 +17,7 @@ from bot4jax.runtime.brackets import Distances, follow_entries
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.context import Context
 from bot4jax.runtime.equity import EquityRow
+from bot4jax.runtime.exposure import Exposure
 from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.limits import Limits, TradingState
 from bot4jax.runtime.orders import (
@@ -58,9 +59,13 @@ class Account:
     """steps that an opening order is spread over"""
     distances: Distances = NO_LEGS
     """of the orders that protect every position"""
+    doubted: Sequence[int] = ()
+    """slots in which something was owned when it changed unheard, as a snapshot tells
+    at this boundary"""
 
     def hear(self, closed: Closed) -> None:
         """What acts from the boundary on, once the bar before it is valued."""
+        self.doubted = self.exposure.hear(closed, self.portfolio)
         self.headlines.hear(closed.events, closed.boundary_ns)
         for event in closed.events:
             self.portfolio.hear(event)
@@ -175,6 +180,7 @@ class Account:
                     self.portfolio.doubt(one)
                 case Replace():
                     self.portfolio.ask(one)
+        self.exposure.leave(closed, self.portfolio)
 
     def _mids(self, closed: Closed) -> Float[np.ndarray, " S"]:
         increment = self.portfolio.units.increment
@@ -207,6 +213,11 @@ class Account:
     def said(self) -> Said:
         """How much was asked of the venue lately."""
         return Said()
+
+    @cached_property
+    def exposure(self) -> Exposure:
+        """What missed events may have changed."""
+        return Exposure(len(self.universe.instruments))
 
     @cached_property
     def headlines(self) -> Headlines:

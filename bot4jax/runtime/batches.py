@@ -7,6 +7,7 @@ from jaxtyping import Bool, Int
 
 from bot4jax.kernels.rebase import Terms
 from bot4jax.runtime.messages import Reference
+from bot4jax.runtime.reference import Pending
 from bot4jax.runtime.screen import Drop
 
 ROTATION = 8
@@ -55,9 +56,16 @@ class Close(NamedTuple):
     terms: Terms | None = None
     """of prices and sizes from the boundary on, if a split or new terms changed them"""
     unheard: int = 0
-    """frames of reference events that were missed in the bar, or not understood"""
+    """frames of reference events of which nobody can tell any more, by bar"""
     is_by_clock: bool = False
     """a publisher had not told yet that it was over"""
+    awaited: int = 0
+    """frames of reference events missed in the bar, of which a snapshot may tell"""
+    is_told: bool = True
+    """no snapshot is awaited that would tell of missed events"""
+    doubted: tuple[int, ...] = ()
+    """slots of which a snapshot has told what should have acted before: what is owned
+    there, or was since, need not be what it is held to be"""
 
 
 class FeedState(NamedTuple):
@@ -71,10 +79,12 @@ class FeedState(NamedTuple):
     """checksum of those that batches hold, in the order of their arrival"""
     held: int
     """checksum of the ticks of later bars"""
-    events: tuple[Reference, ...]
-    """that have not acted yet"""
+    events: tuple[Pending, ...]
     coverage: int
     """checksum of what is known to be missing"""
     snapshots: tuple[tuple[int, ...], ...]
     counted: tuple[int, ...]
     dropped: tuple[tuple[Drop, int], ...]
+    renewed: tuple[int, ...]
+    """publishers that quote in terms which act at the next boundary here"""
+    doubted: tuple[int, ...]

@@ -23,7 +23,7 @@ from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.stages import Stages
 from bot4jax.runtime.terms import changes_terms, unchanged
 from bot4jax.state import copied
-from bot4jax.types import BAR_FLOATS, BAR_INTS, REFERENCE
+from bot4jax.types import BAR_FLOATS, BAR_INTS, REFERENCE, SNAPSHOT
 
 VOLUME = "base_turnover"
 """Column of a bar that only trades can fill."""
@@ -63,9 +63,15 @@ class Closed(NamedTuple):
     """of prices and sizes from the boundary on, if a split or new terms changed them;
     on the device"""
     unheard: int = 0
-    """frames of reference events that were missed in the bar, or not understood"""
+    """frames of reference events of which nobody can tell any more, by bar"""
     is_by_clock: bool = False
     """the clock closed it, and not the event time of every publisher"""
+    awaited: int = 0
+    """frames of reference events missed in the bar, of which a snapshot may tell"""
+    is_told: bool = True
+    """no snapshot is awaited that would tell of missed events"""
+    doubted: tuple[int, ...] = ()
+    """slots of which a snapshot has told what should have acted before"""
 
 
 class Bars(NamedTuple):
@@ -207,7 +213,9 @@ class Tape:
             yield from self.feed.advance(one.receive_ns)
             return
         yield from self.feed.push(one.frame, one.receive_ns)
-        if one.frame.kind != REFERENCE and len(one.frame.records):
+        if one.frame.kind in (REFERENCE, SNAPSHOT):
+            return
+        if len(one.frame.records):
             self._arrivals.append((one.timer_s, len(one.frame.records)))
 
     def _mask(
@@ -258,6 +266,8 @@ class Tape:
         arrivals, self._arrivals = self._arrivals, []
         for one in filter(changes_terms, event.events):
             self.quotes.hear(one)
+            if one.symbol in event.doubted:
+                self.quotes.recount(one.symbol)
         return Closed(
             bar=event.bar,
             boundary_ns=event.boundary_ns,
@@ -275,4 +285,7 @@ class Tape:
             terms=bars.terms,
             unheard=event.unheard,
             is_by_clock=event.is_by_clock,
+            awaited=event.awaited,
+            is_told=event.is_told,
+            doubted=event.doubted,
         )

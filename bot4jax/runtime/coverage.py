@@ -94,16 +94,16 @@ class Coverage:
         spoken[symbols] = True
 
     def due(self, name: int, publisher: Publisher) -> Frame | None:
-        """A publisher's snapshot whose place has come, if it heals anything."""
+        """A publisher's snapshot whose place has come, if it is of this life."""
         place = publisher.epoch, publisher.next_sequence
         snapshot = self.waiting.get(name)
         if snapshot is None or (snapshot.epoch, snapshot.sequence) > place:
             return None
         del self.waiting[name]
         is_old = snapshot.epoch != publisher.epoch or publisher.is_catching_up
-        return None if is_old or not self._covers(snapshot) else snapshot
+        return None if is_old else snapshot
 
-    def _covers(self, snapshot: Frame) -> bool:
+    def covers(self, snapshot: Frame) -> bool:
         """Whether it was taken after all that was missed of its publisher."""
         one = self._missing.get(snapshot.publisher)
         return one is not None and snapshot.sequence >= one.until

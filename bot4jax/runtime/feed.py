@@ -31,6 +31,8 @@ from bot4jax.data.universe import Universe
 from bot4jax.runtime.backlog import conflated
 from bot4jax.runtime.batches import Batch, Close, FeedState, Reopen
 from bot4jax.runtime.coverage import Coverage
+from bot4jax.runtime.ledger import parted
+from bot4jax.runtime.messages import Ledger
 from bot4jax.runtime.open_bar import OpenBar
 from bot4jax.runtime.publishers import (
     Counters,
@@ -42,7 +44,16 @@ from bot4jax.runtime.publishers import (
     unrepeated,
     untold,
 )
-from bot4jax.runtime.reference import understood
+from bot4jax.runtime.reference import Pending, understood
+from bot4jax.runtime.retelling import (
+    boundary_ns,
+    in_force,
+    is_due,
+    once,
+    retold,
+    taken_up,
+    woven,
+)
 from bot4jax.runtime.screen import Drop
 from bot4jax.types import AWAKE, BEHIND, REFERENCE, SNAPSHOT, Frame
 
@@ -72,6 +83,12 @@ class Feed:
         open_ns = start_ns + first_bar * bar_ns
         opening = bar_ns, open_ns, first_bar, capacity
         self._open = OpenBar(universe, anchors, *opening, reorder_ticks, self.counters)
+        self._awaits = False
+        """some publisher's missed events may be told by a snapshot"""
+        self._renewed: set[int] = set()
+        """publishers whose snapshot has told of terms that should hold already: it
+        quotes in those, and the open bar counts in others"""
+        self._doubted: set[int] = set()
 
     @property
     def bar(self) -> int:
@@ -95,8 +112,8 @@ class Feed:
 
     @property
     def is_stale(self) -> bool:
-        """Something is missing that a snapshot could heal."""
-        return self.coverage.is_behind
+        """Something is missing that a snapshot could heal or tell of."""
+        return self.coverage.is_behind or self._awaits
 
     @property
     def stale(self) -> Bool[np.ndarray, " S"]:
@@ -123,6 +140,8 @@ class Feed:
             tuple(one[:4] for one in self.coverage.waiting.values()),
             tuple(one for one in vars(counted).values() if isinstance(one, int)),
             tuple(sorted(counted.dropped.items())),
+            tuple(sorted(self._renewed)),
+            tuple(sorted(self._doubted)),
         )
 
     def push(
@@ -143,6 +162,7 @@ class Feed:
         else:
             yield from self._take(frame, received_ns)
         yield from self._restate(frame.publisher, received_ns)
+        self._awaits = any(one.missed for one in self.publishers.values())
         if frame.is_end:
             self.finish(frame.publisher)
             yield from self._close_passed(received_ns)
@@ -190,9 +210,11 @@ class Feed:
         if not found.is_whole:
             self.counters.dropped[Drop.REFERENCE] += 1
             self.counters.unheard += 1
-        told, past_ns = self._open.events, self._open.open_ns
+        told = [one.event for one in self._open.events if not one.is_late]
         events = tuple(one for one in found.events if one not in told)
-        self._open.events += untold(publisher, events, self.counters, past_ns)
+        news = untold(publisher, events, self.counters, self._open.open_ns)
+        place = frame.publisher, frame.sequence
+        self._open.events += tuple(Pending(*place, one) for one in news)
 
     def advance(self, receive_ns: int) -> Iterator[Batch | Reopen | Close]:
         """Close what the clock says is over; call it when no frame is waiting."""
@@ -244,15 +266,48 @@ class Feed:
         if (publisher := self.publishers.get(name)) is None:
             return
         snapshot = self.coverage.due(name, publisher)
-        if snapshot is None or self._is_ahead(publisher, snapshot, receive_ns):
+        if snapshot is None or not (publisher.missed or self.coverage.covers(snapshot)):
             return
-        whole = self._screened(publisher, snapshot.sent_ns, snapshot.records)
+        if self._is_ahead(publisher, snapshot, receive_ns):
+            return
+        snapshot, ledger = parted(snapshot)
+        self._retell(publisher, snapshot, ledger)
+        is_awaiting = publisher.missed or name in self._renewed
+        if is_awaiting or not self.coverage.covers(snapshot):
+            return
+        records = snapshot.records
+        if ledger is not None:
+            records = in_force(records, ledger, self._open.open_ns, self._open.bar_ns)
+        whole = self._screened(publisher, snapshot.sent_ns, records)
         news = self.coverage.news(snapshot, whole)
         news = news[news["event_ns"].argsort(kind="stable")]
         self.counters.snapshots += 1
         self.counters.restated += len(news)
         yield from self._distribute(publisher, news, receive_ns)
         self.coverage.heal(snapshot, whole)
+
+    def _retell(
+        self, publisher: Publisher, snapshot: Frame, ledger: Ledger | None
+    ) -> None:
+        """Take up what a snapshot tells of missed events, if it was taken behind them.
+
+        It acts at the next boundary. Until then the snapshot's quotes are in terms that
+        the open bar does not count in, where new terms should hold already.
+        """
+        if not is_due(publisher, snapshot):
+            return
+        symbols, open_ns = len(self._open.anchors), self._open.open_ns
+        found = retold(publisher, snapshot, ledger, symbols, self.counters)
+        grid = open_ns, self._open.bar_ns
+        missed = once(found, lambda one: boundary_ns(one, *grid))
+        told = tuple(one.event for one in missed)
+        news = untold(publisher, told, self.counters, open_ns)
+        entries = [one for one in missed if one.event in news]
+        taken = taken_up(entries, self.coverage.stale, *grid)
+        self.counters.unheard += taken.too_late
+        self._renewed |= {snapshot.publisher} if taken.renews else set()
+        self._doubted |= set(range(symbols)) if found.lacks_payments else taken.doubted
+        self._open.events = woven(self._open.events, taken, snapshot.publisher)
 
     def _screened(
         self, publisher: Publisher, sent_ns: int, records: np.ndarray
@@ -335,4 +390,9 @@ class Feed:
             is_by_clock=min(self._reached(), default=watermark_ns) < self.boundary_ns,
         )
         self.coverage.next_bar()
-        return closed
+        for name in self._renewed:
+            self.coverage.lose(name, self.publishers[name].next_sequence)
+        doubted, self._doubted = tuple(sorted(self._doubted)), set()
+        self._renewed = set()
+        awaits = any(one.missed for one in self.publishers.values())
+        return closed._replace(is_told=not awaits, doubted=doubted)

@@ -18,9 +18,12 @@ from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.orders import Answer
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_messages import Place, Step
-from bot4jax.types import NEVER, REFERENCE, TICKS, Frame
+from bot4jax.types import NEVER, REFERENCE, SNAPSHOT, TICKS, Frame
 
 END_OF_TIME = -NEVER
+
+HEARD = (TICKS, REFERENCE, SNAPSHOT)
+"""Kinds of frame that say something to a venue."""
 
 NOWHERE = (-1, -1)
 """Before every epoch and record."""
@@ -74,7 +77,7 @@ class Stream:
     """Frames in their order, some publishers' no further than they were heard."""
 
     def __init__(self, frames: Iterable[Frame]) -> None:
-        self._frames = enumerate(f for f in frames if f.kind in (TICKS, REFERENCE))
+        self._frames = enumerate(frame for frame in frames if frame.kind in HEARD)
         self._aside = defaultdict[int, deque[tuple[int, Frame]]](deque)
         """of each publisher what has come and was not heard yet, with its turn"""
         self._come: dict[int, tuple[int, int]] = {}
@@ -117,7 +120,8 @@ class Stream:
         _, frame = came
         name, following = frame.publisher, frame.sequence + len(frame.records)
         reached = self._come.get(name, NOWHERE)
-        self._come[name] = max(reached, (frame.epoch, following))
+        if frame.kind != SNAPSHOT:
+            self._come[name] = max(reached, (frame.epoch, following))
         self._aside[name].append(came)
         return True
 
@@ -147,6 +151,9 @@ def parted(
     if limit is None or frame.epoch > limit.epoch:
         return None, frame
     heard = limit.sequence - frame.sequence
+    if frame.kind == SNAPSHOT:  # of what came before its sequence
+        is_behind = (frame.epoch, frame.sequence) > (limit.epoch, limit.sequence)
+        return (None, frame) if is_behind else (frame, None)
     if frame.epoch < limit.epoch or heard >= max(len(frame.records), 1):
         return frame, None
     if heard <= 0:

@@ -84,7 +84,7 @@ class Trader(Remembering):
         own.states.weigh(equity, own.limits)
         own.hear(closed)
         own.headlines.judge(own.states)
-        self._miss(closed.unheard)
+        self._miss(closed)
         self.judge(closed)
         held = own.portfolio.held()
         clock.lap("portfolio")
@@ -166,12 +166,23 @@ class Trader(Remembering):
         self._journal.fold()
         garbage.collect(self.step_number)
 
-    def _miss(self, unheard: int) -> None:
-        """Funding, a dividend, a split or news that nobody here knows of: a person must
-        look what it was before anything is opened again."""
-        if unheard:
-            text = f"{unheard} frames of reference events were missed"
-            self.account.states.hold(Cause.UNHEARD, text)
+    def _miss(self, closed: Closed) -> None:
+        """Funding, a dividend, a split or news that nobody here knows of: before
+        anything is opened again a snapshot must tell what it was, or a person look.
+
+        What it tells of what was owned meanwhile is for a person too.
+        """
+        states, missed = self.account.states, "frames of reference events were missed"
+        if closed.awaited and not closed.is_told:
+            states.hold(Cause.UNTOLD, f"{closed.awaited} {missed}")
+        if closed.unheard:
+            states.hold(Cause.UNHEARD, f"{closed.unheard} {missed}")
+        if self.account.doubted:
+            name = self.account.universe.symbols[self.account.doubted[0]]
+            text = f"{name} was owned when events changed it that were missed"
+            states.hold(Cause.UNHEARD, text)
+        if closed.is_told:
+            states.lift(Cause.UNTOLD, "nothing is missed that a snapshot could tell of")
 
     def _settle(self, closed: Closed) -> Sequence[Answer]:
         """What the venue said since the last step; the device works meanwhile."""

@@ -59,6 +59,10 @@ class Quotes:
         self._volume[event.symbol], _ = parted(traded, lots)
         self._universe = universe_after(self._universe, [event])
 
+    def recount(self, slot: int) -> None:
+        """What was traded there is in nobody knows which lots: it counts as nothing."""
+        self._volume[slot] = 0
+
     def market(self) -> Market:
         """A copy that later records do not change."""
         bid, ask, bid_size, ask_size = self._displayed.quotes.T.copy()

@@ -141,6 +141,39 @@ Reference = InstrumentChange | Funding | Mark | CorporateAction | News
 References = Annotated[list[Reference], Meta(min_length=1, max_length=MOST_SYMBOLS)]
 """Told in one frame."""
 
+Number = Annotated[int, Meta(ge=1, lt=2**53)]
+
+
+class Entry(Message, frozen=True, kw_only=True):
+    """A reference event that still counts, and its place among all."""
+
+    number: Number
+    """among the events of its publisher's epoch, from 1"""
+    sequence: Count
+    """of the first record of the frame that told of it"""
+    since_ns: Nanoseconds
+    """it acts at the first boundary from here on"""
+    event: Reference
+
+
+class Ledger(Message, frozen=True, kw_only=True):
+    """With a snapshot: what its publisher has told of in this epoch and still counts.
+
+    Every event stands in `entries` or in `over`, so that none is left out unseen.
+    """
+
+    frames: Count
+    """that told of events"""
+    events: Count
+    """told in them"""
+    over: Annotated[list[tuple[Number, Number]], Meta(max_length=MOST_SYMBOLS + 1)] = []
+    """first and last numbers of events that count no more, rising"""
+    paid: Count = 0
+    """the first record after the last frame whose funding or dividend is over; 0: no
+    such frame"""
+    entries: Annotated[list[Entry], Meta(max_length=MOST_SYMBOLS)] = []
+    """by their numbers"""
+
 
 class Control(Message, frozen=True, kw_only=True):
     """A human's word to a running engine."""
@@ -212,6 +245,11 @@ def pack_references(events: Sequence[Reference]) -> bytes:
 def unpack_references(buffer: bytes | memoryview) -> list[Reference]:
     """The reference events in these bytes, of whichever types."""
     return decoded(buffer, References)
+
+
+def unpack_ledger(buffer: bytes | memoryview) -> Ledger:
+    """The events that still count, in these bytes."""
+    return decoded(buffer, Ledger)
 
 
 def unpack_welcome(buffer: bytes | memoryview) -> Welcome | Refused:

@@ -22,7 +22,7 @@ from bot4jax.runtime.early import Early
 from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.pack import instrument_terms, pack
 from bot4jax.runtime.publishers import Counters
-from bot4jax.runtime.reference import due
+from bot4jax.runtime.reference import Pending, due
 from bot4jax.runtime.terms import terms_after, universe_after
 from bot4jax.types import CONFLATED, LATE, PACKED, TICK
 
@@ -59,7 +59,7 @@ class OpenBar:
         self.universe = universe
         """with its terms from this bar on"""
         self.early = Early()
-        self.events: tuple[Reference, ...] = ()
+        self.events: tuple[Pending, ...] = ()
         """that have not acted yet"""
         self._counters, self._capacity = counters, capacity
         self._terms = instrument_terms(universe, anchors)
@@ -69,8 +69,8 @@ class OpenBar:
             _Buffer(np.empty(capacity, TICK), self.blank) for _ in range(ROTATION)
         ]
         self._turn = self._filled = 0
-        self._before = (0, 0, 0)
-        """ticks absorbed and late, and events missed, when it began"""
+        self._before = (0, 0, 0, 0)
+        """ticks absorbed and late, and events missed and awaited, when it began"""
 
     @property
     def boundary_ns(self) -> int:
@@ -165,8 +165,12 @@ class OpenBar:
             self._changed(acting) if acting else None,
             counted.unheard - before[2],
             is_by_clock,
+            counted.awaited - before[3],
         )
-        self._before = counted.absorbed, counted.late, counted.unheard
+        self._before = (
+            *(counted.absorbed, counted.late),
+            *(counted.unheard, counted.awaited),
+        )
         self._disorder.forget()
         self.bar, self.open_ns = self.bar + 1, self.boundary_ns
         return closed

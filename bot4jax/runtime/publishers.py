@@ -5,6 +5,7 @@ Engine and venue take in records by the same rules, so that both hear one market
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int
@@ -31,6 +32,8 @@ class Counters:
     """in gaps"""
     unheard: int = 0
     """frames of reference events that were sent and are not known, or not understood"""
+    awaited: int = 0
+    """frames of reference events that were missed, and a snapshot may tell of"""
     restarts: int = 0
     heartbeats: int = 0
     snapshots: int = 0
@@ -53,6 +56,21 @@ class Counters:
         return self.received - self.duplicates + self.missing
 
 
+MOST_GAPS, MOST_COUNTS = 64, 1_024
+"""Of missed events, and places in the stream whose count is remembered meanwhile."""
+
+
+class Gap(NamedTuple):
+    """Where frames of reference events were missed."""
+
+    first: int
+    """number of the first record that was missed; 0: all that was before it joined"""
+    stop: int
+    """number of the first record after it"""
+    frames: int
+    """of events, that lie in it"""
+
+
 @dataclass
 class Publisher:
     """What is known of one sender."""
@@ -68,6 +86,14 @@ class Publisher:
     """event time that a former life had reached, whose numbers mean nothing now"""
     told: int = 0
     """frames of reference events in this epoch, modulo `EVENTS`"""
+    joined: int | None = None
+    """number of the record that is heard first, in the middle of its life"""
+    missed: tuple[Gap, ...] = ()
+    """reference events that a snapshot may still tell of"""
+    awaited: int = 0
+    """frames of them"""
+    counts: tuple[tuple[int, int], ...] = ()
+    """since the last of those gaps: numbers of records, and what was `told` there"""
     is_live: bool = True
 
     @property
@@ -76,6 +102,12 @@ class Publisher:
         if self.since_ns is None or self.event_ns is None:
             return False
         return self.event_ns <= self.since_ns
+
+    def counted(self, sequence: int) -> int | None:
+        """What was told before the record of this number, modulo `EVENTS`; None if that
+        is not remembered."""
+        found = [told for number, told in self.counts if number <= sequence]
+        return found[-1] if found else None
 
 
 def known(
@@ -95,8 +127,9 @@ def known(
         begun, is_whole = _resumed(former, frame)
         counters.restarts += 1
         counters.unheard += not is_whole and former.told > 0
+        counters.unheard += former.awaited  # its next life does not tell of them
     if not is_whole:
-        begun.missed_until = frame.sequence
+        begun.missed_until = begun.joined = frame.sequence
     publishers[frame.publisher] = begun
     return begun
 
@@ -114,6 +147,10 @@ def _resumed(former: Publisher, frame: Frame) -> tuple[Publisher, bool]:
         next_sequence=frame.sequence,
         since_ns=former.since_ns if is_whole else former.event_ns,
         told=0,
+        joined=None,
+        missed=(),
+        awaited=0,
+        counts=(),
         clock=former.clock.anew(),
         is_live=True,
     ), is_whole
@@ -142,10 +179,28 @@ def _count_events(publisher: Publisher, frame: Frame, counters: Counters) -> Non
     following, known = frame.sequence + len(frame.records), publisher.next_sequence
     if following < known or (len(frame.records) and following == known):
         return  # a repetition
-    is_counted = frame.events or frame.kind != REFERENCE
-    before = frame.events - (frame.kind == REFERENCE)
-    counters.unheard += (before - publisher.told) % EVENTS if is_counted else 0
-    publisher.told = frame.events
+    is_event = frame.kind == REFERENCE
+    before = (frame.events - is_event) % EVENTS
+    missed = (before - publisher.told) % EVENTS
+    if missed and (frame.events or not is_event):
+        is_first = frame.sequence == publisher.joined
+        first = 0 if is_first else publisher.next_sequence
+        gap = Gap(first, frame.sequence, missed)
+        _await(publisher, gap, before, counters)
+    publisher.told, publisher.joined = frame.events, None
+    if publisher.missed and is_event:
+        counts = *publisher.counts, (following, frame.events)
+        publisher.counts = counts[-MOST_COUNTS:]
+
+
+def _await(publisher: Publisher, gap: Gap, before: int, counters: Counters) -> None:
+    """Events were missed: a snapshot may tell of them, if a gap has room for them."""
+    if gap.first >= gap.stop or len(publisher.missed) >= MOST_GAPS:
+        counters.unheard += gap.frames
+        return
+    counters.awaited += gap.frames
+    publisher.missed, publisher.counts = (*publisher.missed, gap), ((gap.stop, before),)
+    publisher.awaited += gap.frames
 
 
 def unrepeated(

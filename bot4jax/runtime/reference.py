@@ -31,17 +31,26 @@ LENGTH = 4
 
 def carried(events: Sequence[Reference]) -> np.ndarray:
     """The events as records of a frame."""
-    body = pack_references(events)
+    return boxed(pack_references(events))
+
+
+def told(records: np.ndarray) -> list[Reference]:
+    """The events in a frame's records; `MessageError` if there are none."""
+    return unpack_references(unboxed(records)[0])
+
+
+def boxed(body: bytes) -> np.ndarray:
+    """Any bytes as records: their length, they themselves, zeros."""
     content = len(body).to_bytes(LENGTH, "little") + body
     padded = content.ljust(-(-len(content) // TICK.itemsize) * TICK.itemsize, b"\0")
     return np.frombuffer(padded, TICK)
 
 
-def told(records: np.ndarray) -> list[Reference]:
-    """The events in a frame's records; `MessageError` if there are none."""
-    content = records.tobytes()
-    length = int.from_bytes(content[:LENGTH], "little")
-    return unpack_references(content[LENGTH : LENGTH + length])
+def unboxed(records: np.ndarray) -> tuple[bytes, np.ndarray]:
+    """The bytes that the records begin with, and the records behind them."""
+    length = int.from_bytes(records[:1].tobytes()[:LENGTH], "little")
+    taken = -(-(LENGTH + length) // TICK.itemsize)
+    return records[:taken].tobytes()[LENGTH : LENGTH + length], records[taken:]
 
 
 class Understood(NamedTuple):
@@ -67,19 +76,29 @@ def slots(event: Reference) -> Sequence[int]:
     return event.symbols if isinstance(event, News) else (event.symbol,)
 
 
+class Pending(NamedTuple):
+    """An event that has not acted yet, and who has told of it in which record."""
+
+    publisher: int
+    sequence: int
+    event: Reference
+    is_late: bool = False
+    """it should have acted before"""
+
+
 class Due(NamedTuple):
     """Events in two parts."""
 
     now: tuple[Reference, ...]
-    later: tuple[Reference, ...]
+    later: tuple[Pending, ...]
 
 
-def due(events: Iterable[Reference], boundary_ns: int) -> Due:
+def due(events: Iterable[Pending], boundary_ns: int) -> Due:
     """Which act at this boundary, and which wait for a later one."""
     events = tuple(events)
     return Due(
-        tuple(one for one in events if acts_ns(one) <= boundary_ns),
-        tuple(one for one in events if acts_ns(one) > boundary_ns),
+        tuple(one.event for one in events if acts_ns(one.event) <= boundary_ns),
+        tuple(one for one in events if acts_ns(one.event) > boundary_ns),
     )
 
 

@@ -12,6 +12,7 @@ import zmq
 
 from bot4jax.data.universe import Universe
 from bot4jax.errors import Halted
+from bot4jax.runtime.ledger import EventLedger
 from bot4jax.runtime.messages import (
     Hello,
     MessageError,
@@ -39,12 +40,14 @@ class SnapshotDesk:
     def __init__(self, socket: zmq.Socket, universe: Universe) -> None:
         self._socket, self._hash = socket, universe.hash
         self._standing = Standing(len(universe.instruments))
+        self._ledger = EventLedger()
         self._last: Frame | None = None
 
     def sent(self, frame: Frame) -> None:
         """The frame has left."""
         if frame.kind == TICKS:
             self._standing.absorb(frame.records)
+        self._ledger.absorb(frame)
         self._last = frame
 
     def wait(self, seconds: float) -> None:
@@ -81,7 +84,8 @@ class SnapshotDesk:
             return pack(Refused(reason=reason))
         if not hello.wants_snapshot or self._last is None:
             return pack(Welcome())
-        return encode(self._standing.snapshot(self._last), self._hash)
+        snapshot = self._standing.snapshot(self._last)
+        return encode(self._ledger.stated(snapshot), self._hash)
 
 
 class Snapshots:

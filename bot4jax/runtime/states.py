@@ -56,6 +56,7 @@ class Cause(enum.IntEnum):
     LOSING = 13, TradingState.REDUCING, "Losses in a row: until the market's next day."
     UNHEARD = 14, TradingState.REDUCING, "Unknown events: until a person resets it."
     DEVICE = 15, TradingState.HALTED, "The device stalls: until a restart."
+    UNTOLD = 16, TradingState.REDUCING, "Missed events: until a snapshot tells them."
 
 
 OF_THE_PROCESS = frozenset(
@@ -71,7 +72,7 @@ OF_THE_DAY = (Cause.DAILY_LOSS, Cause.LOSING)
 
 OF_PEOPLE = (
     *(Cause.KILLED, Cause.PAUSED, Cause.DRAWDOWN),
-    *(Cause.REPEATING, Cause.NEWS, Cause.UNHEARD),
+    *(Cause.REPEATING, Cause.NEWS, Cause.UNHEARD, Cause.UNTOLD),
 )
 """What `reset` lifts."""
 

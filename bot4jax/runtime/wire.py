@@ -1,4 +1,4 @@
-"""The wire, version 1: a frame of ticks as bytes, and back without a copy.
+"""The wire, version 2: a frame of ticks as bytes, and back without a copy.
 
 A frame is a header of 48 bytes and `count` tick records of 48 bytes; everything is
 little-endian. `docs/protocol.md` describes every byte for other languages.
@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bot4jax.types import BEGIN, END, REFERENCE, SNAPSHOT, TICK, TICKS, Frame
+from bot4jax.types import BEGIN, END, LEDGER, REFERENCE, SNAPSHOT, TICK, TICKS, Frame
 
 MAGIC = b"B4JX"
-VERSION = 1
+VERSION = 2
 
 HEADER = struct.Struct("<4sBBHIIQqIHHII")
 """magic · version · kind · flags · publisher · epoch · sequence · sent ns · count ·
@@ -149,7 +149,8 @@ def _check_meaning(header: Header, universe_hash: int) -> None:
     if header.kind not in (TICKS, SNAPSHOT, REFERENCE):
         expected = f"{TICKS}, {SNAPSHOT} or {REFERENCE}"
         raise WireError(Refusal.KIND, f"kind {header.kind}", expected)
-    if header.flags & ~(END | BEGIN):
+    known = END | BEGIN | (LEDGER if header.kind == SNAPSHOT else 0)
+    if header.flags & ~known:
         raise WireError(Refusal.FLAGS, f"flags {header.flags:#06x}", "no unknown bit")
     if not 0 <= header.sent_ns < LATEST_NS:
         expected = f"0 up to {LATEST_NS}"

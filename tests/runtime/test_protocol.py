@@ -86,6 +86,22 @@ MESSAGES = {
     "signals": messages.Signals(
         run="demo", step=3, boundary_ns=CLOSE_NS, regime=1, signals=[SIGNAL]
     ),
+    "ledger": messages.Ledger(
+        frames=3,
+        events=3,
+        over=[(1, 2)],
+        paid=0,
+        entries=[
+            messages.Entry(
+                number=3,
+                sequence=44,
+                since_ns=CLOSE_NS,
+                event=messages.CorporateAction(
+                    symbol=0, event_ns=CLOSE_NS, action="split", factor=4.0
+                ),
+            )
+        ],
+    ),
     "funding": messages.Funding(symbol=0, event_ns=CLOSE_NS, rate=0.0001),
     "control": messages.Control(do="kill", reason="drill"),
     "controlanswer": messages.ControlAnswer(accepted=True, state="halted", step=3),
@@ -108,6 +124,7 @@ TYPES = {
 
 STRUCTS: list[type[Any]] = [
     *(messages.Hello, messages.Welcome, messages.Refused),
+    *(messages.Ledger, messages.Entry),
     *(
         venue_messages.Step,
         venue_messages.Report,

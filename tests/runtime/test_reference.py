@@ -165,7 +165,10 @@ def test_no_event_is_missed_unseen_and_no_snapshot_hides_it(first, dropped, is_h
     closings += pushed(feed, *left[1:])
     closings += pushed(feed, heartbeat(frames[-1], 9 * BAR))
     missed = sum(one.kind == REFERENCE for one in lost)
-    assert sum(one.unheard for one in closings) == missed
+    assert sum(one.awaited for one in closings) == missed
+    is_refused = is_healed and bool(left)  # a snapshot that tells of no events
+    assert sum(one.unheard for one in closings) == (missed if is_refused else 0)
+    assert closings[-1].is_told == (is_refused or not missed)
     heard = [event for one in closings for event in one.events]
     assert len(heard) + missed == len(MANY)
 
@@ -174,7 +177,7 @@ def test_of_a_publisher_that_counts_no_events_none_is_held_to_be_missed():
     feed = new_feed()
     closings = pushed(feed, *(one._replace(events=0) for one in told_in_between()))
     assert sum(len(one.events) for one in closings) == len(MANY)
-    assert not any(one.unheard for one in closings)
+    assert not any(one.unheard or one.awaited for one in closings)
 
 
 @given(st.sampled_from([0, 100]), st.integers(1, 13))
@@ -194,7 +197,8 @@ def test_a_new_life_that_tells_again_lets_no_event_act_twice(shift, died_after):
 def test_a_late_joiner_knows_that_it_has_missed_events():
     feed = new_feed()
     late = pushed(feed, *told_in_between()[4:])
-    assert sum(one.unheard for one in late) == 2
+    assert sum(one.awaited for one in late) == 2
+    assert not late[-1].is_told
 
 
 def test_missed_events_let_only_reductions_pass_until_a_person_has_looked(tmp_path):

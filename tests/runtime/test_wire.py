@@ -13,7 +13,9 @@ from bot4jax.types import (
     BEGIN,
     BUY,
     END,
+    LEDGER,
     QUOTE,
+    REFERENCE,
     SNAPSHOT,
     TICK,
     TICKS,
@@ -75,7 +77,7 @@ def test_bytes_equal_those_packed_by_hand():
     """An independent encoder, written from the protocol's byte table."""
     payload = struct.pack("<BBHIqqqqq", 0, 0, 0, 3, 1_000, 100, 101, 5, 6)
     payload += struct.pack("<BBHIqqqqq", 1, 1, 0, 3, 2_000, 101, 4, 77, 0)
-    fields = (b"B4JX", 1, 1, END, 7, 1, 40, 2_500, 2, 48, 0, UNIVERSE)
+    fields = (b"B4JX", 2, 1, END, 7, 1, 40, 2_500, 2, 48, 0, UNIVERSE)
     start = struct.pack("<4sBBHIIQqIHHI", *fields)
     checksum = struct.pack("<I", zlib.crc32(start + payload))
     encoded = encode(small_frame()._replace(flags=END), UNIVERSE)
@@ -140,7 +142,7 @@ def test_a_cut_or_longer_frame_is_refused(frame, data):
     ("at", "replacement", "reason"),
     [
         (0, b"BAJX", Refusal.MAGIC),
-        (4, b"\x02", Refusal.VERSION),
+        (4, b"\x01", Refusal.VERSION),
         (5, b"\x09", Refusal.KIND),
         (6, b"\x04\x00", Refusal.FLAGS),
         (24, struct.pack("<q", -1), Refusal.TIME),
@@ -168,6 +170,15 @@ def test_damage_is_named_apart_from_a_foreign_universe():
     with pytest.raises(WireError) as refused:
         decode(buffer[:20], UNIVERSE)
     assert refused.value.reason == Refusal.SHORT
+
+
+def test_a_ledger_comes_with_snapshots_alone():
+    snapshot = small_frame()._replace(kind=SNAPSHOT, flags=LEDGER)
+    assert decode(encode(snapshot, UNIVERSE), UNIVERSE).flags == LEDGER
+    for kind in (TICKS, REFERENCE):
+        with pytest.raises(WireError) as refused:
+            decode(encode(snapshot._replace(kind=kind), UNIVERSE), UNIVERSE)
+        assert refused.value.reason == Refusal.FLAGS
 
 
 def test_beginning_and_end_are_marked_in_the_header():

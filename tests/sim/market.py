@@ -15,6 +15,7 @@ from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.market import Quotes
 from bot4jax.runtime.publish import Arrival, begun, heartbeat
 from bot4jax.runtime.standing import Standing
+from bot4jax.runtime.terms import changes_terms
 from bot4jax.runtime.wire import WireError, decode, encode
 from bot4jax.types import END, Frame
 from tests.runtime.scene import BAR_NS, START_NS, SYMBOLS, UNIVERSE, quotes
@@ -142,6 +143,10 @@ def closed_bars(arrivals: Iterable[Arrival], feed: Feed) -> Iterator[Closed]:
                 (shown.restate if event.is_again else shown.absorb)(event.records)
             if not isinstance(event, Close):
                 continue
+            for changed in filter(changes_terms, event.events):
+                shown.hear(changed)
+                if changed.symbol in event.doubted:
+                    shown.recount(changed.symbol)
             yield Closed(
                 event.bar,
                 event.boundary_ns,
@@ -155,5 +160,10 @@ def closed_bars(arrivals: Iterable[Arrival], feed: Feed) -> Iterator[Closed]:
                 NO_ARRIVALS,
                 stale=feed.stale,
                 newest_ns=event.newest_ns,
+                events=event.events,
                 unheard=event.unheard,
+                is_by_clock=event.is_by_clock,
+                awaited=event.awaited,
+                is_told=event.is_told,
+                doubted=event.doubted,
             )
