@@ -75,7 +75,7 @@ class Trader(Remembering):
         self._begin()
         own = self.account
         clock = Clock(self.stages)
-        marked, seen = self.mark(), self.decider.observe(closed)
+        marked, seen = self.mark(), self.decider.observe(closed, self.step_number)
         shown = self.decider.shown(seen)
         answers = self._settle(closed)
         waited_s = clock.lap("venue_wait")
@@ -89,7 +89,6 @@ class Trader(Remembering):
         held = own.portfolio.held()
         clock.lap("portfolio")
         raw = self.decider.decide(self.step_number, closed, seen, held)
-        self.decider.rebase(closed)
         decided = self.decider.unpacked(raw, held)
         clock.lap("decide")
         # once: a person may change it meanwhile
@@ -117,6 +116,7 @@ class Trader(Remembering):
         self.on_point("after_send")
         self.stages.add("decision", clock.now - closed.timer_s - waited_s)
         self.ages.add(clock.now, closed.arrivals)
+        self.decider.follow_up(closed)
         done = stepped(closed, decided, record, equity, shown)
         self._publish(done)
         self._tidy()
