@@ -86,7 +86,7 @@ class Trader(Remembering):
         own.headlines.judge(own.states)
         self._miss(closed.unheard)
         self.judge(closed)
-        held = own.portfolio.held()
+        held, limits = own.portfolio.held(), own.within(closed, equity)
         clock.lap("portfolio")
         raw = self.decider.decide(self.step_number, closed, seen, held)
         decided = self.decider.unpacked(raw, held)
@@ -94,7 +94,7 @@ class Trader(Remembering):
         # once: a person may change it meanwhile
         state = self.judged(self.step_number, own.states.state)
         orders, denied, changes = own.gated(
-            closed, decided.intent, held, equity, self.step_number, state
+            closed, decided.intent, held, limits, self.step_number, state
         )
         self._trust(changes)
         clock.lap("gate")

@@ -198,7 +198,7 @@ LEGS = range(4)
 REDUCING_LEG, OPENING_LEG = 0, 1
 
 NAMES = 4_096
-"""Names that are remembered: those given in a step are looked at again by the journal."""
+"""That are remembered: the journal looks again at those which a step has given."""
 
 
 @lru_cache(NAMES)
