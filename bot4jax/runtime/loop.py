@@ -31,6 +31,8 @@ from bot4jax.runtime.venue_link import VenueLink
 class StepLog(Protocol):
     """Where a step is written before its orders leave: `journal.Journal`."""
 
+    def receive(self, step: int, answers: Sequence[Answer]) -> None: ...
+
     def commit(self, record: StepRecord) -> bytes: ...
 
     def note(self, transition: Transition) -> None: ...
@@ -87,6 +89,7 @@ class Trader(Remembering):
         self._miss(closed.unheard)
         self.judge(closed)
         held, limits = own.portfolio.held(), own.within(closed, equity)
+        self._journal.receive(self.step_number, answers)
         clock.lap("portfolio")
         raw = self.decider.decide(self.step_number, closed, seen, held)
         decided = self.decider.unpacked(raw, held)
