@@ -161,8 +161,9 @@ def journaled(
     """The step's orders, the message that they leave with, and the milliseconds."""
     closed, step, held = wish.closed, wish.step, account.portfolio.held()
     began = time.perf_counter()
+    limits = account.within(closed, wish.equity)
     orders, denied, changes = account.gated(
-        closed, wish.targets, held, wish.equity, step, TradingState.ACTIVE
+        closed, wish.targets, held, limits, step, TradingState.ACTIVE
     )
     record = StepRecord(
         step=step,

@@ -147,7 +147,7 @@ def observe(
 ) -> tuple[Observing, Seen]:
     """A closed bar into feature scores and risk."""
     bar = bars.unpack_bar(ints, floats)
-    columns = history.bar_columns(bar, state.bank.past, units.scales)
+    columns = history.bar_columns(bar, state.bank.past, units.scales, ranks=())
     banked, raw = bank.update(settings.plan, units.scales, state.bank, bar)
     scored = clean.clean(units.scaler, raw, bar.live, units.clip)
     moments = outcome.push_moments(state.moments, columns)

@@ -60,7 +60,8 @@ def update(
 ) -> tuple[BankState, RawFeatures]:
     """One bar of every symbol in, every feature out."""
     window, index = plan.layout.window, state.index
-    columns = history.bar_columns(bar, state.past, scales)
+    ranks = [name for name in history.RANKED if name in plan.watched]
+    columns = history.bar_columns(bar, state.past, scales, ranks)
     windows = _pushed(plan, state, columns, bar)
     ordered = _ordered(plan, windows, index, bar)
     oldest = [ordered[name][:, 0] for name in plan.floats]

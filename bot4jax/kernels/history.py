@@ -4,9 +4,11 @@ Columns are dimensionless: returns are logarithmic, volumes come in units of the
 symbol's frozen median bar volume, spreads are relative to the mid.
 """
 
+from collections.abc import Collection
 from functools import partial
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
@@ -113,6 +115,9 @@ volumes at zero, so that all of it is: they are read, but not needed. `money_flo
 volume times typical price over the anchor, with the sign of the typical price's move.
 """
 
+RANKED = {"return_rank": "log_return", "volume_rank": "volume"}
+"""Places among the live symbols, and the columns by which these are put in order."""
+
 STANDING = frozenset(
     {
         *("mid_open", "mid_close", "bid", "ask", "bid_size", "ask_size"),
@@ -172,8 +177,10 @@ def next_past(past: Past, bar: Bar) -> Past:
     )
 
 
-def bar_columns(bar: Bar, past: Past, scales: Scales) -> dict[str, Float[Array, " S"]]:
-    """The newest value of every column, paths excepted."""
+def bar_columns(
+    bar: Bar, past: Past, scales: Scales, ranks: Collection[str] = tuple(RANKED)
+) -> dict[str, Float[Array, " S"]]:
+    """The newest value of every column, paths and ranks that nobody reads excepted."""
     own = (
         _returns(bar, past, scales)
         | _trade_returns(bar, past)
@@ -184,7 +191,7 @@ def bar_columns(bar: Bar, past: Past, scales: Scales) -> dict[str, Float[Array, 
         | _queues(bar, scales)
     )
     own |= classified(bar, own)
-    return own | _across(own)
+    return own | _across(own) | _ranks(own, ranks)
 
 
 def _returns(bar: Bar, past: Past, scales: Scales) -> dict[str, Array]:
@@ -225,8 +232,7 @@ def _across(own: dict[str, Array]) -> dict[str, Array]:
 
     Who is live and brings no number counts for nobody.
     """
-    is_live = own["live"] > 0
-    counted = is_live & jnp.isfinite(own["log_return"])
+    counted = (own["live"] > 0) & jnp.isfinite(own["log_return"])
     log_return, z = (
         jnp.where(counted, own[name], 0.0)
         for name in ("log_return", "standardised_return")
@@ -238,10 +244,17 @@ def _across(own: dict[str, Array]) -> dict[str, Array]:
     return {
         "market_return": (log_return.sum() - log_return)
         / jnp.maximum(number - live, 1.0),
-        "return_rank": _rank(own["log_return"], is_live),
-        "volume_rank": _rank(own["volume"], is_live),
         "dispersion": jnp.broadcast_to(jnp.sqrt(spread), live.shape),
     }
+
+
+def _ranks(own: dict[str, Array], names: Collection[str]) -> dict[str, Array]:
+    """The ranks of these names, sorted in one array: a GPU launches kernels once."""
+    if not names:
+        return {}
+    columns = jnp.stack([own[RANKED[name]] for name in names])
+    found = jax.vmap(_rank, (0, None))(columns, own["live"] > 0)
+    return dict(zip(names, found, strict=True))
 
 
 def _rank(values: Float[Array, " S"], is_live: Bool[Array, " S"]) -> Array:

@@ -69,10 +69,10 @@ def is_regated(
         account.portfolio.apply(answer)
     equity = account.value(closed, record.step)
     account.hear(closed)
-    held = account.portfolio.held()
+    held, limits = account.portfolio.held(), account.within(closed, equity)
     intent = np.ascontiguousarray(unpacked(record, members).intent)
     orders, denied, changes = account.gated(
-        closed, intent, held, equity, record.step, record.state
+        closed, intent, held, limits, record.step, record.state
     )
     begun, ended = account.schedules.begun, account.schedules.ended
     account.expect(closed, [*record.requests, *record.orders])

@@ -86,16 +86,19 @@ class Account:
         closed: Closed,
         intent: Float[np.ndarray, " S"],
         held: Float[np.ndarray, " S"],
-        equity: EquityRow,
+        limits: Context,
         step: int,
         state: TradingState,
     ) -> tuple[list[Order], list[Denied], list[Change]]:
         """What the gate lets pass of the wished shares, and what it does not; then
-        the orders that protect what is held, and what is asked about earlier ones."""
+        the orders that protect what is held, and what is asked about earlier ones.
+
+        `limits`: those of `within`, of this very boundary.
+        """
         changes = self._changes(closed, state, step)
         protecting = self._protection(closed, state, step)
-        spent = len(changes) + len(protecting)
-        limits = self._context(closed, equity, state, spent)
+        limits.state = state
+        limits.budget -= len(changes) + len(protecting)
         orders, denied = orders_from_targets(
             intent,
             held,
@@ -117,10 +120,11 @@ class Account:
         changes += (one for one in protecting if not isinstance(one, Order))
         return kept, [*denied, *meeting, *late, *repeated], changes
 
-    def _context(
-        self, closed: Closed, equity: EquityRow, state: TradingState, spent: int
-    ) -> Context:
-        """`spent`: messages of this step that may not wait."""
+    def within(self, closed: Closed, equity: EquityRow) -> Context:
+        """A step's limits in whole lots; nothing passes them until the state is known.
+
+        They are known once the boundary is valued and heard, while the device decides.
+        """
         limits, now_ns = self.limits, closed.boundary_ns
         left = limits.messages_per_second - self.said.within_second(now_ns)
         return Context(
@@ -129,10 +133,10 @@ class Account:
             closed.market,
             context.account(self.portfolio, equity),
             now_ns,
-            state,
+            TradingState.HALTED,
             stale=closed.stale,
             concerned=self.headlines.concerned,
-            budget=min(limits.orders_per_step, left) - spent,
+            budget=min(limits.orders_per_step, left),
             period=self.mids.period,
         )
 

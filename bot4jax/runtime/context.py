@@ -111,7 +111,6 @@ class Context:
         is_stale = none if stale is None else stale
         has_news = none if concerned is None else concerned
         self.refused = _refusals(limits, market, is_stale, has_news, now_ns)
-        self.opening = _opening_stop(limits, owned, state)
         self.is_priced = (self.refused == 0) | np.isin(self.refused, EXCUSED)
         self.unit = _unit_values(units, market, owned)
         self.order_lots = _whole_lots(limits.max_order_notional, self.unit)
@@ -130,9 +129,13 @@ class Context:
         shares = limits.max_gross, limits.max_margin, limits.max_net, limits.max_net
         self.most = Exposure(*(one * owned.nav for one in shares))
 
+    @property
+    def opening(self) -> Reason | None:
+        """Why nothing that takes on risk may leave in this step."""
+        return _opening_stop(self.limits, self.owned, self.state)
+
 
 def _opening_stop(limits: Limits, owned: Account, state: TradingState) -> Reason | None:
-    """Why nothing that takes on risk may leave in this step."""
     if not 0 < owned.nav < float("inf"):
         return Reason.NO_CAPITAL
     if not owned.daily_loss <= limits.daily_loss_share:

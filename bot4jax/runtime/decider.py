@@ -3,13 +3,15 @@
 All that the members are asked of the device, and of XGBoost beside it, is asked by a
 thread of its own, in turn. So the host waits for none of it longer than it wants to,
 and a bar that was decided without it enters the memory all the same, in its place. The
-fallback, which decides then, has a thread and a memory of its own (`fallback.py`).
+fallback, which decides then, has a thread and a memory of its own (`fallback.py`). It
+looks at a bar first where its step has a deadline; where none can be missed, last.
 """
 
 import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -61,8 +63,8 @@ class Looked(NamedTuple):
 
     seen: Future[Seen]
     """by the members"""
-    glanced: Future[Seen]
-    """by the fallback, which was asked first"""
+    glanced: Callable[[], Future[Seen]]
+    """by the fallback, which is asked by the first call"""
 
 
 class Shown(NamedTuple):
@@ -89,6 +91,8 @@ class Decider:
         )
         self._late: deque[Future[Any]] = deque()
         """decisions that nobody has waited for"""
+        self._due: Callable[[], Future[Seen]] | None = None
+        """the fallback's look at the last bar, where nothing could be late"""
         self.patience: Callable[[int], float | None] = lambda step: None
         """seconds that a step's decision may take; None: it is awaited"""
         self.voice: Callable[[int], Voice] = lambda step: Voice.MEMBERS
@@ -99,13 +103,20 @@ class Decider:
     @property
     def memory(self) -> Memory:
         """Once the device has heard every bar; the next one takes it away."""
+        self._look()
         members = self._lane.submit(lambda: self._memory)
         return Memory(members.result(), self._fallback.memory().result())
 
     @property
     def behind(self) -> int:
         """Bars that were decided before members have concluded, or the fallback has
-        looked at, them; raises what has ended the latter."""
+        looked at, them; raises what has ended the latter.
+
+        A look that could wait is awaited here, as the members' decision was.
+        """
+        if self._due is not None:
+            self._look()
+            self._fallback.settle()
         while self._late and self._late[0].done():
             self._late.popleft()
         return max(len(self._late), self._fallback.behind)
@@ -114,14 +125,15 @@ class Decider:
         """Compile all that a step may ever ask for: one on a copy of the memory."""
         kept, held = self.memory, np.zeros(bars.ints.shape[1], np.float32)
         self.restore(copied(kept))
-        self.rebase(bars)
+        self.follow_up(bars)
         looked = self.observe(bars)
-        self._fallback.decide(bars, looked.glanced, held)
+        self._fallback.decide(bars, looked.glanced(), held)
         self._lane.submit(self._conclude, bars, looked.seen, held)
         self.restore(kept)
 
     def catch_up(self) -> None:
         """Once no bar follows: until the last is concluded, but not for ever."""
+        self._look()
         last = self._lane.submit(lambda: jax.block_until_ready(self._memory))
         lasts = last, self._fallback.caught_up()
         if wait(lasts, LAST_S).not_done:
@@ -135,20 +147,27 @@ class Decider:
 
     def restore(self, memory: Memory) -> None:
         """Go on from what was remembered elsewhere."""
+        self._look()
         restored = self._fallback.restore(memory.fallback)
         self._lane.submit(setattr, self, "_memory", memory.members).result()
         restored.result()
 
-    def observe(self, closed: Bars | Closed) -> Looked:
-        """Have the bar remembered; the device may still be at work."""
+    def observe(self, closed: Bars | Closed, step: int | None = None) -> Looked:
+        """Have the bar remembered; the device may still be at work.
+
+        `step`: of the decision that is to come, which may have a deadline.
+        """
         if self.behind >= MOST_BEHIND:
             raise Stalled(
                 f"The device has not concluded any of the last {MOST_BEHIND} bars, for "
                 "the members or for the fallback: something stalls it. Look at the "
                 "machine, then go on from the journal."
             )
-        glanced = self._fallback.glance(closed)
-        wait([glanced], HAND_OVER_S)
+        glanced = cache(partial(self._fallback.glance, closed))
+        has_deadline = step is not None and self.patience(step) is not None
+        if has_deadline:
+            wait([glanced()], HAND_OVER_S)
+        self._due = None if has_deadline else glanced
         seen = self._lane.submit(self._observe, closed)
         wait([seen], HAND_OVER_S)
         return Looked(seen, glanced)
@@ -166,7 +185,7 @@ class Decider:
             packed = self._lane.submit(self._conclude, closed, looked.seen, held)
             return self._said(self.voice(step), packed, closed, looked, held)
         until_s = time.perf_counter() + patience_s
-        instead = self._fallback.decide(closed, looked.glanced, held)
+        instead = self._fallback.decide(closed, looked.glanced(), held)
         packed = self._lane.submit(self._conclude, closed, looked.seen, held)
         if is_in_time(packed, until_s):
             return packed.result()
@@ -186,8 +205,13 @@ class Decider:
         said = (self._said(voice, packed, closed, looked, held) for voice in Voice)
         return next((raw for raw in said if packed_bytes(raw) == known), None)
 
-    def rebase(self, closed: Bars | Closed) -> None:
-        """Remember the past in the terms of a split, once its last bar is decided."""
+    def follow_up(self, closed: Bars | Closed) -> None:
+        """What can wait until the bar is decided and its orders have left.
+
+        The fallback looks at it, where it has not, and the past is remembered in the
+        terms of a split.
+        """
+        self._look()
         if closed.terms is not None:
             self._fallback.rebase(closed)
             self._lane.submit(self._rebase, closed)
@@ -210,7 +234,13 @@ class Decider:
             return everybody
         if voice is Voice.NOBODY:
             return unmoved(held, self._members)
-        return np.asarray(self._fallback.decide(closed, looked.glanced, held).result())
+        instead = self._fallback.decide(closed, looked.glanced(), held)
+        return np.asarray(instead.result())
+
+    def _look(self) -> None:
+        """Have the fallback look at the last bar, if it has not."""
+        if self._due is not None:
+            self._due()
 
     def _observe(self, closed: Bars | Closed) -> Seen:
         self.release()

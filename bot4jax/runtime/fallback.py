@@ -1,11 +1,12 @@
 """The fallback's half of a step: its own thread, its own executable, its own memory.
 
-It is asked of a bar before all members are, and waits for nothing that they do.
+Where a step has a deadline it is asked before all members are. It waits for nothing
+that they do.
 """
 
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any, NamedTuple
 
 import jax
@@ -53,6 +54,10 @@ class Fallback:
         while self._looks and self._looks[0].done():
             self._looks.popleft().result()
         return len(self._looks)
+
+    def settle(self) -> None:
+        """Wait until it has looked at every bar that it was given."""
+        wait(self._looks)
 
     def memory(self) -> Future[Glanced]:
         """Once every bar is heard; the next one takes it away."""

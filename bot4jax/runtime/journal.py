@@ -5,13 +5,14 @@ the hash before it, so that no earlier step can be changed, removed or put in be
 without `verify` naming it, nor a change of state that was noted before the last step; a
 journal cut at its end is shorter, but whole.
 
+What the venue has said is written into the transaction while the step is still decided.
 A commit only adds to the end of files. So the write-ahead log is folded in when the
 loop says that nothing is urgent, and order ids, which are as good as random, have no
 index: each is named for its step, and looked at before it is written.
 """
 
 import hashlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -49,6 +50,8 @@ class Journal:
     def __init__(self, connection: apsw.Connection, run: str) -> None:
         self._connection, self.run = connection, run
         self._is_broken = False
+        self._received: tuple[int, Sequence[Answer]] | None = None
+        """a step whose answers stand in a transaction that it will end"""
         self._genesis = hashlib.sha256(f"{SCHEMA}|{run}".encode()).digest()
         self.last_step, self._hash = self._end()
         self._link = self._last_link()
@@ -100,6 +103,20 @@ class Journal:
             raise
         return journal
 
+    def receive(self, step: int, answers: Sequence[Answer]) -> None:
+        """Write down what the venue has said before a step, while that is decided.
+
+        It lasts once `commit` has been given the same answers. Whatever is written
+        before takes it back, and the step then brings it along.
+        """
+        self._take_back()
+        if not answers or step <= self.last_step:
+            return
+        with self._written(f"What was heard before step {step}"), self._whole():
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._insert_all(rows.of_answers(step, answers))
+        self._received = step, answers
+
     def commit(self, record: StepRecord) -> bytes:
         """Make the step durable and return its hash; only then may its orders leave."""
         if record.step <= self.last_step and not self._is_broken:
@@ -114,9 +131,12 @@ class Journal:
         inputs_hash = rows.digest(record.inputs)
         chained = rows.chained(self._hash, record, inputs_hash)
         hashes = inputs_hash, chained, rows.sealed(chained, self._link)
-        with self._durable(f"Step {record.step}"):
-            for table, values in rows.of_step(record, *hashes).items():
-                self._insert(table, values)
+        step, answers = self._received or (None, None)
+        is_received = step == record.step and answers is record.answers
+        with self._durable(f"Step {record.step}", goes_on=is_received):
+            if not is_received:
+                self._insert_all(rows.of_answers(record.step, record.answers))
+            self._insert_all(rows.of_step(record, *hashes))
         self.last_step, self._hash = record.step, chained
         return chained
 
@@ -218,13 +238,21 @@ class Journal:
         return next(iter(self._connection.execute(query)), (-1, self._genesis))
 
     @contextmanager
-    def _durable(self, what: str) -> Iterator[None]:
-        """One transaction; after one that failed, there is none any more."""
+    def _durable(self, what: str, goes_on: bool = False) -> Iterator[None]:
+        """One transaction, or the end of the one that `receive` has begun."""
+        if not goes_on:
+            self._take_back()
+        self._received = None
+        with self._written(what), self._transaction(goes_on):
+            yield
+
+    @contextmanager
+    def _written(self, what: str) -> Iterator[None]:
+        """After a failure nothing is written any more."""
         if self._is_broken:
             raise Unwritten("The journal failed before: nothing may be sent any more.")
         try:
-            with self._transaction():
-                yield
+            yield
         except apsw.Error as error:
             self._is_broken = True
             raise Unwritten(
@@ -233,15 +261,36 @@ class Journal:
             ) from error
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
+    def _transaction(self, goes_on: bool) -> Iterator[None]:
+        with self._whole():
+            if not goes_on:
+                self._connection.execute("BEGIN IMMEDIATE")
             yield
             self._connection.execute("COMMIT")
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """All of a transaction, or nothing."""
+        try:
+            yield
         except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            self._roll_back()
             raise
+
+    def _take_back(self) -> None:
+        """Undo what `receive` has begun."""
+        if self._received is not None:
+            self._received = None
+            with self._written("What is taken back"):
+                self._roll_back()
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def _insert_all(self, by_table: Mapping[str, Sequence[tuple]]) -> None:
+        for table, values in by_table.items():
+            self._insert(table, values)
 
     def _insert(self, table: str, values: Sequence[tuple]) -> None:
         if values:

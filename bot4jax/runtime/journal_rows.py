@@ -157,18 +157,16 @@ def sealed(chained: bytes, link: bytes) -> bytes:
 def of_step(
     record: StepRecord, inputs_hash: bytes, chained: bytes, seal: bytes
 ) -> dict[str, list[tuple]]:
-    """By table, the rows that a step consists of."""
+    """By table, the rows that a step consists of, its answers apart."""
     step, when = record.step, (record.boundary_ns, record.bar)
     heard = [] if record.heard is None else [(step, ENCODER.encode(record.heard))]
-    rows: dict[str, list[tuple]] = {
+    return {
         "steps": [(step, *when, int(record.state), inputs_hash, chained, seal)],
         "inputs": [(step, record.inputs)] if record.inputs else [],
         "closings": [(step, *msgspec.structs.astuple(record.closing))],
         "decisions": [(step, record.decisions)],
         "orders": [order_row(step, *one) for one in enumerate(record.orders)],
         "denials": [denied_row(step, *one) for one in enumerate(record.denied)],
-        "fills": [],
-        "answers": [],
         "schedules": [
             (step, place, *msgspec.structs.astuple(one)[:-1])
             for place, one in enumerate(record.schedules)
@@ -180,7 +178,12 @@ def of_step(
         ],
         "heard": heard,
     }
-    for place, answer in enumerate(record.answers):
+
+
+def of_answers(step: int, answers: Sequence[Answer]) -> dict[str, list[tuple]]:
+    """By table, the rows of what the venue has said before a step."""
+    rows: dict[str, list[tuple]] = {"fills": [], "answers": []}
+    for place, answer in enumerate(answers):
         table = "fills" if isinstance(answer, Fill) else "answers"
         rows[table].append(answer_row(step, place, answer))
     return rows

@@ -31,6 +31,8 @@ from bot4jax.runtime.venue_link import VenueLink
 class StepLog(Protocol):
     """Where a step is written before its orders leave: `journal.Journal`."""
 
+    def receive(self, step: int, answers: Sequence[Answer]) -> None: ...
+
     def commit(self, record: StepRecord) -> bytes: ...
 
     def note(self, transition: Transition) -> None: ...
@@ -75,7 +77,7 @@ class Trader(Remembering):
         self._begin()
         own = self.account
         clock = Clock(self.stages)
-        marked, seen = self.mark(), self.decider.observe(closed)
+        marked, seen = self.mark(), self.decider.observe(closed, self.step_number)
         shown = self.decider.shown(seen)
         answers = self._settle(closed)
         waited_s = clock.lap("venue_wait")
@@ -86,16 +88,16 @@ class Trader(Remembering):
         own.headlines.judge(own.states)
         self._miss(closed)
         self.judge(closed)
-        held = own.portfolio.held()
+        held, limits = own.portfolio.held(), own.within(closed, equity)
+        self._journal.receive(self.step_number, answers)
         clock.lap("portfolio")
         raw = self.decider.decide(self.step_number, closed, seen, held)
-        self.decider.rebase(closed)
         decided = self.decider.unpacked(raw, held)
         clock.lap("decide")
         # once: a person may change it meanwhile
         state = self.judged(self.step_number, own.states.state)
         orders, denied, changes = own.gated(
-            closed, decided.intent, held, equity, self.step_number, state
+            closed, decided.intent, held, limits, self.step_number, state
         )
         self._trust(changes)
         clock.lap("gate")
@@ -117,6 +119,7 @@ class Trader(Remembering):
         self.on_point("after_send")
         self.stages.add("decision", clock.now - closed.timer_s - waited_s)
         self.ages.add(clock.now, closed.arrivals)
+        self.decider.follow_up(closed)
         done = stepped(closed, decided, record, equity, shown)
         self._publish(done)
         self._tidy()

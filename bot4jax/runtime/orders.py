@@ -4,6 +4,7 @@ Sizes are whole lots, prices whole increments, times ns of event time.
 """
 
 import hashlib
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import msgspec
@@ -196,7 +197,11 @@ LEGS = range(4)
 """Of one slot in one step: the two of its wish, a stop and a take-profit."""
 REDUCING_LEG, OPENING_LEG = 0, 1
 
+NAMES = 4_096
+"""That are remembered: the journal looks again at those which a step has given."""
 
+
+@lru_cache(NAMES)
 def order_id(run: str, step: int, symbol: int, leg: int) -> str:
     """Name of an order: the same run, step, slot and leg always give the same one."""
     text = f"{step}|{symbol}|{leg}|{run}"
@@ -205,6 +210,8 @@ def order_id(run: str, step: int, symbol: int, leg: int) -> str:
 
 def is_named(order: Order, run: str) -> bool:
     """Whether its id is that of its step and slot, whichever leg it is."""
-    named = order.step, order.symbol
+    step, symbol = order.step, order.symbol
     likely = REDUCING_LEG if order.reduce_only else OPENING_LEG
-    return any(order.id == order_id(run, *named, leg) for leg in (likely, *LEGS))
+    if order.id == order_id(run, step, symbol, likely):
+        return True
+    return any(order.id == order_id(run, step, symbol, leg) for leg in LEGS)

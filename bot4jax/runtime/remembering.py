@@ -102,7 +102,7 @@ class Remembering:
                 "versions, another machine or another checkpoint than then. Go on "
                 "where it was begun, or begin anew with run.fresh=true."
             )
-        self.decider.rebase(closed)
+        self.decider.follow_up(closed)
         decided = self.decider.unpacked(raw, held)
         self._remember(closed, record)
         return stepped(closed, decided, record, equity, self.decider.shown(seen))

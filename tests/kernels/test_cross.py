@@ -1,5 +1,6 @@
 """Columns that compare symbols, bar by bar against SciPy and NumPy."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -42,6 +43,21 @@ def test_who_is_asleep_or_brings_no_number_has_no_place(symbols):
     places = stats.rankdata(values[counted])
     expected[counted] = (places - 0.5) / max(counted.sum(), 1) - 0.5
     np.testing.assert_allclose(found, expected, atol=1e-7)  # rounding at a half
+
+
+@pytest.mark.parametrize("asked", [(), ("volume_rank",), ("return_rank",)])
+def test_a_rank_that_is_asked_for_alone_is_the_same(asked):
+    """And what nobody asks for is not there."""
+    bar = jax.tree.map(lambda rows: jnp.asarray(rows[-1]), recorded.recorded_bars(7, 2))
+    past = history.init_past(len(bar.live))
+    units = history.Scales(*map(jnp.asarray, recorded.units()))
+    both, alone = (
+        history.bar_columns(bar, past, units, ranks)
+        for ranks in (tuple(history.RANKED), asked)
+    )
+    assert set(both) - set(alone) == set(history.RANKED) - set(asked)
+    for name, column in alone.items():
+        np.testing.assert_array_equal(column, both[name])
 
 
 def test_dispersion_is_the_deviation_across_live_symbols(columns):

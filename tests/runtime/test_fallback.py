@@ -7,6 +7,7 @@ split, after its memory was kept and taken up again, and taken out of that of al
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -92,25 +93,33 @@ def walked(decider: Decider, bars: Iterable[Closed]) -> Iterator[Told]:
     for step, closed in enumerate(bars):
         looked = decider.observe(closed)
         raw = decider.decide(step, closed, looked, HELD)
-        decider.rebase(closed)
+        decider.follow_up(closed)
         decided = decider.unpacked(raw, HELD)
         assert voice_of(decided.flags) is Voice.FALLBACK
         yield Told(decided.probability, np.asarray(looked.seen.result().values))
 
 
+def assert_same_bits(one: Glanced, other: Glanced) -> None:
+    for found, expected in zip(
+        jax.tree.leaves(one), jax.tree.leaves(other), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+
+
 @pytest.fixture(scope="module")
-def told(setting, params, bars) -> tuple[list[Told], Memory]:
-    """All bars, and what was remembered before one of them."""
+def told(setting, params, bars) -> tuple[list[Told], Memory, Memory]:
+    """All bars, and what was remembered before one of them and after the last."""
     decider = decider_of(setting, params)
     before = list(walked(decider, bars[:KEPT]))
     memory = copied(decider.memory)
-    return before + list(walked(decider, bars[KEPT:])), memory
+    found = before + list(walked(decider, bars[KEPT:]))
+    return found, memory, decider.memory
 
 
 def test_over_a_split_it_says_what_all_features_would_have_it_say(
     setting, params, told
 ):
-    found, _ = told
+    found, *_ = told
     reads = setting.settings.reads
     read = (jnp.asarray(one.values[:, reads]) for one in found)
     views = [fallback(params.fallback, values) for values in read]
@@ -120,7 +129,7 @@ def test_over_a_split_it_says_what_all_features_would_have_it_say(
 
 
 def test_what_is_remembered_is_enough_to_go_on(setting, params, bars, told):
-    found, memory = told
+    found, memory, _ = told
     again = decider_of(setting, params)
     again.restore(copied(memory))
     for one, other in zip(found[KEPT:], walked(again, bars[KEPT:]), strict=True):
@@ -130,13 +139,53 @@ def test_what_is_remembered_is_enough_to_go_on(setting, params, bars, told):
 def test_a_memory_taken_out_of_that_of_all_features_is_enough_too(
     setting, params, bars, told
 ):
-    found, memory = told
+    found, memory, _ = told
     again = decider_of(setting, params)
     members = copied(memory.members)
     own = setting.engine.apart(members.observing)
     again.restore(Memory(members, Glanced(members.units, own)))
     for one, other in zip(found[KEPT:], walked(again, bars[KEPT:]), strict=True):
         np.testing.assert_allclose(one.probability, other.probability, atol=1e-5)
+
+
+@pytest.mark.parametrize("patience_s", [None, 60.0], ids=["never", "deadline"])
+def test_it_looks_first_where_a_deadline_can_be_missed_and_else_last(
+    setting, params, bars, told, monkeypatch, patience_s
+):
+    """And remembers the same bits, over the split too."""
+    *_, last = told
+    monkeypatch.setattr("bot4jax.runtime.decider.HAND_OVER_S", 60.0)
+    asked, given = [], setting.engine
+
+    def noted(name):
+        def call(*arguments):
+            asked.append(name)
+            return getattr(given, name)(*arguments)
+
+        return call
+
+    names = ("glance", "observe", "conclude")
+    engine = given._replace(**{name: noted(name) for name in names})
+    decider = decider_of(setting._replace(engine=engine), params)
+    decider.voice = lambda step: Voice.MEMBERS
+    decider.patience = lambda step: patience_s
+    for step, closed in enumerate(bars):
+        decider.decide(step, closed, decider.observe(closed, step), HELD)
+        decider.follow_up(closed)
+    assert_same_bits(decider.memory.fallback, last.fallback)
+    turn = ("observe", "conclude", "glance") if patience_s is None else names
+    assert asked == [*turn] * len(bars)
+
+
+def test_a_bar_that_nobody_has_followed_up_is_looked_at_all_the_same(
+    setting, params, bars, told
+):
+    _, memory, _ = told
+    decider = decider_of(setting, params)
+    decider.voice = lambda step: Voice.MEMBERS
+    for step, closed in enumerate(bars[:KEPT]):
+        decider.decide(step, closed, decider.observe(closed), HELD)
+    assert_same_bits(decider.memory.fallback, memory.fallback)
 
 
 def test_where_it_fails_nothing_goes_on(setting, params, bars):

@@ -393,6 +393,59 @@ def test_transitions_come_back_and_leave_the_chain_of_steps_alone(tmp_path):
         assert len(journal.transitions()) == 4
 
 
+def content(path: Path) -> list[str]:
+    """Every row of a journal, and how its tables are made."""
+    with closing(apsw.Connection(str(path))) as connection:
+        names = connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name")
+        tables = [(name, sql) for name, sql in names if sql]
+        return [
+            repr((name, sql, list(connection.execute(f"SELECT * FROM {name}"))))
+            for name, sql in tables
+        ]
+
+
+@pytest.mark.parametrize("between", ["nothing", "a transition", "other answers"])
+def test_answers_that_were_written_before_their_step_are_its_own_once(
+    tmp_path, between
+):
+    one, changed = record(1), between == "a transition"
+    assert one.answers
+    for name in ("early", "plain"):
+        path = tmp_path / f"{name}.sqlite"
+        with closing(written(path, 1)) as journal:
+            if name == "early":
+                heard = one.answers[:1] if between == "other answers" else one.answers
+                journal.receive(1, heard)
+            if changed:
+                journal.note(transition(1))
+            journal.commit(one)
+            journal.receive(1, one.answers)  # late: it has been committed
+            journal.commit(record(2))
+        with closing(Journal.open(path, RUN)) as journal:
+            assert [found.step for found in journal.read()] == [0, 1, 2]
+            assert len(journal.transitions()) == changed
+    assert content(tmp_path / "early.sqlite") == content(tmp_path / "plain.sqlite")
+
+
+def test_answers_whose_step_was_not_committed_were_never_written(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    before = content_of_one(path)
+    with closing(Journal.open(path, RUN)) as journal:
+        journal.receive(1, record(1).answers)
+    assert content(path) == before
+    with closing(Journal.open(path, RUN)) as journal:
+        wrong = msgspec.structs.replace(record(1).answers[0], event_ns=1 << 70)
+        with pytest.raises(OverflowError):
+            journal.receive(1, [*record(1).answers, *[wrong] * 2])
+        journal.note(transition(1))
+        journal.commit(record(1))
+
+
+def content_of_one(path: Path) -> list[str]:
+    written(path, 1).close()
+    return content(path)
+
+
 @pytest.mark.parametrize(
     "change",
     [
