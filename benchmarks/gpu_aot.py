@@ -38,10 +38,6 @@ from bot4jax.schema import Config
 WORDS = ("preset=full",)
 SYMBOLS = 1024
 
-GRAPHS = "--xla_gpu_enable_command_buffer=+WHILE,+DYNAMIC_SLICE_FUSION"
-"""Loops become CUDA graphs: dispatched once, not once a turn."""
-
-
 WAITS = 1
 """Exit code where something would."""
 
@@ -69,7 +65,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"skipped: {why}")
         return 0
     jax.config.update("jax_platforms", "cpu")
-    os.environ["XLA_FLAGS"] = " ".join((*GPU_FLAGS, GRAPHS))
+    os.environ["XLA_FLAGS"] = " ".join(GPU_FLAGS)
     begun = manifest.describe(load(WORDS), words)
     config = load([*WORDS, f"data.symbols={SYMBOLS}"])
     found = {name: compiled(call) for name, call in calls_of(config).items()}

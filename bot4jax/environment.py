@@ -13,9 +13,15 @@ that allocates and frees its temporaries otherwise spends most of its time in pa
 faults."""
 
 
-GPU_FLAGS = ("--xla_gpu_deterministic_ops=true", "--xla_gpu_enable_triton_gemm=false")
+GPU_FLAGS = (
+    "--xla_gpu_deterministic_ops=true",
+    "--xla_gpu_enable_triton_gemm=false",
+    "--xla_backend_extra_options=-nvptx-prec-divf32=2",
+)
 """What XLA is told on a GPU: sums in one order and products always by the same
-algorithm of cuBLAS, or no replay could be equal to the bit."""
+algorithm of cuBLAS, or no replay could be equal to the bit; quotients as exact as
+IEEE 754 has them, or a volume over its equal would not always be 1, and scores would
+not be those that the host trains on."""
 
 
 def prepare(hardware: Hardware) -> None:

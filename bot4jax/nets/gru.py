@@ -4,16 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax import lax
 from jaxtyping import Array, Float
 
 from bot4jax.nets.carry import Memory
 from bot4jax.nets.layers import LayerNorm, Linear, orthogonal
+from bot4jax.nets.recurrence import recur
 from bot4jax.nets.recurrent import Recurrent
 from bot4jax.nets.sizes import GRUSizes
-
-UNROLL = 1
-"""Steps of a scan that are compiled as one: fewer turns of the loop."""
 
 
 class GRULayer(nnx.Module):
@@ -33,25 +30,25 @@ class GRULayer(nnx.Module):
     def step(
         self, memory: Memory, x: Float[Array, " F"]
     ) -> tuple[Memory, Float[Array, " H"]]:
-        memory, hidden = self._turn(memory, self.input(x))
-        return memory, self.norm(hidden)
+        memory = _cell(self.input(x), self.hidden(memory[0]), memory)
+        return memory, self.norm(memory[0])
 
     def unroll(
         self, memory: Memory, xs: Float[Array, "T F"]
     ) -> tuple[Memory, Float[Array, "T H"]]:
-        memory, hidden = lax.scan(self._turn, memory, self.input(xs), unroll=UNROLL)
+        memory, hidden = recur(_cell, self.hidden.weights, self.input(xs), memory)
         return memory, self.norm(hidden)
 
-    def _turn(
-        self, memory: Memory, drive: Float[Array, " G"]
-    ) -> tuple[Memory, Float[Array, " H"]]:
-        (hidden,) = memory
-        r, z, n = jnp.split(drive, 3)
-        past_r, past_z, past_n = jnp.split(self.hidden(hidden), 3)
-        n = jnp.tanh(n + jax.nn.sigmoid(r + past_r) * past_n)
-        z = jax.nn.sigmoid(z + past_z)
-        hidden = n + z * (hidden - n)
-        return (hidden,), hidden
+
+def _cell(
+    drive: Float[Array, "*S G"], past: Float[Array, "*S G"], memory: Memory
+) -> Memory:
+    (hidden,) = memory
+    r, z, n = jnp.split(drive, 3, axis=-1)
+    past_r, past_z, past_n = jnp.split(past, 3, axis=-1)
+    n = jnp.tanh(n + jax.nn.sigmoid(r + past_r) * past_n)
+    z = jax.nn.sigmoid(z + past_z)
+    return (n + z * (hidden - n),)
 
 
 def gru(sizes: GRUSizes, inputs: int, rng: np.random.Generator) -> Recurrent:

@@ -19,7 +19,7 @@ Start = Callable[[np.random.Generator, int, int], Float[np.ndarray, "I O"]]
 
 
 class Linear(nnx.Module):
-    """x W + b; the product is taken in the type of W, its sums in that of x."""
+    """x W + b."""
 
     def __init__(
         self,
@@ -35,12 +35,14 @@ class Linear(nnx.Module):
         first = np.zeros(outputs, np.float32) if bias is None else bias
         self.bias = nnx.Param(first) if use_bias else None
 
+    @property
+    def weights(self) -> tuple[Float[Array, "I O"], Float[Array, " O"] | None]:
+        """W, and b if there is one."""
+        return self.kernel[...], None if self.bias is None else self.bias[...]
+
     def __call__(self, x: Float[Array, "*T I"]) -> Float[Array, "*T O"]:
-        kernel = self.kernel[...]
-        product = jnp.matmul(
-            x.astype(kernel.dtype), kernel, preferred_element_type=x.dtype
-        )
-        return product if self.bias is None else product + _row(self.bias, product)
+        said = product(x, self.kernel[...])
+        return said if self.bias is None else said + _row(self.bias, said)
 
 
 class LayerNorm(nnx.Module):
@@ -55,6 +57,11 @@ class LayerNorm(nnx.Module):
         variance = (centred * centred).mean(axis=-1, keepdims=True)
         scale = lax.rsqrt(variance + EPSILON) * _row(self.scale, x)
         return centred * scale + _row(self.bias, x)
+
+
+def product(x: Float[Array, "*T I"], kernel: Float[Array, "I O"]) -> Array:
+    """x W, taken in the type of W, its sums in that of x."""
+    return jnp.matmul(x.astype(kernel.dtype), kernel, preferred_element_type=x.dtype)
 
 
 def scaled(

@@ -4,16 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax import lax
 from jaxtyping import Array, Float
 
 from bot4jax.nets.carry import Memory
 from bot4jax.nets.layers import LayerNorm, Linear, orthogonal
+from bot4jax.nets.recurrence import recur
 from bot4jax.nets.recurrent import Recurrent
 from bot4jax.nets.sizes import LSTMSizes
-
-UNROLL = 1
-"""Steps of a scan that are compiled as one: fewer turns of the loop."""
 
 
 class LSTMLayer(nnx.Module):
@@ -35,24 +32,24 @@ class LSTMLayer(nnx.Module):
     def step(
         self, memory: Memory, x: Float[Array, " F"]
     ) -> tuple[Memory, Float[Array, " H"]]:
-        memory, hidden = self._turn(memory, self.input(x))
-        return memory, self.norm(hidden + self.shortcut(x))
+        memory = _cell(self.input(x), self.hidden(memory[0]), memory)
+        return memory, self.norm(memory[0] + self.shortcut(x))
 
     def unroll(
         self, memory: Memory, xs: Float[Array, "T F"]
     ) -> tuple[Memory, Float[Array, "T H"]]:
         """All that does not wait for the past is one matrix product for all bars."""
-        memory, hidden = lax.scan(self._turn, memory, self.input(xs), unroll=UNROLL)
+        memory, hidden = recur(_cell, self.hidden.weights, self.input(xs), memory)
         return memory, self.norm(hidden + self.shortcut(xs))
 
-    def _turn(
-        self, memory: Memory, drive: Float[Array, " G"]
-    ) -> tuple[Memory, Float[Array, " H"]]:
-        hidden, cell = memory
-        i, f, o, g = jnp.split(drive + self.hidden(hidden), 4)
-        cell = jax.nn.sigmoid(f) * cell + jax.nn.sigmoid(i) * jnp.tanh(g)
-        hidden = jax.nn.sigmoid(o) * jnp.tanh(cell)
-        return (hidden, cell), hidden
+
+def _cell(
+    drive: Float[Array, "*S G"], past: Float[Array, "*S G"], memory: Memory
+) -> Memory:
+    _, cell = memory
+    i, f, o, g = jnp.split(drive + past, 4, axis=-1)
+    cell = jax.nn.sigmoid(f) * cell + jax.nn.sigmoid(i) * jnp.tanh(g)
+    return jax.nn.sigmoid(o) * jnp.tanh(cell), cell
 
 
 def lstm(sizes: LSTMSizes, inputs: int, rng: np.random.Generator) -> Recurrent:
