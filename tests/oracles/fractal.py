@@ -14,7 +14,7 @@ SCALES = (4, 8, 16, 32, 64)
 
 
 def _slope(x, y):
-    return np.polynomial.Polynomial.fit(x, y, 1).convert().coef[1]
+    return np.polynomial.Polynomial.fit(x, y, 1).deriv()(0.0)
 
 
 def _fluctuation(log_return, scale):
