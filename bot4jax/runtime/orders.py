@@ -197,7 +197,7 @@ LEGS = range(4)
 """Of one slot in one step: the two of its wish, a stop and a take-profit."""
 REDUCING_LEG, OPENING_LEG = 0, 1
 
-NAMES = 4_096
+NAMES = 1_024
 """That are remembered: the journal looks again at those which a step has given."""
 
 
