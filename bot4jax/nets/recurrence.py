@@ -65,8 +65,7 @@ def recur(
     return alone(weights, drive, memory)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _recur(
+def _walked(
     cell: Cell,
     weights: Weights,
     drive: Float[Array, "T S G"],
@@ -116,6 +115,7 @@ def _back(cell: Cell, kept: tuple, gradient: tuple[Memory, Array]) -> tuple:
     return (on_kernel.astype(kernel.dtype), on_bias), on_drives, on_memory
 
 
+_recur: Any = jax.custom_vjp(_walked, nondiff_argnums=(0,))
 _recur.defvjp(_forth, _back)
 
 

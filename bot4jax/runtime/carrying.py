@@ -33,7 +33,8 @@ def held_causes(folder: Path) -> list[Transition]:
     try:
         with closing(Journal.open(folder / JOURNAL, folder.name)) as journal:
             last = {one.cause: one for one in journal.transitions()}
-            return [_dated(journal, one) for one in last.values() if _lasts(one)]
+            held = [one for one in last.values() if _lasts(one)]
+            return [_for_people(_dated(journal, one)) for one in held]
     except (JournalError, apsw.Error) as error:
         raise Halted(
             "run.fresh=true would forget what kept the run before from trading, and "
@@ -57,6 +58,13 @@ def carry(folder: Path, held: Sequence[Transition]) -> None:
 
 def _lasts(one: Transition) -> bool:
     return one.is_held and Cause[one.cause] not in OF_THE_PROCESS
+
+
+def _for_people(one: Transition) -> Transition:
+    """A new run does not know what the one before had missed: no snapshot lifts it."""
+    if Cause[one.cause] is not Cause.UNTOLD:
+        return one
+    return msgspec.structs.replace(one, cause=Cause.UNHEARD.name)
 
 
 def _dated(journal: Journal, one: Transition) -> Transition:

@@ -32,7 +32,7 @@ from bot4jax.runtime.backlog import conflated
 from bot4jax.runtime.batches import Batch, Close, FeedState, Reopen
 from bot4jax.runtime.coverage import Coverage
 from bot4jax.runtime.ledger import parted
-from bot4jax.runtime.messages import Ledger
+from bot4jax.runtime.messages import Ledger, Reference
 from bot4jax.runtime.open_bar import OpenBar
 from bot4jax.runtime.publishers import (
     Counters,
@@ -46,6 +46,7 @@ from bot4jax.runtime.publishers import (
 )
 from bot4jax.runtime.reference import Pending, understood
 from bot4jax.runtime.retelling import (
+    NEVER,
     boundary_ns,
     in_force,
     is_due,
@@ -55,6 +56,7 @@ from bot4jax.runtime.retelling import (
     woven,
 )
 from bot4jax.runtime.screen import Drop
+from bot4jax.runtime.terms import changes_terms
 from bot4jax.types import AWAKE, BEHIND, REFERENCE, SNAPSHOT, Frame
 
 
@@ -89,6 +91,8 @@ class Feed:
         """publishers whose snapshot has told of terms that should hold already: it
         quotes in those, and the open bar counts in others"""
         self._doubted: set[int] = set()
+        self._since_ns = np.full(len(universe.instruments), NEVER)
+        """boundaries at which the slots' terms have changed last"""
 
     @property
     def bar(self) -> int:
@@ -109,6 +113,11 @@ class Feed:
     def blank(self) -> Int[np.ndarray, "N K"]:
         """A batch without a tick, as the device sees it."""
         return self._open.blank
+
+    @property
+    def _waiting(self) -> list[Reference]:
+        """Events that wait for their boundary, whoever told of them."""
+        return [one.event for one in self._open.events if not one.is_late]
 
     @property
     def is_stale(self) -> bool:
@@ -210,7 +219,7 @@ class Feed:
         if not found.is_whole:
             self.counters.dropped[Drop.REFERENCE] += 1
             self.counters.unheard += 1
-        told = [one.event for one in self._open.events if not one.is_late]
+        told = self._waiting
         events = tuple(one for one in found.events if one not in told)
         news = untold(publisher, events, self.counters, self._open.open_ns)
         place = frame.publisher, frame.sequence
@@ -275,9 +284,8 @@ class Feed:
         is_awaiting = publisher.missed or name in self._renewed
         if is_awaiting or not self.coverage.covers(snapshot):
             return
-        records = snapshot.records
-        if ledger is not None:
-            records = in_force(records, ledger, self._open.open_ns, self._open.bar_ns)
+        grid = self._open.open_ns, self._open.bar_ns
+        records = in_force(snapshot.records, ledger, self._since_ns, *grid)
         whole = self._screened(publisher, snapshot.sent_ns, records)
         news = self.coverage.news(snapshot, whole)
         news = news[news["event_ns"].argsort(kind="stable")]
@@ -300,10 +308,12 @@ class Feed:
         found = retold(publisher, snapshot, ledger, symbols, self.counters)
         grid = open_ns, self._open.bar_ns
         missed = once(found, lambda one: boundary_ns(one, *grid))
-        told = tuple(one.event for one in missed)
+        told = tuple(one.event for one in missed if one.event not in self._waiting)
         news = untold(publisher, told, self.counters, open_ns)
         entries = [one for one in missed if one.event in news]
-        taken = taken_up(entries, self.coverage.stale, *grid)
+        others = (one for one in self.publishers.values() if one is not publisher)
+        is_alone = not any(one.told for one in others)
+        taken = taken_up(entries, self.coverage.stale, *grid, is_alone)
         self.counters.unheard += taken.too_late
         self._renewed |= {snapshot.publisher} if taken.renews else set()
         self._doubted |= set(range(symbols)) if found.lacks_payments else taken.doubted
@@ -389,6 +399,8 @@ class Feed:
             masked=self.coverage.blind.nonzero()[0].tolist(),
             is_by_clock=min(self._reached(), default=watermark_ns) < self.boundary_ns,
         )
+        changed = [one.symbol for one in closed.events if changes_terms(one)]
+        self._since_ns[changed] = self._open.open_ns
         self.coverage.next_bar()
         for name in self._renewed:
             self.coverage.lose(name, self.publishers[name].next_sequence)

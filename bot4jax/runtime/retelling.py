@@ -11,14 +11,17 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 from bot4jax.runtime.ledger import is_complete, is_payment
 from bot4jax.runtime.messages import Entry, Ledger, pack
 from bot4jax.runtime.publishers import Counters, Gap, Publisher
-from bot4jax.runtime.reference import Pending, slots
+from bot4jax.runtime.reference import Pending, acts_ns, slots
 from bot4jax.runtime.terms import changes_terms
 from bot4jax.types import BOOK, EVENTS, QUOTE, Frame
+
+NEVER = np.iinfo(np.int64).min
+"""Before all event times."""
 
 
 def is_due(publisher: Publisher, snapshot: Frame) -> bool:
@@ -78,8 +81,17 @@ def is_proven(
         and sequences == sorted(sequences)
         and max(sequences, default=-1) < snapshot.sequence
         and all(n < symbols for one in ledger.entries for n in slots(one.event))
+        and all(_is_dated(one, publisher, snapshot) for one in ledger.entries)
         and all(_room(ledger, gap) >= gap.frames for gap in publisher.missed)
     )
+
+
+def _is_dated(entry: Entry, publisher: Publisher, snapshot: Frame) -> bool:
+    """Whether it acts when its event says, or where its publisher was when it told."""
+    newest_ns = snapshot.records["event_ns"].max(initial=snapshot.sent_ns)
+    reached_ns = max(publisher.event_ns or 0, int(newest_ns))
+    own_ns = acts_ns(entry.event)
+    return own_ns <= entry.since_ns <= max(own_ns, reached_ns + 1)
 
 
 def _room(ledger: Ledger, gap: Gap) -> int:
@@ -90,13 +102,13 @@ def _room(ledger: Ledger, gap: Gap) -> int:
     return following - (before[-1] if before else 0) - 1
 
 
-def once(found: Retold, acts_ns: Callable[[Entry], int]) -> list[Entry]:
-    """Missed entries but those that were told twice to act at one boundary, and heard;
-    `acts_ns`: the boundary of an entry."""
-    seen = {(acts_ns(one), pack(one.event)) for one in found.heard}
+def once(found: Retold, boundary: Callable[[Entry], int]) -> list[Entry]:
+    """Missed entries but those that were told twice to act at one boundary, and
+    heard."""
+    seen = {(boundary(one), pack(one.event)) for one in found.heard}
     left = []
     for one in found.entries:
-        key = acts_ns(one), pack(one.event)
+        key = boundary(one), pack(one.event)
         left += [] if key in seen else [one]
         seen.add(key)
     return left
@@ -113,13 +125,19 @@ class TakenUp(NamedTuple):
     renews: bool
     """some of the past ones are new terms"""
     too_late: int
-    """new terms of slots whose bars were believed meanwhile: they are left out"""
+    """new terms that are left out: of slots whose bars were believed meanwhile, or
+    which another publisher may have told of before"""
 
 
 def taken_up(
-    entries: Sequence[Entry], stale: Bool[np.ndarray, " S"], open_ns: int, bar_ns: int
+    entries: Sequence[Entry],
+    stale: Bool[np.ndarray, " S"],
+    open_ns: int,
+    bar_ns: int,
+    is_alone: bool,
 ) -> TakenUp:
-    """What becomes of retold events; `open_ns` opens the open bar.
+    """What becomes of retold events; `open_ns` opens the open bar, `is_alone`: no other
+    publisher has told of events, which may have been the same ones.
 
     Payments of the past are left out: what was held at their time, and at which price,
     is not known here.
@@ -129,7 +147,9 @@ def taken_up(
     past.sort(key=lambda one: (boundary_ns(one, open_ns, bar_ns), one.number))
     paid = [one for one in past if is_payment(one.event)]
     terms = [one for one in past if changes_terms(one.event)]
-    lost = [one for one in terms if not stale[list(slots(one.event))].all()]
+    lost = [
+        one for one in terms if not is_alone or not stale[list(slots(one.event))].all()
+    ]
     left_out = {one.number for one in (*paid, *lost)}
     return TakenUp(
         [one for one in past if one.number not in left_out],
@@ -160,14 +180,23 @@ def woven(
 
 
 def in_force(
-    records: np.ndarray, ledger: Ledger, open_ns: int, bar_ns: int
+    records: np.ndarray,
+    ledger: Ledger | None,
+    since_ns: Int[np.ndarray, " S"],
+    open_ns: int,
+    bar_ns: int,
 ) -> np.ndarray:
     """A snapshot's records without the quotes and levels that are in terms of before
-    the open bar: what stood when others came is no price any more."""
-    is_old = np.zeros(len(records), bool)
-    is_priced = np.isin(records["kind"], (QUOTE, BOOK))
-    for one in ledger.entries:
+    the open bar: what stood when others came is no price any more.
+
+    `since_ns`: the boundary at which each slot's terms have changed last, by what was
+    heard. The ledger tells of what was not.
+    """
+    since_ns = np.append(since_ns, NEVER)  # of a slot that there is not
+    for one in ledger.entries if ledger is not None else ():
         if changes_terms(one.event) and one.since_ns <= open_ns:
-            is_before = records["event_ns"] < boundary_ns(one, open_ns, bar_ns)
-            is_old |= is_priced & is_before & (records["symbol"] == one.event.symbol)
-    return records[~is_old]
+            slot = one.event.symbol
+            since_ns[slot] = max(since_ns[slot], boundary_ns(one, open_ns, bar_ns))
+    is_priced = np.isin(records["kind"], (QUOTE, BOOK))
+    of_slot = since_ns[np.minimum(records["symbol"], len(since_ns) - 1)]
+    return records[~(is_priced & (records["event_ns"] < of_slot))]

@@ -139,6 +139,18 @@ def test_a_simulated_run_over_a_live_one_forgets_no_cause_either(config, kept):
         assert States(journal.note, journal.transitions()).causes == (Cause.DRAWDOWN,)
 
 
+def test_what_a_run_had_missed_is_for_people_in_the_next(config, kept):
+    """A new run's own snapshots know nothing of it."""
+    live = ["run.fresh=true", "mode=live", f"run.model={kept.path}"]
+    RunFolder(config(*live)).open()
+    path = kept.path / "journal.sqlite"
+    with closing(Journal.open(path, "one")) as journal:
+        States(journal.note, step=7).hold(Cause.UNTOLD, "1 frame was missed")
+    RunFolder(config(*live)).open()
+    with closing(Journal.open(path, "one")) as journal:
+        assert States(journal.note, journal.transitions()).causes == (Cause.UNHEARD,)
+
+
 def test_a_run_begun_anew_that_dies_at_any_moment_forgets_no_cause(
     config, kept, monkeypatch
 ):

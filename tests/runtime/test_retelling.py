@@ -310,6 +310,61 @@ def test_quotes_of_before_a_split_heal_nothing_after_it():
     assert feed.stale.tolist() == [True, False, False]
 
 
+def test_quotes_of_before_a_split_heal_nothing_where_the_snapshot_tells_of_none():
+    """It was taken before its publisher told of the split, and comes behind it."""
+    frames = market([(1, SPLIT)])
+    before, told_of, bar_2, bar_3 = snapshot_of(frames[:2]), *frames[2:5]
+    silent = bar_2._replace(records=bar_2.records[bar_2.records["symbol"] != 0])
+    told_of, silent, bar_3 = renumbered_from(frames[1], told_of, silent, bar_3)
+    feed = new_feed()
+    pushed(feed, frames[0], told_of, silent)
+    assert feed.stale.all()
+    pushed(feed, before)
+    assert feed.stale.tolist() == [True, False, False]
+
+
+def renumbered_from(before: Frame, *frames: Frame) -> Iterator[Frame]:
+    following = before.sequence + len(before.records)
+    for one in frames:
+        yield one._replace(sequence=following)
+        following += len(one.records)
+
+
+def by_two(frames: Sequence[Frame]) -> list[tuple[Frame, Frame]]:
+    """Each frame as two publishers send it."""
+    return [(one, one._replace(publisher=2)) for one in frames]
+
+
+def test_what_another_publisher_told_in_time_acts_once():
+    """The first one's frame was lost, and its snapshot comes within the bar."""
+    frames = market([(1, SPLIT)])
+    pairs = by_two(frames)
+    again = heartbeat_at(frames[2], BAR + 300)
+    feed, calm = new_feed(), new_feed()
+    early = [*pairs[0], *pairs[1], pairs[2][1]]
+    rest = [one for pair in pairs[3:] for one in pair]
+    told_again = snapshot_of(frames[:3])
+    found = pushed(feed, *early, again, told_again, *rest)
+    pushed(calm, *early, pairs[2][0], *rest)
+    assert [one.events for one in found if one.events] == [(SPLIT,)]
+    assert terms_of(feed) == terms_of(calm)
+    assert feed.counters.unheard == 0
+
+
+def test_what_another_publisher_may_have_told_does_not_act_again():
+    """It acted at its boundary; two bars later the first one's snapshot tells of it."""
+    frames = market([(1, SPLIT)])
+    pairs = by_two(frames)
+    feed, calm = new_feed(), new_feed()
+    early = [*pairs[0], *pairs[1], pairs[2][1]]
+    pushed(calm, *early, pairs[2][0], *(one for pair in pairs[3:] for one in pair))
+    found = pushed(feed, *early, *pairs[3], *pairs[4], snapshot_of(frames[:5]))
+    found += pushed(feed, *(one for pair in pairs[5:] for one in pair))
+    assert [one.events for one in found if one.events] == [(SPLIT,)]
+    assert sum(one.unheard for one in found) == 1, "a person has to look"
+    assert terms_of(feed) == terms_of(calm)
+
+
 def renumbered(frames: Sequence[Frame]) -> Iterator[Frame]:
     following = 0
     for one in frames:
@@ -354,6 +409,12 @@ def _less(ledger: Ledger, number: int) -> list[Entry]:
     return [one for one in ledger.entries if one.number != number]
 
 
+def _dated(ledger: Ledger, since_ns: int) -> list[Entry]:
+    """The first one at another time."""
+    first, *others = ledger.entries
+    return [msgspec.structs.replace(first, since_ns=since_ns), *others]
+
+
 LIES: dict[str, Callable[[Frame, Ledger], Frame]] = {
     "one frame more": lambda f, one: lied(f, frames=one.frames + 1),
     "one frame less": lambda f, one: lied(f, frames=one.frames - 1),
@@ -381,6 +442,12 @@ LIES: dict[str, Callable[[Frame, Ledger], Frame]] = {
             msgspec.structs.replace(one.entries[0], event=split(1, S, 4.0)),
             *one.entries[1:],
         ],
+    ),
+    "acts later than it was told": lambda f, one: lied(
+        f, entries=_dated(one, since_ns=f.sent_ns + 100 * BAR)
+    ),
+    "acts before its own time": lambda f, one: lied(
+        f, entries=_dated(one, since_ns=BAR)
     ),
     "no ledger": lambda f, one: parted(f)[0],
     "noise": lambda f, one: f._replace(
