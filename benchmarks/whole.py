@@ -38,8 +38,7 @@ from bot4jax.trees import forest
 PATIENCE_S = 6.0
 """Of whoever takes longer for all its calls, fewer are enough."""
 
-
-SPREAD = 1e-6
+TOLERANCE = 1e-6
 """Of values of features: a product of fewer rows may be summed in another order."""
 
 LIBRARIES, BY_CORES, ADDED_UP = "libraries", "libraries_by_cores", "libraries_added_up"
@@ -101,7 +100,7 @@ def contests(
     with spread(theirs.features, cores) as by_cores:
         ways = {LIBRARIES: theirs.features, BY_CORES: by_cores}
         alone, together = map(np.nan_to_num, (theirs.features(), by_cores()))
-        expect_equal(BY_CORES, alone, together, SPREAD)
+        expect_equal(BY_CORES, alone, together, TOLERANCE)
         parts = held([*own_parts(ours), *their_parts(ours, theirs, ways)])
         if not theirs.nets:
             return parts

@@ -101,11 +101,9 @@ def _back(cell: Cell, kept: tuple, gradient: tuple[Memory, Array]) -> tuple:
         said, back = bar
         on_drive, on_past, memory = back((after[0] + said, *after[1:]))
         first = memory[0] + product(on_past, kernel.T)
-        # most cells add them up: one array then, not the same twice
-        return (first, *memory[1:]), (
-            on_past,
-            None if on_drive is on_past else on_drive,
-        )
+        # a cell that adds them up has one gradient for both: it is kept once
+        own = None if on_drive is on_past else on_drive
+        return (first, *memory[1:]), (on_past, own)
 
     on_memory, (on_pasts, on_drives) = _loop(turn, last, (hidden, backs), reverse=True)
     on_drives = on_pasts if on_drives is None else on_drives

@@ -46,7 +46,6 @@ from bot4jax.runtime.publishers import (
 )
 from bot4jax.runtime.reference import Pending, understood
 from bot4jax.runtime.retelling import (
-    NEVER,
     boundary_ns,
     in_force,
     is_due,
@@ -57,7 +56,7 @@ from bot4jax.runtime.retelling import (
 )
 from bot4jax.runtime.screen import Drop
 from bot4jax.runtime.terms import changes_terms
-from bot4jax.types import AWAKE, BEHIND, REFERENCE, SNAPSHOT, Frame
+from bot4jax.types import AWAKE, BEHIND, NEVER, REFERENCE, SNAPSHOT, Frame
 
 
 class Feed:
@@ -85,8 +84,6 @@ class Feed:
         open_ns = start_ns + first_bar * bar_ns
         opening = bar_ns, open_ns, first_bar, capacity
         self._open = OpenBar(universe, anchors, *opening, reorder_ticks, self.counters)
-        self._awaits = False
-        """some publisher's missed events may be told by a snapshot"""
         self._renewed: set[int] = set()
         """publishers whose snapshot has told of terms that should hold already: it
         quotes in those, and the open bar counts in others"""
@@ -113,6 +110,11 @@ class Feed:
     def blank(self) -> Int[np.ndarray, "N K"]:
         """A batch without a tick, as the device sees it."""
         return self._open.blank
+
+    @property
+    def _awaits(self) -> bool:
+        """Some publisher's missed events may be told by a snapshot."""
+        return any(one.missed for one in self.publishers.values())
 
     @property
     def _waiting(self) -> list[Reference]:
@@ -171,7 +173,6 @@ class Feed:
         else:
             yield from self._take(frame, received_ns)
         yield from self._restate(frame.publisher, received_ns)
-        self._awaits = any(one.missed for one in self.publishers.values())
         if frame.is_end:
             self.finish(frame.publisher)
             yield from self._close_passed(received_ns)
@@ -406,5 +407,4 @@ class Feed:
             self.coverage.lose(name, self.publishers[name].next_sequence)
         doubted, self._doubted = tuple(sorted(self._doubted)), set()
         self._renewed = set()
-        awaits = any(one.missed for one in self.publishers.values())
-        return closed._replace(is_told=not awaits, doubted=doubted)
+        return closed._replace(is_told=not self._awaits, doubted=doubted)

@@ -18,10 +18,7 @@ from bot4jax.runtime.messages import Entry, Ledger, pack
 from bot4jax.runtime.publishers import Counters, Gap, Publisher
 from bot4jax.runtime.reference import Pending, acts_ns, slots
 from bot4jax.runtime.terms import changes_terms
-from bot4jax.types import BOOK, EVENTS, QUOTE, Frame
-
-NEVER = np.iinfo(np.int64).min
-"""Before all event times."""
+from bot4jax.types import BOOK, EVENTS, NEVER, QUOTE, Frame
 
 
 def is_due(publisher: Publisher, snapshot: Frame) -> bool:
