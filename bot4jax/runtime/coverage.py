@@ -109,11 +109,13 @@ class Coverage:
         return one is not None and snapshot.sequence >= one.until
 
     def news(self, snapshot: Frame, records: np.ndarray) -> np.ndarray:
-        """Of a covering snapshot's records those that nothing younger has replaced."""
+        """Of a covering snapshot's records those that nothing younger has replaced, in
+        order of event time, so that they enter the bars they belong to."""
         one = self._missing[snapshot.publisher]
         symbols, place = records["symbol"], places(records)
         is_younger = one.touched[symbols, place] < snapshot.sequence
-        return records[one.stale[symbols] & is_younger & (place != NOWHERE)]
+        news = records[one.stale[symbols] & is_younger & (place != NOWHERE)]
+        return news[news["event_ns"].argsort(kind="stable")]
 
     def heal(self, snapshot: Frame, records: np.ndarray) -> None:
         """Believe again the symbols whose quote a covering snapshot has stated."""

@@ -31,32 +31,22 @@ from bot4jax.data.universe import Universe
 from bot4jax.runtime.backlog import conflated
 from bot4jax.runtime.batches import Batch, Close, FeedState, Reopen
 from bot4jax.runtime.coverage import Coverage
+from bot4jax.runtime.event_queue import EventQueue
 from bot4jax.runtime.ledger import parted
-from bot4jax.runtime.messages import Ledger, Reference
 from bot4jax.runtime.open_bar import OpenBar
 from bot4jax.runtime.publishers import (
     Counters,
     Publisher,
     hear,
     known,
+    newest,
     numbered,
+    reached,
     screened,
     unrepeated,
-    untold,
-)
-from bot4jax.runtime.reference import Pending, understood
-from bot4jax.runtime.retelling import (
-    boundary_ns,
-    in_force,
-    is_due,
-    once,
-    retold,
-    taken_up,
-    woven,
 )
 from bot4jax.runtime.screen import Drop
-from bot4jax.runtime.terms import changes_terms
-from bot4jax.types import AWAKE, BEHIND, NEVER, REFERENCE, SNAPSHOT, Frame
+from bot4jax.types import AWAKE, BEHIND, REFERENCE, SNAPSHOT, Frame
 
 
 class Feed:
@@ -77,19 +67,15 @@ class Feed:
         """`start_ns` opens bar 0. Without a lateness only event time closes bars:
         right for streams that are faster or slower than real time."""
         self.counters = Counters()
-        self.coverage = Coverage(len(universe.instruments))
         self.publishers: dict[int, Publisher] = {}
         self.allowed_lateness_ns = allowed_lateness_ns
         self.skew_limit_ns = skew_limit_ns
         open_ns = start_ns + first_bar * bar_ns
         opening = bar_ns, open_ns, first_bar, capacity
         self._open = OpenBar(universe, anchors, *opening, reorder_ticks, self.counters)
-        self._renewed: set[int] = set()
-        """publishers whose snapshot has told of terms that should hold already: it
-        quotes in those, and the open bar counts in others"""
-        self._doubted: set[int] = set()
-        self._since_ns = np.full(len(universe.instruments), NEVER)
-        """boundaries at which the slots' terms have changed last"""
+        symbols = len(universe.instruments)
+        self.coverage = Coverage(symbols)
+        self.events = EventQueue(symbols, bar_ns, self.counters)
 
     @property
     def bar(self) -> int:
@@ -117,11 +103,6 @@ class Feed:
         return any(one.missed for one in self.publishers.values())
 
     @property
-    def _waiting(self) -> list[Reference]:
-        """Events that wait for their boundary, whoever told of them."""
-        return [one.event for one in self._open.events if not one.is_late]
-
-    @property
     def is_stale(self) -> bool:
         """Something is missing that a snapshot could heal or tell of."""
         return self.coverage.is_behind or self._awaits
@@ -146,13 +127,13 @@ class Feed:
             zlib.crc32(self._open.pending.tobytes()),
             self._open.ordering,
             self._open.early.checksum,
-            self._open.events,
+            self.events.pending,
             self.coverage.checksum,
             tuple(one[:4] for one in self.coverage.waiting.values()),
             tuple(one for one in vars(counted).values() if isinstance(one, int)),
             tuple(sorted(counted.dropped.items())),
-            tuple(sorted(self._renewed)),
-            tuple(sorted(self._doubted)),
+            tuple(sorted(self.events.renewed)),
+            tuple(sorted(self.events.doubted)),
         )
 
     def push(
@@ -213,22 +194,15 @@ class Feed:
             return
         fresh = numbered(publisher, frame, self.counters)
         self._lose(frame.publisher, publisher)
-        if len(fresh) < len(frame.records):  # repeated
-            self.counters.received += len(frame.records) - len(fresh)
-            return
-        found = understood(frame.records, len(self._open.anchors))
-        if not found.is_whole:
-            self.counters.dropped[Drop.REFERENCE] += 1
-            self.counters.unheard += 1
-        told = self._waiting
-        events = tuple(one for one in found.events if one not in told)
-        news = untold(publisher, events, self.counters, self._open.open_ns)
-        place = frame.publisher, frame.sequence
-        self._open.events += tuple(Pending(*place, one) for one in news)
+        self.counters.received += len(frame.records) - len(fresh)  # repeated
+        if len(fresh) == len(frame.records):
+            self.events.hear(publisher, frame, self._open.open_ns)
 
     def advance(self, receive_ns: int) -> Iterator[Batch | Reopen | Close]:
         """Close what the clock says is over; call it when no frame is waiting."""
-        yield from self._close_passed(receive_ns, by_clock=True)
+        late_ns = self.allowed_lateness_ns
+        clock_ns = None if late_ns is None else receive_ns - late_ns
+        yield from self._close_passed(receive_ns, clock_ns)
 
     def flush(self) -> Iterator[Batch]:
         """The ticks of the open bar that no batch holds yet; call it when idle."""
@@ -269,10 +243,7 @@ class Feed:
             publisher.missed_until = None
 
     def _restate(self, name: int, receive_ns: int) -> Iterator[Batch | Reopen | Close]:
-        """Heal what a snapshot heals, once its place in the stream has come.
-
-        In order of event time, so that what it states enters the bars it belongs to.
-        """
+        """Heal what a snapshot heals, once its place in the stream has come."""
         if (publisher := self.publishers.get(name)) is None:
             return
         snapshot = self.coverage.due(name, publisher)
@@ -281,44 +252,20 @@ class Feed:
         if self._is_ahead(publisher, snapshot, receive_ns):
             return
         snapshot, ledger = parted(snapshot)
-        self._retell(publisher, snapshot, ledger)
-        is_awaiting = publisher.missed or name in self._renewed
+        is_alone = not any(one.told for one in self._others(publisher))
+        unknown = self.coverage.stale & is_alone
+        open_ns = self._open.open_ns
+        self.events.retell(publisher, snapshot, ledger, unknown, open_ns)
+        is_awaiting = publisher.missed or name in self.events.renewed
         if is_awaiting or not self.coverage.covers(snapshot):
             return
-        grid = self._open.open_ns, self._open.bar_ns
-        records = in_force(snapshot.records, ledger, self._since_ns, *grid)
+        records = self.events.in_force(snapshot.records, ledger, open_ns)
         whole = self._screened(publisher, snapshot.sent_ns, records)
         news = self.coverage.news(snapshot, whole)
-        news = news[news["event_ns"].argsort(kind="stable")]
         self.counters.snapshots += 1
         self.counters.restated += len(news)
         yield from self._distribute(publisher, news, receive_ns)
         self.coverage.heal(snapshot, whole)
-
-    def _retell(
-        self, publisher: Publisher, snapshot: Frame, ledger: Ledger | None
-    ) -> None:
-        """Take up what a snapshot tells of missed events, if it was taken behind them.
-
-        It acts at the next boundary. Until then the snapshot's quotes are in terms that
-        the open bar does not count in, where new terms should hold already.
-        """
-        if not is_due(publisher, snapshot):
-            return
-        symbols, open_ns = len(self._open.anchors), self._open.open_ns
-        found = retold(publisher, snapshot, ledger, symbols, self.counters)
-        grid = open_ns, self._open.bar_ns
-        missed = once(found, lambda one: boundary_ns(one, *grid))
-        told = tuple(one.event for one in missed if one.event not in self._waiting)
-        news = untold(publisher, told, self.counters, open_ns)
-        entries = [one for one in missed if one.event in news]
-        others = (one for one in self.publishers.values() if one is not publisher)
-        is_alone = not any(one.told for one in others)
-        taken = taken_up(entries, self.coverage.stale, *grid, is_alone)
-        self.counters.unheard += taken.too_late
-        self._renewed |= {snapshot.publisher} if taken.renews else set()
-        self._doubted |= set(range(symbols)) if found.lacks_payments else taken.doubted
-        self._open.events = woven(self._open.events, taken, snapshot.publisher)
 
     def _screened(
         self, publisher: Publisher, sent_ns: int, records: np.ndarray
@@ -350,61 +297,40 @@ class Feed:
 
     def _crossing(self, publisher: Publisher, events: Int[np.ndarray, " N"]) -> int:
         """Ticks of this publisher before the one that lets the open bar close."""
-        others = self._reached(without=publisher)
-        if min(others, default=self.boundary_ns) < self.boundary_ns:
+        came = reached(self._others(publisher))
+        if min(came, default=self.boundary_ns) < self.boundary_ns:
             return len(events)
         passed = (events >= self.boundary_ns).nonzero()[0]
         return int(passed[0]) if len(passed) else len(events)
 
-    def _reached(
-        self, clock_ns: int | None = None, without: Publisher | None = None
-    ) -> Iterator[int]:
-        """Event times before which no more is awaited, of all that bars wait for."""
-        for one in self.publishers.values():
-            if one is without or not one.is_live or one.event_ns is None:
-                continue
-            if clock_ns is None or self.allowed_lateness_ns is None:
-                yield one.event_ns
-            else:
-                by_clock = clock_ns - one.clock.delay_ns - self.allowed_lateness_ns
-                yield max(one.event_ns, by_clock)
+    def _others(self, publisher: Publisher) -> Iterator[Publisher]:
+        return (one for one in self.publishers.values() if one is not publisher)
 
     def _close_passed(
-        self, receive_ns: int, by_clock: bool = False
+        self, receive_ns: int, clock_ns: int | None = None
     ) -> Iterator[Batch | Reopen | Close]:
         """Close every bar that the watermark has passed."""
-        clock_ns = receive_ns if by_clock else None
-        watermark = min(self._reached(clock_ns), default=self._open.open_ns)
+        came = reached(self.publishers.values(), clock_ns)
+        watermark = min(came, default=self._open.open_ns)
         while watermark >= self.boundary_ns:
             yield from self._open.flush()
             yield from self._open.put_in_order()
             yield self._closed(watermark, receive_ns)
             yield from self._open.release()
 
-    def _newest(self, receive_ns: int) -> int:
-        """By each sender's least delay: what is later than usual is old already, and a
-        feed that stays late does not become a usual one."""
-        came = [
-            one.event_ns + one.clock.usual_ns
-            for one in self.publishers.values()
-            if one.event_ns is not None
-        ]
-        return max(came, default=receive_ns)
-
     def _closed(self, watermark_ns: int, receive_ns: int) -> Close:
         """The open bar's closing; the next one is open."""
+        everybody, acting = self.publishers.values(), self.events.act(self.boundary_ns)
+        by_event = min(reached(everybody), default=watermark_ns)
         closed = self._open.close(
             watermark_ns,
             receive_ns,
-            self._newest(receive_ns),
+            newest(everybody, receive_ns),
             masked=self.coverage.blind.nonzero()[0].tolist(),
-            is_by_clock=min(self._reached(), default=watermark_ns) < self.boundary_ns,
+            acting=acting.events,
+            is_by_clock=by_event < self.boundary_ns,
         )
-        changed = [one.symbol for one in closed.events if changes_terms(one)]
-        self._since_ns[changed] = self._open.open_ns
         self.coverage.next_bar()
-        for name in self._renewed:
+        for name in acting.renewed:
             self.coverage.lose(name, self.publishers[name].next_sequence)
-        doubted, self._doubted = tuple(sorted(self._doubted)), set()
-        self._renewed = set()
-        return closed._replace(is_told=not self._awaits, doubted=doubted)
+        return closed._replace(is_told=not self._awaits, doubted=acting.doubted)

@@ -22,7 +22,7 @@ from bot4jax.runtime.publishers import (
     numbered,
     screened,
     unrepeated,
-    untold,
+    unrepeated_events,
 )
 from bot4jax.runtime.reference import understood
 from bot4jax.runtime.retelling import boundary_ns, is_due, once, retold
@@ -153,7 +153,7 @@ class Intake:
         found = understood(records, len(self._anchors))
         if not found.is_whole:
             self.refused["reference"] += 1
-        return untold(publisher, found.events, self.counters)
+        return unrepeated_events(publisher, found.events, self.counters)
 
     def _retold(self, name: int) -> Sequence[Reference]:
         """What a snapshot tells of missed events, once its place has come.
@@ -173,10 +173,10 @@ class Intake:
         snapshot, ledger = parted(snapshot)
         symbols = len(self._anchors)
         found = retold(publisher, snapshot, ledger, symbols, self.counters)
-        missed = once(found, lambda one: boundary_ns(one, *self._grid))
+        missed = once(found, *self._grid)
         missed.sort(key=lambda one: (boundary_ns(one, *self._grid), one.number))
         events = tuple(one.event for one in missed if not is_payment(one.event))
-        return untold(publisher, events, self.counters)
+        return unrepeated_events(publisher, events, self.counters)
 
     def _believed(
         self, publisher: Publisher, records: np.ndarray, sent_ns: int

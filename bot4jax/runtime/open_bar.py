@@ -22,7 +22,6 @@ from bot4jax.runtime.early import Early
 from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.pack import instrument_terms, pack
 from bot4jax.runtime.publishers import Counters
-from bot4jax.runtime.reference import Pending, due
 from bot4jax.runtime.terms import terms_after, universe_after
 from bot4jax.types import CONFLATED, LATE, PACKED, TICK
 
@@ -59,8 +58,6 @@ class OpenBar:
         self.universe = universe
         """with its terms from this bar on"""
         self.early = Early()
-        self.events: tuple[Pending, ...] = ()
-        """that have not acted yet"""
         self._counters, self._capacity = counters, capacity
         self._terms = instrument_terms(universe, anchors)
         self._earlier = EarlierMids(len(universe.instruments))
@@ -147,11 +144,12 @@ class OpenBar:
         receive_ns: int,
         newest_ns: int,
         masked: Sequence[int],
+        acting: tuple[Reference, ...],
         is_by_clock: bool,
     ) -> Close:
-        """Its closing, once it has been flushed; the next one is open from now on."""
+        """Its closing, once it has been flushed; the next one is open from now on, in
+        the terms that the events which act leave."""
         counted, before = self._counters, self._before
-        acting, self.events = due(self.events, self.boundary_ns)
         closed = Close(
             self.bar,
             self.boundary_ns,

@@ -4,6 +4,7 @@ Engine and venue take in records by the same rules, so that both hear one market
 """
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -219,7 +220,7 @@ def unrepeated(
     return records[is_news]
 
 
-def untold(
+def unrepeated_events(
     publisher: Publisher,
     events: tuple[Reference, ...],
     counters: Counters,
@@ -270,3 +271,24 @@ def hear(publisher: Publisher, event_ns: int, receive_ns: int) -> None:
     if publisher.event_ns is None or event_ns > publisher.event_ns:
         publisher.event_ns = event_ns
     publisher.clock.measure(receive_ns - event_ns, receive_ns)
+
+
+def reached(
+    publishers: Iterable[Publisher], clock_ns: int | None = None
+) -> Iterator[int]:
+    """Event times before which no more is awaited, of all that bars wait for; by our
+    clock, less what a tick may be late, if that is given."""
+    for one in publishers:
+        if one.is_live and one.event_ns is not None:
+            if clock_ns is None:
+                yield one.event_ns
+            else:
+                yield max(one.event_ns, clock_ns - one.clock.delay_ns)
+
+
+def newest(publishers: Iterable[Publisher], receive_ns: int) -> int:
+    """When the newest tick would have come, had it not been late: by each sender's
+    least delay, so that a feed that stays late does not become a usual one."""
+    heard = [(one.event_ns, one.clock) for one in publishers]
+    came = [at_ns + clock.usual_ns for at_ns, clock in heard if at_ns is not None]
+    return max(came, default=receive_ns)

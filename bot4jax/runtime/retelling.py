@@ -7,18 +7,14 @@ complete in itself, and it counts as many frames as this hearer has by its own c
 that place. What cannot be proven counts as unheard.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-from jaxtyping import Bool, Int
-
-from bot4jax.runtime.ledger import is_complete, is_payment
+from bot4jax.runtime.ledger import is_complete
 from bot4jax.runtime.messages import Entry, Ledger, pack
 from bot4jax.runtime.publishers import Counters, Gap, Publisher
-from bot4jax.runtime.reference import Pending, acts_ns, slots
-from bot4jax.runtime.terms import changes_terms
-from bot4jax.types import BOOK, EVENTS, NEVER, QUOTE, Frame
+from bot4jax.runtime.reference import acts_ns, slots
+from bot4jax.types import EVENTS, Frame
 
 
 def is_due(publisher: Publisher, snapshot: Frame) -> bool:
@@ -99,101 +95,16 @@ def _room(ledger: Ledger, gap: Gap) -> int:
     return following - (before[-1] if before else 0) - 1
 
 
-def once(found: Retold, boundary: Callable[[Entry], int]) -> list[Entry]:
+def once(found: Retold, open_ns: int, bar_ns: int) -> list[Entry]:
     """Missed entries but those that were told twice to act at one boundary, and
     heard."""
-    seen = {(boundary(one), pack(one.event)) for one in found.heard}
-    left = []
-    for one in found.entries:
-        key = boundary(one), pack(one.event)
-        left += [] if key in seen else [one]
-        seen.add(key)
-    return left
-
-
-class TakenUp(NamedTuple):
-    """Retold events, by when they act."""
-
-    past: Sequence[Entry]
-    """that should have acted by now, in the order in which they would have"""
-    later: Sequence[Entry]
-    doubted: set[int]
-    """slots in which the past ones have changed what is owned, if anything is"""
-    renews: bool
-    """some of the past ones are new terms"""
-    too_late: int
-    """new terms that are left out: of slots whose bars were believed meanwhile, or
-    which another publisher may have told of before"""
-
-
-def taken_up(
-    entries: Sequence[Entry],
-    stale: Bool[np.ndarray, " S"],
-    open_ns: int,
-    bar_ns: int,
-    is_alone: bool,
-) -> TakenUp:
-    """What becomes of retold events; `open_ns` opens the open bar, `is_alone`: no other
-    publisher has told of events, which may have been the same ones.
-
-    Payments of the past are left out: what was held at their time, and at which price,
-    is not known here.
-    """
-    later = [one for one in entries if one.since_ns > open_ns]
-    past = [one for one in entries if one.since_ns <= open_ns]
-    past.sort(key=lambda one: (boundary_ns(one, open_ns, bar_ns), one.number))
-    paid = [one for one in past if is_payment(one.event)]
-    terms = [one for one in past if changes_terms(one.event)]
-    lost = [
-        one for one in terms if not is_alone or not stale[list(slots(one.event))].all()
-    ]
-    left_out = {one.number for one in (*paid, *lost)}
-    return TakenUp(
-        [one for one in past if one.number not in left_out],
-        later,
-        {slot for one in (*paid, *terms) for slot in slots(one.event)},
-        len(lost) < len(terms),
-        len(lost),
-    )
+    left: dict[tuple[int, bytes], Entry] = {}
+    for one in (*found.heard, *found.entries):
+        left.setdefault((boundary_ns(one, open_ns, bar_ns), pack(one.event)), one)
+    heard = {one.number for one in found.heard}
+    return [one for one in left.values() if one.number not in heard]
 
 
 def boundary_ns(entry: Entry, open_ns: int, bar_ns: int) -> int:
     """The boundary at which it acts, or should have."""
     return open_ns - (open_ns - entry.since_ns) // bar_ns * bar_ns
-
-
-def woven(
-    pending: Sequence[Pending], taken: TakenUp, publisher: int
-) -> tuple[Pending, ...]:
-    """All that waits, in the order in which it acts: of one publisher as it told it."""
-    past, later = (
-        [Pending(publisher, one.sequence, one.event, is_late) for one in part]
-        for part, is_late in ((taken.past, True), (taken.later, False))
-    )
-    others = [one for one in pending if one.publisher != publisher]
-    own = [one for one in pending if one.publisher == publisher]
-    in_order = sorted([*own, *later], key=lambda one: one.sequence)
-    return *past, *others, *in_order
-
-
-def in_force(
-    records: np.ndarray,
-    ledger: Ledger | None,
-    since_ns: Int[np.ndarray, " S"],
-    open_ns: int,
-    bar_ns: int,
-) -> np.ndarray:
-    """A snapshot's records without the quotes and levels that are in terms of before
-    the open bar: what stood when others came is no price any more.
-
-    `since_ns`: the boundary at which each slot's terms have changed last, by what was
-    heard. The ledger tells of what was not.
-    """
-    since_ns = np.append(since_ns, NEVER)  # of a slot that there is not
-    for one in ledger.entries if ledger is not None else ():
-        if changes_terms(one.event) and one.since_ns <= open_ns:
-            slot = one.event.symbol
-            since_ns[slot] = max(since_ns[slot], boundary_ns(one, open_ns, bar_ns))
-    is_priced = np.isin(records["kind"], (QUOTE, BOOK))
-    of_slot = since_ns[np.minimum(records["symbol"], len(since_ns) - 1)]
-    return records[~(is_priced & (records["event_ns"] < of_slot))]

@@ -174,7 +174,7 @@ class Street:
 
     def serve(self, feed: Feed) -> None:
         """Whom the publisher goes on for."""
-        self.is_served = lambda: not feed.is_stale or bool(feed._renewed)
+        self.is_served = lambda: not feed.is_stale or bool(feed.events.renewed)
 
     def heard(
         self, feed: Feed, lost: Collection[int]
