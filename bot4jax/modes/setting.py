@@ -62,7 +62,7 @@ def set_stage(config: Config) -> Setting:
 
 def stage_on(config: Config, source: Source, split: Split) -> Setting:
     """The same on a source that is open already."""
-    expect_known(config)
+    sizes = net_sizes(config)  # first: plugins bring features and members
     layout = Layout(
         symbols=len(source.universe.instruments),
         window=config.features.window,
@@ -76,7 +76,7 @@ def stage_on(config: Config, source: Source, split: Split) -> Setting:
     read = registry.select(config.features.fallback)
     settings = Settings(
         planning.plan(layout, registry.select(config.features.names)),
-        net_sizes(config),
+        sizes,
         config.ensemble.members,
         config.labels.ends == "barriers",
         config.ensemble.calibration == "isotonic",
@@ -109,7 +109,8 @@ def expect_known(config: Config) -> None:
 
 
 def net_sizes(config: Config) -> NetSizes:
-    """The configured nets that are members of the ensemble, those of plugins too."""
+    """The configured nets that are members of the ensemble, those of plugins too; all
+    that is configured is known."""
     expect_known(config)
     tree = msgspec.to_builtins(config.nets)
     chosen = [name for name in config.ensemble.members if name not in BESIDE]
