@@ -4,7 +4,7 @@ Bars are recorded once; features come from the engine's own `observe`, the execu
 that serves, so there is no difference between training and serving to explain.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 
 from bot4jax.kernels.clean import Scaler, fit_scaler
 from bot4jax.kernels.history import BOOK_LEVELS, Scales
+from bot4jax.kernels.rebase import Terms
 from bot4jax.kernels.sizing import Risk
 from bot4jax.learn.shelf import MEMORY, Shelf, gathered
 from bot4jax.state import Observing, Seen, Units
@@ -43,6 +44,8 @@ class BarRecord(NamedTuple):
     """rows behind which another time begins: whatever remembers begins anew there"""
     warm: int = 0
     """rows from each seam on that only warm up: nothing is decided in them"""
+    price_factor: Float[np.ndarray, "T S"] | None = None
+    """a price of each bar over the same in the terms of the first; None: all are 1"""
 
     def column(self, name: str) -> np.ndarray:
         """One column of every bar, `[T, S]`."""
@@ -53,11 +56,14 @@ class BarRecord(NamedTuple):
     def part(self, span: range) -> "BarRecord":
         """The bars numbered `span.start … span.stop − 1`."""
         rows = slice(span.start - self.first, span.stop - self.first)
-        return BarRecord(span.start, self.ints[rows], self.floats[rows])
+        factor = None if self.price_factor is None else self.price_factor[rows]
+        parts = span.start, self.ints[rows], self.floats[rows]
+        return BarRecord(*parts, price_factor=factor)
 
     def price(self, mid: str) -> Float[np.ndarray, "T S"]:
-        """A mid in increments, float64."""
-        return self.column("anchor") + self.column(mid) / 2.0
+        """A mid in increments of the first bar's terms, float64."""
+        own = self.column("anchor") + self.column(mid) / 2.0
+        return own if self.price_factor is None else own / self.price_factor
 
     def live(self) -> Bool[np.ndarray, "T S"]:
         """Where a decision could be made and met."""
@@ -95,6 +101,19 @@ def record_bars(first: int, bars: Iterable[tuple], shelf: Shelf = MEMORY) -> Bar
     """Bring closed bars `(ints, floats)` to the host and keep them."""
     ints, floats = gathered(shelf, ("bar_ints", "bar_floats"), bars)
     return BarRecord(first, ints, floats)
+
+
+def price_factors(
+    changes: Sequence[Terms | None], symbols: int
+) -> Float[np.ndarray, "T S"] | None:
+    """A price of each bar over the same in the terms of the first, by what became of
+    prices behind each; None where they stayed what they were."""
+    if not any(changes):
+        return None
+    found = np.ones((len(changes), symbols))
+    for t, one in enumerate(changes[:-1]):
+        found[t + 1] = found[t] if one is None else found[t] * np.asarray(one.price)
+    return found
 
 
 def fit_scales(record: BarRecord, span: range) -> Scales:

@@ -358,6 +358,9 @@ def collect(
     record = dataset.record_bars(
         steps[0].closed.bar, ((one.closed.ints, one.closed.floats) for one in steps)
     )
+    changes = [one.closed.terms for one in steps]
+    factor = dataset.price_factors(changes, record.ints.shape[-1])
+    record = record._replace(price_factor=factor)
     stages = trader.stages.quantiles(COLD_STEPS)
     counters = Counters()
     if isinstance(tape, Tape):

@@ -15,6 +15,7 @@ import pytest
 
 from benchmarks import stage
 from bot4jax.config import load
+from bot4jax.data.source import Source
 from bot4jax.kernels.bars import init_bars
 from bot4jax.kernels.clean import init_scaler
 from bot4jax.kernels.history import Scales
@@ -96,11 +97,14 @@ def frames(
         number += len(records)
 
 
-def in_terms(records: np.ndarray, bar: int, event: Reference | None) -> np.ndarray:
-    """The first symbol's ticks in its increments and shares of that bar."""
+def in_terms(
+    records: np.ndarray, bar: int, event: Reference | None, since: int = SPLIT_BAR
+) -> np.ndarray:
+    """The first symbol's ticks in its increments and shares of that bar; `since`: the
+    first bar behind the event."""
     prices = {QUOTE: ("a", "b"), TRADE: ("a",), BOOK: ("a",)}
     sizes = {QUOTE: ("c", "d"), TRADE: ("b",), BOOK: ("b",)}
-    is_after = bar >= SPLIT_BAR
+    is_after = bar >= since
     scaled = [] if isinstance(event, InstrumentChange) and not is_after else [prices]
     if isinstance(event, CorporateAction) and is_after:
         scaled = [sizes]
@@ -112,10 +116,9 @@ def in_terms(records: np.ndarray, bar: int, event: Reference | None) -> np.ndarr
     return records
 
 
-def events(setting: Setting) -> dict[str, Reference]:
-    """What happens at the boundary, by name."""
-    source = setting.source
-    at = {"symbol": 0, "event_ns": source.start_ns + SPLIT_BAR * source.bar_ns}
+def events(source: Source, since: int = SPLIT_BAR) -> dict[str, Reference]:
+    """What happens at the opening of that bar, by name."""
+    at = {"symbol": 0, "event_ns": source.start_ns + since * source.bar_ns}
     own = source.universe.instruments[0]
     same = {name: getattr(own, name) for name in CHANGING}
     finer = same | {"increment": own.increment / FACTOR}
@@ -168,7 +171,7 @@ def undisturbed(setting: Setting) -> tuple[list[Closed], list[Seen]]:
 def test_features_do_not_know_of_it(setting, undisturbed, name):
     names = [spec.name for spec in setting.settings.plan.specs]
     whole_bars, whole = undisturbed
-    bars, seen = walked(setting, events(setting)[name])
+    bars, seen = walked(setting, events(setting.source)[name])
     assert len(bars) == len(whole_bars) == BARS
     assert [one.terms is not None for one in bars].index(True) == SPLIT_BAR - 1
     assert bars[SPLIT_BAR - 1].market.bid[0] == 0  # no order at what is no price
@@ -196,7 +199,7 @@ def test_without_the_event_they_would_jump(setting, undisturbed, monkeypatch):
         lambda events, anchors, universe: (None, anchors),
     )
     _, whole = undisturbed
-    _, seen = walked(setting, events(setting)["split"])
+    _, seen = walked(setting, events(setting.source)["split"])
     at = [spec.name for spec in setting.settings.plan.specs].index("mean")
     one, other = (np.asarray(x[SPLIT_BAR].values)[0, at] for x in (whole, seen))
     assert abs(one - other) > 0.01
@@ -234,7 +237,7 @@ def test_what_was_rehearsed_is_not_compiled_in_a_step(
 
 
 def split_tape(setting: Setting, capacity: int) -> tuple[Tape, Iterator[Closed]]:
-    event = events(setting)["split"]
+    event = events(setting.source)["split"]
     tape = tape_of(setting, event, capacity)
     return tape, tape.closed(turned_round(arrivals(setting, event, quiet=1)))
 
