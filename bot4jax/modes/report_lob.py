@@ -153,11 +153,11 @@ def left_out(config: Config, book: Book) -> str:
     if book.untested:
         parts.append(f"Trained on and never asked for: {', '.join(book.untested)}.")
     if config.data.source == "fi2010":
-        parts.append(parted(book))
+        parts.append(shares_of_days(book))
     return paragraph(" ".join(parts))
 
 
-def parted(book: Book) -> str:
+def shares_of_days(book: Book) -> str:
     """How many shares the jumps of the mid made of each day, and which day stands out.
 
     The files mark none. A jump within a share makes two of it, and labels that would

@@ -16,8 +16,8 @@ from bot4jax.runtime import context
 from bot4jax.runtime.brackets import Distances, follow_entries
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.context import Context
+from bot4jax.runtime.entitlement import Entitlement
 from bot4jax.runtime.equity import EquityRow
-from bot4jax.runtime.exposure import Exposure
 from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.limits import Limits, TradingState
 from bot4jax.runtime.orders import (
@@ -65,7 +65,7 @@ class Account:
 
     def hear(self, closed: Closed) -> None:
         """What acts from the boundary on, once the bar before it is valued."""
-        self.doubted = self.exposure.hear(closed, self.portfolio)
+        self.doubted = self.entitlement.hear(closed, self.portfolio)
         self.headlines.hear(closed.events, closed.boundary_ns)
         for event in closed.events:
             self.portfolio.hear(event)
@@ -113,7 +113,7 @@ class Account:
         beyond = len(met) - (len(orders) - len(kept)) - limits.budget
         kept, late = afforded(kept, beyond)
         kept += [one for one in protecting if isinstance(one, Order)]
-        kept, repeated = self.throttle.parted(kept, closed.boundary_ns)
+        kept, repeated = self.throttle.admitted(kept, closed.boundary_ns)
         if repeated:
             self.states.hold(Cause.REPEATING, self._said(repeated[0]))
         changes += (Cancel(name, closed.boundary_ns) for name in met)
@@ -184,7 +184,7 @@ class Account:
                     self.portfolio.doubt(one)
                 case Replace():
                     self.portfolio.ask(one)
-        self.exposure.leave(closed, self.portfolio)
+        self.entitlement.leave(closed, self.portfolio)
 
     def _mids(self, closed: Closed) -> Float[np.ndarray, " S"]:
         increment = self.portfolio.units.increment
@@ -219,9 +219,9 @@ class Account:
         return Said()
 
     @cached_property
-    def exposure(self) -> Exposure:
+    def entitlement(self) -> Entitlement:
         """What missed events may have changed."""
-        return Exposure(len(self.universe.instruments))
+        return Entitlement(len(self.universe.instruments))
 
     @cached_property
     def headlines(self) -> Headlines:

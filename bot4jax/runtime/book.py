@@ -34,7 +34,7 @@ from bot4jax.runtime.resting import (
     is_beyond,
     is_woken,
 )
-from bot4jax.runtime.terms import ChangedTerms, parted, ratio, universe_after
+from bot4jax.runtime.terms import ChangedTerms, converted, ratio, universe_after
 from bot4jax.types import BUY, QUOTE, SELL, TRADE, TRADING
 
 Fees = Sequence[tuple[float, float]]
@@ -119,7 +119,7 @@ class Book:
             if live.order.symbol == slot:
                 self.leave(live, Cancelled, self.clock_ns)
         lots = ratio(self.universe.instruments[slot], event).lots
-        self.position[slot], _ = parted(int(self.position[slot]), lots)
+        self.position[slot], _ = converted(int(self.position[slot]), lots)
         self.universe = universe_after(self.universe, [event])
         self._fees = fees(self.universe)
         self.displayed.forget([slot])

@@ -31,7 +31,7 @@ HAND_OVER_S = 0.001
 """The device's thread gets the interpreter for so long, to set the device to work: who
 keeps it may do so for five times as long."""
 
-MOST_BEHIND = 256
+LARGEST_LAG = 256
 """Bars that may wait for the device: 40 MiB of them with 1,024 symbols."""
 
 LAST_S = 120.0
@@ -107,8 +107,7 @@ class Decider:
         members = self._lane.submit(lambda: self._memory)
         return Memory(members.result(), self._fallback.memory().result())
 
-    @property
-    def behind(self) -> int:
+    def lag(self) -> int:
         """Bars that were decided before members have concluded, or the fallback has
         looked at, them; raises what has ended the latter.
 
@@ -119,7 +118,7 @@ class Decider:
             self._fallback.settle()
         while self._late and self._late[0].done():
             self._late.popleft()
-        return max(len(self._late), self._fallback.behind)
+        return max(len(self._late), self._fallback.lag())
 
     def rehearse(self, bars: Bars) -> None:
         """Compile all that a step may ever ask for: one on a copy of the memory."""
@@ -157,9 +156,9 @@ class Decider:
 
         `step`: of the decision that is to come, which may have a deadline.
         """
-        if self.behind >= MOST_BEHIND:
+        if self.lag() >= LARGEST_LAG:
             raise Stalled(
-                f"The device has not concluded any of the last {MOST_BEHIND} bars, for "
+                f"The device has not concluded any of the last {LARGEST_LAG} bars, for "
                 "the members or for the fallback: something stalls it. Look at the "
                 "machine, then go on from the journal."
             )

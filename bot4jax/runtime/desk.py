@@ -12,7 +12,7 @@ import numpy as np
 from bot4jax.runtime.local_venue import LocalVenue, statement
 from bot4jax.runtime.messages import Reference, Refused
 from bot4jax.runtime.orders import Answer, Cancel
-from bot4jax.runtime.terms import parted
+from bot4jax.runtime.terms import converted
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_messages import (
     Alive,
@@ -203,7 +203,7 @@ class Desk:
     def _act(self, boundary_ns: int) -> None:
         """Events change what was owned at the last report as what is owned now."""
         for slot, lots in self._link.act(boundary_ns):
-            self._positions[slot], _ = parted(int(self._positions[slot]), lots)
+            self._positions[slot], _ = converted(int(self._positions[slot]), lots)
 
     def _stated(self, inquiry: Inquiry) -> Statement:
         """The record's end; who asks for the run that is served takes its place."""

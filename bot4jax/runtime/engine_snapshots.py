@@ -141,7 +141,7 @@ class EngineSnapshots:
         step = self._trader.step_number
         if not self._every or step < self._last + self._every or self._is_writing:
             return
-        if self._trader.decider.behind:  # its memory is not of this step yet
+        if self._trader.decider.lag():  # its memory is not of this step yet
             return
         self._last, began_s = step, time.perf_counter()
         try:

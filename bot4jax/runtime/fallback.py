@@ -48,8 +48,7 @@ class Fallback:
         self._looks: deque[Future[Seen]] = deque()
         """done once the device is"""
 
-    @property
-    def behind(self) -> int:
+    def lag(self) -> int:
         """Bars that it has still to look at; raises what has ended it."""
         while self._looks and self._looks[0].done():
             self._looks.popleft().result()

@@ -32,7 +32,7 @@ from bot4jax.runtime.backlog import conflated
 from bot4jax.runtime.batches import Batch, Close, FeedState, Reopen
 from bot4jax.runtime.coverage import Coverage
 from bot4jax.runtime.event_queue import EventQueue
-from bot4jax.runtime.ledger import parted
+from bot4jax.runtime.ledger import detached
 from bot4jax.runtime.open_bar import OpenBar
 from bot4jax.runtime.publishers import (
     Counters,
@@ -251,7 +251,7 @@ class Feed:
             return
         if self._is_ahead(publisher, snapshot, receive_ns):
             return
-        snapshot, ledger = parted(snapshot)
+        snapshot, ledger = detached(snapshot)
         is_alone = not any(one.told for one in self._others(publisher))
         unknown = self.coverage.stale & is_alone
         open_ns = self._open.open_ns

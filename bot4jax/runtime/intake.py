@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int
 
-from bot4jax.runtime.ledger import is_payment, parted
+from bot4jax.runtime.ledger import detached, is_payment
 from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.publishers import (
     Counters,
@@ -170,7 +170,7 @@ class Intake:
         is_old = snapshot.epoch != publisher.epoch or publisher.is_catching_up
         if is_old or not is_due(publisher, snapshot):
             return ()
-        snapshot, ledger = parted(snapshot)
+        snapshot, ledger = detached(snapshot)
         symbols = len(self._anchors)
         found = retold(publisher, snapshot, ledger, symbols, self.counters)
         missed = once(found, *self._grid)

@@ -70,7 +70,7 @@ class EventLedger:
             paid=self._paid,
             entries=self._entries,
         )
-        return snapshot if len(pack(ledger)) > LARGEST else stated(snapshot, ledger)
+        return snapshot if len(pack(ledger)) > LARGEST else attached(snapshot, ledger)
 
     def _begin(self, epoch: int) -> None:
         """A publisher's new life counts anew."""
@@ -184,13 +184,13 @@ def is_complete(ledger: Ledger) -> bool:
     return following == ledger.events + 1 and ledger.frames <= ledger.events
 
 
-def stated(snapshot: Frame, ledger: Ledger) -> Frame:
+def attached(snapshot: Frame, ledger: Ledger) -> Frame:
     """The snapshot with a ledger before its records."""
     records = np.concatenate([boxed(pack(ledger)), snapshot.records])
     return snapshot._replace(records=records, flags=snapshot.flags | LEDGER)
 
 
-def parted(snapshot: Frame) -> tuple[Frame, Ledger | None]:
+def detached(snapshot: Frame) -> tuple[Frame, Ledger | None]:
     """The snapshot of ticks alone, and the ledger; None where there is none to read."""
     if not snapshot.flags & LEDGER:
         return snapshot, None

@@ -9,7 +9,7 @@ from jaxtyping import Int
 from bot4jax.data.universe import Universe
 from bot4jax.runtime.context import Market
 from bot4jax.runtime.displayed import Displayed
-from bot4jax.runtime.terms import ChangedTerms, parted, ratio, universe_after
+from bot4jax.runtime.terms import ChangedTerms, converted, ratio, universe_after
 from bot4jax.types import NEVER, QUOTE, TRADE
 
 
@@ -56,7 +56,7 @@ class Quotes:
         self._displayed.forget([event.symbol])
         lots = ratio(self._universe.instruments[event.symbol], event).lots
         traded = int(self._volume[event.symbol])
-        self._volume[event.symbol], _ = parted(traded, lots)
+        self._volume[event.symbol], _ = converted(traded, lots)
         self._universe = universe_after(self._universe, [event])
 
     def recount(self, slot: int) -> None:

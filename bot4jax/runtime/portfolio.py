@@ -26,7 +26,7 @@ from bot4jax.runtime.sessions import days
 from bot4jax.runtime.terms import (
     ChangedTerms,
     changes_terms,
-    parted,
+    converted,
     ratio,
     universe_after,
 )
@@ -203,7 +203,7 @@ class Portfolio:
         self.units = contracts(self.universe)
         for prices in (self.entry, self.marks, self._told_marks):
             prices[slot] *= now.price
-        whole, broken = parted(lots, now.lots)
+        whole, broken = converted(lots, now.lots)
         if broken:
             size, price = self.units.size[slot], float(self._priced()[slot])
             gained = broken * size * (price - self.entry[slot])

@@ -66,7 +66,7 @@ def universe_after(universe: Universe, events: Iterable[Reference]) -> Universe:
     return Universe(tuple(instruments))
 
 
-def parted(lots: int, factor: float) -> tuple[int, float]:
+def converted(lots: int, factor: float) -> tuple[int, float]:
     """So many old lots in new ones: whole ones, and what is broken off."""
     exact = lots * factor
     nearest = round(exact)

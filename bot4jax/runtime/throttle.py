@@ -29,7 +29,7 @@ class Throttle:
         self._sent.append((order.sent_ns, alike))
         self._count[alike] = self._count.get(alike, 0) + 1
 
-    def parted(
+    def admitted(
         self, orders: Sequence[Order], now_ns: int
     ) -> tuple[list[Order], list[Denied]]:
         """Those that may leave, and those that would be one too many of a kind."""

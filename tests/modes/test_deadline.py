@@ -208,7 +208,7 @@ def walked(
         for stepped in steps:
             found.append(stepped)
             if stall is not None and len(found) == STALLED + 1:
-                assert trader.decider.behind == 2
+                assert trader.decider.lag() == 2
                 stall.end()
             if stall is not None and len(found) == STALLED + 3:
                 break

@@ -90,7 +90,7 @@ def growth(scene: Scene, left: Leavings) -> int:
 def held(scene: Scene) -> int:
     """Bytes of ours once nothing is on its way to the device any more."""
     scene.trader.catch_up()
-    assert scene.trader.decider.behind == 0
+    assert scene.trader.decider.lag() == 0
     gc.collect()
     found = tracemalloc.take_snapshot().filter_traces(OURS)
     return sum(one.size for one in found.traces)

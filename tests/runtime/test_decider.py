@@ -80,7 +80,7 @@ def stalled(tmp_path):
 
 def test_who_falls_too_far_behind_halts(stalled, monkeypatch):
     scene, _ = stalled
-    monkeypatch.setattr("bot4jax.runtime.decider.MOST_BEHIND", 4)
+    monkeypatch.setattr("bot4jax.runtime.decider.LARGEST_LAG", 4)
     for bar in range(1, 5):
         assert not scene.step(bar).orders
     with pytest.raises(Halted, match="last 4 bars"):
@@ -98,7 +98,7 @@ def test_a_device_that_stalls_at_the_end_is_not_waited_for(stalled, monkeypatch)
     go_on.set()
     monkeypatch.undo()
     scene.trader.decider.catch_up()
-    assert scene.trader.decider.behind == 0
+    assert scene.trader.decider.lag() == 0
 
 
 def test_what_was_late_is_remembered_in_its_place(stalled):
@@ -107,9 +107,9 @@ def test_what_was_late_is_remembered_in_its_place(stalled):
     for bar in range(1, 5):
         scene.step(bar)
     decider = scene.trader.decider
-    assert decider.behind == 4
+    assert decider.lag() == 4
     go_on.set()
     assert decider.memory.members.deciding == 5
-    assert decider.behind == 0
+    assert decider.lag() == 0
     decider.patience = lambda step: None
     assert scene.step(5).decided.intent.tolist() == pytest.approx([0.06, 0, 0])

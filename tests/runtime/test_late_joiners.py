@@ -468,8 +468,8 @@ def without_the_event(ledger: Ledger) -> Ledger:
 @pytest.mark.parametrize("name", CASES)
 def test_a_snapshot_that_lies_lets_nothing_be_opened(tmp_path, monkeypatch, name, lie):
     monkeypatch.setattr("bot4jax.runtime.snapshots.PAUSE_S", 0.02)
-    told = ledgers.stated
-    monkeypatch.setattr(ledgers, "stated", lambda frame, one: told(frame, lie(one)))
+    told = ledgers.attached
+    monkeypatch.setattr(ledgers, "attached", lambda frame, one: told(frame, lie(one)))
     with ExitStack() as stack:
         street = Street(stack, market(CASES[name]), JOINED + 2)
         scene = traded(tmp_path, street)

@@ -20,10 +20,10 @@ from bot4jax.runtime.ledger import (
     PAYMENTS,
     SLACK,
     EventLedger,
+    attached,
+    detached,
     is_complete,
     is_payment,
-    parted,
-    stated,
 )
 from bot4jax.runtime.messages import (
     CorporateAction,
@@ -145,7 +145,7 @@ def test_the_ledger_comes_to_what_all_events_come_to(events, stop):
     """Terms and news of those that still count are those of all; and each event of the
     others is accounted for."""
     frames = market(events)[:stop]
-    _, ledger = parted(snapshot_of(frames))
+    _, ledger = detached(snapshot_of(frames))
     whole = [one for frame in frames for one in told_in(frame)]
     if ledger is None:
         assert not whole
@@ -185,7 +185,7 @@ def test_the_ledger_stays_small_whatever_is_told_over_and_over():
             sequence += len(records)
         last = Frame(1, 1, sequence, at_ns + 5, np.empty(0, TICK), events=9 * PAYMENTS)
         ledger.absorb(last)
-    _, found = parted(ledger.stated(Standing(S).snapshot(last)))
+    _, found = detached(ledger.stated(Standing(S).snapshot(last)))
     assert found is not None
     assert is_complete(found)
     assert found.events == 9 * PAYMENTS
@@ -400,9 +400,9 @@ def test_a_new_life_is_told_by_its_own_snapshots_alone():
 
 
 def lied(snapshot: Frame, **changes) -> Frame:
-    alone, ledger = parted(snapshot)
+    alone, ledger = detached(snapshot)
     assert ledger is not None
-    return stated(alone, msgspec.structs.replace(ledger, **changes))
+    return attached(alone, msgspec.structs.replace(ledger, **changes))
 
 
 def _less(ledger: Ledger, number: int) -> list[Entry]:
@@ -449,7 +449,7 @@ LIES: dict[str, Callable[[Frame, Ledger], Frame]] = {
     "acts before its own time": lambda f, one: lied(
         f, entries=_dated(one, since_ns=BAR)
     ),
-    "no ledger": lambda f, one: parted(f)[0],
+    "no ledger": lambda f, one: detached(f)[0],
     "noise": lambda f, one: f._replace(
         records=np.concatenate([np.full(4, -1, "<i8").repeat(12).view(TICK), f.records])
     ),
@@ -463,7 +463,7 @@ def test_a_snapshot_that_lies_of_events_proves_nothing(name, first):
     as they do then."""
     frames = market(PLAN)
     true = snapshot_of(frames[:7])
-    _, ledger = parted(true)
+    _, ledger = detached(true)
     assert ledger is not None
     assert [one.number for one in ledger.entries] == [1, 2]
     feed = new_feed()
@@ -479,7 +479,7 @@ def test_a_ledger_without_room_for_what_was_missed_proves_nothing():
     """The second event is lost; by the ledger both came before that gap."""
     frames = market(PLAN)
     true = snapshot_of(frames[:7])
-    _, ledger = parted(true)
+    _, ledger = detached(true)
     assert ledger is not None
     moved = msgspec.structs.replace(ledger.entries[0], number=2)
     feed = new_feed()

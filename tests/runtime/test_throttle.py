@@ -86,7 +86,7 @@ def test_no_span_of_time_ever_holds_more_than_so_many_alike(asked):
         name = order_id("t", number, 0, 0)
         symbol, side, lots, limit = alike
         one = Order(name, symbol, side, lots, "ioc", limit, sent_ns=now_ns)
-        kept, denied = throttle.parted([one], now_ns)
+        kept, denied = throttle.admitted([one], now_ns)
         alive = [(at, a) for at, a in left if now_ns - at <= 10 * SECOND]
         is_over = sum(a == alike for _, a in alive) >= 3
         assert (kept == [], bool(denied)) == (is_over, is_over)
@@ -101,6 +101,6 @@ def test_what_leaves_together_counts_together():
     batch = [Order(order_id("t", 0, 0, leg), 0, SELL, 5, "market") for leg in range(5)]
     for one in batch[:2]:
         throttle.note(one)
-    kept, denied = throttle.parted(batch[2:], 0)
+    kept, denied = throttle.admitted(batch[2:], 0)
     assert kept == batch[2:3]
     assert [one.lots.tolist() for one in denied] == [[-5, -5]]

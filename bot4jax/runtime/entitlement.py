@@ -12,7 +12,7 @@ from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.portfolio import Portfolio
 
 
-class Exposure:
+class Entitlement:
     """Slots in which anything was owned or open, from the step before events were
     missed until a snapshot has told of all."""
 
