@@ -107,10 +107,10 @@ def kill_ms(config: Config) -> float:
         began = time.perf_counter()
         controls.answer(Control(do="kill", reason="bench"))
         for _ in controls.attended(silence()):
-            if not trader.account.portfolio.open_orders():
+            if not trader.account.portfolio.working.ids():
                 break
         took_ms = (time.perf_counter() - began) * 1e3
-        if venue.open_orders or trader.account.portfolio.open_orders():
+        if venue.open_orders or trader.account.portfolio.working.ids():
             raise StillResting("The venue has not taken back what rests.")
         return took_ms
 
@@ -133,7 +133,7 @@ def waiting(config: Config, link: SocketVenue, journal: Journal) -> Trader:
     step = resting_step()
     for one in step.orders:
         if isinstance(one, Order):
-            account.portfolio.expect(one)
+            account.portfolio.working.expect(one)
     link.send(step)
     for answer in link.settle(2 * NOW_NS):
         account.portfolio.apply(answer)

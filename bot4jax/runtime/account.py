@@ -142,7 +142,7 @@ class Account:
 
     def _still_open(self) -> list[Order]:
         portfolio = self.portfolio
-        return [portfolio.orders[name].order for name in portfolio.open_orders()]
+        return [portfolio.working.by_id[name].order for name in portfolio.working.ids()]
 
     def _changes(self, closed: Closed, state: TradingState, step: int) -> list[Change]:
         """What is asked about earlier orders.
@@ -154,11 +154,11 @@ class Account:
         now_ns, portfolio = closed.boundary_ns, self.portfolio
         events = filter(changes_terms, closed.events)
         changed = {slot for one in events for slot in slots(one)}
-        waiting = portfolio.open_orders()
+        waiting = portfolio.working.ids()
         if state != TradingState.HALTED:
-            orders = portfolio.orders
+            orders = portfolio.working.by_id
             waiting = [one for one in waiting if orders[one].order.symbol in changed]
-        overdue = portfolio.unanswered(step - PATIENCE_STEPS)
+        overdue = portfolio.working.unanswered(step - PATIENCE_STEPS)
         cancels = [Cancel(order, now_ns) for order in waiting]
         return [*cancels, *(Query(order, now_ns) for order in overdue)]
 
@@ -179,11 +179,11 @@ class Account:
             match one:
                 case Order():
                     self.throttle.note(one)
-                    self.portfolio.expect(one, float(mids[one.symbol]))
+                    self.portfolio.working.expect(one, float(mids[one.symbol]))
                 case Query():
-                    self.portfolio.doubt(one)
+                    self.portfolio.working.doubt(one)
                 case Replace():
-                    self.portfolio.ask(one)
+                    self.portfolio.working.ask(one)
         self.entitlement.leave(closed, self.portfolio)
 
     def _mids(self, closed: Closed) -> Float[np.ndarray, " S"]:

@@ -93,7 +93,11 @@ def _joined(portfolio: Portfolio, legs: list[Tracked]) -> str:
     """The group of these legs; "" where there is none, or the venue has ended it: one
     of them has traded or woken up, and whatever else joins it is cancelled."""
     group = legs[0].order.group if legs else ""
-    ends = (one.state for one in portfolio.orders.values() if one.order.group == group)
+    ends = (
+        one.state
+        for one in portfolio.working.by_id.values()
+        if one.order.group == group
+    )
     return "" if OrderState.CANCELLED in ends else group
 
 
@@ -144,8 +148,8 @@ def _replacements(
 def _legs(portfolio: Portfolio) -> dict[int, list[Tracked]]:
     """The open orders of groups, by slot."""
     found: dict[int, list[Tracked]] = {}
-    for name in portfolio.open_orders():
-        one = portfolio.orders[name]
+    for name in portfolio.working.ids():
+        one = portfolio.working.by_id[name]
         if one.order.group:
             found.setdefault(one.order.symbol, []).append(one)
     return found

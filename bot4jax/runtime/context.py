@@ -60,8 +60,8 @@ def account(portfolio: Portfolio, row: EquityRow) -> Account:
     """What the gate needs of a portfolio that was valued at this boundary."""
     return Account(
         lots=portfolio.lots,
-        open_buys=portfolio.open_buys,
-        open_sells=portfolio.open_sells,
+        open_buys=portfolio.working.buys,
+        open_sells=portfolio.working.sells,
         marks=portfolio.marks,
         rates=portfolio.rates,
         nav=row.nav,

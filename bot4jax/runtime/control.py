@@ -193,7 +193,7 @@ class Controls:
             return self._told(text, accepted=False)
 
     def _look(self) -> None:
-        open_orders = len(self._trader.account.portfolio.open_orders())
+        open_orders = len(self._trader.account.portfolio.working.ids())
         self._seen = [one.name for one in self._standing.causes], open_orders
 
     def _look_for_the_file(self) -> None:

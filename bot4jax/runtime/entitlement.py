@@ -34,4 +34,6 @@ class Entitlement:
 
 def owned(portfolio: Portfolio) -> Bool[np.ndarray, " S"]:
     """Slots in which something is held, or an order may still trade."""
-    return (portfolio.lots != 0) | (portfolio.open_buys + portfolio.open_sells != 0)
+    return (portfolio.lots != 0) | (
+        portfolio.working.buys + portfolio.working.sells != 0
+    )

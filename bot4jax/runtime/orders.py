@@ -191,7 +191,8 @@ class Foreign(Plain, frozen=True, tag="foreign"):
         return f"foreign {self.number}"
 
 
-Answer = Ack | Fill | Reject | Cancelled | Expired | Replaced | Foreign
+OrderAnswer = Ack | Fill | Reject | Cancelled | Expired | Replaced
+Answer = OrderAnswer | Foreign
 
 LEGS = range(4)
 """Of one slot in one step: the two of its wish, a stop and a take-profit."""

@@ -5,7 +5,6 @@ currency and is brought into one base currency only when it is summed.
 """
 
 import math
-from collections import deque
 from collections.abc import Mapping
 
 import numpy as np
@@ -20,7 +19,7 @@ from bot4jax.runtime.messages import (
     Mark,
     Reference,
 )
-from bot4jax.runtime.orders import Answer, Fill, Foreign, Order, Query, Replace
+from bot4jax.runtime.orders import Answer, Fill, Foreign
 from bot4jax.runtime.ring import Ring
 from bot4jax.runtime.sessions import days
 from bot4jax.runtime.terms import (
@@ -30,15 +29,8 @@ from bot4jax.runtime.terms import (
     ratio,
     universe_after,
 )
-from bot4jax.runtime.tracking import (
-    OrderError,
-    OrderState,
-    Tracked,
-    asked,
-    check_fill,
-    doubted,
-    follow,
-)
+from bot4jax.runtime.tracking import OrderError, check_fill
+from bot4jax.runtime.working_orders import WorkingOrders
 from bot4jax.types import BUY, Instrument
 
 SMALLEST_CAPITAL = 0.01
@@ -46,7 +38,7 @@ SMALLEST_CAPITAL = 0.01
 
 
 class Portfolio:
-    """Positions, open orders and profits of one account."""
+    """Positions and profits of one account, and the orders that work for it."""
 
     def __init__(
         self,
@@ -66,8 +58,7 @@ class Portfolio:
         self.universe, self.capital, self.base = universe, capital, base
         self.units = contracts(universe)
         self.lots = np.zeros(slots, np.int64)
-        self.open_buys = np.zeros(slots, np.int64)
-        self.open_sells = np.zeros(slots, np.int64)
+        self.working = WorkingOrders(slots, kept)
         self.entry = np.full(slots, np.nan)
         """average price of what is held, quote currency"""
         self.marks = np.full(slots, np.nan)
@@ -93,74 +84,30 @@ class Portfolio:
         self.flows = np.zeros(slots)
         """cash received, settlement currency"""
         self._curve = Ring(rows, ROW)
-        self.orders: dict[str, Tracked] = {}
-        self._eldest = deque[str]()
-        """their names, oldest first: a dict finds its first key by walking over all
-        that were taken out before it"""
-        self._unfinished: dict[str, None] = {}
-        """names of the open ones, in the order they were sent"""
         self.foreign = 0
         """trades of others on this account that were booked"""
-        self._references: dict[str, float] = {}
-        self._kept = kept
         self._losses = Losses(capital, days(universe))
         self._trip = np.zeros(slots)
         """what has come of each position since it was last 0, settlement currency"""
         self._ended: list[tuple[int, float]] = []
         """slots and results of the round trips since the last boundary"""
 
-    def expect(self, order: Order, reference: float = np.nan) -> None:
-        """An order is about to leave; `reference` is the mid it was decided at."""
-        if order.id in self.orders:
-            raise OrderError(f"Order {order.id} was sent before.")
-        self.orders[order.id] = Tracked(order)
-        self._eldest.append(order.id)
-        self._unfinished[order.id] = None
-        self._references[order.id] = reference
-        self._open(order, order.lots)
-        self._forget()
-
-    def ask(self, replace: Replace) -> None:
-        """Other terms are about to be asked for; the larger size counts meanwhile."""
-        self._follow(replace.order, asked(self.orders[replace.order], replace))
-
-    def doubt(self, query: Query) -> None:
-        """An order's first answer is overdue: it is UNKNOWN, and counts as before."""
-        self._follow(query.order, doubted(self.orders[query.order]))
-
-    def unanswered(self, step: int) -> list[str]:
-        """Orders sent up to this step, of which nothing was heard."""
-        return [
-            name
-            for name in self.open_orders()
-            if (one := self.orders[name]).state <= OrderState.UNKNOWN
-            and one.order.step <= step
-        ]
-
     def apply(self, answer: Answer) -> bool:
         """Take in the venue's answer; False if it was known already."""
         if isinstance(answer, Foreign):
             return self._adopt(answer)
-        is_fill = isinstance(answer, Fill)
-        if is_fill:
+        if isinstance(answer, Fill):
             check_fill(answer, len(self.lots))
-        before = self.orders.get(answer.order)
-        if before is None:
-            raise OrderError(f"The venue answers order {answer.order}, never sent.")
-        after = follow(before, answer)
-        if after is before:
-            return False
-        self._follow(answer.order, after)
-        if is_fill:
-            self._book(answer)
-        return True
+        is_news = self.working.hear(answer)
+        if is_news and isinstance(answer, Fill):
+            self._book(answer, self.working.reference(answer))
+        return is_news
 
     def is_booked(self, answer: Fill | Foreign) -> bool:
         """Whether it counts already: a venue may repeat what it has said."""
         if isinstance(answer, Foreign):
             return answer.number < self.foreign
-        known = self.orders.get(answer.order)
-        return known is not None and answer.number < known.fills
+        return self.working.is_known(answer)
 
     def hear(self, event: Reference) -> None:
         """What happens to what is held, without an order."""
@@ -214,10 +161,6 @@ class Portfolio:
         if lots and not whole:
             self.entry[slot] = np.nan
             self._end_trip(slot)
-
-    def open_orders(self) -> list[str]:
-        """Ids of orders that may still trade."""
-        return list(self._unfinished)
 
     def value(
         self,
@@ -282,13 +225,6 @@ class Portfolio:
         divisor = max(self.nav(), SMALLEST_CAPITAL * self.capital)
         return (in_base / divisor).astype(np.float32)
 
-    def _follow(self, name: str, after: Tracked) -> None:
-        before, self.orders[name] = self.orders[name], after
-        if not after.is_open:
-            self._unfinished.pop(name, None)
-        if change := after.left - before.left:
-            self._open(before.order, change)
-
     def _adopt(self, foreign: Foreign) -> bool:
         """Book what was traded on the account by somebody else, once."""
         check_fill(foreign, len(self.lots))
@@ -302,8 +238,9 @@ class Portfolio:
         self._book(foreign)
         return True
 
-    def _book(self, fill: Fill | Foreign) -> None:
-        """Move lots and money by one fill that is new and fits its order."""
+    def _book(self, fill: Fill | Foreign, reference: float = math.nan) -> None:
+        """Move lots and money by one fill that is new and fits its order, which was
+        decided at the mid `reference`."""
         slot = fill.symbol
         instrument = self.universe.instruments[slot]
         price = fill.price * instrument.increment
@@ -319,8 +256,6 @@ class Portfolio:
         self.turnover[slot] += abs(worth)
         self.flows[slot] -= fill.fee
         self.flows[slot] += -worth if self.units.is_paid[slot] else gained
-        is_ours = isinstance(fill, Fill)
-        reference = self._references[fill.order] if is_ours else math.nan
         if math.isfinite(reference):
             self.slippage[slot] += profit(instrument, signed, reference, price)
         if not math.isfinite(self.marks[slot]):
@@ -354,23 +289,6 @@ class Portfolio:
     def _earned(self) -> Float[np.ndarray, " S"]:
         """Profit that is no longer at stake, settlement currency."""
         return self.realised - self.fees - self.funding
-
-    def _open(self, order: Order, change: int) -> None:
-        """Lots in flight. Those of a group only reduce, and end with one another: they
-        never make the worst case worse, and must not bar other reductions."""
-        if order.group:
-            return
-        side = self.open_buys if order.side == BUY else self.open_sells
-        side[order.symbol] += change
-
-    def _forget(self) -> None:
-        """Drop the oldest finished order once more than `kept` are remembered."""
-        while len(self.orders) > self._kept:
-            oldest = self._eldest.popleft()
-            if self.orders[oldest].is_open:
-                self._eldest.append(oldest)
-                return
-            del self.orders[oldest], self._references[oldest]
 
     def _as_of(self, known: Mapping[str, float]) -> Float[np.ndarray, " S"]:
         """Base currency a unit of each slot's settlement; NaN where unknown."""

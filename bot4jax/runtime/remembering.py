@@ -131,7 +131,7 @@ class Remembering:
 
         The next step journals it, or the next process asks the venue again.
         """
-        if not (waiting := self.account.portfolio.open_orders()):
+        if not (waiting := self.account.portfolio.working.ids()):
             return ()
         answers = self._venue.take_back([Cancel(order) for order in waiting])
         self._book(answers)

@@ -108,7 +108,7 @@ def test_a_kill_lets_nothing_new_pass_after_one_step_and_takes_back_what_rests(e
 
 def filled(engine: Engine) -> set[str]:
     """Orders that were over before anybody could take them back."""
-    tracked = engine.scene.account.portfolio.orders
+    tracked = engine.scene.account.portfolio.working.by_id
     return {name for name, one in tracked.items() if one.left == 0}
 
 
@@ -132,7 +132,7 @@ def test_file_and_signal_do_the_same(engine, pull, text):
     before = len(engine.orders)
     engine.trade_until(lambda: True)
     assert len(engine.orders) == before
-    assert engine.scene.account.portfolio.open_orders() == []
+    assert engine.scene.account.portfolio.working.ids() == []
 
 
 def test_a_long_word_in_the_file_is_told_as_far_as_an_answer_can_hold_it(engine):
@@ -318,7 +318,7 @@ def test_what_cannot_be_read_counts_as_pulled(engine, make):
         engine.trade_until(lambda: engine.scene.states.is_held(Cause.KILLED))
     text = engine.scene.journal.transitions()[-1].text
     assert text.startswith("KILL cannot be read (")
-    assert engine.scene.account.portfolio.open_orders() == []
+    assert engine.scene.account.portfolio.working.ids() == []
     assert resting(engine.scene.venue.record.received) <= filled(engine)
     answers, asked = reset_in_another_thread(engine)
     engine.controls.attend()

@@ -72,7 +72,7 @@ def rest(folder: Path, endpoint: str, steps: int, *, stays: bool) -> None:
             scene.trader.beat()
             time.sleep(0.01)
         scene.trader.finish(0)
-        still_open = scene.account.portfolio.open_orders()
+        still_open = scene.account.portfolio.working.ids()
         (folder / "ended").write_text(str(len(still_open)))
         scene.trader.leave()
 

@@ -134,9 +134,9 @@ def die_by_the_clock(scene: Scene) -> None:
 
 def take_back(scene: Scene, folder: Path) -> None:
     """The kill switch; there is something that rests."""
-    assert scene.account.portfolio.open_orders()
+    assert scene.account.portfolio.working.ids()
     killed(scene, folder)
-    assert not scene.account.portfolio.open_orders()
+    assert not scene.account.portfolio.working.ids()
 
 
 def test_every_publisher_is_heard_as_far_as_it_was_and_then_on():

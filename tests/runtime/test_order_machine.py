@@ -65,7 +65,7 @@ class Trading(RuleBasedStateMachine):
             expires_ns=self.now + ends if ends else 0,
             sent_ns=self.now,
         )
-        self.portfolio.expect(one)
+        self.portfolio.working.expect(one)
         self.venue.submit([one], self.now)
 
     @rule(symbol=SLOTS, bid=PRICES, size=st.integers(0, 9), wait=st.integers(0, 4))
@@ -79,21 +79,21 @@ class Trading(RuleBasedStateMachine):
 
     @rule(data=st.data(), lots=st.integers(1, 20), price=PRICES)
     def change(self, data, lots, price):
-        names = self.portfolio.open_orders()
+        names = self.portfolio.working.ids()
         if not names:
             return
-        own = self.portfolio.orders[data.draw(st.sampled_from(names))]
+        own = self.portfolio.working.by_id[data.draw(st.sampled_from(names))]
         order = own.order
         which = data.draw(st.sampled_from(["cancel", "replace", "query"]))
         if which == "cancel":
             self.venue.submit([Cancel(order.id)], self.now)
         elif which == "query":
-            self.portfolio.doubt(Query(order.id))
+            self.portfolio.working.doubt(Query(order.id))
             self.venue.submit([Query(order.id)], self.now)
         elif not own.asked_lots:
             limit = order.limit and price
             asked = Replace(order.id, lots, limit, order.trigger)
-            self.portfolio.ask(asked)
+            self.portfolio.working.ask(asked)
             self.venue.submit([asked], self.now)
 
     @rule(count=st.integers(0, 6), repeated=st.integers(0, 3))
@@ -116,8 +116,8 @@ class Trading(RuleBasedStateMachine):
         for side, symbol, lots in may:
             (high if side == BUY else low)[symbol] += lots if side == BUY else -lots
         owned = self.portfolio
-        assert (owned.lots + owned.open_buys >= high).all()
-        assert (owned.lots - owned.open_sells <= low).all()
+        assert (owned.lots + owned.working.buys >= high).all()
+        assert (owned.lots - owned.working.sells <= low).all()
 
     def teardown(self):
         """Once everything is heard, both agree to the lot."""
@@ -126,7 +126,7 @@ class Trading(RuleBasedStateMachine):
         self.hear(len(self.waiting), 0)
         owned = self.portfolio
         np.testing.assert_array_equal(owned.lots, self.venue.position)
-        assert set(owned.open_orders()) == set(self.venue.open_orders)
+        assert set(owned.working.ids()) == set(self.venue.open_orders)
 
 
 TestTrading = Trading.TestCase

@@ -45,7 +45,7 @@ def test_what_is_taken_back_out_of_the_way_uses_up_the_budget(tmp_path, budget):
     scene.trader.start()
     for bar in range(3):
         scene.step(bar)
-    bids, received = scene.account.portfolio.open_orders(), scene.venue.record.received
+    bids, received = scene.account.portfolio.working.ids(), scene.venue.record.received
     before = len(received)
     stepped = scene.step(3, (202, 200, 200))
     sent = received[before:]

@@ -54,7 +54,7 @@ def trade(
     """One order that is filled at once."""
     side = BUY if signed > 0 else SELL
     sent = order(number, symbol, side, abs(signed))
-    portfolio.expect(sent, extra.pop("reference", np.nan))
+    portfolio.working.expect(sent, extra.pop("reference", np.nan))
     fill = Fill(
         sent.id,
         symbol,
@@ -157,28 +157,28 @@ def test_a_fill_counts_once():
 def test_overfills_and_strangers_are_refused_and_change_nothing():
     portfolio = book()
     sent = order(1, 0, BUY, 4)
-    portfolio.expect(sent)
+    portfolio.working.expect(sent)
     too_much = Fill(sent.id, 0, BUY, 5, 400, 0.0, is_maker=False, event_ns=1)
     stranger = Fill("f" * 16, 0, BUY, 1, 400, 0.0, is_maker=False, event_ns=1)
     for fill in (too_much, stranger):
         with pytest.raises(OrderError):
             portfolio.apply(fill)
     with pytest.raises(OrderError):
-        portfolio.expect(sent)
+        portfolio.working.expect(sent)
     assert portfolio.lots.tolist() == [0, 0, 0, 0]
-    assert portfolio.open_buys.tolist() == [4, 0, 0, 0]
+    assert portfolio.working.buys.tolist() == [4, 0, 0, 0]
 
 
 def test_open_orders_count_until_they_end():
     portfolio = book()
     buy, sell = order(1, 0, BUY, 10), order(2, 0, SELL, 7)
-    portfolio.expect(buy)
-    portfolio.expect(sell)
+    portfolio.working.expect(buy)
+    portfolio.working.expect(sell)
     portfolio.apply(Ack(buy.id, 1))
     portfolio.apply(Fill(buy.id, 0, BUY, 4, 400, 0.0, is_maker=False, event_ns=2))
-    assert (portfolio.open_buys[0], portfolio.open_sells[0]) == (6, 7)
+    assert (portfolio.working.buys[0], portfolio.working.sells[0]) == (6, 7)
     portfolio.apply(Expired(buy.id, 6, 3))
-    assert (portfolio.open_buys[0], portfolio.open_sells[0]) == (0, 7)
+    assert (portfolio.working.buys[0], portfolio.working.sells[0]) == (0, 7)
 
 
 def test_slippage_is_a_cost_on_both_sides():
@@ -274,11 +274,11 @@ def test_a_missing_price_keeps_the_last_one():
 def test_only_finished_orders_are_forgotten():
     portfolio = Portfolio(universe(INSTRUMENTS), CAPITAL, kept=3)
     waiting = order(0, 0, BUY, 5)
-    portfolio.expect(waiting)
+    portfolio.working.expect(waiting)
     for number in range(1, 9):
         trade(portfolio, number, 1, 1, 400)
-    assert waiting.id in portfolio.orders
-    assert len(portfolio.orders) <= 4
+    assert waiting.id in portfolio.working.by_id
+    assert len(portfolio.working.by_id) <= 4
     assert portfolio.apply(Expired(waiting.id, 5, 1))
 
 
@@ -294,14 +294,14 @@ def test_a_lost_account_does_not_make_its_positions_infinite():
 def test_a_fill_of_no_instrument_or_at_no_price_halts_and_books_nothing(slot, price):
     portfolio = book()
     sent = order(1, slot % 4, BUY, 3)
-    portfolio.expect(sent)
+    portfolio.working.expect(sent)
     fill = Fill(sent.id, slot, BUY, 3, price, 0.0, is_maker=False, event_ns=1)
     for answer in (fill, Foreign(slot, BUY, 3, price, 0.0, 1, "by hand")):
         with pytest.raises(OrderError, match="a fill"):
             portfolio.apply(answer)
         with pytest.raises(OrderError, match="a fill"):
             _booked([answer], portfolio.lots)
-    assert portfolio.open_orders() == [sent.id]
+    assert portfolio.working.ids() == [sent.id]
     assert not portfolio.lots.any()
     assert portfolio.foreign == 0
 

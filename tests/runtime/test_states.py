@@ -300,15 +300,15 @@ def test_cancels_pass_in_every_state_and_orders_only_as_it_says(
         scene.states.hold(cause, "planted")
     before = len(received)
     stepped = scene.step(1)
-    assert scene.account.portfolio.open_orders()
+    assert scene.account.portfolio.working.ids()
     sent = [one for one in received[before:] if isinstance(one, Order)]
     assert sent == stepped.orders
     if scene.states.state == TradingState.HALTED:
         assert sent == []
-        assert not set(scene.account.portfolio.open_orders()) & resting(received)
+        assert not set(scene.account.portfolio.working.ids()) & resting(received)
     assert all(one.reduce_only for one in sent)
     scene.trader.halt(Cause.VENUE, "planted")
-    assert not set(scene.account.portfolio.open_orders()) & resting(received)
+    assert not set(scene.account.portfolio.working.ids()) & resting(received)
 
 
 FRAME = Frame(1, 1, 0, START_NS, np.empty(0, TICK))
@@ -429,7 +429,7 @@ def test_a_silent_feed_halts_and_takes_back_what_rests(tmp_path, clock):
     scene = Scene(tmp_path, growing, kind="limit", size=10)
     scene.trader.start()
     scene.step(0)
-    open_before = scene.account.portfolio.open_orders()
+    open_before = scene.account.portfolio.working.ids()
     end = Halted("No frame came for 60 s.")
     with pytest.raises(Halted, match="60 s"):
         list(watched(arrivals([0.1], clock, end), scene.trader, 5.0))

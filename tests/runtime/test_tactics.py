@@ -114,7 +114,7 @@ def test_a_limit_orders_rest_stays_for_its_bars_and_expires(tmp_path):
     assert any(one.order == first.id for one in scene.venue.record.fills)
     assert [type(one).__name__ for one in steps[2].answers][-2:] == ["Expired"] * 2
     assert scene.account.portfolio.lots.tolist() == [100, -100, 0]
-    assert scene.account.portfolio.open_orders() == []
+    assert scene.account.portfolio.working.ids() == []
 
 
 def test_a_passive_order_waits_at_its_own_best(tmp_path):
@@ -277,7 +277,7 @@ def test_a_stop_closes_the_position_and_its_rival_goes(tmp_path):
     assert scene.account.portfolio.lots[0] == 0
     assert scene.venue.record.fills[-1].order == stop.id
     assert scene.venue.open_orders == []
-    assert scene.account.portfolio.open_orders() == []
+    assert scene.account.portfolio.working.ids() == []
 
 
 def test_a_stop_with_a_limit_waits_where_the_price_has_jumped_past_it(tmp_path):
@@ -439,14 +439,14 @@ def test_a_leg_that_was_refused_is_sent_again_beside_the_other():
     portfolio.apply(Foreign(0, BUY, 5, 200, 0.0, 1, "by hand"))
     stop, profit = legs_sent(portfolio, 1)
     for one in (stop, profit):
-        portfolio.expect(one)
+        portfolio.working.expect(one)
     portfolio.apply(Ack(profit.id, 1))
     portfolio.apply(Reject(stop.id, "too many", 1))
     (again,) = legs_sent(portfolio, 2)
     assert (again.kind, again.group) == ("stop", profit.group)
     assert (again.lots, again.trigger) == (stop.lots, stop.trigger)
     assert again.id == order_id(RUN, 2, 0, STOP_LEG) != stop.id
-    portfolio.expect(again)
+    portfolio.working.expect(again)
     assert legs_sent(portfolio, 3) == []
 
 

@@ -71,9 +71,9 @@ def test_a_kill_is_proven_though_no_bar_closes_and_booked_by_whoever_goes_on(
             traded(scene, journal)
             if is_reported:
                 assert market.line.poll(round(PATIENCE_S * 1e3))
-            assert scene.account.portfolio.open_orders()
+            assert scene.account.portfolio.working.ids()
             killed(scene, tmp_path)
-            assert scene.account.portfolio.open_orders() == []
+            assert scene.account.portfolio.working.ids() == []
             assert market.venue.open_orders == []
             assert_agreed(scene, market)
             if not restarts:
@@ -103,8 +103,8 @@ def go_on(scene: Scene, journal: Journal, market: Street, shown: int) -> None:
         for answer in record.answers:
             told.apply(answer)
         for order in record.orders:
-            told.expect(order)
-    assert told.open_orders() == []
+            told.working.expect(order)
+    assert told.working.ids() == []
     assert told.lots.tolist() == market.venue.position.tolist()
 
 

@@ -64,10 +64,10 @@ def test_an_order_without_an_answer_is_unknown_asked_for_and_resolved(
     owned = scene.account.portfolio
     if loses_orders:
         assert isinstance(answer, Reject)
-        assert owned.orders[first.id].state == OrderState.REJECTED
+        assert owned.working.by_id[first.id].state == OrderState.REJECTED
         assert len(steps[due].orders) == 1, "wanted still, and asked for anew"
     else:
-        assert owned.orders[first.id].state == OrderState.FILLED
+        assert owned.working.by_id[first.id].state == OrderState.FILLED
     assert owned.lots.tolist() == venue.venue.position.tolist()
     assert len([one for one in venue.venue.record.received if one == first]) <= 1
 
@@ -79,9 +79,9 @@ def test_while_unknown_it_counts_as_before(tmp_path):
     for bar in range(1, PATIENCE_STEPS + 1):
         scene.step(bar)
     owned = scene.account.portfolio
-    assert owned.orders[first.id].state == OrderState.UNKNOWN
-    assert owned.open_buys[0] == first.lots
-    assert owned.open_orders() == [first.id]
+    assert owned.working.by_id[first.id].state == OrderState.UNKNOWN
+    assert owned.working.buys[0] == first.lots
+    assert owned.working.ids() == [first.id]
 
 
 def test_a_venue_that_knows_no_ids_halts_the_engine_and_is_sent_nothing(tmp_path):
@@ -110,7 +110,7 @@ def test_a_foreign_trade_halts_and_takes_back_what_rests(tmp_path):
     with pytest.raises(Halted, match=r"by no order of ours \(liquidation\)"):
         scene.step(2)
     assert scene.states.causes == (Cause.VENUE,)
-    left = set(scene.account.portfolio.open_orders())
+    left = set(scene.account.portfolio.working.ids())
     assert not left & resting(scene.venue.record.received)
 
 
@@ -146,5 +146,5 @@ def test_an_answer_to_an_unknown_order_may_still_come_late(tmp_path):
         scene.step(bar)
     owned = scene.account.portfolio
     assert owned.apply(Ack(first.id, 5))
-    assert owned.orders[first.id].state == OrderState.ACKNOWLEDGED
-    assert np.array_equal(owned.open_buys, [first.lots, 0, 0])
+    assert owned.working.by_id[first.id].state == OrderState.ACKNOWLEDGED
+    assert np.array_equal(owned.working.buys, [first.lots, 0, 0])

@@ -1,0 +1,113 @@
+"""Orders that were sent and what has become of them, by the venue's answers alone.
+
+Those that are over are remembered for a while, to know a repeated answer.
+"""
+
+from collections import deque
+
+import numpy as np
+
+from bot4jax.runtime.orders import Fill, Order, OrderAnswer, Query, Replace
+from bot4jax.runtime.tracking import (
+    OrderError,
+    OrderState,
+    Tracked,
+    asked,
+    doubted,
+    follow,
+)
+from bot4jax.types import BUY
+
+
+class WorkingOrders:
+    """Of one account."""
+
+    def __init__(self, slots: int, kept: int) -> None:
+        """`kept`: how many are remembered."""
+        self.by_id: dict[str, Tracked] = {}
+        self.buys = np.zeros(slots, np.int64)
+        """lots that may still be bought, by slot"""
+        self.sells = np.zeros(slots, np.int64)
+        self._eldest = deque[str]()
+        """their names, oldest first: a dict finds its first key by walking over all
+        that were taken out before it"""
+        self._unfinished: dict[str, None] = {}
+        """names of the open ones, in the order they were sent"""
+        self._references: dict[str, float] = {}
+        self._kept = kept
+
+    def ids(self) -> list[str]:
+        """Of those that may still trade."""
+        return list(self._unfinished)
+
+    def expect(self, order: Order, reference: float = np.nan) -> None:
+        """An order is about to leave; `reference` is the mid it was decided at."""
+        if order.id in self.by_id:
+            raise OrderError(f"Order {order.id} was sent before.")
+        self.by_id[order.id] = Tracked(order)
+        self._eldest.append(order.id)
+        self._unfinished[order.id] = None
+        self._references[order.id] = reference
+        self._open(order, order.lots)
+        self._forget()
+
+    def ask(self, replace: Replace) -> None:
+        """Other terms are about to be asked for; the larger size counts meanwhile."""
+        self._follow(replace.order, asked(self.by_id[replace.order], replace))
+
+    def doubt(self, query: Query) -> None:
+        """An order's first answer is overdue: it is UNKNOWN, and counts as before."""
+        self._follow(query.order, doubted(self.by_id[query.order]))
+
+    def unanswered(self, step: int) -> list[str]:
+        """Orders sent up to this step, of which nothing was heard."""
+        return [
+            name
+            for name in self._unfinished
+            if (one := self.by_id[name]).state <= OrderState.UNKNOWN
+            and one.order.step <= step
+        ]
+
+    def hear(self, answer: OrderAnswer) -> bool:
+        """Take in the venue's answer; False if it was known already."""
+        before = self.by_id.get(answer.order)
+        if before is None:
+            raise OrderError(f"The venue answers order {answer.order}, never sent.")
+        after = follow(before, answer)
+        if after is before:
+            return False
+        self._follow(answer.order, after)
+        return True
+
+    def is_known(self, fill: Fill) -> bool:
+        """Whether it was heard."""
+        known = self.by_id.get(fill.order)
+        return known is not None and fill.number < known.fills
+
+    def reference(self, fill: Fill) -> float:
+        """The mid that its order was decided at; NaN if none was known."""
+        return self._references[fill.order]
+
+    def _follow(self, name: str, after: Tracked) -> None:
+        before, self.by_id[name] = self.by_id[name], after
+        if not after.is_open:
+            self._unfinished.pop(name, None)
+        if change := after.left - before.left:
+            self._open(before.order, change)
+
+    def _open(self, order: Order, change: int) -> None:
+        """Lots in flight. Those of a group only reduce, and end with one another: they
+        never make the worst case worse, and must not bar other reductions."""
+        if order.group:
+            return
+        side = self.buys if order.side == BUY else self.sells
+        side[order.symbol] += change
+
+    def _forget(self) -> None:
+        """Drop the oldest finished order once more than `kept` are remembered."""
+        while len(self.by_id) > self._kept:
+            oldest = self._eldest.popleft()
+            if self.by_id[oldest].is_open:
+                self._eldest.append(oldest)
+                return
+            del self.by_id[oldest], self._references[oldest]
