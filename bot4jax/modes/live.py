@@ -27,9 +27,10 @@ def live(config: Config) -> int:
         )
     model = Path(config.run.model)
     config = adopt(config, model)
+    if config.rollout.file is None:
+        return traded_live(config, model, None)
     with rolled_out(config, model) as rollout:
-        funded = config if rollout is None else rollout.config
-        return traded_live(funded, model, rollout)
+        return traded_live(rollout.config, model, rollout)
 
 
 def traded_live(config: Config, model: Path, rollout: Rollout | None) -> int:

@@ -29,11 +29,8 @@ from bot4jax.schema import Config
 
 
 @contextmanager
-def rolled_out(config: Config, model: Path) -> Iterator["Rollout | None"]:
-    """This run's part, with its strategy's file held; None where no file is named."""
-    if config.rollout.file is None:
-        yield None
-        return
+def rolled_out(config: Config, model: Path) -> Iterator["Rollout"]:
+    """This run's part, with its strategy's file held."""
     with standing.held(config, model) as found:
         yield Rollout(config, found)
 

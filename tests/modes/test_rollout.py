@@ -4,7 +4,7 @@ import json
 import math
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
@@ -284,7 +284,9 @@ def test_where_its_strategy_has_gone_back_a_run_opens_nothing(
     assert standing.read(on_paper, found.strategy) == gone_back
 
 
-def told_of(file: Path, phase: Phase, *words: str, model: Path) -> Iterator[Rollout]:
+def told_of(
+    file: Path, phase: Phase, *words: str, model: Path
+) -> Generator[Rollout, None, None]:
     own = [f"run.model={model}", "run.name=one", f"rollout.file={file}"]
     market = ["runtime.speed=1", "data=binance", "data.path=."]
     config = load(["mode=live", *market, *own, *words])

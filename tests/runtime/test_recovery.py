@@ -192,7 +192,7 @@ class RealVenue(LocalVenue):
 
 def test_a_real_venue_is_refused_where_no_rollout_admits_it(tmp_path):
     venue = PaperVenue(UNIVERSE, latency_ns=0)
-    scene = Scene(tmp_path, lambda step: [0.5, 0.0, 0.0], RealVenue(venue))
+    scene = Scene(tmp_path, lambda step: [0.5, 0.0, 0.0], venue=RealVenue(venue))
     with pytest.raises(Halted, match=r"real money.*rollout\.file"):
         scene.trader.start()
     assert scene.trader.account.states.is_held(Cause.VENUE)
