@@ -7,7 +7,7 @@ Source: Waudby-Smith & Ramdas (2024), Estimating means of bounded random variabl
 betting, theorem 2: the empirical Bernstein confidence sequence with predictable stakes.
 """
 
-from math import inf, log, log1p, sqrt
+from math import inf, log, log1p, nan, sqrt
 
 import msgspec
 
@@ -62,7 +62,7 @@ def interval(mean: Mean, alpha: float) -> Interval:
     of these, the earlier ones weighing more. Of no value: anywhere.
     """
     if not mean.count:
-        return Interval(0.5, -inf, inf)
+        return Interval(nan, -inf, inf)
     middle = mean.won / mean.staked
     radius = (log(2 / alpha) + mean.spread) / mean.staked
     return Interval(mean.total / mean.count, middle - radius, middle + radius)

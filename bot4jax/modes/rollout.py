@@ -57,6 +57,7 @@ class Rollout:
         self._trips: int | None = None
         self._row: EquityRow | None = None
         self._is_behind_market = True
+        self._judged = self._findings()
         standing.write(self._path, self._own)
 
     def join(self, setting: Setting, kept: Kept, trader: Trader) -> None:
@@ -125,8 +126,8 @@ class Rollout:
         standing.write(self._path, self._own)
 
     def told(self) -> dict[str, Any]:
-        """For `summary.json`."""
-        found, left = self._judged()
+        """For `summary.json`; gates as they were when the phase was judged last."""
+        found, left = self._judged
         return {
             "phase": self.phase.value,
             "next": self._own.phase.value,
@@ -137,7 +138,7 @@ class Rollout:
 
     def sentences(self) -> Iterator[str]:
         """For people: where it stands, and what is missing."""
-        found, left = self._judged()
+        found, left = self._judged
         yield f"rollout: {self.phase}; the next run begins in {self._own.phase}"
         for one in (*left, *found):
             yield f"rollout: {one.sentence}"
@@ -161,14 +162,15 @@ class Rollout:
         strategy = msgspec.structs.replace(config.strategy, capital=capital)
         return msgspec.structs.replace(config, strategy=strategy)
 
-    def _judged(self) -> tuple[list[phases.Finding], list[phases.Wanting]]:
+    def _findings(self) -> tuple[list[phases.Finding], list[phases.Wanting]]:
         own, on_paper = self._own.of(self.phase), self._own.of(Phase.PAPER)
         found = phases.findings(self._rules, self.phase, own, on_paper)
         return found, phases.wanting(self._rules, self.phase, own, self._bar_s)
 
     def _judge(self, row: EquityRow) -> None:
         """Go on, or back, if that is what was shown."""
-        after, why = phases.next_phase(self.phase, *self._judged())
+        self._judged = self._findings()
+        after, why = phases.next_phase(self.phase, *self._judged)
         if after is self.phase:
             return
         move = Move(self.phase, after, self._run, row.step, row.boundary_ns, why)

@@ -89,7 +89,9 @@ def test_it_narrows_as_more_is_seen():
 
 
 def test_of_nothing_nothing_is_known():
-    assert interval(Mean(), ALPHA) == (0.5, -math.inf, math.inf)
+    value, low, high = interval(Mean(), ALPHA)
+    assert math.isnan(value)
+    assert (low, high) == (-math.inf, math.inf)
 
 
 @pytest.mark.parametrize("value", [-0.01, 1.01, math.nan, math.inf])

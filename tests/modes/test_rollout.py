@@ -256,6 +256,8 @@ def test_what_is_broken_sends_it_back_at_once(rolled, phase_of, on_paper):
     assert (move["before"], move["after"]) == ("paper", "shadow")
     assert "slow 1 [" in move["text"]
     assert "broken" in move["text"]
+    gates = {one["name"]: one["verdict"] for one in own.rollout.told()["gates"]}
+    assert gates["slow"] == Verdict.BROKEN
     steps = journal_of(own.folder, "slow")
     before = [one for step in steps[: move["step"]] for one in step.orders]
     after = [one for step in steps[move["step"] :] for one in step.orders]
