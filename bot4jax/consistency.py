@@ -261,5 +261,10 @@ def _mode_problems(config: Config) -> Iterator[str]:
         yield "replay.run: mode=replay needs replay.run=FOLDER of a recorded run"
     if mode == "journal" and config.journal.run is None:
         yield "journal.run: mode=journal needs journal.run=FOLDER of a run"
+    if mode == "live" and config.rollout.file and config.runtime.speed != 1:
+        yield (
+            f"runtime.speed: {config.runtime.speed:g}, but what a rollout rests on is "
+            "shown at the market's own pace: runtime.speed=1, or no rollout.file"
+        )
     if mode in ("feed", "live") and config.data.source in BAR_SOURCES:
         yield f"data: mode={mode} needs ticks; data={config.data.source} has only bars"

@@ -6,6 +6,7 @@ from pathlib import Path
 from bot4jax.errors import ConfigError
 from bot4jax.modes import lines
 from bot4jax.modes.keeping import Kept, adopt, seat, take_up
+from bot4jax.modes.rollout import Rollout, rolled_out
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.modes.sockets import trade_over_sockets
 from bot4jax.modes.telling import Played, tell
@@ -26,6 +27,14 @@ def live(config: Config) -> int:
         )
     model = Path(config.run.model)
     config = adopt(config, model)
+    if config.rollout.file is None:
+        return traded_live(config, model, None)
+    with rolled_out(config, model) as rollout:
+        return traded_live(rollout.config, model, rollout)
+
+
+def traded_live(config: Config, model: Path, rollout: Rollout | None) -> int:
+    """The run, within what its rollout allows."""
     with RunFolder(config) as folder:
         if folder.open() and folder.is_finished:
             return lines.finished(folder.path)
@@ -34,16 +43,24 @@ def live(config: Config) -> int:
             setting = set_stage(config)
             kept = take_up(model, setting)
             setting = seat(model, setting)
-            traded = traded_whole(setting, model, kept, folder.path, report)
+            traded = traded_whole(setting, model, kept, folder.path, report, rollout)
             seconds = {"trading": round(time.perf_counter() - began, 3)}
-            played = Played(None, kept, traded, model.name, seconds)
+            told = None if rollout is None else rollout.told()
+            played = Played(None, kept, traded, model.name, seconds, told)
             tell(folder, setting, played)
             shed(folder.path)
+        if rollout is not None:
+            print(*rollout.sentences(), sep="\n")
         return lines.finished(folder.path)
 
 
 def traded_whole(
-    setting: Setting, model: Path, kept: Kept, folder: Path, report: Report
+    setting: Setting,
+    model: Path,
+    kept: Kept,
+    folder: Path,
+    report: Report,
+    rollout: Rollout | None,
 ) -> Traded:
     """The run to its end, and all of it for its story.
 
@@ -52,10 +69,10 @@ def traded_whole(
     """
     newest = setting.config.runtime.judged_bars
 
-    def traded_from(kept: Kept) -> Traded:
-        return trade_over_sockets(setting, kept, folder, report, True, newest)
+    def traded_from(kept: Kept, rollout: Rollout | None = None) -> Traded:
+        return trade_over_sockets(setting, kept, folder, report, True, newest, rollout)
 
-    traded = traded_from(kept)
+    traded = traded_from(kept, rollout)
     is_all = traded.record.first == setting.split.test.start
     if is_all or len(traded.decided) == newest:
         return traded

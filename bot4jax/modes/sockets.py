@@ -12,6 +12,7 @@ from bot4jax.data.universe import Universe
 from bot4jax.modes import tapes
 from bot4jax.modes.children import children
 from bot4jax.modes.keeping import Kept, identity
+from bot4jax.modes.rollout import Rollout
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.trading import Report, Traded, trade
 from bot4jax.runtime.client import send_signals
@@ -58,11 +59,13 @@ def trade_over_sockets(
     report: Report,
     resumes: bool = False,
     newest: int | None = None,
+    rollout: Rollout | None = None,
 ) -> Traded:
     """Trade the test span with a feed and a venue that run beside this process.
 
     A run that `resumes` keeps what came in with each step, and begins with that; the
-    `newest` steps are kept whole, without a number all.
+    `newest` steps are kept whole, without a number all. New steps are shown to the
+    `rollout`, once their orders have left.
     """
     runtime, lateness_ns = setting.config.runtime, lateness(setting)
     first = setting.split.test.start
@@ -82,6 +85,8 @@ def trade_over_sockets(
             trader.attend = controls.attend
             venue.attend = lambda: heard_while_waiting(controls, trader)
             keep_pace(trader, runtime)
+            if rollout is not None:
+                rollout.join(setting, kept, trader)
             controls.attend()  # a journal may end in the middle of what came in
             in_session = trading_hours(setting)
             patience = runtime.feed_quiet_s, in_session, runtime.feed_timeout_s
@@ -100,6 +105,8 @@ def trade_over_sockets(
 
         def publish(stepped: Stepped) -> None:
             send_signals(line.signals, batch(tape.feed.universe, folder.name, stepped))
+            if rollout is not None:
+                rollout.see(stepped)
 
         venue = SocketVenue(
             line.orders,

@@ -37,6 +37,8 @@ class Played(NamedTuple):
     resumed_from: str | None
     seconds: dict[str, float]
     """what each part took"""
+    rollout: dict[str, Any] | None = None
+    """of a live run that is part of one: `Rollout.told`"""
 
 
 def tell(folder: RunFolder, setting: Setting, played: Played) -> None:
@@ -216,5 +218,6 @@ def figures(
         "transitions": [msgspec.to_builtins(one) for one in traded.transitions],
         "resumed_from": played.resumed_from,
         "gradients": gradients(played.learned),
+        "rollout": played.rollout,
         "seconds": sum(played.seconds.values()),
     }

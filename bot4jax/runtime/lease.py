@@ -15,8 +15,9 @@ from bot4jax.errors import Halted
 
 
 @contextmanager
-def lease(folder: Path) -> Iterator[None]:
-    """Hold the folder while the block lasts, or refuse if somebody else does."""
+def lease(folder: Path, instead: str = "run.name") -> Iterator[None]:
+    """Hold the folder, or a file, while the block lasts, or refuse if somebody else
+    does; `instead`: the key by which another one is named."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     file = folder.with_name(f".{folder.name}.lease")
     handle = os.open(file, os.O_CREAT | os.O_RDWR, 0o600)
@@ -27,7 +28,7 @@ def lease(folder: Path) -> Iterator[None]:
             holder = os.read(handle, 20).decode(errors="replace").strip()
             raise Halted(
                 f"Another process works in {folder} (process {holder}); it may only "
-                "be asleep. End it, or choose another run.name."
+                f"be asleep. End it, or choose another {instead}."
             ) from None
         os.ftruncate(handle, 0)
         os.write(handle, f"{os.getpid()}\n".encode())

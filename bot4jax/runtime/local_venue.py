@@ -120,6 +120,7 @@ def statement(
         step=0 if step is None else step.step,
         is_reported=answers is not None,
         dedupes=venue.dedupes,
+        is_paper=True,
         epoch=epoch,
         positions=positions.tolist(),
         orders=[named(one) for one in (step.orders if step else ())],

@@ -91,6 +91,8 @@ class Portfolio:
         """what has come of each position since it was last 0, settlement currency"""
         self._ended: list[tuple[int, float]] = []
         """slots and results of the round trips since the last boundary"""
+        self.trips = 0
+        """round trips that have ended"""
 
     def apply(self, answer: Answer) -> bool:
         """Take in the venue's answer; False if it was known already."""
@@ -283,6 +285,7 @@ class Portfolio:
 
     def _end_trip(self, slot: int) -> None:
         """A position is closed or has turned: what has come of it is known."""
+        self.trips += 1
         self._ended.append((slot, float(self._trip[slot])))
         self._trip[slot] = 0.0
 

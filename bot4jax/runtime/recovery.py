@@ -70,6 +70,16 @@ def plan(
     return found
 
 
+def on_paper(found: Statement) -> None:
+    """Admit a venue on paper alone; raises `Halted` for any other."""
+    if not found.is_paper:
+        raise Halted(
+            "This venue trades real money, and no rollout lets this strategy do so. "
+            "Name its file by rollout.file=FILE: it begins in shadow; or start a venue "
+            "on paper (mode=venue)."
+        )
+
+
 def _plan(statement: Statement, last: Step | None) -> Plan:
     if last is None:
         return Plan.NOTHING

@@ -18,11 +18,18 @@ from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.journal_rows import StepRecord
 from bot4jax.runtime.limits import TradingState
 from bot4jax.runtime.orders import Answer, Cancel, Foreign, Request
-from bot4jax.runtime.recovery import Plan, held_back, permitted, plan, reconcile
+from bot4jax.runtime.recovery import (
+    Plan,
+    held_back,
+    on_paper,
+    permitted,
+    plan,
+    reconcile,
+)
 from bot4jax.runtime.states import Cause
 from bot4jax.runtime.stepped import Stepped, stepped
 from bot4jax.runtime.venue_link import VenueLink
-from bot4jax.runtime.venue_messages import Inquiry, Step
+from bot4jax.runtime.venue_messages import Inquiry, Statement, Step
 from bot4jax.runtime.wire import VERSION
 
 
@@ -51,6 +58,8 @@ class Remembering:
         """the bar of the last journaled step"""
         self._dedupes = True
         """as the venue stated it"""
+        self.admit: Callable[[Statement], None] = on_paper
+        """raises `Halted` for a venue that must not be traded at"""
         self.is_asleep = False
         """journaled steps are passed over: the device's memory comes from elsewhere"""
         self.recovered = ""
@@ -70,6 +79,7 @@ class Remembering:
         )
         try:
             found = self._venue.ask(asked)
+            self.admit(found)
             portfolio = own.portfolio
             left = plan(found, own.run, last, portfolio.lots, portfolio.is_booked)
             self._dedupes = found.dedupes

@@ -29,6 +29,11 @@ class Stages:
             self.ms[stage] = Ring(NEWEST, np.float32)
         self.ms[stage].add(seconds * 1e3)
 
+    def newest(self, stage: str) -> float:
+        """Milliseconds that a stage took last."""
+        ring = self.ms[stage]
+        return float(ring.since(ring.count - 1)[0])
+
     def quantiles(self, skip: int = 0) -> dict[str, dict[str, float]]:
         """p50, p99 and p99.9 of each stage, without its first `skip` measurements."""
         found = {}

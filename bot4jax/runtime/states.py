@@ -57,6 +57,8 @@ class Cause(enum.IntEnum):
     UNHEARD = 14, TradingState.REDUCING, "Unknown events: until a person resets it."
     DEVICE = 15, TradingState.HALTED, "The device stalls: until a restart."
     UNTOLD = 16, TradingState.REDUCING, "Missed events: until a snapshot tells them."
+    SHADOW = 17, TradingState.HALTED, "The rollout's shadow phase: for all of the run."
+    DEMOTED = 18, TradingState.REDUCING, "The rollout went back: for the run's rest."
 
 
 OF_THE_PROCESS = frozenset(

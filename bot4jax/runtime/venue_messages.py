@@ -82,6 +82,8 @@ class Statement(Message, frozen=True, kw_only=True):
     """whether it has been answered"""
     dedupes: bool
     """an order id that comes twice is traded once"""
+    is_paper: bool
+    """no real money is traded"""
     epoch: Count
     """to be sent with every step from now on; those of former epochs are refused"""
     positions: Annotated[list[Signed], Meta(max_length=MOST_SYMBOLS)]

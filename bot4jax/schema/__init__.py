@@ -25,6 +25,7 @@ from bot4jax.schema.modes import (
     Run,
 )
 from bot4jax.schema.process import Hardware, Runtime
+from bot4jax.schema.rollout import Rollout
 from bot4jax.schema.trading import Execution, Risk, Strategy, Venue
 
 
@@ -57,6 +58,7 @@ class Config(Section, frozen=True):
     strategy: Strategy
     execution: Execution
     risk: Risk
+    rollout: Rollout
     runtime: Runtime
     venue: Venue
     train: Train

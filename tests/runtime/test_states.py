@@ -299,7 +299,8 @@ def test_cancels_pass_in_every_state_and_orders_only_as_it_says(
     for cause in causes:
         scene.states.hold(cause, "planted")
     before = len(received)
-    stepped = scene.step(1)
+    untold = scene.closed(1)._replace(is_told=Cause.UNTOLD not in causes)
+    stepped = scene.trader.step(untold)
     assert scene.account.portfolio.working.ids()
     sent = [one for one in received[before:] if isinstance(one, Order)]
     assert sent == stepped.orders

@@ -1,0 +1,133 @@
+"""How far a strategy has come, and what it rests on: one small file over all its runs.
+
+A strategy is a checkpoint and how it trades. Another one has shown nothing yet, so it
+begins in a file of its own.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bot4jax.errors import CheckpointError, ConfigError
+from bot4jax.learn import checkpoint
+from bot4jax.modes.phases import Evidence, Phase
+from bot4jax.runtime.folder import write_text
+from bot4jax.runtime.lease import lease
+from bot4jax.schema import Config
+from bot4jax.types import CLASSES
+
+SCHEMA = "bot4jax.rollout/1"
+
+TRADING = ("strategy", "execution", "risk", "ensemble", "labels")
+"""Sections of the configuration that say how a strategy trades."""
+
+
+class Move(msgspec.Struct, frozen=True):
+    """From one phase to another, and why."""
+
+    before: Phase
+    after: Phase
+    run: str
+    step: int
+    boundary_ns: int
+    text: str
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.before} → {self.after}, {self.run} step {self.step}: {self.text}"
+
+
+class Standing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All that is known of a strategy's rollout."""
+
+    schema: str
+    strategy: str
+    """`strategy_hash`"""
+    phase: Phase = Phase.SHADOW
+    """that the next run begins in"""
+    runs: Mapping[str, Phase] = {}
+    """the phase that each has begun in, by its folder"""
+    evidence: Mapping[Phase, Evidence] = {}
+    came: tuple[int, ...] = (0,) * len(CLASSES)
+    """how often each class has come"""
+    moves: tuple[Move, ...] = ()
+
+    def of(self, phase: Phase) -> Evidence:
+        """What was seen in a phase since it began."""
+        return self.evidence.get(phase, Evidence())
+
+    def but(self, **fields: Any) -> "Standing":
+        """The same with other values."""
+        return msgspec.structs.replace(self, **fields)
+
+    def moved(self, move: Move) -> "Standing":
+        """In another phase. Who goes back shows anew what he had shown there."""
+        order, kept = list(Phase), dict(self.evidence)
+        is_back = order.index(move.after) < order.index(move.before)
+        for phase in (move.before, move.after) if is_back else (move.after,):
+            kept.pop(phase, None)
+        return self.but(phase=move.after, evidence=kept, moves=(*self.moves, move))
+
+
+@contextmanager
+def held(config: Config, model: Path) -> Iterator[Standing]:
+    """The standing of the strategy in `rollout.file`, which nobody else may change
+    while the block lasts; a file that is not there yet is of a beginner."""
+    path = file_of(config)
+    with lease(path, "rollout.file"):
+        yield read(path, strategy_hash(config, model))
+
+
+def file_of(config: Config) -> Path:
+    """Where the standing is kept."""
+    if config.rollout.file is None:
+        raise ValueError("rollout.file is null: there is no standing")
+    return Path(config.rollout.file)
+
+
+def read(path: Path, strategy: str) -> Standing:
+    """The standing of this strategy; raises for another's, or a file that is none."""
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=Standing)
+    except FileNotFoundError:
+        return Standing(SCHEMA, strategy)
+    except (msgspec.DecodeError, OSError) as error:
+        raise CheckpointError(
+            f"{path} holds no standing of a rollout ({error}). Put back a copy of it, "
+            "or name another rollout.file: the strategy then begins in shadow."
+        ) from error
+    if found.schema != SCHEMA:
+        raise CheckpointError(
+            f"{path} is of schema '{found.schema}', expected '{SCHEMA}'. Name another "
+            "rollout.file: the strategy then begins in shadow."
+        )
+    if found.strategy != strategy:
+        raise ConfigError(
+            [
+                f"rollout.file: {path} is the rollout of another strategy: of another "
+                f"checkpoint than run.model's, or another {'|'.join(TRADING)}. Name "
+                "another file: what is new begins in shadow"
+            ]
+        )
+    return found
+
+
+def write(path: Path, standing: Standing) -> None:
+    """Keep it, whole or not at all."""
+    text = msgspec.json.format(msgspec.json.encode(standing), indent=1).decode()
+    write_text(path, text + "\n")
+
+
+def strategy_hash(config: Config, model: Path) -> str:
+    """Of a run's newest intact checkpoint, and of how it is to trade."""
+    folder = model / "checkpoints"
+    step = checkpoint.newest_intact(folder)
+    if step is None:
+        raise CheckpointError(f"{folder} holds no checkpoint that is whole.")
+    seal = (folder / str(step) / checkpoint.SEAL).read_bytes()
+    trading = [getattr(config, name) for name in TRADING]
+    return hashlib.sha256(seal + msgspec.json.encode(trading)).hexdigest()[:16]
