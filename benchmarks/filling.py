@@ -64,11 +64,6 @@ class FillingVenue:
         """It keeps no account."""
         return None
 
-    @property
-    def heard(self) -> None:
-        """It needs no market."""
-        return None
-
     def beat(self) -> None:
         """It waits for nobody."""
 

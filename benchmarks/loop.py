@@ -78,10 +78,6 @@ class PreparedVenue:
     def positions(self) -> None:
         """Prepared answers come to no position that could be compared."""
 
-    @property
-    def heard(self) -> None:
-        """No clock closes a bar."""
-
     def beat(self) -> None:
         self._venue.beat()
 

@@ -6,7 +6,6 @@ family moved the vote by as much as the vote moves when the family says nothing 
 """
 
 import itertools
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,10 @@ import numpy as np
 
 from bot4jax.decisions import unpack_decisions
 from bot4jax.engine import Engine
+from bot4jax.modes.journal import reading
 from bot4jax.modes.keeping import seat, take_up
-from bot4jax.modes.replay import again
+from bot4jax.modes.repeating import repeating_of
+from bot4jax.modes.replay import bars_of
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.progress import progress
@@ -34,15 +35,12 @@ def shifts(before: Config, run: Path, step: int, slot: int) -> list[tuple[str, f
     calls = Calls(setting.engine)
     watched = setting._replace(engine=setting.engine._replace(conclude=calls.conclude))
     kept = take_up(model, setting)
-    with tempfile.TemporaryDirectory() as folder, progress() as report:
-        again(
-            watched,
-            kept,
-            run,
-            Path(folder),
-            report,
-            lambda bars: calls.upto(bars, step),
-        )
+    _, bars = bars_of(watched, kept, run)
+    with reading(run) as journal, progress() as report:
+        again = repeating_of(watched, kept, journal.run)
+        steps = journal.read(stop=step + 1)
+        for done, _ in enumerate(again.through(calls.upto(bars, step), steps), 1):
+            report("going through", done, step)
     whole = calls.lean(setting, None, slot)
     found = [
         (family, whole - calls.lean(setting, columns, slot))

@@ -32,17 +32,9 @@ def reading(folder: Path) -> Iterator[Journal]:
     """A run's journal, whole and unchanged; a running engine keeps its own closed."""
     path = folder / "journal.sqlite"
     if not path.is_file():
-        raise CheckpointError(f"{folder} holds no journal.sqlite: name a run's folder.")
-    with closing(Journal.open(path, journal_run(folder))) as found:
+        raise CheckpointError(
+            f"{folder} holds no journal.sqlite: name the folder of a run that traded; "
+            "a replay has no journal of its own."
+        )
+    with closing(Journal.open(path, folder.name)) as found:
         yield found
-
-
-def journal_run(folder: Path) -> str:
-    """The run that a folder's journal names its orders by."""
-    return former_name(folder) or folder.name
-
-
-def former_name(folder: Path) -> str | None:
-    """The run that the folder repeats, if it is a replay's."""
-    repeated = from_yaml(folder / "config.yaml").replay.run
-    return Path(repeated).name if repeated else None

@@ -77,20 +77,13 @@ def heard(
     setting: Setting, arrivals: Iterable[Arrival], hear: Hear
 ) -> Iterator[Arrival]:
     """Arrivals, told to a listener first: each tick that may be believed, once."""
-    intake = intake_of(setting)
+    source, skew_limit_ns = setting.source, setting.config.runtime.skew_limit_ms * 1e6
+    intake = Intake(source.universe.hash, source.anchors, round(skew_limit_ns))
     for one in arrivals:
         if one.frame is not None:
             found = intake.take(one.frame)
             hear(found.records, found.events)
         yield one
-
-
-def intake_of(setting: Setting) -> Intake:
-    """What a venue of this setting believes of a stream."""
-    source, runtime = setting.source, setting.config.runtime
-    skew_limit_ns = round(runtime.skew_limit_ms * 1e6)
-    grid = source.start_ns, source.bar_ns
-    return Intake(source.universe.hash, source.anchors, skew_limit_ns, grid)
 
 
 def terms(setting: Setting) -> Terms:

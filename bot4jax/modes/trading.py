@@ -37,6 +37,7 @@ from bot4jax.runtime.orders import Answer
 from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.publishers import Counters
 from bot4jax.runtime.sessions import days
+from bot4jax.runtime.stages import Ages
 from bot4jax.runtime.states import States, Transition
 from bot4jax.runtime.stepped import Stepped
 from bot4jax.runtime.stopping import stoppable
@@ -129,10 +130,10 @@ def trade(
 ) -> Traded:
     """Every closed bar of the test span through the trading loop.
 
-    `run` names the orders: a replay names them as the run that it repeats. With
-    `resumes` a journal that is not finished is gone through first, from `bars` that
-    begin where it began; start and recovery are the same way. Of steps, so many of the
-    `newest` are kept whole; None: all.
+    `run` names the orders; without it the folder does. With `resumes` a journal that
+    is not finished is gone through first, from `bars` that begin where it began; start
+    and recovery are the same way. Of steps, so many of the `newest` are kept whole;
+    None: all.
     """
     named, durability = run or folder.name, setting.config.runtime.durability
     with (
@@ -146,7 +147,7 @@ def trade(
         with stoppable(trader):
             with heard_to_the_end(trader):
                 closed = bars(trader, journal)  # people are heard from now on
-                closed = settling(closed, trader, compiled)
+                closed = settling(closed, lambda: trader.is_asleep, compiled)
                 trader.decider.rehearse(tape.rehearsed())
                 known = left.pass_over
                 steps = stepping(trader, journal, closed, known)
@@ -162,16 +163,20 @@ def trade(
         trader.catch_up()
         if not resumes:
             journal.shed()
-    return collect(left, trader, tape, compiled.late)
+    traded = collect(left, trader.decider, trader.account, tape, compiled.late)
+    return traded._replace(
+        stages=trader.stages.quantiles(COLD_STEPS) | traded.stages,
+        ages=trader.ages.quantiles(COLD_STEPS),
+    )
 
 
 def settling(
-    bars: Iterable[Closed], trader: Trader, compiled: Compilations
+    bars: Iterable[Closed], is_asleep: Callable[[], bool], compiled: Compilations
 ) -> Iterator[Closed]:
     """The same bars; with the first that the device hears, all has been compiled."""
     is_settled = False
     for closed in bars:
-        if not is_settled and not trader.is_asleep:
+        if not is_settled and not is_asleep():
             compiled.settle()
             is_settled = True
         yield closed
@@ -189,7 +194,7 @@ def ended(trader: Trader, journal: Journal, through_ns: int) -> Sequence[Answer]
     if (end := journal.end) is not None:
         return trader.end(end)
     answers = trader.finish(through_ns)
-    journal.finish(through_ns, answers, trader.heard)
+    journal.finish(through_ns, answers)
     trader.leave()
     return answers
 
@@ -349,11 +354,13 @@ def base_currency(setting: Setting) -> str:
 
 def collect(
     left: Leavings,
-    trader: Trader,
+    decider: Decider,
+    account: Account,
     tape: Tape | BarTape,
     recompiles: int,
 ) -> Traded:
-    """What the steps left behind, brought to the host in one go."""
+    """What the steps left behind, brought to the host in one go; times are the tape's
+    alone."""
     steps = left.steps
     record = dataset.record_bars(
         steps[0].closed.bar, ((one.closed.ints, one.closed.floats) for one in steps)
@@ -361,25 +368,22 @@ def collect(
     changes = [one.closed.terms for one in steps]
     factor = dataset.price_factors(changes, record.ints.shape[-1])
     record = record._replace(price_factor=factor)
-    stages = trader.stages.quantiles(COLD_STEPS)
-    counters = Counters()
-    if isinstance(tape, Tape):
-        stages |= tape.stages.quantiles(COLD_STEPS)
-        counters = tape.feed.counters
+    observing = decider.memory.members.observing
+    has_ticks = isinstance(tape, Tape)
     return Traded(
         record=record,
         features=np.stack([np.asarray(one.values) for one in steps]),
         volatility=np.stack([np.asarray(one.volatility) for one in steps]),
         decided=[one.decided for one in steps],
         totals=left.totals,
-        steps=trader.step_number,
-        portfolio=trader.account.portfolio,
-        counters=counters,
-        stages=stages,
-        ages=trader.ages.quantiles(COLD_STEPS),
-        counts=np.asarray(trader.decider.memory.members.observing.counts),
-        silent=np.asarray(trader.decider.memory.members.observing.silent),
+        steps=account.states.step,
+        portfolio=account.portfolio,
+        counters=tape.feed.counters if has_ticks else Counters(),
+        stages=tape.stages.quantiles(COLD_STEPS) if has_ticks else {},
+        ages=Ages().quantiles(),
+        counts=np.asarray(observing.counts),
+        silent=np.asarray(observing.silent),
         recompiles=recompiles,
-        state=trader.account.states.state,
-        transitions=list(trader.account.states.transitions),
+        state=account.states.state,
+        transitions=list(account.states.transitions),
     )

@@ -19,8 +19,10 @@ from bot4jax.runtime.context import Context
 from bot4jax.runtime.entitlement import Entitlement
 from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.gate import Denied
+from bot4jax.runtime.journal_rows import StepRecord
 from bot4jax.runtime.limits import Limits, TradingState
 from bot4jax.runtime.orders import (
+    Answer,
     Cancel,
     Change,
     Order,
@@ -73,6 +75,24 @@ class Account:
                 self.mids.forget(slots(event))
                 self.schedules.drop(slots(event))
 
+    def recall(self, closed: Closed, record: StepRecord) -> EquityRow:
+        """What was said before a journaled step, what is owned by then, and what acts
+        from its boundary on."""
+        for answer in record.answers:
+            self.portfolio.apply(answer)
+        equity = self.value(closed, record.step)
+        self.hear(closed)
+        return equity
+
+    def end(
+        self, step: int, through_ns: int, answers: Sequence[Answer] = ()
+    ) -> EquityRow:
+        """What was said after the last step, and what is owned then."""
+        for answer in answers:
+            self.portfolio.apply(answer)
+        unknown = np.full(len(self.portfolio.lots), np.nan)
+        return self.portfolio.value(step, through_ns, unknown)
+
     def value(self, closed: Closed, step: int) -> EquityRow:
         """The account marked to the mids that stand at the boundary."""
         bid, ask = closed.market.bid, closed.market.ask
@@ -93,7 +113,8 @@ class Account:
         """What the gate lets pass of the wished shares, and what it does not; then
         the orders that protect what is held, and what is asked about earlier ones.
 
-        `limits`: those of `within`, of this very boundary.
+        `limits`: those of `within`, of this very boundary. What comes of it counts
+        once it leaves: until then the same may be gated again.
         """
         changes = self._changes(closed, state, step)
         protecting = self._protection(closed, state, step)
@@ -170,6 +191,11 @@ class Account:
             return []
         now_ns = closed.boundary_ns
         return follow_entries(self.portfolio, self.distances, self.run, step, now_ns)
+
+    def leave(self, closed: Closed, record: StepRecord) -> None:
+        """What a step asks for leaves, and what it has begun and ended counts."""
+        self.schedules.remember(record.schedules, record.ended)
+        self.expect(closed, record.leaving)
 
     def expect(self, closed: Closed, requests: Sequence[Request]) -> None:
         """Requests leave, decided at the mids of the boundary."""

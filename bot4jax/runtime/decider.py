@@ -95,8 +95,6 @@ class Decider:
         """the fallback's look at the last bar, where nothing could be late"""
         self.patience: Callable[[int], float | None] = lambda step: None
         """seconds that a step's decision may take; None: it is awaited"""
-        self.voice: Callable[[int], Voice] = lambda step: Voice.MEMBERS
-        """who decides a step that is awaited: in a replay, who did then"""
         self.release: Callable[[], None] = lambda: None
         """waits for whoever still reads the memory"""
 
@@ -181,8 +179,7 @@ class Decider:
         """The decisions that count, packed. What comes late is never read."""
         patience_s = self.patience(step)
         if patience_s is None:
-            packed = self._lane.submit(self._conclude, closed, looked.seen, held)
-            return self._said(self.voice(step), packed, closed, looked, held)
+            return self.repeat(closed, looked, held, Voice.MEMBERS)
         until_s = time.perf_counter() + patience_s
         instead = self._fallback.decide(closed, looked.glanced(), held)
         packed = self._lane.submit(self._conclude, closed, looked.seen, held)
@@ -194,15 +191,17 @@ class Decider:
         return unmoved(held, self._members)
 
     def repeat(
-        self, closed: Closed, looked: Looked, held: Held, known: bytes
-    ) -> np.ndarray | None:
-        """The decisions that a journal knows, once more; None if they come otherwise.
-
-        Where all members' were late, they were the fallback's, or nobody's.
-        """
+        self, closed: Closed, looked: Looked, held: Held, voice: Voice
+    ) -> np.ndarray:
+        """The decisions of a journaled step once more, by whoever made them then."""
         packed = self._lane.submit(self._conclude, closed, looked.seen, held)
-        said = (self._said(voice, packed, closed, looked, held) for voice in Voice)
-        return next((raw for raw in said if packed_bytes(raw) == known), None)
+        everybody = packed.result()
+        if voice is Voice.MEMBERS:
+            return everybody
+        if voice is Voice.NOBODY:
+            return unmoved(held, self._members)
+        instead = self._fallback.decide(closed, looked.glanced(), held)
+        return np.asarray(instead.result())
 
     def follow_up(self, closed: Bars | Closed) -> None:
         """What can wait until the bar is decided and its orders have left.
@@ -218,23 +217,6 @@ class Decider:
     def unpacked(self, raw: np.ndarray, held: Held) -> Decided:
         """The decisions by their names."""
         return unpack_decisions(raw, self._members, len(held))
-
-    def _said(
-        self,
-        voice: Voice,
-        packed: Future[np.ndarray],
-        closed: Closed,
-        looked: Looked,
-        held: Held,
-    ) -> np.ndarray:
-        """What this one says of the bar, however long it takes."""
-        everybody = packed.result()
-        if voice is Voice.MEMBERS:
-            return everybody
-        if voice is Voice.NOBODY:
-            return unmoved(held, self._members)
-        instead = self._fallback.decide(closed, looked.glanced(), held)
-        return np.asarray(instead.result())
 
     def _look(self) -> None:
         """Have the fallback look at the last bar, if it has not."""

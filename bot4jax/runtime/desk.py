@@ -21,7 +21,6 @@ from bot4jax.runtime.venue_messages import (
     Goodbye,
     Inquiry,
     Passed,
-    Place,
     Report,
     Statement,
     Step,
@@ -57,10 +56,6 @@ class Desk:
         self._is_ended = False
         self._answers: list[Answer] = []
         """not reported yet"""
-        self._places: dict[int, Place] = {}
-        """how far each publisher was heard"""
-        self._heard: list[Place] | None = None
-        """the same when the step's boundary was said to be reached; None: it is"""
         self._positions = venue.position.copy()
         """as of the last report"""
         self.epoch = 0
@@ -73,11 +68,8 @@ class Desk:
         records: np.ndarray,
         heartbeat_ns: int | None = None,
         events: Sequence[Reference] = (),
-        place: Place | None = None,
     ) -> None:
         """Take in accepted ticks, the event time of a heartbeat, or what is no tick."""
-        if place is not None:
-            self._places[place.publisher] = place
         self._link.hear(records, events)
         self._reach(self._link.reached_ns if heartbeat_ns is None else heartbeat_ns)
 
@@ -183,18 +175,12 @@ class Desk:
         return msgspec.structs.replace(report, **told)
 
     def _pass(self, boundary_ns: int) -> None:
-        """The engine's clock closed the bar in a pause; no further than was asked.
-
-        What comes after is too late for the bar, and the report says what that is.
-        """
-        if self._step is None or self._link.reached_ns >= self._step.through_ns:
-            return
-        if boundary_ns >= self._step.through_ns:
-            self._heard = [one for _, one in sorted(self._places.items())]
-        self._reach(min(boundary_ns, self._step.through_ns))
+        """The engine's clock closed the bar in a pause; no further than was asked."""
+        if self._step is not None:
+            self._reach(min(boundary_ns, self._step.through_ns))
 
     def _serve(self, step: Step) -> None:
-        self._step, self._run, self._heard = step, step.run, None
+        self._step, self._run = step, step.run
         if not self._is_repeated(step):
             self.steps, self.orders = self.steps + 1, self.orders + len(step.orders)
             self._act(step.boundary_ns)
@@ -216,7 +202,7 @@ class Desk:
         own = self._link.venue, self.epoch, self._positions, step
         if not is_reported or self._last is None:
             return statement(*own, None)
-        return statement(*own, self._last[1].answers, self._last[1].heard)
+        return statement(*own, self._last[1].answers)
 
     def report(self) -> Report | None:
         """The answer to the step taken, once the ticks have reached its end."""
@@ -235,7 +221,6 @@ class Desk:
             through_ns=step.through_ns,
             answers=answers,
             positions=self._positions.tolist(),
-            heard=self._heard,
         )
         self._step, self._last, self._answers = None, (step, report), []
         return report

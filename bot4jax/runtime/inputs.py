@@ -146,6 +146,13 @@ class Inputs:
             self._length += len(part)
 
 
+def came_in(path: Path) -> Iterator[Arrival]:
+    """What such a file holds whole, and the file left as it is."""
+    with path.open("rb") as file:
+        while (found := entry(file)) is not None:
+            yield arrival(found)
+
+
 def packed(one: Arrival) -> tuple[bytes, bytes]:
     """An arrival as it stands in the file: its head, and its records."""
     frame = one.frame or SILENT

@@ -1,8 +1,7 @@
 """What a venue believes of a stream: numbered and screened by the engine's own rules.
 
 It asks for no snapshots: where something was missed, quotes are no prices until they
-are told anew. Where an engine has asked for one and both hear the same record, what it
-tells of missed events is taken up as the engine does.
+are told anew.
 """
 
 from collections import Counter
@@ -12,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int
 
-from bot4jax.runtime.ledger import detached, is_payment
 from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.publishers import (
     Counters,
@@ -25,10 +23,8 @@ from bot4jax.runtime.publishers import (
     unrepeated_events,
 )
 from bot4jax.runtime.reference import understood
-from bot4jax.runtime.retelling import boundary_ns, is_due, once, retold
 from bot4jax.runtime.screen import Drop
 from bot4jax.runtime.standing import unstated
-from bot4jax.runtime.venue_messages import Place
 from bot4jax.runtime.wire import WireError, decode
 from bot4jax.types import REFERENCE, SNAPSHOT, TICK, Frame
 
@@ -42,8 +38,6 @@ class Heard(NamedTuple):
     heartbeat_ns: int | None
     """event time of a frame without records"""
     events: Sequence[Reference] = ()
-    place: Place | None = None
-    """where its publisher's stream is heard on from"""
 
 
 class Intake:
@@ -54,10 +48,7 @@ class Intake:
         universe_hash: int,
         anchors: Int[np.ndarray, " S"],
         skew_limit_ns: int,
-        grid: tuple[int, int] = (0, 1),
     ) -> None:
-        """`grid`: of the bars of an engine whose record is heard, the opening of any
-        and the length of all."""
         self.frames = self.ticks = 0
         self.refused: Counter[str] = Counter()
         """frames and messages dropped, by reason"""
@@ -65,13 +56,10 @@ class Intake:
         """records dropped, by reason, and missed"""
         self._universe_hash, self._anchors = universe_hash, anchors
         self._skew_limit_ns = skew_limit_ns
-        self._grid = grid
         self._publishers: dict[int, Publisher] = {}
         self._spoken: dict[int, Bool[np.ndarray, " S"]] = {}
         """slots that each publisher has told of since it missed something"""
         self._ended: set[int] = set()
-        self._waiting: dict[int, Frame] = {}
-        """the latest snapshot of each publisher, until its place in the stream comes"""
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -96,23 +84,17 @@ class Intake:
         return self.take(frame)
 
     def take(self, frame: Frame) -> Heard:
-        """What a frame says; a snapshot restates what was shown and is no news, but for
-        events that were missed before it."""
+        """What a frame says; a snapshot restates what was shown and is no news."""
         if frame.kind == SNAPSHOT:
-            self._waiting[frame.publisher] = frame
-            return Heard(NOTHING, None, self._retold(frame.publisher))
-        retold = self._retold(frame.publisher)
+            return Heard(NOTHING, None)
         publisher = known(self._publishers, frame, self.counters)
         if publisher is None:
             self.counters.dropped.update([Drop.EPOCH] * len(frame.records))
-            return Heard(NOTHING, None, retold)
+            return Heard(NOTHING, None)
         fresh = numbered(publisher, frame, self.counters)
         if frame.kind == REFERENCE:
-            heard = self._events(publisher, frame, fresh)
-        else:
-            heard = self._ticks(publisher, frame, fresh)
-        place = Place(frame.publisher, publisher.epoch, publisher.next_sequence)
-        return heard._replace(events=(*retold, *heard.events), place=place)
+            return self._events(publisher, frame, fresh)
+        return self._ticks(publisher, frame, fresh)
 
     def _events(self, publisher: Publisher, frame: Frame, fresh: np.ndarray) -> Heard:
         """What is no tick, and was not told before."""
@@ -154,29 +136,6 @@ class Intake:
         if not found.is_whole:
             self.refused["reference"] += 1
         return unrepeated_events(publisher, found.events, self.counters)
-
-    def _retold(self, name: int) -> Sequence[Reference]:
-        """What a snapshot tells of missed events, once its place has come.
-
-        What was paid meanwhile is nothing to a venue.
-        """
-        snapshot, publisher = self._waiting.get(name), self._publishers.get(name)
-        if snapshot is None or publisher is None:
-            return ()
-        place = publisher.epoch, publisher.next_sequence
-        if (snapshot.epoch, snapshot.sequence) > place:
-            return ()
-        del self._waiting[name]
-        is_old = snapshot.epoch != publisher.epoch or publisher.is_catching_up
-        if is_old or not is_due(publisher, snapshot):
-            return ()
-        snapshot, ledger = detached(snapshot)
-        symbols = len(self._anchors)
-        found = retold(publisher, snapshot, ledger, symbols, self.counters)
-        missed = once(found, *self._grid)
-        missed.sort(key=lambda one: (boundary_ns(one, *self._grid), one.number))
-        events = tuple(one.event for one in missed if not is_payment(one.event))
-        return unrepeated_events(publisher, events, self.counters)
 
     def _believed(
         self, publisher: Publisher, records: np.ndarray, sent_ns: int

@@ -34,7 +34,6 @@ from bot4jax.runtime.journal_rows import NO_BAR, Closing, StepRecord
 from bot4jax.runtime.limits import TradingState
 from bot4jax.runtime.orders import Answer
 from bot4jax.runtime.states import Transition
-from bot4jax.runtime.venue_messages import Place
 
 WAL_PAGES = 1_000
 """Pages of the write-ahead log that are worth folding in."""
@@ -158,12 +157,7 @@ class Journal:
         """Whether the run came to its end; there is nothing to go on with."""
         return self.end is not None
 
-    def finish(
-        self,
-        through_ns: int,
-        answers: Sequence[Answer],
-        heard: Sequence[Place] | None = None,
-    ) -> None:
+    def finish(self, through_ns: int, answers: Sequence[Answer]) -> None:
         """The run is over; what the venue has said since the last step is its end."""
         self.commit(
             StepRecord(
@@ -174,7 +168,6 @@ class Journal:
                 decisions=b"",
                 state=TradingState.HALTED,
                 answers=answers,
-                heard=heard,
             )
         )
 

@@ -21,7 +21,6 @@ def heads(
     query = (
         "SELECT * FROM steps LEFT JOIN closings USING (step) "
         "LEFT JOIN decisions USING (step) LEFT JOIN inputs USING (step) "
-        "LEFT JOIN heard USING (step) "
         "WHERE step >= ? AND step < ? ORDER BY step"
     )
     return connection.execute(query, (first, 2**62 if stop is None else stop))
@@ -30,7 +29,7 @@ def heads(
 def record(connection: apsw.Connection, head: Row) -> StepRecord:
     """The whole step of such a row."""
     step, boundary_ns, bar, state = head[:4]
-    watermark_ns, ticks, late, packed, inputs, heard = head[7:]
+    watermark_ns, ticks, late, packed, inputs = head[7:]
 
     def of(table: str) -> Iterable[Row]:
         return _rows(connection, table, step)
@@ -49,7 +48,6 @@ def record(connection: apsw.Connection, head: Row) -> StepRecord:
         schedules=[rows.schedule(row) for row in of("schedules")],
         ended=[row[2] for row in of("schedule_ends")],
         inputs=inputs or b"",
-        heard=None if heard is None else rows.PLACES.decode(heard),
     )
 
 
@@ -131,7 +129,6 @@ def _stray(connection: apsw.Connection) -> int | None:
     tables = (
         *("closings", "decisions", "orders", "denials"),
         *("fills", "answers", "requests", "schedules", "schedule_ends", "inputs"),
-        "heard",
     )
     union = " UNION ".join(f"SELECT step FROM {table}" for table in tables)
     query = f"SELECT min(step) FROM ({union} EXCEPT SELECT step FROM steps)"

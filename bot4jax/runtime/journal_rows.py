@@ -14,11 +14,11 @@ from bot4jax.runtime.orders import (
     Fill,
     Order,
     OrderId,
+    Request,
     is_named,
 )
 from bot4jax.runtime.schedule import Schedule
 from bot4jax.runtime.states import Transition
-from bot4jax.runtime.venue_messages import Place
 
 TABLES = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -62,7 +62,6 @@ CREATE TABLE schedule_ends (
 CREATE TABLE requests (
     step INTEGER NOT NULL, place INTEGER NOT NULL, "order" TEXT NOT NULL,
     content BLOB NOT NULL, PRIMARY KEY (step, place)) STRICT, WITHOUT ROWID;
-CREATE TABLE heard (step INTEGER PRIMARY KEY, places BLOB NOT NULL) STRICT;
 CREATE TABLE transitions (
     number INTEGER PRIMARY KEY, step INTEGER NOT NULL, at_ns INTEGER NOT NULL,
     cause TEXT NOT NULL, is_held INTEGER NOT NULL, state INTEGER NOT NULL,
@@ -77,7 +76,6 @@ a step's `seal` ties that chain, as far as it went, to the hash of the step.
 
 ENCODER = msgspec.msgpack.Encoder(order="deterministic")
 DECODER = msgspec.msgpack.Decoder(Answer)
-PLACES = msgspec.msgpack.Decoder(list[Place])
 REQUESTS = msgspec.msgpack.Decoder(Change)
 
 
@@ -120,9 +118,11 @@ class StepRecord(msgspec.Struct, frozen=True):
     """schedules that are over from this step on"""
     inputs: bytes = b""
     """how far what came in is recorded: a mark of `inputs.Inputs`"""
-    heard: Sequence[Place] | None = None
-    """how far the venue had heard when it gave its answers, where the clock closed the
-    bar; None: its market has reached the boundary"""
+
+    @property
+    def leaving(self) -> list[Request]:
+        """All that is about to be said to the venue."""
+        return [*self.requests, *self.orders]
 
     @property
     def is_end(self) -> bool:
@@ -159,7 +159,6 @@ def of_step(
 ) -> dict[str, list[tuple]]:
     """By table, the rows that a step consists of, its answers apart."""
     step, when = record.step, (record.boundary_ns, record.bar)
-    heard = [] if record.heard is None else [(step, ENCODER.encode(record.heard))]
     return {
         "steps": [(step, *when, int(record.state), inputs_hash, chained, seal)],
         "inputs": [(step, record.inputs)] if record.inputs else [],
@@ -176,7 +175,6 @@ def of_step(
             (step, place, one.order, ENCODER.encode(one))
             for place, one in enumerate(record.requests)
         ],
-        "heard": heard,
     }
 
 

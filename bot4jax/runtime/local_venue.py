@@ -10,7 +10,7 @@ from bot4jax.runtime.orders import Answer, Cancel, named
 from bot4jax.runtime.recovery import Plan
 from bot4jax.runtime.reference import acts_ns, slots
 from bot4jax.runtime.venue import PaperVenue
-from bot4jax.runtime.venue_messages import Inquiry, Place, Statement, Step
+from bot4jax.runtime.venue_messages import Inquiry, Statement, Step
 from bot4jax.runtime.wire import VERSION
 from bot4jax.types import NEVER, TICK
 
@@ -20,7 +20,6 @@ class LocalVenue:
 
     def __init__(self, venue: PaperVenue) -> None:
         self.venue = venue
-        self.heard: Sequence[Place] | None = None
         self._records: list[np.ndarray] = []
         """to come"""
         self._clocks: list[Int[np.ndarray, " N"]] = []
@@ -113,7 +112,6 @@ def statement(
     positions: Int[np.ndarray, " S"],
     step: Step | None,
     answers: Sequence[Answer] | None,
-    heard: Sequence[Place] | None = None,
 ) -> Statement:
     """The end of a paper venue's record: its last step and what it said to that."""
     return Statement(
@@ -126,5 +124,4 @@ def statement(
         positions=positions.tolist(),
         orders=[named(one) for one in (step.orders if step else ())],
         answers=list(answers or ()),
-        heard=heard if heard is None else list(heard),
     )

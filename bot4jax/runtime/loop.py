@@ -63,8 +63,6 @@ class Trader(Remembering):
         """begins to make durable what came in, where a restart shall hear it again"""
         self.attend: Callable[[], None] = lambda: None
         """hears people, where there is somebody who listens to them"""
-        self.judged: Callable[[int, TradingState], TradingState] = _as_it_is
-        """the state that a step is judged by: its own, or a former run's"""
         self.is_asked_to_end = False
         """by a person"""
 
@@ -94,8 +92,7 @@ class Trader(Remembering):
         raw = self.decider.decide(self.step_number, closed, seen, held)
         decided = self.decider.unpacked(raw, held)
         clock.lap("decide")
-        # once: a person may change it meanwhile
-        state = self.judged(self.step_number, own.states.state)
+        state = own.states.state  # once: a person may change it meanwhile
         orders, denied, changes = own.gated(
             closed, decided.intent, held, limits, self.step_number, state
         )
@@ -110,12 +107,11 @@ class Trader(Remembering):
         self._journal.commit(record)
         clock.lap("journal")
         self.on_point("after_journal")
-        requests = [*changes, *orders]
         try:
-            self._venue.send(self._message(closed, requests))
+            self._venue.send(self._message(closed, record.leaving))
             clock.lap("send")
         finally:
-            own.expect(closed, requests)
+            own.leave(closed, record)
         self.on_point("after_send")
         self.stages.add("decision", clock.now - closed.timer_s - waited_s)
         self.ages.add(clock.now, closed.arrivals)
@@ -141,7 +137,8 @@ class Trader(Remembering):
                 answers += self._venue.settle(through_ns)
                 self._book(answers)
             answers += self.take_back()
-        return self._told_last(through_ns, answers)
+        self.account.end(self.step_number + 1, through_ns)
+        return answers
 
     def catch_up(self) -> None:
         """The device, once no bar follows; that it does not come back is journaled.
@@ -253,7 +250,6 @@ class Trader(Remembering):
             schedules=schedules.begun,
             ended=schedules.ended,
             inputs=inputs,
-            heard=self.heard,
         )
 
 
@@ -262,10 +258,6 @@ def _at_fault(error: Halted) -> Cause:
     if isinstance(error, Stalled):
         return Cause.DEVICE
     return Cause.JOURNAL if isinstance(error, Unwritten) else Cause.VENUE
-
-
-def _as_it_is(step: int, state: TradingState) -> TradingState:
-    return state
 
 
 def _nothing() -> Future[bytes]:

@@ -12,7 +12,8 @@ import numpy as np
 from bot4jax.errors import Halted
 from bot4jax.runtime.account import Account
 from bot4jax.runtime.closings import Closed
-from bot4jax.runtime.decider import Decider
+from bot4jax.runtime.deadline import voice_of
+from bot4jax.runtime.decider import Decider, packed_bytes
 from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.journal_rows import StepRecord
 from bot4jax.runtime.limits import TradingState
@@ -21,7 +22,7 @@ from bot4jax.runtime.recovery import Plan, held_back, permitted, plan, reconcile
 from bot4jax.runtime.states import Cause
 from bot4jax.runtime.stepped import Stepped, stepped
 from bot4jax.runtime.venue_link import VenueLink
-from bot4jax.runtime.venue_messages import Inquiry, Place, Step
+from bot4jax.runtime.venue_messages import Inquiry, Step
 from bot4jax.runtime.wire import VERSION
 
 
@@ -56,12 +57,6 @@ class Remembering:
         """from where, if from anywhere"""
         account.states.hold(Cause.STARTING, "the process has begun")
 
-    @property
-    def heard(self) -> Sequence[Place] | None:
-        """How far the venue had heard when it gave its last answers, where the clock
-        closed their bar."""
-        return self._venue.heard
-
     def start(self) -> None:
         """Agree with the venue on all that happened; only then let orders pass."""
         own, last = self.account, self._last
@@ -95,8 +90,9 @@ class Remembering:
         seen = self.decider.observe(closed)
         equity = self._recall(closed, record)
         held = self.account.portfolio.held()
-        raw = self.decider.repeat(closed, seen, held, record.decisions)
-        if raw is None:
+        known = self.decider.unpacked(np.frombuffer(record.decisions, "<f4"), held)
+        raw = self.decider.repeat(closed, seen, held, voice_of(known.flags))
+        if packed_bytes(raw) != record.decisions:
             raise Halted(
                 f"Step {record.step} comes out otherwise than its journal says: other "
                 "versions, another machine or another checkpoint than then. Go on "
@@ -122,9 +118,8 @@ class Remembering:
     def end(self, record: StepRecord) -> Sequence[Answer]:
         """A finished run's last answers once more; no venue is asked."""
         self.account.states.lift(Cause.STARTING, "a finished run is told again")
-        for answer in record.answers:
-            self.account.portfolio.apply(answer)
-        return self._told_last(record.boundary_ns, record.answers)
+        self.account.end(record.step, record.boundary_ns, record.answers)
+        return record.answers
 
     def take_back(self) -> Sequence[Answer]:
         """Nothing of ours may rest any longer; the venue's word for it, booked.
@@ -149,14 +144,8 @@ class Remembering:
         """What the account makes of a journaled step."""
         self._begin()
         self._closed = closed
-        own = self.account
-        for answer in record.answers:
-            own.portfolio.apply(answer)
-        equity = own.value(closed, self.step_number)
-        own.hear(closed)
-        own.states.recall(closed.boundary_ns)
-        own.schedules.remember(record.schedules, record.ended)
-        return equity
+        self.account.states.recall(closed.boundary_ns)
+        return self.account.recall(closed, record)
 
     def _begin(self) -> None:
         self.step_number += 1
@@ -164,9 +153,8 @@ class Remembering:
 
     def _remember(self, closed: Closed, record: StepRecord) -> None:
         """A journaled step was sent, or is about to be."""
-        requests = [*record.requests, *record.orders]
-        self._message(closed, requests)
-        self.account.expect(closed, requests)
+        self._message(closed, record.leaving)
+        self.account.leave(closed, record)
 
     def _message(self, closed: Closed, requests: Sequence[Request]) -> Step:
         """What leaves in this step, in one."""
@@ -192,11 +180,3 @@ class Remembering:
                 )
             self.account.portfolio.apply(answer)
         reconcile(self.account.portfolio.lots, self._venue.positions)
-
-    def _told_last(
-        self, through_ns: int, answers: Sequence[Answer]
-    ) -> Sequence[Answer]:
-        portfolio = self.account.portfolio
-        unknown = np.full(len(portfolio.lots), np.nan)
-        portfolio.value(self.step_number + 1, through_ns, unknown)
-        return answers

@@ -43,9 +43,11 @@ class Schedules:
     def __init__(self, slices: int, run: str) -> None:
         self._slices, self._run = slices, run
         self._working: dict[int, Schedule] = {}
+        self._paced: dict[int, Schedule] = {}
+        """the same as the step that is being decided would have it"""
         self.begun: list[Schedule] = []
         self.ended: list[OrderId] = []
-        """both in the last step"""
+        """both in that step"""
         self._dropped: set[int] = set()
 
     def drop(self, slots: Iterable[int]) -> None:
@@ -53,7 +55,7 @@ class Schedules:
         self._dropped |= set(slots)
 
     def remember(self, begun: Sequence[Schedule], ended: Sequence[OrderId]) -> None:
-        """What a journaled step has ended and begun."""
+        """What a step has ended and begun, once that is journaled."""
         self._dropped.clear()
         working = self._working.values()
         self._working = {one.symbol: one for one in working if one.id not in ended}
@@ -61,15 +63,14 @@ class Schedules:
 
     def paced(self, opening: Int[np.ndarray, " S"], step: int) -> Int[np.ndarray, " S"]:
         """What of the wanted signed lots may leave in this step."""
-        self.begun, self.ended = [], []
+        self.begun, self.ended, self._paced = [], [], dict(self._working)
         if self._slices == 1:
             return opening
-        for symbol, one in tuple(self._working.items()):
+        for symbol, one in self._working.items():
             turned = int(opening[symbol]) * (1 if one.side == BUY else -1) <= 0
             is_over = turned or step - one.step >= one.slices
             if is_over or symbol in self._dropped:
-                self.ended.append(self._working.pop(symbol).id)
-        self._dropped.clear()
+                self.ended.append(self._paced.pop(symbol).id)
         due = np.zeros_like(opening)
         for symbol in np.flatnonzero(opening).tolist():
             due[symbol] = self._at_work(symbol, int(opening[symbol]), step).due(step)
@@ -77,14 +78,14 @@ class Schedules:
 
     def parent(self, symbol: int) -> str:
         """The schedule that a slot's opening order is a slice of, or nothing."""
-        found = self._working.get(symbol)
+        found = self._paced.get(symbol)
         return "" if found is None else found.id
 
     def _at_work(self, symbol: int, signed: int, step: int) -> Schedule:
-        if symbol not in self._working:
+        if symbol not in self._paced:
             name = order_id(self._run, step, symbol, PARENT_LEG)
             side = BUY if signed > 0 else SELL
             begun = Schedule(name, symbol, side, abs(signed), self._slices, step)
-            self._working[symbol] = begun
+            self._paced[symbol] = begun
             self.begun.append(begun)
-        return self._working[symbol]
+        return self._paced[symbol]

@@ -29,7 +29,6 @@ from bot4jax.runtime.venue_messages import (
     Goodbye,
     Inquiry,
     Passed,
-    Place,
     Report,
     Statement,
     Step,
@@ -83,12 +82,6 @@ class VenueLink(Protocol):
         """What is owned after the last answers, by the venue's account of it."""
         ...
 
-    @property
-    def heard(self) -> Sequence[Place] | None:
-        """How far it had heard when it gave them, where our clock closed the bar; None
-        where its market has reached the boundary."""
-        ...
-
     def close(self) -> None:
         """Nothing more will be sent."""
         ...
@@ -109,7 +102,6 @@ class SocketVenue:
         self._socket, self._timeout_s = socket, timeout_s
         self._pulse, self._agreed_hash = Pulse(dead_man_s), agreed_hash
         self.positions: Int[np.ndarray, " S"] | None = None
-        self.heard: Sequence[Place] | None = None
         self._awaited: int | None = None
         self._kept: Sequence[Answer] = ()
         """answers that the venue has stated already"""
@@ -143,14 +135,14 @@ class SocketVenue:
         if plan == Plan.SEND:
             self.send(last)
         elif plan == Plan.BOOK:
-            self._kept, self.heard = statement.answers, statement.heard
+            self._kept = statement.answers
         else:
             self._awaited = last.step
 
     def send(self, step: Step) -> None:
         self.beat()  # before the first orders: nothing rests that nobody watches
         self._say(msgspec.structs.replace(step, epoch=self._epoch))
-        self._awaited, self.heard = step.step, None
+        self._awaited = step.step
         self._last = Goodbye(run=step.run, step=step.step)
 
     def take_back(self, cancels: Sequence[Cancel]) -> Sequence[Answer]:
@@ -194,8 +186,6 @@ class SocketVenue:
 
     def _reported(self, report: Report) -> Sequence[Answer]:
         self.positions = np.array(report.positions) if report.positions else None
-        if not report.is_early:
-            self.heard = report.heard
         return report.answers
 
     def _heard(self, expected: type[T], what: str, give_up_s: float | None = None) -> T:

@@ -29,19 +29,6 @@ from bot4jax.runtime.orders import (
 MOST_ORDERS = 1 << 16
 
 
-class Place(Message, frozen=True):
-    """How far the stream of one publisher has been heard."""
-
-    publisher: Hash
-    epoch: Hash
-    sequence: Count
-    """of the first record that has not been heard"""
-
-
-Places = Annotated[list[Place], Meta(max_length=MOST_SYMBOLS)]
-"""By publisher."""
-
-
 class Step(Message, frozen=True, kw_only=True):
     """Engine to venue, after each decision: the orders, and how far to go on.
 
@@ -107,8 +94,6 @@ class Statement(Message, frozen=True, kw_only=True):
         default_factory=list
     )
     """of the last report"""
-    heard: Places | None = None
-    """as in that report"""
 
 
 class Fenced(Message, frozen=True, kw_only=True):
@@ -133,9 +118,6 @@ class Report(Message, frozen=True, kw_only=True):
     is_early: bool = False
     """the answer to a withdrawal: all that happened since the last report. The step's
     own report, where it is still to come, begins with it"""
-    heard: Places | None = None
-    """what the venue had heard when it was told that `through_ns` counts as reached;
-    none: the stream has reached it"""
 
 
 class Withdraw(Message, frozen=True, kw_only=True):

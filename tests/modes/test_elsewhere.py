@@ -13,11 +13,15 @@ import pytest
 
 from bot4jax.modes import tapes
 from bot4jax.modes.keeping import Kept
-from bot4jax.modes.regating import Regated, Regating
-from bot4jax.modes.replay import CERTIFICATE_VIOLATED, played, steps_of
+from bot4jax.modes.repeating import gated, journaled
+from bot4jax.modes.replay import CERTIFICATE_VIOLATED
+from bot4jax.modes.trading import make_account
 from bot4jax.runtime.journal_rows import StepRecord
 from bot4jax.runtime.journal_tables import unpacked
+from bot4jax.runtime.states import States
+from bot4jax.runtime.ticks_record import recorded
 from tests.modes import elsewhere
+from tests.modes.ways import journal_of
 
 IS_SIMPLE = platform.machine() != "x86_64" or not elsewhere.dispatched()
 
@@ -49,6 +53,8 @@ def test_another_machine_makes_the_same_orders_of_journaled_decisions(
     assert found["worst"] > 0
     assert found["orders"] >= 100
     assert found["gated_again_differ"] == 0
+    told_of = json.loads((run.folder.parent / "elsewhere" / "summary.json").read_text())
+    assert told_of["recompiles"] == 0
     assert told[1].endswith("orders, denials and cancels are the same, bit by bit")
 
 
@@ -66,31 +72,37 @@ def assert_is_elsewhere(there: dict, here: dict) -> None:
 
 
 @pytest.fixture
-def gated(run, setting, kept: Kept):
-    """Puts steps through the gate alone, beside the run's ticks; no device hears."""
+def differing(run, setting, kept: Kept):
+    """Puts steps through the gate alone, beside the run's ticks; no device hears.
 
-    def gated(steps: Iterable[StepRecord]) -> Regated:
+    How many come out otherwise."""
+
+    def differing(steps: Iterable[StepRecord]) -> int:
         tape = tapes.tick_tape(setting, kept.state.bars, setting.split.test.start)
-        tape.is_asleep = True
-        regating = Regating(setting, run.folder.name, list(steps))
-        for _ in regating.watched(tape.closed(played(run.folder))):
-            pass
-        return regating.found
+        tape.is_asleep, differ = True, 0
+        unheard, members = States(lambda note: None), len(setting.settings.members)
+        own = make_account(setting, run.folder.name, unheard)
+        bars = tape.closed(recorded(run.folder / "ticks"))
+        for closed, one in zip(bars, steps, strict=False):
+            equity, intent = own.recall(closed, one), unpacked(one, members).intent
+            differ += gated(own, closed, equity, one, intent) != journaled(one)
+            own.leave(closed, one)
+        return differ
 
-    return gated
+    return differing
 
 
-def test_one_wish_that_differs_in_its_last_bit_is_seen(run, setting, gated):
+def test_one_wish_that_differs_in_its_last_bit_is_seen(run, setting, differing):
     """Of what is held and asks for nothing: now it asks for too little."""
-    steps = steps_of(run.folder)
-    assert gated(steps).differ == 0
+    steps = journal_of(run.folder, run.folder.name)
+    assert differing(steps) == 0
     members = len(setting.settings.members)
     at, slot = quiet(steps, members)
     changed = bytearray(steps[at].decisions)
     steps[at] = msgspec.structs.replace(steps[at], decisions=changed)
     wishes = unpacked(steps[at], members).intent
     wishes[slot] = np.nextafter(wishes[slot], np.float32(np.inf))
-    assert gated(steps).differ == 1
+    assert differing(steps) == 1
 
 
 def quiet(steps: Iterable[StepRecord], members: int) -> tuple[int, int]:

@@ -3,9 +3,13 @@
 import contextlib
 import io
 import json
+import shutil
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -13,28 +17,35 @@ import polars as pl
 import pytest
 
 from bot4jax.config import to_yaml
-from bot4jax.errors import CheckpointError, ConfigError
+from bot4jax.errors import CheckpointError, ConfigError, DataError
 from bot4jax.modes import tapes
-from bot4jax.modes.regating import is_regated
-from bot4jax.modes.replay import CERTIFICATE_VIOLATED, replay, told_of, voices_of
+from bot4jax.modes.journal import reading
+from bot4jax.modes.keeping import take_up
+from bot4jax.modes.replay import CERTIFICATE_VIOLATED, replay
+from bot4jax.modes.setting import Setting
 from bot4jax.modes.sockets import lateness, passed
 from bot4jax.modes.trading import paper_venue, trade
-from bot4jax.runtime.account import Account
-from bot4jax.runtime.deadline import Voice
+from bot4jax.runtime.closings import Closed
+from bot4jax.runtime.deadline import Voice, voice_of
 from bot4jax.runtime.desk import Desk
 from bot4jax.runtime.folder import write_text
+from bot4jax.runtime.inputs import AWOKEN, FILE, Inputs
+from bot4jax.runtime.intake import Intake
+from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.journal_rows import StepRecord
+from bot4jax.runtime.journal_tables import unpacked
 from bot4jax.runtime.limits import TradingState
-from bot4jax.runtime.lockstep import LockstepVenue
+from bot4jax.runtime.loop import Trader
 from bot4jax.runtime.messages import pack
-from bot4jax.runtime.orders import Cancel
-from bot4jax.runtime.portfolio import Portfolio
+from bot4jax.runtime.orders import Cancel, Cancelled, Fill, Reject
 from bot4jax.runtime.publish import Arrival
-from bot4jax.runtime.states import Cause, States
+from bot4jax.runtime.states import Cause
 from bot4jax.runtime.ticks_record import TickRecord
 from bot4jax.runtime.venue_link import SocketVenue
-from bot4jax.types import Frame
-from tests.modes.ways import silent
-from tests.runtime.scene import CAPITAL, LIMITS, MEMBERS, RUN, UNIVERSE, Scene
+from bot4jax.runtime.venue_rules import Refusal
+from bot4jax.types import BEGIN, Frame
+from tests.modes.ways import journal_of, silent
+from tests.runtime.scene import Scene, calm_bars, compared, repeating
 from tests.sim.line import Faults, Line
 
 
@@ -58,122 +69,357 @@ def again(run, tmp_path):
     return replayed
 
 
-def test_recorded_ticks_give_the_same_decisions_and_orders(run, again, setting):
+def test_recorded_ticks_give_the_same_decisions_and_orders(
+    run, again, setting, tmp_path
+):
     code, printed, found = again(run.folder)
     assert code == 0
     assert found["steps"] == len(setting.split.test)
     assert found["orders"] >= 100
     assert (found["decisions_differ"], found["orders_differ"]) == (0, 0)
     assert found["gated_again_differ"] == 0
-    ticks, gate = printed.splitlines()[:2]
+    ticks, gate, summary, report = printed.splitlines()
     assert ticks.endswith("orders are the same, bit by bit")
     assert gate.endswith("orders, denials and cancels are the same, bit by bit")
+    assert summary == f"summary {tmp_path / 're' / 'summary.json'}"
+    assert report == f"report {tmp_path / 're' / 'report.html'}"
+    then, now = (
+        json.loads((folder / "summary.json").read_text())
+        for folder in (run.folder, tmp_path / "re")
+    )
+    same = ("pnl", "orders", "fills", "partial_fills", "denials", "decisions", "ticks")
+    for name in (*same, "ensemble", "masked", "silent", "state", "transitions"):
+        assert now[name] == then[name], name
+    with (
+        pytest.raises(CheckpointError, match="a replay has no journal of its own"),
+        reading(tmp_path / "re"),
+    ):
+        pass
 
 
-LATE = {30: Voice.FALLBACK, 45: Voice.NOBODY}
-"""Steps whose decision came too late, and who decided them."""
+# A run in which everything happens that a venue alone knows of.
+
+PAUSED = (10, 50, 70)
+"""Of eighty bars those that the clock closes, and more behind them, before anybody has
+any tick of them."""
+LATE = {30: 0.0, 45: 0.0}
+"""Steps whose decision has no time, seconds."""
+KILLED, DIES, SWITCHED, STOPPED = 20, 40, 55, 60
+"""Steps before which a person takes back what rests, after whose journaling the process
+dies, before which the dead-man's switch takes it back, within which a person does."""
+HALT = 3
+"""Steps until a person lifts the kill switch."""
+
+
+class Died(KeyboardInterrupt):
+    """As if the process had been killed: nothing more is said to the venue."""
 
 
 class Beside(Line):
-    """The line to a venue of its own process, which hears what the test lets it."""
+    """The line to a venue that hears what the test lets it; once it can be slow."""
+
+    is_slow = False
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk, Faults(0, share=0.0), deque())
 
     def poll(self, timeout_ms: int) -> bool:
+        if self.is_slow:
+            self.is_slow = False
+            return False
         if (report := self._desk.report()) is not None:
             self._inbox.append(pack(report))
         return super().poll(timeout_ms)
 
 
-@pytest.fixture
-def paced(run, setting, kept, tmp_path) -> Path:
-    """A run at the clock's pace: some bars it closed, some ticks came after, two
-    decisions were late. The venue hears the market for itself, sooner or later; it is
-    so far away that orders meet the middle of the next bar."""
-    live = msgspec.structs.replace(run.config.run, model=str(run.folder))
-    runtime = msgspec.structs.replace(run.config.runtime, speed=1.0)
-    far = msgspec.structs.replace(run.config.venue, latency_ms=700.0)
-    own = {"run": live, "runtime": runtime, "venue": far}
-    config = msgspec.structs.replace(run.config, mode="live", **own)
-    setting, span = setting._replace(config=config), setting.split.test
-    lateness_ns = lateness(setting)
-    tape = tapes.tick_tape(setting, kept.state.bars, span.start, lateness_ns)
-    came = list(tapes.taken_up(setting.source, span.start, span.stop))
-    desk = Desk(paper_venue(setting), setting.source.universe.hash)
-    venue, intake = SocketVenue(Beside(desk), 9.0), tapes.intake_of(setting)
-    folder = tmp_path / "paced"
+class Ears:
+    """A venue's: one publisher's frames come late to it, and some never."""
+
+    def __init__(self, setting: Setting, desk: Desk) -> None:
+        source = setting.source
+        self._intake = Intake(source.universe.hash, source.anchors, 0)
+        self._desk, self._late, self.lost = desk, deque[Frame](), 0
+        self._first = 0
+
+    def hear(self, frame: Frame) -> None:
+        self._first = self._first or frame.publisher
+        if frame.publisher == self._first:
+            self._take(frame)
+            return
+        self._late.append(frame)
+        if len(self._late) > 2:
+            self._take(self._late.popleft())
+
+    def _take(self, frame: Frame) -> None:
+        if frame.sequence % 23 == 7:
+            self.lost += 1
+        else:
+            self._desk.hear(*self._intake.take(frame))
+
+
+class Stormy(NamedTuple):
+    """Where the run lies: as its first process left it, and whole."""
+
+    cut_off: Path
+    whole: Path
+    lost: int
+    """frames that the venue has missed"""
+
+
+@pytest.fixture(scope="module")
+def stormy(run, setting, tmp_path_factory) -> Stormy:
+    """Two publishers at the clock's pace; a venue that goes on while the engine thinks,
+    hears them in another order, and misses some of it; people, a restart."""
+    setting = setting._replace(config=config_of_the_storm(run))
+    folder = tmp_path_factory.mktemp("root") / "stormy"
+    desk = Desk(paper_venue(setting), setting.source.universe.hash, lockstep=False)
+    span, ears = setting.split.test, Ears(setting, desk)
+    came = of_two(tapes.taken_up(setting.source, span.start, span.stop))
+    came = pausing(list(came), setting, ears.hear)
     folder.mkdir()
-
-    def told(frame: Frame) -> None:
-        desk.hear(*intake.take(frame))
-
-    with TickRecord(folder / "ticks") as record:
-        heard = record.heard(pausing(came, setting.source, lateness_ns, told))
-
-        def bars(trader, _):
-            trader.decider.voice = lambda step: LATE.get(step, Voice.MEMBERS)
-            for closed in passed(tape.closed(heard), venue):
-                if closed.bar == span.stop - 1:
-                    desk.end()
-                yield closed
-
-        trade(setting, kept, tape, bars, venue, folder, silent)
-    write_text(folder / "config.yaml", to_yaml(config))
-    return folder
+    write_text(folder / "config.yaml", to_yaml(setting.config))
+    with pytest.raises(Died):
+        lived(setting, run.folder, folder, desk, came, dies=True)
+    cut_off = tmp_path_factory.mktemp("cut") / "stormy"
+    shutil.copytree(folder, cut_off)
+    shutil.rmtree(cut_off / "ticks")  # what a process had not written went with it
+    lived(setting, run.folder, folder, desk, came)
+    return Stormy(cut_off, folder, ears.lost)
 
 
-PAUSED = (10, 50, 70)
-"""Of eighty bars those that the clock closes, and more behind them, before the engine
-has any tick of them. By then the venue has none either, the first frame, or all and the
-first of the bar after it."""
+def config_of_the_storm(run):
+    own = run.config
+    return msgspec.structs.replace(
+        own,
+        mode="live",
+        run=msgspec.structs.replace(own.run, model=str(run.folder)),
+        runtime=msgspec.structs.replace(own.runtime, speed=1.0),
+        venue=msgspec.structs.replace(own.venue, latency_ms=700.0, lockstep=False),
+        execution=msgspec.structs.replace(own.execution, kind="limit", rest_bars=3),
+    )
 
 
-def pausing(came, source, lateness_ns, told):
-    """The arrivals, with pauses; a venue is told of each in its turn."""
+def of_two(came: Iterable[Arrival]) -> Iterator[Arrival]:
+    """Every other symbol is told of by another publisher."""
+    following = [0, 0]
+    for one in came:
+        frame = one.frame
+        assert frame is not None
+        for k in range(2):
+            own = frame.records[frame.records["symbol"] % 2 == k]
+            if len(frame.records) and not len(own):
+                continue
+            how = {"publisher": frame.publisher + k, "sequence": following[k]}
+            flags = frame.flags & ~BEGIN | (0 if following[k] else BEGIN)
+            yield one._replace(frame=frame._replace(records=own, flags=flags, **how))
+            following[k] += len(own)
 
-    def bar_of(one: Arrival) -> int:
+
+def pausing(
+    came: Sequence[Arrival], setting: Setting, told: Callable[[Frame], None]
+) -> Iterator[Arrival]:
+    """The arrivals, with pauses; a venue is told of each frame in its turn."""
+    source, late_ns = setting.source, lateness(setting)
+    assert late_ns is not None
+    pauses = {setting.split.test.start + bar for bar in PAUSED}
+    pause_ns = 0
+    for one in came:
         assert one.frame is not None
         event_ns = one.frame.records["event_ns"].max(initial=0) or one.frame.sent_ns
-        return int(event_ns - source.start_ns) // source.bar_ns
-
-    bars = [bar_of(one) for one in came]
-    pause_ns = known = 0
-    for at, one in enumerate(came):
-        bar = bars[at]
-        if bar % 80 in PAUSED and bars[at - 1] < bar:
-            known = (at, at + 1, bars.index(bar + 1) + 1)[PAUSED.index(bar % 80)]
-            for heard in came[at:known]:
-                told(heard.frame)
-            pause_ns += source.bar_ns + 2 * lateness_ns
+        bar = int(event_ns - source.start_ns) // source.bar_ns
+        if bar in pauses:
+            pauses.remove(bar)
+            pause_ns += source.bar_ns + 2 * late_ns
             yield Arrival(None, 0.0, one.receive_ns + pause_ns)
-        if at >= known:
-            told(one.frame)
+        told(one.frame)
         yield one._replace(receive_ns=one.receive_ns + pause_ns)
 
 
-def unlimited(venue, intake, frames, heard) -> LockstepVenue:
-    """A venue that hears every bar whole, wherever the clock has closed one."""
-    return LockstepVenue(venue, intake, frames, {})
+def lived(
+    setting: Setting,
+    model: Path,
+    folder: Path,
+    desk: Desk,
+    came: Iterator[Arrival],
+    dies: bool = False,
+) -> None:
+    """One process of the run: what a former one has heard, then what comes."""
+    kept, span, line = take_up(model, setting), setting.split.test, Beside(desk)
+    tape = tapes.tick_tape(setting, kept.state.bars, span.start, lateness(setting))
+    venue = SocketVenue(line, 9.0)
+    with TickRecord(folder / "ticks") as record, Inputs(folder) as inputs:
+
+        def arrivals(journal: Journal) -> Iterator[Arrival]:
+            last_ns = 0
+            for one in inputs.again(journal.marks()):
+                last_ns = one.receive_ns
+                yield one
+            woken = Arrival(AWOKEN._replace(sent_ns=last_ns), 0.0, last_ns)
+            yield from inputs.heard(chain([woken] if last_ns else [], came))
+
+        def bars(trader: Trader, journal: Journal) -> Iterator[Closed]:
+            trader.mark, trader.decider.patience = inputs.mark, LATE.get
+            if dies:
+                trader.on_point = lambda name: die(name, trader.step_number)
+            else:  # before anything is recovered: the last step's orders stay here
+                trader.account.states.hold(Cause.KILLED, "a person")
+            heard = record.heard(arrivals(journal))
+            closed = passed(tape.closed(heard), venue)
+            return befalling(closed, trader, venue, line, desk, span.stop - 1)
+
+        trade(setting, kept, tape, bars, venue, folder, silent, resumes=True)
 
 
-def test_a_run_at_the_clocks_pace_is_repeated_with_its_closings_and_late_decisions(
-    paced, setting, again, monkeypatch
+def die(name: str, step: int) -> None:
+    if (name, step) == ("after_journal", DIES):
+        raise Died
+
+
+def befalling(
+    bars: Iterable[Closed],
+    trader: Trader,
+    venue: SocketVenue,
+    line: Beside,
+    desk: Desk,
+    last: int,
+) -> Iterator[Closed]:
+    """The same bars; before each one what befalls its step."""
+    is_new = {KILLED, SWITCHED, STOPPED, *(n + HALT for n in (KILLED, DIES, STOPPED))}
+    for closed in bars:
+        step, states = trader.step_number + 1, trader.account.states
+        if step in is_new and not states.is_held(Cause.STARTING):
+            is_resting = trader.account.portfolio.open_orders() != []
+            if step == KILLED:
+                assert is_resting
+                trader.halt(Cause.KILLED, "a person")
+            elif step == SWITCHED:
+                assert is_resting
+                desk.take_back()
+            elif step == STOPPED:
+                assert is_resting
+                line.is_slow = True
+                venue.attend = lambda: trader.halt(Cause.KILLED, "a person")
+            else:
+                venue.attend = lambda: None
+                states.lift(Cause.KILLED, "enough")
+        if closed.bar == last:
+            desk.end()
+        yield closed
+
+
+def test_the_storm_has_happened(stormy, setting):
+    """What is repeated below is in the journal, and in no record of the engine's."""
+    steps = journal_of(stormy.whole, "stormy")
+    members = len(setting.settings.members)
+    assert len(steps) == len(setting.split.test)
+    assert stormy.lost > 3
+    assert sum(one.closing.late > 0 for one in steps) >= len(PAUSED)
+    voices = {one.step: voice_of(unpacked(one, members).flags) for one in steps}
+    late = {step for step, voice in voices.items() if voice is not Voice.MEMBERS}
+    assert late == set(LATE)
+    halted = {one.step for one in steps if one.state == TradingState.HALTED}
+    spans = (range(n, n + HALT) for n in (KILLED, DIES + 1, STOPPED))
+    assert halted >= {step for span in spans for step in span if step != DIES + HALT}
+    taken = {n for n in (KILLED, SWITCHED, STOPPED) if cancelled(steps[n - 1])}
+    assert taken == {KILLED, SWITCHED, STOPPED}
+    refused = [one for one in steps[DIES].answers if isinstance(one, Reject)]
+    held_back = {one.order for one in refused if one.reason == Refusal.UNKNOWN_ORDER}
+    assert held_back == {one.id for one in steps[DIES - 1].orders} != set()
+    fills = [one for step in steps for one in step.answers if isinstance(one, Fill)]
+    assert len(fills) > 50
+
+
+def cancelled(step: StepRecord) -> bool:
+    return any(isinstance(one, Cancelled) for one in step.answers)
+
+
+def test_a_run_is_repeated_whatever_its_venue_heard_and_whoever_took_back(
+    stormy, again, setting
 ):
-    code, _, found = again(paced)
-    steps, heard = told_of(paced)
-    assert sum(one.closing.late > 0 for one in steps) == len(PAUSED)
-    stalled = [one for one in steps if one.bar % 80 in PAUSED]
-    told = {one.bar % 80: one.boundary_ns in heard for one in stalled}
-    assert told == {10: True, 50: True, 70: False}, "it had heard of the next bar"
-    voices = voices_of(setting, steps)
-    assert voices == dict.fromkeys(voices, Voice.MEMBERS) | LATE
+    code, printed, found = again(stormy.whole)
+    assert code == 0, printed
+    assert found["steps"] == len(setting.split.test)
     assert found["orders"] >= 100
-    assert code == 0
-    monkeypatch.setattr("bot4jax.modes.replay.LockstepVenue", unlimited)
-    code, _, found = again(paced)
+
+
+def test_a_run_that_was_cut_off_is_repeated_as_far_as_it_came(stormy, again):
+    """Of what came in, a killed process leaves what it kept for its next one."""
+    inputs = (stormy.cut_off / FILE).read_bytes()
+    code, printed, found = again(stormy.cut_off)
+    assert code == 0, printed
+    assert found["steps"] == DIES
+    assert (stormy.cut_off / FILE).read_bytes() == inputs
+
+
+# What differs is found, and stays one difference.
+
+
+def altered(folder: Path, change: Callable[[StepRecord], StepRecord]) -> None:
+    """The journal written anew with other steps, and chained as it should be."""
+    with reading(folder) as before:
+        steps, end, noted = list(before.read()), before.end, before.transitions()
+    (folder / "journal.sqlite").unlink()
+    with closing(Journal.open(folder / "journal.sqlite", folder.name)) as journal:
+        for one in noted:
+            journal.note(one)
+        for one in steps:
+            journal.commit(change(one))
+        if end is not None:
+            journal.commit(end)
+
+
+def test_what_was_changed_in_the_journal_is_found_step_by_step(copied, again, setting):
+    """A wish in its last bit, an order's size, a denial: three steps, and no more."""
+    members, steps = len(setting.settings.members), journal_of(copied, copied.name)
+    ordered = [one.step for one in steps if one.orders and one.step > 20]
+    wished, sized = ordered[0], ordered[5]
+    denied = next(one.step for one in steps if one.denied and one.step > sized)
+
+    def changed(one: StepRecord) -> StepRecord:
+        if one.step == wished:
+            own = bytearray(one.decisions)
+            wishes = unpacked(msgspec.structs.replace(one, decisions=own), members)
+            slot = np.flatnonzero(wishes.intent)[0]
+            wishes.intent[slot] = np.nextafter(wishes.intent[slot], np.float32(9))
+            return msgspec.structs.replace(one, decisions=bytes(own))
+        if one.step == sized:
+            first, *rest = one.orders
+            first = msgspec.structs.replace(first, limit=first.limit + 1)
+            return msgspec.structs.replace(one, orders=[first, *rest])
+        return msgspec.structs.replace(one, denied=()) if one.step == denied else one
+
+    altered(copied, changed)
+    code, printed, found = again(copied)
     assert code == CERTIFICATE_VIOLATED
-    assert found["decisions_differ"] > 0  # of what is held by then
+    assert found["decisions_differ"] == 1
+    assert 0 < found["worst"] < 1e-6
+    assert found["orders_differ"] == 1
+    assert found["gated_again_differ"] in (2, 3), "the wish may ask for too little"
+    assert "1 differ in decisions" in printed
+    assert "1 in orders" in printed
+
+
+def test_other_answers_are_found(copied, again):
+    """One fill at another price: what is held is worth something else from then on."""
+    steps = journal_of(copied, copied.name)
+    at, fill = next(
+        (one.step, answer)
+        for one in steps
+        for answer in one.answers
+        if isinstance(answer, Fill) and one.step > 20
+    )
+    other = msgspec.structs.replace(fill, price=2 * fill.price)
+
+    def changed(one: StepRecord) -> StepRecord:
+        if one.step != at:
+            return one
+        answers = [other if answer == fill else answer for answer in one.answers]
+        return msgspec.structs.replace(one, answers=answers)
+
+    altered(copied, changed)
+    code, _, found = again(copied)
+    assert code == CERTIFICATE_VIOLATED
+    assert 0 < found["decisions_differ"] <= len(steps) - at + 1
 
 
 def test_other_ticks_are_told_from_the_recorded_ones(copied, again):
@@ -188,92 +434,89 @@ def test_other_ticks_are_told_from_the_recorded_ones(copied, again):
     assert code == CERTIFICATE_VIOLATED
     assert found["decisions_differ"] > 0
     assert found["worst"] > 0
+    assert found["gated_again_differ"] == 0
     assert f"{found['decisions_differ']} differ in decisions" in printed
 
 
 @pytest.fixture
 def scene(tmp_path):
-    """Four steps with orders, denials and a halt, their bars, and a fresh account."""
+    """Eight steps with orders and denials, a pause and a kill, and who wants what."""
     wishes = {1: (0.02, -0.02, 0.0), 2: (0.01, np.nan, 0.3), 3: (-0.02, 0.01, 0.0)}
-    scene = Scene(tmp_path, lambda step: wishes.get(step, (0.01, 0.01, 0.01)), size=300)
-    scene.trader.start()
-    bars = []
-    for bar in range(4):
-        if bar == 3:
-            scene.states.hold(Cause.KILLED, "a person")
-        bars.append(scene.closed(bar))
-        scene.trader.step(bars[-1])
-    with closing(scene.journal) as journal:
-        steps = list(journal.read())
-    states = States(lambda transition: None)
-    fresh = Account(UNIVERSE, Portfolio(UNIVERSE, CAPITAL), LIMITS, RUN, states)
-    return steps, bars, fresh
-
-
-def regated(steps, bars, account) -> list[bool]:
-    pairs = zip(bars, steps, strict=True)
-    return [is_regated(account, closed, one, MEMBERS) for closed, one in pairs]
-
-
-def test_the_gate_alone_makes_the_same_orders_of_journaled_decisions(scene):
-    steps, bars, fresh = scene
-    assert sum(len(one.orders) for one in steps) >= 5
-    assert any(one.denied for one in steps)
-    assert steps[-1].state == TradingState.HALTED
-    assert regated(steps, bars, fresh) == [True] * 4
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"orders": ()},
-        {"denied": ()},
-        {"requests": [Cancel("0" * 16, 1)]},
-        {"state": TradingState.HALTED},
-        {"boundary_ns": 1},
-    ],
-)
-def test_a_step_that_the_gate_makes_otherwise_is_told(scene, change):
-    steps, bars, fresh = scene
-    steps[1] = msgspec.structs.replace(steps[1], **change)
-    assert regated(steps[:2], bars[:2], fresh) == [True, False]
-
-
-def test_who_judges_as_a_former_run_was_judged_sends_what_it_sent(tmp_path):
-    """A kill and a pause in the middle, and nobody to say so the second time."""
 
     def wish(step: int) -> tuple[float, float, float]:
-        return 0.01 * (step % 3), -0.01 * (step % 2), 0.0
+        return wishes.get(step, (0.01 * (step % 3), -0.01 * (step % 2), 0.01))
 
-    folders = [tmp_path / "then", tmp_path / "now", tmp_path / "other"]
-    for folder in folders:
-        folder.mkdir()
-    then, now, other = (Scene(folder, wish) for folder in folders)
-    for one in (then, now, other):
-        one.trader.start()
+    scene = Scene(tmp_path, wish, size=300)
+    scene.trader.start()
     for bar in range(8):
         for at, cause in ((2, Cause.PAUSED), (4, Cause.KILLED)):
             if bar == at:
-                then.states.hold(cause, "a person")
+                scene.states.hold(cause, "a person")
             if bar == at + 2:
-                then.states.lift(cause, "a person")
-        then.step(bar)
-    with closing(then.journal) as journal:
-        steps = list(journal.read())
-    states = {one.step: one.state for one in steps}
-    assert len(set(states.values())) == 3
-    now.trader.judged = lambda step, own: states[step]
-    orders = [list(now.step(bar).orders) for bar in range(8)]
-    assert orders == [list(one.orders) for one in steps]
-    assert [list(other.step(bar).orders) for bar in range(8)] != orders
+                scene.states.lift(cause, "a person")
+        scene.step(bar)
+    with closing(scene.journal) as journal:
+        return wish, list(journal.read())
+
+
+def test_who_goes_through_a_journal_is_judged_as_it_was_then(scene):
+    wish, steps = scene
+    assert sum(len(one.orders) for one in steps) >= 5
+    assert any(one.denied for one in steps)
+    assert len({one.state for one in steps}) == 3
+    found = compared(repeating(wish), calm_bars(300), steps)
+    assert (found.steps, found.is_equal) == (8, True)
+
+
+@pytest.mark.parametrize(
+    ("change", "differ"),
+    [
+        ({"orders": ()}, (1, 1)),
+        ({"denied": ()}, (0, 1)),
+        ({"requests": [Cancel("0" * 16, 1)]}, (1, 1)),
+        ({"state": TradingState.HALTED}, (1, 1)),
+    ],
+)
+def test_a_step_that_the_gate_makes_otherwise_is_told(scene, change, differ):
+    """Steps that differ in what leaves, and in what the gate says."""
+    wish, steps = scene
+    steps[1] = msgspec.structs.replace(steps[1], **change)
+    found = compared(repeating(wish), calm_bars(300), steps[:2])
+    assert (found.orders_differ, found.gated_again_differ) == differ
+    assert found.decisions_differ == 0
 
 
 def test_another_quote_makes_other_orders(scene):
-    steps, bars, fresh = scene
-    market = bars[1].market._replace(ask=bars[1].market.ask + 1)
-    assert not all(
-        regated(steps[:2], [bars[0], bars[1]._replace(market=market)], fresh)
-    )
+    wish, steps = scene
+    first, second = (one for one, _ in zip(calm_bars(300), range(2), strict=False))
+    market = second.market._replace(ask=second.market.ask + 1)
+    bars = [first, second._replace(market=market)]
+    found = compared(repeating(wish), bars, steps[:2])
+    assert found.gated_again_differ == 1
+
+
+@pytest.mark.parametrize("what", ["bar", "boundary_ns", "ticks", "late"])
+def test_bars_that_are_not_those_of_the_journal_are_refused(scene, what):
+    wish, steps = scene
+    bars = [one for one, _ in zip(calm_bars(300), range(3), strict=False)]
+    bars[1] = bars[1]._replace(**{what: getattr(bars[1], what) + 1})
+    with pytest.raises(DataError, match="Step 2 was decided on bar 1 with 3 ticks"):
+        compared(repeating(wish), bars, steps)
+
+
+def test_a_record_that_ends_before_its_journal_is_refused(scene):
+    wish, steps = scene
+    bars = [one for one, _ in zip(calm_bars(300), range(3), strict=False)]
+    with pytest.raises(DataError, match=r"Step 4 was decided on bar 3, .* ends before"):
+        compared(repeating(wish), bars, steps)
+
+
+def test_an_answer_to_nothing_is_refused(scene):
+    wish, steps = scene
+    stray = Cancelled("0" * 16, 1, 5)
+    steps[2] = msgspec.structs.replace(steps[2], answers=[stray])
+    with pytest.raises(DataError, match=r"Step 3 of the journal: .* never sent"):
+        compared(repeating(wish), calm_bars(300), steps)
 
 
 def test_a_replay_of_nothing_is_refused(run, again, tmp_path):

@@ -4,7 +4,8 @@ The loop, gate, journal, portfolio and venue are the real ones; only the forecas
 given: targets by step, so that a test knows what the engine wants.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,11 +15,13 @@ import numpy as np
 from bot4jax.data.universe import universe
 from bot4jax.decisions import unmoved
 from bot4jax.engine import Engine
+from bot4jax.modes.repeating import Comparison, Repeating
 from bot4jax.runtime.account import Account
 from bot4jax.runtime.closings import NO_ARRIVALS, Closed
 from bot4jax.runtime.decider import Decider, Memory, Remembered
 from bot4jax.runtime.fallback import Glanced
 from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.journal_rows import StepRecord
 from bot4jax.runtime.limits import Limits
 from bot4jax.runtime.local_venue import LocalVenue
 from bot4jax.runtime.loop import StepLog, Trader
@@ -104,6 +107,34 @@ def planned(targets: Callable[[int], Sequence[float]]) -> Engine:
     return Engine(**parts)
 
 
+def planning(targets: Callable[[int], Sequence[float]]) -> Decider:
+    """The device of such an engine, before its first step."""
+    return Decider(
+        planned(targets),
+        _Params(),  # pyright: ignore[reportArgumentType]
+        Memory(Remembered(None, 0, 0), Glanced(None, 0)),  # pyright: ignore[reportArgumentType]
+        MEMBERS,
+    )
+
+
+def repeating(
+    targets: Callable[[int], Sequence[float]], limits: Limits = LIMITS, **means: Any
+) -> Repeating:
+    """Who goes through a scene's journal once more; `means` are the account's."""
+    states, portfolio = States(lambda transition: None), Portfolio(UNIVERSE, CAPITAL)
+    account = Account(UNIVERSE, portfolio, limits, RUN, states, **means)
+    return Repeating(planning(targets), account, MEMBERS)
+
+
+def compared(
+    again: Repeating, bars: Iterable[Closed], steps: Iterable[StepRecord]
+) -> Comparison:
+    """What all of these steps come to once more."""
+    for _ in again.through(bars, steps):
+        pass
+    return again.found
+
+
 def quotes(bar: int, mids: Sequence[int], size: int) -> np.ndarray:
     """A quote a symbol, two increments wide, in the middle of a bar."""
     records = np.zeros(SYMBOLS, TICK)
@@ -150,14 +181,8 @@ class Scene:
             Tactic(kind),
         )
         self.link = venue or LocalVenue(self.venue)
-        decider = Decider(
-            planned(targets),
-            _Params(),  # pyright: ignore[reportArgumentType]
-            Memory(Remembered(None, 0, 0), Glanced(None, 0)),  # pyright: ignore[reportArgumentType]
-            MEMBERS,
-        )
         self.trader = Trader(
-            decider,
+            planning(targets),
             self.account,
             self.link,
             steps,
@@ -179,21 +204,33 @@ class Scene:
 
     def closed(self, bar: int, mids: Sequence[int] = (200, 200, 200)) -> Closed:
         records = quotes(bar, mids, self._size)
-        self._quotes.absorb(records)
         self.link.hear(records)
-        boundary_ns = START_NS + (bar + 1) * BAR_NS
-        nothing = np.zeros((1, SYMBOLS))
-        return Closed(
-            bar,
-            boundary_ns,
-            nothing,  # pyright: ignore[reportArgumentType]
-            nothing,  # pyright: ignore[reportArgumentType]
-            self._quotes.market(),
-            0.0,
-            boundary_ns,
-            SYMBOLS,
-            0,
-            NO_ARRIVALS,
-            stale=np.zeros(SYMBOLS, bool),
-            newest_ns=boundary_ns,
-        )
+        return closed_on(self._quotes, bar, records)
+
+
+def closed_on(shown: Quotes, bar: int, records: np.ndarray) -> Closed:
+    """A bar with these quotes alone."""
+    shown.absorb(records)
+    boundary_ns = START_NS + (bar + 1) * BAR_NS
+    nothing = np.zeros((1, SYMBOLS))
+    return Closed(
+        bar,
+        boundary_ns,
+        nothing,  # pyright: ignore[reportArgumentType]
+        nothing,  # pyright: ignore[reportArgumentType]
+        shown.market(),
+        0.0,
+        boundary_ns,
+        SYMBOLS,
+        0,
+        NO_ARRIVALS,
+        stale=np.zeros(SYMBOLS, bool),
+        newest_ns=boundary_ns,
+    )
+
+
+def calm_bars(size: int) -> Iterator[Closed]:
+    """Bar after bar at the same prices, as a scene closes them."""
+    shown = Quotes(UNIVERSE)
+    for bar in count():
+        yield closed_on(shown, bar, quotes(bar, (200, 200, 200), size))

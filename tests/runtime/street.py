@@ -38,8 +38,8 @@ class Street(NamedTuple):
     """A venue in a thread of its own, and the market that it hears."""
 
     venue: PaperVenue
-    show: Callable[[int], None]
-    """the quotes of a bar"""
+    show: Callable[..., None]
+    """the quotes of a bar; with `is_lost` they never come"""
     beat: Callable[..., None]
     """the last event time once more, with these flags"""
     line: zmq.Socket
@@ -53,9 +53,9 @@ class Street(NamedTuple):
 
 
 @contextmanager
-def street(latency_ns: int) -> Iterator[Street]:
+def street(latency_ns: int, lockstep: bool = True) -> Iterator[Street]:
     venue = PaperVenue(UNIVERSE, latency_ns, taker_fee=0.0, maker_fee=0.0)
-    desk = Desk(venue, UNIVERSE.hash)
+    desk = Desk(venue, UNIVERSE.hash, lockstep)
     last = Frame(1, 1, 0, START_NS, np.empty(0, TICK))
     with ExitStack() as stack:
         orders = stack.enter_context(router("tcp://127.0.0.1:*"))
@@ -65,12 +65,13 @@ def street(latency_ns: int) -> Iterator[Street]:
         Subscribers(source).await_present(1, PATIENCE_S)
         intake = Intake(UNIVERSE.hash, np.full(SYMBOLS, 200), skew_limit_ns=0)
 
-        def show(bar: int) -> None:
+        def show(bar: int, is_lost: bool = False) -> None:
             nonlocal last
             records = quotes(bar, MIDS, SIZE)
             sequence = last.sequence + len(last.records)
             last = Frame(1, 1, sequence, int(records["event_ns"][0]), records)
-            source.send(encode(last, UNIVERSE.hash))
+            if not is_lost:
+                source.send(encode(last, UNIVERSE.hash))
 
         def beat(flags: int = 0) -> None:
             repeated = heartbeat(last, last.sent_ns)._replace(flags=flags)

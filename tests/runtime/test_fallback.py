@@ -84,15 +84,13 @@ def decider_of(setting: Setting, params: Params) -> Decider:
         Remembered(params.units, observing, init_deciding(setting.settings)),
         Glanced(params.units, setting.engine.apart(observing)),
     )
-    found = Decider(setting.engine, params, memory, len(setting.settings.members))
-    found.voice = lambda step: Voice.FALLBACK
-    return found
+    return Decider(setting.engine, params, memory, len(setting.settings.members))
 
 
 def walked(decider: Decider, bars: Iterable[Closed]) -> Iterator[Told]:
-    for step, closed in enumerate(bars):
+    for closed in bars:
         looked = decider.observe(closed)
-        raw = decider.decide(step, closed, looked, HELD)
+        raw = decider.repeat(closed, looked, HELD, Voice.FALLBACK)
         decider.follow_up(closed)
         decided = decider.unpacked(raw, HELD)
         assert voice_of(decided.flags) is Voice.FALLBACK
@@ -167,7 +165,6 @@ def test_it_looks_first_where_a_deadline_can_be_missed_and_else_last(
     names = ("glance", "observe", "conclude")
     engine = given._replace(**{name: noted(name) for name in names})
     decider = decider_of(setting._replace(engine=engine), params)
-    decider.voice = lambda step: Voice.MEMBERS
     decider.patience = lambda step: patience_s
     for step, closed in enumerate(bars):
         decider.decide(step, closed, decider.observe(closed, step), HELD)
@@ -182,7 +179,6 @@ def test_a_bar_that_nobody_has_followed_up_is_looked_at_all_the_same(
 ):
     _, memory, _ = told
     decider = decider_of(setting, params)
-    decider.voice = lambda step: Voice.MEMBERS
     for step, closed in enumerate(bars[:KEPT]):
         decider.decide(step, closed, decider.observe(closed), HELD)
     assert_same_bits(decider.memory.fallback, memory.fallback)
@@ -199,7 +195,6 @@ def test_where_it_fails_nothing_goes_on(setting, params, bars):
 
     failing = setting._replace(engine=setting.engine._replace(glance=glance))
     decider = decider_of(failing, params)
-    decider.voice = lambda step: Voice.MEMBERS
     for step, closed in enumerate(bars[:3]):
         decider.decide(step, closed, decider.observe(closed), HELD)
     with pytest.raises(FloatingPointError, match="no glance"):

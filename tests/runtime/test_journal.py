@@ -35,7 +35,6 @@ from bot4jax.runtime.orders import (
 )
 from bot4jax.runtime.schedule import Schedule
 from bot4jax.runtime.states import Transition
-from bot4jax.runtime.venue_messages import Place
 from bot4jax.types import BUY, SELL
 from tests.runtime.scene import BAR_NS, START_NS, Scene
 from tests.runtime.scene import RUN as RUN_OF_SCENE
@@ -83,7 +82,6 @@ def record(step: int) -> StepRecord:
         schedules=[Schedule(names[1], 1, BUY, 10, 3, step)],
         ended=[names[2]],
         inputs=b"frames" * step,
-        heard=[None, [], [Place(1, 2, 40 + step), Place(7, 1, 0)]][step % 3],
     )
 
 

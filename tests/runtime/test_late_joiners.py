@@ -24,10 +24,9 @@ from bot4jax.modes.trading import opened_journal, stepping
 from bot4jax.runtime import ledger as ledgers
 from bot4jax.runtime.desk import Desk
 from bot4jax.runtime.feed import Feed
-from bot4jax.runtime.inputs import Inputs
+from bot4jax.runtime.inputs import FILE, Inputs, came_in
 from bot4jax.runtime.intake import Intake
 from bot4jax.runtime.journal_rows import StepRecord
-from bot4jax.runtime.lockstep import LockstepVenue
 from bot4jax.runtime.messages import Ledger
 from bot4jax.runtime.orders import Fill
 from bot4jax.runtime.publish import Arrival, begun, heartbeat, receive, send
@@ -43,7 +42,7 @@ from bot4jax.runtime.sockets import (
 from bot4jax.runtime.states import Cause
 from bot4jax.runtime.terms import universe_after
 from bot4jax.runtime.venue import PaperVenue
-from bot4jax.runtime.venue_link import SocketVenue, VenueLink
+from bot4jax.runtime.venue_link import SocketVenue
 from bot4jax.runtime.venue_process import Sockets, serve
 from bot4jax.runtime.wire import MAGIC, encode
 from bot4jax.types import (
@@ -57,7 +56,17 @@ from bot4jax.types import (
     Frame,
 )
 from tests.modes.ways import journal_of
-from tests.runtime.scene import BAR_NS, RUN, START_NS, SYMBOLS, UNIVERSE, Scene, quotes
+from tests.runtime.scene import (
+    BAR_NS,
+    RUN,
+    START_NS,
+    SYMBOLS,
+    UNIVERSE,
+    Scene,
+    compared,
+    quotes,
+    repeating,
+)
 from tests.runtime.test_venue_terms import BOUNDARY_NS, CASES, LAST_OLD, Case
 from tests.sim.market import closed_bars
 
@@ -233,7 +242,7 @@ def traded(
 
 def lived(
     folder: Path,
-    venue: VenueLink,
+    venue: SocketVenue,
     feed: Feed,
     frames: Iterable[Arrival],
     targets: Plan,
@@ -330,27 +339,19 @@ def test_a_restart_of_who_joined_late_ends_alike(tmp_path, monkeypatch, name, st
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_replay_of_who_joined_late_gives_the_same_orders(tmp_path, monkeypatch, name):
-    """The venue of the replay hears what the engine heard: it takes up the terms from
-    the same snapshots."""
+    """It takes up the terms from the same snapshots."""
     monkeypatch.setattr("bot4jax.runtime.snapshots.PAUSE_S", 0.02)
-    (live := tmp_path / "live").mkdir()
-    (again := tmp_path / "again").mkdir()
     with ExitStack() as stack:
         street = Street(stack, market(CASES[name]), JOINED + 2)
-        traded(live, street)
-    marks = [one.inputs for one in journal_of(live, RUN)]
-    with Inputs(live) as inputs:
-        record = list(inputs.again(marks))
+        scene = traded(tmp_path, street)
+    record = list(came_in(tmp_path / FILE))
     assert sum(one.frame is not None and one.frame.kind == SNAPSHOT for one in record)
-    frames = [one.frame for one in record if one.frame is not None]
-    paper = PaperVenue(UNIVERSE, latency_ns=0)
-    intake = Intake(UNIVERSE.hash, ANCHORS, BAR_NS, (START_NS, BAR_NS))
-    lived(again, LockstepVenue(paper, intake, frames, {}), new_feed(), record, busy)
-    assert orders_of(live) == orders_of(again)
-    assert paper.record.fills == street.venue.record.fills
-    assert paper.book.universe == expected_universe(CASES[name])
-    assert paper.book.universe == street.venue.book.universe
-    assert len(paper.record.fills) > BARS - JOINED
+    again, bars = repeating(busy), closed_bars(record, new_feed())
+    found = compared(again, bars, journal_of(tmp_path, RUN))
+    assert (found.steps, found.is_equal) == (scene.trader.step_number, True)
+    assert found.orders > BARS - JOINED
+    own = again.account.portfolio
+    assert own.universe == street.venue.book.universe == expected_universe(CASES[name])
 
 
 @pytest.mark.parametrize("ends", [4, 9])

@@ -131,7 +131,7 @@ STRUCTS: list[type[Any]] = [
         venue_messages.Withdraw,
         venue_messages.Goodbye,
     ),
-    *(venue_messages.Alive, venue_messages.Passed, venue_messages.Place),
+    *(venue_messages.Alive, venue_messages.Passed),
     *(venue_messages.Inquiry, venue_messages.Statement, venue_messages.Fenced),
     *(messages.Signals, messages.Signal, *get_args(messages.Reference)),
     *(messages.Control, messages.ControlAnswer),

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from bot4jax.runtime.batches import Close
 from bot4jax.runtime.feed import Feed
-from bot4jax.runtime.intake import Intake
 from bot4jax.runtime.ledger import (
     PAYMENTS,
     SLACK,
@@ -37,7 +36,7 @@ from bot4jax.runtime.messages import (
 from bot4jax.runtime.publish import begun
 from bot4jax.runtime.reference import acts_ns, carried, told
 from bot4jax.runtime.standing import Standing
-from bot4jax.runtime.terms import changes_terms, terms_after, universe_after
+from bot4jax.runtime.terms import terms_after, universe_after
 from bot4jax.runtime.wire import decode, encode
 from bot4jax.types import BEGIN, LEDGER, QUOTE, REFERENCE, TICK, TICKS, Frame
 from tests.runtime.small_market import MARKET, new_terms
@@ -550,29 +549,3 @@ def test_a_payment_that_is_not_told_any_more_puts_all_in_doubt():
     (closed,) = pushed(feed, frames[6])
     assert closed.doubted == (0, 1, 2)
     assert closed.unheard == 0
-
-
-# A venue that hears an engine's record.
-
-
-@settings(max_examples=60, deadline=None)
-@given(plans, st.integers(0, 8), st.integers(1, 8))
-def test_a_venue_that_hears_the_same_takes_up_the_same(events, first, dropped):
-    frames = market(events)
-    first = min(first, len(frames) - LEFT)
-    resumed = min(first + dropped, len(frames) - LEFT)
-    record, feed = list(frames[:first]), new_feed()
-    closings = pushed(feed, *record)
-    for n in range(resumed, len(frames)):
-        record.append(frames[n])
-        closings += pushed(feed, frames[n])
-        if feed.is_stale:
-            record.append(snapshot_of(frames[: n + 1]))
-            closings += pushed(feed, record[-1])
-    intake = Intake(7, ANCHORS, BAR, (0, BAR))
-    found = [event for one in record for event in intake.take(one).events]
-    ours = [event for one in closings for event in one.events]
-    assert terms([one for one in found if changes_terms(one)]) == terms(
-        [one for one in ours if changes_terms(one)]
-    )
-    assert intake.counters.unheard == feed.counters.unheard == 0

@@ -2,20 +2,25 @@
 
 import json
 from contextlib import closing
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from bot4jax.runtime import local_venue
+from bot4jax.runtime.inputs import FILE, came_in
 from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.orders import Cancel
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import SocketVenue
 from bot4jax.runtime.venue_record import Record
-from tests.runtime.scene import RUN
+from tests.modes.ways import journal_of
+from tests.runtime.scene import RUN, compared, repeating
 from tests.sim import __main__ as sim
 from tests.sim import seeds
+from tests.sim.engine import targets
 from tests.sim.kill import FILLS, Verdict, judged
+from tests.sim.market import closed_bars, new_feed
 from tests.sim.strangers import admitted
 
 SEEDS = range(20)
@@ -27,8 +32,12 @@ def calm(tmp_path_factory) -> Record:
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory, calm) -> list[seeds.Told]:
-    folder = tmp_path_factory.mktemp("seeds")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("seeds")
+
+
+@pytest.fixture(scope="module")
+def found(folder, calm) -> list[seeds.Told]:
     return [seeds.told(folder / str(seed), seed, calm) for seed in SEEDS]
 
 
@@ -41,6 +50,16 @@ def test_no_seed_loses_or_doubles_anything(found):
     assert befallen >= {"frame waits", "frame cut", "old frame again"}
     assert befallen >= {"frame lost", "frames change places"}
     assert len(befallen) == 23
+
+
+def test_every_seed_is_repeated_by_its_journal_and_what_came_in(folder, found):
+    """Whatever has befallen the line, the disk, the clock and the engines."""
+    for seed in range(len(found)):
+        bars = closed_bars(came_in(folder / str(seed) / FILE), new_feed())
+        again, steps = repeating(targets), journal_of(folder / str(seed), RUN)
+        repeated = compared(again, bars, steps)
+        assert (repeated.steps, repeated.is_equal) == (seeds.BARS, True), seed
+        assert repeated.orders > 2 * seeds.BARS
 
 
 def test_what_fails_is_told_with_the_command_that_repeats_it(capsys):

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
@@ -16,12 +16,13 @@ from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.control import Controls, KillFile
 from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.local_venue import LocalVenue
-from bot4jax.runtime.orders import Order, Query, Reject
+from bot4jax.runtime.orders import Cancelled, Order, Query, Reject
 from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.silence import judged_by_age
 from bot4jax.runtime.sockets import dealer
 from bot4jax.runtime.states import Cause
 from bot4jax.runtime.stopping import stoppable
+from bot4jax.runtime.targets import Tactic
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import SocketVenue
 from bot4jax.runtime.venue_rules import Refusal
@@ -32,6 +33,9 @@ from tests.runtime.scene import (
     START_NS,
     UNIVERSE,
     Scene,
+    calm_bars,
+    compared,
+    repeating,
 )
 from tests.runtime.street import PATIENCE_S, SIZE, Street, street
 from tests.sim.kill import BARS, FIRST_KILL, FORKING, KILLED, served, started
@@ -42,8 +46,10 @@ def growing(step: int) -> tuple[float, float, float]:
 
 
 @contextmanager
-def engine(folder: Path, street: Street) -> Iterator[tuple[Scene, Journal]]:
-    venue = SocketVenue(street.line, PATIENCE_S)
+def engine(
+    folder: Path, street: Street, dead_man_s: float = 0.0
+) -> Iterator[tuple[Scene, Journal]]:
+    venue = SocketVenue(street.line, PATIENCE_S, dead_man_s)
     with closing(opened_journal(folder, RUN, resumes=True)) as journal:
         yield (
             Scene(folder, growing, "limit", venue=venue, journal=journal, size=SIZE),
@@ -106,6 +112,61 @@ def go_on(scene: Scene, journal: Journal, market: Street, shown: int) -> None:
             told.working.expect(order)
     assert told.working.ids() == []
     assert told.lots.tolist() == market.venue.position.tolist()
+    assert_repeated(journal, 3)
+
+
+def assert_repeated(journal: Journal, steps: int, size: int = SIZE) -> None:
+    """The journal is all that it takes; no venue is asked, and nobody else."""
+    again = repeating(growing, tactic=Tactic("limit"))
+    found = compared(again, calm_bars(size), journal.read())
+    assert (found.steps, found.is_equal) == (steps, True)
+    assert found.orders >= 6
+
+
+WITHIN_S = 0.1
+
+
+@pytest.mark.parametrize("lockstep", [True, False])
+@pytest.mark.parametrize("who", ["a person within a step", "the dead-man's switch"])
+def test_what_is_taken_back_at_any_moment_is_repeated(tmp_path, who, lockstep):
+    """Of a venue that lacks a frame the engine has, and of one that goes on alone."""
+    is_person = who == "a person within a step"
+    within_s = 0.0 if is_person else WITHIN_S
+    with street(0, lockstep) as market:
+        for bar in range(3):
+            market.show(bar)
+        with engine(tmp_path, market, within_s) as (scene, journal):
+            traded(scene, journal)
+            assert scene.account.portfolio.open_orders()
+            if is_person:
+                pull_while_waiting(scene, tmp_path, lambda: market.show(4))
+            else:
+                give_up_s = time.monotonic() + PATIENCE_S
+                while market.venue.open_orders:
+                    assert time.monotonic() < give_up_s
+                    time.sleep(WITHIN_S / 10)
+                market.show(4)
+            market.show(3, is_lost=True)
+            stopped = scene.step(2)
+            assert any(isinstance(one, Cancelled) for one in stopped.answers)
+            assert (stopped.orders == []) == is_person
+            scene.states.lift(Cause.KILLED, "enough")
+            for bar in range(5, 8):
+                market.show(bar)
+            assert [len(scene.step(bar).orders) for bar in (3, 4)] == [3, 3]
+            assert_repeated(journal, 5)
+
+
+def pull_while_waiting(scene: Scene, folder: Path, go_on: Callable[[], None]) -> None:
+    """The kill switch, while a report is waited for; then the market goes on."""
+    assert isinstance(scene.link, SocketVenue)
+
+    def attend() -> None:
+        scene.link.attend = lambda: None
+        killed(scene, folder)
+        go_on()
+
+    scene.link.attend = attend
 
 
 def assert_agreed(scene: Scene, market: Street) -> None:
@@ -173,6 +234,9 @@ def test_an_old_journaled_step_is_sent_without_what_opens(tmp_path):
     )
     assert [one.symbol for one in stepped.orders] == [bought.symbol], "wanted still"
     assert again.account.portfolio.lots.tolist() == street.venue.position.tolist()
+    repeated = repeating(plans.__getitem__)
+    found = compared(repeated, calm_bars(100_000), again.journal.read())
+    assert (found.steps, found.is_equal) == (3, True)
     again.journal.close()
 
 
