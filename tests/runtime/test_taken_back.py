@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
+from threading import Event
 from typing import NamedTuple
 
 import pytest
@@ -128,23 +129,30 @@ WITHIN_S = 0.1
 
 @pytest.mark.parametrize("lockstep", [True, False])
 @pytest.mark.parametrize("who", ["a person within a step", "the dead-man's switch"])
-def test_what_is_taken_back_at_any_moment_is_repeated(tmp_path, who, lockstep):
+def test_what_is_taken_back_at_any_moment_is_repeated(
+    tmp_path, monkeypatch, who, lockstep
+):
     """Of a venue that lacks a frame the engine has, and of one that goes on alone."""
     is_person = who == "a person within a step"
-    within_s = 0.0 if is_person else WITHIN_S
+    within_s, noticed = (0.0 if is_person else WITHIN_S), Event()
     with street(0, lockstep) as market:
+        take_back = market.venue.take_back
+
+        def noted() -> int:
+            count = take_back()
+            noticed.set()
+            return count
+
+        monkeypatch.setattr(market.venue, "take_back", noted)
         for bar in range(3):
             market.show(bar)
         with engine(tmp_path, market, within_s) as (scene, journal):
             traded(scene, journal)
             assert scene.account.portfolio.open_orders()
             if is_person:
-                pull_while_waiting(scene, tmp_path, lambda: market.show(4))
+                halted_while_waiting(scene, lambda: market.show(4))
             else:
-                give_up_s = time.monotonic() + PATIENCE_S
-                while market.venue.open_orders:
-                    assert time.monotonic() < give_up_s
-                    time.sleep(WITHIN_S / 10)
+                assert noticed.wait(PATIENCE_S)
                 market.show(4)
             market.show(3, is_lost=True)
             stopped = scene.step(2)
@@ -157,16 +165,17 @@ def test_what_is_taken_back_at_any_moment_is_repeated(tmp_path, who, lockstep):
             assert_repeated(journal, 5)
 
 
-def pull_while_waiting(scene: Scene, folder: Path, go_on: Callable[[], None]) -> None:
-    """The kill switch, while a report is waited for; then the market goes on."""
-    assert isinstance(scene.link, SocketVenue)
+def halted_while_waiting(scene: Scene, go_on: Callable[[], None]) -> None:
+    """By a person, while a report is waited for; then the market goes on."""
+    venue = scene.link
+    assert isinstance(venue, SocketVenue)
 
     def attend() -> None:
-        scene.link.attend = lambda: None
-        killed(scene, folder)
+        venue.attend = lambda: None
+        scene.trader.halt(Cause.KILLED, "a person")
         go_on()
 
-    scene.link.attend = attend
+    venue.attend = attend
 
 
 def assert_agreed(scene: Scene, market: Street) -> None:
