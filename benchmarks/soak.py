@@ -62,7 +62,8 @@ def measure(config: Config, steps: int, warmup: int, report: Report) -> Measured
     ):
         held: list[tuple[int, float]] = []
         orders: list[int] = []
-        settled = settling(stream.bars, stream.trader, compiled)
+        trader = stream.trader
+        settled = settling(stream.bars, lambda: trader.is_asleep, compiled)
         steady = stream._replace(bars=settled)
         for done, stepped in enumerate(steady.steps(bars), 1):
             orders.append(len(stepped.orders))

@@ -7,7 +7,7 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -105,9 +105,12 @@ PAUSED = (10, 50, 70)
 any tick of them."""
 LATE = {30: 0.0, 45: 0.0}
 """Steps whose decision has no time, seconds."""
-KILLED, DIES, SWITCHED, STOPPED = 20, 40, 55, 60
-"""Steps before which a person takes back what rests, after whose journaling the process
-dies, before which the dead-man's switch takes it back, within which a person does."""
+KILLED, SWITCHED, STOPPED = "killed", "switched", "stopped"
+FROM = {KILLED: 20, SWITCHED: 50, STOPPED: 60}
+"""What befalls the first step from there on at which orders rest: before it a person
+takes them back, or the dead-man's switch does, and within it a person."""
+DIES = 40
+"""Step after whose journaling the process dies; it is not sent."""
 HALT = 3
 """Steps until a person lifts the kill switch."""
 
@@ -134,28 +137,27 @@ class Beside(Line):
 
 
 class Ears:
-    """A venue's: one publisher's frames come late to it, and some never."""
+    """A venue's: the second publisher's frames come late to it, and some never."""
 
     def __init__(self, setting: Setting, desk: Desk) -> None:
         source = setting.source
         self._intake = Intake(source.universe.hash, source.anchors, 0)
         self._desk, self._late, self.lost = desk, deque[Frame](), 0
-        self._first = 0
+        self._first, self._count = 0, count(1)
 
     def hear(self, frame: Frame) -> None:
         self._first = self._first or frame.publisher
         if frame.publisher == self._first:
             self._take(frame)
-            return
-        self._late.append(frame)
+        elif len(self._late) and next(self._count) % 9 == 0:
+            self.lost += 1
+        else:
+            self._late.append(frame)
         if len(self._late) > 2:
             self._take(self._late.popleft())
 
     def _take(self, frame: Frame) -> None:
-        if frame.sequence % 23 == 7:
-            self.lost += 1
-        else:
-            self._desk.hear(*self._intake.take(frame))
+        self._desk.hear(*self._intake.take(frame))
 
 
 class Stormy(NamedTuple):
@@ -163,6 +165,8 @@ class Stormy(NamedTuple):
 
     cut_off: Path
     whole: Path
+    befallen: dict[str, int]
+    """steps at which it was what"""
     lost: int
     """frames that the venue has missed"""
 
@@ -179,13 +183,14 @@ def stormy(run, setting, tmp_path_factory) -> Stormy:
     came = pausing(list(came), setting, ears.hear)
     folder.mkdir()
     write_text(folder / "config.yaml", to_yaml(setting.config))
+    befallen: dict[str, int] = {}
     with pytest.raises(Died):
-        lived(setting, run.folder, folder, desk, came, dies=True)
+        lived(setting, run.folder, folder, desk, came, befallen, dies=True)
     cut_off = tmp_path_factory.mktemp("cut") / "stormy"
     shutil.copytree(folder, cut_off)
     shutil.rmtree(cut_off / "ticks")  # what a process had not written went with it
-    lived(setting, run.folder, folder, desk, came)
-    return Stormy(cut_off, folder, ears.lost)
+    lived(setting, run.folder, folder, desk, came, befallen)
+    return Stormy(cut_off, folder, befallen, ears.lost)
 
 
 def config_of_the_storm(run):
@@ -242,6 +247,7 @@ def lived(
     folder: Path,
     desk: Desk,
     came: Iterator[Arrival],
+    befallen: dict[str, int],
     dies: bool = False,
 ) -> None:
     """One process of the run: what a former one has heard, then what comes."""
@@ -261,51 +267,68 @@ def lived(
         def bars(trader: Trader, journal: Journal) -> Iterator[Closed]:
             trader.mark, trader.decider.patience = inputs.mark, LATE.get
             if dies:
-                trader.on_point = lambda name: die(name, trader.step_number)
+                trader.on_point = lambda name: die(name, trader.step_number, befallen)
             else:  # before anything is recovered: the last step's orders stay here
                 trader.account.states.hold(Cause.KILLED, "a person")
             heard = record.heard(arrivals(journal))
             closed = passed(tape.closed(heard), venue)
-            return befalling(closed, trader, venue, line, desk, span.stop - 1)
+            storm = Storm(trader, venue, line, desk, befallen)
+            return storm.befalling(closed, span.stop - 1)
 
         trade(setting, kept, tape, bars, venue, folder, silent, resumes=True)
 
 
-def die(name: str, step: int) -> None:
+def die(name: str, step: int, befallen: dict[str, int]) -> None:
     if (name, step) == ("after_journal", DIES):
+        befallen["died"] = step
         raise Died
 
 
-def befalling(
-    bars: Iterable[Closed],
-    trader: Trader,
-    venue: SocketVenue,
-    line: Beside,
-    desk: Desk,
-    last: int,
-) -> Iterator[Closed]:
-    """The same bars; before each one what befalls its step."""
-    is_new = {KILLED, SWITCHED, STOPPED, *(n + HALT for n in (KILLED, DIES, STOPPED))}
-    for closed in bars:
-        step, states = trader.step_number + 1, trader.account.states
-        if step in is_new and not states.is_held(Cause.STARTING):
-            is_resting = trader.account.portfolio.open_orders() != []
-            if step == KILLED:
-                assert is_resting
-                trader.halt(Cause.KILLED, "a person")
-            elif step == SWITCHED:
-                assert is_resting
-                desk.take_back()
-            elif step == STOPPED:
-                assert is_resting
-                line.is_slow = True
-                venue.attend = lambda: trader.halt(Cause.KILLED, "a person")
-            else:
-                venue.attend = lambda: None
-                states.lift(Cause.KILLED, "enough")
-        if closed.bar == last:
-            desk.end()
-        yield closed
+class Storm:
+    """What befalls one process of the run, step by step."""
+
+    def __init__(
+        self,
+        trader: Trader,
+        venue: SocketVenue,
+        line: Beside,
+        desk: Desk,
+        befallen: dict[str, int],
+    ) -> None:
+        self._trader, self._venue, self._line = trader, venue, line
+        self._desk, self._befallen = desk, befallen
+        self._halted = DIES + 1 if DIES in befallen.values() else 0
+
+    def befalling(self, bars: Iterable[Closed], last: int) -> Iterator[Closed]:
+        """The same bars; before each one what befalls its step."""
+        states = self._trader.account.states
+        for closed in bars:
+            step = self._trader.step_number + 1
+            if not states.is_held(Cause.STARTING):
+                self._befall(step)
+            if closed.bar == last:
+                self._desk.end()
+            yield closed
+
+    def _befall(self, step: int) -> None:
+        trader, rests = self._trader, self._trader.account.portfolio.open_orders()
+        if self._halted and step == self._halted + HALT:
+            self._venue.attend = lambda: None
+            trader.account.states.lift(Cause.KILLED, "enough")
+        new = (name for name, first in FROM.items() if step >= first)
+        what = next((name for name in new if name not in self._befallen), None)
+        if what is None or not rests:
+            return
+        self._befallen[what] = step
+        if what == SWITCHED:
+            self._desk.take_back()
+            return
+        self._halted = step
+        if what == KILLED:
+            trader.halt(Cause.KILLED, "a person")
+        else:
+            self._line.is_slow = True
+            self._venue.attend = lambda: trader.halt(Cause.KILLED, "a person")
 
 
 def test_the_storm_has_happened(stormy, setting):
@@ -318,11 +341,12 @@ def test_the_storm_has_happened(stormy, setting):
     voices = {one.step: voice_of(unpacked(one, members).flags) for one in steps}
     late = {step for step, voice in voices.items() if voice is not Voice.MEMBERS}
     assert late == set(LATE)
+    assert set(stormy.befallen) == {"died", *FROM}
+    taken = [cancelled(steps[stormy.befallen[what] - 1]) for what in FROM]
+    assert taken == [True] * 3
+    halts = stormy.befallen[KILLED], DIES + 1, stormy.befallen[STOPPED]
     halted = {one.step for one in steps if one.state == TradingState.HALTED}
-    spans = (range(n, n + HALT) for n in (KILLED, DIES + 1, STOPPED))
-    assert halted >= {step for span in spans for step in span if step != DIES + HALT}
-    taken = {n for n in (KILLED, SWITCHED, STOPPED) if cancelled(steps[n - 1])}
-    assert taken == {KILLED, SWITCHED, STOPPED}
+    assert halted == {first + n for first in halts for n in range(HALT)}
     refused = [one for one in steps[DIES].answers if isinstance(one, Reject)]
     held_back = {one.order for one in refused if one.reason == Refusal.UNKNOWN_ORDER}
     assert held_back == {one.id for one in steps[DIES - 1].orders} != set()

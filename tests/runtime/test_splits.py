@@ -210,9 +210,8 @@ def test_without_the_event_they_would_jump(setting, undisturbed, monkeypatch):
 def test_what_was_rehearsed_is_not_compiled_in_a_step(
     has_ticks, is_rehearsed, tmp_path, monkeypatch
 ):
-    """In one process, as in a replay: there is no other way to trade. The first bar has
-    no tick, later ones come out of order and are split on their way; ready-made bars
-    never are."""
+    """The first bar has no tick, later ones come out of order and are split on their
+    way; ready-made bars never are."""
     names = NAMES[: 1 + is_rehearsed]  # neither may have compiled the other's
     capacity = 391 + is_rehearsed  # nor this: all engines share what absorbs
     setting = staged(names) if has_ticks else staged_on_bars(names)
