@@ -311,7 +311,7 @@ class Storm:
             yield closed
 
     def _befall(self, step: int) -> None:
-        trader, rests = self._trader, self._trader.account.portfolio.open_orders()
+        trader, rests = self._trader, self._trader.account.portfolio.working.ids()
         if self._halted and step == self._halted + HALT:
             self._venue.attend = lambda: None
             trader.account.states.lift(Cause.KILLED, "enough")

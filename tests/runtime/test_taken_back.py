@@ -148,7 +148,7 @@ def test_what_is_taken_back_at_any_moment_is_repeated(
             market.show(bar)
         with engine(tmp_path, market, within_s) as (scene, journal):
             traded(scene, journal)
-            assert scene.account.portfolio.open_orders()
+            assert scene.account.portfolio.working.ids()
             if is_person:
                 halted_while_waiting(scene, lambda: market.show(4))
             else:
