@@ -61,6 +61,7 @@ def of_forecasts(
     if not counted.any():
         return {}, came
     said = window[0].decided.probability[counted].astype(np.float64)
+    said = np.where(np.isfinite(said), said, 0.0)  # what is no number was no help
     prior = np.broadcast_to((before + 1) / (before + 1).sum(), said.shape)
     happened = labels[counted]
     is_right = said.argmax(-1) == happened
@@ -68,7 +69,7 @@ def of_forecasts(
         "log_loss": loss(said, happened) - loss(prior, happened),
         "calibration": float((said.max(-1) - is_right).mean()),
     }
-    return {name: one for name, one in values.items() if np.isfinite(one)}, came
+    return values, came
 
 
 def labelled(

@@ -135,8 +135,8 @@ def lived(evidence: Evidence, bars: int, day: int, trips: int) -> Evidence:
     return msgspec.structs.replace(
         evidence,
         bars=evidence.bars + bars,
-        days=evidence.days + (day != evidence.last_day),
-        last_day=day,
+        days=evidence.days + (day > evidence.last_day),
+        last_day=max(day, evidence.last_day),
         trips=evidence.trips + trips,
     )
 

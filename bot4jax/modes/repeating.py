@@ -1,8 +1,9 @@
 """A run gone through once more by its journal, as a restart does, and compared.
 
 Bars come from what was recorded; the venue's answers, what left, who decided and the
-state judged by from the journal. So no venue takes part, and what differs in one step
-makes no difference in the next. The gate is asked about the journal's decisions too:
+state judged by from the journal. So no venue takes part, and what would leave otherwise
+in one step makes no difference in the next; what the device remembers is its own. The
+gate is asked about the journal's decisions too:
 without nets, what comes of those does not depend on the machine.
 """
 

@@ -15,10 +15,11 @@ import numpy as np
 from bot4jax.config import run_folder
 from bot4jax.errors import Halted
 from bot4jax.modes import evidence, phases, standing
-from bot4jax.modes.keeping import Kept
+from bot4jax.modes.keeping import SEEDED, Kept
 from bot4jax.modes.phases import Evidence, Phase
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.standing import Move, Standing
+from bot4jax.runtime.carrying import JOURNAL
 from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.loop import Trader
 from bot4jax.runtime.sessions import days
@@ -37,11 +38,16 @@ def rolled_out(config: Config, model: Path) -> Iterator["Rollout"]:
 
 def begun_in(config: Config, found: Standing) -> Phase:
     """The phase of a run: the one it began in, or, of a new one, the strategy's."""
-    run = str(run_folder(config))
-    if run in found.runs and not config.run.fresh:
+    run, goes_on = name_of(config), not config.run.fresh
+    if goes_on and run in found.runs and (Path(run) / JOURNAL).is_file():
         return found.runs[run]
-    most = Phase.PAPER if config.data.source == "simulator" else Phase.FULL
+    most = Phase.PAPER if config.data.source in SEEDED else Phase.FULL
     return min(found.phase, Phase(config.rollout.most), most, key=list(Phase).index)
+
+
+def name_of(config: Config) -> str:
+    """What a run is known by: where its folder lies."""
+    return str(run_folder(config).resolve())
 
 
 class Rollout:
@@ -49,7 +55,7 @@ class Rollout:
 
     def __init__(self, config: Config, found: Standing) -> None:
         self._rules, self._path = config.rollout, standing.file_of(config)
-        self._run, self._bar_s = str(run_folder(config)), config.data.bar_seconds
+        self._run, self._bar_s = name_of(config), config.data.bar_seconds
         self.phase = begun_in(config, found)
         self._own = found.but(runs={**found.runs, self._run: self.phase})
         self.config = self._funded(config)
@@ -58,10 +64,11 @@ class Rollout:
         self._row: EquityRow | None = None
         self._is_behind_market = True
         self._judged = self._findings()
-        standing.write(self._path, self._own)
 
     def join(self, setting: Setting, kept: Kept, trader: Trader) -> None:
-        """Before the first step: what the phase forbids."""
+        """Before the first step, in a folder that is the run's: what the phase
+        forbids, as the file has it, whatever a journal says."""
+        standing.write(self._path, self._own)
         self._setting, self._trader = setting, trader
         self._threshold = float(kept.params.threshold)
         self._window = evidence.Window(setting.settings.layout.horizon)
@@ -92,16 +99,18 @@ class Rollout:
         """A new step: what it shows is kept, and the phase judged by it.
 
         Nothing counts before the process has caught up with its market for the first
-        time, nor once the strategy's phase is no longer this run's.
+        time, nor once the strategy's phase is no longer this run's, nor of a time of
+        the market that has counted already.
         """
-        window = self._window.add(stepped)
         account, row = self._trader.account, stepped.equity
         portfolio = account.portfolio
         before, self._row = self._row or row, row
         trips, self._trips = self._trips, portfolio.trips
         self._is_behind_market &= account.states.is_held(Cause.TOO_LATE)
-        if self._is_behind_market or self._own.phase is not self.phase:
+        is_known = row.boundary_ns <= self._own.through_ns
+        if self._is_behind_market or is_known or self._own.phase is not self.phase:
             return
+        window = self._window.add(stepped)
         took_ms = self._trader.stages.newest("decision")
         values = {"slow": float(took_ms > self._rules.slowest_ms)}
         if self.phase is not Phase.SHADOW:
@@ -120,10 +129,17 @@ class Rollout:
             day=self._day_of(row.boundary_ns),
             trips=0 if trips is None else portfolio.trips - trips,
         )
-        kept = {**self._own.evidence, self.phase: self._renewed(seen)}
-        self._own = self._own.but(evidence=kept, came=tuple(came.tolist()))
+        self._own = self._own.but(
+            evidence={**self._own.evidence, self.phase: seen},
+            came=tuple(came.tolist()),
+            through_ns=row.boundary_ns,
+        )
         self._judge(row)
+        self._renew()
         standing.write(self._path, self._own)
+        if self._is_behind:  # by now the file says so, whatever happens here
+            why = self._own.moves[-1].text
+            account.states.hold(Cause.DEMOTED, why)
 
     def told(self) -> dict[str, Any]:
         """For `summary.json`; gates as they were when the phase was judged last."""
@@ -149,10 +165,12 @@ class Rollout:
         order = list(Phase)
         return order.index(self._own.phase) < order.index(self.phase)
 
-    def _renewed(self, seen: Evidence) -> Evidence:
+    def _renew(self) -> None:
         """In full, what came long ago must not hide what comes now."""
-        is_over = self.phase is Phase.FULL and seen.days > self._rules.paper_days
-        return Evidence() if is_over else seen
+        lasts = max(self._rules.paper_days, 1)
+        if self.phase is Phase.FULL and self._own.of(Phase.FULL).days > lasts:
+            kept = {**self._own.evidence, Phase.FULL: Evidence()}
+            self._own = self._own.but(evidence=kept)
 
     def _funded(self, config: Config) -> Config:
         if self.phase is not Phase.CANARY:
@@ -175,5 +193,3 @@ class Rollout:
             return
         move = Move(self.phase, after, self._run, row.step, row.boundary_ns, why)
         self._own = self._own.moved(move)
-        if self._is_behind:
-            self._trader.account.states.hold(Cause.DEMOTED, why)

@@ -85,7 +85,7 @@ def trade_over_sockets(
             trader.attend = controls.attend
             venue.attend = lambda: heard_while_waiting(controls, trader)
             keep_pace(trader, runtime)
-            if rollout is not None:
+            if rollout is not None and not journal.is_finished:
                 rollout.join(setting, kept, trader)
             controls.attend()  # a journal may end in the middle of what came in
             in_session = trading_hours(setting)

@@ -5,6 +5,7 @@ begins in a file of its own.
 """
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ import msgspec
 from bot4jax.errors import CheckpointError, ConfigError
 from bot4jax.learn import checkpoint
 from bot4jax.modes.phases import Evidence, Phase
-from bot4jax.runtime.folder import write_text
+from bot4jax.runtime.folder import sync_folder
 from bot4jax.runtime.lease import lease
 from bot4jax.schema import Config
 from bot4jax.types import CLASSES
@@ -54,6 +55,8 @@ class Standing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     evidence: Mapping[Phase, Evidence] = {}
     came: tuple[int, ...] = (0,) * len(CLASSES)
     """how often each class has come"""
+    through_ns: int = 0
+    """event time up to which a market has counted"""
     moves: tuple[Move, ...] = ()
 
     def of(self, phase: Phase) -> Evidence:
@@ -86,7 +89,7 @@ def file_of(config: Config) -> Path:
     """Where the standing is kept."""
     if config.rollout.file is None:
         raise ValueError("rollout.file is null: there is no standing")
-    return Path(config.rollout.file)
+    return Path(config.rollout.file).resolve()
 
 
 def read(path: Path, strategy: str) -> Standing:
@@ -109,25 +112,34 @@ def read(path: Path, strategy: str) -> Standing:
         raise ConfigError(
             [
                 f"rollout.file: {path} is the rollout of another strategy: of another "
-                f"checkpoint than run.model's, or another {'|'.join(TRADING)}. Name "
-                "another file: what is new begins in shadow"
+                f"checkpoint than run.model's, another {'|'.join(TRADING)}, or other "
+                "rollout.alpha|slowest_ms. Name another file: what is new begins in "
+                "shadow"
             ]
         )
     return found
 
 
 def write(path: Path, standing: Standing) -> None:
-    """Keep it, whole or not at all."""
-    text = msgspec.json.format(msgspec.json.encode(standing), indent=1).decode()
-    write_text(path, text + "\n")
+    """Keep it, whole or not at all, over a loss of power too."""
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(standing), indent=1))
+        file.write(b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+    sync_folder(path.parent)
 
 
 def strategy_hash(config: Config, model: Path) -> str:
-    """Of a run's newest intact checkpoint, and of how it is to trade."""
+    """Of a run's newest intact checkpoint, of how it is to trade, and of what its
+    intervals rest on, which nobody may choose once he has seen them."""
     folder = model / "checkpoints"
     step = checkpoint.newest_intact(folder)
     if step is None:
         raise CheckpointError(f"{folder} holds no checkpoint that is whole.")
     seal = (folder / str(step) / checkpoint.SEAL).read_bytes()
-    trading = [getattr(config, name) for name in TRADING]
+    trading: list[Any] = [getattr(config, name) for name in TRADING]
+    trading += [config.rollout.alpha, config.rollout.slowest_ms]
     return hashlib.sha256(seal + msgspec.json.encode(trading)).hexdigest()[:16]

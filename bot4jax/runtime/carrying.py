@@ -14,7 +14,13 @@ import msgspec
 from bot4jax.errors import Halted
 from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.journal_file import JournalError
-from bot4jax.runtime.states import OF_THE_DAY, OF_THE_PROCESS, Cause, Transition
+from bot4jax.runtime.states import (
+    OF_THE_DAY,
+    OF_THE_PROCESS,
+    OF_THE_ROLLOUT,
+    Cause,
+    Transition,
+)
 
 JOURNAL = "journal.sqlite"
 
@@ -57,7 +63,7 @@ def carry(folder: Path, held: Sequence[Transition]) -> None:
 
 
 def _lasts(one: Transition) -> bool:
-    return one.is_held and Cause[one.cause] not in OF_THE_PROCESS
+    return one.is_held and Cause[one.cause] not in OF_THE_PROCESS | OF_THE_ROLLOUT
 
 
 def _for_people(one: Transition) -> Transition:

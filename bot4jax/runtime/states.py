@@ -69,6 +69,9 @@ OF_THE_PROCESS = frozenset(
 )
 """End with the process; the others come back with the journal."""
 
+OF_THE_ROLLOUT = frozenset({Cause.SHADOW, Cause.DEMOTED})
+"""Held or lifted as a run begins, by what is known of its strategy."""
+
 OF_THE_DAY = (Cause.DAILY_LOSS, Cause.LOSING)
 """End with the market's day; no person lifts them."""
 

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterable
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import msgspec
 import numpy as np
@@ -25,8 +25,9 @@ from bot4jax.modes.standing import Move, Standing
 from bot4jax.modes.trading import Traded, paper_venue, trade
 from bot4jax.runtime.local_venue import LocalVenue
 from bot4jax.runtime.orders import Ack, Answer, Fill, Reject
-from bot4jax.runtime.states import OF_PEOPLE, Cause
-from bot4jax.runtime.venue_messages import Statement
+from bot4jax.runtime.states import OF_PEOPLE, Cause, States
+from bot4jax.runtime.venue import PaperVenue
+from bot4jax.runtime.venue_messages import Inquiry, Statement
 from bot4jax.schema import Config
 from bot4jax.types import BUY
 from tests.modes.ways import journal_of, silent
@@ -63,12 +64,12 @@ def configured(run, words):
 def rolled(run, setting, configured, tmp_path_factory):
     """Trades the test span as a live run of this name would."""
 
-    def rolls(file: Path, name: str, *rules: str) -> Rolled:
+    def rolls(file: Path, name: str, *rules: str, link=LocalVenue) -> Rolled:
         folder = tmp_path_factory.mktemp(name)
         with rolled_out(configured(file, name, *rules), run.folder) as rollout:
             staged = setting._replace(config=rollout.config)
             kept, span = take_up(run.folder, staged), staged.split.test
-            venue = LocalVenue(paper_venue(staged))
+            venue = link(paper_venue(staged))
             tape, closed = tapes.closed_bars(
                 staged, kept.state.bars, span.start, span.stop, venue.hear
             )
@@ -186,17 +187,21 @@ def test_a_simulated_market_leads_nobody_to_real_money(climbed, phase_of, tmp_pa
 
 
 @pytest.fixture
-def on_paper(run, configured, tmp_path) -> Path:
-    """The file of a strategy that has come as far as paper."""
-    file = tmp_path / "rollout.json"
-    strategy = standing.strategy_hash(configured(file, "any"), run.folder)
-    standing.write(file, Standing(standing.SCHEMA, strategy, Phase.PAPER))
-    return file
+def on_paper(run, configured, tmp_path):
+    """Writes the file of a strategy that has come as far as paper, by these rules."""
+
+    def file_of(*rules: str) -> Path:
+        file = tmp_path / "rollout.json"
+        strategy = standing.strategy_hash(configured(file, "any", *rules), run.folder)
+        standing.write(file, Standing(standing.SCHEMA, strategy, Phase.PAPER))
+        return file
+
+    return file_of
 
 
 def test_orders_are_judged_by_what_the_venue_said(rolled, on_paper):
     """Counted once more from the journal and the curve of the account."""
-    file = on_paper
+    file = on_paper("rollout.alpha=0.01")
     own = rolled(file, "paper", "rollout.slow_share=1", "rollout.alpha=0.01")
     steps = journal_of(own.folder, "paper")
     sent = {one.id: one for step in steps for one in step.orders}
@@ -247,9 +252,9 @@ def round_trips(answers: Iterable[Answer]) -> int:
     return ended
 
 
-def test_what_is_broken_sends_it_back_at_once(rolled, phase_of, on_paper):
+def test_what_is_broken_sends_it_back_at_once(rolled, phase_of, on_paper, configured):
     """Every decision is called too slow: after some bars nothing is opened."""
-    file = on_paper
+    file = on_paper("rollout.slowest_ms=0.000001")
     rules = "rollout.slowest_ms=0.000001", "rollout.slow_share=0.001"
     own = rolled(file, "slow", *rules)
     (move,) = own.rollout.told()["moves"]
@@ -266,24 +271,114 @@ def test_what_is_broken_sends_it_back_at_once(rolled, phase_of, on_paper):
     assert own.rollout.told()["next"] == "shadow"
     (held,) = [one for one in own.traded.transitions if one.cause == "DEMOTED"]
     assert (held.is_held, held.step) == (True, move["step"])
+    begun(configured(file, "slow"))
     assert phase_of(file, "slow", *rules) is Phase.PAPER, "a run keeps its phase"
     assert phase_of(file, "next", *rules) is Phase.SHADOW
     assert phase_of(file, "slow", *rules, "run.fresh=true") is Phase.SHADOW
+
+
+def begun(config: Config) -> str:
+    """The run has a journal to go on with; what it is known by."""
+    folder = run_folder(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "journal.sqlite").touch()
+    return str(folder.resolve())
+
+
+def test_the_file_says_so_before_the_journal_does(rolled, on_paper, monkeypatch):
+    """Who cannot write that a strategy has gone back has not noted it either."""
+    file, write = on_paper("rollout.slowest_ms=0.000001"), standing.write
+    noted = []
+
+    def failing(path, own):
+        if own.moves:
+            raise OSError("planted: the disk is full")
+        write(path, own)
+
+    def noting(states, cause, text, until_ns=0):
+        noted.append(cause)
+        hold(states, cause, text, until_ns)
+
+    hold = States.hold
+    monkeypatch.setattr(States, "hold", noting)
+    monkeypatch.setattr(standing, "write", failing)
+    with pytest.raises(OSError, match="planted"):
+        rolled(file, "full", "rollout.slowest_ms=0.000001")
+    assert noted
+    assert Cause.DEMOTED not in noted
 
 
 def test_where_its_strategy_has_gone_back_a_run_opens_nothing(
     rolled, configured, on_paper
 ):
     """As after a restart: it keeps its phase, and shows nothing more of it."""
-    found = standing.read(on_paper, json.loads(on_paper.read_text())["strategy"])
-    run = str(run_folder(configured(on_paper, "behind")))
+    file = on_paper()
+    found = standing.read(file, json.loads(file.read_text())["strategy"])
+    run = begun(configured(file, "behind"))
     gone_back = found.but(phase=Phase.SHADOW, runs={run: Phase.PAPER})
-    standing.write(on_paper, gone_back)
-    own = rolled(on_paper, "behind", "rollout.slow_share=1")
+    standing.write(file, gone_back)
+    own = rolled(file, "behind", "rollout.slow_share=1")
     assert own.rollout.phase is Phase.PAPER
     assert own.traded.totals.orders == 0
     assert "DEMOTED" in {one.cause for one in own.traded.transitions}
-    assert standing.read(on_paper, found.strategy) == gone_back
+    assert standing.read(file, found.strategy) == gone_back
+
+
+class RealVenue(LocalVenue):
+    """States that it trades real money."""
+
+    def __init__(self, venue: PaperVenue) -> None:
+        super().__init__(venue)
+        self.all.append(venue)
+
+    all: ClassVar[list[PaperVenue]] = []
+
+    def ask(self, inquiry: Inquiry) -> Statement:
+        return msgspec.structs.replace(super().ask(inquiry), is_paper=False)
+
+
+def test_on_paper_a_real_venue_receives_nothing(rolled, on_paper):
+    with pytest.raises(Halted, match="its paper phase"):
+        rolled(on_paper(), "astray", link=RealVenue)
+    assert RealVenue.all[-1].record.received == []
+
+
+def test_a_canary_trades_a_hundredth_and_only_at_a_real_venue(
+    rolled, configured, on_paper
+):
+    file = on_paper()
+    found = standing.read(file, json.loads(file.read_text())["strategy"])
+    run = begun(configured(file, "canary"))
+    standing.write(file, found.but(phase=Phase.CANARY, runs={run: Phase.CANARY}))
+    with pytest.raises(Halted, match="its canary phase"):
+        rolled(file, "canary")
+    own = rolled(file, "canary", "rollout.slow_share=1", link=RealVenue)
+    assert own.traded.totals.orders > 0
+    assert RealVenue.all[-1].record.received
+    assert own.traded.portfolio.curve[0].nav == 10_000
+    seen = standing.read(file, found.strategy).of(Phase.CANARY)
+    assert {"unfilled", "rejected", "slippage_bps"} <= set(seen.means)
+
+
+def test_a_time_of_the_market_counts_once(climbed, configured, rolled, tmp_path):
+    """The same bars in another run of the same phase."""
+    _, second, file = climbed
+    copy = Path(shutil.copy(file, tmp_path))
+    own = standing.read(copy, second.rollout._own.strategy)
+    before = own.but(phase=Phase.PAPER)
+    standing.write(copy, before)
+    rolled(copy, "twice", *WIDE)
+    assert standing.read(copy, own.strategy).evidence == before.evidence
+
+
+def test_a_run_whose_folder_is_gone_is_a_new_one(configured, on_paper, phase_of):
+    file = on_paper()
+    found = standing.read(file, json.loads(file.read_text())["strategy"])
+    run = str(run_folder(configured(file, "gone")).resolve())
+    standing.write(file, found.but(runs={run: Phase.FULL}))
+    assert phase_of(file, "gone") is Phase.PAPER
+    begun(configured(file, "gone"))
+    assert phase_of(file, "gone") is Phase.FULL
 
 
 def told_of(
@@ -312,17 +407,29 @@ def in_phase(run, tmp_path):
         yield begins
 
 
-@pytest.mark.parametrize("phase", Phase)
-def test_only_the_venue_of_its_phase_is_traded_at(in_phase, phase):
-    own = in_phase(phase)
-    assert own.phase is phase
-    for is_paper in (True, False):
-        found = stated(is_paper)
-        if phase is Phase.SHADOW or phase.is_real != is_paper:
-            own.admit(found)
-            continue
-        with pytest.raises(Halted, match=rf"its {phase} phase.*rollout\.most"):
-            own.admit(found)
+@pytest.mark.parametrize(
+    ("phase", "is_paper", "is_admitted"),
+    [
+        ("shadow", True, True),
+        ("shadow", False, True),
+        ("paper", True, True),
+        ("paper", False, False),
+        ("canary", True, False),
+        ("canary", False, True),
+        ("full", True, False),
+        ("full", False, True),
+    ],
+)
+def test_only_the_venue_of_its_phase_is_traded_at(
+    in_phase, phase, is_paper, is_admitted
+):
+    own = in_phase(Phase(phase))
+    assert own.phase == phase
+    if is_admitted:
+        own.admit(stated(is_paper))
+        return
+    with pytest.raises(Halted, match=rf"its {phase} phase.*rollout\.most"):
+        own.admit(stated(is_paper))
 
 
 def stated(is_paper: bool) -> Statement:
