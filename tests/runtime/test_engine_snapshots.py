@@ -34,7 +34,7 @@ Scenery = tuple[Any, Any, Any]
 def scenery() -> Scenery:
     """A memory in the device's hands, a tape and a trader at the beginning."""
     memory: Any = [jnp.full(8, k) for k in range(len(REST))]
-    own = SimpleNamespace(memory=Memory(*memory), behind=0)
+    own = SimpleNamespace(memory=Memory(*memory), lag=lambda: 0)
     tape = SimpleNamespace(open_bars=jnp.full(8, 9))
     trader = SimpleNamespace(decider=own, step_number=0, stages=Stages())
     return own, tape, trader

@@ -73,7 +73,7 @@ def params(setting) -> Params:
 @pytest.fixture(scope="module")
 def bars(setting) -> list[Closed]:
     """Closed, with a split on their way."""
-    event = events(setting)["split"]
+    event = events(setting.source)["split"]
     return list(tape_of(setting, event).closed(arrivals(setting, event)))
 
 
