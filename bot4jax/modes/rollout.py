@@ -1,7 +1,7 @@
 """A live run's part in the rollout of its strategy.
 
 A run keeps the phase it began in: what it shows lets the next one go further. What is
-broken sends the strategy back at once, and this run opens nothing any more.
+broken sends the strategy back at once, and this run asks for nothing more that opens.
 """
 
 from collections.abc import Iterator
