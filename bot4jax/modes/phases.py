@@ -56,6 +56,11 @@ class Phase(enum.StrEnum):
     """it trades all of it there"""
 
     @property
+    def rank(self) -> int:
+        """How many phases lie before it."""
+        return list(Phase).index(self)
+
+    @property
     def is_real(self) -> bool:
         """Whether real money is traded."""
         return self in (Phase.CANARY, Phase.FULL)
@@ -204,13 +209,11 @@ def next_phase(
 ) -> tuple[Phase, str]:
     """Where it goes from here, and why; the same phase where it stays."""
     order = list(Phase)
-    at = order.index(phase)
     broken = [one.sentence for one in found if one.verdict is Verdict.BROKEN]
     if broken:
-        return order[max(at - 1, 0)], "; ".join(broken)
+        return order[max(phase.rank - 1, 0)], "; ".join(broken)
     holds = all(one.verdict is Verdict.HOLDS for one in found)
     if not holds or any(one.seen < one.wanted for one in left):
         return phase, ""
-    return order[min(at + 1, len(order) - 1)], "; ".join(
-        one.sentence for one in (*left, *found)
-    )
+    why = "; ".join(one.sentence for one in (*left, *found))
+    return order[min(phase.rank + 1, len(order) - 1)], why

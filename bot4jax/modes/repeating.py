@@ -3,8 +3,8 @@
 Bars come from what was recorded; the venue's answers, what left, who decided and the
 state judged by from the journal. So no venue takes part, and what would leave otherwise
 in one step makes no difference in the next; what the device remembers is its own. The
-gate is asked about the journal's decisions too:
-without nets, what comes of those does not depend on the machine.
+gate is asked about the journal's decisions too: without nets, what comes of those does
+not depend on the machine.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

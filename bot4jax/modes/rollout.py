@@ -42,7 +42,7 @@ def begun_in(config: Config, found: Standing) -> Phase:
     if goes_on and run in found.runs and (Path(run) / JOURNAL).is_file():
         return found.runs[run]
     most = Phase.PAPER if config.data.source in SEEDED else Phase.FULL
-    return min(found.phase, Phase(config.rollout.most), most, key=list(Phase).index)
+    return min(found.phase, Phase(config.rollout.most), most, key=lambda one: one.rank)
 
 
 def name_of(config: Config) -> str:
@@ -162,8 +162,7 @@ class Rollout:
     @property
     def _is_behind(self) -> bool:
         """The strategy has gone back behind the phase of this run."""
-        order = list(Phase)
-        return order.index(self._own.phase) < order.index(self.phase)
+        return self._own.phase.rank < self.phase.rank
 
     def _renew(self) -> None:
         """In full, what came long ago must not hide what comes now."""

@@ -5,7 +5,6 @@ begins in a file of its own.
 """
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ import msgspec
 from bot4jax.errors import CheckpointError, ConfigError
 from bot4jax.learn import checkpoint
 from bot4jax.modes.phases import Evidence, Phase
-from bot4jax.runtime.folder import sync_folder
+from bot4jax.runtime.folder import write_text
 from bot4jax.runtime.lease import lease
 from bot4jax.schema import Config
 from bot4jax.types import CLASSES
@@ -36,10 +35,6 @@ class Move(msgspec.Struct, frozen=True):
     step: int
     boundary_ns: int
     text: str
-
-    @property
-    def sentence(self) -> str:
-        return f"{self.before} → {self.after}, {self.run} step {self.step}: {self.text}"
 
 
 class Standing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,8 +64,7 @@ class Standing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def moved(self, move: Move) -> "Standing":
         """In another phase. Who goes back shows anew what he had shown there."""
-        order, kept = list(Phase), dict(self.evidence)
-        is_back = order.index(move.after) < order.index(move.before)
+        kept, is_back = dict(self.evidence), move.after.rank < move.before.rank
         for phase in (move.before, move.after) if is_back else (move.after,):
             kept.pop(phase, None)
         return self.but(phase=move.after, evidence=kept, moves=(*self.moves, move))
@@ -122,14 +116,8 @@ def read(path: Path, strategy: str) -> Standing:
 
 def write(path: Path, standing: Standing) -> None:
     """Keep it, whole or not at all, over a loss of power too."""
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(standing), indent=1))
-        file.write(b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
-    sync_folder(path.parent)
+    text = msgspec.json.format(msgspec.json.encode(standing), indent=1).decode()
+    write_text(path, text + "\n", is_durable=True)
 
 
 def strategy_hash(config: Config, model: Path) -> str:

@@ -122,11 +122,18 @@ class RunFolder:
         return found if isinstance(found, dict) else {}
 
 
-def write_text(path: Path, text: str) -> Path:
-    """Replace a file in one move, so that nothing half-written stays behind."""
+def write_text(path: Path, text: str, is_durable: bool = False) -> Path:
+    """Replace a file in one move, so that nothing half-written stays behind; once it
+    `is_durable`, not even after a loss of power."""
     part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
+    with part.open("w", encoding="utf-8") as file:
+        file.write(text)
+        if is_durable:
+            file.flush()
+            os.fsync(file.fileno())
     os.replace(part, path)
+    if is_durable:
+        sync_folder(path.parent)
     return path
 
 

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterable
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -27,11 +27,12 @@ from bot4jax.runtime.local_venue import LocalVenue
 from bot4jax.runtime.orders import Ack, Answer, Fill, Reject
 from bot4jax.runtime.states import OF_PEOPLE, Cause, States
 from bot4jax.runtime.venue import PaperVenue
-from bot4jax.runtime.venue_messages import Inquiry, Statement
+from bot4jax.runtime.venue_messages import Statement
 from bot4jax.runtime.venue_record import Record
 from bot4jax.schema import Config
 from bot4jax.types import BUY
 from tests.modes.ways import journal_of, silent
+from tests.runtime.scene import RealVenue
 
 WIDE = (
     *("rollout.alpha=0.5", "rollout.log_loss=7", "rollout.calibration=1"),
@@ -329,23 +330,17 @@ def test_where_its_strategy_has_gone_back_a_run_opens_nothing(
     assert standing.read(file, found.strategy) == gone_back
 
 
-class RealVenue(LocalVenue):
-    """States that it trades real money."""
-
-    def __init__(self, venue: PaperVenue) -> None:
-        super().__init__(venue)
-        self.all.append(venue)
-
-    all: ClassVar[list[PaperVenue]] = []
-
-    def ask(self, inquiry: Inquiry) -> Statement:
-        return msgspec.structs.replace(super().ask(inquiry), is_paper=False)
-
-
 def test_on_paper_a_real_venue_receives_nothing(rolled, on_paper):
+    venues: list[RealVenue] = []
+
+    def link(paper: PaperVenue) -> RealVenue:
+        venues.append(RealVenue(paper))
+        return venues[-1]
+
     with pytest.raises(Halted, match="its paper phase"):
-        rolled(on_paper(), "astray", link=RealVenue)
-    assert RealVenue.all[-1].record.received == []
+        rolled(on_paper(), "astray", link=link)
+    (venue,) = venues
+    assert venue.venue.record.received == []
 
 
 def test_a_canary_trades_a_hundredth_and_only_at_a_real_venue(
@@ -359,7 +354,7 @@ def test_a_canary_trades_a_hundredth_and_only_at_a_real_venue(
         rolled(file, "canary")
     own = rolled(file, "canary", "rollout.slow_share=1", link=RealVenue)
     assert own.traded.totals.orders > 0
-    assert RealVenue.all[-1].record.received
+    assert own.venue.venue.record.received
     assert own.traded.portfolio.curve[0].nav == 10_000
     seen = standing.read(file, found.strategy).of(Phase.CANARY)
     assert {"unfilled", "rejected", "slippage_bps"} <= set(seen.means)

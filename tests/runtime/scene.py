@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 
 from bot4jax.data.universe import universe
@@ -35,6 +36,7 @@ from bot4jax.runtime.targets import Tactic
 from bot4jax.runtime.terms import changes_terms
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import VenueLink
+from bot4jax.runtime.venue_messages import Inquiry, Statement
 from bot4jax.types import QUOTE, TICK, Instrument
 
 UNIVERSE = universe([Instrument(symbol=name, increment=0.5) for name in "ABC"])
@@ -149,6 +151,13 @@ def resting(received: Sequence[Order | Cancel]) -> set[str]:
     """Orders that were sent and never asked back."""
     sent = {one.id for one in received if isinstance(one, Order)}
     return sent - {one.order for one in received if isinstance(one, Cancel)}
+
+
+class RealVenue(LocalVenue):
+    """States that it trades real money."""
+
+    def ask(self, inquiry: Inquiry) -> Statement:
+        return msgspec.structs.replace(super().ask(inquiry), is_paper=False)
 
 
 class Scene:

@@ -17,17 +17,16 @@ from bot4jax.runtime.inputs import FILE, MARK, Inputs, InputsError, packed
 from bot4jax.runtime.journal import Journal, Unwritten
 from bot4jax.runtime.lease import lease
 from bot4jax.runtime.limits import TradingState
-from bot4jax.runtime.local_venue import LocalVenue
 from bot4jax.runtime.orders import Cancel, Fill, Order, Replace, order_id
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.recovery import Plan, plan
 from bot4jax.runtime.states import Cause
 from bot4jax.runtime.venue import PaperVenue
-from bot4jax.runtime.venue_messages import Inquiry, Statement, Step
+from bot4jax.runtime.venue_messages import Statement, Step
 from bot4jax.runtime.venue_record import Record
 from bot4jax.runtime.wire import VERSION
 from bot4jax.types import BUY, TICK, Frame
-from tests.runtime.scene import RUN, UNIVERSE, Scene, quotes
+from tests.runtime.scene import RUN, UNIVERSE, RealVenue, Scene, quotes
 from tests.sim.engine import targets
 from tests.sim.kill import (
     KILLED,
@@ -181,13 +180,6 @@ def test_fills_that_the_venue_repeats_count_once():
 def test_what_cannot_be_brought_together_halts(statement, sentence):
     with pytest.raises(Halted, match=sentence):
         plan(statement, RUN, LAST, LOTS, lambda fill: False)
-
-
-class RealVenue(LocalVenue):
-    """States that it trades real money."""
-
-    def ask(self, inquiry: Inquiry) -> Statement:
-        return msgspec.structs.replace(super().ask(inquiry), is_paper=False)
 
 
 def test_a_real_venue_is_refused_where_no_rollout_admits_it(tmp_path):
