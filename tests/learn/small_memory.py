@@ -1,7 +1,9 @@
 """Training on more than the process may allocate; the limit is the kernel's own.
 
 `RLIMIT_DATA` counts private memory, what the C library maps included, and not the pages
-of mapped files, which the kernel takes back whenever it needs them.
+of mapped files, which the kernel takes back whenever it needs them. It counts too what
+the C library keeps of freed blocks, for every thread anew: so whoever starts this gives
+it `KEEPS_NOTHING`, by which freed blocks go back to the kernel.
 """
 
 import resource
@@ -17,8 +19,9 @@ from bot4jax.nets.sizes import GRUSizes, NetSizes
 from tests.learn.small_fit import hardware, settings
 
 MIB = 1 << 20
-BARS, SYMBOLS, FEATURES = 1536, 640, 64
-LIMIT = 96 * MIB
+KEEPS_NOTHING = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": str(MIB // 4)}
+BARS, SYMBOLS, FEATURES = 2048, 640, 64
+LIMIT = 128 * MIB
 SIZES = NetSizes(stem=4, gru=GRUSizes(widths=(4,)), members=("gru",))
 
 

@@ -1,5 +1,6 @@
 """Rows on disk are the rows in memory, and training reads them piece by piece."""
 
+import os
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ from bot4jax.errors import DataError
 from bot4jax.learn.schedule import Samples
 from bot4jax.learn.shelf import MEMORY, Shelf, gathered
 from tests.learn.small_fit import assert_same_bits, fitted, samples
+from tests.learn.small_memory import KEEPS_NOTHING
 
 NAMES = ("values", "usable", "market")
 
@@ -73,12 +75,13 @@ class FullDisk:
 
 
 def test_memory_is_bounded_by_a_chunk_and_not_by_the_data():
-    """A process that may allocate 96 MiB trains on 240 MiB, and cannot copy them."""
+    """A process that may allocate 128 MiB trains on 320 MiB, and cannot copy them."""
     command = [sys.executable, "-m", "tests.learn.small_memory"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    own = os.environ | KEEPS_NOTHING
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=own)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        "data 240 MiB, limit 96 MiB",
-        "updates 48",
+        "data 320 MiB, limit 128 MiB",
+        "updates 64",
         "a copy of the data: MemoryError",
     ]
