@@ -483,7 +483,7 @@ def test_a_leg_that_the_venue_does_not_have_yet_is_not_replaced():
 
 @pytest.mark.parametrize("spread", [0.0, 1.0])
 def test_whatever_the_latencies_a_position_is_protected_in_the_end(tmp_path, spread):
-    """It grows in every step while orders, legs and replacements overtake each other."""
+    """It grows while orders, legs and replacements overtake each other."""
     for seed in range(12):
         latency = {"latency_ns": BAR_NS // 2, "latency_spread": spread, "seed": seed}
         venue = PaperVenue(UNIVERSE, taker_fee=0.0, maker_fee=0.0, **latency)
