@@ -36,9 +36,10 @@ from bot4jax.runtime.recent import RecentMids, Said
 from bot4jax.runtime.reference import Headlines, slots
 from bot4jax.runtime.schedule import Schedules
 from bot4jax.runtime.states import Cause, States
-from bot4jax.runtime.targets import IOC, Tactic, orders_from_targets
+from bot4jax.runtime.targets import IOC, Tactic, orders_from_targets, wished_lots
 from bot4jax.runtime.terms import changes_terms
 from bot4jax.runtime.throttle import Throttle
+from bot4jax.runtime.withdrawing import withdrawn
 
 PATIENCE_STEPS = 3
 """Boundaries that the first answer to an order may take; lock-step brings it at the
@@ -116,9 +117,9 @@ class Account:
         `limits`: those of `within`, of this very boundary. What comes of it counts
         once it leaves: until then the same may be gated again.
         """
+        limits.state = state
         changes = self._changes(closed, state, step)
         protecting = self._protection(closed, state, step)
-        limits.state = state
         limits.budget -= len(changes) + len(protecting)
         orders, denied = orders_from_targets(
             intent,
@@ -130,14 +131,19 @@ class Account:
             tactic=self.tactic,
             schedules=self.schedules,
         )
-        kept, meeting, met = apart(orders, self._still_open())
-        beyond = len(met) - (len(orders) - len(kept)) - limits.budget
+        waiting = self.portfolio.working.still_open()
+        standing = [one.order for one in waiting]
+        kept, meeting, met = apart(orders, standing, closed.market)
+        gone = withdrawn(waiting, wished_lots(intent, held, limits), limits) | met
+        gone -= {one.order for one in changes}
+        beyond = len(gone) - (len(orders) - len(kept)) - limits.budget
         kept, late = afforded(kept, beyond)
         kept += [one for one in protecting if isinstance(one, Order)]
         kept, repeated = self.throttle.admitted(kept, closed.boundary_ns)
         if repeated:
             self.states.hold(Cause.REPEATING, self._said(repeated[0]))
-        changes += (Cancel(name, closed.boundary_ns) for name in met)
+        names = (one.id for one in standing if one.id in gone)
+        changes += (Cancel(name, closed.boundary_ns) for name in names)
         changes += (one for one in protecting if not isinstance(one, Order))
         return kept, [*denied, *meeting, *late, *repeated], changes
 
@@ -161,26 +167,23 @@ class Account:
             period=self.mids.period,
         )
 
-    def _still_open(self) -> list[Order]:
-        portfolio = self.portfolio
-        return [portfolio.working.by_id[name].order for name in portfolio.working.ids()]
-
     def _changes(self, closed: Closed, state: TradingState, step: int) -> list[Change]:
-        """What is asked about earlier orders.
+        """What is asked about earlier orders, whatever is wanted.
 
         Whatever rests is taken back as long as the engine is halted, and at once what
         rests of instruments whose terms change. An order that nothing was heard of for
         `PATIENCE_STEPS` is asked for.
         """
-        now_ns, portfolio = closed.boundary_ns, self.portfolio
+        now_ns, working = closed.boundary_ns, self.portfolio.working
         events = filter(changes_terms, closed.events)
         changed = {slot for one in events for slot in slots(one)}
-        waiting = portfolio.working.ids()
-        if state != TradingState.HALTED:
-            orders = portfolio.working.by_id
-            waiting = [one for one in waiting if orders[one].order.symbol in changed]
-        overdue = portfolio.working.unanswered(step - PATIENCE_STEPS)
-        cancels = [Cancel(order, now_ns) for order in waiting]
+        is_halted = state == TradingState.HALTED
+        cancels = [
+            Cancel(one.order.id, now_ns)
+            for one in working.still_open()
+            if is_halted or one.order.symbol in changed
+        ]
+        overdue = working.unanswered(step - PATIENCE_STEPS)
         return [*cancels, *(Query(order, now_ns) for order in overdue)]
 
     def _protection(

@@ -69,10 +69,12 @@ def _followed(
     entry = float(portfolio.entry[slot]) / increment
     wanted = triggers(entry, held, distances)
     yield from _replacements(legs, abs(held), wanted, now_ns)
-    run, step = named
-    group = _joined(portfolio, legs) or order_id(run, step, slot, GROUP_LEG)
     waiting = {one.order.kind for one in legs}
     missing = {leg: one for leg, one in wanted.items() if one.kind not in waiting}
+    if not missing:
+        return
+    run, step = named
+    group = _joined(portfolio, legs) or order_id(run, step, slot, GROUP_LEG)
     for leg, (kind, trigger, limit) in missing.items():
         yield Order(
             id=order_id(run, step, slot, leg),
@@ -92,12 +94,10 @@ def _followed(
 def _joined(portfolio: Portfolio, legs: list[Tracked]) -> str:
     """The group of these legs; "" where there is none, or the venue has ended it: one
     of them has traded or woken up, and whatever else joins it is cancelled."""
-    group = legs[0].order.group if legs else ""
-    ends = (
-        one.state
-        for one in portfolio.working.by_id.values()
-        if one.order.group == group
-    )
+    if not legs:
+        return ""
+    group = legs[0].order.group
+    ends = {one.state for one in portfolio.working.of_group(group)}
     return "" if OrderState.CANCELLED in ends else group
 
 
@@ -135,21 +135,24 @@ def _away(price: float, way: int, bps: float) -> int:
 def _replacements(
     legs: list[Tracked], lots: int, wanted: dict[int, Leg], now_ns: int
 ) -> Iterable[Request]:
-    """Other terms for legs that are not what is wanted, none of them under way."""
+    """Other terms for legs that are not what is wanted, none of them under way.
+
+    The venue must have the leg: what is asked about an order may overtake it.
+    """
     by_kind = {one.kind: one for one in wanted.values()}
     for one in legs:
         order, (_, trigger, limit) = one.order, by_kind[one.order.kind]
         size = one.filled + lots
         is_same = (order.lots, order.trigger, order.limit) == (size, trigger, limit)
-        if not is_same and not one.asked_lots:
+        is_there = one.state >= OrderState.ACKNOWLEDGED
+        if not is_same and is_there and not one.asked_lots:
             yield Replace(order.id, size, limit, trigger, now_ns)
 
 
 def _legs(portfolio: Portfolio) -> dict[int, list[Tracked]]:
     """The open orders of groups, by slot."""
     found: dict[int, list[Tracked]] = {}
-    for name in portfolio.working.ids():
-        one = portfolio.working.by_id[name]
+    for one in portfolio.working.still_open():
         if one.order.group:
             found.setdefault(one.order.symbol, []).append(one)
     return found

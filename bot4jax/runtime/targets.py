@@ -70,8 +70,9 @@ def orders_from_targets(
     """Orders that bring the positions to `targets`, signed shares of the asset value.
 
     `held` is the very array that the device was given: a target equal to it, to the
-    bit, asks for nothing. Orders in flight count as filled. Reductions of size
-    (`PARTICIPATION`) are told beside the denials.
+    bit, asks for nothing. Orders in flight count as filled on their own side: nothing
+    is sent against them. Reductions of size (`PARTICIPATION`) are told beside the
+    denials.
     """
     schedules = schedules or Schedules(1, run)
     proposals, legs, unasked = proposals_from_targets(
@@ -148,22 +149,35 @@ def worst_prices(
     return np.where(is_at_ask, market.ask[symbols], market.bid[symbols])
 
 
+def wished_lots(
+    targets: Float[np.ndarray, " S"], held: Float[np.ndarray, " S"], context: Context
+) -> Float[np.ndarray, " S"]:
+    """How far the targets are from what is owned, signed lots.
+
+    0 where what is owned is to be kept; not finite where the target is not, or where it
+    cannot be counted in lots.
+    """
+    owned = context.owned
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        share = targets.astype(np.float64) - held
+        change = share * owned.nav / context.unit
+        change = np.where(targets == held, 0.0, change)
+        change = np.where(targets == 0, -owned.lots, change)
+    return change
+
+
 def wanted_lots(
     targets: Float[np.ndarray, " S"], held: Float[np.ndarray, " S"], context: Context
 ) -> tuple[Int[np.ndarray, " S"], list[Denied]]:
     """Signed whole lots to trade per slot, and where that could not be known.
 
-    Changes under one lot are not rounded up to one: a forecast that trembles in its
-    last digits must not trade.
+    What is in flight that way already is not asked for again. Changes under one lot are
+    not rounded up to one: a forecast that trembles in its last digits must not trade.
     """
-    owned = context.owned
-    in_flight = owned.open_buys - owned.open_sells
+    owned, wish = context.owned, wished_lots(targets, held, context)
     is_finite = np.isfinite(targets)
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        share = targets.astype(np.float64) - held
-        change = share * owned.nav / context.unit
-        change = np.where(targets == held, 0.0, change)
-        change = np.where(targets == 0, -owned.lots, change) - in_flight
+    in_flight = np.where(wish > 0, owned.open_buys, owned.open_sells)
+    change = np.sign(wish) * np.maximum(abs(wish) - in_flight, 0.0)
     is_asked = is_finite & (change != 0)
     is_known = context.is_priced & ~np.isnan(change)
     is_large = abs(change) >= LEAST_CHANGE

@@ -1,10 +1,11 @@
 """Orders that repeat themselves: a loop gone wild, or fills that nobody books.
 
-Alike are orders of one symbol, side, size and price. What was sent is known from the
-journal, so a restart does not forget it.
+Alike are orders of one symbol, side, size and price. Slices of one schedule, which are
+as many as it says, count as one. What was sent is known from the journal, so a restart
+does not forget it.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 
 from bot4jax.runtime.gate import Denied, denied_orders
@@ -20,14 +21,15 @@ class Throttle:
 
     def __init__(self, limits: Limits) -> None:
         self._most, self._span_ns = limits.repeats, limits.repeat_seconds * 1e9
-        self._sent: deque[tuple[int, Likeness]] = deque()
-        self._count: dict[Likeness, int] = {}
+        self._sent: deque[tuple[int, Likeness, str]] = deque()
+        self._intents: dict[Likeness, Counter[str]] = {}
+        """orders alike by what each comes from"""
 
     def note(self, order: Order) -> None:
         """An order leaves, or had left before a restart."""
         alike = likeness(order)
-        self._sent.append((order.sent_ns, alike))
-        self._count[alike] = self._count.get(alike, 0) + 1
+        self._sent.append((order.sent_ns, alike, intent(order)))
+        self._intents.setdefault(alike, Counter())[intent(order)] += 1
 
     def admitted(
         self, orders: Sequence[Order], now_ns: int
@@ -35,21 +37,31 @@ class Throttle:
         """Those that may leave, and those that would be one too many of a kind."""
         self._forget(now_ns)
         kept, over = list[Order](), list[Order]()
-        leaving = dict[Likeness, int]()
+        leaving = dict[Likeness, set[str]]()
         for one in orders:
             alike = likeness(one)
-            if self._count.get(alike, 0) + leaving.get(alike, 0) >= self._most:
+            known = leaving.setdefault(alike, set(self._intents.get(alike, ())))
+            if intent(one) not in known and len(known) >= self._most:
                 over.append(one)
                 continue
             kept.append(one)
-            leaving[alike] = leaving.get(alike, 0) + 1
+            known.add(intent(one))
         return kept, denied_orders(Reason.REPEATED, over)
 
     def _forget(self, now_ns: int) -> None:
         while self._sent and now_ns - self._sent[0][0] > self._span_ns:
-            _, alike = self._sent.popleft()
-            if left := self._count.pop(alike) - 1:
-                self._count[alike] = left
+            _, alike, own = self._sent.popleft()
+            intents = self._intents[alike]
+            intents[own] -= 1
+            if not intents[own]:
+                del intents[own]
+            if not intents:
+                del self._intents[alike]
+
+
+def intent(order: Order) -> str:
+    """What it comes from: the schedule that it is a slice of, or itself."""
+    return order.parent or order.id
 
 
 def likeness(order: Order) -> Likeness:

@@ -251,9 +251,16 @@ class PaperVenue:
                 self._repeat(request.order, now_ns)
             case Cancel() if self._is_overtaken(request.order):
                 self.memory.known[request.order].may_rest = False
+            case Replace() if (due_ns := self._due_ns(request.order)) is not None:
+                self._await(due_ns, request)
             case Cancel() | Replace():
                 self._repeat(request.order, now_ns, last=1)
         return None
+
+    def _due_ns(self, order: str) -> int | None:
+        """When an order that is still on its way arrives."""
+        own = (at for at, _, one in self._pending if getattr(one, "id", "") == order)
+        return next(own, None)
 
     def _is_overtaken(self, order: str) -> bool:
         """Whether it is still on its way."""

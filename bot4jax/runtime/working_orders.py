@@ -33,12 +33,18 @@ class WorkingOrders:
         that were taken out before it"""
         self._unfinished: dict[str, None] = {}
         """names of the open ones, in the order they were sent"""
+        self._groups: dict[str, list[str]] = {}
+        """names of those of each group"""
         self._references: dict[str, float] = {}
         self._kept = kept
 
     def ids(self) -> list[str]:
         """Of those that may still trade."""
         return list(self._unfinished)
+
+    def still_open(self) -> list[Tracked]:
+        """Those that may still trade, in the order they were sent."""
+        return [self.by_id[name] for name in self._unfinished]
 
     def expect(self, order: Order, reference: float = np.nan) -> None:
         """An order is about to leave; `reference` is the mid it was decided at."""
@@ -47,9 +53,15 @@ class WorkingOrders:
         self.by_id[order.id] = Tracked(order)
         self._eldest.append(order.id)
         self._unfinished[order.id] = None
+        if order.group:
+            self._groups.setdefault(order.group, []).append(order.id)
         self._references[order.id] = reference
         self._open(order, order.lots)
         self._forget()
+
+    def of_group(self, group: str) -> list[Tracked]:
+        """All that are remembered of a group, those that are over included."""
+        return [self.by_id[name] for name in self._groups.get(group, ())]
 
     def ask(self, replace: Replace) -> None:
         """Other terms are about to be asked for; the larger size counts meanwhile."""
@@ -110,4 +122,13 @@ class WorkingOrders:
             if self.by_id[oldest].is_open:
                 self._eldest.append(oldest)
                 return
+            self._leave_group(self.by_id[oldest].order)
             del self.by_id[oldest], self._references[oldest]
+
+    def _leave_group(self, order: Order) -> None:
+        if not order.group:
+            return
+        names = self._groups[order.group]
+        names.remove(order.id)
+        if not names:
+            del self._groups[order.group]

@@ -1,7 +1,8 @@
 """A market, an account and a planned engine, small enough to see through.
 
 The loop, gate, journal, portfolio and venue are the real ones; only the forecast is
-given: targets by step, so that a test knows what the engine wants.
+given: targets by step, so that a test knows what the engine wants. A target of None
+keeps what is held, as the engine does with a symbol that it has no word on.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -68,6 +69,9 @@ LIMITS = Limits(
 )
 
 
+Targets = Callable[[int], Sequence[float | None]]
+
+
 class Seen(NamedTuple):
     """As much of the engine's `Seen` as the loop reads."""
 
@@ -84,7 +88,7 @@ class _Params(NamedTuple):
     rules: None = None
 
 
-def planned(targets: Callable[[int], Sequence[float]]) -> Engine:
+def planned(targets: Targets) -> Engine:
     """An engine that wants the targets of its step; its state is the step number."""
 
     def observe(units, state, ints, floats):
@@ -94,7 +98,8 @@ def planned(targets: Callable[[int], Sequence[float]]) -> Engine:
     def conclude(params, state, seen, ints, floats, held):
         rows = np.zeros((3 + 3 * MEMBERS + 4, SYMBOLS), np.float32)
         rows[:3] = 1 / 3
-        rows[-2] = targets(state + 1)
+        wished = zip(targets(state + 1), held, strict=True)
+        rows[-2] = [own if target is None else target for target, own in wished]
         return state + 1, np.concatenate([rows.ravel(), np.zeros(3, np.float32)])
 
     def fall_back(rules, seen, ints, floats, held):
@@ -109,7 +114,7 @@ def planned(targets: Callable[[int], Sequence[float]]) -> Engine:
     return Engine(**parts)
 
 
-def planning(targets: Callable[[int], Sequence[float]]) -> Decider:
+def planning(targets: Targets) -> Decider:
     """The device of such an engine, before its first step."""
     return Decider(
         planned(targets),
@@ -119,9 +124,7 @@ def planning(targets: Callable[[int], Sequence[float]]) -> Decider:
     )
 
 
-def repeating(
-    targets: Callable[[int], Sequence[float]], limits: Limits = LIMITS, **means: Any
-) -> Repeating:
+def repeating(targets: Targets, limits: Limits = LIMITS, **means: Any) -> Repeating:
     """Who goes through a scene's journal once more; `means` are the account's."""
     states, portfolio = States(lambda transition: None), Portfolio(UNIVERSE, CAPITAL)
     account = Account(UNIVERSE, portfolio, limits, RUN, states, **means)
@@ -166,7 +169,7 @@ class Scene:
     def __init__(
         self,
         folder: Path,
-        targets: Callable[[int], Sequence[float]],
+        targets: Targets,
         kind: Kind = "ioc",
         limits: Limits = LIMITS,
         log: Callable[[Journal], StepLog] = lambda journal: journal,

@@ -192,6 +192,20 @@ def test_an_order_that_is_over_cannot_be_replaced():
     assert venue.advance(NOTHING, 2) == answers[-1:]
 
 
+def test_a_replacement_that_overtakes_its_order_waits_for_it():
+    waited = 0
+    for seed in range(40):
+        bid = order(1, 5, "limit", 90)
+        venue = PaperVenue(UNIVERSE, 10_000, latency_spread=1.0, seed=seed)
+        venue.submit([bid], 0)
+        venue.submit([Replace(bid.id, 8, 91, sent_ns=5_000)], 5_000)
+        ack, replaced = venue.advance(ticks(quote(0)), 10**9)
+        assert replaced == Replaced(bid.id, 8, 91, 0, replaced.event_ns, 0)
+        assert (ack.order, venue.book.resting.by_id[bid.id].left) == (bid.id, 8)
+        waited += ack.event_ns == replaced.event_ns
+    assert 0 < waited < 40
+
+
 def test_who_asks_hears_everything_again_and_an_unknown_order_never_trades():
     bought, unknown = order(1, 5, "ioc", 102), order(2, 5, "ioc", 102)
     for dedupes in (True, False):

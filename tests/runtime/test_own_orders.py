@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot4jax.runtime.context import Market
 from bot4jax.runtime.limits import Reason
 from bot4jax.runtime.orders import Cancel, Order, order_id
 from bot4jax.runtime.own_orders import apart, meets
@@ -64,12 +65,13 @@ drawn = st.builds(
     st.integers(0, 3),
     st.sampled_from(["ioc", "limit"]),
 )
+QUIET = Market(*np.full((2, 2), 2), *np.zeros((2, 2), np.int64))
 
 
 @given(asked=st.lists(drawn, max_size=6), standing=st.lists(drawn, max_size=6))
 def test_nothing_that_leaves_could_trade_with_what_stands(asked, standing):
     asked = list({one.id: one for one in asked}.values())
-    kept, denied, met = apart(asked, standing)
+    kept, denied, met = apart(asked, standing, QUIET)
     book = [one for one in standing if one.kind == "limit"]
     for one in kept:
         assert not any(own.symbol == one.symbol and meets(one, own) for own in book)
@@ -79,3 +81,18 @@ def test_nothing_that_leaves_could_trade_with_what_stands(asked, standing):
     assert set(met) <= {one.id for one in book}
     if denied:
         assert np.all(denied[0].lots != 0)
+
+
+@pytest.mark.parametrize(
+    ("bid", "limit", "is_met"),
+    [(199, 198, False), (198, 198, True), (190, 198, True), (190, 196, False)],
+)
+def test_a_stop_limit_that_the_quote_has_woken_goes_first(bid, limit, is_met):
+    """It sells at 197 or better once the bid is 198 or worse, and keeps its place."""
+    stop = Order(
+        "a" * 16, 0, SELL, 5, "stop_limit", 197, True, trigger=198, group="b" * 16
+    )
+    buy = Order("c" * 16, 0, BUY, 5, "ioc", limit)
+    market = Market(*np.array([[bid], [bid + 2], [0], [0]]))
+    kept, denied, met = apart([buy], [stop], market)
+    assert (kept == [], bool(denied), met) == (is_met, is_met, set())

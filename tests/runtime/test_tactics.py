@@ -20,6 +20,7 @@ from bot4jax.runtime.brackets import (
     triggers,
 )
 from bot4jax.runtime.limits import Limits, Reason, TradingState
+from bot4jax.runtime.local_venue import LocalVenue
 from bot4jax.runtime.orders import (
     Ack,
     Cancel,
@@ -34,6 +35,7 @@ from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.schedule import Schedule, Schedules
 from bot4jax.runtime.states import Cause
 from bot4jax.runtime.targets import IOC, Tactic
+from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import VenueLink
 from bot4jax.types import BUY, SELL
 from tests.runtime.scene import (
@@ -89,10 +91,11 @@ def apart(step: int) -> tuple[float, float, float]:
 
 
 def test_a_limit_orders_rest_stays_for_its_bars_and_expires(tmp_path):
-    """The market walks away from both, and nothing else is wanted."""
+    """The market walks away from both, which are wanted to the end of their time."""
 
     def once(step: int) -> tuple[float, float, float]:
-        return (0.02, -0.02, 0.0) if step == 1 else (np.nan, np.nan, np.nan)
+        same = {1: (0.02, -0.02, 0.0), 2: (0.02, -0.0198, 0.0)}  # in lots
+        return same.get(step, (np.nan, np.nan, np.nan))
 
     resting = Tactic("limit", rest_ns=2 * BAR_NS)
     away = [(200, 200, 200), (202, 198, 200), (202, 198, 200)]
@@ -462,6 +465,42 @@ def test_a_leg_that_was_refused_is_sent_again_beside_the_other():
     assert again.id == order_id(RUN, 2, 0, STOP_LEG) != stop.id
     portfolio.working.expect(again)
     assert legs_sent(portfolio, 3) == []
+
+
+def test_a_leg_that_the_venue_does_not_have_yet_is_not_replaced():
+    portfolio = Portfolio(UNIVERSE, CAPITAL)
+    portfolio.apply(Foreign(0, BUY, 5, 200, 0.0, 1, "by hand"))
+    legs = legs_sent(portfolio, 1)
+    for one in legs:
+        portfolio.working.expect(one)
+    portfolio.apply(Foreign(0, BUY, 3, 200, 0.0, 2, "by hand", 1))
+    assert legs_sent(portfolio, 2) == []
+    for one in legs:
+        portfolio.apply(Ack(one.id, 2))
+    asked = follow_entries(portfolio, PROTECTED, RUN, 3, 3)
+    assert [(one.order, one.lots) for one in asked] == [(one.id, 8) for one in legs]
+
+
+@pytest.mark.parametrize("spread", [0.0, 1.0])
+def test_whatever_the_latencies_a_position_is_protected_in_the_end(tmp_path, spread):
+    """It grows while orders, legs and replacements overtake each other."""
+    for seed in range(12):
+        latency = {"latency_ns": BAR_NS // 2, "latency_spread": spread, "seed": seed}
+        venue = PaperVenue(UNIVERSE, taker_fee=0.0, maker_fee=0.0, **latency)
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        scene = Scene(
+            folder,
+            lambda step: (0.02 * min(step, 6), 0.0, 0.0),
+            venue=LocalVenue(venue),
+        )
+        scene.account.distances = PROTECTED
+        scene.trader.start()
+        for bar in range(16):
+            scene.step(bar)
+        held, legs = int(venue.position[0]), venue.book.resting.by_id.values()
+        assert held > 0
+        assert [one.left for one in legs] == [held, held]
 
 
 def test_a_halt_takes_the_legs_back_too(tmp_path):

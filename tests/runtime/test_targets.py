@@ -155,6 +155,15 @@ def test_what_is_in_flight_counts_as_filled():
     assert signed(made_from([0.0], [100], sells=70)) == [(0, -30, True)]
 
 
+def test_nothing_is_sent_against_what_is_in_flight():
+    assert signed(made_from([0.05], [50], buys=60)) == []
+    assert signed(made_from([0.1], [50], sells=50)) == [(0, 50, False)]
+    assert signed(made_from([0.0], [50], buys=60)) == [(0, -50, True)]
+    assert signed(made_from([0.0], [0], buys=60, sells=30)) == []
+    assert signed(made_from([-0.1], [0], buys=60)) == [(0, -100, False)]
+    assert signed(made_from([0.1], [0], buys=160)) == []
+
+
 def test_buying_back_in_flight_leaves_less_to_reduce():
     made = made_from([0.05], [-100], buys=30)
     assert signed(made) == [(0, 70, True), (0, 50, False)]
