@@ -41,6 +41,7 @@ from bot4jax.runtime.orders import Cancel, Cancelled, Fill, Reject
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.states import Cause
 from bot4jax.runtime.ticks_record import TickRecord
+from bot4jax.runtime.tracking import OrderState
 from bot4jax.runtime.venue_link import SocketVenue
 from bot4jax.runtime.venue_rules import Refusal
 from bot4jax.types import BEGIN, Frame
@@ -311,7 +312,11 @@ class Storm:
             yield closed
 
     def _befall(self, step: int) -> None:
-        trader, rests = self._trader, self._trader.account.portfolio.working.ids()
+        trader, known = (
+            self._trader,
+            self._trader.account.portfolio.working.still_open(),
+        )
+        rests = [one for one in known if one.state >= OrderState.ACKNOWLEDGED]
         if self._halted and step == self._halted + HALT:
             self._venue.attend = lambda: None
             trader.account.states.lift(Cause.KILLED, "enough")
