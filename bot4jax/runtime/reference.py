@@ -178,7 +178,7 @@ def end_news(
 
     Who has not gone through a former process's steps yet may not know of any.
     """
-    concerned = [symbols[slot] for slot in headlines.concerned.nonzero()[0]]
+    concerned = [symbols[slot] for slot in headlines.concerned.nonzero()[0].tolist()]
     if headlines.are_any or headlines.step < states.known:
         states.reset_news(headlines.step, f"{text}{_over(concerned)}")
 
