@@ -37,7 +37,7 @@ def shifts(before: Config, run: Path, step: int, slot: int) -> list[tuple[str, f
     kept = take_up(model, setting)
     _, bars = bars_of(watched, kept, run)
     with reading(run) as journal, progress() as report:
-        again = repeating_of(watched, kept, journal.run)
+        again = repeating_of(watched, kept, journal)
         steps = journal.read(stop=step + 1)
         for done, _ in enumerate(again.through(calls.upto(bars, step), steps), 1):
             report("going through", done, step)

@@ -12,6 +12,7 @@ from bot4jax.modes.sockets import trade_over_sockets
 from bot4jax.modes.telling import Played, tell
 from bot4jax.modes.trading import Report, Traded, shed
 from bot4jax.runtime.folder import RunFolder
+from bot4jax.runtime.lasting import count_on
 from bot4jax.runtime.progress import progress
 from bot4jax.schema import Config
 
@@ -38,6 +39,7 @@ def traded_live(config: Config, model: Path, rollout: Rollout | None) -> int:
     with RunFolder(config) as folder:
         if folder.open() and folder.is_finished:
             return lines.finished(folder.path)
+        count_on(folder.path)
         began = time.perf_counter()
         with progress() as report:
             setting = set_stage(config)

@@ -22,11 +22,12 @@ from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.deadline import voice_of
 from bot4jax.runtime.decider import Decider, packed_bytes
 from bot4jax.runtime.equity import EquityRow
+from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.journal_rows import Closing, StepRecord, packed
 from bot4jax.runtime.journal_tables import unpacked
 from bot4jax.runtime.orders import Change, Order, OrderId
 from bot4jax.runtime.schedule import Schedule
-from bot4jax.runtime.states import States
+from bot4jax.runtime.states import States, Transition
 from bot4jax.runtime.stepped import Stepped, stepped
 from bot4jax.runtime.tracking import OrderError
 
@@ -156,12 +157,18 @@ class Repeating:
         )
 
 
-def repeating_of(setting: Setting, kept: Kept, run: str) -> Repeating:
-    """The checkpoint's device and the configured account; `run` names its orders."""
-    account = make_account(setting, run, States(lambda transition: None))
+def repeating_of(setting: Setting, kept: Kept, journal: Journal) -> Repeating:
+    """The checkpoint's device and the configured account, told of the journal's resets;
+    its run names the orders."""
+    account = make_account(setting, journal.run, only_resets(journal.transitions()))
     return Repeating(
         make_decider(setting, kept), account, len(setting.settings.members)
     )
+
+
+def only_resets(past: Iterable[Transition]) -> States:
+    """Of what was noted then, what a step's own state does not say."""
+    return States(lambda transition: None, (one for one in past if one.is_reset))
 
 
 def check_fit(closed: Closed, record: StepRecord) -> None:

@@ -72,7 +72,7 @@ def repeated(
     newest = config.runtime.judged_bars if config.mode == "live" else None
     left = Leavings(len(setting.settings.members), newest)
     tape, bars = bars_of(setting, kept, former)
-    again = repeating_of(setting, kept, journal.run)
+    again = repeating_of(setting, kept, journal)
     with Compilations() as compiled:
         again.decider.rehearse(tape.rehearsed())
         bars = settling(bars, lambda: False, compiled)

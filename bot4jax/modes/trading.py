@@ -25,6 +25,7 @@ from bot4jax.runtime.compiles import Compilations
 from bot4jax.runtime.decider import Decider, Memory, Remembered
 from bot4jax.runtime.engine_snapshots import FOLDER
 from bot4jax.runtime.fallback import Glanced
+from bot4jax.runtime.folder import CLOCK
 from bot4jax.runtime.garbage import settled
 from bot4jax.runtime.inputs import FILE
 from bot4jax.runtime.journal import Journal
@@ -203,7 +204,8 @@ def shed(folder: Path) -> None:
     """What only a restart needs goes, once the run has been told."""
     with closing(Journal.open(folder / "journal.sqlite", folder.name)) as journal:
         journal.shed()
-    (folder / FILE).unlink(missing_ok=True)
+    for name in (FILE, CLOCK):
+        (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / FOLDER, ignore_errors=True)
 
 

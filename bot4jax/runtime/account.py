@@ -255,4 +255,4 @@ class Account:
     @cached_property
     def headlines(self) -> Headlines:
         """News that lasts."""
-        return Headlines(len(self.universe.instruments))
+        return Headlines(len(self.universe.instruments), self.states.resets)

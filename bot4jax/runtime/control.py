@@ -31,7 +31,7 @@ from bot4jax.runtime.messages import (
     unpack,
 )
 from bot4jax.runtime.publish import Arrival
-from bot4jax.runtime.reference import tell_news
+from bot4jax.runtime.reference import end_news, tell_news
 from bot4jax.runtime.sockets import replier
 from bot4jax.runtime.states import OF_PEOPLE, Cause
 from bot4jax.runtime.steady import steady_clock
@@ -251,7 +251,8 @@ class Controls:
             except Halted as error:
                 return f"{error}"[:200], False
             states.release(request.pulls)
-        self._trader.account.headlines.forget()
+        own = self._trader.account
+        end_news(states, own.headlines, own.universe.symbols, reason)
         self.forget()
         for cause in OF_PEOPLE:
             states.lift(cause, reason)

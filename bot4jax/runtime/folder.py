@@ -16,8 +16,11 @@ from bot4jax.runtime.carrying import CARRIED, JOURNAL, carry, held_causes
 from bot4jax.runtime.lease import lease
 from bot4jax.schema import Config
 
-OPENING = frozenset({"config.yaml", "manifest.json"})
-"""What `open` writes, before there is any result."""
+CLOCK = "clock.json"
+"""When a live run has looked at the wall clock, see `lasting.py`."""
+
+OPENING = frozenset({"config.yaml", "manifest.json", CLOCK})
+"""What is written before there is any result."""
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "xgboost", "pyzmq", "apsw")
 

@@ -9,7 +9,7 @@ import apsw
 from bot4jax.errors import Bot4JaxError
 from bot4jax.runtime.journal_rows import TABLES
 
-SCHEMA = "bot4jax.journal/10"
+SCHEMA = "bot4jax.journal/11"
 Durability = Literal["process_crash", "power_loss"]
 SYNCHRONOUS = {"process_crash": "NORMAL", "power_loss": "FULL"}
 

@@ -65,7 +65,8 @@ CREATE TABLE requests (
 CREATE TABLE transitions (
     number INTEGER PRIMARY KEY, step INTEGER NOT NULL, at_ns INTEGER NOT NULL,
     cause TEXT NOT NULL, is_held INTEGER NOT NULL, state INTEGER NOT NULL,
-    text TEXT NOT NULL, until_ns INTEGER NOT NULL, hash BLOB NOT NULL) STRICT;
+    text TEXT NOT NULL, until_ns INTEGER NOT NULL, is_reset INTEGER NOT NULL,
+    hash BLOB NOT NULL) STRICT;
 """
 """`place` is the position within the step; fills and other answers share one count.
 Denials are one row a reason: slots as int32, signed lots as int64, little-endian.

@@ -38,7 +38,7 @@ FILL |= {"is_maker": pl.Boolean, "number": pl.Int64}
 DENIAL = {"step": pl.Int64, "time": TIME, "reason": pl.String, "slot": pl.Int64}
 DENIAL |= {"lots": pl.Int64}
 STATE = {"step": pl.Int64, "time": TIME, "cause": pl.String, "is_held": pl.Boolean}
-STATE |= {"state": pl.String, "text": pl.String}
+STATE |= {"state": pl.String, "text": pl.String, "is_reset": pl.Boolean}
 
 
 def tables(
@@ -142,7 +142,8 @@ def _decided(record: StepRecord, found: Decided) -> pl.DataFrame:
 
 def _state(one: Transition) -> tuple:
     state = TradingState(one.state).name
-    return one.step, one.at_ns, one.cause, one.is_held, state, one.text
+    told = one.cause, one.is_held, state, one.text, one.is_reset
+    return one.step, one.at_ns, *told
 
 
 def _side(side: int) -> str:

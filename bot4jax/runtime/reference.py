@@ -8,7 +8,7 @@ An event acts at the first boundary after it was heard that its own time has rea
 between two bars, on all alike.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +27,9 @@ from bot4jax.types import TICK
 
 LENGTH = 4
 """Bytes that say how long the array is."""
+
+NAMED = 5
+"""Instruments that people are told of by name."""
 
 
 def carried(events: Sequence[Reference]) -> np.ndarray:
@@ -110,24 +113,27 @@ def acts_ns(event: Reference) -> int:
 class Headlines:
     """News periods of the stream that have begun: while one lasts, nothing new is
     opened. They end by the market's time; what a person tells, by the clock on the
-    wall or by a reset (`tell_news`), and neither ends the other."""
+    wall or by a reset (`tell_news`), and neither ends the other. A reset ends both; it
+    acts from the next boundary on, in whoever goes through the journal as well."""
 
-    def __init__(self, symbols: int) -> None:
-        self._symbols = symbols
+    def __init__(self, symbols: int, resets: Collection[int] = ()) -> None:
+        """`resets`: steps after which a person has ended them all; may grow."""
+        self._symbols, self._resets = symbols, resets
+        self.step = 0
+        """of the last boundary that was heard"""
         self._periods: list[News] = []
         self._has_held = False
         """the stream has told of the whole market, in this process or a former one"""
 
     def hear(self, events: Iterable[Reference], boundary_ns: int) -> None:
         """What acts from this boundary on; what is over by then is forgotten."""
+        if self.step in self._resets:
+            self._periods, self._has_held = [], False
+        self.step += 1
         told = [one for one in events if isinstance(one, News)]
         periods = [*self._periods, *told]
         self._periods = [one for one in periods if boundary_ns < one.until_ns]
         self._has_held |= any(not one.symbols for one in told)
-
-    def forget(self) -> None:
-        """A person says that it is over."""
-        self._periods, self._has_held = [], False
 
     def judge(self, states: States) -> None:
         """Hold or lift what news of the whole market asks for."""
@@ -139,6 +145,11 @@ class Headlines:
         elif self._has_held:
             self._has_held = False
             states.lift(Cause.NEWS, "its time is over")
+
+    @property
+    def are_any(self) -> bool:
+        """Some news has acted and is not over yet."""
+        return bool(self._periods)
 
     @property
     def concerned(self) -> Bool[np.ndarray, " S"]:
@@ -157,3 +168,22 @@ def tell_news(states: States, text: str, until_ns: int) -> None:
     if not states.ends(Cause.NEWS):
         states.lift(Cause.NEWS, "a person tells of it too")
     states.hold(Cause.NEWS, text, until_ns or LATEST_NS)
+
+
+def end_news(
+    states: States, headlines: Headlines, symbols: Sequence[str], text: str
+) -> None:
+    """A person says that all news is over: in the journal with its place, so that a
+    restart and a replay know it. `symbols`: names by slot.
+
+    Who has not gone through a former process's steps yet may not know of any.
+    """
+    concerned = [symbols[slot] for slot in headlines.concerned.nonzero()[0].tolist()]
+    if headlines.are_any or headlines.step < states.known:
+        states.reset_news(headlines.step, f"{text}{_over(concerned)}")
+
+
+def _over(names: Sequence[str]) -> str:
+    """What a reset has ended, for people."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"; news of {', '.join(names[:NAMED])}{more} are over" if names else ""

@@ -97,6 +97,8 @@ class Transition(msgspec.Struct, frozen=True):
     """what was found"""
     until_ns: int = 0
     """steady clock at which it is lifted by itself; 0: only by what the cause names"""
+    is_reset: bool = False
+    """a person has ended all news that had acted by then, of single instruments too"""
 
     @property
     def sentence(self) -> str:
@@ -124,10 +126,14 @@ class States:
         """`past`: what a former process noted, whose last step was `step`; `day_of`:
         the number of the market's day at a boundary."""
         self._note, self._day_of = note, day_of
+        self.known = step
+        """the last one of a former process"""
         self._held: dict[Cause, _Held] = {}
         past = tuple(past)
         self.transitions = deque(past, TOLD)
         self.step = step
+        self.resets = {one.step for one in past if one.is_reset}
+        """steps after which a person has ended all news, in whichever process"""
         self._pulls: list[str] = []
         """why the kill switch was pulled, each time; whichever thread appends to it"""
         self._released = 0
@@ -201,6 +207,14 @@ class States:
         if self._held.pop(cause, None) is not None:
             self._tell(cause, text, is_held=False)
 
+    def reset_news(self, step: int, text: str) -> None:
+        """A person ends all news that has acted up to a step, or up to the last one of
+        a former process, where this one has not gone through that yet."""
+        step = max(step, self.known)
+        self._held.pop(Cause.NEWS, None)
+        self._tell(Cause.NEWS, text, is_held=False, reset_step=step)
+        self.resets.add(step)
+
     def recall(self, boundary_ns: int) -> None:
         """The day of losses that a former process held."""
         self._loss_day = max(self._loss_day, self._day_of(boundary_ns))
@@ -237,10 +251,25 @@ class States:
                     self.recall(one.at_ns)
 
     def _tell(
-        self, cause: Cause, text: str, *, is_held: bool, until_ns: int = 0
+        self,
+        cause: Cause,
+        text: str,
+        *,
+        is_held: bool,
+        until_ns: int = 0,
+        reset_step: int | None = None,
     ) -> None:
-        state, now_ns = int(self.state), steady_clock()()
-        told = Transition(self.step, now_ns, cause.name, is_held, state, text, until_ns)
+        step = self.step if reset_step is None else reset_step
+        told = Transition(
+            step,
+            steady_clock()(),
+            cause.name,
+            is_held,
+            int(self.state),
+            text,
+            until_ns,
+            is_reset=reset_step is not None,
+        )
         self.transitions.append(told)
         if cause is not Cause.JOURNAL:
             self._note(told)

@@ -21,6 +21,7 @@ from bot4jax.errors import CheckpointError, ConfigError, DataError
 from bot4jax.modes import tapes
 from bot4jax.modes.journal import reading
 from bot4jax.modes.keeping import take_up
+from bot4jax.modes.repeating import repeating_of
 from bot4jax.modes.replay import CERTIFICATE_VIOLATED, replay
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.sockets import lateness, passed
@@ -39,7 +40,7 @@ from bot4jax.runtime.loop import Trader
 from bot4jax.runtime.messages import pack
 from bot4jax.runtime.orders import Cancel, Cancelled, Fill, Reject
 from bot4jax.runtime.publish import Arrival
-from bot4jax.runtime.states import Cause
+from bot4jax.runtime.states import Cause, Transition
 from bot4jax.runtime.ticks_record import TickRecord
 from bot4jax.runtime.tracking import OrderState
 from bot4jax.runtime.venue_link import SocketVenue
@@ -465,6 +466,16 @@ def test_other_ticks_are_told_from_the_recorded_ones(copied, again):
     assert found["worst"] > 0
     assert found["gated_again_differ"] == 0
     assert f"{found['decisions_differ']} differ in decisions" in printed
+
+
+def test_a_replay_is_told_of_the_journals_resets(run, copied, setting):
+    noted = Transition(3, 0, "NEWS", False, 0, "looked into it", is_reset=True)
+    with closing(Journal.open(copied / "journal.sqlite", copied.name)) as journal:
+        for step in (3, 7):
+            journal.note(msgspec.structs.replace(noted, step=step))
+        again = repeating_of(setting, take_up(run.folder, setting), journal)
+    assert again.account.states.resets == {3, 7}
+    assert again.account.states.causes == ()
 
 
 @pytest.fixture

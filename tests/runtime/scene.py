@@ -17,7 +17,7 @@ import numpy as np
 from bot4jax.data.universe import universe
 from bot4jax.decisions import unmoved
 from bot4jax.engine import Engine
-from bot4jax.modes.repeating import Comparison, Repeating
+from bot4jax.modes.repeating import Comparison, Repeating, only_resets
 from bot4jax.runtime.account import Account
 from bot4jax.runtime.closings import NO_ARRIVALS, Closed
 from bot4jax.runtime.decider import Decider, Memory, Remembered
@@ -31,7 +31,7 @@ from bot4jax.runtime.market import Quotes
 from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.orders import Cancel, Kind, Order
 from bot4jax.runtime.portfolio import Portfolio
-from bot4jax.runtime.states import States
+from bot4jax.runtime.states import States, Transition
 from bot4jax.runtime.stepped import Stepped
 from bot4jax.runtime.targets import Tactic
 from bot4jax.runtime.terms import changes_terms
@@ -124,9 +124,15 @@ def planning(targets: Targets) -> Decider:
     )
 
 
-def repeating(targets: Targets, limits: Limits = LIMITS, **means: Any) -> Repeating:
-    """Who goes through a scene's journal once more; `means` are the account's."""
-    states, portfolio = States(lambda transition: None), Portfolio(UNIVERSE, CAPITAL)
+def repeating(
+    targets: Targets,
+    limits: Limits = LIMITS,
+    past: Iterable[Transition] = (),
+    **means: Any,
+) -> Repeating:
+    """Who goes through a scene's journal once more, which has noted `past`; `means` are
+    the account's."""
+    states, portfolio = only_resets(past), Portfolio(UNIVERSE, CAPITAL)
     account = Account(UNIVERSE, portfolio, limits, RUN, states, **means)
     return Repeating(planning(targets), account, MEMBERS)
 

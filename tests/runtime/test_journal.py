@@ -449,6 +449,7 @@ def content_of_one(path: Path) -> list[str]:
     [
         "UPDATE transitions SET is_held = 1 - is_held WHERE number = 2",
         "UPDATE transitions SET state = 0 WHERE number = 2",
+        "UPDATE transitions SET is_reset = 1 WHERE number = 2",
         "UPDATE transitions SET text = 'none' WHERE number = 2",
         "UPDATE transitions SET number = 9 WHERE number = 3",
         "DELETE FROM transitions WHERE number = 2",
