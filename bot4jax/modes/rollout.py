@@ -19,7 +19,6 @@ from bot4jax.modes.keeping import SEEDED, Kept
 from bot4jax.modes.phases import Evidence, Phase
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.standing import Move, Standing
-from bot4jax.runtime.carrying import JOURNAL
 from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.loop import Trader
 from bot4jax.runtime.sessions import days
@@ -38,8 +37,8 @@ def rolled_out(config: Config, model: Path) -> Iterator["Rollout"]:
 
 def begun_in(config: Config, found: Standing) -> Phase:
     """The phase of a run: the one it began in, or, of a new one, the strategy's."""
-    run, goes_on = name_of(config), not config.run.fresh
-    if goes_on and run in found.runs and (Path(run) / JOURNAL).is_file():
+    run = name_of(config)
+    if not config.run.fresh and run in found.runs and standing.goes_on(run):
         return found.runs[run]
     most = Phase.PAPER if config.data.source in SEEDED else Phase.FULL
     return min(found.phase, Phase(config.rollout.most), most, key=lambda one: one.rank)
@@ -57,7 +56,7 @@ class Rollout:
         self._rules, self._path = config.rollout, standing.file_of(config)
         self._run, self._bar_s = name_of(config), config.data.bar_seconds
         self.phase = begun_in(config, found)
-        self._own = found.but(runs={**found.runs, self._run: self.phase})
+        self._own = found.begun(self._run, self.phase)
         self.config = self._funded(config)
         """with as much capital as the phase lets it have"""
         self._trips: int | None = None

@@ -15,6 +15,7 @@ import msgspec
 from bot4jax.errors import CheckpointError, ConfigError
 from bot4jax.learn import checkpoint
 from bot4jax.modes.phases import Evidence, Phase
+from bot4jax.runtime.carrying import JOURNAL
 from bot4jax.runtime.folder import write_text
 from bot4jax.runtime.lease import lease
 from bot4jax.schema import Config
@@ -24,6 +25,9 @@ SCHEMA = "bot4jax.rollout/1"
 
 TRADING = ("strategy", "execution", "risk", "ensemble", "labels")
 """Sections of the configuration that say how a strategy trades."""
+
+MOST_GONE = 64
+"""Runs without a journal that are remembered: their disk may only be away."""
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -46,7 +50,7 @@ class Standing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     phase: Phase = Phase.SHADOW
     """that the next run begins in"""
     runs: Mapping[str, Phase] = {}
-    """the phase that each has begun in, by its folder"""
+    """the phase that each has begun in, by its folder; the newest last"""
     evidence: Mapping[Phase, Evidence] = {}
     came: tuple[int, ...] = (0,) * len(CLASSES)
     """how often each class has come"""
@@ -61,6 +65,14 @@ class Standing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def but(self, **fields: Any) -> "Standing":
         """The same with other values."""
         return msgspec.structs.replace(self, **fields)
+
+    def begun(self, run: str, phase: Phase) -> "Standing":
+        """With a run that begins in a phase, or goes on in it. Of those that cannot go
+        on now, for their journal is not there, the oldest are forgotten."""
+        others = [one for one in self.runs if one != run]
+        forgotten = [one for one in others if not goes_on(one)][:-MOST_GONE]
+        kept = {one: self.runs[one] for one in others if one not in forgotten}
+        return self.but(runs={**kept, run: phase})
 
     def moved(self, move: Move) -> "Standing":
         """In another phase. Who goes back shows anew what he had shown there."""
@@ -77,6 +89,11 @@ def held(config: Config, model: Path) -> Iterator[Standing]:
     path = file_of(config)
     with lease(path, "rollout.file"):
         yield read(path, strategy_hash(config, model))
+
+
+def goes_on(run: str) -> bool:
+    """Whether a run has a journal to go on with."""
+    return (Path(run) / JOURNAL).is_file()
 
 
 def file_of(config: Config) -> Path:

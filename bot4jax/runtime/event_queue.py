@@ -16,7 +16,14 @@ from bot4jax.runtime.ledger import is_payment
 from bot4jax.runtime.messages import Entry, Ledger, Reference
 from bot4jax.runtime.publishers import Counters, Publisher, unrepeated_events
 from bot4jax.runtime.reference import Pending, due, slots, understood
-from bot4jax.runtime.retelling import boundary_ns, is_due, once, retold
+from bot4jax.runtime.retelling import (
+    boundary_ns,
+    in_order,
+    is_due,
+    once,
+    retold,
+    unreplaced,
+)
 from bot4jax.runtime.screen import Drop
 from bot4jax.runtime.terms import changes_terms
 from bot4jax.types import BOOK, NEVER, QUOTE, Frame
@@ -76,8 +83,8 @@ class EventQueue:
         news = self._news(publisher, (one.event for one in missed), open_ns)
         entries = [one for one in missed if one.event in news]
         late = [one for one in entries if one.since_ns <= open_ns]
-        late.sort(key=lambda one: (boundary_ns(one, *grid), one.number))
-        late = self._believed(snapshot.publisher, late, unknown)
+        late = self._believed(snapshot.publisher, in_order(late, *grid), unknown)
+        late = unreplaced(late, found.heard, *grid)
         later = [one for one in entries if one.since_ns > open_ns]
         self._weave(snapshot.publisher, late, later)
 

@@ -7,14 +7,17 @@ complete in itself, and it counts as many frames as this hearer has by its own c
 that place. What cannot be proven counts as unheard.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from bot4jax.runtime.ledger import is_complete
-from bot4jax.runtime.messages import Entry, Ledger, pack
+from bot4jax.runtime.messages import Entry, InstrumentChange, Ledger, Mark, pack
 from bot4jax.runtime.publishers import Counters, Gap, Publisher
 from bot4jax.runtime.reference import acts_ns, slots
-from bot4jax.types import EVENTS, Frame
+from bot4jax.types import EVENTS, NEVER, Frame
+
+REPLACING = InstrumentChange, Mark
+"""Kinds of which only the last word on an instrument counts."""
 
 
 def is_due(publisher: Publisher, snapshot: Frame) -> bool:
@@ -103,6 +106,37 @@ def once(found: Retold, open_ns: int, bar_ns: int) -> list[Entry]:
         left.setdefault((boundary_ns(one, open_ns, bar_ns), pack(one.event)), one)
     heard = {one.number for one in found.heard}
     return [one for one in left.values() if one.number not in heard]
+
+
+def in_order(late: Iterable[Entry], open_ns: int, bar_ns: int) -> list[Entry]:
+    """Entries as they should have acted: by boundary, and at one as they were told."""
+    return sorted(late, key=lambda one: _turn(one, open_ns, bar_ns))
+
+
+def unreplaced(
+    late: Iterable[Entry], heard: Iterable[Entry], open_ns: int, bar_ns: int
+) -> list[Entry]:
+    """Late entries but the terms and marks of an instrument of which newer ones, that
+    were heard, have acted since: those hold."""
+    newest: dict[tuple[type, int], tuple[int, int]] = {}
+    for one in heard:
+        if isinstance(one.event, REPLACING) and one.since_ns <= open_ns:
+            turn, what = _turn(one, open_ns, bar_ns), _what(one.event)
+            newest[what] = max(turn, newest.get(what, turn))
+    return [
+        one
+        for one in late
+        if not isinstance(one.event, REPLACING)
+        or _turn(one, open_ns, bar_ns) >= newest.get(_what(one.event), (NEVER, 0))
+    ]
+
+
+def _turn(entry: Entry, open_ns: int, bar_ns: int) -> tuple[int, int]:
+    return boundary_ns(entry, open_ns, bar_ns), entry.number
+
+
+def _what(event: InstrumentChange | Mark) -> tuple[type, int]:
+    return type(event), event.symbol
 
 
 def boundary_ns(entry: Entry, open_ns: int, bar_ns: int) -> int:

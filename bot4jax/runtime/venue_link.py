@@ -196,10 +196,7 @@ class SocketVenue:
             found = self._read()
             if isinstance(found, Fenced):
                 self._is_lost = True
-                raise Halted(
-                    f"Another engine trades this account since epoch {found.epoch} "
-                    f"(this one's is {self._epoch}): nothing more is sent from here."
-                )
+                raise Halted(self._fenced(found.epoch))
             if isinstance(found, Refused):
                 endpoint = bound_endpoint(self._socket)
                 raise Halted(
@@ -212,6 +209,19 @@ class SocketVenue:
             f"The venue has not answered {what} within {self._timeout_s:g} s: nothing "
             "more is sent. Is mode=venue running with the same runtime.endpoints? "
             "Raise runtime.venue_timeout_s if it is slow."
+        )
+
+    def _fenced(self, epoch: int) -> str:
+        """Why the venue hears this engine no more."""
+        if epoch < self._epoch:
+            return (
+                f"The venue was started anew (its epoch is {epoch}, this engine's "
+                f"{self._epoch}) and knows nothing of this run: nothing more is sent "
+                "from here. Look at what is owned, then use another run.name."
+            )
+        return (
+            f"Another engine trades this account since epoch {epoch} (this one's is "
+            f"{self._epoch}): nothing more is sent from here."
         )
 
     def _waited(self, give_up_s: float) -> bool:

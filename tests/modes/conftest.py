@@ -10,8 +10,9 @@ from typing import NamedTuple
 import pytest
 
 from bot4jax.config import load
-from bot4jax.modes import demo, trading
+from bot4jax.modes import demo, standing, trading
 from bot4jax.modes.keeping import Kept, take_up
+from bot4jax.modes.phases import Phase
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.modes.trading import Traded
 from bot4jax.schema import Config
@@ -84,3 +85,28 @@ def here(run, setting, here_folder) -> Traded:
 def copied(run, tmp_path) -> Path:
     """A copy of the run's folder, to be damaged."""
     return Path(shutil.copytree(run.folder, tmp_path / run.folder.name))
+
+
+@pytest.fixture(scope="session")
+def configured(run, words):
+    """The configuration of a live run of the run's checkpoint, in a rollout."""
+
+    def of(file: Path, name: str, *rules: str) -> Config:
+        own = [f"run.model={run.folder}", f"run.name={name}", f"rollout.file={file}"]
+        return load(["mode=live", *words, "runtime.speed=1", *own, *rules])
+
+    return of
+
+
+@pytest.fixture
+def on_paper(run, configured, tmp_path):
+    """Writes the file of a strategy that has come as far as paper, by these rules."""
+
+    def file_of(*rules: str) -> Path:
+        file = tmp_path / "rollout.json"
+        strategy = standing.strategy_hash(configured(file, "any", *rules), run.folder)
+        own = standing.Standing(standing.SCHEMA, strategy, Phase.PAPER)
+        standing.write(file, own)
+        return file
+
+    return file_of

@@ -52,17 +52,6 @@ class Rolled(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def configured(run, words):
-    """The configuration of a live run of the run's checkpoint."""
-
-    def of(file: Path, name: str, *rules: str) -> Config:
-        own = [f"run.model={run.folder}", f"run.name={name}", f"rollout.file={file}"]
-        return load(["mode=live", *words, "runtime.speed=1", *own, *rules])
-
-    return of
-
-
-@pytest.fixture(scope="module")
 def rolled(run, setting, configured, tmp_path_factory):
     """Trades the test span as a live run of this name would."""
 
@@ -190,19 +179,6 @@ def test_a_simulated_market_leads_nobody_to_real_money(climbed, phase_of, tmp_pa
     shown = standing.read(copy, second.rollout._own.strategy)
     standing.write(copy, shown.but(phase=Phase.FULL))
     assert phase_of(copy, "third", *WIDE) is Phase.PAPER
-
-
-@pytest.fixture
-def on_paper(run, configured, tmp_path):
-    """Writes the file of a strategy that has come as far as paper, by these rules."""
-
-    def file_of(*rules: str) -> Path:
-        file = tmp_path / "rollout.json"
-        strategy = standing.strategy_hash(configured(file, "any", *rules), run.folder)
-        standing.write(file, Standing(standing.SCHEMA, strategy, Phase.PAPER))
-        return file
-
-    return file_of
 
 
 def test_orders_are_judged_by_what_the_venue_said(rolled, on_paper):
@@ -379,6 +355,21 @@ def test_a_run_whose_folder_is_gone_is_a_new_one(configured, on_paper, phase_of)
     assert phase_of(file, "gone") is Phase.PAPER
     begun(configured(file, "gone"))
     assert phase_of(file, "gone") is Phase.FULL
+
+
+def test_of_runs_that_are_gone_the_oldest_are_forgotten(tmp_path):
+    """The file does not grow for ever; who has a journal keeps its phase."""
+    journal = tmp_path / "first" / "journal.sqlite"
+    journal.parent.mkdir()
+    journal.touch()
+    first, again = str(journal.parent), str(tmp_path / "run 150")
+    own = Standing(standing.SCHEMA, "x").begun(first, Phase.CANARY)
+    for k in range(200):
+        own = own.begun(str(tmp_path / f"run {k}"), Phase.PAPER)
+    own = own.begun(again, Phase.FULL)
+    newest = [f"run {k}" for k in range(200) if k != 150][-standing.MOST_GONE :]
+    assert [Path(one).name for one in own.runs] == ["first", *newest, "run 150"]
+    assert (own.runs[first], own.runs[again]) == (Phase.CANARY, Phase.FULL)
 
 
 def told_of(

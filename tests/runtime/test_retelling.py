@@ -6,6 +6,7 @@ nothing, and all stays as it was without it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations, product
 
 import msgspec
 import numpy as np
@@ -286,6 +287,46 @@ def test_what_has_not_missed_its_boundary_acts_as_if_it_had_been_heard():
     assert ours.doubted == ()
     assert (ours.awaited, ours.is_told) == (2, True)
     assert terms_of(feed) == terms_of(calm)
+
+
+SUBSETS = [some for n in (1, 2, 3) for some in combinations(range(3), n)]
+
+WORDS: dict[str, Callable[[int, int], Reference]] = {
+    "terms": lambda at_ns, k: new_terms(0, at_ns, increment=0.01 * 0.5**k),
+    "mark": lambda at_ns, k: Mark(symbol=0, event_ns=at_ns, price=k),
+}
+"""Of which the last to act is what holds, by their time and number."""
+
+
+@pytest.mark.parametrize("lost", SUBSETS, ids=str)
+@pytest.mark.parametrize("retold_in", [1, 2, 3])
+@pytest.mark.parametrize("kind", WORDS)
+def test_what_is_retold_and_what_was_heard_act_in_the_order_they_should_have(
+    kind, retold_in, lost
+):
+    """Three words on one instrument, told in bar 1 one behind the other, act at the
+    next boundary or the one behind it; a snapshot in that bar tells those that were
+    lost."""
+    for acts in product((2, 3), repeat=3):
+        words = [WORDS[kind](BAR * at, k) for k, at in enumerate(acts, 1)]
+        frames = market([(1, one) for one in words])
+        heard = [one for n, one in enumerate(frames) if n - 2 not in lost]
+        sent = 4 + retold_in  # quotes of two bars, three words, the bars behind them
+        before, behind = heard[: sent - len(lost)], heard[sent - len(lost) :]
+        again = heartbeat_at(frames[sent - 1], BAR * retold_in + 300)
+        feed, calm = new_feed(), new_feed()
+        found = acted(pushed(feed, *before, again, snapshot_of(frames[:sent]), *behind))
+        undisturbed = acted(pushed(calm, *frames))
+        assert found[-1] == undisturbed[-1], acts
+        assert terms_of(feed) == terms_of(calm), acts
+        assert feed.counters.unheard == 0
+        if retold_in == 1:  # in time: all of them act as they would have
+            assert found == undisturbed, acts
+
+
+def acted(closings: Sequence[Close]) -> list[Reference]:
+    """All that has acted, in that order."""
+    return [event for one in closings for event in one.events]
 
 
 def heartbeat_at(last: Frame, at_ns: int) -> Frame:
