@@ -87,8 +87,7 @@ class MidsHeard:
         if self._count + len(quotes) <= self._most:
             self._heard.append(quotes)
             self._count += len(quotes)
-        else:  # nor any later ones: a gap would make an old mid look new
-            self._count = self._most
+        else:  # behind them an old mid would look new
             missing = int(quotes["event_ns"].min(initial=LARGEST_NS))
             self._until_ns = min(self._until_ns, missing)
 
