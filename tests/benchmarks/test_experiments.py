@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks import experiments, origins, rungs
 from bot4jax.config import groups, load, run_folder, to_yaml
+from bot4jax.data.binance import MARKETS
 from bot4jax.kernels import CATALOGUE, catalogue_hash
 
 
@@ -117,9 +118,47 @@ def test_figures_of_an_earlier_catalogue_are_told(tmp_path):
     runs["d-0"] = {k: x for k, x in today.items() if k != "catalogue_hash"}
     runs["e-0"] = origin(tmp_path, None, mode="lob") | {"events": {}}
     rows = list(origins.rows(runs))
-    assert rows[0] == ("a", "0, 1", "`commit`", f"`{now}`", "as today")
-    assert [row[-1] for row in rows[1:4]] == ["**of an earlier catalogue**"] * 3
-    assert rows[4][-2:] == ("none", "the book's own")
+    fees = "demo: lowest tier: 0.05, 0 of makers"
+    assert rows[0] == ("a", "0, 1", "`commit`", f"`{now}`", "as today", fees)
+    assert [row[-2] for row in rows[1:4]] == ["**of an earlier catalogue**"] * 3
+    assert rows[4][-3:] == ("none", "the book's own", "nothing is traded")
+
+
+def test_fees_that_were_not_kept_are_told(tmp_path):
+    """Figures of other fees are no repetition: they have a row of their own."""
+    old = {k: x for k, x in origin(tmp_path, None).items() if k != "fees"}
+    dear = {"fees": {"tier": "x", "taker_fee_bps": 5.0, "maker_fee_bps": -0.5}}
+    rows = list(origins.rows({"a-0": old, "a-1": old | dear | {"seed": 1}}))
+    assert [row[-1] for row in rows] == ["not kept", "x: 5, -0.5 of makers"]
+
+
+SIMULATED = {
+    name for name in groups()["experiment"] if name[:4] in ("link", "no_l", "ladd")
+}
+
+
+def test_no_real_market_is_charged_what_the_simulator_asks():
+    """Every experiment on recorded data names a tier of its own."""
+    cheap, asked = load([]).venue, ("bac", "binance", "eurusd", "us_daily")
+    assert set(groups()["experiment"]) - set(asked) == {*SIMULATED, "lob"}
+    for name in asked:
+        config = load([f"experiment={name}", "data.path=PATH"])
+        assert config.venue.tier != cheap.tier, name
+        assert config.venue.taker_fee_bps > cheap.taker_fee_bps, name
+
+
+def test_binance_is_charged_what_its_contracts_state():
+    config = load(["experiment=binance", "data.path=PATH"])
+    venue, stated = config.venue, MARKETS["usdm"]
+    assert venue.taker_fee_bps == pytest.approx(stated.taker_fee * 1e4)
+    assert venue.maker_fee_bps == pytest.approx(stated.maker_fee * 1e4)
+
+
+def test_latencies_are_varied_on_every_real_market_of_ticks():
+    for name in ("bac", "eurusd", "binance"):
+        config = load([f"experiment={name}", "data.path=PATH"])
+        assert config.backtest.fidelity == "exact", name
+        assert {0.0, 500.0} <= set(config.backtest.latencies_ms), name
 
 
 def test_seeds_of_an_experiment_do_not_collide():
