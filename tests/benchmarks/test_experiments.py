@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import experiments, origins, rungs
+from benchmarks import experiments, luck, origins, rungs
 from bot4jax.config import groups, load, run_folder, to_yaml
 from bot4jax.data.binance import MARKETS
 from bot4jax.kernels import CATALOGUE, catalogue_hash
@@ -24,12 +24,21 @@ def test_the_page_is_that_of_the_kept_runs():
     assert found == f"\n{experiments.section()}", "python -m benchmarks.experiments"
 
 
+LUCK = {
+    "deflated_sharpe": {"sharpe": 0.1, "expected_best": 0.05, "probability": 0.9},
+    "overfitting": {"probability": 0.25, "ways": 70},
+    "trials": {"count": 3, "damaged": []},
+    "net_at_cost": {"0": 2500.0, "0.5": 1250.0, "1": 0.0, "2": -2500.0},
+    "traps": {"alarms": ["one"], "shuffled_t": -0.75, "moved": 0, "overlaps": []},
+}
 RIVAL = {"excess": 1e-3, "error": 1e-3, "p_value": 0.8, "holm": 1.0}
 
 
 def summary(**changes):
     judged = dict.fromkeys(experiments.JUDGED, 0.5) | {"extra": 1}
-    scan = {name: {"net": [0.01, -0.02, 0.03]} for name in ("gru", "ensemble", "flat")}
+    costs = {"0": 0.02, "0.5": 0.015, "1": 0.01, "2": 0.0}
+    scanned = {"net": [0.01, -0.02, 0.03], "net_at_cost": costs}
+    scan = dict.fromkeys(("gru", "ensemble", "flat"), scanned)
     return {
         "mode": "backtest",
         "data": "simulator",
@@ -43,7 +52,7 @@ def summary(**changes):
         "baselines": {"flat": judged | {"p_value": None}},
         "pnl": {"net": 1.0},
         "best_baseline": {"rivals": ["flat"], "beside": {"gru": RIVAL}},
-        "backtest": {"scan": scan, "traps": {"alarms": []}, "latency": []},
+        "backtest": {"scan": scan, "latency": [], **LUCK},
         **changes,
     }
 
@@ -58,6 +67,23 @@ def test_rows_tell_what_a_summary_says():
     assert ensemble[7:9] == ("–", "–")
     assert flat[3] == "–"
     assert list(experiments.book_rows("a", kept)) == []
+
+
+def test_luck_and_sentinels_are_kept_and_shown():
+    """Of every run that has them; what was not asked or not defined is a dash."""
+    kept = experiments.taken(summary())
+    (row,) = luck.rows({"a": kept, "old": {"data": "simulator"}})
+    assert len(row) == len(luck.HEAD)
+    assert row[1] == "+2.00 … +1.50 … +1.00 … +0.00"
+    assert row[2] == "+2,500 … +1,250 … +0 … -2,500"
+    assert row[3:] == ("3", "+0.100 (+0.050)", "0.900", "0.25", "-0.8", "0", "1")
+    blank = kept["luck"] | {"overfitting": None, "net_at_cost": None}
+    blank |= {"shuffled_t": None, "moved": None, "alarms": []}
+    blank["deflated_sharpe"] = dict.fromkeys(kept["luck"]["deflated_sharpe"])
+    (row,) = luck.rows({"b": {"luck": blank}})
+    assert row[2:] == ("–", "3", "– (–)", *["–"] * 4, "0")
+    for one in ("gru", "flat"):
+        assert kept["luck"]["scanned"][one]["0.5"] == 0.015
 
 
 def test_seeds_are_counted_by_what_they_found():
