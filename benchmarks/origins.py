@@ -40,8 +40,8 @@ def origin(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
     """Where a finished run's figures come from, down to the features that it read."""
     manifest = json.loads((folder / "manifest.json").read_text())
     own = {name: manifest[name] for name in MANIFEST}
-    if summary["mode"] == "lob":  # whose features are the book's own; nothing is traded
-        return own | {"features": None, "catalogue_hash": None, "fees": None}
+    if summary["mode"] == "lob":  # whose features are the book's own
+        return own | {"features": None, "catalogue_hash": None}
     # not validated: a run of an earlier version may have had other keys
     config = yaml.safe_load((folder / "config.yaml").read_text())
     names, fees = config["features"]["names"], config["venue"]
@@ -63,13 +63,15 @@ def rows(runs: Runs) -> Iterable[tuple[str, ...]]:
 
 
 def charged(run: Mapping[str, Any]) -> str:
-    """The fee tier of a run, with what it takes from takers and makers."""
+    """The fee tier of a run, with what it takes from takers and makers.
+
+    Of an order book nothing is traded.
+    """
+    if "events" in run:
+        return "none"
     if "fees" not in run:
         return "not kept"
-    own = run["fees"]
-    if own is None:
-        return "nothing is traded"
-    tier, taker, maker = (own[name] for name in FEES)
+    tier, taker, maker = (run["fees"][name] for name in FEES)
     return f"{tier}: {taker:g}, {maker:g} of makers"
 
 

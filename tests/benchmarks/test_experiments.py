@@ -147,7 +147,7 @@ def test_figures_of_an_earlier_catalogue_are_told(tmp_path):
     fees = "demo: lowest tier: 0.05, 0 of makers"
     assert rows[0] == ("a", "0, 1", "`commit`", f"`{now}`", "as today", fees)
     assert [row[-2] for row in rows[1:4]] == ["**of an earlier catalogue**"] * 3
-    assert rows[4][-3:] == ("none", "the book's own", "nothing is traded")
+    assert rows[4][-3:] == ("none", "the book's own", "none")
 
 
 def test_fees_that_were_not_kept_are_told(tmp_path):
