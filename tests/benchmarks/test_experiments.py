@@ -187,6 +187,12 @@ def test_latencies_are_varied_on_every_real_market_of_ticks():
         assert {0.0, 500.0} <= set(config.backtest.latencies_ms), name
 
 
+def test_who_finds_skill_or_none_has_laid_every_trap():
+    for name in ("link", "no_link", "us_daily"):
+        needs = ["data.path=PATH"] if name == "us_daily" else []
+        assert load([f"experiment={name}", *needs]).backtest.traps, name
+
+
 def test_seeds_of_an_experiment_do_not_collide():
     """Each has a run folder of its own, whichever experiment it is."""
     simulated = ("link", "no_link", "ladder")
