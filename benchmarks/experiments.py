@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from benchmarks import origins, rungs
+from benchmarks import luck, origins, rungs
 from benchmarks.markdown import table
 from benchmarks.origins import experiment
 from benchmarks.skill import SURE, chance, less, order
@@ -90,6 +90,7 @@ def taken(summary: dict[str, Any]) -> dict[str, Any]:
         "best_baseline": summary["best_baseline"],
         "pnl": summary["pnl"],
         "latency": summary["backtest"]["latency"],
+        "luck": luck.taken(summary["backtest"]),
         "forecasters": {
             name: {key: one[key] for key in JUDGED} | {"net": scan[name]["net"]}
             for name, one in judged.items()
@@ -110,6 +111,7 @@ def section() -> str:
         table(origins.HEAD, origins.rows(runs)),
         table(SEEDS_HEAD, seed_rows(runs)),
         rungs.section(runs),
+        table(luck.HEAD, luck.rows(runs)),
         table(HEAD, plain),
         table(LOB_HEAD, books),
     )

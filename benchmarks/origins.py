@@ -30,7 +30,10 @@ MANIFEST = (
 )
 """What a manifest says of where figures come from."""
 
-HEAD = ("experiment", "seeds", "commit", "catalogue", "features")
+FEES = ("tier", "taker_fee_bps", "maker_fee_bps")
+"""What a configuration says of the fees that were charged."""
+
+HEAD = ("experiment", "seeds", "commit", "catalogue", "features", "fees, bps")
 
 
 def origin(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,9 +43,11 @@ def origin(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
     if summary["mode"] == "lob":  # whose features are the book's own
         return own | {"features": None, "catalogue_hash": None}
     # not validated: a run of an earlier version may have had other keys
-    names = yaml.safe_load((folder / "config.yaml").read_text())["features"]["names"]
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    names, fees = config["features"]["names"], config["venue"]
     asked = [names] if isinstance(names, str) else names
-    return own | {"features": asked, "catalogue_hash": summary["catalogue_hash"]}
+    own |= {"features": asked, "catalogue_hash": summary["catalogue_hash"]}
+    return own | {"fees": {name: fees[name] for name in FEES}}
 
 
 def rows(runs: Runs) -> Iterable[tuple[str, ...]]:
@@ -51,10 +56,23 @@ def rows(runs: Runs) -> Iterable[tuple[str, ...]]:
     for name, run in runs.items():
         changed = ", with uncommitted changes" if run["dirty"] else ""
         commit = f"`{run['commit'][:12]}`{changed}"
-        key = experiment(name, run), commit, *catalogue(run)
+        key = experiment(name, run), commit, *catalogue(run), charged(run)
         found.setdefault(key, []).append(run["seed"])
     for (which, *rest), seeds in found.items():
         yield which, ", ".join(map(str, sorted(seeds))), *rest
+
+
+def charged(run: Mapping[str, Any]) -> str:
+    """The fee tier of a run, with what it takes from takers and makers.
+
+    Of an order book nothing is traded.
+    """
+    if "events" in run:
+        return "none"
+    if "fees" not in run:
+        return "not kept"
+    tier, taker, maker = (run["fees"][name] for name in FEES)
+    return f"{tier}: {taker:g}, {maker:g} of makers"
 
 
 def experiment(name: str, run: Mapping[str, Any]) -> str:

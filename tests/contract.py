@@ -14,7 +14,7 @@ SUMMARY = frozenset(
 BARS = ["train", "calibrate", "test"]
 TICKS = {"sent", "absorbed", "late", "dropped"}
 MEMBER = {"log_loss", "brier", "ece", "weight"}
-PNL = {"gross", "fees", "slippage", "funding", "net", "currency"}
+PNL = {"gross", "fees", "spread", "delay", "slippage", "funding", "net", "currency"}
 
 
 def check_summary(found: dict) -> None:

@@ -47,17 +47,21 @@ class Ledger(NamedTuple):
         return self._replace(trials=tuple(t for t in self.trials if t.data == data))
 
     @property
-    def distinct(self) -> dict[str, Trial]:
-        """The last trial of each configuration: to repeat a run is no new trial."""
-        return {one.config_hash: one for one in self.trials}
+    def distinct(self) -> dict[tuple[object, ...], Trial]:
+        """The last trial of each configuration and outcome.
+
+        To repeat a run is no new trial. One that comes out otherwise was another: of
+        another formula, plugin or version, which no configuration names.
+        """
+        return {_identity(one): one for one in self.trials}
 
     @property
     def count(self) -> int:
-        """Configurations tried; a damaged line counts, for it stood for one."""
+        """What was tried; a damaged line counts, for it stood for one."""
         return len(self.distinct) + len(self.damaged)
 
     def sharpes(self, period_seconds: float) -> tuple[float, ...]:
-        """Every known ratio of such periods, one a configuration."""
+        """Every known ratio of such periods, one for each that was tried."""
         return tuple(
             one.sharpe
             for one in self.distinct.values()
@@ -94,6 +98,11 @@ def read(path: Path) -> Ledger:
         else:
             trials.append(trial)
     return Ledger(tuple(trials), tuple(damaged))
+
+
+def _identity(trial: Trial) -> tuple[object, ...]:
+    """What two looks have in common that are one."""
+    return trial.config_hash, trial.sharpe, trial.periods, trial.net
 
 
 def _finite(trial: Trial) -> dict[str, object]:

@@ -74,9 +74,9 @@ def baselines(
 ) -> tuple[dict[str, Float[np.ndarray, "T S C"]], str]:
     """What each says of the test, fitted on the fold's training span; and the best.
 
-    Gradient boosting alone is the ensemble's own forest, where it has one. Whoever was
-    fitted is tempered on the calibration span, as the members are; who is best there is
-    whom they have to beat.
+    Gradient boosting alone is the forest that is fitted with every ensemble, and as the
+    ensemble's own it is `boosted`. Whoever was fitted is tempered on the calibration
+    span, as the members are; who is best there is whom they have to beat.
     """
     rows = rows_of(fold.before, fold.split.train)
     horizon = setting.settings.layout.horizon
@@ -93,9 +93,10 @@ def baselines(
         asked,
         setting.config.run.seed,
     )
+    alone = forest_alone(fold, asked)
     if boosted is not None:
-        before = forest_before(fold, asked)
-        said["gradient_boosting"] = np.concatenate([before, boosted])
+        alone[-asked.bars :] = boosted
+    said["gradient_boosting"] = alone
     behind = range(fold.split.calibrate.start, fold.split.test.stop)
     later = rows_of(fold.record, behind)
     raw = {
@@ -111,11 +112,10 @@ def baselines(
     return tested, evaluate.best_baseline(said, asked.known)
 
 
-def forest_before(fold: Fitted, asked: Asked) -> Float[np.ndarray, "U S C"]:
-    """What the ensemble's forest says of the calibration span and the gap behind it."""
-    predict = jax.jit(forest.log_probability)
-    bars = asked.features[: -asked.bars]
-    logs = np.stack([np.asarray(predict(fold.params.forest, bar)) for bar in bars])
+def forest_alone(fold: Fitted, asked: Asked) -> Float[np.ndarray, "U S C"]:
+    """What the fold's forest says of all bars asked, whether or not it has a vote."""
+    predict, own = jax.jit(forest.log_probability), fold.params.forest
+    logs = np.stack([np.asarray(predict(own, bar)) for bar in asked.features])
     return evaluate.tempered(np.exp(logs), asked.known)
 
 

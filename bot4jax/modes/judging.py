@@ -19,7 +19,6 @@ from bot4jax.modes import summary
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.story import MarketFacts, TradeFacts
 from bot4jax.modes.trading import Traded
-from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.limits import Reason
 from bot4jax.types import BUY, SELL
 
@@ -164,22 +163,9 @@ def market_facts(
     )
 
 
-def equity_curve(setting: Setting, traded: Traded) -> list[EquityRow]:
-    """The account at every boundary.
-
-    Where a market shows no quotes, an order decided at a close meets the next opening:
-    its distance from the close is the night's move, and its cost the stated spread.
-    """
-    curve = traded.portfolio.curve
-    if setting.source.has_ticks:
-        return curve
-    half_spread = setting.config.venue.half_spread_bps * 1e-4
-    return [row._replace(slippage=row.turnover * half_spread) for row in curve]
-
-
 def trade_facts(setting: Setting, traded: Traded) -> TradeFacts:
     """What trading came to."""
-    own, curve = setting.config.venue, equity_curve(setting, traded)
+    own, curve = setting.config.venue, traded.portfolio.curve
     totals = traded.totals
     rates = f"taker {own.taker_fee_bps:g} bps, maker {own.maker_fee_bps:g} bps"
     currency = traded.portfolio.base

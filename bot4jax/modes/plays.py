@@ -12,7 +12,7 @@ from bot4jax.learn.folds import Fold
 from bot4jax.learn.params import Learned
 from bot4jax.learn.redundancy import Pair
 from bot4jax.learn.splits import Split
-from bot4jax.modes import judging
+from bot4jax.modes import judging, summary
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.trading import Traded
 from bot4jax.schema.modes import Backtest
@@ -23,8 +23,10 @@ class Late(NamedTuple):
 
     latency_ms: float
     fills: int
-    gross: float
+    before: float
+    """costs, from the mids as fills traded: what moved on the orders' way is lost"""
     cost: float
+    """fees and spread"""
     net: float
 
 
@@ -58,9 +60,8 @@ class FoldPlay(NamedTuple):
 def late_trade(latency_ms: float, setting: Setting, traded: Traded) -> Late:
     """What trading with a latency came to."""
     facts = judging.trade_facts(setting, traded)
-    pnl = facts.pnl
-    cost = pnl["fees"] + pnl["slippage"]
-    return Late(latency_ms, facts.fills, pnl["gross"], cost, pnl["net"])
+    cost, net = summary.cost(facts.pnl), facts.pnl["net"]
+    return Late(latency_ms, facts.fills, net + cost, cost, net)
 
 
 def is_causal(own: Backtest) -> bool:

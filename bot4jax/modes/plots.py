@@ -131,7 +131,7 @@ def gradients(axes: Axes, norms: Mapping[str, Float[np.ndarray, " U"]]) -> None:
 
 
 def equity(axes: Axes, story: Story) -> None:
-    """Net asset value over the test span, and before costs at mid prices."""
+    """Net asset value over the test span, and at the mids of the decisions."""
     if story.trade is None:
         return
     curve = story.trade.curve
@@ -139,7 +139,7 @@ def equity(axes: Axes, story: Story) -> None:
     net = np.array([row.nav for row in curve]) - curve[0].nav
     paid = np.array([row.fees + row.funding + row.slippage for row in curve])
     gross = net + paid - paid[0]
-    axes.plot(when, gross, color=COLOURS[5], label="before costs, at mid prices")
+    axes.plot(when, gross, color=COLOURS[5], label="at the mids of the decisions")
     axes.plot(when, net, color=COLOURS[0], label="net")
     axes.axhline(0, color="#9aa5b1", linewidth=0.8)
     axes.set_ylabel(f"profit, {story.trade.currency}")

@@ -224,15 +224,25 @@ def latency(config: Config, story: Story, late: Sequence[Late]) -> str:
         (
             f"{one.latency_ms:g} ms",
             f"{one.fills:,}",
-            f"{one.gross:,.2f}",
+            f"{one.before:,.2f}",
             f"{one.net:,.2f}",
-            ratio(break_even(one.gross, one.cost)),
+            ratio(break_even(one.before, one.cost)),
         )
         for one in late
     ]
     currency = "" if story.trade is None else story.trade.currency
-    heads = ("latency", "fills", f"at mids, {currency}", "net", "break-even, × cost")
-    text = paragraph(f"Traded again through the venue. {crossing(late)}")
+    heads = (
+        "latency",
+        "fills",
+        f"before costs, {currency}",
+        "net",
+        "break-even, × cost",
+    )
+    text = paragraph(
+        f"Traded again through the venue. {crossing(late)} Before fees and spread, but "
+        "from the mids that stood when the orders traded: what they came too late for "
+        "is lost already."
+    )
     return title + text + table(heads, rows)
 
 

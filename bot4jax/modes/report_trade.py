@@ -1,8 +1,10 @@
 """The report's sections on trading: money, denials, states, how long steps took."""
 
+from collections.abc import Mapping
 from html import escape
+from typing import Any
 
-from bot4jax.modes import plots
+from bot4jax.modes import plots, summary
 from bot4jax.modes.markup import figure, paragraph, section, table
 from bot4jax.modes.story import Story
 from bot4jax.runtime.limits import TradingState
@@ -23,6 +25,13 @@ STAGES = {
 }
 """What happens in a stage of a step."""
 
+LADDER = {
+    True: "Costs are fees and spread: of other costs delay and funding stay.",
+    False: "Fees and spread together were earned, as by orders that rest: such trades "
+    "have no cost to multiply.",
+}
+"""What is said of other costs, by whether they are told."""
+
 
 def money(story: Story) -> str:
     """What trading came to, and what it would at other costs."""
@@ -30,28 +39,31 @@ def money(story: Story) -> str:
     if trade is None:
         return ""
     pnl = trade.pnl
-    cost = pnl["fees"] + pnl["slippage"] + pnl["funding"]
-    rows = [
-        (f"{times:g} × cost", f"{pnl['gross'] - times * cost:,.2f}")
-        for times in (0, 0.5, 1, 2)
-    ]
+    rows = [(f"{times} × cost", f"{x:,.2f}") for times, x in at_costs(pnl).items()]
     text = paragraph(
         f"Fee tier: {escape(trade.tier)}. {trade.orders:,} orders became "
         f"{trade.fills:,} fills ({trade.buys:,} buys, {trade.sells:,} sells); "
-        f"{trade.partial_fills:,} orders were filled in part. At mid prices the "
-        f"result is {pnl['gross']:,.2f} {trade.currency}; fees took "
-        f"{pnl['fees']:,.2f}, the distance of fills from the mid "
-        f"{pnl['slippage']:,.2f}."
+        f"{trade.partial_fills:,} orders were filled in part. At the mids of the "
+        f"decisions the result is {pnl['gross']:,.2f} {trade.currency}; fees took "
+        f"{pnl['fees']:,.2f}, the spread, from the mids at the fills to their prices, "
+        f"{pnl['spread']:,.2f}, delay, what the mids moved between decision and fill, "
+        f"{pnl['delay']:,.2f}, and funding {pnl['funding']:,.2f}. What is negative was "
+        f"earned. {LADDER[bool(rows)]}"
     )
     chart = figure(
         story,
         plots.equity,
         story,
-        caption="Positions are worth the mid at each bar's close. The table below is "
+        caption="Positions are worth the mid at each bar's close. A table below is "
         "of the same decisions: who pays more would also trade less.",
     )
-    ladder = table(("at other costs", f"net, {trade.currency}"), rows)
+    ladder = table(("at other costs", f"net, {trade.currency}"), rows) if rows else ""
     return section("Money") + text + chart + ladder
+
+
+def at_costs(pnl: Mapping[str, Any]) -> dict[str, float]:
+    """The result at other costs; nothing where trading earned what it should cost."""
+    return summary.net_at_cost(pnl) if summary.cost(pnl) >= 0 else {}
 
 
 def denials(story: Story) -> str:

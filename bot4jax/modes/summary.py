@@ -12,6 +12,10 @@ from bot4jax.runtime.publishers import Counters
 
 SCHEMA = "bot4jax.summary/1"
 
+COSTS = (0.0, 0.5, 1.0, 2.0)
+"""Times the cost at which the same decisions are paid for."""
+
+PARTS = ("gross", "fees", "spread", "delay", "slippage", "funding", "net")
 
 TICKS = ("sent", "absorbed", "late", "dropped", "conflated", "reordered", "unordered")
 
@@ -67,16 +71,31 @@ def untraded(currency: str | None) -> dict[str, Any]:
 
 
 def pnl(row: EquityRow | None, currency: str | None) -> dict[str, Any]:
-    """Profit and loss: gross at mid prices, what was paid, and what is left."""
+    """Profit and loss: gross at the mids of the decisions, what it fell short by, and
+    what is left; slippage is spread and delay together."""
     if row is None:
-        nothing = dict.fromkeys(("gross", "fees", "slippage", "funding", "net"), 0.0)
-        return {**nothing, "currency": currency}
+        return {**dict.fromkeys(PARTS, 0.0), "currency": currency}
     traded = row.realised + row.unrealised
     return {
         "gross": traded + row.slippage,
         "fees": row.fees,
+        "spread": row.spread,
+        "delay": row.delay,
         "slippage": row.slippage,
         "funding": row.funding,
         "net": traded - row.fees - row.funding,
         "currency": currency,
     }
+
+
+def cost(pnl: Mapping[str, Any]) -> float:
+    """What a market asks for trading: another would ask more or less of it.
+
+    What moved before the orders arrived, and what is paid for holding, is no price.
+    """
+    return pnl["fees"] + pnl["spread"]
+
+
+def net_at_cost(pnl: Mapping[str, Any]) -> dict[str, float]:
+    """What the same trades come to at other costs, by how many times the cost."""
+    return {f"{times:g}": pnl["net"] + (1 - times) * cost(pnl) for times in COSTS}

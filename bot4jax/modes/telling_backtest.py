@@ -28,10 +28,7 @@ from bot4jax.runtime.folder import RunFolder
 from bot4jax.runtime.states import Transition
 from bot4jax.types import CLASSES
 
-COSTS = (0.0, 0.5, 1.0, 2.0)
-"""Times the cost at which the same decisions are paid for."""
-
-CARRIED = ("realised", "unrealised", "fees", "funding", "slippage", "turnover")
+CARRIED = ("realised", "unrealised", "fees", "funding", "spread", "delay", "turnover")
 """Of an account: what the next fold's begins without, and adds up over folds."""
 
 
@@ -53,7 +50,7 @@ def tell_backtest(
     facts = market_facts(setting, plays, whole, found)
     features = feature_facts(setting, plays)
     counts = figures(folder, setting, plays, found, facts, features, trade)
-    counts["backtest"] = own_figures(setting, found, paths, luck, late)
+    counts["backtest"] = own_figures(setting, found, paths, luck, late, trade)
     counts["seconds"] = sum(seconds.values())
     folder.write_json("summary.json", counts)
     story = story_of(folder, setting, plays, whole, found, facts, trade, features)
@@ -127,7 +124,7 @@ def joined_late(plays: Sequence[FoldPlay]) -> tuple[Late, ...]:
         Late(
             latency_ms=same[0].latency_ms,
             fills=sum(one.fills for one in same),
-            gross=sum(one.gross for one in same),
+            before=sum(one.before for one in same),
             cost=sum(one.cost for one in same),
             net=sum(one.net for one in same),
         )
@@ -249,6 +246,7 @@ def own_figures(
     paths: Sequence[Path],
     luck: Luck,
     late: Sequence[Late],
+    trade: TradeFacts | None,
 ) -> dict[str, Any]:
     """What only a backtest says; profits of the scan are shares of the capital."""
     own = setting.config.backtest
@@ -262,6 +260,7 @@ def own_figures(
         "effective_bars": found.effective_bars,
         "late_entry": found.fading._asdict(),
         "scan": {name: scanned(found, name) for name in found.lines},
+        "net_at_cost": trade and summary.net_at_cost(trade.pnl),
         "latency": [one._asdict() for one in late],
         "deflated_sharpe": summary.finite(luck.deflated._asdict()),
         "trials": {"count": luck.tried.count, "damaged": list(luck.tried.damaged)},
@@ -293,7 +292,7 @@ def scanned(found: Evaluation, name: str) -> dict[str, Any]:
             "gross": one.gross,
             "cost": one.cost,
             "net": list(one.net),
-            "net_at_cost": {f"{t:g}": one.gross - t * one.cost for t in COSTS},
+            "net_at_cost": {f"{t:g}": one.gross - t * one.cost for t in summary.COSTS},
             "break_even_cost": break_even(one.gross, one.cost),
             "gross_by_delay": list(one.late),
             "sharpe": one.sharpe,

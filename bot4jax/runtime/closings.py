@@ -19,6 +19,7 @@ from bot4jax.runtime.context import Market
 from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.market import Quotes
 from bot4jax.runtime.messages import Reference
+from bot4jax.runtime.mids import Mids
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.stages import Stages
 from bot4jax.runtime.terms import changes_terms, unchanged
@@ -72,6 +73,8 @@ class Closed(NamedTuple):
     """no snapshot is awaited that would tell of missed events"""
     doubted: tuple[int, ...] = ()
     """slots of which a snapshot has told what should have acted before"""
+    mids: Mids | None = None
+    """as they stood within the bar, in the terms of then; None: nobody knows"""
 
 
 class Bars(NamedTuple):
@@ -144,6 +147,7 @@ class BarTape:
                 NO_ARRIVALS,
                 np.zeros(len(source.universe.instruments), bool),
                 boundary_ns,
+                mids=self.quotes.mids(),
             )
 
     def _count(self, volume: Float[np.ndarray, " S"], open_ns: int) -> None:
@@ -264,6 +268,7 @@ class Tape:
     def _close(self, event: Close, timer_s: float) -> Closed:
         bars = self._bars(event)
         arrivals, self._arrivals = self._arrivals, []
+        mids = self.quotes.mids()
         for one in filter(changes_terms, event.events):
             self.quotes.hear(one)
             if one.symbol in event.doubted:
@@ -288,4 +293,5 @@ class Tape:
             awaited=event.awaited,
             is_told=event.is_told,
             doubted=event.doubted,
+            mids=mids,
         )

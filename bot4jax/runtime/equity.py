@@ -27,8 +27,12 @@ class EquityRow(NamedTuple):
     funding: float
     """paid on what was held, less what was received: dividends are received, what is
     short pays its lender"""
-    slippage: float
-    """of the fills' prices from the mids at decision; part of the profits already"""
+    spread: float
+    """of the fills' prices from the mids that stood as they traded: effective half
+    spreads, the book that was walked included; what rests earns it; part of the
+    profits already, as the next"""
+    delay: float
+    """of those mids from the mids at decision: what the market moved meanwhile"""
     turnover: float
     daily_loss: float
     """share of the asset value with which the market's day began"""
@@ -36,6 +40,12 @@ class EquityRow(NamedTuple):
     """share of the highest asset value so far"""
     losses: int
     """boundaries in a row, since the day began, that came to a loss"""
+
+    @property
+    def slippage(self) -> float:
+        """Of the fills' prices from the mids at decision: with fees the implementation
+        shortfall of what was traded (Perold 1988)."""
+        return self.spread + self.delay
 
 
 ROW = np.dtype(list(EquityRow.__annotations__.items()))

@@ -187,7 +187,7 @@ class Trader(Remembering):
     def _settle(self, closed: Closed) -> Sequence[Answer]:
         """What the venue said since the last step; the device works meanwhile."""
         answers = self._venue.settle(closed.boundary_ns) if self.step_number > 1 else ()
-        self._book(answers)
+        self._book(answers, closed.mids)
         return answers
 
     def _trust(self, changes: Sequence[Change]) -> None:

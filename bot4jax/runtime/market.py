@@ -9,6 +9,7 @@ from jaxtyping import Int
 from bot4jax.data.universe import Universe
 from bot4jax.runtime.context import Market
 from bot4jax.runtime.displayed import Displayed
+from bot4jax.runtime.mids import Mids, MidsHeard
 from bot4jax.runtime.terms import ChangedTerms, converted, ratio, universe_after
 from bot4jax.types import NEVER, QUOTE, TRADE
 
@@ -23,6 +24,7 @@ class Quotes:
         self._universe = universe
         self._displayed = Displayed(slots)
         self._quote_ns = np.full(slots, NEVER, np.int64)
+        self._mids = MidsHeard(slots)
         self._volume = np.zeros(slots, np.int64)
         self._since_ns: int | None = None
         """event time of the first tick to arrive"""
@@ -40,6 +42,7 @@ class Quotes:
         self._displayed.absorb(records)
         quotes = records[records["kind"] == QUOTE]
         self._quote_ns[quotes["symbol"]] = quotes["event_ns"]
+        self._mids.hear(quotes)
 
     def count(
         self, slots: Int[np.ndarray, " n"], lots: Int[np.ndarray, " n"], from_ns: int
@@ -54,6 +57,7 @@ class Quotes:
     def hear(self, event: ChangedTerms) -> None:
         """What was quoted is no price any more, and what was traded is in old lots."""
         self._displayed.forget([event.symbol])
+        self._mids.forget(event.symbol)
         lots = ratio(self._universe.instruments[event.symbol], event).lots
         traded = int(self._volume[event.symbol])
         self._volume[event.symbol], _ = converted(traded, lots)
@@ -62,6 +66,10 @@ class Quotes:
     def recount(self, slot: int) -> None:
         """What was traded there is in nobody knows which lots: it counts as nothing."""
         self._volume[slot] = 0
+
+    def mids(self) -> Mids:
+        """As they have stood since this was asked last."""
+        return self._mids.taken(self._displayed.quotes)
 
     def market(self) -> Market:
         """A copy that later records do not change."""

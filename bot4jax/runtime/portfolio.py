@@ -19,6 +19,7 @@ from bot4jax.runtime.messages import (
     Mark,
     Reference,
 )
+from bot4jax.runtime.mids import Mids
 from bot4jax.runtime.orders import Answer, Fill, Foreign
 from bot4jax.runtime.ring import Ring
 from bot4jax.runtime.sessions import days
@@ -79,7 +80,10 @@ class Portfolio:
         """what is due once this day is over, settlement currency"""
         self._told_marks = np.full(slots, np.nan)
         """prices that the venue values positions at, quote currency"""
-        self.slippage = np.zeros(slots)
+        self.spread = np.zeros(slots)
+        """from the mids as fills traded to their prices, settlement currency"""
+        self.delay = np.zeros(slots)
+        """from the mids at decision to the mids as fills traded"""
         self.turnover = np.zeros(slots)
         self.flows = np.zeros(slots)
         """cash received, settlement currency"""
@@ -94,15 +98,20 @@ class Portfolio:
         self.trips = 0
         """round trips that have ended"""
 
-    def apply(self, answer: Answer) -> bool:
-        """Take in the venue's answer; False if it was known already."""
+    def apply(self, answer: Answer, mids: Mids | None = None) -> bool:
+        """Take in the venue's answer; False if it was known already.
+
+        `mids`: as they stood since the venue was heard last; without them what a fill
+        lost since its decision counts as spread.
+        """
         if isinstance(answer, Foreign):
             return self._adopt(answer)
         if isinstance(answer, Fill):
             check_fill(answer, len(self.lots))
         is_news = self.working.hear(answer)
         if is_news and isinstance(answer, Fill):
-            self._book(answer, self.working.reference(answer))
+            self._book(answer)
+            self._fall_short(answer, np.nan if mids is None else mids.of(answer))
         return is_news
 
     def is_booked(self, answer: Fill | Foreign) -> bool:
@@ -196,7 +205,8 @@ class Portfolio:
             unrealised=self._total(unrealised),
             fees=self._total(self.fees),
             funding=self._total(self.funding),
-            slippage=self._total(self.slippage),
+            spread=self._total(self.spread),
+            delay=self._total(self.delay),
             turnover=self._total(self.turnover),
             **self._losses.seen(nav, boundary_ns, ended)._asdict(),
         )
@@ -240,9 +250,8 @@ class Portfolio:
         self._book(foreign)
         return True
 
-    def _book(self, fill: Fill | Foreign, reference: float = math.nan) -> None:
-        """Move lots and money by one fill that is new and fits its order, which was
-        decided at the mid `reference`."""
+    def _book(self, fill: Fill | Foreign) -> None:
+        """Move lots and money by one fill that is new and fits its order."""
         slot = fill.symbol
         instrument = self.universe.instruments[slot]
         price = fill.price * instrument.increment
@@ -258,10 +267,21 @@ class Portfolio:
         self.turnover[slot] += abs(worth)
         self.flows[slot] -= fill.fee
         self.flows[slot] += -worth if self.units.is_paid[slot] else gained
-        if math.isfinite(reference):
-            self.slippage[slot] += profit(instrument, signed, reference, price)
         if not math.isfinite(self.marks[slot]):
             self.marks[slot] = price
+
+    def _fall_short(self, fill: Fill, mid: float) -> None:
+        """What it lost from the mid at decision, in two parts; `mid`: increments, as it
+        traded."""
+        slot, decided = fill.symbol, self.working.reference(fill)
+        instrument = self.universe.instruments[slot]
+        signed = fill.lots if fill.side == BUY else -fill.lots
+        price = fill.price * instrument.increment
+        then = mid * instrument.increment if math.isfinite(mid) else decided
+        if math.isfinite(then):
+            self.spread[slot] += profit(instrument, signed, then, price)
+        if math.isfinite(then) and math.isfinite(decided):
+            self.delay[slot] += profit(instrument, signed, decided, then)
 
     def _move(
         self, slot: int, instrument: Instrument, signed: int, price: float

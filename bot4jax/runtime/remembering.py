@@ -17,6 +17,7 @@ from bot4jax.runtime.decider import Decider, packed_bytes
 from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.journal_rows import StepRecord
 from bot4jax.runtime.limits import TradingState
+from bot4jax.runtime.mids import Mids
 from bot4jax.runtime.orders import Answer, Cancel, Foreign, Request
 from bot4jax.runtime.recovery import (
     Plan,
@@ -179,8 +180,11 @@ class Remembering:
         )
         return self._last
 
-    def _book(self, answers: Sequence[Answer]) -> None:
-        """What the venue said, and whether it comes to what the venue owns for us."""
+    def _book(self, answers: Sequence[Answer], mids: Mids | None = None) -> None:
+        """What the venue said, and whether it comes to what the venue owns for us.
+
+        `mids`: as they stood since it was heard last.
+        """
         for answer in answers:
             if isinstance(answer, Foreign) and not self._adopts:
                 raise Halted(
@@ -188,5 +192,5 @@ class Remembering:
                     f"account by no order of ours ({answer.reason}). Look at the "
                     "account, then go on with runtime.foreign=adopt: it books them."
                 )
-            self.account.portfolio.apply(answer)
+            self.account.portfolio.apply(answer, mids)
         reconcile(self.account.portfolio.lots, self._venue.positions)

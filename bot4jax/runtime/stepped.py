@@ -45,9 +45,10 @@ def stepped(
     equity: EquityRow,
     shown: Future[Shown],
 ) -> Stepped:
-    """The step that a record tells of."""
+    """The step that a record tells of; its fills are booked, and the bar's mids let
+    go."""
     return Stepped(
-        closed,
+        closed._replace(mids=None),
         decided,
         record.orders,
         record.denied,

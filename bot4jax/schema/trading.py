@@ -114,7 +114,7 @@ class Venue(Section, frozen=True):
     tier: Text
     """name of the fee tier, printed with every result"""
     taker_fee_bps: NonNegative
-    """bps of notional"""
+    """bps of notional, of every instrument, whatever its own terms state"""
     maker_fee_bps: Annotated[float, Meta(ge=-10)]
     """bps of notional; negative is a rebate"""
     borrow: Borrow

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from benchmarks import experiments, origins, rungs
+from benchmarks import experiments, luck, origins, rungs
 from bot4jax.config import groups, load, run_folder, to_yaml
+from bot4jax.data.binance import MARKETS
 from bot4jax.kernels import CATALOGUE, catalogue_hash
 
 
@@ -23,12 +24,21 @@ def test_the_page_is_that_of_the_kept_runs():
     assert found == f"\n{experiments.section()}", "python -m benchmarks.experiments"
 
 
+LUCK = {
+    "deflated_sharpe": {"sharpe": 0.1, "expected_best": 0.05, "probability": 0.9},
+    "overfitting": {"probability": 0.25, "ways": 70},
+    "trials": {"count": 3, "damaged": []},
+    "net_at_cost": {"0": 2500.0, "0.5": 1250.0, "1": 0.0, "2": -2500.0},
+    "traps": {"alarms": ["one"], "shuffled_t": -0.75, "moved": 0, "overlaps": []},
+}
 RIVAL = {"excess": 1e-3, "error": 1e-3, "p_value": 0.8, "holm": 1.0}
 
 
 def summary(**changes):
     judged = dict.fromkeys(experiments.JUDGED, 0.5) | {"extra": 1}
-    scan = {name: {"net": [0.01, -0.02, 0.03]} for name in ("gru", "ensemble", "flat")}
+    costs = {"0": 0.02, "0.5": 0.015, "1": 0.01, "2": 0.0}
+    scanned = {"net": [0.01, -0.02, 0.03], "net_at_cost": costs}
+    scan = dict.fromkeys(("gru", "ensemble", "flat"), scanned)
     return {
         "mode": "backtest",
         "data": "simulator",
@@ -42,7 +52,7 @@ def summary(**changes):
         "baselines": {"flat": judged | {"p_value": None}},
         "pnl": {"net": 1.0},
         "best_baseline": {"rivals": ["flat"], "beside": {"gru": RIVAL}},
-        "backtest": {"scan": scan, "traps": {"alarms": []}, "latency": []},
+        "backtest": {"scan": scan, "latency": [], **LUCK},
         **changes,
     }
 
@@ -57,6 +67,23 @@ def test_rows_tell_what_a_summary_says():
     assert ensemble[7:9] == ("–", "–")
     assert flat[3] == "–"
     assert list(experiments.book_rows("a", kept)) == []
+
+
+def test_luck_and_sentinels_are_kept_and_shown():
+    """Of every run that has them; what was not asked or not defined is a dash."""
+    kept = experiments.taken(summary())
+    (row,) = luck.rows({"a": kept, "old": {"data": "simulator"}})
+    assert len(row) == len(luck.HEAD)
+    assert row[1] == "+2.00 … +1.50 … +1.00 … +0.00"
+    assert row[2] == "+2,500 … +1,250 … +0 … -2,500"
+    assert row[3:] == ("3", "+0.100 (+0.050)", "0.900", "0.25", "-0.8", "0", "1")
+    blank = kept["luck"] | {"overfitting": None, "net_at_cost": None}
+    blank |= {"shuffled_t": None, "moved": None, "alarms": []}
+    blank["deflated_sharpe"] = dict.fromkeys(kept["luck"]["deflated_sharpe"])
+    (row,) = luck.rows({"b": {"luck": blank}})
+    assert row[2:] == ("–", "3", "– (–)", *["–"] * 4, "0")
+    for one in ("gru", "flat"):
+        assert kept["luck"]["scanned"][one]["0.5"] == 0.015
 
 
 def test_seeds_are_counted_by_what_they_found():
@@ -117,9 +144,53 @@ def test_figures_of_an_earlier_catalogue_are_told(tmp_path):
     runs["d-0"] = {k: x for k, x in today.items() if k != "catalogue_hash"}
     runs["e-0"] = origin(tmp_path, None, mode="lob") | {"events": {}}
     rows = list(origins.rows(runs))
-    assert rows[0] == ("a", "0, 1", "`commit`", f"`{now}`", "as today")
-    assert [row[-1] for row in rows[1:4]] == ["**of an earlier catalogue**"] * 3
-    assert rows[4][-2:] == ("none", "the book's own")
+    fees = "demo: lowest tier: 0.05, 0 of makers"
+    assert rows[0] == ("a", "0, 1", "`commit`", f"`{now}`", "as today", fees)
+    assert [row[-2] for row in rows[1:4]] == ["**of an earlier catalogue**"] * 3
+    assert rows[4][-3:] == ("none", "the book's own", "none")
+
+
+def test_fees_that_were_not_kept_are_told(tmp_path):
+    """Figures of other fees are no repetition: they have a row of their own."""
+    old = {k: x for k, x in origin(tmp_path, None).items() if k != "fees"}
+    dear = {"fees": {"tier": "x", "taker_fee_bps": 5.0, "maker_fee_bps": -0.5}}
+    rows = list(origins.rows({"a-0": old, "a-1": old | dear | {"seed": 1}}))
+    assert [row[-1] for row in rows] == ["not kept", "x: 5, -0.5 of makers"]
+
+
+SIMULATED = {
+    name for name in groups()["experiment"] if name[:4] in ("link", "no_l", "ladd")
+}
+
+
+def test_no_real_market_is_charged_what_the_simulator_asks():
+    """Every experiment on recorded data names a tier of its own."""
+    cheap, asked = load([]).venue, ("bac", "binance", "eurusd", "us_daily")
+    assert set(groups()["experiment"]) - set(asked) == {*SIMULATED, "lob"}
+    for name in asked:
+        config = load([f"experiment={name}", "data.path=PATH"])
+        assert config.venue.tier != cheap.tier, name
+        assert config.venue.taker_fee_bps > cheap.taker_fee_bps, name
+
+
+def test_binance_is_charged_what_its_contracts_state():
+    config = load(["experiment=binance", "data.path=PATH"])
+    venue, stated = config.venue, MARKETS["usdm"]
+    assert venue.taker_fee_bps == pytest.approx(stated.taker_fee * 1e4)
+    assert venue.maker_fee_bps == pytest.approx(stated.maker_fee * 1e4)
+
+
+def test_latencies_are_varied_on_every_real_market_of_ticks():
+    for name in ("bac", "eurusd", "binance"):
+        config = load([f"experiment={name}", "data.path=PATH"])
+        assert config.backtest.fidelity == "exact", name
+        assert {0.0, 500.0} <= set(config.backtest.latencies_ms), name
+
+
+def test_who_finds_skill_or_none_has_laid_every_trap():
+    for name in ("link", "no_link", "us_daily"):
+        needs = ["data.path=PATH"] if name == "us_daily" else []
+        assert load([f"experiment={name}", *needs]).backtest.traps, name
 
 
 def test_seeds_of_an_experiment_do_not_collide():

@@ -31,11 +31,24 @@ def test_what_is_appended_is_read_back(path):
 
 def test_a_repeated_run_is_no_new_trial_and_other_data_do_not_count(path):
     append(path, trial(1))
-    append(path, trial(1)._replace(sharpe=0.2))
+    append(path, trial(1)._replace(run="another name"))
     append(path, trial(2, "daily"))
     assert read(path).count == 2
     assert read(path).on("simulator").count == 1
-    assert read(path).on("simulator").sharpes(5.0) == (0.2,)
+    assert read(path).on("simulator").sharpes(5.0) == (0.1,)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"sharpe": 0.1000001}, {"sharpe": None}, {"net": 0.02}, {"periods": 59}]
+)
+def test_a_configuration_that_comes_out_otherwise_is_another_trial(path, changed):
+    """Its code was edited: what was looked at before is not taken back."""
+    append(path, trial(1))
+    append(path, trial(1)._replace(**changed))
+    append(path, trial(1)._replace(**changed))
+    found = read(path)
+    assert found.count == 2
+    assert found.sharpes(5.0)[0] == 0.1
 
 
 def test_periods_of_another_length_count_but_lend_no_ratio(path):

@@ -171,7 +171,14 @@ def test_every_backtest_is_a_trial(research):
 def test_walking_forward_fits_each_fold_anew(words, tmp_path):
     anew = ["backtest.refit=true", "backtest.folds=2", "backtest.fidelity=research"]
     anew += ["backtest.traps=true", "labels.ends=barriers"]
+    anew += ["ensemble.members=[gru]"]
     summary, report = backtest(words, tmp_path, "spans.test=140", *anew)
+    assert list(summary["members"]) == ["gru"]
+    assert list(summary["baselines"]) == SIX  # boosting too, that is no member here
+    boosted = summary["baselines"]["gradient_boosting"]["log_loss"]
+    assert boosted == pytest.approx(
+        summary["baselines"]["class_prior"]["log_loss"], abs=0.2
+    )
     laid = summary["backtest"]["traps"]
     assert laid["moved"] == 0
     assert abs(laid["shuffled_t"]) < 3

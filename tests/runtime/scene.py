@@ -244,6 +244,7 @@ def closed_on(shown: Quotes, bar: int, records: np.ndarray) -> Closed:
         NO_ARRIVALS,
         stale=np.zeros(SYMBOLS, bool),
         newest_ns=boundary_ns,
+        mids=shown.mids(),
     )
 
 

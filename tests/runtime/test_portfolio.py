@@ -9,6 +9,7 @@ import pytest
 from bot4jax.data.universe import notional, profit, universe
 from bot4jax.runtime.contracts import contracts, exposures, profits
 from bot4jax.runtime.equity import DAY_NS, Losses
+from bot4jax.runtime.mids import Mids
 from bot4jax.runtime.orders import (
     Ack,
     Expired,
@@ -55,6 +56,7 @@ def trade(
     side = BUY if signed > 0 else SELL
     sent = order(number, symbol, side, abs(signed))
     portfolio.working.expect(sent, extra.pop("reference", np.nan))
+    mids = extra.pop("mids", None)
     fill = Fill(
         sent.id,
         symbol,
@@ -65,7 +67,7 @@ def trade(
         is_maker=False,
         event_ns=number,
     )
-    portfolio.apply(fill)
+    portfolio.apply(fill, mids)
     return fill
 
 
@@ -181,14 +183,43 @@ def test_open_orders_count_until_they_end():
     assert (portfolio.working.buys[0], portfolio.working.sells[0]) == (0, 7)
 
 
-def test_slippage_is_a_cost_on_both_sides():
+def test_without_mids_all_that_was_lost_is_spread_on_both_sides():
     portfolio = book()
     trade(portfolio, 1, 0, 8, 402, reference=200.0)
     trade(portfolio, 2, 3, -8, 398, reference=100.0)
     trade(portfolio, 3, 2, 2, 202, reference=100.0)
-    assert portfolio.slippage[0] == pytest.approx(8 * 0.25 * 1.0)
-    assert portfolio.slippage[3] == pytest.approx(8 * 0.5)
-    assert portfolio.slippage[2] == pytest.approx(2 * 100 * (1 / 100 - 1 / 101))
+    assert portfolio.spread[0] == pytest.approx(8 * 0.25 * 1.0)
+    assert portfolio.spread[3] == pytest.approx(8 * 0.5)
+    assert portfolio.spread[2] == pytest.approx(2 * 100 * (1 / 100 - 1 / 101))
+    assert not portfolio.delay.any()
+
+
+def test_what_a_fill_lost_is_spread_and_delay():
+    """Decided at 100, traded half an increment from a mid that had moved: a gain of
+    delay is a cost of spread all the same, in the coin too; what nobody decided lost
+    nothing."""
+    portfolio, mids = book(), Mids(np.array([392, 0, 416, 808]), [])
+    trade(portfolio, 1, 0, 8, 197, reference=100.0, mids=mids)
+    trade(portfolio, 2, 3, -8, 403, reference=100.0, mids=mids)
+    trade(portfolio, 3, 2, -2, 207, reference=100.0, mids=mids)
+    portfolio.apply(Foreign(0, BUY, 4, 190, 0.0, 9, "by hand"), mids)
+    assert portfolio.spread[[0, 3]] == pytest.approx([8 * 0.25 * 0.5, 8 * 0.25])
+    assert portfolio.delay[[0, 3]] == pytest.approx([8 * 0.25 * -2.0, 8 * -1.0])
+    coin = (-200 * (1 / 104 - 1 / 103.5), -200 * (1 / 100 - 1 / 104))
+    assert (portfolio.spread[2], portfolio.delay[2]) == pytest.approx(coin)
+    prices = np.array([98.0, 1.0, 104.0, 101.0])
+    row = portfolio.value(0, 0, prices, {"BTC": 100.0})
+    assert row.slippage == pytest.approx(row.spread + row.delay)
+    whole = 2 * -1.5 + 8 * -0.75 + 100 * -200 * (1 / 100 - 1 / 103.5)
+    assert row.slippage == pytest.approx(whole)
+
+
+def test_a_decision_without_a_mid_has_no_delay():
+    portfolio = book()
+    trade(portfolio, 1, 0, 8, 197, mids=Mids(np.array([392, 0, 0, 0]), []))
+    trade(portfolio, 2, 3, 8, 197, mids=Mids(np.zeros(4, np.int64), []))
+    assert portfolio.spread.tolist() == [8 * 0.25 * 0.5, 0, 0, 0]
+    assert not portfolio.delay.any()
 
 
 def test_held_is_the_signed_share_of_the_asset_value():
