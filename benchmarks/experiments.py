@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks import origins, rungs
 from benchmarks.markdown import table
 from benchmarks.origins import experiment
-from benchmarks.skill import SURE, chance, less, order
+from benchmarks.skill import chance, less, order, reach, saved
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "experiments.md"
 FOUND = PAGE.with_suffix("")
@@ -30,6 +30,8 @@ JUDGED = (
     "direction",
     "direction_error",
     "direction_p_value",
+    "degrees",
+    "direction_degrees",
     "information_coefficient",
     "information_t",
     "macro_f1",
@@ -154,12 +156,12 @@ def rows(name: str, run: dict[str, Any]) -> Iterable[tuple[str, ...]]:
         yield (
             name,
             who.replace("_", " "),
-            less(one["excess"], one["excess_error"]),
+            less(*saved(one, "excess")),
             chance(one["p_value"]),
-            less(one["direction"], one["direction_error"]),
+            less(*saved(one, "direction")),
             chance(one["direction_p_value"]),
             order(one),
-            less(rival["excess"], rival["error"]),
+            less(rival["excess"], rival["error"], rival.get("degrees")),
             chance(rival["holm"]),
             f"{one['macro_f1']:.3f}",
             f"{100 * one['net'][0]:+.2f} ({net})",
@@ -175,10 +177,15 @@ def book_rows(name: str, run: dict[str, Any]) -> Iterable[tuple[str, ...]]:
         shown += [
             f"{who if who != ensemble else ''} {scores[who]['macro_f1']:.3f} "
             f"({scores[who]['above_linear']:+.3f} ± "
-            f"{SURE * scores[who]['above_linear_error']:.3f})".strip()
+            f"{side(scores[who]):.3f})".strip()
             for who in (one["best"], ensemble)
         ]
         yield (name, one["label"], str(one["horizon"]), *shown)
+
+
+def side(score: Mapping[str, Any]) -> float:
+    """Half of an interval of what a forecaster of a book is above the line."""
+    return reach(score.get("degrees")) * score["above_linear_error"]
 
 
 if __name__ == "__main__":

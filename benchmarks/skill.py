@@ -3,16 +3,33 @@
 from collections.abc import Mapping
 from typing import Any
 
-SURE = 1.96
-"""Standard errors of an interval at 95 %."""
+from bot4jax.learn import student
+
+NORMAL = 1.96
+"""Standard errors of an interval at 95 % whose run kept no degrees of freedom."""
 
 
-def less(excess: float | None, error: float | None) -> str:
+def less(
+    excess: float | None, error: float | None, degrees: float | None = None
+) -> str:
     """A difference of log losses in thousandths; – where there is none."""
     if excess is None or error is None:
         return "–"
     shown = round(1e3 * excess, 2) + 0.0  # no sign for what is rounded away
-    return f"{shown:+.2f} ± {1e3 * SURE * error:.2f}"
+    return f"{shown:+.2f} ± {1e3 * reach(degrees) * error:.2f}"
+
+
+def saved(
+    one: Mapping[str, Any], what: str
+) -> tuple[float | None, float | None, float | None]:
+    """A forecaster's `excess` or `direction`, its error, and what that is worth."""
+    degrees = "degrees" if what == "excess" else f"{what}_degrees"
+    return one[what], one[f"{what}_error"], one.get(degrees)
+
+
+def reach(degrees: float | None) -> float:
+    """Standard errors of an interval at 95 %."""
+    return NORMAL if degrees is None else student.reach(degrees)
 
 
 def chance(p: float | None) -> str:

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator, Sequence
 
+from bot4jax.learn import student
 from bot4jax.learn.bootstrap import Interval
 from bot4jax.learn.evaluate import PRIOR
 from bot4jax.learn.returns import LEAST_DAYS, break_even
@@ -131,7 +132,7 @@ def lead(found: Evaluation, name: str) -> str:
     one = found.ahead.beside.get(name)
     if one is None or one.p_value != one.p_value:
         return "–"
-    above = with_error(1e3 * one.excess, 1e3 * one.error)
+    above = with_error(1e3 * one.excess, 1e3 * one.error, one.degrees)
     return f"{above} ({found.ahead.p_values[name]:.2g})"
 
 
@@ -290,7 +291,7 @@ def pages(found: Evaluation) -> Iterator[str]:
 def details(found: Evaluation, name: str, one: Line) -> Iterator[tuple[str, str]]:
     """Everything that is known of one forecaster."""
     judged = one.judged
-    error = 1.96 * judged.log_loss_error
+    error = student.reach(judged.degrees) * judged.log_loss_error
     yield "log loss ± 95 %", f"{judged.log_loss:.4f} ± {error:.4f}"
     yield (
         "saved by fold, 10⁻³ nats",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from bot4jax.learn import student
 from bot4jax.learn.evaluate import PRIOR, Judged
 from bot4jax.learn.pairs import Ahead
 from bot4jax.modes import plots
@@ -75,11 +76,18 @@ def skill(story: Story) -> str:
 
 def scores(name: str, one: Judged) -> tuple[str, ...]:
     """A forecaster's row, by `SKILL_HEADS`; the prior is not compared with itself."""
-    beside = (one.excess, one.excess_error), (one.direction, one.direction_error)
+    beside = (
+        (one.excess, one.excess_error, one.degrees),
+        (one.direction, one.direction_error, one.direction_degrees),
+    )
+    side = student.reach(one.degrees) * one.log_loss_error
     return (
         name.replace("_", " "),
-        f"{one.log_loss:.4f} ± {1.96 * one.log_loss_error:.4f}",
-        *("–" if name == PRIOR else with_error(1e3 * x, 1e3 * e) for x, e in beside),
+        f"{one.log_loss:.4f} ± {side:.4f}",
+        *(
+            "–" if name == PRIOR else with_error(1e3 * x, 1e3 * e, degrees)
+            for x, e, degrees in beside
+        ),
         f"{one.brier:.4f}",
         f"{one.ece:.4f}",
         f"{one.macro_f1:.3f}",
@@ -102,7 +110,8 @@ def reading(story: Story) -> str:
         f"{story.market.labels:,} labels count, worth "
         f"{story.market.effective_labels:,} that share no bar. Classes down / flat / "
         f"up, in per cent: {shares}. Intervals are a stationary block bootstrap over "
-        "time with all symbols together; those of differences to the class prior are "
+        "time with all symbols together, Student's, with as many degrees of freedom as "
+        "the span's blocks are worth; those of differences to the class prior are "
         "paired, since both meet the same market. t values are Newey–West. "
         "<i>Direction</i> is the log loss of telling up from down where the price "
         "moved, less what the forecaster's own mean leaning would have lost there: "

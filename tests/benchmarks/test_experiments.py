@@ -27,7 +27,7 @@ RIVAL = {"excess": 1e-3, "error": 1e-3, "p_value": 0.8, "holm": 1.0}
 
 
 def summary(**changes):
-    judged = dict.fromkeys(experiments.JUDGED, 0.5) | {"extra": 1}
+    judged = dict.fromkeys(experiments.JUDGED, 0.5) | {"extra": 1, "degrees": 10.0}
     scan = {name: {"net": [0.01, -0.02, 0.03]} for name in ("gru", "ensemble", "flat")}
     return {
         "mode": "backtest",
@@ -51,7 +51,7 @@ def test_rows_tell_what_a_summary_says():
     kept = experiments.taken(summary())
     assert "extra" not in json.dumps(kept)
     gru, ensemble, flat = experiments.rows("a", kept)
-    assert gru[:4] == ("a", "gru", "-2.00 ± 1.96", "0.5")
+    assert gru[:4] == ("a", "gru", "-2.00 ± 2.23", "0.5")
     assert gru[6:8] == ("+0.500 (0.5)", "+1.00 ± 1.96")
     assert gru[8:] == ("1", "0.500", "+1.00 (-2.00 … +3.00)")
     assert ensemble[7:9] == ("–", "–")
