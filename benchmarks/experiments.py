@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks import origins, rungs
 from benchmarks.markdown import table
 from benchmarks.origins import experiment
-from benchmarks.skill import chance, less, order, reach, saved
+from benchmarks.skill import chance, less, order, reach, saved, together
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "experiments.md"
 FOUND = PAGE.with_suffix("")
@@ -32,6 +32,7 @@ JUDGED = (
     "direction_p_value",
     "degrees",
     "direction_degrees",
+    "information_p_value",
     "information_coefficient",
     "information_t",
     "macro_f1",
@@ -150,9 +151,10 @@ def over_seeds(judged: Sequence[dict[str, Any]]) -> Iterable[str]:
 def rows(name: str, run: dict[str, Any]) -> Iterable[tuple[str, ...]]:
     """Every forecaster of a backtest."""
     beside = run["best_baseline"]["beside"] if "forecasters" in run else {}
+    holm = together(beside)
     for who, one in run.get("forecasters", {}).items():
         net = " … ".join(f"{100 * x:+.2f}" for x in one["net"][1:])
-        rival = beside.get(who, {"excess": None, "error": None, "holm": None})
+        rival = beside.get(who, {"excess": None, "error": None})
         yield (
             name,
             who.replace("_", " "),
@@ -162,7 +164,7 @@ def rows(name: str, run: dict[str, Any]) -> Iterable[tuple[str, ...]]:
             chance(one["direction_p_value"]),
             order(one),
             less(rival["excess"], rival["error"], rival.get("degrees")),
-            chance(rival["holm"]),
+            chance(holm.get(who)),
             f"{one['macro_f1']:.3f}",
             f"{100 * one['net'][0]:+.2f} ({net})",
         )

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bot4jax.learn import student
+from bot4jax.learn import pairs, student
+from bot4jax.modes import markup
 
 NORMAL = 1.96
 """Standard errors of an interval at 95 % whose run kept no degrees of freedom."""
@@ -33,11 +34,21 @@ def reach(degrees: float | None) -> float:
 
 
 def chance(p: float | None) -> str:
-    """A p-value; – where nothing was asked."""
-    return "–" if p is None else f"{p:.2g}"
+    """A p-value, none smaller than the draws can tell; – where nothing was asked."""
+    return "–" if p is None else markup.chance(p)
 
 
 def order(one: Mapping[str, Any]) -> str:
     """The correlation with what came; – for a forecaster that never varies."""
     mean, t = one["information_coefficient"], one["information_t"]
-    return "–" if mean is None or t is None else f"{mean:+.3f} ({t:.1f})"
+    if mean is None or t is None:
+        return "–"
+    p = one.get("information_p_value")
+    return f"{mean:+.3f} ({t:.1f}{'' if p is None else f'; {chance(p)}'})"
+
+
+def together(beside: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:
+    """Holm's p values of everyone beside the best baseline, of p values as told."""
+    asked = {name: one["p_value"] for name, one in beside.items()}
+    told = {n: max(p, pairs.LEAST_CHANCE) for n, p in asked.items() if p is not None}
+    return dict.fromkeys(asked) | pairs.holm(told)

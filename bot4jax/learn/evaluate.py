@@ -42,9 +42,12 @@ class Judged(NamedTuple):
     hit_rate: float
     information_coefficient: float
     information_t: float
-    """Newey–West"""
+    """Newey–West's, Student's of few bars"""
+    information_p_value: float
+    """one-sided"""
     rank_coefficient: float
     rank_t: float
+    rank_p_value: float
 
     @property
     def p_value(self) -> float:
@@ -172,8 +175,10 @@ def judge(
         hit_rate=metrics.hit_rate(forecast, returns, weights),
         information_coefficient=plain.mean,
         information_t=plain.t,
+        information_p_value=plain.p_value,
         rank_coefficient=ranked.mean,
         rank_t=ranked.t,
+        rank_p_value=ranked.p_value,
     )
 
 

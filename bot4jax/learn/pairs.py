@@ -18,6 +18,10 @@ TINY = 1e-12
 """Errors below it are rounding: two forecasters that say the same."""
 
 
+LEAST_CHANCE = 1 / bootstrap.DRAWS
+"""What so many resampled spans can tell: the tail beyond them nobody has seen."""
+
+
 class Paired(NamedTuple):
     """Mean loss above another's, nats; negative is ahead."""
 
@@ -31,11 +35,13 @@ class Paired(NamedTuple):
     def p_value(self) -> float:
         """Chance of being as far ahead without being better; NaN for the same forecast.
 
-        One-sided, of Student's distribution with the error of the bootstrap.
+        One-sided, of Student's distribution with the error of the bootstrap; nothing
+        below `LEAST_CHANCE`, which means that or less.
         """
         if not self.error > TINY:
             return nan
-        return student.chance(-self.excess / self.error, self.degrees)
+        told = student.chance(-self.excess / self.error, self.degrees)
+        return max(told, LEAST_CHANCE)
 
 
 class Ahead(NamedTuple):

@@ -35,7 +35,9 @@ COLUMNS = {
     "guessing",
     "hit rate": "share of moves whose direction was forecast",
     "IC, rank IC": "information coefficient: correlation of the forecast with the "
-    "return that followed, plain and of ranks; t beyond ±2 is hardly chance",
+    "return that followed, plain and of ranks; t is Newey–West's, made good for few "
+    "bars, and p the chance of as much without skill, for a forecaster asked alone: of "
+    "twenty that know nothing one is below .05",
 }
 """What a head of the table means, for who has not met it."""
 
@@ -49,8 +51,8 @@ SKILL_HEADS = (
     "macro-F1",
     "MCC",
     "hit rate",
-    "IC (t)",
-    "rank IC (t)",
+    "IC (t; p)",
+    "rank IC (t; p)",
 )
 
 
@@ -93,8 +95,15 @@ def scores(name: str, one: Judged) -> tuple[str, ...]:
         f"{one.macro_f1:.3f}",
         f"{one.mcc:.3f}",
         f"{one.hit_rate:.3f}",
-        with_t(one.information_coefficient, one.information_t),
-        with_t(one.rank_coefficient, one.rank_t),
+        *(with_t(*each) for each in orders(one)),
+    )
+
+
+def orders(one: Judged) -> tuple[tuple[float, float, float], ...]:
+    """IC and rank IC, each with its t and p values."""
+    return (
+        (one.information_coefficient, one.information_t, one.information_p_value),
+        (one.rank_coefficient, one.rank_t, one.rank_p_value),
     )
 
 
@@ -112,11 +121,12 @@ def reading(story: Story) -> str:
         f"up, in per cent: {shares}. Intervals are a stationary block bootstrap over "
         "time with all symbols together, Student's, with as many degrees of freedom as "
         "the span's blocks are worth; those of differences to the class prior are "
-        "paired, since both meet the same market. t values are Newey–West. "
+        "paired, since both meet the same market. "
         "<i>Direction</i> is the log loss of telling up from down where the price "
         "moved, less what the forecaster's own mean leaning would have lost there: "
         "knowing how much it moves is worth nothing in it, and below zero is knowing "
-        "where to. Intervals have two sides; p values below ask for one, the better."
+        "where to. Intervals have two sides; p values ask for one, the better, and "
+        "none is told below what the draws of the bootstrap can tell."
     )
     text += paragraph(verdict(story))
     if story.bound is not None:

@@ -52,11 +52,25 @@ def test_rows_tell_what_a_summary_says():
     assert "extra" not in json.dumps(kept)
     gru, ensemble, flat = experiments.rows("a", kept)
     assert gru[:4] == ("a", "gru", "-2.00 ± 2.23", "0.5")
-    assert gru[6:8] == ("+0.500 (0.5)", "+1.00 ± 1.96")
-    assert gru[8:] == ("1", "0.500", "+1.00 (-2.00 … +3.00)")
+    assert gru[6:8] == ("+0.500 (0.5; 0.5)", "+1.00 ± 1.96")
+    assert gru[8:] == ("0.8", "0.500", "+1.00 (-2.00 … +3.00)")
     assert ensemble[7:9] == ("–", "–")
     assert flat[3] == "–"
     assert list(experiments.book_rows("a", kept)) == []
+
+
+def test_no_p_value_is_told_that_the_draws_cannot_tell():
+    """Nor Holm's, of two that were asked, by a file from before that was known."""
+    kept = experiments.taken(summary())
+    kept["forecasters"]["gru"] |= {"p_value": 1e-9, "direction_p_value": 3e-3}
+    kept["best_baseline"]["beside"] = {
+        "gru": RIVAL | {"p_value": 1e-9, "holm": 2e-9},
+        "ensemble": RIVAL | {"p_value": None, "holm": None},
+        "trees": RIVAL | {"p_value": 0.3, "holm": 0.3},
+    }
+    gru, ensemble, _ = experiments.rows("a", kept)
+    assert (gru[3], gru[5], gru[8]) == ("≤ 0.002", "0.003", "0.004")
+    assert ensemble[8] == "–"
 
 
 def test_seeds_are_counted_by_what_they_found():
