@@ -20,6 +20,13 @@ from bot4jax.modes.story import Story
 SURE = 0.05
 """Chance of a finding without skill, at most, to be told as one."""
 
+SEEN = (
+    "Where curves stand behind the temperature, what is told <i>after</i> is of the "
+    "very labels that they were fitted on, better than it will be: curves bend with "
+    "what they have seen. The picture and the forecasts above are of the test span."
+)
+"""Of figures in the calibration's table that their own labels flatter."""
+
 COLUMNS = {
     "class prior": "always the shares of the training span: who saves nothing against "
     "it knows nothing",
@@ -201,6 +208,8 @@ def calibration(story: Story) -> str:
         "calibration span; above 1 it makes forecasts more modest. ECE is how far they "
         "are from the line on average."
     )
+    if any(one.curves for one in story.calibration.values()):
+        text += paragraph(SEEN)
     return section("Calibration") + text + chart + table(heads, rows)
 
 
