@@ -25,7 +25,7 @@ from bot4jax.learn.bootstrap import Interval, effective_size, sum_interval
 from bot4jax.learn.borrowing import Lending, daily_rates, ends_of_days
 from bot4jax.learn.evaluate import PRIOR, Judged, Outcome
 from bot4jax.learn.folds import Fold
-from bot4jax.learn.labels import outcomes, sample_weights
+from bot4jax.learn.labels import bars_lived, outcomes, sample_weights
 from bot4jax.learn.pairs import Ahead
 from bot4jax.learn.research import Book
 from bot4jax.learn.selection import Overfit, overfitting
@@ -112,7 +112,7 @@ class Evaluation(NamedTuple):
 def score(setting: Setting, fold: Fitted) -> Scored:
     """Every forecaster on one fold's test span."""
     horizon, test = setting.settings.layout.horizon, fold.test
-    moved, classes = outcomes(
+    terms = (
         test.entry,
         test.close,
         test.volatility,
@@ -120,7 +120,10 @@ def score(setting: Setting, fold: Fitted) -> Scored:
         horizon,
         setting.settings.has_barriers,
     )
-    weights = sample_weights(moved, test.volatility, test.live, horizon)
+    moved, classes = outcomes(*terms)
+    weights = sample_weights(
+        moved, test.volatility, test.live, horizon, bars_lived(*terms)
+    )
     said, rival = forecasts_of(setting, fold)
     return Scored(
         moved,
