@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks import luck, origins, rungs
 from benchmarks.markdown import table
 from benchmarks.origins import experiment
-from benchmarks.skill import SURE, chance, less, order
+from benchmarks.skill import chance, less, order, reach, saved, together
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "experiments.md"
 FOUND = PAGE.with_suffix("")
@@ -30,6 +30,9 @@ JUDGED = (
     "direction",
     "direction_error",
     "direction_p_value",
+    "degrees",
+    "direction_degrees",
+    "information_p_value",
     "information_coefficient",
     "information_t",
     "macro_f1",
@@ -150,19 +153,20 @@ def over_seeds(judged: Sequence[dict[str, Any]]) -> Iterable[str]:
 def rows(name: str, run: dict[str, Any]) -> Iterable[tuple[str, ...]]:
     """Every forecaster of a backtest."""
     beside = run["best_baseline"]["beside"] if "forecasters" in run else {}
+    holm = together(beside)
     for who, one in run.get("forecasters", {}).items():
         net = " … ".join(f"{100 * x:+.2f}" for x in one["net"][1:])
-        rival = beside.get(who, {"excess": None, "error": None, "holm": None})
+        rival = beside.get(who, {"excess": None, "error": None})
         yield (
             name,
             who.replace("_", " "),
-            less(one["excess"], one["excess_error"]),
+            less(*saved(one, "excess")),
             chance(one["p_value"]),
-            less(one["direction"], one["direction_error"]),
+            less(*saved(one, "direction")),
             chance(one["direction_p_value"]),
             order(one),
-            less(rival["excess"], rival["error"]),
-            chance(rival["holm"]),
+            less(rival["excess"], rival["error"], rival.get("degrees")),
+            chance(holm.get(who)),
             f"{one['macro_f1']:.3f}",
             f"{100 * one['net'][0]:+.2f} ({net})",
         )
@@ -177,10 +181,15 @@ def book_rows(name: str, run: dict[str, Any]) -> Iterable[tuple[str, ...]]:
         shown += [
             f"{who if who != ensemble else ''} {scores[who]['macro_f1']:.3f} "
             f"({scores[who]['above_linear']:+.3f} ± "
-            f"{SURE * scores[who]['above_linear_error']:.3f})".strip()
+            f"{side(scores[who]):.3f})".strip()
             for who in (one["best"], ensemble)
         ]
         yield (name, one["label"], str(one["horizon"]), *shown)
+
+
+def side(score: Mapping[str, Any]) -> float:
+    """Half of an interval of what a forecaster of a book is above the line."""
+    return reach(score.get("degrees")) * score["above_linear_error"]
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from benchmarks.markdown import table, told
 from benchmarks.nets import LADDER, SINGLE
 from benchmarks.origins import Runs, experiment
 from benchmarks.result import RESULTS, Row, read
-from benchmarks.skill import chance, less, order
+from benchmarks.skill import chance, less, order, saved
 
 STAGES = {
     "ladder-1": "ladder_3",
@@ -73,7 +73,7 @@ def rows(
             str(run["seed"]),
             latency,
             who,
-            less(one["direction"], one["direction_error"]),
+            less(*saved(one, "direction")),
             chance(one["direction_p_value"]),
             order(one),
             money(run) if who == SHOWN[-1] else "",

@@ -181,7 +181,14 @@ def meant(forecast: Float[np.ndarray, "T S C"], curves: Curves | None) -> Interv
         return Interval(forecast, forecast)
     low, high = (_bent(forecast + off, curves) for off in (-TOLERANCE, TOLERANCE))
     most, least = (bent.sum(2, keepdims=True) - bent for bent in (high, low))
-    return Interval(low / (low + most), high / (high + least))
+    floor = float(curves.least[-1])
+    low, high = (
+        np.maximum(share, floor) - floor
+        for share in (low / (low + most), high / (high + least))
+    )
+    left = 1 - low.shape[2] * floor
+    fewest, most = (left / above.sum(2, keepdims=True) for above in (high, low))
+    return Interval(floor + low * fewest, floor + high * most)
 
 
 def outside(
@@ -198,7 +205,7 @@ def _bent(
     least = float(curves.least[-1])
     lines = zip(np.asarray(curves.given[-1]), np.asarray(curves.meant[-1]), strict=True)
     found = [np.interp(forecast[..., c], *line) for c, line in enumerate(lines)]
-    return np.clip(np.stack(found, 2), least, 1 - least)
+    return np.maximum(np.stack(found, 2), least)
 
 
 def _softmax(margin: Float[np.ndarray, "T S C"]) -> Float[np.ndarray, "T S C"]:

@@ -16,7 +16,7 @@ class Curves(NamedTuple):
     given: Float[Array, "K C N"]
     meant: Float[Array, "K C N"]
     least: Float[Array, " K"]
-    """of any probability; one less it is the most"""
+    """of any probability"""
 
 
 def identity(forecasters: int, classes: int) -> Curves:
@@ -29,7 +29,12 @@ def identity(forecasters: int, classes: int) -> Curves:
 def straighten(
     curves: Curves, probability: Float[Array, "K S C"]
 ) -> Float[Array, "K S C"]:
-    """What is meant, renormalised; what is not a number stays none."""
+    """What is meant, renormalised and held within its bounds; NaN stays NaN.
+
+    The bounds come last, or the division would undercut them: what is below the least
+    is raised to it, and what is above gives that off in proportion, so that the sum
+    stays 1 and the most is one less the least of all others.
+    """
 
     def of_class(said: Array, given: Array, meant: Array) -> Array:
         return jnp.interp(said, given, meant)
@@ -37,8 +42,11 @@ def straighten(
     of_one = jax.vmap(of_class, (1, 0, 0), 1)
     found = jax.vmap(of_one)(probability, curves.given, curves.meant)
     least = curves.least[:, None, None]
-    found = jnp.clip(found, least, 1 - least)
-    return found / found.sum(-1, keepdims=True)
+    found = jnp.maximum(found, least)
+    found = jnp.maximum(found / found.sum(-1, keepdims=True), least)
+    above = found - least
+    left = 1 - found.shape[-1] * least
+    return least + above * (left / above.sum(-1, keepdims=True))
 
 
 def temper(

@@ -9,12 +9,34 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from bot4jax.learn import student
+from bot4jax.learn.metrics import weighted_mean
+
 DRAWS = 500
-"""Resampled spans; their 2.5 % tail then holds a dozen."""
+"""Resampled spans: an error is then known to 3 %."""
+
+BLOCK = 4
+"""Horizons in a mean block of resampled bars."""
+
+
+class Mean(NamedTuple):
+    """A weighted mean over time, and how sure it is."""
+
+    value: float
+    error: float
+    """standard error, stationary block bootstrap over time, its share made good"""
+    degrees: float
+    """of freedom of the error"""
+
+    @property
+    def interval(self) -> "Interval":
+        """Student's, at 95 %."""
+        side = student.reach(self.degrees) * self.error
+        return Interval(self.value, self.value - side, self.value + side)
 
 
 class Interval(NamedTuple):
-    """A figure and where 95 % of its resampled values lie."""
+    """A figure and what holds its true value 95 times in 100."""
 
     value: float
     low: float
@@ -36,28 +58,32 @@ def standard_error(
     return float(resampled_means(loss, weights, block, draws, seed).std(ddof=1))
 
 
-def mean_interval(
+def mean(
     loss: Float[np.ndarray, "T S"],
     weights: Float[np.ndarray, "T S"],
-    block: float,
+    horizon: int,
+    overlap: int | None = None,
     draws: int = DRAWS,
     seed: int = 0,
-) -> Interval:
-    """A weighted mean and its percentile interval (Efron 1981)."""
-    weight = weights.astype(np.float64)
-    total = weight.sum()
-    value = np.where(weight > 0, loss * weight, 0.0).sum() / (total or np.nan)
-    means = resampled_means(loss, weights, block, draws, seed)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Interval(float(value), float(low), float(high))
+) -> Mean:
+    """A weighted mean of what labels of some horizon made, by blocks of four.
+
+    Those share at most what sums of `overlap` bars do, the horizon's where none is
+    given. What the blocks leave of the error in the mean is made good (`student`).
+    """
+    value, block = weighted_mean(loss, weights), BLOCK * horizon
+    by_lag = student.of_blocks(len(loss), block)
+    share, degrees = student.trust(by_lag, weights.sum(1), overlap or horizon)
+    error = standard_error(loss, weights, block, draws, seed) / np.sqrt(share)
+    return Mean(value, float(error), degrees)
 
 
 def sum_interval(
-    gains: Float[np.ndarray, " T"], block: float, draws: int = DRAWS, seed: int = 0
+    gains: Float[np.ndarray, " T"], horizon: int, draws: int = DRAWS, seed: int = 0
 ) -> Interval:
-    """A total over time, as of profits, and its percentile interval."""
+    """A total over time, as of profits, bar by bar, and its interval."""
     ones = np.ones((len(gains), 1))
-    one = mean_interval(gains[:, None], ones, block, draws, seed)
+    one = mean(gains[:, None], ones, horizon, 1, draws, seed).interval
     return Interval(*(len(gains) * value for value in one))
 
 

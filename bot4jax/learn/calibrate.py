@@ -59,12 +59,16 @@ def straightened(
     labels: Int[np.ndarray, " N"],
     weights: Float[np.ndarray, " N"],
     least: float = LEAST_EFFECTIVE,
+    worth: float | None = None,
 ) -> Calibration:
-    """The same with isotonic curves behind the temperature, fitted on these samples."""
+    """The same with isotonic curves behind the temperature, fitted on these samples.
+
+    So what is measured behind them flatters, by as much as they bend.
+    """
     kept = _usable(log_probability, weights)
     logs, labels, weights = log_probability[kept], labels[kept], weights[kept]
     said = softened(logs, before.temperature).astype(np.float32)
-    curves = fit_curves(said, labels, weights, least)
+    curves = fit_curves(said, labels, weights, least, worth)
     if curves is None:
         return before
     after = np.asarray(straighten(curves, jnp.asarray(said)[None])[0])

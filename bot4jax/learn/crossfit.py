@@ -105,7 +105,10 @@ def calibration(
     found = calibrate(*samples)
     if not settings.is_isotonic:
         return found
-    return straightened(found, *samples, least)
+    worth = isotonic.independent(
+        labels.classes[own], labels.weights[own], settings.layout.horizon
+    )
+    return straightened(found, *samples, least, worth)
 
 
 def calibrated(settings: Settings, params: Params, found: Calibrations) -> Params:

@@ -10,7 +10,7 @@ from bot4jax.learn import baselines, bootstrap, metrics, pairs
 from bot4jax.learn.calibrate import fit_temperature, softened
 from bot4jax.learn.dataset import Dataset
 from bot4jax.learn.labelling import Labels, rows_of
-from bot4jax.learn.pairs import BLOCK, Paired
+from bot4jax.learn.pairs import Paired
 from bot4jax.learn.splits import Split
 
 PRIOR = "class_prior"
@@ -32,6 +32,9 @@ class Judged(NamedTuple):
     is skill in direction"""
     direction_error: float
     """standard error, as above"""
+    degrees: float
+    """of freedom of the errors of log loss and excess"""
+    direction_degrees: float
     brier: float
     ece: float
     macro_f1: float
@@ -39,19 +42,23 @@ class Judged(NamedTuple):
     hit_rate: float
     information_coefficient: float
     information_t: float
-    """Newey–West"""
+    """Newey–West's, Student's of few bars"""
+    information_p_value: float
+    """one-sided"""
     rank_coefficient: float
     rank_t: float
+    rank_p_value: float
 
     @property
     def p_value(self) -> float:
         """Chance of saving as much log loss against the prior without skill."""
-        return Paired(self.excess, self.excess_error).p_value
+        return Paired(self.excess, self.excess_error, self.degrees).p_value
 
     @property
     def direction_p_value(self) -> float:
         """Chance of telling up from down as well without a sense of direction."""
-        return Paired(self.direction, self.direction_error).p_value
+        own = Paired(self.direction, self.direction_error, self.direction_degrees)
+        return own.p_value
 
 
 class Outcome(NamedTuple):
@@ -151,13 +158,16 @@ def judge(
         above = loss - metrics.sample_log_loss(prior, classes)
     excess = pairs.paired(above, weights, horizon)
     leaning = pairs.knows_direction(probability, classes, weights, folds, horizon)
+    whole = bootstrap.mean(loss, weights, horizon)
     return Judged(
-        log_loss=metrics.log_loss(probability, classes, weights),
-        log_loss_error=bootstrap.standard_error(loss, weights, BLOCK * horizon),
+        log_loss=whole.value,
+        log_loss_error=whole.error,
         excess=excess.excess,
         excess_error=excess.error,
         direction=leaning.excess,
         direction_error=leaning.error,
+        degrees=whole.degrees,
+        direction_degrees=leaning.degrees,
         brier=metrics.brier(probability, classes, weights),
         ece=metrics.ece(probability, classes, weights),
         macro_f1=metrics.macro_f1(confusion),
@@ -165,8 +175,10 @@ def judge(
         hit_rate=metrics.hit_rate(forecast, returns, weights),
         information_coefficient=plain.mean,
         information_t=plain.t,
+        information_p_value=plain.p_value,
         rank_coefficient=ranked.mean,
         rank_t=ranked.t,
+        rank_p_value=ranked.p_value,
     )
 
 

@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from bot4jax import engine
-from bot4jax.learn.bootstrap import Interval, mean_interval
+from bot4jax.learn import bootstrap
+from bot4jax.learn.bootstrap import Interval
 from bot4jax.nets import zoo
 from bot4jax.nets.fallback import fallback
 from bot4jax.state import Params, Settings
@@ -32,9 +33,6 @@ are families lie in memory at once."""
 
 REPEATS = 2
 """Permutations of each family; their mean is taken."""
-
-BLOCK = 4
-"""Horizons in a mean block of resampled bars."""
 
 ENSEMBLE = "ensemble"
 
@@ -79,10 +77,9 @@ def permutation_importance(
         axis=0,
     )
     names = [*settings.members, ENSEMBLE]
-    block = BLOCK * asked.horizon
     return {
         family: {
-            name: mean_interval(added[:, m, k], own.weights, block)
+            name: bootstrap.mean(added[:, m, k], own.weights, asked.horizon).interval
             for m, name in enumerate(names)
         }
         for k, family in enumerate(families)

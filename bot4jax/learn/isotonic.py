@@ -2,8 +2,7 @@
 
 Source: Zadrozny & Elkan (2002), Transforming classifier scores into accurate multiclass
 probability estimates: one regression a class, then renormalised. The regression pools
-adjacent violators (Ayer et al. 1955). No library that this program needs has it: SciPy
-and scikit-learn are there for tests alone.
+adjacent violators (Ayer et al. 1955).
 """
 
 import jax.numpy as jnp
@@ -11,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bot4jax.kernels.calibration import KNOTS, Curves, identity
+from bot4jax.learn import student
 
 LEAST_EFFECTIVE = 2_000
 """Labels without overlap below which a curve would follow chance: none is fitted."""
@@ -21,11 +21,13 @@ def fit_curves(
     labels: Int[np.ndarray, " N"],
     weights: Float[np.ndarray, " N"],
     least: float = LEAST_EFFECTIVE,
+    worth: float | None = None,
 ) -> Curves | None:
-    """One forecaster's curves; None where labels are worth fewer than `least`.
+    """One forecaster's curves; None where fewer than `least` share no bar.
 
     Nothing is made more certain than its evidence allows: probabilities lie within
-    [1/(n + 2), 1 − 1/(n + 2)].
+    [1/(n + 2), 1 − 1/(n + 2)], with n the `worth` of the labels (`independent`), or
+    all that share no bar where every one speaks for itself.
     """
     kept = (weights > 0) & np.isfinite(probability).all(1)
     effective = float(weights[kept].sum())
@@ -36,7 +38,31 @@ def fit_curves(
         fit_curve(said[:, c], truth == c, weight) for c in range(probability.shape[1])
     ]
     given, meant = (jnp.asarray([one], jnp.float32) for one in zip(*lines, strict=True))
-    return Curves(given, meant, jnp.full(1, 1 / (effective + 2), jnp.float32))
+    known = effective if worth is None else min(worth, effective)
+    return Curves(given, meant, jnp.full(1, 1 / (known + 2), jnp.float32))
+
+
+def independent(
+    labels: Int[np.ndarray, "T S"], weights: Float[np.ndarray, "T S"], horizon: int
+) -> float:
+    """How many labels that share nothing tell as much of how often classes come.
+
+    Symbols move together: a bar of many is worth a few. Formula: p(1 − p) over the
+    variance of the share p of a class, of bars' sums with Bartlett weights over twice
+    the horizon; the least of all classes that occur, at most the labels that share no
+    bar. Source: Kish (1965), Survey Sampling: the design effect.
+    """
+    mass = weights.sum(1, dtype=np.float64)
+    found = [float(mass.sum())]
+    by_lag = student.triangle(len(mass), 2 * horizon + 1)
+    missing, _ = student.trust(by_lag, mass, horizon)
+    for c in np.unique(labels[weights > 0]):
+        share = float(np.average(labels == c, weights=weights))
+        sums = (weights * ((labels == c) - share)).sum(1)
+        variance = student.within(by_lag, sums) / missing / mass.sum() ** 2
+        if variance > 0:
+            found.append(share * (1 - share) / variance)
+    return min(found)
 
 
 def fit_curve(

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from bot4jax.errors import DataError
 from bot4jax.learn.dataset import BarRecord, Dataset
 from bot4jax.learn.labels import (
+    bars_lived,
     class_shares,
     cost_threshold,
     farthest_returns,
@@ -127,10 +128,10 @@ def labels_at(
     has_barriers: bool = False,
 ) -> Labels:
     """Labels of all bars at a given edge, what classes are worth from training."""
-    counted, scale = _weighed(data, train, horizon), data.volatility
-    returns, classes = outcomes(
-        data.entry, data.close, scale, edge, horizon, has_barriers
-    )
+    scale = data.volatility
+    terms = data.entry, data.close, scale, edge, horizon, has_barriers
+    returns, classes = outcomes(*terms)
+    counted = _weighed(data, train, horizon, bars_lived(*terms))
     rows = rows_of(data, range(train.start, train.stop - horizon))
     own = counted[rows]
     units = returns[rows] / np.maximum(scale[rows], 1e-12) / np.sqrt(horizon)
@@ -139,16 +140,27 @@ def labels_at(
     return Labels(returns, classes, counted, edge, shares, mean, square)
 
 
-def _weighed(data: Dataset, train: range, horizon: int) -> Float[np.ndarray, "T S"]:
-    """What every bar's label weighs; one that a barrier ends early weighs no more.
+def _weighed(
+    data: Dataset,
+    train: range,
+    horizon: int,
+    lived: Int[np.ndarray, "T S"] | None = None,
+) -> Float[np.ndarray, "T S"]:
+    """What every bar's label weighs; all live the whole horizon before k is known.
 
     A weight depends on the labels that overlap: those behind the training span must not
     count within it.
     """
     returns = forward_returns(data.entry, data.close, horizon)
     scale, own = data.volatility, rows_of(data, train)
-    weights = sample_weights(returns, scale, data.live, horizon)
-    weights[own] = sample_weights(returns[own], scale[own], data.live[own], horizon)
+    weights = sample_weights(returns, scale, data.live, horizon, lived)
+    weights[own] = sample_weights(
+        returns[own],
+        scale[own],
+        data.live[own],
+        horizon,
+        None if lived is None else lived[own],
+    )
     return weights
 
 

@@ -57,6 +57,23 @@ def barrier_returns(
     return found
 
 
+def bars_lived(
+    entry: Float[np.ndarray, "T S"],
+    close: Float[np.ndarray, "T S"],
+    scale: Float[np.ndarray, "T S"],
+    k: float,
+    horizon: int,
+    has_barriers: bool,
+) -> Int[np.ndarray, "T S"]:
+    """Bars up to the one that decides a label: the first beyond a barrier, or all."""
+    lived = np.full(close.shape, horizon)
+    band = k * _spread(scale, horizon)
+    for bars in reversed(range(1, horizon if has_barriers else 1)):
+        moved = forward_returns(entry, close, bars)
+        lived = np.where(np.abs(moved) > band, bars, lived)
+    return lived
+
+
 def farthest_returns(
     entry: Float[np.ndarray, "T S"], close: Float[np.ndarray, "T S"], horizon: int
 ) -> Float[np.ndarray, "T S"]:
@@ -182,14 +199,16 @@ def sample_weights(
     scale: Float[np.ndarray, "T S"],
     live: Bool[np.ndarray, "T S"],
     horizon: int,
+    lived: Int[np.ndarray, "T S"] | None = None,
 ) -> Float[np.ndarray, "T S"]:
-    """How much each sample is worth: its average uniqueness.
+    """How much each sample is worth: its average uniqueness over the bars it `lived`.
 
-    0 where the symbol was stale or halted at the decision, the entry or the end, and
-    where the return or its scale is unknown.
+    Those are the horizon's where nothing else is said. 0 where the symbol was stale or
+    halted at the decision, the entry or the end, and where the return or its scale is
+    unknown.
     """
     counted = is_measurable(returns, scale) & is_tradable(live, horizon)
-    return average_uniqueness(counted, horizon).astype(np.float32)
+    return average_uniqueness(counted, horizon, lived).astype(np.float32)
 
 
 def by_class(
@@ -202,20 +221,24 @@ def by_class(
 
 
 def average_uniqueness(
-    counted: Bool[np.ndarray, "T S"], horizon: int
+    counted: Bool[np.ndarray, "T S"],
+    horizon: int,
+    lived: Int[np.ndarray, "T S"] | None = None,
 ) -> Float[np.ndarray, "T S"]:
     """Mean over a label's bars of one over how many labels of the symbol share the bar.
 
-    Source: López de Prado (2018), Advances in Financial Machine Learning, 4.3–4.4. A
-    label that does not count shares nothing and gets 0.
+    Source: López de Prado (2018), Advances in Financial Machine Learning, 4.3–4.4: a
+    label lives until the bar that decides it, the horizon's last where `lived` does not
+    say another. One that does not count shares nothing and gets 0.
     """
-    bars, symbols = counted.shape
-    before = np.concatenate([np.zeros((horizon, symbols)), counted])
-    sharing = _sliding_sum(before, horizon)[:bars]
+    own = np.full(counted.shape, horizon) if lived is None else lived
+    sharing, shared = np.zeros(counted.shape), np.zeros(counted.shape)
+    for k in range(1, min(horizon, len(counted) - 1) + 1):
+        sharing[k:] += (counted & (own >= k))[:-k]
     alone = np.divide(1.0, sharing, out=np.zeros_like(sharing), where=sharing > 0)
-    after = np.concatenate([alone[1:], np.zeros((horizon, symbols))])
-    mean = _sliding_sum(after, horizon)[:bars] / horizon
-    return np.where(counted, mean, 0.0)
+    for k in range(1, min(horizon, len(counted) - 1) + 1):
+        shared[:-k] += np.where(own[:-k] >= k, alone[k:], 0.0)
+    return np.where(counted, shared / own, 0.0)
 
 
 def class_shares(
@@ -237,15 +260,6 @@ def _log_price(price: np.ndarray) -> np.ndarray:
 def _spread(scale: np.ndarray, horizon: int) -> np.ndarray:
     """σ·√h: a standard deviation of the return over the horizon."""
     return scale.astype(np.float64) * sqrt(horizon)
-
-
-def _sliding_sum(rows: np.ndarray, width: int) -> np.ndarray:
-    """Row i: the sum of rows i … i + width − 1; nothing is subtracted."""
-    count = len(rows) - width + 1
-    total = np.zeros((count, *rows.shape[1:]))
-    for k in range(width):
-        total += rows[k : k + count]
-    return total
 
 
 def _weighted_quantile(values: np.ndarray, weights: np.ndarray, share: float) -> float:

@@ -4,12 +4,13 @@ All see the same rows. Classes weigh alike in training, for macro-F1 counts them
 """
 
 from collections.abc import Callable, Mapping
+from math import sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from bot4jax.learn import baselines, fit, metrics
+from bot4jax.learn import baselines, fit, metrics, student
 from bot4jax.learn.baselines import Logistic
 from bot4jax.learn.boosting import tree_settings
 from bot4jax.learn.bootstrap import DRAWS, stationary_rows
@@ -38,6 +39,8 @@ class Score(NamedTuple):
     above_linear: float
     above_linear_error: float
     """of the difference on the same blocks"""
+    degrees: float
+    """of freedom of both"""
 
 
 class Task(NamedTuple):
@@ -190,6 +193,8 @@ def scored(
     """
     random = np.random.default_rng(seed)
     drawn = stationary_rows(len(counts[LINEAR]), BLOCK, DRAWS, random)
+    by_lag = student.of_blocks(len(counts[LINEAR]), BLOCK)
+    share, degrees = student.trust(by_lag, counts[LINEAR].sum((1, 2)), overlap=1)
     f1 = {name: metrics.macro_f1(one.sum(0)) for name, one in counts.items()}
     again = {
         name: np.array([metrics.macro_f1(one[rows].sum(0)) for rows in drawn])
@@ -198,9 +203,12 @@ def scored(
     return {
         name: Score(
             macro_f1=f1[name],
-            error=float(again[name].std(ddof=1)),
+            error=float(again[name].std(ddof=1) / sqrt(share)),
             above_linear=f1[name] - f1[LINEAR],
-            above_linear_error=float((again[name] - again[LINEAR]).std(ddof=1)),
+            above_linear_error=float(
+                (again[name] - again[LINEAR]).std(ddof=1) / sqrt(share)
+            ),
+            degrees=degrees,
         )
         for name in counts
     }

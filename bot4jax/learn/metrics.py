@@ -5,11 +5,13 @@ sample weights; rows of weight 0 are left out whatever they hold, and a forecast
 not a number makes the result NaN. Without any weight there is nothing to average: NaN.
 """
 
-from math import isnan, sqrt
+from math import isnan, nan, sqrt
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+
+from bot4jax.learn import student
 
 LEAST_PROBABILITY = 1e-15
 """A class that was called impossible and happened costs −log of this."""
@@ -39,8 +41,15 @@ class Skill(NamedTuple):
 
     mean: float
     t: float
-    """Newey–West t statistic of the mean"""
+    """of the mean, by Newey–West's error and what that leaves out of few bars"""
+    degrees: float
+    """of freedom of t"""
     bars: int
+
+    @property
+    def p_value(self) -> float:
+        """Chance of as large a mean without skill; NaN where there is no t."""
+        return student.chance(self.t, self.degrees)
 
 
 def sample_log_loss(
@@ -192,10 +201,24 @@ def information_coefficient(
         series = _pooled_series(forecast, returns, counts, ranks)
     series = series[np.isfinite(series)]
     if not series.size:
-        return Skill(float("nan"), float("nan"), 0)
+        return Skill(nan, nan, nan, 0)
     usual = int(4 * (len(series) / 100) ** (2 / 9))
-    t = newey_west_t(series, max(horizon - 1, usual))
-    return Skill(float(series.mean()), t, len(series))
+    t, degrees = student_t(series, max(horizon - 1, usual), horizon)
+    return Skill(float(series.mean()), t, degrees, len(series))
+
+
+def student_t(
+    series: Float[np.ndarray, " T"], lag: int, overlap: int
+) -> tuple[float, float]:
+    """The mean over its error, and the degrees of freedom of that.
+
+    The error is Newey & West's, which is too small of few bars and of sums of `overlap`
+    that it follows no farther than `lag`: what it misses in the mean is made good
+    (`student`), so that t has Student's distribution.
+    """
+    by_lag = student.triangle(len(series), lag + 1)
+    share, degrees = student.trust(by_lag, np.ones(len(series)), overlap)
+    return newey_west_t(series, lag) * sqrt(share), degrees
 
 
 def newey_west_t(series: Float[np.ndarray, " T"], lag: int) -> float:

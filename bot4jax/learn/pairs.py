@@ -5,20 +5,21 @@ time are resampled with all symbols together.
 """
 
 from collections.abc import Mapping
-from math import erfc, nan, sqrt
+from math import nan
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from bot4jax.learn import bootstrap, metrics
+from bot4jax.learn import bootstrap, metrics, student
 from bot4jax.learn.labels import DOWN, FLAT, UP
-
-BLOCK = 4
-"""Horizons in a mean block of resampled bars."""
 
 TINY = 1e-12
 """Errors below it are rounding: two forecasters that say the same."""
+
+
+LEAST_CHANCE = 1 / bootstrap.DRAWS
+"""What so many resampled spans can tell: the tail beyond them nobody has seen."""
 
 
 class Paired(NamedTuple):
@@ -27,16 +28,20 @@ class Paired(NamedTuple):
     excess: float
     error: float
     """standard error, stationary block bootstrap over time"""
+    degrees: float
+    """of freedom of the error"""
 
     @property
     def p_value(self) -> float:
         """Chance of being as far ahead without being better; NaN for the same forecast.
 
-        One-sided, of a normal distribution with the error of the bootstrap.
+        One-sided, of Student's distribution with the error of the bootstrap; nothing
+        below `LEAST_CHANCE`, which means that or less.
         """
         if not self.error > TINY:
             return nan
-        return 0.5 * erfc(-self.excess / self.error / sqrt(2))
+        told = student.chance(-self.excess / self.error, self.degrees)
+        return max(told, LEAST_CHANCE)
 
 
 class Ahead(NamedTuple):
@@ -53,10 +58,7 @@ def paired(
     above: Float[np.ndarray, "T S"], weights: Float[np.ndarray, "T S"], horizon: int
 ) -> Paired:
     """Weighted mean of losses above another's, and its error."""
-    return Paired(
-        metrics.weighted_mean(above, weights),
-        bootstrap.standard_error(above, weights, block=BLOCK * horizon),
-    )
+    return Paired(*bootstrap.mean(above, weights, horizon))
 
 
 def knows_direction(
@@ -81,7 +83,7 @@ def knows_direction(
     """
     moved = np.where(labels == FLAT, 0.0, weights)
     if not (moved > 0).any():
-        return Paired(nan, nan)
+        return Paired(nan, nan, nan)
     chance = probability[..., [DOWN, UP]].astype(np.float64)
     split = chance / np.maximum(
         chance.sum(-1, keepdims=True), metrics.LEAST_PROBABILITY

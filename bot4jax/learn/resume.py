@@ -13,7 +13,7 @@ import jax
 import msgspec
 import numpy as np
 from jax.experimental import multihost_utils
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from bot4jax.learn import checkpoint
 from bot4jax.learn.checkpoint import Identity
@@ -22,6 +22,9 @@ from bot4jax.learn.schedule import Samples
 from bot4jax.learn.update import Fitting, Form, Health, begin
 from bot4jax.nets import zoo
 from bot4jax.schema.learning import Train
+
+SEEN = 64
+"""Bars of features that a fit is known by."""
 
 
 class Progress(NamedTuple):
@@ -41,7 +44,8 @@ def identity(
 ) -> Identity:
     """What a fit must share with the one that it goes on from.
 
-    Labels and weights stand for the samples: they come from every price there is.
+    Labels and weights come from every price there is, features by formulas that may
+    have changed: `SEEN` bars of them stand for the rest, which may be long and on disk.
     """
     shape = (*samples.features.shape, lanes)
     settings = msgspec.structs.replace(settings, checkpoint_every=0, samples="memory")
@@ -49,7 +53,17 @@ def identity(
     found = hashlib.sha256(msgspec.json.encode(words))
     for column in (samples.labels, samples.weights):
         found.update(np.ascontiguousarray(column).data)
-    return Identity(config_hash=found.hexdigest()[:16], catalogue_hash="", features=())
+    features = digest(samples.features)
+    return Identity(found.hexdigest()[:16], catalogue_hash=features, features=())
+
+
+def digest(features: Float[np.ndarray, "T S F"]) -> str:
+    """Of the bits of some bars, evenly over the span and the last among them."""
+    bars = np.linspace(0, len(features) - 1, min(SEEN, len(features))).astype(int)
+    found = hashlib.sha256()
+    for bar in bars:
+        found.update(np.ascontiguousarray(features[bar]).data)
+    return found.hexdigest()[:16]
 
 
 def blank(form: Form, features: int, lanes: int, groups: int, updates: int) -> Progress:

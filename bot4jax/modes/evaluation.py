@@ -12,18 +12,21 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from bot4jax.learn import evaluate, metrics, pairs, research, returns, sentinels
-from bot4jax.learn.bootstrap import (
-    Interval,
-    effective_size,
-    mean_interval,
-    sum_interval,
+from bot4jax.learn import (
+    bootstrap,
+    evaluate,
+    metrics,
+    pairs,
+    research,
+    returns,
+    sentinels,
 )
+from bot4jax.learn.bootstrap import Interval, effective_size, sum_interval
 from bot4jax.learn.borrowing import Lending, daily_rates, ends_of_days
 from bot4jax.learn.evaluate import PRIOR, Judged, Outcome
 from bot4jax.learn.folds import Fold
-from bot4jax.learn.labels import outcomes, sample_weights
-from bot4jax.learn.pairs import BLOCK, Ahead
+from bot4jax.learn.labels import bars_lived, outcomes, sample_weights
+from bot4jax.learn.pairs import Ahead
 from bot4jax.learn.research import Book
 from bot4jax.learn.selection import Overfit, overfitting
 from bot4jax.learn.sentinels import Fading
@@ -109,7 +112,7 @@ class Evaluation(NamedTuple):
 def score(setting: Setting, fold: Fitted) -> Scored:
     """Every forecaster on one fold's test span."""
     horizon, test = setting.settings.layout.horizon, fold.test
-    moved, classes = outcomes(
+    terms = (
         test.entry,
         test.close,
         test.volatility,
@@ -117,7 +120,10 @@ def score(setting: Setting, fold: Fitted) -> Scored:
         horizon,
         setting.settings.has_barriers,
     )
-    weights = sample_weights(moved, test.volatility, test.live, horizon)
+    moved, classes = outcomes(*terms)
+    weights = sample_weights(
+        moved, test.volatility, test.live, horizon, bars_lived(*terms)
+    )
     said, rival = forecasts_of(setting, fold)
     return Scored(
         moved,
@@ -250,9 +256,9 @@ def line(
     share = setting.config.venue.participation
     return Line(
         judged=evaluate.judge(said.probability, outcome, prior),
-        gain=mean_interval(gains(whole, name), weights, BLOCK * horizon),
+        gain=bootstrap.mean(gains(whole, name), weights, horizon).interval,
         symbols=int(covered.sum()),
-        net=sum_interval(net, BLOCK * horizon),
+        net=sum_interval(net, horizon),
         gross=float(prompt.gross.sum()),
         cost=float(prompt.cost.sum()),
         late=tuple(float(one.gross.sum()) for one in whole.books[name]),

@@ -12,7 +12,12 @@ from bot4jax.data.simulator import Simulator
 from bot4jax.learn import evaluate, pairs
 from bot4jax.learn.evaluate import PRIOR, Judged, Outcome
 from bot4jax.learn.labelling import rows_of
-from bot4jax.learn.labels import class_shares, outcomes, sample_weights
+from bot4jax.learn.labels import (
+    bars_lived,
+    class_shares,
+    outcomes,
+    sample_weights,
+)
 from bot4jax.learn.pairs import Ahead
 from bot4jax.learn.params import Learned
 from bot4jax.modes import summary
@@ -26,7 +31,7 @@ from bot4jax.types import BUY, SELL
 def outcome_of(setting: Setting, threshold: float, traded: Traded) -> Outcome:
     """What the test span's decisions turned into."""
     record, horizon = traded.record, setting.settings.layout.horizon
-    returns, classes = outcomes(
+    terms = (
         record.price("mid_entry"),
         record.price("mid_close"),
         traded.volatility,
@@ -34,8 +39,9 @@ def outcome_of(setting: Setting, threshold: float, traded: Traded) -> Outcome:
         horizon,
         setting.settings.has_barriers,
     )
-    live = record.column("live") > 0
-    weights = sample_weights(returns, traded.volatility, live, horizon)
+    returns, classes = outcomes(*terms)
+    live, lived = record.column("live") > 0, bars_lived(*terms)
+    weights = sample_weights(returns, traded.volatility, live, horizon, lived)
     return Outcome(returns, classes, weights, horizon, evaluate.one_fold(returns))
 
 

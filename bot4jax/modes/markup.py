@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from bot4jax.learn import student
 from bot4jax.learn.bootstrap import Interval
+from bot4jax.learn.pairs import LEAST_CHANCE
 from bot4jax.modes import plots
 from bot4jax.modes.story import Story
 
@@ -57,11 +59,17 @@ def _row(kind: str, cells: Sequence[Any], text_from: int) -> str:
     return f"<tr>{''.join(told)}</tr>"
 
 
-def with_error(value: float, error: float) -> str:
+def with_error(value: float, error: float, degrees: float) -> str:
     """A difference and its 95 % interval; – where there is nothing to differ from."""
-    return f"{value:+.1f} ± {1.96 * error:.1f}" if value == value else "–"
+    side = student.reach(degrees) * error
+    return f"{value:+.1f} ± {side:.1f}" if value == value else "–"
 
 
-def with_t(value: float, t: float) -> str:
-    """A coefficient and its t value; a forecaster that never varies has neither."""
-    return f"{value:.3f} ({t:.1f})" if value == value else "–"
+def with_t(value: float, t: float, p: float) -> str:
+    """A coefficient, its t and p values; a forecaster that never varies has none."""
+    return f"{value:.3f} ({t:.1f}; {chance(p)})" if value == value else "–"
+
+
+def chance(p: float) -> str:
+    """A p value, no smaller than any that is told."""
+    return f"≤ {LEAST_CHANCE:g}" if p <= LEAST_CHANCE else f"{p:.2g}"

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 
+from bot4jax.learn import student
 from bot4jax.learn.metrics import Reliability
 from bot4jax.learn.novelty import Segment
 from bot4jax.modes.story import Bound, Story
@@ -69,7 +70,10 @@ def skill(axes: Axes, story: Story) -> None:
     names = list(judged)[::-1]
     shown = spoken(names)
     gain = [judged[name].excess * 1e3 for name in names]
-    error = [1.96e3 * judged[name].excess_error for name in names]
+    error = [
+        1e3 * student.reach(judged[name].degrees) * judged[name].excess_error
+        for name in names
+    ]
     colours = [COLOURS[5] if name in others else COLOURS[0] for name in names]
     axes.barh(shown, gain, xerr=error, color=colours, ecolor="#52606d", height=0.6)
     axes.axvline(0, color="#323f4b", linewidth=0.8)

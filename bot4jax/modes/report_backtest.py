@@ -3,10 +3,12 @@
 import itertools
 from collections.abc import Iterator, Sequence
 
+from bot4jax.learn import student
 from bot4jax.learn.bootstrap import Interval
 from bot4jax.learn.evaluate import PRIOR
 from bot4jax.learn.returns import LEAST_DAYS, break_even
 from bot4jax.learn.rivals import ALPHA_SAMPLES, ALPHA_SYMBOLS, OWN_SYMBOLS
+from bot4jax.modes import markup
 from bot4jax.modes.evaluation import DELAYS, Evaluation, Line
 from bot4jax.modes.markup import (
     folded,
@@ -20,6 +22,7 @@ from bot4jax.modes.markup import (
 from bot4jax.modes.paths import Path
 from bot4jax.modes.plays import FoldPlay, Late
 from bot4jax.modes.report_paths import MIXED, spread_over
+from bot4jax.modes.report_skill import orders
 from bot4jax.modes.report_traps import trapped
 from bot4jax.modes.story import Story
 from bot4jax.modes.trials import Luck
@@ -131,8 +134,8 @@ def lead(found: Evaluation, name: str) -> str:
     one = found.ahead.beside.get(name)
     if one is None or one.p_value != one.p_value:
         return "–"
-    above = with_error(1e3 * one.excess, 1e3 * one.error)
-    return f"{above} ({found.ahead.p_values[name]:.2g})"
+    above = with_error(1e3 * one.excess, 1e3 * one.error, one.degrees)
+    return f"{above} ({markup.chance(found.ahead.p_values[name])})"
 
 
 def folds(found: Evaluation, plays: Sequence[FoldPlay]) -> str:
@@ -300,7 +303,7 @@ def pages(found: Evaluation) -> Iterator[str]:
 def details(found: Evaluation, name: str, one: Line) -> Iterator[tuple[str, str]]:
     """Everything that is known of one forecaster."""
     judged = one.judged
-    error = 1.96 * judged.log_loss_error
+    error = student.reach(judged.degrees) * judged.log_loss_error
     yield "log loss ± 95 %", f"{judged.log_loss:.4f} ± {error:.4f}"
     yield (
         "saved by fold, 10⁻³ nats",
@@ -313,8 +316,8 @@ def details(found: Evaluation, name: str, one: Line) -> Iterator[tuple[str, str]
             f"{value:.3f}" for value in (judged.macro_f1, judged.mcc, judged.hit_rate)
         ),
     )
-    yield "IC (t)", with_t(judged.information_coefficient, judged.information_t)
-    yield "rank IC (t)", with_t(judged.rank_coefficient, judged.rank_t)
+    yield "IC (t; p)", with_t(*orders(judged)[0])
+    yield "rank IC (t; p)", with_t(*orders(judged)[1])
     yield "net, % of capital [95 %]", shares(one.net)
     yield "largest drawdown", percent(one.drawdown) + " %"
     yield "profit factor", ratio(one.profit_factor)

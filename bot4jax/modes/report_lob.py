@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bot4jax.data.fi2010 import JUMP
-from bot4jax.learn import lob
+from bot4jax.learn import lob, student
 from bot4jax.learn.ledger import Ledger
 from bot4jax.learn.lob import Book
 from bot4jax.learn.lob_contest import ALWAYS, ENSEMBLE, LINEAR, Judged, Score
@@ -35,9 +35,6 @@ UNUSED = (
     "every key of ensemble but members",
 )
 """Sections and keys that mean nothing to labels by event."""
-
-SURE = 1.96
-"""Standard errors of a difference that is no accident, at 95 %."""
 
 
 def tell_lob(
@@ -233,13 +230,18 @@ def compared(scores: Mapping[int, Score]) -> str:
 
 def sign(score: Score) -> int:
     """1 above the line, −1 below, 0 where the interval holds both."""
-    reach = SURE * score.above_linear_error
+    reach = side(score)
     return (score.above_linear > reach) - (score.above_linear < -reach)
 
 
 def shown(score: Score) -> str:
-    return f"{score.macro_f1:.3f} ± {SURE * score.error:.3f}"
+    return f"{score.macro_f1:.3f} ± {student.reach(score.degrees) * score.error:.3f}"
 
 
 def difference(score: Score) -> str:
-    return f"{score.above_linear:+.3f} ± {SURE * score.above_linear_error:.3f}"
+    return f"{score.above_linear:+.3f} ± {side(score):.3f}"
+
+
+def side(score: Score) -> float:
+    """Half of the interval of what a forecaster is above the line."""
+    return student.reach(score.degrees) * score.above_linear_error

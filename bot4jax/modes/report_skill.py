@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from bot4jax.learn import student
 from bot4jax.learn.evaluate import PRIOR, Judged
 from bot4jax.learn.pairs import Ahead
 from bot4jax.modes import plots
@@ -19,6 +20,13 @@ from bot4jax.modes.story import Story
 SURE = 0.05
 """Chance of a finding without skill, at most, to be told as one."""
 
+SEEN = (
+    "Where curves stand behind the temperature, what is told <i>after</i> is of the "
+    "very labels that they were fitted on, better than it will be: curves bend with "
+    "what they have seen. The picture and the forecasts above are of the test span."
+)
+"""Of figures in the calibration's table that their own labels flatter."""
+
 COLUMNS = {
     "class prior": "always the shares of the training span: who saves nothing against "
     "it knows nothing",
@@ -34,7 +42,9 @@ COLUMNS = {
     "guessing",
     "hit rate": "share of moves whose direction was forecast",
     "IC, rank IC": "information coefficient: correlation of the forecast with the "
-    "return that followed, plain and of ranks; t beyond ±2 is hardly chance",
+    "return that followed, plain and of ranks; t is Newey–West's, made good for few "
+    "bars, and p the chance of as much without skill, for a forecaster asked alone: of "
+    "twenty that know nothing one is below .05",
 }
 """What a head of the table means, for who has not met it."""
 
@@ -48,8 +58,8 @@ SKILL_HEADS = (
     "macro-F1",
     "MCC",
     "hit rate",
-    "IC (t)",
-    "rank IC (t)",
+    "IC (t; p)",
+    "rank IC (t; p)",
 )
 
 
@@ -75,18 +85,32 @@ def skill(story: Story) -> str:
 
 def scores(name: str, one: Judged) -> tuple[str, ...]:
     """A forecaster's row, by `SKILL_HEADS`; the prior is not compared with itself."""
-    beside = (one.excess, one.excess_error), (one.direction, one.direction_error)
+    beside = (
+        (one.excess, one.excess_error, one.degrees),
+        (one.direction, one.direction_error, one.direction_degrees),
+    )
+    side = student.reach(one.degrees) * one.log_loss_error
     return (
         name.replace("_", " "),
-        f"{one.log_loss:.4f} ± {1.96 * one.log_loss_error:.4f}",
-        *("–" if name == PRIOR else with_error(1e3 * x, 1e3 * e) for x, e in beside),
+        f"{one.log_loss:.4f} ± {side:.4f}",
+        *(
+            "–" if name == PRIOR else with_error(1e3 * x, 1e3 * e, degrees)
+            for x, e, degrees in beside
+        ),
         f"{one.brier:.4f}",
         f"{one.ece:.4f}",
         f"{one.macro_f1:.3f}",
         f"{one.mcc:.3f}",
         f"{one.hit_rate:.3f}",
-        with_t(one.information_coefficient, one.information_t),
-        with_t(one.rank_coefficient, one.rank_t),
+        *(with_t(*each) for each in orders(one)),
+    )
+
+
+def orders(one: Judged) -> tuple[tuple[float, float, float], ...]:
+    """IC and rank IC, each with its t and p values."""
+    return (
+        (one.information_coefficient, one.information_t, one.information_p_value),
+        (one.rank_coefficient, one.rank_t, one.rank_p_value),
     )
 
 
@@ -102,12 +126,14 @@ def reading(story: Story) -> str:
         f"{story.market.labels:,} labels count, worth "
         f"{story.market.effective_labels:,} that share no bar. Classes down / flat / "
         f"up, in per cent: {shares}. Intervals are a stationary block bootstrap over "
-        "time with all symbols together; those of differences to the class prior are "
-        "paired, since both meet the same market. t values are Newey–West. "
+        "time with all symbols together, Student's, with as many degrees of freedom as "
+        "the span's blocks are worth; those of differences to the class prior are "
+        "paired, since both meet the same market. "
         "<i>Direction</i> is the log loss of telling up from down where the price "
         "moved, less what the forecaster's own mean leaning would have lost there: "
         "knowing how much it moves is worth nothing in it, and below zero is knowing "
-        "where to. Intervals have two sides; p values below ask for one, the better."
+        "where to. Intervals have two sides; p values ask for one, the better, and "
+        "none is told below what the draws of the bootstrap can tell."
     )
     text += paragraph(verdict(story))
     if story.bound is not None:
@@ -182,6 +208,8 @@ def calibration(story: Story) -> str:
         "calibration span; above 1 it makes forecasts more modest. ECE is how far they "
         "are from the line on average."
     )
+    if any(one.curves for one in story.calibration.values()):
+        text += paragraph(SEEN)
     return section("Calibration") + text + chart + table(heads, rows)
 
 

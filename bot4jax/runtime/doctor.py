@@ -33,6 +33,7 @@ REQUIRED = (
     "optax",
     "orbax-checkpoint",
     "numpy",
+    "scipy",
     "xgboost",
     "PyWavelets",
     "pyzmq",

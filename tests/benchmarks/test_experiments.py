@@ -35,7 +35,7 @@ RIVAL = {"excess": 1e-3, "error": 1e-3, "p_value": 0.8, "holm": 1.0}
 
 
 def summary(**changes):
-    judged = dict.fromkeys(experiments.JUDGED, 0.5) | {"extra": 1}
+    judged = dict.fromkeys(experiments.JUDGED, 0.5) | {"extra": 1, "degrees": 10.0}
     costs = {"0": 0.02, "0.5": 0.015, "1": 0.01, "2": 0.0}
     scanned = {"net": [0.01, -0.02, 0.03], "net_at_cost": costs}
     scan = dict.fromkeys(("gru", "ensemble", "flat"), scanned)
@@ -61,9 +61,9 @@ def test_rows_tell_what_a_summary_says():
     kept = experiments.taken(summary())
     assert "extra" not in json.dumps(kept)
     gru, ensemble, flat = experiments.rows("a", kept)
-    assert gru[:4] == ("a", "gru", "-2.00 ± 1.96", "0.5")
-    assert gru[6:8] == ("+0.500 (0.5)", "+1.00 ± 1.96")
-    assert gru[8:] == ("1", "0.500", "+1.00 (-2.00 … +3.00)")
+    assert gru[:4] == ("a", "gru", "-2.00 ± 2.23", "0.5")
+    assert gru[6:8] == ("+0.500 (0.5; 0.5)", "+1.00 ± 1.96")
+    assert gru[8:] == ("0.8", "0.500", "+1.00 (-2.00 … +3.00)")
     assert ensemble[7:9] == ("–", "–")
     assert flat[3] == "–"
     assert list(experiments.book_rows("a", kept)) == []
@@ -84,6 +84,20 @@ def test_luck_and_sentinels_are_kept_and_shown():
     assert row[2:] == ("–", "3", "– (–)", *["–"] * 4, "0")
     for one in ("gru", "flat"):
         assert kept["luck"]["scanned"][one]["0.5"] == 0.015
+
+
+def test_no_p_value_is_told_that_the_draws_cannot_tell():
+    """Nor Holm's, of two that were asked, by a file from before that was known."""
+    kept = experiments.taken(summary())
+    kept["forecasters"]["gru"] |= {"p_value": 1e-9, "direction_p_value": 3e-3}
+    kept["best_baseline"]["beside"] = {
+        "gru": RIVAL | {"p_value": 1e-9, "holm": 2e-9},
+        "ensemble": RIVAL | {"p_value": None, "holm": None},
+        "trees": RIVAL | {"p_value": 0.3, "holm": 0.3},
+    }
+    gru, ensemble, _ = experiments.rows("a", kept)
+    assert (gru[3], gru[5], gru[8]) == ("≤ 0.002", "0.003", "0.004")
+    assert ensemble[8] == "–"
 
 
 def test_seeds_are_counted_by_what_they_found():

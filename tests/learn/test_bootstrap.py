@@ -6,7 +6,7 @@ from scipy.stats import binom
 
 from bot4jax.learn.bootstrap import (
     effective_size,
-    mean_interval,
+    mean,
     resampled_means,
     standard_error,
     stationary_rows,
@@ -72,7 +72,7 @@ def test_a_resample_without_a_label_is_drawn_again():
 def test_of_a_span_without_a_label_nothing_is_known():
     losses, weights = np.full((30, 2), np.nan), np.zeros((30, 2))
     assert np.isnan(standard_error(losses, weights, 5.0))
-    assert np.isnan(mean_interval(losses, weights, 5.0)).all()
+    assert np.isnan(mean(losses, weights, 5).interval).all()
 
 
 def test_blocks_have_the_mean_length_that_was_asked_for():
@@ -86,24 +86,37 @@ def test_blocks_have_the_mean_length_that_was_asked_for():
     assert counts.std() < 0.5  # every row is as likely as any other
 
 
-def test_an_interval_holds_the_truth_as_often_as_it_says():
-    """One true mean, 60 markets with memory: about 95 % of intervals hold it."""
-    rng = np.random.default_rng(2)
-    held = 0
-    for seed in range(60):
-        noise = rng.normal(size=(404, 1))
-        losses = sum(noise[k : k + 400] for k in range(5)) / 5
-        found = mean_interval(losses, np.ones_like(losses), 20.0, 300, seed)
+@pytest.mark.parametrize("bars", [84, 200, 600])
+def test_an_interval_holds_the_truth_as_often_as_it_says(bars):
+    """A thousand markets of overlapping labels, short ones too."""
+    rng, markets, held = np.random.default_rng(bars), 1_000, 0
+    for seed in range(markets):
+        noise = rng.normal(size=(bars + 4, 1))
+        losses = sum(noise[k : k + bars] for k in range(5)) / 5
+        found = mean(losses, np.ones_like(losses), 5, draws=200, seed=seed).interval
         assert found.low < found.value < found.high
         held += found.low <= 0 <= found.high
-    assert 50 <= held <= 60
+    assert held / markets == pytest.approx(0.95, abs=0.021)  # 3 sd of a thousand
+
+
+def test_an_interval_of_few_moves_knows_how_few_they_are():
+    """Eight labels in a span of 400 bars are worth no more than eight."""
+    rng, markets, held = np.random.default_rng(8), 1_000, 0
+    weights = np.zeros((400, 1))
+    weights[25::50] = 1.0
+    for seed in range(markets):
+        losses = rng.normal(size=(400, 1))
+        found = mean(losses, weights, 1, draws=200, seed=seed)
+        assert found.degrees < 8
+        held += found.interval.low <= 0 <= found.interval.high
+    assert held / markets == pytest.approx(0.95, abs=0.03)
 
 
 def test_a_sum_is_the_mean_times_the_bars():
     gains = np.random.default_rng(1).normal(size=80)
-    total = sum_interval(gains, 5.0)
-    mean = mean_interval(gains[:, None], np.ones((80, 1)), 5.0)
-    np.testing.assert_allclose(total, 80 * np.array(mean))
+    total = sum_interval(gains, 5)
+    one = mean(gains[:, None], np.ones((80, 1)), 5, overlap=1).interval
+    np.testing.assert_allclose(total, 80 * np.array(one))
     assert total.value == pytest.approx(gains.sum())
 
 

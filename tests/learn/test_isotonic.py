@@ -8,9 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 
-from bot4jax.kernels.calibration import identity, straighten
+from bot4jax.kernels.calibration import KNOTS, Curves, identity, straighten
 from bot4jax.learn.calibrate import calibrate, softened, straightened
-from bot4jax.learn.isotonic import LEAST_EFFECTIVE, fit_curve, fit_curves, pooled
+from bot4jax.learn.isotonic import (
+    LEAST_EFFECTIVE,
+    fit_curve,
+    fit_curves,
+    independent,
+    pooled,
+)
 from bot4jax.learn.metrics import classwise_ece
 
 numbers = st.lists(
@@ -74,9 +80,49 @@ def test_the_device_follows_the_curves_and_renormalises():
     )
     n = 1 / curves.least[0] - 2
     assert n == pytest.approx(weights.sum(), rel=1e-5)
-    each = np.clip(each, 1 / (n + 2), 1 - 1 / (n + 2))
-    np.testing.assert_allclose(found, each / each.sum(1, keepdims=True), atol=1e-6)
-    assert (found > 0).all()
+    least = 1 / (n + 2)
+    each = np.maximum(each, least)
+    each = np.maximum(each / each.sum(1, keepdims=True), least) - least
+    each *= (1 - 3 * least) / each.sum(1, keepdims=True)
+    np.testing.assert_allclose(found, least + each, atol=1e-6)
+
+
+def test_no_probability_is_beyond_its_bounds():
+    """Two that say always and one never: half of the least, if clipped first."""
+    line = np.linspace(0, 1, KNOTS, dtype=np.float32)
+    given = np.tile(line, (1, 3, 1))
+    for meant in ([1.0, 1.0, 0.0], [0.0, 0.0, 0.0], [1.0, 0.0, 0.0]):
+        told = np.repeat(np.array(meant, np.float32), KNOTS).reshape(1, 3, KNOTS)
+        curves = Curves(given, told, np.full(1, 0.01, np.float32))
+        (found,) = np.asarray(straighten(curves, np.full((1, 1, 3), 1 / 3, np.float32)))
+        assert found.sum() == pytest.approx(1)
+        assert found.min() >= 0.01 - 1e-7
+        assert found.max() <= 0.99 + 1e-7
+
+
+def test_symbols_that_move_as_one_are_worth_one():
+    """And those that share nothing all of them; labels that overlap one of five."""
+    rng, bars, symbols = np.random.default_rng(0), 4_000, 40
+    draw = rng.integers(0, 3, (bars, symbols))
+    even, few = np.ones(draw.shape), 0.25
+    apart = independent(draw, even, 1)
+    as_one = independent(np.repeat(draw[:, :1], symbols, axis=1), even, 1)
+    assert apart == pytest.approx(bars * symbols, rel=few)
+    assert as_one == pytest.approx(bars, rel=few)
+    moved = rng.normal(size=(bars + 4, 1)) * np.ones(symbols)
+    overlapping = np.sign(sum(moved[k : k + bars] for k in range(5))).astype(int)
+    # of signs: the sum of (2/π) arcsin of the returns' correlations
+    lags = np.arange(-4, 5)
+    known = np.arcsin(1 - np.abs(lags) / 5).sum() * 2 / np.pi
+    found = independent(overlapping, even / 5, 5)
+    assert found == pytest.approx(bars / known, rel=few)
+
+
+def test_curves_are_no_surer_than_independent_labels_allow():
+    said, labels, weights = over_confident()
+    found = fit_curves(said, labels, weights, worth=98.0)
+    assert found is not None
+    assert found.least[0] == pytest.approx(0.01)
 
 
 def test_curves_mend_what_a_temperature_cannot():

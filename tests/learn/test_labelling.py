@@ -51,6 +51,21 @@ def test_the_edge_is_a_round_trip(config):
     np.testing.assert_array_equal(found.classes[counted] != 1, beyond)
 
 
+def test_labels_that_a_barrier_ends_share_no_later_bar(config):
+    """At an edge that the first bar already passes, each is nearly alone."""
+    labels = msgspec.structs.replace(
+        config.labels, threshold="quantile", flat_share=0.001
+    )
+    found = {}
+    for ends in ("horizon", "barriers"):
+        own = msgspec.structs.replace(labels, ends=ends)
+        one = msgspec.structs.replace(config, labels=own)
+        found[ends] = label_as_configured(one, market(0.0), TRAIN, HORIZON).weights
+    rows = slice(TRAIN.start, TRAIN.stop - HORIZON)
+    assert found["horizon"][rows].mean() == pytest.approx(1 / HORIZON, rel=0.01)
+    assert found["barriers"][rows].mean() > 0.5
+
+
 def test_fees_are_part_of_it(config):
     venue = msgspec.structs.replace(config.venue, taker_fee_bps=5.0)
     dear = msgspec.structs.replace(config, venue=venue)

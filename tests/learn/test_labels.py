@@ -12,6 +12,7 @@ from bot4jax.errors import DataError
 from bot4jax.learn.labels import (
     average_uniqueness,
     barrier_returns,
+    bars_lived,
     class_shares,
     classify,
     cost_threshold,
@@ -195,6 +196,44 @@ def test_average_uniqueness_equals_its_definition(counted, horizon):
     counted[max(len(counted) - horizon, 0) :] = False  # their labels end too late
     found = average_uniqueness(counted, horizon)
     np.testing.assert_allclose(found, uniqueness_by_hand(counted, horizon), rtol=1e-12)
+
+
+@given(
+    counted=arrays(bool, st.tuples(st.integers(1, 25), st.just(2))),
+    lived=arrays(int, (25, 2), elements=st.integers(1, 4)),
+)
+def test_a_label_shares_the_bars_that_it_lived(counted, lived):
+    """Every bar of every label counted one by one, by the definition."""
+    counted[max(len(counted) - 4, 0) :] = False
+    lived = lived[: len(counted)]
+    found = average_uniqueness(counted, 4, lived)
+    for s in range(2):
+        bars = {
+            t: range(t + 1, t + 1 + lived[t, s])
+            for t in range(len(counted))
+            if counted[t, s]
+        }
+        for t in range(len(counted)):
+            if t not in bars:
+                assert found[t, s] == 0
+                continue
+            alone = [1 / sum(u in own for own in bars.values()) for u in bars[t]]
+            assert found[t, s] == pytest.approx(np.mean(alone))
+
+
+def test_a_label_lives_until_the_barrier_that_decides_it():
+    entry, close, scale, live = market()
+    lived = bars_lived(entry, close, scale, 0.6, 5, has_barriers=True)
+    found = barrier_returns(entry, close, scale, 0.6, 5)
+    for t in range(BARS - 5):
+        for s in range(SYMBOLS):
+            end = log(close[t + lived[t, s], s]) - log(entry[t + 1, s])
+            assert found[t, s] == pytest.approx(end, abs=1e-15)
+    assert set(np.unique(lived)) == {2, 3, 4, 5}  # an entry is next to its own close
+    assert (bars_lived(entry, close, scale, 0.6, 5, has_barriers=False) == 5).all()
+    own, whole = (sample_weights(found, scale, live, 5, x) for x in (lived, None))
+    np.testing.assert_array_equal(own > 0, whole > 0)
+    assert own.sum() > whole.sum()
 
 
 def test_a_lonely_label_is_unique_and_crowded_ones_share():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.special import ndtr
 from statsmodels.stats.multitest import multipletests
 
@@ -47,7 +48,7 @@ def test_who_knows_volatility_alone_knows_no_direction():
     always = np.broadcast_to(np.bincount(classes.ravel()) / classes.size, chances.shape)
     above = [metrics.sample_log_loss(x, classes) for x in (chances, always)]
     flat = pairs.paired(above[0] - above[1], WEIGHTS, HORIZON)
-    assert flat.p_value < 1e-6
+    assert flat.p_value == pairs.LEAST_CHANCE
     assert knows(chances, classes).excess == pytest.approx(0, abs=1e-12)
     assert np.isnan(knows(chances, classes).p_value)
 
@@ -71,14 +72,14 @@ def test_leanings_of_folds_that_happen_to_follow_the_market_are_none():
     shares = [np.bincount(classes[folds == n].ravel(), minlength=3) for n in (0, 1)]
     said = np.stack([one / one.sum() for one in shares])[folds, None]
     said = np.broadcast_to(said, (BARS, SYMBOLS, 3))
-    assert knows(said, classes).p_value < 1e-6
+    assert knows(said, classes).p_value == pairs.LEAST_CHANCE
     assert np.isnan(knows(said, classes, folds).p_value)
 
 
 def test_who_knows_direction_is_found():
     classes, chances = market(link=0.02)
     found = knows(chances, classes)
-    assert found.p_value < 1e-3
+    assert found.p_value == pairs.LEAST_CHANCE
     # what a signal of this strength is worth: its share of the variance, about
     assert -0.02 < found.excess < -0.005
 
@@ -113,6 +114,13 @@ def test_without_a_move_there_is_no_direction():
     assert np.isnan(knows(chances, np.full_like(classes, FLAT)).excess)
 
 
+def test_no_p_value_is_below_what_the_draws_can_tell():
+    assert pairs.Paired(-1.0, 0.01, 100.0).p_value == 1 / 500
+    assert pairs.Paired(1.0, 0.01, 100.0).p_value == 1
+    one = pairs.Paired(-2.0, 1.0, 5.0)
+    assert one.p_value == pytest.approx(stats.t.sf(2.0, 5))
+
+
 @pytest.mark.parametrize("p", [(0.03, 0.01, 0.02, 0.9), (0.6, 0.7), (0.02, 0.02)])
 def test_holm_is_statsmodels_and_leaves_out_what_is_no_question(p):
     found = pairs.holm(dict(enumerate((np.nan, *p))))
@@ -136,7 +144,7 @@ def test_ahead_of_the_rival_is_tested_on_the_rivals_symbols():
         WEIGHTS,
         HORIZON,
     )
-    assert found.p_values["knows"] < 1e-6
+    assert found.p_values["knows"] == 2 * pairs.LEAST_CHANCE
     assert found.p_values["worse"] > 0.5
     assert np.isnan(found.p_values["rival"])
 

@@ -119,6 +119,14 @@ def test_other_samples_or_settings_are_refused(copied):
         fitted(copied, own=settings(learning_rate=1e-3))
 
 
+def test_features_of_another_formula_are_refused(copied):
+    """Of the same shape, labels and weights: one column is what it was not."""
+    other = samples().features.copy()
+    other[..., 2] *= 1.001
+    with pytest.raises(CheckpointError, match="catalogue_hash"):
+        fitted(copied, data=samples()._replace(features=other))
+
+
 def test_how_often_it_is_kept_changes_nothing(whole, tmp_path):
     found = fitted(tmp_path, own=settings(checkpoint_every=0))
     assert not checkpoint.steps(tmp_path)
