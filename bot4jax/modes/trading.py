@@ -221,9 +221,12 @@ def heard_to_the_end(trader: Trader) -> Iterator[None]:
     except KeyboardInterrupt:
         raise
     except BaseException:
-        for last in (trader.attend, trader.take_back):
+        try:
             with suppress(Halted):
-                last()
+                trader.attend()
+        finally:
+            with suppress(Halted):
+                trader.take_back()
         raise
     trader.attend()
 

@@ -332,3 +332,18 @@ def test_who_is_asked_twice_ends_at_once_and_waits_for_nothing(tmp_path):
 
 def test_whatever_goes_wrong_takes_back_what_rests(tmp_path):
     assert ending(tmp_path, [], fails=True) == Ended(1, is_finished=False, resting=[])
+
+
+def test_who_cannot_hear_people_any_more_takes_back_what_rests_all_the_same(tmp_path):
+    scene = Scene(tmp_path, growing, kind="limit", size=10)
+    scene.trader.start()
+    scene.step(0)
+    assert scene.venue.open_orders
+
+    def attend() -> None:
+        raise OSError("a socket that is gone")
+
+    scene.trader.attend = attend
+    with pytest.raises(OSError, match="gone"), heard_to_the_end(scene.trader):
+        raise ValueError("what ends the run")
+    assert scene.venue.open_orders == []
