@@ -478,7 +478,9 @@ def test_a_leg_that_the_venue_does_not_have_yet_is_not_replaced():
     for one in legs:
         portfolio.apply(Ack(one.id, 2))
     asked = follow_entries(portfolio, PROTECTED, RUN, 3, 3)
-    assert [(one.order, one.lots) for one in asked] == [(one.id, 8) for one in legs]
+    found = [(one.order, one.lots) for one in asked if isinstance(one, Replace)]
+    assert found == [(one.id, 8) for one in legs]
+    assert len(asked) == len(legs)
 
 
 @pytest.mark.parametrize("spread", [0.0, 1.0])
