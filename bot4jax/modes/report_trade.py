@@ -76,7 +76,7 @@ def denials(story: Story) -> str:
         for name, count in sorted(trade.denials.items(), key=lambda item: -item[1])
     ]
     text = "Before an order leaves, the gate compares it with the limits of "
-    text += "<code>risk</code>, in whole numbers. "
+    text += "<code>risk</code>. "
     text += "What it stopped or made smaller:" if rows else "It stopped nothing."
     heads = ("reason", "times", "meaning")
     return section("Denials") + paragraph(text) + table(heads, rows, text_from=2)
