@@ -110,8 +110,9 @@ LATE = {30: 0.0, 45: 0.0}
 KILLED, SWITCHED, STOPPED = "killed", "switched", "stopped"
 FROM = {KILLED: 20, SWITCHED: 50, STOPPED: 60}
 """What befalls the first step from there on at which orders rest: before it a person
-takes them back, or the dead-man's switch does, and within it a person."""
-DIES = 40
+takes them back, or the dead-man's switch does, and within it, where some are at work, a
+person."""
+DIES = 39
 """Step after whose journaling the process dies; it is not sent."""
 HALT = 3
 """Steps until a person lifts the kill switch."""
@@ -313,17 +314,15 @@ class Storm:
             yield closed
 
     def _befall(self, step: int) -> None:
-        trader, known = (
-            self._trader,
-            self._trader.account.portfolio.working.still_open(),
-        )
-        rests = [one for one in known if one.state >= OrderState.ACKNOWLEDGED]
+        trader = self._trader
+        working = trader.account.portfolio.working.still_open()
+        rests = [one for one in working if one.state >= OrderState.ACKNOWLEDGED]
         if self._halted and step == self._halted + HALT:
             self._venue.attend = lambda: None
             trader.account.states.lift(Cause.KILLED, "enough")
         new = (name for name, first in FROM.items() if step >= first)
         what = next((name for name in new if name not in self._befallen), None)
-        if what is None or not rests:
+        if what is None or not (working if what == STOPPED else rests):
             return
         self._befallen[what] = step
         if what == SWITCHED:

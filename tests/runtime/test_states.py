@@ -146,7 +146,7 @@ def test_a_days_loss_ends_with_the_session_of_its_market():
     def weigh(states: States, nav: float, hours: int) -> tuple[Cause, ...]:
         boundary_ns = session + hours * hour_ns
         lost = losses.seen(nav, boundary_ns, ())
-        row = EquityRow._make([1, boundary_ns, nav, *[0.0] * 9, *lost])
+        row = EquityRow._make([1, boundary_ns, nav, *[0.0] * 10, *lost])
         states.weigh(row, LIMITS)
         return states.causes
 
