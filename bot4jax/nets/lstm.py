@@ -47,9 +47,38 @@ def _cell(
     drive: Float[Array, "*S G"], past: Float[Array, "*S G"], memory: Memory
 ) -> Memory:
     _, cell = memory
-    i, f, o, g = jnp.split(drive + past, 4, axis=-1)
-    cell = jax.nn.sigmoid(f) * cell + jax.nn.sigmoid(i) * jnp.tanh(g)
-    return jax.nn.sigmoid(o) * jnp.tanh(cell), cell
+    i, f, o, g = _gates(drive + past)
+    cell = f * cell + i * g
+    return o * jnp.tanh(cell), cell
+
+
+@jax.custom_vjp
+def _gates(z: Float[Array, "*S G"]) -> tuple[Array, Array, Array, Array]:
+    """i, f, o and g of what they are asked.
+
+    The three that share σ go through it side by side and are parted behind it: on a CPU
+    a forward turn takes less than half of what three of their own take. The way back
+    joins the four at once, where the derivative of a slice would pad and add.
+    """
+    width = z.shape[-1] // 4
+    i, f, o = jnp.split(jax.nn.sigmoid(z[..., : 3 * width]), 3, axis=-1)
+    return i, f, o, jnp.tanh(z[..., 3 * width :])
+
+
+def _gates_forth(z: Array) -> tuple[tuple, tuple]:
+    said = _gates(z)
+    return said, said
+
+
+def _gates_back(said: tuple, gradient: tuple) -> tuple[Array]:
+    *switches, g = said
+    *on_switches, on_g = gradient
+    pairs = zip(on_switches, switches, strict=True)
+    own = [on * (open_ * (1 - open_)) for on, open_ in pairs]
+    return (jnp.concatenate([*own, on_g * (1 - g * g)], axis=-1),)
+
+
+_gates.defvjp(_gates_forth, _gates_back)
 
 
 def lstm(sizes: LSTMSizes, inputs: int, rng: np.random.Generator) -> Recurrent:
