@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.special import ndtr
 
 from bot4jax.data.bound import Excess
-from bot4jax.learn.bootstrap import resampled_means
+from bot4jax.learn import bootstrap, student
 from bot4jax.learn.dataset import BarRecord
 from bot4jax.learn.labels import forward_returns
 from bot4jax.learn.metrics import information_coefficient
@@ -147,7 +148,7 @@ def fading(
         PARTED * (1 - delay / horizon) * whole - late
         for delay, late in enumerate(scored[1:], 1)
     ]
-    is_abrupt = any(is_above(x, counted, 4 * horizon) for x in lacking)
+    is_abrupt = any(is_above(x, counted, horizon) for x in lacking)
     return Fading(means, is_abrupt if lacking else None)
 
 
@@ -162,12 +163,13 @@ def product(
 
 
 def is_above(
-    values: Float[np.ndarray, "T S"], weights: Float[np.ndarray, "T S"], block: float
+    values: Float[np.ndarray, "T S"], weights: Float[np.ndarray, "T S"], horizon: int
 ) -> bool:
-    """Whether a mean is above zero by `ERRORS` of its bootstrapped errors."""
-    means = resampled_means(values, weights, block, 300, seed=0)
-    centre = float(np.average(values[weights > 0], weights=weights[weights > 0]))
-    return centre > ERRORS * means.std(ddof=1)
+    """Whether a mean is above zero as surely as `ERRORS` errors of a normal one are."""
+    one = bootstrap.mean(values, weights, horizon)
+    if not one.error > 0:
+        return one.value > 0
+    return student.chance(one.value / one.error, one.degrees) < ndtr(-ERRORS)
 
 
 def beats_the_bound(excess: Excess) -> bool:
