@@ -21,7 +21,7 @@ from scipy.optimize import brentq
 from scipy.special import stdtr, stdtrit
 
 MOST = 24
-"""Cosines at most: faster ones tell of how bars begin to forget, not of how they end."""
+"""Cosines at most: faster ones tell how bars begin to forget, not how they end."""
 
 SPANS = np.geomspace(1, 128, 9)
 """Memories that the span holds, by shape."""
@@ -54,7 +54,7 @@ def spread(
     """
     total = mass.sum()
     worth = total**2 / (mass @ mass) if total > 0 else 0.0
-    count = min(MOST, len(mass) // (2 * overlap), round(worth) - 1)
+    count = min(MOST, len(mass) // overlap, round(worth) - 1)
     if worth < 2 - 1e-9:
         return Spread(nan, nan)
     count = max(count, 1)
@@ -69,9 +69,10 @@ def spread(
 def cosines(
     sums: Float[np.ndarray, " T"], mass: Float[np.ndarray, " T"], count: int
 ) -> Float[np.ndarray, " J"]:
-    """Σ √2 · cos(π·j·F) · (sums − mean · mass), F the share of mass up to a bar's middle.
+    """Σ √2 · cos(π·j·F) · (sums − mean · mass).
 
-    Time is counted in mass: an empty bar is none, and all cosines forget the mean.
+    F is the share of mass up to a bar's middle. Time is counted in mass: an
+    empty bar is none, and all cosines forget the mean.
     """
     total = mass.sum()
     place = (np.cumsum(mass) - mass / 2) / total
@@ -123,7 +124,9 @@ def student_of(
     def quantile(share: float) -> float:
         reach = stdtrit(degrees, share)
         ends = scales.min() * reach * (1 - 1e-9), scales.max() * reach * (1 + 1e-9)
-        return brentq(lambda x: weights @ stdtr(degrees, x / scales) - share, *ends)
+        return brentq(
+            lambda x: weights @ stdtr(degrees, x / scales) - share, *ends, rtol=1e-9
+        )
 
     near, far = quantile(ONE_SIDE), quantile(TWO_SIDES)
 
