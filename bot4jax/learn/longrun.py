@@ -20,7 +20,7 @@ from jaxtyping import Float
 from scipy.optimize import brentq
 from scipy.special import stdtr, stdtrit
 
-MOST = 24
+MOST = 40
 """Cosines at most: faster ones tell how bars begin to forget, not how they end."""
 
 SPANS = np.geomspace(1, 128, 9)
@@ -29,8 +29,10 @@ SPANS = np.geomspace(1, 128, 9)
 RISES = np.array([1.0, 4.0, 16.0, 64.0, 256.0])
 """Spectrum of the part with a memory at zero, over that of the rest."""
 
-FLAT = 0.8
+FLAT = 0.9
 """Weight of no memory at all before the cosines are seen; the rest is shared evenly."""
+
+ROUNDING = 1e-9
 
 ONE_SIDE, TWO_SIDES = 0.95, 0.975
 """Where the mixture and its Student's distribution have the same quantile: a p of .05,
@@ -38,7 +40,8 @@ and an interval of 95 %."""
 
 
 class Spread(NamedTuple):
-    """Of a mean over time about the truth: Student's distribution; NaN of one bar."""
+    """Of a mean over time about the truth: Student's distribution; NaN of one bar,
+    and of what is none."""
 
     error: float
     degrees: float
@@ -55,7 +58,7 @@ def spread(
     total = mass.sum()
     worth = total**2 / (mass @ mass) if total > 0 else 0.0
     count = min(MOST, len(mass) // overlap, round(worth) - 1)
-    if worth < 2 - 1e-9:
+    if worth < 2 - ROUNDING or not np.isfinite(sums).all():
         return Spread(nan, nan)
     count = max(count, 1)
     found = cosines(sums.astype(np.float64), mass.astype(np.float64), count) / total

@@ -12,10 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.special import ndtr
 
 from bot4jax.data.bound import Excess
-from bot4jax.learn import bootstrap, student
+from bot4jax.learn import bootstrap
 from bot4jax.learn.dataset import BarRecord
 from bot4jax.learn.labels import forward_returns
 from bot4jax.learn.metrics import information_coefficient
@@ -165,11 +164,9 @@ def product(
 def is_above(
     values: Float[np.ndarray, "T S"], weights: Float[np.ndarray, "T S"], horizon: int
 ) -> bool:
-    """Whether a mean is above zero as surely as `ERRORS` errors of a normal one are."""
+    """Whether a mean is above zero by `ERRORS` of its errors."""
     one = bootstrap.mean(values, weights, horizon)
-    if not one.error > 0:
-        return one.value > 0
-    return student.chance(one.value / one.error, one.degrees) < ndtr(-ERRORS)
+    return one.value > ERRORS * one.error
 
 
 def beats_the_bound(excess: Excess) -> bool:
