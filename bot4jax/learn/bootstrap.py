@@ -65,6 +65,32 @@ def sum_interval(gains: Float[np.ndarray, " T"], horizon: int) -> Interval:
     return Interval(*(len(gains) * value for value in one))
 
 
+def resampled_means(
+    loss: Float[np.ndarray, "T S"],
+    weights: Float[np.ndarray, "T S"],
+    block: float,
+    draws: int,
+    seed: int,
+) -> Float[np.ndarray, " draws"]:
+    """The weighted mean of each resampled span that holds a label.
+
+    One in which nothing weighs anything has no mean: it is drawn again. So the figure's
+    spread is that of spans in which it exists, as it does in the one that was seen. Not
+    a number where that holds no label either.
+    """
+    weight = weights.astype(np.float64)
+    weighed, weight = np.where(weight > 0, loss * weight, 0.0).sum(1), weight.sum(1)
+    if not weight.any():
+        return np.full(draws, np.nan)
+    random, means = np.random.default_rng(seed), np.empty(0)
+    while len(means) < draws:
+        rows = stationary_rows(len(loss), block, draws - len(means), random)
+        held = weight[rows].sum(1)
+        found = weighed[rows].sum(1)[held > 0] / held[held > 0]
+        means = np.concatenate((means, found))
+    return means
+
+
 def stationary_rows(
     length: int, block: float, draws: int, random: np.random.Generator
 ) -> Int[np.ndarray, "draws length"]:

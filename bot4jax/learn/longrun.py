@@ -20,7 +20,7 @@ from jaxtyping import Float
 from scipy.optimize import brentq
 from scipy.special import stdtr, stdtrit
 
-MOST = 40
+MOST = 32
 """Cosines at most: faster ones tell how bars begin to forget, not how they end."""
 
 SPANS = np.geomspace(1, 128, 9)
@@ -29,7 +29,7 @@ SPANS = np.geomspace(1, 128, 9)
 RISES = np.array([1.0, 4.0, 16.0, 64.0, 256.0])
 """Spectrum of the part with a memory at zero, over that of the rest."""
 
-FLAT = 0.9
+FLAT = 0.92
 """Weight of no memory at all before the cosines are seen; the rest is shared evenly."""
 
 ROUNDING = 1e-9

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from bot4jax.data.bound import Excess
-from bot4jax.learn import bootstrap
+from bot4jax.learn.bootstrap import resampled_means
 from bot4jax.learn.dataset import BarRecord
 from bot4jax.learn.labels import forward_returns
 from bot4jax.learn.metrics import information_coefficient
@@ -147,7 +147,7 @@ def fading(
         PARTED * (1 - delay / horizon) * whole - late
         for delay, late in enumerate(scored[1:], 1)
     ]
-    is_abrupt = any(is_above(x, counted, horizon) for x in lacking)
+    is_abrupt = any(is_above(x, counted, 4 * horizon) for x in lacking)
     return Fading(means, is_abrupt if lacking else None)
 
 
@@ -162,11 +162,12 @@ def product(
 
 
 def is_above(
-    values: Float[np.ndarray, "T S"], weights: Float[np.ndarray, "T S"], horizon: int
+    values: Float[np.ndarray, "T S"], weights: Float[np.ndarray, "T S"], block: float
 ) -> bool:
-    """Whether a mean is above zero by `ERRORS` of its errors."""
-    one = bootstrap.mean(values, weights, horizon)
-    return one.value > ERRORS * one.error
+    """Whether a mean is above zero by `ERRORS` of its bootstrapped errors."""
+    means = resampled_means(values, weights, block, 300, seed=0)
+    centre = float(np.average(values[weights > 0], weights=weights[weights > 0]))
+    return centre > ERRORS * means.std(ddof=1)
 
 
 def beats_the_bound(excess: Excess) -> bool:
