@@ -1,7 +1,8 @@
-"""How sure a figure is: resampled spans of time, with all symbols together.
+"""How sure a figure is that was taken over time, with all symbols together.
 
-Whole bars are drawn, so that what symbols share is not taken for evidence; blocks of
-consecutive bars keep what labels and volatility share over time.
+Whole bars count, so that what symbols share is not taken for evidence. A mean's error
+follows the memory of its bars (`longrun`); spans in blocks are drawn for what is no
+mean.
 """
 
 from typing import NamedTuple
@@ -9,14 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from bot4jax.learn import student
+from bot4jax.learn import longrun, student
 from bot4jax.learn.metrics import weighted_mean
 
 DRAWS = 500
 """Resampled spans: an error is then known to 3 %."""
-
-BLOCK = 4
-"""Horizons in a mean block of resampled bars."""
 
 
 class Mean(NamedTuple):
@@ -24,7 +22,7 @@ class Mean(NamedTuple):
 
     value: float
     error: float
-    """standard error, stationary block bootstrap over time, its share made good"""
+    """standard error that Student's distribution of so many degrees goes with"""
     degrees: float
     """of freedom of the error"""
 
@@ -43,47 +41,27 @@ class Interval(NamedTuple):
     high: float
 
 
-def standard_error(
-    loss: Float[np.ndarray, "T S"],
-    weights: Float[np.ndarray, "T S"],
-    block: float,
-    draws: int = DRAWS,
-    seed: int = 0,
-) -> float:
-    """Of a weighted mean loss, by the stationary bootstrap over bars.
-
-    Blocks are `block` bars long on average: take at least the horizon. For a pair of
-    members pass the difference of their losses.
-    """
-    return float(resampled_means(loss, weights, block, draws, seed).std(ddof=1))
-
-
 def mean(
     loss: Float[np.ndarray, "T S"],
     weights: Float[np.ndarray, "T S"],
     horizon: int,
     overlap: int | None = None,
-    draws: int = DRAWS,
-    seed: int = 0,
 ) -> Mean:
-    """A weighted mean of what labels of some horizon made, by blocks of four.
+    """A weighted mean over time of what labels of some horizon made.
 
-    Those share at most what sums of `overlap` bars do, the horizon's where none is
-    given. What the blocks leave of the error in the mean is made good (`student`).
+    Bars share at least what sums of `overlap` bars do, the horizon's where none is
+    given; how long they remember beyond that, they tell themselves (`longrun`). For a
+    pair of forecasters pass the difference of their losses.
     """
-    value, block = weighted_mean(loss, weights), BLOCK * horizon
-    by_lag = student.of_blocks(len(loss), block)
-    share, degrees = student.trust(by_lag, weights.sum(1), overlap or horizon)
-    error = standard_error(loss, weights, block, draws, seed) / np.sqrt(share)
-    return Mean(value, float(error), degrees)
+    weight = weights.astype(np.float64)
+    sums = np.where(weight > 0, loss * weight, 0.0).sum(1)
+    told = longrun.spread(sums, weight.sum(1), overlap or horizon)
+    return Mean(weighted_mean(loss, weights), *told)
 
 
-def sum_interval(
-    gains: Float[np.ndarray, " T"], horizon: int, draws: int = DRAWS, seed: int = 0
-) -> Interval:
+def sum_interval(gains: Float[np.ndarray, " T"], horizon: int) -> Interval:
     """A total over time, as of profits, bar by bar, and its interval."""
-    ones = np.ones((len(gains), 1))
-    one = mean(gains[:, None], ones, horizon, 1, draws, seed).interval
+    one = mean(gains[:, None], np.ones((len(gains), 1)), horizon, 1).interval
     return Interval(*(len(gains) * value for value in one))
 
 

@@ -22,7 +22,7 @@ class Judged(NamedTuple):
 
     log_loss: float
     log_loss_error: float
-    """standard error, stationary block bootstrap over time"""
+    """standard error, as long as the bars' memory asks (`longrun`)"""
     excess: float
     """log loss less the class prior's; negative is skill, NaN without a prior"""
     excess_error: float
@@ -32,8 +32,10 @@ class Judged(NamedTuple):
     is skill in direction"""
     direction_error: float
     """standard error, as above"""
+    log_loss_degrees: float
+    """of freedom of the error of log loss"""
     degrees: float
-    """of freedom of the errors of log loss and excess"""
+    """of freedom of the error of excess"""
     direction_degrees: float
     brier: float
     ece: float
@@ -166,7 +168,8 @@ def judge(
         excess_error=excess.error,
         direction=leaning.excess,
         direction_error=leaning.error,
-        degrees=whole.degrees,
+        log_loss_degrees=whole.degrees,
+        degrees=excess.degrees,
         direction_degrees=leaning.degrees,
         brier=metrics.brier(probability, classes, weights),
         ece=metrics.ece(probability, classes, weights),

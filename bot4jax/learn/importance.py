@@ -60,7 +60,7 @@ def permutation_importance(
     """By family, then by forecaster: nats of log loss that its permutation adds.
 
     The nets begin with nothing, as permuted ones must; so do those they are compared
-    with. The interval resamples time, as that of a log loss does. Without a single
+    with. The interval is of time, as that of a log loss is. Without a single
     label nothing is known.
     """
     own = asked.of(chosen(asked.weights))

@@ -1,7 +1,7 @@
 """Two forecasters on the same labels: what one loses more than the other, how surely.
 
-Both meet the same market, so their difference is far surer than either's loss. Spans of
-time are resampled with all symbols together.
+Both meet the same market, so their difference is far surer than either's loss. Time
+counts with all symbols together.
 """
 
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ TINY = 1e-12
 """Errors below it are rounding: two forecasters that say the same."""
 
 
-LEAST_CHANCE = 1 / bootstrap.DRAWS
-"""What so many resampled spans can tell: the tail beyond them nobody has seen."""
+LEAST_CHANCE = 0.002
+"""Told in place of less: no span is long enough to know its own tail beyond that."""
 
 
 class Paired(NamedTuple):
@@ -27,7 +27,7 @@ class Paired(NamedTuple):
 
     excess: float
     error: float
-    """standard error, stationary block bootstrap over time"""
+    """standard error over time, all symbols together"""
     degrees: float
     """of freedom of the error"""
 
@@ -35,8 +35,8 @@ class Paired(NamedTuple):
     def p_value(self) -> float:
         """Chance of being as far ahead without being better; NaN for the same forecast.
 
-        One-sided, of Student's distribution with the error of the bootstrap; nothing
-        below `LEAST_CHANCE`, which means that or less.
+        One-sided, of Student's distribution; nothing below `LEAST_CHANCE`, which means
+        that or less.
         """
         if not self.error > TINY:
             return nan

@@ -215,7 +215,7 @@ def evaluate_folds(
     return Evaluation(
         lines={name: line(setting, whole, which, name) for name in names},
         effective=tuple(fold.effective for fold in folds),
-        effective_bars=effective_size(saved.sum(1), 2 * horizon),
+        effective_bars=effective_size(saved.sum(1), max(2 * horizon, len(saved) // 8)),
         gains={name: tuple(mean_gain(one, name) for one in folds) for name in names},
         overfit=overfitting(np.stack(list(nets.values()), axis=1)),
         net=nets[ENSEMBLE],

@@ -303,7 +303,7 @@ def pages(found: Evaluation) -> Iterator[str]:
 def details(found: Evaluation, name: str, one: Line) -> Iterator[tuple[str, str]]:
     """Everything that is known of one forecaster."""
     judged = one.judged
-    error = student.reach(judged.degrees) * judged.log_loss_error
+    error = student.reach(judged.log_loss_degrees) * judged.log_loss_error
     yield "log loss ± 95 %", f"{judged.log_loss:.4f} ± {error:.4f}"
     yield (
         "saved by fold, 10⁻³ nats",

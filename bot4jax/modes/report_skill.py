@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from bot4jax.learn import student
 from bot4jax.learn.evaluate import PRIOR, Judged
-from bot4jax.learn.pairs import Ahead
+from bot4jax.learn.pairs import LEAST_CHANCE, Ahead
 from bot4jax.modes import plots
 from bot4jax.modes.markup import (
     figure,
@@ -89,7 +89,7 @@ def scores(name: str, one: Judged) -> tuple[str, ...]:
         (one.excess, one.excess_error, one.degrees),
         (one.direction, one.direction_error, one.direction_degrees),
     )
-    side = student.reach(one.degrees) * one.log_loss_error
+    side = student.reach(one.log_loss_degrees) * one.log_loss_error
     return (
         name.replace("_", " "),
         f"{one.log_loss:.4f} ± {side:.4f}",
@@ -125,15 +125,15 @@ def reading(story: Story) -> str:
     text = paragraph(
         f"{story.market.labels:,} labels count, worth "
         f"{story.market.effective_labels:,} that share no bar. Classes down / flat / "
-        f"up, in per cent: {shares}. Intervals are a stationary block bootstrap over "
-        "time with all symbols together, Student's, with as many degrees of freedom as "
-        "the span's blocks are worth; those of differences to the class prior are "
-        "paired, since both meet the same market. "
+        f"up, in per cent: {shares}. Intervals are of time "
+        "with all symbols together, by Student's distribution, and as wide as the "
+        "memory asks that the bars' losses show; those of differences to the class "
+        "prior are paired, since both meet the same market. "
         "<i>Direction</i> is the log loss of telling up from down where the price "
         "moved, less what the forecaster's own mean leaning would have lost there: "
         "knowing how much it moves is worth nothing in it, and below zero is knowing "
         "where to. Intervals have two sides; p values ask for one, the better, and "
-        "none is told below what the draws of the bootstrap can tell."
+        f"none is told below {LEAST_CHANCE:g}."
     )
     text += paragraph(verdict(story))
     if story.bound is not None:

@@ -1,4 +1,4 @@
-"""Resampling against the variance that its authors derive, and against counts."""
+"""Intervals against the truth of many markets, resampling against its authors."""
 
 import numpy as np
 import pytest
@@ -8,10 +8,13 @@ from bot4jax.learn.bootstrap import (
     effective_size,
     mean,
     resampled_means,
-    standard_error,
     stationary_rows,
     sum_interval,
 )
+
+
+def spread_of(losses, weights, block, draws=500, seed=0):
+    return resampled_means(losses, weights, block, draws, seed).std(ddof=1)
 
 
 def overlapping_losses(bars: int = 240, symbols: int = 6):
@@ -31,15 +34,15 @@ def test_the_bootstrap_has_the_variance_that_its_authors_derive():
     stay = 1 - 1 / block
     kept = (1 - lags / count) * stay**lags + lags / count * stay ** (count - lags)
     expected = np.sqrt((apart @ apart / count + 2 * kept @ covariance) / count)
-    found = standard_error(losses, np.ones_like(losses), block, draws=4000)
+    found = spread_of(losses, np.ones_like(losses), block, 4000)
     assert found == pytest.approx(expected, rel=0.04)  # 3.5 sd of 4,000 draws
     naive = losses.std() / np.sqrt(losses.size)
     assert found > 2 * naive
 
 
-def test_the_bootstrap_of_single_bars_is_the_plain_standard_error():
+def test_the_bootstrap_of_single_bars_is_the_plain_spread_of():
     losses = np.random.default_rng(5).normal(size=(300, 1))
-    found = standard_error(losses, np.ones_like(losses), block=1.0, draws=4000)
+    found = spread_of(losses, np.ones_like(losses), 1.0, 4000)
     assert found == pytest.approx(losses.std() / np.sqrt(300), rel=0.04)
 
 
@@ -47,10 +50,10 @@ def test_the_bootstrap_ignores_what_weighs_nothing():
     losses = overlapping_losses()
     weights = np.ones_like(losses)
     weights[:, -1] = 0
-    expected = standard_error(losses[:, :-1], weights[:, :-1], 5.0)
+    expected = spread_of(losses[:, :-1], weights[:, :-1], 5.0)
     losses[:, -1] = np.nan
-    assert standard_error(losses, weights, 5.0) == pytest.approx(expected)
-    assert standard_error(losses, weights, 5.0, seed=1) != expected
+    assert spread_of(losses, weights, 5.0) == pytest.approx(expected)
+    assert spread_of(losses, weights, 5.0, seed=1) != expected
 
 
 def test_a_resample_without_a_label_is_drawn_again():
@@ -71,7 +74,6 @@ def test_a_resample_without_a_label_is_drawn_again():
 
 def test_of_a_span_without_a_label_nothing_is_known():
     losses, weights = np.full((30, 2), np.nan), np.zeros((30, 2))
-    assert np.isnan(standard_error(losses, weights, 5.0))
     assert np.isnan(mean(losses, weights, 5).interval).all()
 
 
@@ -90,10 +92,10 @@ def test_blocks_have_the_mean_length_that_was_asked_for():
 def test_an_interval_holds_the_truth_as_often_as_it_says(bars):
     """A thousand markets of overlapping labels, short ones too."""
     rng, markets, held = np.random.default_rng(bars), 1_000, 0
-    for seed in range(markets):
+    for _ in range(markets):
         noise = rng.normal(size=(bars + 4, 1))
         losses = sum(noise[k : k + bars] for k in range(5)) / 5
-        found = mean(losses, np.ones_like(losses), 5, draws=200, seed=seed).interval
+        found = mean(losses, np.ones_like(losses), 5).interval
         assert found.low < found.value < found.high
         held += found.low <= 0 <= found.high
     assert held / markets == pytest.approx(0.95, abs=0.021)  # 3 sd of a thousand
@@ -104,9 +106,9 @@ def test_an_interval_of_few_moves_knows_how_few_they_are():
     rng, markets, held = np.random.default_rng(8), 1_000, 0
     weights = np.zeros((400, 1))
     weights[25::50] = 1.0
-    for seed in range(markets):
+    for _ in range(markets):
         losses = rng.normal(size=(400, 1))
-        found = mean(losses, weights, 1, draws=200, seed=seed)
+        found = mean(losses, weights, 1)
         assert found.degrees < 8
         held += found.interval.low <= 0 <= found.interval.high
     assert held / markets == pytest.approx(0.95, abs=0.03)
