@@ -1,8 +1,9 @@
 """Money, and shares of something, as whole numbers: rounded against us, never wrapped.
 
-What is used up is rounded up, what may be used is rounded down. Doubles are only read
-here: a limit is the decimal that a person wrote, money the very double that it is. What
-comes of them is exact, whatever the sizes.
+What is used up is rounded up, what may be used is rounded down. Doubles end here: a
+limit is the decimal that a person wrote, the capital the very double that it is, and
+what a lot is worth a product of doubles, true to their last digits, before it is
+rounded. What comes of them is exact, whatever the sizes.
 """
 
 import math
@@ -66,10 +67,10 @@ def parts(number: float | Fraction) -> int:
 def part(
     whole: Int[np.ndarray, " n"], share: Int[np.ndarray, " n"] | int
 ) -> Int[np.ndarray, " n"]:
-    """So many `PARTS` of whole numbers, rounded down; at most `MOST`.
+    """So many `PARTS` of whole numbers, rounded down; `MOST` where it comes near that.
 
     No product wraps: the rest is under `PARTS` and the share at most `MOST_PARTS`, and
-    where the other product would be larger than `MOST`, it is not taken.
+    where the other product could come to more than `MOST`, it is not taken.
     """
     times, rest = np.divmod(whole, PARTS)
     most = (MOST - share) // np.maximum(share, 1)
@@ -77,24 +78,14 @@ def part(
 
 
 def bracketed(money: Float[np.ndarray, " S"]) -> Bracket:
-    """Money in units, rounded either way, as exact arithmetic on its doubles would.
+    """Money in units, rounded either way; the product with `UNITS` is one of doubles.
 
-    A product of doubles is rounded to the nearest, which may lie on the wrong side. So
-    the 24 leading bits and the rest are multiplied apart, which rounds nothing, and
-    what their sum leaves out is known (Dekker, 1971, A floating-point technique for
-    extending the available precision).
+    So a decimal stays what it was, where no double can be: .1 is ten million units, and
+    its double is a little more than that.
     """
     is_known = (money > 0) & (money <= MOST // UNITS)
-    known = np.where(is_known, money, 0.0)
-    leading = known.astype(np.float32).astype(np.float64)
-    large, small = leading * UNITS, (known - leading) * UNITS
-    near = large + small
-    beyond = (large - near) + small
-    whole = np.floor(near)
-    is_between = whole < near
-    below = np.where(is_between, 0.0, np.floor(beyond)).astype(np.int64)
-    above = np.where(is_between, 1.0, np.ceil(beyond)).astype(np.int64)
-    return Bracket(whole.astype(np.int64) + below, whole.astype(np.int64) + above)
+    exact = np.where(is_known, money, 0.0) * UNITS
+    return Bracket(*(to(exact).astype(np.int64) for to in (np.floor, np.ceil)))
 
 
 def products(
