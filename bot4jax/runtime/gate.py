@@ -99,33 +99,44 @@ def judge(proposals: Proposals, context: Context) -> Verdict:
     reducing, added, own = weigh(proposals, context)
     urgency = np.lexsort((-proposals.benefits, ~reducing))
     rows = urgency[own[urgency] == 0]
-    reduces, adds = reducing[rows], _additions(proposals, context, added, rows)
-    ahead = _passing(reduces, adds, context)
-    accepted, budget = rows[:ahead].tolist(), context.budget - ahead
+    adds = _additions(proposals, context, added, rows)
+    ahead = _passing(reducing[rows], adds, context)
     before = zip(context.exposure, adds[:, :ahead].sum(axis=1).tolist(), strict=True)
-    gross, bound, long, short = map(sum, before)
-    reasons, most = own.copy(), context.most
+    against, exposure = _one_by_one(
+        adds[:, ahead:],
+        Exposure(*map(sum, before)),
+        context.most,
+        context.budget - ahead,
+    )
+    reasons = own.copy()
+    reasons[rows[ahead:]] = against
+    return Verdict(reasons, rows[reasons[rows] == 0].tolist(), exposure)
+
+
+def _one_by_one(
+    adds: Int[np.ndarray, "4 m"], before: Exposure, most: Exposure, budget: int
+) -> tuple[list[int], Exposure]:
+    """What speaks against each opening row, 0: nothing, and what they come to."""
+    against = list[int]()
+    gross, bound, long, short = before
     # plain numbers: an object a row would cost as much as the rest of the gate
-    columns = rows[ahead:], reduces[ahead:], *adds[:, ahead:]
-    for row, reduces, *more in zip(*(one.tolist() for one in columns), strict=True):
-        after = gross + more[0], bound + more[1], long + more[2], short + more[3]
-        if not reduces:
-            spent = 0 if budget > 0 else ORDER_BUDGET
-            if against := _beyond(*after, more[2] > 0, most) or spent:
-                reasons[row] = against
-                continue
-        gross, bound, long, short = after
-        budget -= 1
-        accepted.append(row)
-    return Verdict(reasons, accepted, Exposure(gross, bound, long, short))
+    for more, binds, buys, sells in zip(*adds.tolist(), strict=True):
+        after = gross + more, bound + binds, long + buys, short + sells
+        reason = _beyond(*after, buys > 0, most) or (0 if budget > 0 else ORDER_BUDGET)
+        against.append(reason)
+        if not reason:
+            gross, bound, long, short = after
+            budget -= 1
+    return against, Exposure(gross, bound, long, short)
 
 
 def _passing(
     reduces: Bool[np.ndarray, " m"], adds: Int[np.ndarray, "4 m"], context: Context
 ) -> int:
-    """How many rows pass before the first that a limit or the budget stops.
+    """How many rows pass before the first that a limit or the budget stops, and with
+    them all that reduce.
 
-    Mostly that is all of them, and whole columns are told sooner than row after row.
+    Mostly that is every row, and whole columns are told sooner than row after row.
     """
     gross, bound, long, short = np.cumsum(adds, axis=1)
     left = Exposure(*map(sub, context.most, context.exposure))
