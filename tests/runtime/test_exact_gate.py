@@ -161,7 +161,7 @@ def with_order(owned: list[Slot], slot: int, lots: int) -> list[Slot]:
 def as_share(units: int) -> float:
     """A limit that comes to so many units of the capital of 1, as one writes it."""
     share = float(Fraction(units, 10**8))
-    assume(Fraction(repr(share)) == units * UNIT)
+    assert Fraction(repr(share)) == units * UNIT
     return share
 
 
@@ -199,6 +199,19 @@ def test_an_order_passes_at_the_very_limit_and_not_one_unit_beyond(
         assert verdict.reasons.tolist() == [NAMES[name] if beyond else 0]
     expected = after._replace(**{own: getattr(before, own) + lots * one.up()})
     assert judge(asked([(slot, signed)]), context(owned)).exposure == expected
+
+
+@pytest.mark.parametrize("way", [1, -1])
+@pytest.mark.parametrize("name", NAMES)
+def test_behind_an_order_that_is_stopped_the_limit_is_the_same(name, way):
+    one = Slot(400, Fraction(1, 2**10), Fraction(1, 2), Fraction(1), 0, 0, 0)
+    rows = [(0, 11 * way), (1, 10 * way), (2, way)]
+    reached = 10 * (one.up(one.margin) if name == "bound" else one.up())
+    for beyond in (0, 1):
+        here = context([one] * 3, **{KEYS[name]: as_share(reached - beyond)})
+        found = judge(asked(rows), here)
+        why = int(NAMES[name])
+        assert found.reasons.tolist() == [why, why * beyond, why * (1 - beyond)]
 
 
 def reduces(one: Slot, lots: int) -> bool:
