@@ -36,7 +36,7 @@ from bot4jax.runtime.recent import RecentMids, Said
 from bot4jax.runtime.reference import Headlines, slots
 from bot4jax.runtime.schedule import Schedules
 from bot4jax.runtime.states import Cause, States
-from bot4jax.runtime.targets import IOC, Tactic, orders_from_targets, wished_lots
+from bot4jax.runtime.targets import IOC, Tactic, orders_from_targets
 from bot4jax.runtime.terms import changes_terms
 from bot4jax.runtime.throttle import Throttle
 from bot4jax.runtime.withdrawing import withdrawn
@@ -134,7 +134,7 @@ class Account:
         waiting = self.portfolio.working.still_open()
         standing = [one.order for one in waiting]
         kept, meeting, met = apart(orders, standing, closed.market)
-        gone = withdrawn(waiting, wished_lots(intent, held, limits), limits) | met
+        gone = withdrawn(waiting, intent, held, limits) | met
         gone -= {one.order for one in changes}
         beyond = len(gone) - (len(orders) - len(kept)) - limits.budget
         kept, late = afforded(kept, beyond)

@@ -1,11 +1,13 @@
-"""What a step may still do: limits in whole lots, and what is left of them.
+"""What a step may still do: limits in whole lots and units, and what is left of them.
 
-Limits in money become limits in whole lots once a step; after that only integers and
-the running sums of exposure are compared. Exposure is the worst case per side: the
-position plus all open buys, and the position less all open sells, never netted. The
-margin that it binds is its share by instrument, and nothing frees it by offsetting.
+What a lot is worth becomes whole units once a step, rounded up, and limits whole lots
+or units, rounded down (`runtime.money`); after that only whole numbers are added and
+compared. Exposure is the worst case per side: the position plus all open buys, and the
+position less all open sells, never netted. The margin that it binds is its share by
+instrument, and nothing frees it by offsetting.
 """
 
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -14,9 +16,21 @@ from jaxtyping import Bool, Float, Int
 from bot4jax.runtime.contracts import Contracts
 from bot4jax.runtime.equity import DAY_NS, EquityRow
 from bot4jax.runtime.limits import Limits, Reason, TradingState
+from bot4jax.runtime.money import (
+    MOST,
+    UNITS,
+    Bracket,
+    bracketed,
+    capital,
+    part,
+    parts,
+    products,
+    share,
+    written,
+)
 from bot4jax.runtime.orders import LARGEST
 from bot4jax.runtime.portfolio import Portfolio
-from bot4jax.runtime.recent import MidRange
+from bot4jax.runtime.recent import SECOND_NS, MidRange
 from bot4jax.types import TRADING
 
 EXCUSED = tuple(map(int, (Reason.STALE_REFERENCE, Reason.MISSED_TICKS, Reason.NEWS)))
@@ -72,18 +86,22 @@ def account(portfolio: Portfolio, row: EquityRow) -> Account:
 
 
 class Exposure(NamedTuple):
-    """What all positions come to at worst, or may come to; base currency."""
+    """What all positions come to at worst, or may come to; units of `runtime.money`."""
 
-    gross: float
-    bound: float
+    gross: int
+    bound: int
     """margin"""
-    long: float
-    short: float
+    long: int
+    short: int
     """net, if all sells and no buys are filled; both sides count upwards"""
 
 
+NO_ROOM = Exposure(-1, -1, -1, -1)
+"""Less than any exposure is: nothing may open."""
+
+
 class Context:
-    """One step's limits in whole lots, and what is left of them."""
+    """One step's limits in whole lots and units, and what is left of them."""
 
     def __init__(
         self,
@@ -113,21 +131,26 @@ class Context:
         self.refused = _refusals(limits, market, is_stale, has_news, now_ns)
         self.is_priced = (self.refused == 0) | np.isin(self.refused, EXCUSED)
         self.unit = _unit_values(units, market, owned)
-        self.order_lots = _whole_lots(limits.max_order_notional, self.unit)
-        share = limits.max_position_share * owned.nav
-        self.position_lots = _whole_lots(share, self.unit)
+        self.value, self.bound = _worths(self.unit, units.margin)
+        nav = capital(owned.nav)
+        most_an_order = share(limits.max_order_notional, UNITS)
+        self.order_lots = _whole_lots(most_an_order, self.value.high)
+        most_a_position = share(limits.max_position_share, nav)
+        self.position_lots = _whole_lots(most_a_position, self.value.high)
         self.volume_lots = _volume_lots(limits, market, now_ns)
         self.high = owned.lots + owned.open_buys
         self.low = owned.lots - owned.open_sells
         worst = np.maximum(abs(self.high), abs(self.low))
         self.exposure = Exposure(
-            gross=_exposure(worst, self.unit),
-            bound=_exposure(worst, self.unit * units.margin),
-            long=_exposure(self.high, self.unit),
-            short=-_exposure(self.low, self.unit),
+            gross=_exposure(worst, self.value),
+            bound=_exposure(worst, self.bound),
+            long=_exposure(self.high, self.value),
+            short=_exposure(-self.low, self.value),
         )
         shares = limits.max_gross, limits.max_margin, limits.max_net, limits.max_net
-        self.most = Exposure(*(one * owned.nav for one in shares))
+        room = Exposure(*(share(one, nav) for one in shares))
+        is_known = _is_counted(owned) & ((worst == 0) | (self.value.high > 0))
+        self.most = room if is_known.all() else NO_ROOM
 
     @property
     def opening(self) -> Reason | None:
@@ -157,7 +180,7 @@ def _refusals(
     """By slot: what is wrong with the instrument or its reference, or 0."""
     has_quote = (market.bid > 0) & (market.bid <= market.ask) & (market.ask <= LARGEST)
     age_ns = now_ns - market.quote_ns
-    is_fresh = age_ns <= limits.stale_seconds * 1e9
+    is_fresh = age_ns <= min(int(written(limits.stale_seconds) * SECOND_NS), MOST)
     reason = np.where(has_news, Reason.NEWS, 0)
     reason = np.where(is_stale, Reason.MISSED_TICKS, reason)
     reason = np.where(is_fresh, reason, Reason.STALE_REFERENCE)
@@ -177,22 +200,38 @@ def _unit_values(
     return worth * owned.rates
 
 
-def _whole_lots(money: float, unit: Float[np.ndarray, " S"]) -> np.ndarray:
-    """How many lots the money buys at most; −1 where that is unknown."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        lots = np.floor(money / unit)
-    is_known = (unit > 0) & (lots >= 0)
-    return np.where(is_known, np.minimum(lots, LARGEST), -1).astype(np.int64)
+def _worths(
+    unit: Float[np.ndarray, " S"], margin: Float[np.ndarray, " S"]
+) -> tuple[Bracket, Bracket]:
+    """Units that one lot is worth, and that it binds; what binds more than is counted,
+    or nobody knows how much, is worth nothing that is known."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        bound = unit * margin
+    is_known = (bound >= 0) & (bound <= MOST // UNITS)
+    return bracketed(np.where(is_known, unit, np.nan)), bracketed(bound)
 
 
-def _exposure(lots: np.ndarray, unit: Float[np.ndarray, " S"]) -> float:
-    return float(np.where(lots == 0, 0.0, lots * unit).sum())
+def _whole_lots(money: int, value: Int[np.ndarray, " S"]) -> Int[np.ndarray, " S"]:
+    """How many lots so many units buy at most; −1 where that is unknown."""
+    lots = min(max(money, -1), MOST) // np.maximum(value, 1)
+    return np.where(value > 0, np.clip(lots, -1, LARGEST), -1)
+
+
+def _exposure(lots: Int[np.ndarray, " S"], value: Bracket) -> int:
+    """Units that all of it is worth at most; what lies on the other side, at least."""
+    return int(products(lots, np.where(lots > 0, value.high, value.low)).sum())
+
+
+def _is_counted(owned: Account) -> Bool[np.ndarray, " S"]:
+    """Sizes that orders can have: sums of a few of them do not wrap."""
+    sizes = abs(owned.lots), owned.open_buys, owned.open_sells
+    return np.logical_and.reduce([(one >= 0) & (one <= LARGEST) for one in sizes])
 
 
 def _volume_lots(limits: Limits, market: Market, now_ns: int) -> Int[np.ndarray, " S"]:
     """What a position may come to: a share of a day's volume at the pace so far."""
     if market.volume is None:
         return np.full(len(market.bid), LARGEST)
-    days = max(now_ns - market.since_ns, 1) / DAY_NS
-    lots = np.floor(limits.max_volume_share * market.volume / days)
-    return np.minimum(lots, LARGEST).astype(np.int64)
+    days = Fraction(max(now_ns - market.since_ns, 1), DAY_NS)
+    pace = parts(written(limits.max_volume_share) / days)
+    return np.minimum(part(market.volume, pace), LARGEST)

@@ -1,22 +1,27 @@
 """The last check before an order leaves: exact and on the host.
 
-Everything is accepted only if `value <= limit`, so a NaN is refused wherever it
-stands. What the limits are in whole lots, and what is left of them, `Context` says.
+Everything is accepted only if `value <= limit`, in whole lots, increments and units of
+money; what is no number has become a limit that nothing is within. What the limits are,
+and what is left of them, `Context` says.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
+from operator import sub
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 
 from bot4jax.runtime.context import EXCUSED, Context, Exposure
 from bot4jax.runtime.limits import WIDER_COLLAR, Reason, TradingState
+from bot4jax.runtime.money import part, parts, products, written
 from bot4jax.runtime.orders import LARGEST, Order
 from bot4jax.types import BUY
 
 GROSS, NET, MARGIN = int(Reason.GROSS), int(Reason.NET), int(Reason.MARGIN)
 ORDER_BUDGET = int(Reason.ORDER_BUDGET)
+BASIS_POINTS = 10_000
 
 
 class Proposals(NamedTuple):
@@ -94,38 +99,70 @@ def judge(proposals: Proposals, context: Context) -> Verdict:
     reducing, added, own = weigh(proposals, context)
     urgency = np.lexsort((-proposals.benefits, ~reducing))
     rows = urgency[own[urgency] == 0]
-    columns = rows, reducing[rows], *_additions(proposals, context, added, rows)
-    reasons, accepted, budget = own.copy(), list[int](), context.budget
-    (gross, bound, long, short), most = context.exposure, context.most
-    # plain floats: an object a row would cost as much as the rest of the gate
-    for row, reduces, *more in zip(*(one.tolist() for one in columns), strict=True):
-        after = gross + more[0], bound + more[1], long + more[2], short + more[3]
-        if not reduces:
-            spent = 0 if budget > 0 else ORDER_BUDGET
-            if against := _beyond(*after, more[2] > 0, most) or spent:
-                reasons[row] = against
-                continue
-        gross, bound, long, short = after
-        budget -= 1
-        accepted.append(row)
-    return Verdict(reasons, accepted, Exposure(gross, bound, long, short))
+    adds = _additions(proposals, context, added, rows)
+    ahead = _passing(reducing[rows], adds, context)
+    before = zip(context.exposure, adds[:, :ahead].sum(axis=1).tolist(), strict=True)
+    against, exposure = _one_by_one(
+        adds[:, ahead:],
+        Exposure(*map(sum, before)),
+        context.most,
+        context.budget - ahead,
+    )
+    reasons = own.copy()
+    reasons[rows[ahead:]] = against
+    return Verdict(reasons, rows[reasons[rows] == 0].tolist(), exposure)
+
+
+def _one_by_one(
+    adds: Int[np.ndarray, "4 m"], before: Exposure, most: Exposure, budget: int
+) -> tuple[list[int], Exposure]:
+    """What speaks against each opening row, 0: nothing, and what they come to."""
+    against = list[int]()
+    gross, bound, long, short = before
+    # plain numbers: an object a row would cost as much as the rest of the gate
+    for more, binds, buys, sells in zip(*adds.tolist(), strict=True):
+        after = gross + more, bound + binds, long + buys, short + sells
+        reason = _beyond(*after, buys > 0, most) or (0 if budget > 0 else ORDER_BUDGET)
+        against.append(reason)
+        if not reason:
+            gross, bound, long, short = after
+            budget -= 1
+    return against, Exposure(gross, bound, long, short)
+
+
+def _passing(
+    reduces: Bool[np.ndarray, " m"], adds: Int[np.ndarray, "4 m"], context: Context
+) -> int:
+    """How many rows pass before the first that a limit or the budget stops, and with
+    them all that reduce.
+
+    Mostly that is every row, and whole columns are told sooner than row after row.
+    """
+    gross, bound, long, short = np.cumsum(adds, axis=1)
+    left = Exposure(*map(sub, context.most, context.exposure))
+    is_within = np.where(adds[2] > 0, long <= left.long, short <= left.short)
+    is_within &= (gross <= left.gross) & (bound <= left.bound)
+    is_within &= np.arange(len(reduces)) < context.budget
+    stopped = np.flatnonzero(~(reduces | is_within))
+    return int(stopped[0]) if len(stopped) else len(reduces)
 
 
 def _additions(
     proposals: Proposals,
     context: Context,
-    added: Float[np.ndarray, " n"],
+    added: Int[np.ndarray, " n"],
     rows: Int[np.ndarray, " m"],
-) -> tuple[Float[np.ndarray, " m"], ...]:
+) -> Int[np.ndarray, "4 m"]:
     """What these rows add to the exposure at worst, by its fields."""
-    slot, gross = proposals.symbols[rows], added[rows]
-    value = proposals.lots[rows] * context.unit[slot]
-    bound = gross * context.contracts.margin[slot]
-    return gross, bound, np.maximum(value, 0.0), np.maximum(-value, 0.0)
+    slot, more, lots = proposals.symbols[rows], added[rows], proposals.lots[rows]
+    value, bound = context.value.high[slot], context.bound.high[slot]
+    worth = products(lots, value)
+    sides = np.maximum(worth, 0), np.maximum(-worth, 0)
+    return np.stack([products(more, value), products(more, bound), *sides])
 
 
 def _beyond(
-    gross: float, bound: float, long: float, short: float, buys: bool, most: Exposure
+    gross: int, bound: int, long: int, short: int, buys: bool, most: Exposure
 ) -> int:
     """Which limit an opening row would break, 0: none; net counts on its own side."""
     if not gross <= most.gross:
@@ -137,8 +174,9 @@ def _beyond(
 
 def weigh(
     proposals: Proposals, context: Context
-) -> tuple[Bool[np.ndarray, " n"], Float[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-    """By row: does it reduce, what it adds to gross, what speaks against it alone.
+) -> tuple[Bool[np.ndarray, " n"], Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+    """By row: does it reduce, lots that it adds to the larger side, what speaks against
+    it alone.
 
     A row reduces only if it says so and can bring the position nothing but nearer to
     zero after all open orders of its side. An opening row comes behind the reducing
@@ -152,8 +190,7 @@ def weigh(
     closing[slot[reducing]] = lots[reducing]
     is_behind = ~reducing & (closing[slot] * np.sign(lots) > 0)
     reached = abs(after + np.where(is_behind, closing[slot], 0))
-    more = np.maximum(reached - np.maximum(abs(high), abs(low)), 0)
-    added = np.where(more > 0, more * context.unit[slot], 0.0)
+    added = np.maximum(reached - np.maximum(abs(high), abs(low)), 0)
     return reducing, added, _own_reasons(proposals, context, reducing, reached)
 
 
@@ -189,14 +226,15 @@ def within_collar(
     """The worst price is near the mid; a market order's is the opposite best."""
     slot = proposals.symbols
     mid2 = context.market.bid[slot] + context.market.ask[slot]
-    collar = np.where(reducing, WIDER_COLLAR, 1) * context.limits.price_collar_bps
+    collar = _collar(context.limits.price_collar_bps, reducing)
     return _is_near(_worst_price(proposals, context), mid2, collar)
 
 
 def within_period(proposals: Proposals, context: Context) -> Bool[np.ndarray, " n"]:
     """The worst price is near every mid of the period, so near its two ends."""
     slot, period = proposals.symbols, context.period
-    price, collar = _worst_price(proposals, context), context.limits.period_collar_bps
+    price = _worst_price(proposals, context)
+    collar = _parts(context.limits.period_collar_bps)
     is_near_lowest = _is_near(price, period.lowest[slot], collar)
     return is_near_lowest & _is_near(price, period.highest[slot], collar)
 
@@ -212,14 +250,25 @@ def furthest(
     market, period, limits = context.market, context.period, context.limits
     is_buy = lots > 0
     sign, bid, ask = np.where(is_buy, 1, -1), market.bid[symbols], market.ask[symbols]
-    collar = np.where(is_reducing, WIDER_COLLAR, 1) * limits.price_collar_bps
     lately = np.where(is_buy, period.lowest[symbols], period.highest[symbols])
-    by_mid = sign * (bid + ask) * (10_000.0 + sign * collar) / 20_000
-    by_period = sign * lately * (10_000.0 + sign * limits.period_collar_bps) / 20_000
-    reach = np.where(is_reducing, by_mid, np.minimum(by_mid, by_period))
-    worst = sign * np.floor(reach)
+    price_collar = _collar(limits.price_collar_bps, is_reducing)
+    period_collar = _parts(limits.period_collar_bps)
+    by_mid = _furthest(sign, bid + ask, price_collar)
+    by_period = _furthest(sign, lately, period_collar)
+    worst = sign * np.where(is_reducing, by_mid, np.minimum(by_mid, by_period))
     worst = np.where(is_buy, np.maximum(worst, ask), np.minimum(worst, bid))
-    return np.clip(worst, 1, LARGEST).astype(np.int64)
+    return np.clip(worst, 1, LARGEST)
+
+
+def _furthest(
+    sign: Int[np.ndarray, " n"],
+    mid2: Int[np.ndarray, " n"],
+    collar: Int[np.ndarray, " n"] | int,
+) -> Int[np.ndarray, " n"]:
+    """The last price near such a mid, buying with the sign 1 and selling with −1, times
+    the sign; `mid2` as in `_is_near`."""
+    mid2 = np.clip(mid2, 0, 2 * LARGEST)
+    return (sign * mid2 + part(mid2, collar)) // 2
 
 
 def _worst_price(proposals: Proposals, context: Context) -> Int[np.ndarray, " n"]:
@@ -229,10 +278,23 @@ def _worst_price(proposals: Proposals, context: Context) -> Int[np.ndarray, " n"
     return np.where(limit > 0, limit, np.where(proposals.lots > 0, ask, bid))
 
 
+def _collar(bps: float, is_wider: Bool[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """Parts of a mid, wider where one only reduces."""
+    return np.where(is_wider, _parts(bps, WIDER_COLLAR), _parts(bps))
+
+
+@lru_cache
+def _parts(bps: float, times: int = 1) -> int:
+    return parts(times * written(bps) / BASIS_POINTS)
+
+
 def _is_near(
     price: Int[np.ndarray, " n"],
     mid2: Int[np.ndarray, " n"],
-    collar_bps: Float[np.ndarray, " n"] | float,
+    collar: Int[np.ndarray, " n"] | int,
 ) -> Bool[np.ndarray, " n"]:
-    """`mid2` is twice a mid, so that it is whole."""
-    return abs(2 * price - mid2) * 10_000.0 <= collar_bps * mid2
+    """`mid2` is twice a mid, so that it is whole; nothing is near one that no quote can
+    have. `collar`: parts of the mid."""
+    is_known = (mid2 > 0) & (mid2 <= 2 * LARGEST)
+    reach = part(np.where(is_known, mid2, 0), collar)
+    return is_known & (abs(2 * price - mid2) <= reach)

@@ -16,6 +16,7 @@ from bot4jax.runtime.benefit import benefits
 from bot4jax.runtime.context import Context
 from bot4jax.runtime.gate import Denied, Proposals, admit, furthest
 from bot4jax.runtime.limits import Reason
+from bot4jax.runtime.money import part, parts
 from bot4jax.runtime.orders import (
     LARGEST,
     OPENING_LEG,
@@ -211,8 +212,8 @@ def shrink(legs: Legs, context: Context) -> tuple[Legs, list[Denied]]:
     is_buy = legs.opening > 0
     size = np.where(is_buy, market.ask_size, market.bid_size)
     in_flight = np.where(is_buy, owned.open_buys, owned.open_sells)
-    share = np.floor(context.limits.max_participation * size) - in_flight
-    most = np.clip(share, 0, LARGEST).astype(np.int64)
+    share = part(size, parts(context.limits.max_participation)) - in_flight
+    most = np.clip(share, 0, LARGEST)
     kept = np.sign(legs.opening) * np.minimum(abs(legs.opening), most)
     is_cut = kept != legs.opening
     denied = _denials(Reason.PARTICIPATION, is_cut, legs.opening - kept)

@@ -13,22 +13,26 @@ from jaxtyping import Bool, Float
 
 from bot4jax.runtime.context import Context
 from bot4jax.runtime.orders import OrderId
-from bot4jax.runtime.targets import LEAST_CHANGE
+from bot4jax.runtime.targets import LEAST_CHANGE, wished_lots
 from bot4jax.runtime.tracking import Tracked
 from bot4jax.types import BUY
 
 
 def withdrawn(
-    working: Iterable[Tracked], wish: Float[np.ndarray, " S"], context: Context
+    working: Iterable[Tracked],
+    targets: Float[np.ndarray, " S"],
+    held: Float[np.ndarray, " S"],
+    context: Context,
 ) -> set[OrderId]:
-    """Ids of open orders that are to be taken back.
+    """Ids of open orders that are to be taken back, where these are the targets.
 
-    `wish`: what `targets.wished_lots` says. Whatever could open something goes where
-    nothing may be opened, or nothing is known of the wish.
+    Whatever could open something goes where nothing may be opened, or nothing is known
+    of the wish.
     """
     own = [one for one in working if not one.order.group]
     if not own:
         return set()
+    wish = wished_lots(targets, held, context)
     barred = may_not_open(context) | ~np.isfinite(wish)
     gone = {
         one.order.id

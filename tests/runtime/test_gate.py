@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot4jax.data.universe import universe
+from bot4jax.runtime import money
 from bot4jax.runtime.context import Account, Context, Market
 from bot4jax.runtime.contracts import contracts
 from bot4jax.runtime.equity import DAY_NS
@@ -506,7 +507,7 @@ def test_margin_is_bound_by_each_instruments_own_share_and_never_netted():
     account = owned(lots=lots, open_sells=sells)
     limits = msgspec.structs.replace(LIMITS, max_margin=0.13, max_gross=9, max_net=9)
     here = Context(units, limits, market(), account, NOW)
-    assert here.exposure.bound == 1_000.0 + 5_000.0 + 5_000.0
+    assert here.exposure.bound == (1_000 + 5_000 + 5_000) * money.UNITS
     asked = proposals((0, 200, 3.0), (2, 60, 2.0), (3, 100, 1.0))
     accepted, denied = admit(asked, here)
     assert accepted == [0, 2], "two thousand are left, which the first takes"
@@ -550,7 +551,7 @@ def test_what_was_admitted_counts_for_the_next_question():
     here = context(limits={"orders_per_step": 2})
     assert check(order(300, limit=200, lots=200), here) is None
     admit(proposals((0, 200, 1.0)), here)
-    assert here.exposure.gross == 20_000.0
+    assert here.exposure.gross == 20_000 * money.UNITS
     assert check(order(101), here) == Reason.POSITION
     assert check(order(100), here) is None
     admit(proposals((1, -10, 1.0)), here)
