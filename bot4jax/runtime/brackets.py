@@ -39,6 +39,7 @@ class Distances(NamedTuple):
 
 NO_LEGS = Distances()
 
+
 def follow_entries(
     portfolio: Portfolio,
     distances: Distances,

@@ -142,7 +142,8 @@ class WorkingOrders:
 
     def _note_refusal(self, one: Tracked) -> None:
         """Counted until the venue takes one."""
-        order, place = one.order, (one.order.symbol, one.order.kind)
+        order = one.order
+        place: tuple[int, Kind] = order.symbol, order.kind
         if one.state == OrderState.REJECTED:
             before = self._refused.get(place, NEVER_ASKED)
             self._refused[place] = before.again(order.sent_ns)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from bot4jax.errors import Halted
-from bot4jax.runtime.patience import DESPAIR_NS, PATIENCE_NS
 from bot4jax.runtime.local_venue import LocalVenue
 from bot4jax.runtime.orders import Ack, Fill, Foreign, Order, Query, Reject
+from bot4jax.runtime.patience import DESPAIR_NS, PATIENCE_NS
 from bot4jax.runtime.states import Cause
 from bot4jax.runtime.tracking import OrderState
 from bot4jax.runtime.venue import PaperVenue
