@@ -331,6 +331,7 @@ def make_account(setting: Setting, run: str, states: States) -> Account:
         tactic=tactic(setting),
         slices=config.execution.slices,
         distances=distances(config.execution),
+        dedupes=config.venue.dedupes,
     )
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from bot4jax.data.universe import Universe
 from bot4jax.runtime import context
-from bot4jax.runtime.brackets import Distances, follow_entries
+from bot4jax.runtime.brackets import NO_LEGS, Distances, follow_entries
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.context import Context
 from bot4jax.runtime.entitlement import Entitlement
@@ -31,6 +31,7 @@ from bot4jax.runtime.orders import (
     Request,
 )
 from bot4jax.runtime.own_orders import afforded, apart
+from bot4jax.runtime.patience import DESPAIR_NS
 from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.recent import RecentMids, Said
 from bot4jax.runtime.reference import Headlines, slots
@@ -40,12 +41,7 @@ from bot4jax.runtime.targets import IOC, Tactic, orders_from_targets
 from bot4jax.runtime.terms import changes_terms
 from bot4jax.runtime.throttle import Throttle
 from bot4jax.runtime.withdrawing import withdrawn
-
-PATIENCE_STEPS = 3
-"""Boundaries that the first answer to an order may take; lock-step brings it at the
-next one, unless the venue's latency is longer than a bar."""
-
-NO_LEGS = Distances()
+from bot4jax.types import TRADING
 
 
 @dataclass
@@ -65,6 +61,8 @@ class Account:
     doubted: Sequence[int] = ()
     """slots in which something was owned when it changed unheard, as a snapshot tells
     at this boundary"""
+    dedupes: bool = True
+    """the venue knows ids again, so that it can be asked for an order"""
 
     def hear(self, closed: Closed) -> None:
         """What acts from the boundary on, once the bar before it is valued."""
@@ -113,6 +111,8 @@ class Account:
     ) -> tuple[list[Order], list[Denied], list[Change]]:
         """What the gate lets pass of the wished shares, and what it does not; then
         the orders that protect what is held, and what is asked about earlier ones.
+        Orders that repeat themselves stop the engine; those that protect do not, which
+        would take the protection of all others with them.
 
         `limits`: those of `within`, of this very boundary. What comes of it counts
         once it leaves: until then the same may be gated again.
@@ -136,16 +136,18 @@ class Account:
         kept, meeting, met = apart(orders, standing, closed.market)
         gone = withdrawn(waiting, intent, held, limits) | met
         gone -= {one.order for one in changes}
-        beyond = len(gone) - (len(orders) - len(kept)) - limits.budget
+        names = (one.id for one in standing if one.id in gone)
+        cancels = self.portfolio.working.cancels(names, closed.boundary_ns)
+        beyond = len(cancels) - (len(orders) - len(kept)) - limits.budget
         kept, late = afforded(kept, beyond)
-        kept += [one for one in protecting if isinstance(one, Order)]
         kept, repeated = self.throttle.admitted(kept, closed.boundary_ns)
         if repeated:
             self.states.hold(Cause.REPEATING, self._said(repeated[0]))
-        names = (one.id for one in standing if one.id in gone)
-        changes += (Cancel(name, closed.boundary_ns) for name in names)
+        legs = [one for one in protecting if isinstance(one, Order)]
+        legs, over = self.throttle.admitted(legs, closed.boundary_ns)
+        changes += cancels
         changes += (one for one in protecting if not isinstance(one, Order))
-        return kept, [*denied, *meeting, *late, *repeated], changes
+        return [*kept, *legs], [*denied, *meeting, *late, *repeated, *over], changes
 
     def within(self, closed: Closed, equity: EquityRow) -> Context:
         """A step's limits in whole lots; nothing passes them until the state is known.
@@ -178,13 +180,17 @@ class Account:
         events = filter(changes_terms, closed.events)
         changed = {slot for one in events for slot in slots(one)}
         is_halted = state == TradingState.HALTED
-        cancels = [
-            Cancel(one.order.id, now_ns)
+        gone = (
+            one.order.id
             for one in working.still_open()
             if is_halted or one.order.symbol in changed
+        )
+        overdue = [
+            Query(one.order.id, now_ns)
+            for one in working.unanswered(step, now_ns)
+            if self.dedupes or now_ns - one.order.sent_ns >= DESPAIR_NS
         ]
-        overdue = working.unanswered(step - PATIENCE_STEPS)
-        return [*cancels, *(Query(order, now_ns) for order in overdue)]
+        return [*working.cancels(gone, now_ns), *overdue]
 
     def _protection(
         self, closed: Closed, state: TradingState, step: int
@@ -192,8 +198,14 @@ class Account:
         """What brings stops and take-profits to the positions, where there are any."""
         if not self.distances.are_any or state == TradingState.HALTED:
             return []
-        now_ns = closed.boundary_ns
-        return follow_entries(self.portfolio, self.distances, self.run, step, now_ns)
+        return follow_entries(
+            self.portfolio,
+            self.distances,
+            closed.market.status == TRADING,
+            self.run,
+            step,
+            closed.boundary_ns,
+        )
 
     def leave(self, closed: Closed, record: StepRecord) -> None:
         """What a step asks for leaves, and what it has begun and ended counts."""
@@ -213,6 +225,8 @@ class Account:
                     self.portfolio.working.doubt(one)
                 case Replace():
                     self.portfolio.working.ask(one)
+                case Cancel():
+                    self.portfolio.working.take_back(one)
         self.entitlement.leave(closed, self.portfolio)
 
     def _mids(self, closed: Closed) -> Float[np.ndarray, " S"]:

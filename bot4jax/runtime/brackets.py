@@ -2,9 +2,10 @@
 
 They follow the fill-weighted entry: as a position grows, shrinks or turns, its two legs
 are replaced, sent anew or taken back; one that was refused is sent again beside the
-other, one that the other has ended in a group of its own. Both only reduce, so no limit
-of risk keeps them from leaving; the state HALTED does, and what stops orders that
-repeat themselves.
+other, after pauses that grow, one that the other has ended in a group of its own. Both
+only reduce, so no limit of risk keeps them from leaving; the state HALTED does, and
+what denies orders that repeat themselves. Where an instrument does not trade nothing
+but cancels is sent: no venue would take them.
 """
 
 import math
@@ -12,8 +13,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool
 
-from bot4jax.runtime.orders import Cancel, Kind, Order, Replace, Request, order_id
+from bot4jax.runtime.orders import Kind, Order, Replace, Request, order_id
 from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.tracking import OrderState, Tracked
 from bot4jax.types import BUY, SELL
@@ -35,8 +37,16 @@ class Distances(NamedTuple):
         return self.stop_bps > 0 or self.profit_bps > 0
 
 
+NO_LEGS = Distances()
+
+
 def follow_entries(
-    portfolio: Portfolio, distances: Distances, run: str, step: int, now_ns: int
+    portfolio: Portfolio,
+    distances: Distances,
+    is_trading: Bool[np.ndarray, " S"],
+    run: str,
+    step: int,
+    now_ns: int,
 ) -> list[Request]:
     """What brings the legs of every slot to its position."""
     legs = _legs(portfolio)
@@ -45,7 +55,12 @@ def follow_entries(
         one
         for slot in slots
         for one in _followed(
-            portfolio, slot, legs.get(slot, []), distances, (run, step), now_ns
+            portfolio,
+            slot,
+            legs.get(slot, []),
+            distances if is_trading[slot] else NO_LEGS,
+            (run, step),
+            now_ns,
         )
     ]
 
@@ -62,15 +77,20 @@ def _followed(
     held = int(portfolio.lots[slot])
     side = SELL if held > 0 else BUY
     stale = [one for one in legs if not held or one.order.side != side]
-    yield from (Cancel(one.order.id, now_ns) for one in stale)
-    if not held or stale:
+    yield from portfolio.working.cancels((one.order.id for one in stale), now_ns)
+    if not held or stale or not distances.are_any:
         return
     increment = portfolio.universe.instruments[slot].increment
     entry = float(portfolio.entry[slot]) / increment
     wanted = triggers(entry, held, distances)
     yield from _replacements(legs, abs(held), wanted, now_ns)
     waiting = {one.order.kind for one in legs}
-    missing = {leg: one for leg, one in wanted.items() if one.kind not in waiting}
+    missing = {
+        leg: one
+        for leg, one in wanted.items()
+        if one.kind not in waiting
+        and portfolio.working.may_protect(slot, one.kind, now_ns)
+    }
     if not missing:
         return
     run, step = named
@@ -135,17 +155,17 @@ def _away(price: float, way: int, bps: float) -> int:
 def _replacements(
     legs: list[Tracked], lots: int, wanted: dict[int, Leg], now_ns: int
 ) -> Iterable[Request]:
-    """Other terms for legs that are not what is wanted, none of them under way.
+    """Other terms for legs that are not what is wanted.
 
-    The venue must have the leg: what is asked about an order may overtake it.
+    The venue must have the leg: what is asked about an order may overtake it. Terms
+    that nothing was heard of are asked for again: who had them long ago says so.
     """
     by_kind = {one.kind: one for one in wanted.values()}
     for one in legs:
         order, (_, trigger, limit) = one.order, by_kind[one.order.kind]
         size = one.filled + lots
         is_same = (order.lots, order.trigger, order.limit) == (size, trigger, limit)
-        is_there = one.state >= OrderState.ACKNOWLEDGED
-        if not is_same and is_there and not one.asked_lots:
+        if not is_same and one.may_replace(now_ns):
             yield Replace(order.id, size, limit, trigger, now_ns)
 
 

@@ -52,7 +52,7 @@ class Reason(enum.IntEnum):
     NET = 20, "The net exposure would be larger than allowed."
     MARGIN = 28, "More margin would be bound than allowed."
     ORDER_BUDGET = 21, "All messages that may leave now are spent on more urgent ones."
-    REPEATED = 22, "The same order, over and over: the engine stops."
+    REPEATED = 22, "The same order, over and over: the engine stops, but for a leg."
     SELF_TRADE = 23, "It could trade with an order of ours, which is taken back first."
 
 

@@ -193,7 +193,7 @@ class Trader(Remembering):
     def _trust(self, changes: Sequence[Change]) -> None:
         """Only a venue that knows ids again can be asked for an order, or sent one."""
         unknown = [one.order for one in changes if isinstance(one, Query)]
-        if unknown and not self._dedupes:
+        if unknown and not self.account.dedupes:
             raise Halted(
                 f"Orders {', '.join(unknown)} are UNKNOWN: the venue has not answered "
                 "them, and would trade them twice. They are not sent again. Look at "

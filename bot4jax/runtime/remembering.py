@@ -57,8 +57,6 @@ class Remembering:
         self._last: Step | None = None
         self._closed: Closed | None = None
         """the bar of the last journaled step"""
-        self._dedupes = True
-        """as the venue stated it"""
         self.admit: Callable[[Statement], None] = on_paper
         """raises `Halted` for a venue that must not be traded at"""
         self.is_asleep = False
@@ -83,7 +81,7 @@ class Remembering:
             self.admit(found)
             portfolio = own.portfolio
             left = plan(found, own.run, last, portfolio.lots, portfolio.is_booked)
-            self._dedupes = found.dedupes
+            own.dedupes = found.dedupes
         except Halted as error:
             own.states.hold(Cause.VENUE, str(error))
             raise

@@ -10,7 +10,8 @@
 
 Answers may come twice or overtake each other: a repeated one changes nothing, and a
 fill may arrive before its acknowledgement. What cannot be true is refused aloud. While
-a replacement is under way, the larger of both sizes counts.
+a replacement is under way, the larger of both sizes counts; what only the new size
+makes true shows that it holds, though the answer that says so was lost or is late.
 """
 
 import enum
@@ -22,15 +23,18 @@ from bot4jax.errors import Halted
 from bot4jax.runtime.orders import (
     Ack,
     Answer,
+    Cancel,
     Cancelled,
     Expired,
     Fill,
     Foreign,
     Order,
+    Query,
     Reject,
     Replace,
     Replaced,
 )
+from bot4jax.runtime.patience import NEVER_ASKED, REFUSED_NS, Asked
 
 
 class OrderState(enum.IntEnum):
@@ -63,7 +67,14 @@ class Tracked(msgspec.Struct, frozen=True, gc=False):
     replaced: int = 0
     """how often; the number of the next replacement"""
     asked_lots: int = 0
-    """size that a replacement under way asks for; 0: there is none"""
+    """largest size that a replacement under way asks for; 0: there is none"""
+    wish: Replace | None = None
+    """the newest replacement that was asked for"""
+    replaces: int = 0
+    """how many were asked for"""
+    asked: Asked = NEVER_ASKED
+    """what becomes of it, until its first answer; then for its newest terms"""
+    taken_back: Asked = NEVER_ASKED
 
     @property
     def is_open(self) -> bool:
@@ -81,6 +92,22 @@ class Tracked(msgspec.Struct, frozen=True, gc=False):
         """Lots that may still trade by the terms that hold."""
         return self.order.lots - self.filled if self.is_open else 0
 
+    @property
+    def wished_left(self) -> int:
+        """Lots that may still trade by the newest terms under way; 0: there are none"""
+        if not self.is_open or not self.asked_lots or self.wish is None:
+            return 0
+        return self.wish.lots - self.filled
+
+    def may_replace(self, now_ns: int) -> bool:
+        """Whether other terms may be asked for: the venue has it, and what was asked
+        before is answered, or answered otherwise a while ago, or never."""
+        if self.state < OrderState.ACKNOWLEDGED:
+            return False
+        if self.asked_lots:
+            return self.asked.is_due(now_ns)
+        return self.asked.is_due(now_ns, REFUSED_NS)
+
 
 def check_fill(fill: Fill | Foreign, slots: int) -> None:
     """Refuse a fill of no instrument, or at no price."""
@@ -92,15 +119,28 @@ def check_fill(fill: Fill | Foreign, slots: int) -> None:
         raise OrderError(f"{fill.order}: a fill at the price {fill.price}.")
 
 
-def doubted(tracked: Tracked) -> Tracked:
+def doubted(tracked: Tracked, query: Query) -> Tracked:
     """The order when no answer to it has come in time; all it may do still counts."""
-    is_due = tracked.state == OrderState.SENT
-    return structs.replace(tracked, state=OrderState.UNKNOWN) if is_due else tracked
+    if tracked.state > OrderState.UNKNOWN:
+        return tracked
+    again = tracked.asked.again(query.sent_ns)
+    return structs.replace(tracked, state=OrderState.UNKNOWN, asked=again)
 
 
 def asked(tracked: Tracked, replace: Replace) -> Tracked:
-    """The order while it is being replaced."""
-    return structs.replace(tracked, asked_lots=replace.lots)
+    """The order while it is being replaced, or is so once more."""
+    return structs.replace(
+        tracked,
+        asked_lots=max(tracked.asked_lots, replace.lots),
+        wish=replace,
+        replaces=tracked.replaces + 1,
+        asked=tracked.asked.again(replace.sent_ns),
+    )
+
+
+def taken_back(tracked: Tracked, cancel: Cancel) -> Tracked:
+    """The order while it is being cancelled, or is so once more."""
+    return structs.replace(tracked, taken_back=tracked.taken_back.again(cancel.sent_ns))
 
 
 def follow(tracked: Tracked, answer: Answer) -> Tracked:
@@ -113,7 +153,7 @@ def follow(tracked: Tracked, answer: Answer) -> Tracked:
         case Ack():
             if tracked.state >= OrderState.ACKNOWLEDGED:
                 return tracked
-            return structs.replace(tracked, state=OrderState.ACKNOWLEDGED)
+            return _heard(tracked, OrderState.ACKNOWLEDGED)
         case Fill():
             return _filled(tracked, answer)
         case Reject():
@@ -136,6 +176,9 @@ def _filled(tracked: Tracked, fill: Fill) -> Tracked:
         raise OrderError(
             f"Order {order.id}: fill {fill.number} came before fill {tracked.fills}."
         )
+    if fill.lots > tracked.agreed_left and fill.lots <= tracked.wished_left:
+        tracked = _granted(tracked)
+        order = tracked.order
     if fill.lots > (left := tracked.agreed_left):
         raise OrderError(
             f"Order {order.id}: a fill of {fill.lots} lots, but {left} of "
@@ -144,7 +187,16 @@ def _filled(tracked: Tracked, fill: Fill) -> Tracked:
     filled = tracked.filled + fill.lots
     is_whole = filled == order.lots
     state = OrderState.FILLED if is_whole else OrderState.PARTIALLY_FILLED
-    return structs.replace(tracked, state=state, filled=filled, fills=tracked.fills + 1)
+    after = _heard(tracked, state)
+    return structs.replace(after, filled=filled, fills=tracked.fills + 1)
+
+
+def _heard(tracked: Tracked, state: OrderState) -> Tracked:
+    """The venue has it: nothing more is asked about what has become of it."""
+    is_first = tracked.state <= OrderState.UNKNOWN
+    return structs.replace(
+        tracked, state=state, asked=NEVER_ASKED if is_first else tracked.asked
+    )
 
 
 def _rejected(tracked: Tracked) -> Tracked:
@@ -160,6 +212,8 @@ def _rejected(tracked: Tracked) -> Tracked:
 def _ended(tracked: Tracked, state: OrderState, lots_left: int) -> Tracked:
     if tracked.state == state:
         return tracked
+    if lots_left != tracked.agreed_left and lots_left == tracked.wished_left:
+        tracked = _granted(tracked)
     left = tracked.agreed_left
     if not tracked.is_open or lots_left != left:
         raise OrderError(
@@ -169,22 +223,45 @@ def _ended(tracked: Tracked, state: OrderState, lots_left: int) -> Tracked:
     return structs.replace(tracked, state=state)
 
 
+def _granted(tracked: Tracked) -> Tracked:
+    """The order under the terms that were asked for last."""
+    if (wish := tracked.wish) is None:
+        return tracked
+    terms = {"lots": wish.lots, "limit": wish.limit, "trigger": wish.trigger}
+    order = structs.replace(tracked.order, **terms)
+    return structs.replace(tracked, order=order, asked_lots=0, asked=NEVER_ASKED)
+
+
 def _replaced(tracked: Tracked, answer: Replaced) -> Tracked:
+    """An answer that was lost leaves a gap in the numbers: the newest terms hold.
+
+    Those that were asked for, or the answer to all that was asked, end the waiting;
+    other terms are a refusal, and what was asked is asked for again after a pause.
+    """
     if answer.number < tracked.replaced:
         return tracked
-    order = tracked.order
-    if not tracked.is_open or answer.number > tracked.replaced:
+    order, terms = tracked.order, (answer.lots, answer.limit, answer.trigger)
+    if answer.number > max(tracked.replaced, tracked.replaces - 1):
         raise OrderError(
             f"Order {order.id}: replacement {answer.number} came after "
-            f"{tracked.replaced} of them, in state {tracked.state.name}."
+            f"{tracked.replaced} of {tracked.replaces} that were asked for."
         )
-    if answer.lots <= tracked.filled:
+    if terms == (order.lots, order.limit, order.trigger) and not tracked.is_open:
+        return structs.replace(tracked, replaced=answer.number + 1)
+    if not tracked.is_open or answer.lots <= tracked.filled:
         raise OrderError(
-            f"Order {order.id} is replaced by {answer.lots} lots, but "
-            f"{tracked.filled} have traded."
+            f"Order {order.id} is replaced by {answer.lots} lots in state "
+            f"{tracked.state.name}, but {tracked.filled} have traded."
         )
-    terms = {"lots": answer.lots, "limit": answer.limit, "trigger": answer.trigger}
-    order = structs.replace(order, **terms)
+    wish = tracked.wish
+    is_granted = wish is None or terms == (wish.lots, wish.limit, wish.trigger)
+    is_last = is_granted or answer.number + 1 >= tracked.replaces
     return structs.replace(
-        tracked, order=order, replaced=answer.number + 1, asked_lots=0
+        tracked,
+        order=structs.replace(
+            order, lots=answer.lots, limit=answer.limit, trigger=answer.trigger
+        ),
+        replaced=answer.number + 1,
+        asked_lots=0 if is_last else tracked.asked_lots,
+        asked=NEVER_ASKED if is_granted else tracked.asked,
     )

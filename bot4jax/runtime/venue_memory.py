@@ -14,7 +14,7 @@ from typing import NamedTuple
 from bot4jax.runtime.orders import Answer, Order
 
 REMEMBERED = 64
-"""Steps after its end. An engine asks for an order once three brought no answer."""
+"""Steps after its end. An engine asks for an order long before (`patience`)."""
 
 
 class Said(NamedTuple):

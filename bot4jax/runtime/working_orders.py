@@ -4,10 +4,21 @@ Those that are over are remembered for a while, to know a repeated answer.
 """
 
 from collections import deque
+from collections.abc import Iterable
 
 import numpy as np
 
-from bot4jax.runtime.orders import Fill, Order, OrderAnswer, Query, Replace
+from bot4jax.runtime.orders import (
+    Cancel,
+    Fill,
+    Kind,
+    Order,
+    OrderAnswer,
+    OrderId,
+    Query,
+    Replace,
+)
+from bot4jax.runtime.patience import NEVER_ASKED, REFUSED_NS, Asked
 from bot4jax.runtime.tracking import (
     OrderError,
     OrderState,
@@ -15,6 +26,7 @@ from bot4jax.runtime.tracking import (
     asked,
     doubted,
     follow,
+    taken_back,
 )
 from bot4jax.types import BUY
 
@@ -35,6 +47,8 @@ class WorkingOrders:
         """names of the open ones, in the order they were sent"""
         self._groups: dict[str, list[str]] = {}
         """names of those of each group"""
+        self._refused: dict[tuple[int, Kind], Asked] = {}
+        """orders of groups that the venue rejected one after the other, by slot"""
         self._references: dict[str, float] = {}
         self._kept = kept
 
@@ -50,7 +64,8 @@ class WorkingOrders:
         """An order is about to leave; `reference` is the mid it was decided at."""
         if order.id in self.by_id:
             raise OrderError(f"Order {order.id} was sent before.")
-        self.by_id[order.id] = Tracked(order)
+        first = NEVER_ASKED.again(order.sent_ns)
+        self.by_id[order.id] = Tracked(order, asked=first)
         self._eldest.append(order.id)
         self._unfinished[order.id] = None
         if order.group:
@@ -69,16 +84,32 @@ class WorkingOrders:
 
     def doubt(self, query: Query) -> None:
         """An order's first answer is overdue: it is UNKNOWN, and counts as before."""
-        self._follow(query.order, doubted(self.by_id[query.order]))
+        self._follow(query.order, doubted(self.by_id[query.order], query))
 
-    def unanswered(self, step: int) -> list[str]:
-        """Orders sent up to this step, of which nothing was heard."""
+    def take_back(self, cancel: Cancel) -> None:
+        """An order is about to be cancelled; until it has ended it counts as before."""
+        self._follow(cancel.order, taken_back(self.by_id[cancel.order], cancel))
+
+    def unanswered(self, step: int, now_ns: int) -> list[Tracked]:
+        """Orders of which nothing was heard, that are to be asked for by now."""
         return [
-            name
+            one
             for name in self._unfinished
             if (one := self.by_id[name]).state <= OrderState.UNKNOWN
-            and one.order.step <= step
+            and (one.asked.is_due(now_ns) or one.asked.is_old(step - one.order.step))
         ]
+
+    def cancels(self, names: Iterable[OrderId], now_ns: int) -> list[Cancel]:
+        """Of these open orders, but those whose cancel may still be on its way."""
+        return [
+            Cancel(name, now_ns)
+            for name in names
+            if self.by_id[name].taken_back.is_due(now_ns)
+        ]
+
+    def may_protect(self, slot: int, kind: Kind, now_ns: int) -> bool:
+        """Whether a group's order may be sent: none was refused lately."""
+        return self._refused.get((slot, kind), NEVER_ASKED).is_due(now_ns, REFUSED_NS)
 
     def hear(self, answer: OrderAnswer) -> bool:
         """Take in the venue's answer; False if it was known already."""
@@ -89,6 +120,8 @@ class WorkingOrders:
         if after is before:
             return False
         self._follow(answer.order, after)
+        if before.order.group:
+            self._note_refusal(after)
         return True
 
     def is_known(self, fill: Fill) -> bool:
@@ -106,6 +139,16 @@ class WorkingOrders:
             self._unfinished.pop(name, None)
         if change := after.left - before.left:
             self._open(before.order, change)
+
+    def _note_refusal(self, one: Tracked) -> None:
+        """Counted until the venue takes one."""
+        order = one.order
+        place: tuple[int, Kind] = order.symbol, order.kind
+        if one.state == OrderState.REJECTED:
+            before = self._refused.get(place, NEVER_ASKED)
+            self._refused[place] = before.again(order.sent_ns)
+        else:
+            self._refused.pop(place, None)
 
     def _open(self, order: Order, change: int) -> None:
         """Lots in flight. Those of a group only reduce, and end with one another: they

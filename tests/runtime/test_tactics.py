@@ -428,24 +428,12 @@ def test_nothing_opens_far_from_where_the_market_was(tmp_path):
     assert [one.reason for one in found[0].denied] == [Reason.PERIOD_COLLAR]
 
 
-def test_a_venue_that_refuses_every_leg_stops_the_engine(tmp_path):
-    """Without its stop a position is not what was wanted: a person is to look."""
-    limits = msgspec.structs.replace(LIMITS, repeats=3)
-    wide = Distances(300.0, 300.0)
-    scene = Scene(tmp_path, apart, limits=limits)
-    scene.account.distances = wide
-    scene.trader.start()
-    scene.step(0)
-    scene.step(1)
-    scene.venue.rules = scene.venue.rules._replace(reject_share=1.0)
-    legs = [len(scene.step(bar).orders) for bar in range(2, 7)]
-    assert scene.states.causes == (Cause.REPEATING,)
-    assert legs[-1] == 0
+TRADED = np.ones(len(UNIVERSE.instruments), bool)
 
 
 def legs_sent(portfolio: Portfolio, step: int) -> list[Order]:
     """Nothing but orders is asked for in this step."""
-    asked = follow_entries(portfolio, PROTECTED, RUN, step, step)
+    asked = follow_entries(portfolio, PROTECTED, TRADED, RUN, step, step * BAR_NS)
     orders = [one for one in asked if isinstance(one, Order)]
     assert orders == asked
     return orders
@@ -477,7 +465,7 @@ def test_a_leg_that_the_venue_does_not_have_yet_is_not_replaced():
     assert legs_sent(portfolio, 2) == []
     for one in legs:
         portfolio.apply(Ack(one.id, 2))
-    asked = follow_entries(portfolio, PROTECTED, RUN, 3, 3)
+    asked = follow_entries(portfolio, PROTECTED, TRADED, RUN, 3, 3 * BAR_NS)
     found = [(one.order, one.lots) for one in asked if isinstance(one, Replace)]
     assert found == [(one.id, 8) for one in legs]
     assert len(asked) == len(legs)

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from bot4jax.errors import Halted
-from bot4jax.runtime.account import PATIENCE_STEPS
 from bot4jax.runtime.local_venue import LocalVenue
 from bot4jax.runtime.orders import Ack, Fill, Foreign, Order, Query, Reject
+from bot4jax.runtime.patience import DESPAIR_NS, PATIENCE_NS
 from bot4jax.runtime.states import Cause
 from bot4jax.runtime.tracking import OrderState
 from bot4jax.runtime.venue import PaperVenue
-from tests.runtime.scene import UNIVERSE, Scene, resting
+from tests.runtime.scene import BAR_NS, UNIVERSE, Scene, resting
+
+PATIENCE_STEPS = PATIENCE_NS // BAR_NS
 
 
 def once(step: int) -> tuple[float, float, float]:
@@ -87,7 +89,7 @@ def test_while_unknown_it_counts_as_before(tmp_path):
 def test_a_venue_that_knows_no_ids_halts_the_engine_and_is_sent_nothing(tmp_path):
     venue = Deaf(1, loses_orders=True, dedupes=False)
     with pytest.raises(Halted, match="are UNKNOWN"):
-        traded(tmp_path, venue)
+        traded(tmp_path, venue, DESPAIR_NS // BAR_NS + 1)
     sent = venue.venue.record.received
     assert not any(isinstance(one, Order | Query) for one in sent)
 
