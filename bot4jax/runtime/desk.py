@@ -74,10 +74,19 @@ class Desk:
         self._reach(self._link.reached_ns if heartbeat_ns is None else heartbeat_ns)
 
     def _reach(self, event_ns: int) -> None:
-        """The market has come so far; out of lock-step the venue goes along."""
+        """The market has come so far; out of lock-step the venue goes along, but not
+        beyond what is to act before: for that it waits for the engine's step."""
         self._link.reached_ns = max(self._link.reached_ns, event_ns)
         if not self._lockstep:
-            self._answers += self._link.settle(self._link.reached_ns)
+            self._answers += self._link.settle(self._free_until())
+
+    def _free_until(self) -> int:
+        """Event time before which all is in the terms that the engine decided in; which
+        boundaries there are its steps tell."""
+        step = self._step or (self._last and self._last[0])
+        acts_ns = self._link.acts_ns
+        until_ns = acts_ns if step is None else _boundary(step, acts_ns)
+        return min(self._link.reached_ns, until_ns)
 
     def end(self) -> None:
         """No tick follows: what was to be reached counts as reached."""
@@ -233,6 +242,13 @@ class Desk:
     def _is_repeated(self, step: Step) -> bool:
         last = self._last if self._link.venue.dedupes else None
         return last is not None and (step.run, step.step) == (last[0].run, last[0].step)
+
+
+def _boundary(step: Step, event_ns: int) -> int:
+    """The first boundary after a step that this time does not lie behind."""
+    bar_ns = max(step.through_ns - step.boundary_ns, 1)
+    bars = max(-((step.boundary_ns - event_ns) // bar_ns), 1)
+    return step.boundary_ns + bars * bar_ns
 
 
 def _fits(inquiry: Inquiry, step: Step) -> bool:
