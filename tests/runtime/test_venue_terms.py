@@ -45,6 +45,8 @@ ANY_PORT = "tcp://127.0.0.1:*"
 BOUNDARY_NS = START_NS + (LAST_OLD + 1) * BAR_NS
 SPLIT = CorporateAction(symbol=0, event_ns=BOUNDARY_NS, action="split", factor=1.5)
 FINER = new_terms(0, BOUNDARY_NS - BAR_NS // 4, increment=0.25, lot=0.5)
+HALF = new_terms(0, BOUNDARY_NS, increment=0.5, multiplier=0.5)
+THREEFOLD = new_terms(0, BOUNDARY_NS, increment=0.5, multiplier=3.0)
 
 
 class Case:
@@ -57,7 +59,11 @@ class Case:
         return (BEFORE if bar <= LAST_OLD else self.after), BEFORE, BEFORE
 
 
-CASES = {"split": Case(SPLIT, 2_000, 1.5), "finer": Case(FINER, 6_000, 2.0)}
+CASES = {
+    "split": Case(SPLIT, 2_000, 1.5),
+    "finer": Case(FINER, 6_000, 2.0),
+    "worth half": Case(HALF, BEFORE, 2.0),
+}
 
 
 def targets(step: int) -> tuple[float, float, float]:
@@ -248,6 +254,18 @@ def test_a_venue_that_does_not_hear_of_it_is_found_out(tmp_path, name):
         served = Served(stack, CASES[name], is_told=False)
         with pytest.raises(Halted, match="In slot 0 the journal comes to"):
             traded(tmp_path, served)
+
+
+def test_a_multiplier_that_leaves_no_whole_lots_halts_with_nothing_at_rest(tmp_path):
+    """The engine stops before the step at which the venue would let it act."""
+    case = Case(THREEFOLD, BEFORE, 1 / 3)
+    with ExitStack() as stack:
+        served = Served(stack, case)
+        with pytest.raises(Halted, match=r"A has the multiplier 3 .* are held"):
+            traded(tmp_path, served, "limit")
+    assert served.venue.position[0] % 3
+    assert served.venue.open_orders == []
+    assert max(one.event_ns for one in served.venue.record.fills) <= BOUNDARY_NS
 
 
 @pytest.mark.parametrize("point", ["after_decide", "after_journal", "after_send"])
