@@ -41,7 +41,7 @@ def universe(instruments: Sequence[Instrument]) -> Universe:
     return Universe(tuple(instruments))
 
 
-def notional(instrument: Instrument, lots: int, price: float) -> float:
+def notional(instrument: Instrument, lots: float, price: float) -> float:
     """Value of `lots` at `price` (quote currency a base unit), in the settlement.
 
     Inverse contracts are worth a fixed number of quote units, paid in the coin.
@@ -52,7 +52,7 @@ def notional(instrument: Instrument, lots: int, price: float) -> float:
     return contracts * instrument.multiplier * price
 
 
-def profit(instrument: Instrument, lots: int, entry: float, now: float) -> float:
+def profit(instrument: Instrument, lots: float, entry: float, now: float) -> float:
     """Profit of `lots` (negative: short) from `entry` to `now`, in the settlement.
 
     Inverse: contracts × multiplier × (1/entry − 1/exit), in the coin.

@@ -35,7 +35,7 @@ from bot4jax.runtime.resting import (
     is_woken,
 )
 from bot4jax.runtime.terms import ChangedTerms, converted, ratio, universe_after
-from bot4jax.types import BUY, QUOTE, SELL, TRADE, TRADING
+from bot4jax.types import BUY, QUOTE, SELL, STATUS, TRADE, TRADING
 
 Fees = Sequence[tuple[float, float]]
 """(taker, maker) share of notional by slot."""
@@ -63,9 +63,10 @@ class Book:
         """running maximum of event time"""
 
     def absorb(self, records: np.ndarray, clocks: Int[np.ndarray, " N"]) -> None:
-        """Let market records pass; a quote that wakes an order cuts them in two."""
+        """Let market records pass; a quote that wakes an order cuts them in two, and so
+        does a status, before and behind itself."""
         while len(records):
-            cut = self._until_woken(records)
+            cut = self._until_woken(records[: _until_status(records)])
             self._pass(records[:cut], clocks[:cut])
             if self.resting.asleep:
                 self._wake(int(records["symbol"][cut - 1]))
@@ -183,7 +184,7 @@ class Book:
         """What the quote that has just passed wakes; while halted all sleep on."""
         if symbol not in self.resting.asleep:
             return
-        if self.displayed.status[symbol] != TRADING:
+        if not self._is_trading(symbol):
             return
         bid, ask = self.displayed.quotes[symbol, :2].tolist()
         for live in self.resting.woken(symbol, bid, ask):
@@ -193,15 +194,21 @@ class Book:
                 self._trade(live, self.clock_ns, may_rest=True)
 
     def _place(self, live: Live, now_ns: int, may_rest: bool) -> None:
-        """Trade with it, or lay it to sleep until its quote comes."""
-        order = live.order
+        """Trade with it, or lay it to sleep until its quote comes; in a halt that is no
+        price, and nothing is taken."""
+        order, is_trading = live.order, self._is_trading(live.order.symbol)
         bid, ask = self.displayed.quotes[order.symbol, :2].tolist()
-        if is_woken(order, bid, ask):
+        if is_trading and is_woken(order, bid, ask):
             self._trade(live, now_ns, may_rest)
-        elif may_rest:
+        elif not may_rest:
+            self._say(Cancelled(order.id, live.left, now_ns))
+        elif order.kind in TRIGGERED_KINDS:
             self.resting.add(live, is_asleep=True)
         else:
-            self._say(Cancelled(order.id, live.left, now_ns))
+            self._rest(live)
+
+    def _is_trading(self, symbol: int) -> bool:
+        return bool(self.displayed.status[symbol] == TRADING)
 
     def _trade(self, live: Live, now_ns: int, may_rest: bool) -> None:
         """Take what can be taken; what is left rests, if the order is of that kind."""
@@ -215,9 +222,14 @@ class Book:
         elif not may_rest:
             self._say(Cancelled(order.id, live.left, now_ns))
         else:
-            queue = self.displayed.queue(order.symbol, order.side, order.limit)
-            live.ahead, live.shown, live.traded = queue, queue or 0, 0
-            self.resting.add(live)
+            self._rest(live)
+
+    def _rest(self, live: Live) -> None:
+        """At the end of the queue at its price."""
+        order = live.order
+        queue = self.displayed.queue(order.symbol, order.side, order.limit)
+        live.ahead, live.shown, live.traded = queue, queue or 0, 0
+        self.resting.add(live)
 
     def _take(self, live: Live, now_ns: int) -> None:
         """Trade at once with what is displayed and not yet taken."""
@@ -230,10 +242,13 @@ class Book:
                 return
 
     def _meet(self, row: tuple[int, ...], now_ns: int) -> None:
-        """What one record means for the orders that rest in its instrument."""
+        """What one record means for the orders that rest in its instrument; in a halt
+        quotes and trades are indicative, and nothing for them."""
         kind, side, _, symbol, _, a, b, c, d = row
         if kind == QUOTE:
             self.displayed.refresh(symbol)
+        if not self._is_trading(symbol):
+            return
         resting = by_priority(self.resting.by_symbol.get(symbol, ()))
         if kind == TRADE and a > 0:
             self._meet_trade(resting, side, a, b, now_ns)
@@ -336,6 +351,12 @@ class Book:
         instrument = self.universe.instruments[symbol]
         worth = notional(instrument, lots, price * instrument.increment)
         return worth * self._fees[symbol][is_maker]
+
+
+def _until_status(records: np.ndarray) -> int:
+    """How many records pass under one status; a record that changes it is alone."""
+    changes = np.flatnonzero(records["kind"] == STATUS)
+    return max(int(changes[0]), 1) if len(changes) else len(records)
 
 
 def changed(order: Order, asked: Replace) -> Order:

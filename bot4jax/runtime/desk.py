@@ -74,10 +74,19 @@ class Desk:
         self._reach(self._link.reached_ns if heartbeat_ns is None else heartbeat_ns)
 
     def _reach(self, event_ns: int) -> None:
-        """The market has come so far; out of lock-step the venue goes along."""
+        """The market has come so far; out of lock-step the venue goes along, but not
+        beyond what is to act before: for that it waits for the engine's step."""
         self._link.reached_ns = max(self._link.reached_ns, event_ns)
         if not self._lockstep:
-            self._answers += self._link.settle(self._link.reached_ns)
+            self._answers += self._link.settle(self._free_until())
+
+    def _free_until(self) -> int:
+        """Event time before which all is in the terms that the engine decided in; which
+        boundaries there are its steps tell."""
+        step = self._step or (self._last and self._last[0])
+        acts_ns = self._link.acts_ns
+        until_ns = acts_ns if step is None else _boundary(step, acts_ns)
+        return min(self._link.reached_ns, until_ns)
 
     def end(self) -> None:
         """No tick follows: what was to be reached counts as reached."""
@@ -192,14 +201,19 @@ class Desk:
             self._positions[slot], _ = converted(int(self._positions[slot]), lots)
 
     def _stated(self, inquiry: Inquiry) -> Statement:
-        """The record's end; who asks for the run that is served takes its place."""
-        self._act(inquiry.boundary_ns)
+        """The record's end; whose own record fits it takes the served run's place.
+
+        Who will refuse itself must not harm the one at work: it fences nobody, lets
+        nothing act, and is stated no epoch that a step of it would be taken in.
+        """
         last = None if self._last is None else self._last[0]
         step = last if self._step is None else self._step
-        if step is None or step.run == inquiry.run:
+        fits = step is None or _fits(inquiry, step)
+        if fits:
+            self._act(inquiry.boundary_ns)
             self.epoch, self._run = self.epoch + 1, inquiry.run
         is_reported = self._step is None and self._last is not None
-        own = self._link.venue, self.epoch, self._positions, step
+        own = self._link.venue, self.epoch if fits else 0, self._positions, step
         if not is_reported or self._last is None:
             return statement(*own, None)
         return statement(*own, self._last[1].answers)
@@ -228,3 +242,16 @@ class Desk:
     def _is_repeated(self, step: Step) -> bool:
         last = self._last if self._link.venue.dedupes else None
         return last is not None and (step.run, step.step) == (last[0].run, last[0].step)
+
+
+def _boundary(step: Step, event_ns: int) -> int:
+    """The first boundary after a step that this time does not lie behind."""
+    bar_ns = max(step.through_ns - step.boundary_ns, 1)
+    bars = max(-((step.boundary_ns - event_ns) // bar_ns), 1)
+    return step.boundary_ns + bars * bar_ns
+
+
+def _fits(inquiry: Inquiry, step: Step) -> bool:
+    """Whether an engine goes on from this last step of a record, as `recovery.plan`
+    has it: it knows the step, or has decided the next one."""
+    return inquiry.run == step.run and 0 <= inquiry.step - step.step <= 1

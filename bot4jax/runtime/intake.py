@@ -5,7 +5,7 @@ are told anew.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -48,14 +48,17 @@ class Intake:
         universe_hash: int,
         anchors: Int[np.ndarray, " S"],
         skew_limit_ns: int,
+        clock: Callable[[], int] | None = None,
     ) -> None:
+        """`clock`: ours, ns, where the market goes at its pace: then nothing sent too
+        far ahead of it is believed."""
         self.frames = self.ticks = 0
         self.refused: Counter[str] = Counter()
         """frames and messages dropped, by reason"""
         self.counters = Counters()
         """records dropped, by reason, and missed"""
         self._universe_hash, self._anchors = universe_hash, anchors
-        self._skew_limit_ns = skew_limit_ns
+        self._skew_limit_ns, self._clock = skew_limit_ns, clock
         self._publishers: dict[int, Publisher] = {}
         self._spoken: dict[int, Bool[np.ndarray, " S"]] = {}
         """slots that each publisher has told of since it missed something"""
@@ -104,6 +107,11 @@ class Intake:
 
     def _ticks(self, publisher: Publisher, frame: Frame, fresh: np.ndarray) -> Heard:
         """Of a frame's new ticks those that are believed, or a heartbeat."""
+        fresh = unrepeated(publisher, fresh, self.counters)
+        if self._is_ahead(publisher, frame.sent_ns):
+            self.counters.dropped.update([Drop.AHEAD] * len(fresh))
+            publisher.missed_until = publisher.next_sequence
+            return Heard(self._lost(frame.publisher, publisher), None)
         fresh = self._believed(publisher, fresh, frame.sent_ns)
         lost = self._lost(frame.publisher, publisher)
         self._spoken[frame.publisher][fresh["symbol"]] = True
@@ -140,7 +148,18 @@ class Intake:
     def _believed(
         self, publisher: Publisher, records: np.ndarray, sent_ns: int
     ) -> np.ndarray:
-        """The ticks that are news and fit to be believed."""
+        """The ticks that are fit to be believed."""
         counters, limit_ns = self.counters, self._skew_limit_ns
-        records = unrepeated(publisher, records, counters)
         return screened(publisher, records, sent_ns, self._anchors, limit_ns, counters)
+
+    def _is_ahead(self, publisher: Publisher, sent_ns: int) -> bool:
+        """As the engine has it: else an hour that is not over yet would count as
+        reached here, and what comes in it as the future."""
+        if self._clock is None:
+            return False
+        limit_ns = self._skew_limit_ns
+        refused = publisher.clock.is_ahead(sent_ns, self._clock(), limit_ns)
+        if refused:
+            self.counters.ahead += 1
+            self.refused["frame ahead"] += 1
+        return refused

@@ -11,7 +11,7 @@ from bot4jax.runtime.recovery import Plan
 from bot4jax.runtime.reference import acts_ns, slots
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_messages import Inquiry, Statement, Step
-from bot4jax.runtime.wire import VERSION
+from bot4jax.runtime.wire import LATEST_NS, VERSION
 from bot4jax.types import NEVER, TICK
 
 
@@ -55,6 +55,11 @@ class LocalVenue:
         due = [one for at_ns, one in self._events if at_ns <= boundary_ns]
         self._events = [one for one in self._events if one[0] > boundary_ns]
         return [(slot, self.venue.hear(one)) for one in due for slot in slots(one)]
+
+    @property
+    def acts_ns(self) -> int:
+        """Event time from which on a boundary lets the next event act."""
+        return min((at_ns for at_ns, _ in self._events), default=LATEST_NS)
 
     def ask(self, inquiry: Inquiry) -> Statement:
         self._asked += 1

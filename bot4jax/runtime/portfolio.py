@@ -26,7 +26,7 @@ from bot4jax.runtime.sessions import days
 from bot4jax.runtime.terms import (
     ChangedTerms,
     changes_terms,
-    converted,
+    held_after,
     ratio,
     universe_after,
 )
@@ -156,18 +156,18 @@ class Portfolio:
     def _change(self, event: ChangedTerms) -> None:
         """Other lots at another price; a broken one is paid out at the mark."""
         slot, lots = event.symbol, int(self.lots[event.symbol])
-        now = ratio(self.universe.instruments[slot], event)
+        before = self.universe.instruments[slot]
+        whole, broken = held_after(before, event, lots)
         self.universe = universe_after(self.universe, [event])
         self.units = contracts(self.universe)
         for prices in (self.entry, self.marks, self._told_marks):
-            prices[slot] *= now.price
-        whole, broken = converted(lots, now.lots)
+            prices[slot] *= ratio(before, event).price
         if broken:
-            size, price = self.units.size[slot], float(self._priced()[slot])
-            gained = broken * size * (price - self.entry[slot])
+            now, price = self.universe.instruments[slot], float(self._priced()[slot])
+            gained = profit(now, broken, float(self.entry[slot]), price)
             self.realised[slot] += gained
             self._trip[slot] += gained
-            self.flows[slot] += broken * size * price
+            self._settle(slot, notional(now, -broken, price), gained)
         self.lots[slot] = whole
         if lots and not whole:
             self.entry[slot] = np.nan
@@ -266,9 +266,14 @@ class Portfolio:
         self.fees[slot] += fill.fee
         self.turnover[slot] += abs(worth)
         self.flows[slot] -= fill.fee
-        self.flows[slot] += -worth if self.units.is_paid[slot] else gained
+        self._settle(slot, worth, gained)
         if not math.isfinite(self.marks[slot]):
             self.marks[slot] = price
+
+    def _settle(self, slot: int, worth: float, gained: float) -> None:
+        """Cash for what changed hands, bought or (negative) sold: its worth where that
+        is paid, on margin what was gained."""
+        self.flows[slot] += -worth if self.units.is_paid[slot] else gained
 
     def _fall_short(self, fill: Fill, mid: float) -> None:
         """What it lost from the mid at decision, in two parts; `mid`: increments, as it

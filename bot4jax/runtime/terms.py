@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Int
 
 from bot4jax.data.universe import Universe
+from bot4jax.errors import Halted
 from bot4jax.kernels.rebase import Terms
 from bot4jax.runtime.messages import CorporateAction, InstrumentChange, Reference
 from bot4jax.types import Instrument
@@ -48,10 +49,14 @@ def changes_terms(event: Reference) -> TypeGuard[ChangedTerms]:
 
 
 def ratio(instrument: Instrument, event: ChangedTerms) -> Ratio:
-    """The terms of before in those of now."""
+    """The terms of before in those of now.
+
+    Lots are counted so that they are worth what they were: by all that one is of,
+    lot × multiplier.
+    """
     if isinstance(event, CorporateAction):
         return Ratio(event.factor, 1.0 / event.factor, 1.0 / event.factor)
-    lots = instrument.lot / event.lot
+    lots = instrument.lot * instrument.multiplier / (event.lot * event.multiplier)
     return Ratio(lots, instrument.increment / event.increment, 1.0)
 
 
@@ -73,6 +78,26 @@ def converted(lots: int, factor: float) -> tuple[int, float]:
     if abs(exact - nearest) <= ROUNDING * max(abs(exact), 1.0):
         return nearest, 0.0
     return int(exact), exact - int(exact)
+
+
+def held_after(
+    instrument: Instrument, event: ChangedTerms, lots: int
+) -> tuple[int, float]:
+    """What is held in the new terms, as `converted` has it.
+
+    Contracts of another multiplier are no others of the same: what does not come out
+    whole nobody has a price for, and `Halted` says so.
+    """
+    whole, broken = converted(lots, ratio(instrument, event).lots)
+    is_same = is_split(event) or event.multiplier == instrument.multiplier
+    if broken and not is_same:
+        raise Halted(
+            f"{instrument.symbol} has the multiplier {event.multiplier:g} from now on, "
+            f"not {instrument.multiplier:g}, and {lots} lots are held: {whole + broken:g} "
+            "of the new ones. Only a whole number can be converted: look at the account, "
+            "close the position, and go on under another run.name."
+        )
+    return whole, broken
 
 
 def unchanged(symbols: int) -> Terms:

@@ -70,7 +70,8 @@ class Inquiry(Message, frozen=True, kw_only=True):
 
 
 class Statement(Message, frozen=True, kw_only=True):
-    """Venue to engine: the end of its record. Whoever asked last may send steps."""
+    """Venue to engine: the end of its record. Whoever asked last may send steps, if
+    its own record fits this one."""
 
     version: Version
     """of the protocol"""
@@ -85,7 +86,8 @@ class Statement(Message, frozen=True, kw_only=True):
     is_paper: bool
     """no real money is traded"""
     epoch: Count
-    """to be sent with every step from now on; those of former epochs are refused"""
+    """to be sent with every step from now on; those of former epochs are refused. 0:
+    no step of who asks is taken, and who was at work goes on"""
     positions: Annotated[list[Signed], Meta(max_length=MOST_SYMBOLS)]
     """lots by slot, as of the last report"""
     orders: Annotated[list[OrderId], Meta(max_length=MOST_ORDERS)] = field(

@@ -23,6 +23,7 @@ from bot4jax.runtime.intake import Intake
 from bot4jax.runtime.messages import MessageError, Refused, pack
 from bot4jax.runtime.publish import PATIENCE_S
 from bot4jax.runtime.sockets import bound_endpoint, router, subscriber
+from bot4jax.runtime.steady import steady_clock
 from bot4jax.runtime.venue import configured
 from bot4jax.runtime.venue_messages import (
     Alive,
@@ -67,18 +68,17 @@ class Sockets(NamedTuple):
 
 def run_venue(config: Config, source: Source) -> Served:
     """Be the venue that the configuration describes until the engine says goodbye."""
-    own, runtime = config.venue, config.runtime
+    own, endpoints = config.venue, config.runtime.endpoints
     venue = configured(source.universe, own)
     universe_hash = source.universe.hash
     asked = own.lockstep, source.bar_ns, agreed_hash(config)
     desk = Desk(venue, universe_hash, *asked)
-    skew_limit_ns = round(runtime.skew_limit_ms * 1e6)
-    intake = Intake(universe_hash, source.anchors, skew_limit_ns)
+    intake = hearing(config, source)
     keys = Keyring(config.keys.folder, "venue")
     feed = keys.calling("feed")
     with (
-        router(runtime.endpoints.orders, curve=keys.serving) as orders,
-        subscriber(runtime.endpoints.ticks, (MAGIC,), curve=feed) as ticks,
+        router(endpoints.orders, curve=keys.serving) as orders,
+        subscriber(endpoints.ticks, (MAGIC,), curve=feed) as ticks,
     ):
         serve(desk, intake, Sockets(ticks, orders))
     return Served(
@@ -90,6 +90,15 @@ def run_venue(config: Config, source: Source) -> Served:
         refused=intake.dropped,
         gaps=intake.counters.gaps,
     )
+
+
+def hearing(config: Config, source: Source) -> Intake:
+    """What the configured venue believes of its feed; at the clock's pace by a clock of
+    its own, as the engine does."""
+    runtime = config.runtime
+    skew_limit_ns = round(runtime.skew_limit_ms * 1e6)
+    clock = steady_clock() if runtime.speed == 1 else None
+    return Intake(source.universe.hash, source.anchors, skew_limit_ns, clock)
 
 
 def serve(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from bot4jax.data.universe import notional, profit, universe
+from bot4jax.errors import Halted
 from bot4jax.runtime.contracts import contracts, exposures, profits
 from bot4jax.runtime.equity import DAY_NS, Losses
 from bot4jax.runtime.mids import Mids
@@ -23,6 +24,7 @@ from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.recovery import _booked
 from bot4jax.runtime.tracking import OrderError
 from bot4jax.types import BUY, SELL, Instrument
+from tests.runtime.small_market import new_terms
 
 INSTRUMENTS = [
     Instrument(symbol="SPOT", kind="spot", increment=0.5, lot=0.25),
@@ -364,3 +366,63 @@ def test_a_short_position_pays_its_lender_day_by_day():
     value(4.9, 200.0)
     value(5.5, 200.0)
     assert paid[-2:] == pytest.approx([41, 41])
+
+
+NEW_TERMS = {
+    "lots a tenth as many": {"lot": 10.0},
+    "lots two fifths as many": {"lot": 2.5},
+    "twice as many": {"lot": 0.5},
+    "worth five times": {"multiplier": 500.0},
+    "worth half": {"multiplier": 50.0},
+    "larger and worth less": {"lot": 10.0, "multiplier": 10.0},
+}
+
+
+@pytest.mark.parametrize("terms", NEW_TERMS.values(), ids=NEW_TERMS.keys())
+@pytest.mark.parametrize("kind", ["spot", "linear", "inverse"])
+@pytest.mark.parametrize("side", [BUY, SELL])
+def test_new_terms_conjure_no_worth_and_book_what_breaks_off_as_a_fill_would(
+    terms, kind, side
+):
+    """What is left over of the lots comes to what a trade at the mark would bring."""
+    contract = {"multiplier": 100.0, "increment": 1.0, "settlement": "USD"}
+    market = universe([Instrument(symbol="A", kind=kind, **contract)])
+    one, other = (Portfolio(market, 10_000.0) for _ in range(2))
+    for own in (one, other):
+        own.apply(Foreign(0, side, 15, 100, 0.0, 0, "given"))
+        own.value(1, 1, np.array([110.0]))
+    nav, held = one.nav(), one.lots[0]
+    one.hear(new_terms(0, 1, **({"multiplier": 100.0} | terms)))
+    size = terms.get("lot", 1.0) * terms.get("multiplier", 100.0) / 100.0
+    assert one.lots[0] == int(held / size)
+    assert one.nav() == pytest.approx(nav, rel=1e-12)
+    gone = round(abs(held) - abs(one.lots[0]) * size, 9)
+    assert gone == int(gone)
+    if gone:
+        back = SELL if side == BUY else BUY
+        other.apply(Foreign(0, back, int(gone), 110, 0.0, 0, "broken off", 1))
+    ours, theirs = (own.value(2, 2, np.array([121.0])) for own in (one, other))
+    for name in ("nav", "cash", "gross", "net", "realised", "unrealised"):
+        expected = pytest.approx(getattr(theirs, name), rel=1e-9, abs=1e-9)
+        assert getattr(ours, name) == expected, name
+
+
+@pytest.mark.parametrize("multiplier", [10.0, 0.4])
+def test_a_multiplier_that_leaves_no_whole_lots_halts_and_changes_nothing(multiplier):
+    market = universe([Instrument(symbol="A", kind="linear", settlement="USD")])
+    held, flat = (Portfolio(market, 10_000.0) for _ in range(2))
+    held.apply(Foreign(0, BUY, 15, 100, 0.0, 0, "given"))
+    before = held.value(1, 1, np.array([110.0]))
+    changed = new_terms(0, 1, multiplier=multiplier, lot=1.0)
+    with pytest.raises(Halted, match=r"A has the multiplier .* and 15 lots are held"):
+        held.hear(changed)
+    assert held.universe == market
+    assert held.lots[0] == 15
+    after = held.value(1, 1, np.array([110.0]))
+    assert (after.nav, after.cash, after.gross) == (
+        before.nav,
+        before.cash,
+        before.gross,
+    )
+    flat.hear(changed)
+    assert flat.units.size[0] == multiplier

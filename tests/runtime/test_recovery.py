@@ -109,6 +109,25 @@ def test_a_stopped_engine_keeps_its_folder_and_wakes_up_fenced(tmp_path, calm):
     assert judged(venue.record, calm, len(venue.record.fills)).is_sound
 
 
+def test_an_engine_that_is_refused_harms_not_the_one_at_work(tmp_path, calm):
+    """Of the same name, in another folder, whose lease nobody at work can see."""
+    venue = PaperVenue(UNIVERSE, latency_ns=0)
+    thread, endpoint = served(tmp_path / "venue", venue)
+    first, second = tmp_path / "first", tmp_path / "second"
+    at_work = begun(first, endpoint, "after_journal", 30, signal.SIGSTOP)
+    try:
+        until_stopped(at_work.pid)
+        assert started(second, endpoint) == Halted.exit_code
+        assert "The journal ends with step 0" in (second / "ended").read_text()
+        os.kill(at_work.pid, signal.SIGCONT)
+        at_work.join(PATIENCE_S)
+        assert at_work.exitcode == 0
+    finally:
+        at_work.kill()
+    thread.join(30)
+    assert judged(venue.record, calm, len(venue.record.fills)).is_sound
+
+
 def until_stopped(pid: int) -> None:
     """Wait for the state T that the system gives to a stopped process."""
     give_up_s = time.monotonic() + PATIENCE_S

@@ -30,6 +30,7 @@ from bot4jax.runtime.tracking import Tracked, follow
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_rules import Refusal
 from bot4jax.types import (
+    AUCTION,
     BOOK,
     BUY,
     HALTED,
@@ -360,6 +361,39 @@ def test_nothing_trades_while_halted_and_again_afterwards():
     assert traded(venue.advance(NOTHING, 3)) == [(5, 102, False)]
 
 
+@pytest.mark.parametrize(
+    "shown",
+    [quote(7, 90, 95), trade(7, 97, 5), level(7, SELL, 96, 5, 1), status(7, AUCTION)],
+)
+@pytest.mark.parametrize("asked", [None, Replace(order(1, 3).id, 3, 102)])
+def test_what_rests_does_not_trade_in_a_halt_nor_what_is_replaced(shown, asked):
+    """Quotes and trades are indicative then; once it is over they are prices again."""
+    venue = PaperVenue(UNIVERSE)
+    venue.submit([order(1, 3, "limit", 98)], 0)
+    answers = venue.advance(ticks(quote(0), quote(5), status(6, HALTED)))
+    assert venue.open_orders == [order(1, 3).id]
+    venue.submit([] if asked is None else [asked], 6)
+    answers += venue.advance(ticks(shown, quote(8, 90, 95)), 20)
+    assert traded(answers) == []
+    assert venue.open_orders == [order(1, 3).id]
+    answers = venue.advance(ticks(status(21, TRADING), quote(22, 90, 95)))
+    assert traded(answers) == [(3, 98 if asked is None else 102, True)]
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_stop_sleeps_in_a_halt_and_wakes_by_what_is_displayed_behind_it(is_replaced):
+    venue = PaperVenue(UNIVERSE)
+    at_market(order(1, 5, "market"), venue=venue)
+    stop = order(2, -5, "stop", 0, trigger=95)
+    venue.submit([stop], 1)
+    venue.advance(ticks(quote(2), status(3, HALTED)))
+    venue.submit([Replace(stop.id, 4, 0, 96)] if is_replaced else [], 3)
+    assert traded(venue.advance(ticks(quote(4, 90, 92), quote(5, 90, 92)), 9)) == []
+    rows = status(10, TRADING), quote(11, 94, 96)
+    lots = 4 if is_replaced else 5
+    assert traded(venue.advance(ticks(*rows))) == [(-lots, 90, False)]
+
+
 def test_post_only_rests_where_it_does_not_trade():
     assert traded(resting(trade(1, 101, 3), limit=101, post_only=True)) == [
         (3, 101, True)
@@ -446,7 +480,7 @@ def markets(draw) -> tuple[np.ndarray, list[tuple[int, Request]], list[int]]:
     for _ in range(LENGTH):
         now = max(now + int(rng.integers(-2, 5)), 0)
         symbol, price = int(rng.integers(0, 3)), int(rng.integers(95, 106))
-        kind = rng.choice([QUOTE, TRADE, BOOK, STATUS], p=[0.5, 0.4, 0.08, 0.02])
+        kind = rng.choice([QUOTE, TRADE, BOOK, STATUS], p=[0.5, 0.36, 0.08, 0.06])
         side = int(rng.integers(0, 3))
         if kind == QUOTE:
             bid_size, ask_size = rng.integers(0, 9, 2).tolist()
@@ -504,6 +538,20 @@ def test_the_cutting_of_the_stream_changes_nothing(market):
     one_by_one, _ = played(stream, requests, range(len(stream)))
     assert cut == whole
     assert one_by_one == whole
+
+
+@settings(max_examples=25, deadline=None)
+@given(market=markets())
+def test_no_record_of_a_halt_fills_anything(market):
+    stream, requests, _ = market
+    venue, clock = PaperVenue(UNIVERSE, latency_ns=3), 0
+    for row, record in enumerate(stream):
+        venue.submit([one for at, one in requests if at == row], clock)
+        before, held = int(venue.book.displayed.status[0]), int(venue.position[0])
+        venue.advance(record[None])
+        clock = venue.clock_ns
+        if before != TRADING and venue.book.displayed.status[0] != TRADING:
+            assert venue.position[0] == held
 
 
 @settings(max_examples=25, deadline=None)

@@ -15,7 +15,7 @@ from bot4jax.errors import Halted
 from bot4jax.runtime.desk import Desk
 from bot4jax.runtime.intake import Intake
 from bot4jax.runtime.local_venue import LocalVenue, statement
-from bot4jax.runtime.messages import Refused, pack, unpack
+from bot4jax.runtime.messages import CorporateAction, Refused, pack, unpack
 from bot4jax.runtime.orders import Ack, Answer, Cancel, Fill, Order, order_id
 from bot4jax.runtime.publish import publish
 from bot4jax.runtime.screen import Drop
@@ -297,6 +297,48 @@ def test_an_engine_goes_on_with_no_venue_of_another_release():
         end.send_multipart([peer, pack(later)])
         with pytest.raises(Halted, match=f"version {VERSION + 1} of the protocol"):
             SocketVenue(socket, timeout_s=10.0).ask(inquiry())
+
+
+@pytest.mark.parametrize(
+    ("run", "step", "takes_over"),
+    [
+        (RUN, 0, False),
+        (RUN, 1, False),
+        (RUN, 2, True),
+        (RUN, 3, True),
+        (RUN, 4, False),
+        ("other", 2, False),
+    ],
+)
+def test_only_an_engine_whose_record_fits_takes_the_place_of_the_one_at_work(
+    run, step, takes_over
+):
+    """What `recovery.plan` refuses fences nobody, and lets nothing act too early."""
+    own = desk()
+    split = CorporateAction(symbol=0, event_ns=boundary(4), action="split", factor=2.0)
+    own.hear(stream()[:0], events=[split])
+    at_work = own.take(inquiry())
+    assert isinstance(at_work, Statement)
+
+    def sent(number: int) -> Step:
+        return msgspec.structs.replace(step_after(number, []), epoch=at_work.epoch)
+
+    for number in (1, 2):
+        assert own.take(sent(number)) is None
+        own.hear(stream())
+        assert own.report() is not None
+    held = own.take(inquiry()).positions
+    asked = inquiry(boundary_ns=boundary(5))
+    stated = own.take(msgspec.structs.replace(asked, run=run, step=step))
+    assert isinstance(stated, Statement)
+    assert stated.epoch == (2 if takes_over else 0)
+    assert (stated.positions == held) == (not takes_over)
+    fenced = Fenced(epoch=2) if takes_over else None
+    assert own.take(sent(3)) == fenced
+    assert isinstance(
+        own.take(msgspec.structs.replace(sent(4), epoch=stated.epoch)),
+        type(None) if takes_over else Fenced,
+    )
 
 
 def intake() -> Intake:

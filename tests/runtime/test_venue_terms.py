@@ -31,8 +31,9 @@ from bot4jax.runtime.sockets import (
 )
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import SocketVenue
+from bot4jax.runtime.venue_messages import Step
 from bot4jax.runtime.venue_process import Sockets, serve
-from bot4jax.types import BUY, REFERENCE, TICK, TICKS, Frame
+from bot4jax.types import BUY, REFERENCE, SELL, TICK, TICKS, Frame
 from tests.runtime.scene import BAR_NS, RUN, START_NS, SYMBOLS, UNIVERSE, Scene, quotes
 from tests.runtime.small_market import new_terms
 
@@ -44,6 +45,8 @@ ANY_PORT = "tcp://127.0.0.1:*"
 BOUNDARY_NS = START_NS + (LAST_OLD + 1) * BAR_NS
 SPLIT = CorporateAction(symbol=0, event_ns=BOUNDARY_NS, action="split", factor=1.5)
 FINER = new_terms(0, BOUNDARY_NS - BAR_NS // 4, increment=0.25, lot=0.5)
+HALF = new_terms(0, BOUNDARY_NS, increment=0.5, multiplier=0.5)
+THREEFOLD = new_terms(0, BOUNDARY_NS, increment=0.5, multiplier=3.0)
 
 
 class Case:
@@ -56,7 +59,11 @@ class Case:
         return (BEFORE if bar <= LAST_OLD else self.after), BEFORE, BEFORE
 
 
-CASES = {"split": Case(SPLIT, 2_000, 1.5), "finer": Case(FINER, 6_000, 2.0)}
+CASES = {
+    "split": Case(SPLIT, 2_000, 1.5),
+    "finer": Case(FINER, 6_000, 2.0),
+    "worth half": Case(HALF, BEFORE, 2.0),
+}
 
 
 def targets(step: int) -> tuple[float, float, float]:
@@ -80,7 +87,13 @@ def frames(case: Case, is_told: bool) -> Iterator[Frame]:
 class Served:
     """A venue in a thread, which hears the whole market over its socket."""
 
-    def __init__(self, stack: ExitStack, case: Case, is_told: bool = True) -> None:
+    def __init__(
+        self,
+        stack: ExitStack,
+        case: Case,
+        is_told: bool = True,
+        lockstep: bool = True,
+    ) -> None:
         self.context = stack.enter_context(zmq.Context())
         feed = stack.enter_context(publisher(ANY_PORT, context=self.context))
         orders = stack.enter_context(router(ANY_PORT, context=self.context))
@@ -88,7 +101,7 @@ class Served:
         ends = Sockets(stack.enter_context(heard), orders)
         self.endpoint, self.case = bound_endpoint(orders), case
         self.venue = PaperVenue(UNIVERSE, latency_ns=0)
-        self.desk = Desk(self.venue, UNIVERSE.hash)
+        self.desk = Desk(self.venue, UNIVERSE.hash, lockstep)
         intake = Intake(UNIVERSE.hash, np.full(SYMBOLS, BEFORE), skew_limit_ns=0)
         work = (self.desk, intake, ends, 20.0)
         self.thread = threading.Thread(target=serve, args=work)
@@ -138,15 +151,18 @@ def closed(scene: Scene, bar: int, case: Case) -> Closed:
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("kind", ["ioc", "limit"])
-def test_engine_and_venue_count_the_same_before_and_after(tmp_path, name, kind):
+@pytest.mark.parametrize("lockstep", [True, False])
+def test_engine_and_venue_count_the_same_before_and_after(
+    tmp_path, name, kind, lockstep
+):
     case = CASES[name]
     with ExitStack() as stack:
-        served = Served(stack, case)
+        served = Served(stack, case, lockstep=lockstep)
         scene = traded(tmp_path, served, kind)
     record, portfolio = served.venue.record, scene.account.portfolio
     held = np.zeros(SYMBOLS)
     for one in record.fills:
-        is_old = one.symbol == 0 and one.event_ns < BOUNDARY_NS
+        is_old = one.symbol == 0 and one.event_ns <= BOUNDARY_NS  # no quote since
         signed = one.lots if one.side == BUY else -one.lots
         held[one.symbol] += signed * (case.lots if is_old else 1)
     assert portfolio.lots.tolist() == served.venue.position.tolist()
@@ -156,6 +172,59 @@ def test_engine_and_venue_count_the_same_before_and_after(tmp_path, name, kind):
     assert {one.symbol for one in record.fills if one.event_ns > BOUNDARY_NS} >= {0, 2}
     navs = [row.nav for row in portfolio.curve[LAST_OLD:]]
     assert np.ptp(navs) < 1e-4 * navs[0], "nothing but spreads was lost"
+
+
+@pytest.mark.parametrize("lockstep", [True, False])
+@pytest.mark.parametrize("told_ns", [BAR_NS, BAR_NS // 3])
+@pytest.mark.parametrize("late", [0, 1, 3])
+def test_no_quote_in_new_terms_wakes_a_stop_of_before(lockstep, told_ns, late):
+    """The event acts at the second boundary, however many bars the market has shown by
+    the time that the engine's step of it comes."""
+    desk = Desk(PaperVenue(UNIVERSE, latency_ns=0), UNIVERSE.hash, lockstep)
+    at_ns = START_NS + BAR_NS + told_ns
+    split = CorporateAction(symbol=0, event_ns=at_ns, action="split", factor=2.0)
+    buy = Order("a" * 16, 0, BUY, 10, "ioc", 201, step=1)
+    stop = Order("b" * 16, 0, SELL, 10, "stop", 0, True, step=1, trigger=190)
+    desk.hear(quotes(0, (200, 200, 200), SIZE))
+    desk.take(step(1, buy, stop))
+    desk.hear(quotes(1, (200, 200, 200), SIZE))
+    desk.hear(NOTHING, events=[split])
+    for bar in range(2, 3 + late):
+        desk.hear(quotes(bar, (100, 200, 200), SIZE))
+    first = desk.report()
+    assert first is not None
+    assert [type(one) for one in first.answers] == [Ack, Fill, Ack]
+    assert first.positions == [10, 0, 0]
+    desk.take(step(2))
+    desk.hear(quotes(3 + late, (100, 200, 200), SIZE))
+    second = desk.report()
+    assert second is not None
+    assert [type(one) for one in second.answers] == [Cancelled]
+    assert second.positions == [20, 0, 0]
+
+
+def test_a_market_that_ran_ahead_waits_at_a_split_for_the_first_step():
+    """An order in the terms of before meets no quote in the new ones."""
+    desk = Desk(PaperVenue(UNIVERSE, latency_ns=0), UNIVERSE.hash, lockstep=False)
+    at_ns = START_NS + 3 * BAR_NS
+    split = CorporateAction(symbol=0, event_ns=at_ns, action="split", factor=2.0)
+    desk.hear(quotes(0, (200, 200, 200), SIZE))
+    desk.hear(NOTHING, events=[split])
+    for bar in range(1, 5):
+        desk.hear(quotes(bar, (200 if bar < 3 else 100, 200, 200), SIZE))
+    desk.take(step(1, Order("a" * 16, 0, BUY, 10, "ioc", 201, step=1)))
+    report = desk.report()
+    assert report is not None
+    (fill,) = (one for one in report.answers if isinstance(one, Fill))
+    assert (fill.lots, fill.price) == (10, 201)
+    assert report.positions == [10, 0, 0]
+
+
+def step(number: int, *orders: Order) -> Step:
+    begin_ns = START_NS + number * BAR_NS
+    span = {"boundary_ns": begin_ns, "through_ns": begin_ns + BAR_NS}
+    told = {"step": number, "orders": list(orders)}
+    return Step(run=RUN, universe_hash=UNIVERSE.hash, **span, **told)
 
 
 def test_what_rests_at_a_split_is_cancelled_and_what_comes_too_late_refused():
@@ -185,6 +254,18 @@ def test_a_venue_that_does_not_hear_of_it_is_found_out(tmp_path, name):
         served = Served(stack, CASES[name], is_told=False)
         with pytest.raises(Halted, match="In slot 0 the journal comes to"):
             traded(tmp_path, served)
+
+
+def test_a_multiplier_that_leaves_no_whole_lots_halts_with_nothing_at_rest(tmp_path):
+    """The engine stops before the step at which the venue would let it act."""
+    case = Case(THREEFOLD, BEFORE, 1 / 3)
+    with ExitStack() as stack:
+        served = Served(stack, case)
+        with pytest.raises(Halted, match=r"A has the multiplier 3 .* are held"):
+            traded(tmp_path, served, "limit")
+    assert served.venue.position[0] % 3
+    assert served.venue.open_orders == []
+    assert max(one.event_ns for one in served.venue.record.fills) <= BOUNDARY_NS
 
 
 @pytest.mark.parametrize("point", ["after_decide", "after_journal", "after_send"])
