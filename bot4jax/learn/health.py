@@ -1,13 +1,16 @@
-"""Whether the nets learn: gradients that vanish, explode or are not numbers.
+"""Whether the nets learn: gradients that vanish, explode or are not numbers, and gates
+that no longer move.
 
 On the device an update judges its own gradient and learns nothing from a bad one
 (`learn.update`); here it is told which layer was to blame, and when to give up.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Array, Bool, Float
 
 from bot4jax.errors import TrainingError
 from bot4jax.learn.update import Health
@@ -20,15 +23,49 @@ learns nothing while the head does: Adam divides both by their own size, so what
 of the smaller one is rounding (Hochreiter 1991)."""
 
 
+SATURATED = 0.5
+"""TBD"""
+
+FADING, GROWING = 1e-3, 1e3
+"""TBD"""
+
+END = 0.1
+"""Share of the updates, the last ones, that are judged; `Ends` tells the first, too."""
+
 OF_MEMBERS = ("loss", "gradient_norm", "update_ratio")
 """Rows of `Health` with a column a net; other rows have one a layer."""
 
+SOMETIMES = ("saturated/", "first_to_last/")
+"""What is not known of every update, and not told where it is not."""
 
-class History(NamedTuple):
-    """What each update did: a row an update; a column a net, or a layer."""
+
+class Names(NamedTuple):
+    """Of the columns of all that is told."""
 
     members: tuple[str, ...]
     layers: tuple[str, ...]
+    gated: tuple[str, ...]
+    """of the layers, those that have gates"""
+    ends: dict[str, tuple[str, str]]
+    """first and last layer of the nets that have more than one"""
+
+
+class Row(NamedTuple):
+    """What is told of one update."""
+
+    health: Health
+    saturated: Float[Array, " G"]
+    """share of the gates that were nearly shut or open before it (`learn.gates`); NaN
+    where nobody looked"""
+
+
+class History(NamedTuple):
+    """What each update did: a row an update; a column a net, a layer, a gated layer."""
+
+    members: tuple[str, ...]
+    layers: tuple[str, ...]
+    gated: tuple[str, ...]
+    ends: dict[str, tuple[str, str]]
     loss: Float[np.ndarray, "U M"]
     gradient_norm: Float[np.ndarray, "U M"]
     update_ratio: Float[np.ndarray, "U M"]
@@ -39,27 +76,83 @@ class History(NamedTuple):
     """1 where the gradient was longer than the norm it is clipped to"""
     skipped: Float[np.ndarray, " U"]
     """1 where it was not finite or had exploded, and nothing was learnt from it"""
+    saturated: Float[np.ndarray, "U G"]
 
 
-def history(sizes: NetSizes, rows: list[Health]) -> History:
-    """Of all updates so far."""
-    columns = (
-        np.stack(column).astype(np.float32) for column in zip(*rows, strict=True)
+class Ends(NamedTuple):
+    """How something was when training began, and when it ended."""
+
+    first: float
+    last: float
+
+
+def names_of(sizes: NetSizes) -> Names:
+    """Of nets of these sizes."""
+    members, layers = tuple(sizes.members), zoo.layers(sizes)
+    return Names(members, layers, zoo.gated(sizes), zoo.ends(sizes))
+
+
+def blank(sizes: NetSizes, updates: int) -> Row:
+    """Zeros of the types and shapes of so many rows, one below the other."""
+    names, flag = names_of(sizes), np.zeros(updates, bool)
+    by_member, by_layer, by_gated = (
+        np.zeros((updates, len(own)), np.float32) for own in names[:3]
     )
-    return History(tuple(sizes.members), zoo.layers(sizes), *columns)
+    columns: dict[str, Any] = {
+        **dict.fromkeys(OF_MEMBERS, by_member),
+        **dict.fromkeys(("layer_gradient", "not_finite"), by_layer),
+        "norm": np.zeros(updates, np.float32),
+        **dict.fromkeys(("is_clipped", "is_skipped"), flag),
+    }
+    return Row(Health(**columns), by_gated)
 
 
-def values_of(
-    members: tuple[str, ...], layers: tuple[str, ...], row: Health
-) -> dict[str, float]:
+def history(sizes: NetSizes, rows: list[Row]) -> History:
+    """Of all updates so far."""
+    told = jax.tree.map(lambda *own: np.stack(own), *rows) if rows else blank(sizes, 0)
+    columns = (np.asarray(own, np.float32) for own in (*told.health, told.saturated))
+    return History(*names_of(sizes), *columns)
+
+
+def values_of(names: Names, row: Row) -> dict[str, float]:
     """What a logger hears of one update: `loss/lstm`, `layer_gradient/stem`, `norm`."""
     told = {}
-    for name, value in row._asdict().items():
+    for name, value in (*row.health._asdict().items(), ("saturated", row.saturated)):
         found = np.atleast_1d(value).tolist()
-        owners = members if name in OF_MEMBERS else layers
+        owners = _owners(names, name)
         keys = [name] if np.ndim(value) == 0 else [f"{name}/{own}" for own in owners]
         told |= dict(zip(keys, found, strict=True))
-    return told
+    ratios = first_to_last(names, np.asarray(row.health.layer_gradient))
+    told |= {f"first_to_last/{own}": float(ratio) for own, ratio in ratios.items()}
+    return {
+        key: value
+        for key, value in told.items()
+        if np.isfinite(value) or not key.startswith(SOMETIMES)
+    }
+
+
+def first_to_last(
+    names: Names | History, gradient: Float[np.ndarray, "*U L"]
+) -> dict[str, Float[np.ndarray, "*U"]]:
+    """Gradient of each net's first layer over that of its last, of `layer_gradient`.
+
+    NaN where there is none: heads are zero at first and pass nothing back.
+    """
+    column = {name: i for i, name in enumerate(names.layers)}
+    found = {}
+    for own, (first, last) in names.ends.items():
+        above, below = gradient[..., column[first]], gradient[..., column[last]]
+        is_told = np.isfinite(above) & (below > 0) & np.isfinite(below)
+        none = np.full_like(below, np.nan)
+        found[own] = np.divide(above, below, out=none, where=is_told)
+    return found
+
+
+def _owners(names: Names, row: str) -> tuple[str, ...]:
+    """Of a row's columns."""
+    if row == "saturated":
+        return names.gated
+    return names.members if row in OF_MEMBERS else names.layers
 
 
 def require_learning(layers: tuple[str, ...], last: list[Health], most: int) -> None:
@@ -95,6 +188,40 @@ def vanished(told: History) -> Bool[np.ndarray, "U L"]:
     return found & (told.skipped == 0)[:, None]
 
 
+def gates(told: History) -> dict[str, Ends]:
+    """Median of the share of saturated gates, of each layer that has gates."""
+    rows = told.saturated[told.skipped == 0]
+    pairs = zip(told.gated, rows.T, strict=True)
+    found = {name: _ends(own[np.isfinite(own)]) for name, own in pairs}
+    return {name: ends for name, ends in found.items() if ends is not None}
+
+
+def ratios(told: History) -> dict[str, Ends]:
+    """Median of the first layer's gradient over the last one's, of nets with both."""
+    rows = told.layer_gradient[told.skipped == 0]
+    pairs = first_to_last(told, rows).items()
+    found = {name: _ends(own[np.isfinite(own)]) for name, own in pairs}
+    return {name: ends for name, ends in found.items() if ends is not None}
+
+
+def _ends(values: Float[np.ndarray, " U"]) -> Ends | None:
+    """Medians of the first and of the last values, `END` of them and at least one."""
+    if not len(values):
+        return None
+    count = max(1, round(END * len(values)))
+    return Ends(float(np.median(values[:count])), float(np.median(values[-count:])))
+
+
+def warnings(told: History) -> Iterator[str]:
+    """Sentences about nets that ended ill; none about sound ones."""
+    for name, share in gates(told).items():
+        if not share.last <= SATURATED:
+            yield f"TBD {name} {share}"
+    for name, ratio in ratios(told).items():
+        if not FADING <= ratio.last <= GROWING:
+            yield f"TBD {name} {ratio}"
+
+
 def in_words(told: History) -> dict[str, Any]:
     """What a summary says of the gradients."""
     skipped, is_broken = told.skipped > 0, told.not_finite.any(1)
@@ -111,4 +238,7 @@ def in_words(told: History) -> dict[str, Any]:
             for name, share in zip(told.layers, small, strict=True)
             if share > 0
         },
+        "saturated": {name: one._asdict() for name, one in gates(told).items()},
+        "first_to_last": {name: one._asdict() for name, one in ratios(told).items()},
+        "warnings": list(warnings(told)),
     }

@@ -152,6 +152,23 @@ def test_a_market_made_of_another_seed_is_another_market(run, words, setting, ca
         take_up(run.folder, other)
 
 
+def test_a_transformer_with_other_key_heads_is_another_engine(run, setting):
+    """Its rings and its matrices have other sizes, of which the first is told."""
+    former = run.config.nets.transformer
+    assert former.key_heads == 1
+    own = msgspec.structs.replace(former, key_heads=former.heads)
+    nets = msgspec.structs.replace(run.config.nets, transformer=own)
+    config = msgspec.structs.replace(run.config, nets=nets)
+    settings = setting.settings._replace(sizes=net_sizes(config))
+    other = setting._replace(config=config, settings=settings)
+    assert identity(other) != identity(setting)
+    told = (
+        r"config_hash .* expected .*; array params/nets/.* is float32\[\d+\]; expected"
+    )
+    with pytest.raises(CheckpointError, match=told):
+        take_up(run.folder, other)
+
+
 def test_a_recorded_market_is_the_same_with_any_seed():
     own = [load(["data=binance", "data.path=PATH", f"run.seed={x}"]) for x in (0, 1)]
     assert [market_seed(one) for one in own] == [None, None]
