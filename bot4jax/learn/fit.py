@@ -4,6 +4,7 @@ Truncated back-propagation with carried state: each chunk of bars starts from th
 its symbols ended the last one in, so training sees the states that serving will.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from bot4jax.learn.health import (
     names_of,
     require_learning,
     values_of,
+    warnings,
 )
 from bot4jax.learn.resume import Progress
 from bot4jax.learn.schedule import (
@@ -47,6 +49,8 @@ from bot4jax.schema.process import Hardware
 Report = Callable[..., None]
 Log = Callable[[int, Mapping[str, float]], None]
 """`log(update, values)`: what a logger of training hears"""
+
+logger = logging.getLogger(__name__)
 
 PASS_BARS = 64
 """Bars of one call when forecasts of a long span are made."""
@@ -99,7 +103,10 @@ def fit_nets(
     names = names_of(sizes)
     own = Fit(form, settings, seed, devices, lanes, names, samples, seams)
     mean, rows = descend(own, report, place)
-    return jax.tree.map(jnp.asarray, mean), history(sizes, rows)
+    told = history(sizes, rows)
+    for sentence in warnings(told):
+        logger.warning("%s.", sentence)
+    return jax.tree.map(jnp.asarray, mean), told
 
 
 def descend(own: Fit, report: Report, place: Place) -> tuple[zoo.NetParams, list[Row]]:

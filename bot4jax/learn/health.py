@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from bot4jax.errors import TrainingError
+from bot4jax.learn.gates import OPEN, SHUT
 from bot4jax.learn.update import Health
 from bot4jax.nets import zoo
 from bot4jax.nets.sizes import NetSizes
@@ -24,13 +25,15 @@ of the smaller one is rounding (Hochreiter 1991)."""
 
 
 SATURATED = 0.5
-"""TBD"""
+"""Share of a layer's gates beyond `gates.SHUT` and `OPEN` above which it is warned of.
+Sound fits that were looked at ended with at most .17."""
 
-FADING, GROWING = 1e-3, 1e3
-"""TBD"""
+FADING, GROWING = 1e-2, 1e2
+"""Norm of the gradient of a net's first layer over its last one's, outside of which it
+is warned of. Sound fits that were looked at stayed between .1 and 4."""
 
 END = 0.1
-"""Share of the updates, the last ones, that are judged; `Ends` tells the first, too."""
+"""Share of the updates, the last ones, that warnings judge."""
 
 OF_MEMBERS = ("loss", "gradient_norm", "update_ratio")
 """Rows of `Health` with a column a net; other rows have one a layer."""
@@ -46,7 +49,7 @@ class Names(NamedTuple):
     layers: tuple[str, ...]
     gated: tuple[str, ...]
     """of the layers, those that have gates"""
-    ends: dict[str, tuple[str, str]]
+    ends: dict[str, zoo.Ends]
     """first and last layer of the nets that have more than one"""
 
 
@@ -65,7 +68,7 @@ class History(NamedTuple):
     members: tuple[str, ...]
     layers: tuple[str, ...]
     gated: tuple[str, ...]
-    ends: dict[str, tuple[str, str]]
+    ends: dict[str, zoo.Ends]
     loss: Float[np.ndarray, "U M"]
     gradient_norm: Float[np.ndarray, "U M"]
     update_ratio: Float[np.ndarray, "U M"]
@@ -79,7 +82,7 @@ class History(NamedTuple):
     saturated: Float[np.ndarray, "U G"]
 
 
-class Ends(NamedTuple):
+class Course(NamedTuple):
     """How something was when training began, and when it ended."""
 
     first: float
@@ -134,14 +137,16 @@ def values_of(names: Names, row: Row) -> dict[str, float]:
 def first_to_last(
     names: Names | History, gradient: Float[np.ndarray, "*U L"]
 ) -> dict[str, Float[np.ndarray, "*U"]]:
-    """Gradient of each net's first layer over that of its last, of `layer_gradient`.
+    """Norm of the gradient of each net's first layer over its last one's, from root
+    mean squares as in `layer_gradient`.
 
     NaN where there is none: heads are zero at first and pass nothing back.
     """
     column = {name: i for i, name in enumerate(names.layers)}
     found = {}
-    for own, (first, last) in names.ends.items():
-        above, below = gradient[..., column[first]], gradient[..., column[last]]
+    for own, (first, last, larger) in names.ends.items():
+        above = gradient[..., column[first]] * np.float32(np.sqrt(larger))
+        below = gradient[..., column[last]]
         is_told = np.isfinite(above) & (below > 0) & np.isfinite(below)
         none = np.full_like(below, np.nan)
         found[own] = np.divide(above, below, out=none, where=is_told)
@@ -188,38 +193,56 @@ def vanished(told: History) -> Bool[np.ndarray, "U L"]:
     return found & (told.skipped == 0)[:, None]
 
 
-def gates(told: History) -> dict[str, Ends]:
+def saturation(told: History) -> dict[str, Course]:
     """Median of the share of saturated gates, of each layer that has gates."""
     rows = told.saturated[told.skipped == 0]
     pairs = zip(told.gated, rows.T, strict=True)
-    found = {name: _ends(own[np.isfinite(own)]) for name, own in pairs}
-    return {name: ends for name, ends in found.items() if ends is not None}
+    found = {name: _course(own[np.isfinite(own)]) for name, own in pairs}
+    return {name: one for name, one in found.items() if one is not None}
 
 
-def ratios(told: History) -> dict[str, Ends]:
-    """Median of the first layer's gradient over the last one's, of nets with both."""
+def ratios(told: History) -> dict[str, Course]:
+    """Median of the first layer's gradient over the last's, of nets that have both."""
     rows = told.layer_gradient[told.skipped == 0]
     pairs = first_to_last(told, rows).items()
-    found = {name: _ends(own[np.isfinite(own)]) for name, own in pairs}
-    return {name: ends for name, ends in found.items() if ends is not None}
+    found = {name: _course(own[np.isfinite(own)]) for name, own in pairs}
+    return {name: one for name, one in found.items() if one is not None}
 
 
-def _ends(values: Float[np.ndarray, " U"]) -> Ends | None:
+def _course(values: Float[np.ndarray, " U"]) -> Course | None:
     """Medians of the first and of the last values, `END` of them and at least one."""
     if not len(values):
         return None
     count = max(1, round(END * len(values)))
-    return Ends(float(np.median(values[:count])), float(np.median(values[-count:])))
+    return Course(float(np.median(values[:count])), float(np.median(values[-count:])))
 
 
 def warnings(told: History) -> Iterator[str]:
     """Sentences about nets that ended ill; none about sound ones."""
-    for name, share in gates(told).items():
-        if not share.last <= SATURATED:
-            yield f"TBD {name} {share}"
+    for name, share in saturation(told).items():
+        if share.last > SATURATED:
+            yield (
+                f"{name} ended its training with {100 * share.last:.0f} % of its gates "
+                f"below {SHUT:g} or above {OPEN:g}, more than {100 * SATURATED:.0f} %: "
+                "it no longer learns when to remember; lower train.learning_rate, "
+                "raise train.weight_decay, or look for values without bounds in the "
+                "features (features.clip)"
+            )
     for name, ratio in ratios(told).items():
-        if not FADING <= ratio.last <= GROWING:
-            yield f"TBD {name} {ratio}"
+        if ratio.last < FADING:
+            yield (
+                f"{name} ended its training with a gradient that is {ratio.last:.1g} × "
+                f"as large in its first layer as in its last, less than {FADING:g}: "
+                "the first layers learn next to nothing; take fewer or wider ones "
+                f"(nets.{name})"
+            )
+        if ratio.last > GROWING:
+            yield (
+                f"{name} ended its training with a gradient that is {ratio.last:.1g} × "
+                f"as large in its first layer as in its last, more than {GROWING:g}: "
+                "it grows on its way back; lower train.learning_rate, or take fewer "
+                f"layers (nets.{name})"
+            )
 
 
 def in_words(told: History) -> dict[str, Any]:
@@ -238,7 +261,7 @@ def in_words(told: History) -> dict[str, Any]:
             for name, share in zip(told.layers, small, strict=True)
             if share > 0
         },
-        "saturated": {name: one._asdict() for name, one in gates(told).items()},
+        "saturated": {name: one._asdict() for name, one in saturation(told).items()},
         "first_to_last": {name: one._asdict() for name, one in ratios(told).items()},
         "warnings": list(warnings(told)),
     }

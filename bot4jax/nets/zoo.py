@@ -8,7 +8,7 @@ leaf for each vector that a layer remembers, and for each ring.
 from collections.abc import Callable
 from functools import lru_cache, partial
 from itertools import chain, islice
-from math import lcm
+from math import lcm, prod
 from typing import NamedTuple
 
 import jax
@@ -72,6 +72,15 @@ class Modules(NamedTuple):
     stem: Stem
     nets: tuple[Net, ...]
     heads: Heads
+
+
+class Ends(NamedTuple):
+    """The first and the last layer of a net."""
+
+    first: str
+    last: str
+    larger: float
+    """weights of the first over those of the last"""
 
 
 def init(
@@ -165,17 +174,18 @@ def gated(sizes: NetSizes) -> tuple[str, ...]:
     return _blueprint(sizes, 1).gated
 
 
-def ends(sizes: NetSizes) -> dict[str, tuple[str, str]]:
-    """The first and the last layer of every net that has more than one.
+def ends(sizes: NetSizes) -> dict[str, Ends]:
+    """Of every net that has more than one layer.
 
     Layers without a matrix do not count; they follow each other as the net's module
     defines them.
     """
     pairs = zip(sizes.members, _blueprint(sizes, 1).depths, strict=True)
     return {
-        name: (f"{name} {depth[0]}", f"{name} {depth[-1]}")
+        name: Ends(f"{name} {first}", f"{name} {last}", depth[first] / depth[last])
         for name, depth in pairs
         if len(depth) > 1
+        for first, *_, last in [tuple(depth)]
     }
 
 
@@ -247,8 +257,9 @@ class _Blueprint(NamedTuple):
     states: tuple[Carry, ...]
     gated: tuple[str, ...]
     """names of the layers that have gates"""
-    depths: tuple[tuple[str, ...], ...]
-    """of each net, the layers that have a matrix, from the first to the last"""
+    depths: tuple[dict[str, int], ...]
+    """of each net, the layers that have a matrix, from the first to the last, and how
+    many weights they have"""
 
 
 @lru_cache(maxsize=16)
@@ -267,12 +278,14 @@ def _blueprint(sizes: NetSizes, features: int) -> _Blueprint:
     return _Blueprint(plan(some.stem), nets, plan(some.heads), states, gated, depths)
 
 
-def _depth(net: Net, own: Plan) -> tuple[str, ...]:
+def _depth(net: Net, own: Plan) -> dict[str, int]:
     """Layers with a matrix, in the order of definition; a plan has them by name."""
-    order = list(vars(net))
-    pairs = zip(own.layers, own.shapes, strict=True)
+    order, pairs = list(vars(net)), list(zip(own.layers, own.shapes, strict=True))
     found = dict.fromkeys(layer for layer, shape in pairs if len(shape) == 2)
-    return tuple(sorted(found, key=lambda layer: order.index(layer.split()[0])))
+    return {
+        one: sum(prod(shape) for layer, shape in pairs if layer == one)
+        for one in sorted(found, key=lambda layer: order.index(layer.split()[0]))
+    }
 
 
 def _build(
