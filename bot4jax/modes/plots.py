@@ -134,10 +134,14 @@ def gradients(axes: Axes, norms: Mapping[str, Float[np.ndarray, " U"]]) -> None:
     legend(axes)
 
 
-def ratios(axes: Axes, values: Mapping[str, Float[np.ndarray, " U"]]) -> None:
-    """Each net's first layer's gradient over its last one's, and where that warns."""
-    for colour, (name, own) in zip(COLOURS, values.items(), strict=False):
-        axes.semilogy(own, color=colour, linewidth=0.8, label=name)
+def ratios(
+    axes: Axes, nets: Iterable[str], values: Mapping[str, Float[np.ndarray, " U"]]
+) -> None:
+    """Gradient of first over last layer, by net, in the colours of all nets' gradients;
+    and where that warns."""
+    for colour, name in zip(COLOURS, nets, strict=False):
+        if name in values:
+            axes.semilogy(values[name], color=colour, linewidth=0.8, label=name)
     for edge in (health.FADING, health.GROWING):
         axes.axhline(edge, color="#c23b57", linewidth=0.8, linestyle="--")
     axes.set_xlabel("update")

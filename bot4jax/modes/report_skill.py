@@ -260,9 +260,8 @@ def first_to_last(story: Story, told: Mapping[str, Mapping[str, float]]) -> str:
     )
     rows = [(name, *(f"{x:.3g}" for x in one.values())) for name, one in told.items()]
     heads = ("first over last layer's gradient", "at the start", "at the end")
-    return figure(story, plots.ratios, story.ratios, caption=caption) + table(
-        heads, rows
-    )
+    chart = figure(story, plots.ratios, story.gradients, story.ratios, caption=caption)
+    return chart + table(heads, rows)
 
 
 def gates(story: Story, told: Mapping[str, Mapping[str, float]]) -> str:
@@ -279,9 +278,8 @@ def gates(story: Story, told: Mapping[str, Mapping[str, float]]) -> str:
         for name, one in told.items()
     ]
     heads = ("saturated gates", "at the start", "at the end")
-    return figure(story, plots.saturated, story.saturated, caption=caption) + table(
-        heads, rows
-    )
+    chart = figure(story, plots.saturated, story.saturated, caption=caption)
+    return chart + table(heads, rows)
 
 
 def gradients(story: Story) -> str:
