@@ -57,7 +57,7 @@ class Row(NamedTuple):
     """What is told of one update."""
 
     health: Health
-    saturated: Float[Array, " G"]
+    saturated: Float[Array, " G"] | Float[np.ndarray, " G"]
     """share of the gates that were nearly shut or open before it (`learn.gates`); NaN
     where nobody looked"""
 

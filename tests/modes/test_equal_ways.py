@@ -1,5 +1,6 @@
 """A stream is traded alike, whichever way it takes through the engine."""
 
+import dataclasses
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from bot4jax.modes.keeping import (
     seat,
     take_up,
 )
-from bot4jax.modes.setting import set_stage
+from bot4jax.modes.setting import net_sizes, set_stage
 from bot4jax.modes.sockets import trade_with_children
 from bot4jax.modes.trading import trade_here
 from bot4jax.registry import FeatureSpec
@@ -159,7 +160,7 @@ def test_a_transformer_with_other_key_heads_is_another_engine(run, setting):
     own = msgspec.structs.replace(former, key_heads=former.heads)
     nets = msgspec.structs.replace(run.config.nets, transformer=own)
     config = msgspec.structs.replace(run.config, nets=nets)
-    settings = setting.settings._replace(sizes=net_sizes(config))
+    settings = dataclasses.replace(setting.settings, sizes=net_sizes(config))
     other = setting._replace(config=config, settings=settings)
     assert identity(other) != identity(setting)
     told = (
