@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bot4jax.learn.health import History
+from bot4jax.learn.health import history
 from bot4jax.learn.params import Members
 from bot4jax.nets import fallback, zoo
 from bot4jax.nets.sizes import NetSizes
@@ -33,18 +33,12 @@ def chosen(config: Config) -> tuple[FeatureSpec, ...]:
 def random_members(settings: Settings, trees: Trees, seed: int) -> Members:
     """Nets, a forest and a fallback in the shapes of fitted ones."""
     features = len(settings.plan.specs)
-    nothing = np.zeros((0, len(settings.sizes.members)))
-    layers, none = zoo.layers(settings.sizes), np.zeros(0)
-    by_layer = np.zeros((0, len(layers)))
-    history = History(
-        settings.sizes.members, layers, *[nothing] * 3, *[by_layer] * 2, *[none] * 3
-    )
     return Members(
         nets=random_nets(settings.sizes, features, seed),
         booster=None,
         forest=random_forest(trees, features, seed),
         fallback=fallback.blank(len(settings.reads)),
-        history=history,
+        history=history(settings.sizes, []),
     )
 
 

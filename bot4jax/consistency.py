@@ -125,6 +125,12 @@ def _model_problems(config: Config) -> Iterator[str]:
             f"nets.transformer.width: expected a multiple of "
             f"nets.transformer.heads={transformer.heads}, found {transformer.width}"
         )
+    if transformer.heads % transformer.key_heads:
+        yield (
+            f"nets.transformer.key_heads: expected a divisor of "
+            f"nets.transformer.heads={transformer.heads}, "
+            f"found {transformer.key_heads}"
+        )
     ours = typing.get_args(Member)
     strangers = set(ensemble.members) - set(ours)
     if strangers and not config.plugins:

@@ -105,7 +105,7 @@ def restore(
             logger.warning("checkpoint passed over: %s", error)
             refused.append(str(error))
             continue
-        _expect(at, manifest, identity)
+        _expect(at, manifest, identity, like)
         return _read_arrays(at, like), manifest
     found = "; ".join(refused) or "none was found"
     raise CheckpointError(
@@ -160,8 +160,11 @@ def verify(at: Path) -> Manifest:
     return manifest
 
 
-def _expect(at: Path, manifest: Manifest, identity: Identity) -> None:
-    """Refuse what was made with something else, naming what differs."""
+def _expect(at: Path, manifest: Manifest, identity: Identity, like: Any) -> None:
+    """Refuse what was made with something else, naming what differs.
+
+    Of another configuration its hash is known, and what other sizes it has.
+    """
     mend = "train again, or use the version and configuration that made it"
     if manifest.features != identity.features:
         difference = _difference(manifest.features, identity.features)
@@ -169,7 +172,8 @@ def _expect(at: Path, manifest: Manifest, identity: Identity) -> None:
     for name in ("catalogue_hash", "config_hash"):
         found, expected = getattr(manifest, name), getattr(identity, name)
         if found != expected:
-            raise CheckpointError(f"{at}: {name} {found}; expected {expected}: {mend}")
+            words = [f"{name} {found}; expected {expected}", *_other_shapes(at, like)]
+            raise CheckpointError(f"{at}: {'; '.join(words[:2])}: {mend}")
 
 
 def _difference(found: Sequence[str], expected: Sequence[str]) -> str:
@@ -196,11 +200,12 @@ def _write_arrays(at: Path, tree: Any) -> None:
 
 
 def _read_arrays(at: Path, like: Tree) -> Tree:
+    if other := _other_shapes(at, like):
+        mend = "symbols, sizes or members have changed, train again"
+        raise CheckpointError(f"{at}: {other[0]}: {mend}")
     wanted = _leaves(like)
     held = {name: leaf for name, leaf in wanted.items() if leaf.size}
     with _orbax() as reader:
-        stored = reader.metadata(at.absolute() / ARRAYS).item_metadata.tree
-        _expect_shapes(at, stored, held)
         found = reader.restore(at.absolute() / ARRAYS, held)
     read = {name: _unbound(leaf) for name, leaf in found.items()}
     empty = {k: np.zeros(x.shape, x.dtype) for k, x in wanted.items() if not x.size}
@@ -235,15 +240,23 @@ def _leaves(tree: Any) -> dict[str, Any]:
     }
 
 
-def _expect_shapes(at: Path, stored: Mapping, held: Mapping) -> None:
-    """Orbax casts what has another type without a word."""
-    for name in sorted(stored.keys() | held.keys()):
-        found, expected = _kind(stored.get(name)), _kind(held.get(name))
-        if found != expected:
-            raise CheckpointError(
-                f"{at}: array {name} is {found}; expected {expected}: symbols, sizes "
-                "or members have changed, train again"
-            )
+def _other_shapes(at: Path, like: Any) -> list[str]:
+    """Arrays that are not of the type and shape asked for, in sentences.
+
+    Orbax casts what has another type without a word.
+    """
+    held = {name: leaf for name, leaf in _leaves(like).items() if leaf.size}
+    with _orbax() as reader:
+        stored = reader.metadata(at.absolute() / ARRAYS).item_metadata.tree
+    kinds = {
+        name: (_kind(stored.get(name)), _kind(held.get(name)))
+        for name in sorted(stored.keys() | held.keys())
+    }
+    return [
+        f"array {name} is {found}; expected {expected}"
+        for name, (found, expected) in kinds.items()
+        if found != expected
+    ]
 
 
 def _kind(leaf: Any) -> str:

@@ -4,6 +4,7 @@ Truncated back-propagation with carried state: each chunk of bars starts from th
 its symbols ended the last one in, so training sees the states that serving will.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
@@ -15,13 +16,17 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Float, Int
 
-from bot4jax.learn import baselines, mesh, resume
+from bot4jax.learn import baselines, gates, mesh, resume
 from bot4jax.learn.checkpoint import Identity
 from bot4jax.learn.health import (
     History,
+    Names,
+    Row,
     history,
+    names_of,
     require_learning,
     values_of,
+    warnings,
 )
 from bot4jax.learn.resume import Progress
 from bot4jax.learn.schedule import (
@@ -34,7 +39,7 @@ from bot4jax.learn.schedule import (
     paces,
     visits,
 )
-from bot4jax.learn.update import Fitting, Form, Health, begin, update
+from bot4jax.learn.update import Fitting, Form, begin, update
 from bot4jax.nets import zoo
 from bot4jax.nets.fallback import FallbackParams
 from bot4jax.nets.sizes import NetSizes
@@ -44,6 +49,8 @@ from bot4jax.schema.process import Hardware
 Report = Callable[..., None]
 Log = Callable[[int, Mapping[str, float]], None]
 """`log(update, values)`: what a logger of training hears"""
+
+logger = logging.getLogger(__name__)
 
 PASS_BARS = 64
 """Bars of one call when forecasts of a long span are made."""
@@ -69,7 +76,7 @@ class Fit(NamedTuple):
     mesh: Mesh
     lanes: int
     """symbols of a batch, those included that fill it up"""
-    layers: tuple[str, ...]
+    names: Names
     samples: Samples
     seams: tuple[int, ...]
     """bars at which another time begins, which nets remember nothing of"""
@@ -93,28 +100,33 @@ def fit_nets(
     group = group_size(samples.labels.shape[1], settings)
     devices = mesh.mesh_of(hardware.devices)
     lanes = mesh.lanes_of(devices, group, settings.parts)
-    layers = zoo.layers(sizes)
-    own = Fit(form, settings, seed, devices, lanes, layers, samples, seams)
+    names = names_of(sizes)
+    own = Fit(form, settings, seed, devices, lanes, names, samples, seams)
     mean, rows = descend(own, report, place)
-    return jax.tree.map(jnp.asarray, mean), history(sizes, rows)
+    told = history(sizes, rows)
+    for sentence in warnings(told):
+        logger.warning("%s.", sentence)
+    return jax.tree.map(jnp.asarray, mean), told
 
 
-def descend(
-    own: Fit, report: Report, place: Place
-) -> tuple[zoo.NetParams, list[Health]]:
+def descend(own: Fit, report: Report, place: Place) -> tuple[zoo.NetParams, list[Row]]:
     """Update after update, from where it was cut off; the mean of the last weights."""
     plan = plan_of(own)
     name = resume.identity(own.form, own.samples, own.lanes, own.settings, own.seed)
     state, carries, rows = taken_up(own, len(plan), place, name)
-    learn = compiled_update(own.mesh, own.form)
+    learn, look = compiled_update(own.mesh, own.form), glance(own.mesh, own.form)
     worth = worth_of(own.samples, own.settings)
+    unseen = np.full(len(own.names.gated), np.nan, np.float32)
     for pace, turn in plan[len(rows) :]:
         batch = batch_of(own.samples, turn, own.settings.chunk, own.lanes)
         batch = mesh.batch_by_symbol(own.mesh, batch)
         carry = fresh_carry(own) if turn.is_fresh else carries[turn.group]
-        state, carries[turn.group], row = learn(state, carry, batch, worth, pace)
+        shares = unseen  # the glance comes first: an update overwrites what it is given
+        if gates.is_due(len(rows), len(plan)):
+            shares = look(state.params, carry, batch)
+        state, carries[turn.group], found = learn(state, carry, batch, worth, pace)
         hear(own, rows, place)  # of the update before, while this one runs
-        rows.append(row)
+        rows.append(Row(found, shares))
         report("nets", len(rows), len(plan))
         if is_due(len(rows), len(plan), own.settings):
             keep(place, name, state, carries, rows, len(plan))
@@ -127,6 +139,12 @@ def compiled_update(devices: Mesh, form: Form) -> Callable:
     """The update over a mesh; one compilation for all spans."""
     carry = jax.eval_shape(lambda: zoo.init_carry(form.sizes, devices.size))
     return mesh.compiled(devices, partial(update, form), carry)
+
+
+@lru_cache(maxsize=4)
+def glance(devices: Mesh, form: Form) -> Callable:
+    """The share of saturated gates over a mesh."""
+    return mesh.looking(devices, partial(gates.saturated, form))
 
 
 def plan_of(own: Fit) -> list[tuple[Pace, Visit]]:
@@ -149,7 +167,7 @@ def fresh_carry(own: Fit) -> zoo.NetCarry:
 
 def taken_up(
     own: Fit, updates: int, place: Place, name: Identity
-) -> tuple[Fitting, list[zoo.NetCarry], list[Health]]:
+) -> tuple[Fitting, list[zoo.NetCarry], list[Row]]:
     """Where the newest checkpoint left off, else before the first update."""
     sizes, (_, symbols, features) = own.form.sizes, own.samples.features.shape
     groups = -(-symbols // group_size(symbols, own.settings))
@@ -164,13 +182,14 @@ def taken_up(
     return mesh.on_all(own.mesh, state), carries, rows
 
 
-def hear(own: Fit, rows: list[Health], place: Place) -> None:
+def hear(own: Fit, rows: list[Row], place: Place) -> None:
     """Bring the newest row to the host, tell it, and stop if it is one too many."""
     if not rows:
         return
     rows[-1] = jax.device_get(rows[-1])
-    place.log(len(rows), values_of(own.form.sizes.members, own.layers, rows[-1]))
-    require_learning(own.layers, rows, own.settings.most_skipped)
+    place.log(len(rows), values_of(own.names, rows[-1]))
+    last = [row.health for row in rows[-own.settings.most_skipped :]]
+    require_learning(own.names.layers, last, own.settings.most_skipped)
 
 
 def is_due(done: int, updates: int, settings: Train) -> bool:
@@ -184,7 +203,7 @@ def keep(
     name: Identity,
     state: Fitting,
     carries: list[zoo.NetCarry],
-    rows: list[Health],
+    rows: list[Row],
     updates: int,
 ) -> None:
     """All that a fit needs to go on from here."""

@@ -64,6 +64,11 @@ def compiled(mesh: Mesh, update: Callable, carry: zoo.NetCarry) -> Callable:
     )
 
 
+def looking(mesh: Mesh, look: Callable) -> Callable:
+    """A function that changes nothing over the mesh, its answer whole everywhere."""
+    return jax.jit(look, out_shardings=_sharding(mesh, None))
+
+
 def on_host(tree: Any) -> Any:
     """The arrays of all devices, whole, in this process's memory."""
 

@@ -15,9 +15,9 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jaxtyping import Float, Int
 
-from bot4jax.learn import checkpoint
+from bot4jax.learn import checkpoint, health
 from bot4jax.learn.checkpoint import Identity
-from bot4jax.learn.health import OF_MEMBERS
+from bot4jax.learn.health import Row
 from bot4jax.learn.schedule import Samples
 from bot4jax.learn.update import Fitting, Form, Health, begin
 from bot4jax.nets import zoo
@@ -35,7 +35,7 @@ class Progress(NamedTuple):
     fitting: Fitting
     carries: tuple[zoo.NetCarry, ...]
     """of each group of symbols; zeros before its first chunk"""
-    rows: Health
+    rows: Row
     """of every update, `[U, …]`; zeros from `done` on"""
 
 
@@ -74,16 +74,7 @@ def blank(form: Form, features: int, lanes: int, groups: int, updates: int) -> P
             zoo.init_carry(form.sizes, lanes),
         )
     )
-    by_member = np.zeros((updates, len(form.sizes.members)), np.float32)
-    by_layer = np.zeros((updates, len(zoo.layers(form.sizes))), np.float32)
-    flag = np.zeros(updates, bool)
-    columns: dict[str, Any] = {
-        **dict.fromkeys(OF_MEMBERS, by_member),
-        **dict.fromkeys(("layer_gradient", "not_finite"), by_layer),
-        "norm": np.zeros(updates, np.float32),
-        **dict.fromkeys(("is_clipped", "is_skipped"), flag),
-    }
-    rows = Health(**columns)
+    rows = health.blank(form.sizes, updates)
     progress = Progress(np.zeros((), np.int32), fitting, (carry,) * groups, rows)
     return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), progress)
 
@@ -107,7 +98,7 @@ def restore(folder: Path, like: Progress, name: Identity) -> Progress | None:
     return checkpoint.restore(folder, like, name, at_most=own)[0]
 
 
-def stacked(rows: list[Health], updates: int) -> Health:
+def stacked(rows: list[Row], updates: int) -> Row:
     """Rows of all updates, those to come filled with zeros."""
 
     def column(*leaves: Any) -> np.ndarray:
@@ -118,6 +109,9 @@ def stacked(rows: list[Health], updates: int) -> Health:
     return jax.tree.map(column, *rows)
 
 
-def unstacked(rows: Health, done: int) -> list[Health]:
+def unstacked(rows: Row, done: int) -> list[Row]:
     """Rows of the updates that are done."""
-    return [Health(*(column[i] for column in rows)) for i in range(done)]
+    return [
+        Row(Health(*(column[i] for column in rows.health)), rows.saturated[i])
+        for i in range(done)
+    ]

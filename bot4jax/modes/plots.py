@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 
-from bot4jax.learn import student
+from bot4jax.learn import health, student
 from bot4jax.learn.metrics import Reliability
 from bot4jax.learn.novelty import Segment
 from bot4jax.modes.story import Bound, Story
@@ -131,6 +131,34 @@ def gradients(axes: Axes, norms: Mapping[str, Float[np.ndarray, " U"]]) -> None:
         axes.semilogy(values, color=colour, linewidth=0.8, label=name)
     axes.set_xlabel("update")
     axes.set_ylabel("gradient norm")
+    legend(axes)
+
+
+def ratios(
+    axes: Axes, nets: Iterable[str], values: Mapping[str, Float[np.ndarray, " U"]]
+) -> None:
+    """Gradient of first over last layer, by net, in the colours of all nets' gradients;
+    and where that warns."""
+    for colour, name in zip(COLOURS, nets, strict=False):
+        if name in values:
+            axes.semilogy(values[name], color=colour, linewidth=0.8, label=name)
+    for edge in (health.FADING, health.GROWING):
+        axes.axhline(edge, color="#c23b57", linewidth=0.8, linestyle="--")
+    axes.set_xlabel("update")
+    axes.set_ylabel("first / last layer")
+    legend(axes)
+
+
+def saturated(axes: Axes, shares: Mapping[str, Float[np.ndarray, " U"]]) -> None:
+    """Gates nearly shut or open, by layer, at the updates that were looked at."""
+    for i, (name, own) in enumerate(shares.items()):
+        seen = np.flatnonzero(np.isfinite(own))
+        style = {"color": COLOURS[i % len(COLOURS)], "marker": ".", "markersize": 3}
+        axes.plot(seen, 100 * own[seen], linewidth=0.8, label=name, **style)
+    axes.axhline(100 * health.SATURATED, color="#c23b57", linewidth=0.8, linestyle="--")
+    axes.set_ylim(0, 100)
+    axes.set_xlabel("update")
+    axes.set_ylabel("saturated gates, %")
     legend(axes)
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
-from bot4jax.learn import student
+from bot4jax.learn import health, student
 from bot4jax.learn.evaluate import PRIOR, Judged
+from bot4jax.learn.gates import OPEN, SHUT
 from bot4jax.learn.pairs import LEAST_CHANCE, Ahead
 from bot4jax.modes import plots
 from bot4jax.modes.markup import (
@@ -236,11 +237,49 @@ def training(story: Story) -> str:
     """How the nets were fitted."""
     if not story.training:
         return ""
+    told = story.summary.get("gradients") or {}
+    said = (f'<p class="warn">{one}.</p>' for one in told.get("warnings", ()))
     return (
         section("Training")
+        + "".join(said)
         + figure(story, plots.training, story.training)
         + figure(story, plots.gradients, story.gradients, caption=gradients(story))
+        + first_to_last(story, told.get("first_to_last", {}))
+        + gates(story, told.get("saturated", {}))
     )
+
+
+def first_to_last(story: Story, told: Mapping[str, Mapping[str, float]]) -> str:
+    """Whether the gradient reaches the first layers."""
+    if not told:
+        return ""
+    caption = (
+        "Norm of the gradient of each net's first layer over that of its last one, of "
+        f"nets that have both. Dashed: below {health.FADING:g} the first layers learn "
+        f"next to nothing, above {health.GROWING:g} the gradient grows on its way back."
+    )
+    rows = [(name, *(f"{x:.3g}" for x in one.values())) for name, one in told.items()]
+    heads = ("first over last layer's gradient", "at the start", "at the end")
+    chart = figure(story, plots.ratios, story.gradients, story.ratios, caption=caption)
+    return chart + table(heads, rows)
+
+
+def gates(story: Story, told: Mapping[str, Mapping[str, float]]) -> str:
+    """Whether gates still move."""
+    if not told:
+        return ""
+    caption = (
+        f"Gates below {SHUT:g} or above {OPEN:g}, of all of a layer's: they hardly "
+        "pass a gradient on. Dashed: where more than half are, a layer no longer "
+        "learns when to remember."
+    )
+    rows = [
+        (name, *(f"{100 * x:.1f} %" for x in one.values()))
+        for name, one in told.items()
+    ]
+    heads = ("saturated gates", "at the start", "at the end")
+    chart = figure(story, plots.saturated, story.saturated, caption=caption)
+    return chart + table(heads, rows)
 
 
 def gradients(story: Story) -> str:

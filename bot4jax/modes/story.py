@@ -113,6 +113,10 @@ class Story(NamedTuple):
     """loss of each net by update"""
     gradients: dict[str, Float[np.ndarray, " U"]]
     """gradient norm of each net by update"""
+    ratios: dict[str, Float[np.ndarray, " U"]]
+    """by net of more than one layer: its first layer's gradient over its last one's"""
+    saturated: dict[str, Float[np.ndarray, " U"]]
+    """by layer that has gates: share of them nearly shut or open; NaN: not looked at"""
     features: FeatureFacts
     trade: TradeFacts | None
     latency_ms: dict[str, dict[str, float]]

@@ -70,6 +70,8 @@ def tell(folder: RunFolder, setting: Setting, played: Played) -> None:
         weights=traded.weight,
         training=training(played.learned, "loss"),
         gradients=training(played.learned, "gradient_norm"),
+        ratios=ratios(played.learned),
+        saturated=saturated(played.learned),
         features=features,
         trade=trade,
         latency_ms=traded.stages,
@@ -129,6 +131,8 @@ def tell_training(
         weights=np.empty((0, 0)),
         training=training(learned, "loss"),
         gradients=training(learned, "gradient_norm"),
+        ratios=ratios(learned),
+        saturated=saturated(learned),
         features=features,
         trade=None,
         latency_ms={},
@@ -184,6 +188,22 @@ def training(learned: Learned | None, column: str) -> dict[str, Any]:
     history = learned.members.history
     values = getattr(history, column)
     return {name: values[:, i] for i, name in enumerate(history.members)}
+
+
+def ratios(learned: Learned | None) -> dict[str, Any]:
+    """First layer's gradient over the last one's, by net that has both."""
+    if learned is None:
+        return {}
+    history = learned.members.history
+    return health.first_to_last(history, history.layer_gradient)
+
+
+def saturated(learned: Learned | None) -> dict[str, Any]:
+    """Share of gates that are nearly shut or open, by layer that has any."""
+    if learned is None:
+        return {}
+    history = learned.members.history
+    return dict(zip(history.gated, history.saturated.T, strict=True))
 
 
 def gradients(learned: Learned | None) -> dict[str, Any] | None:

@@ -20,7 +20,7 @@ from bot4jax.modes.report import write_report
 from bot4jax.modes.report_paths import in_words
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.story import FeatureFacts, MarketFacts, Story, TradeFacts
-from bot4jax.modes.telling import training
+from bot4jax.modes.telling import gradients, ratios, saturated, training
 from bot4jax.modes.traps import Caught, alarms
 from bot4jax.modes.trials import Luck, account_profits
 from bot4jax.runtime.equity import EquityRow
@@ -201,6 +201,8 @@ def story_of(
         weights=np.stack([one.weight for play in plays for one in play.decided]),
         training=training(last.learned, "loss"),
         gradients=training(last.learned, "gradient_norm"),
+        ratios=ratios(last.learned),
+        saturated=saturated(last.learned),
         features=features,
         trade=trade,
         latency_ms={} if traded is None else traded.stages,
@@ -237,7 +239,11 @@ def figures(
     limit = found.caught.bound
     return fields.shared(
         folder, setting, facts, features, judged, decided, trade, traded
-    ) | {"resumed_from": None, "bayes_bound": limit and limit._asdict()}
+    ) | {
+        "resumed_from": None,
+        "bayes_bound": limit and limit._asdict(),
+        "gradients": gradients(plays[-1].learned),
+    }
 
 
 def own_figures(

@@ -39,6 +39,11 @@ class GRULayer(nnx.Module):
         memory, hidden = recur(_cell, self.hidden.weights, self.input(xs), memory)
         return memory, self.norm(hidden)
 
+    def gates(self, memory: Memory, x: Float[Array, " F"]) -> Float[Array, " G"]:
+        """r and z at one bar, each unit's."""
+        drive = self.input(x) + self.hidden(memory[0])
+        return jax.nn.sigmoid(drive[: 2 * self.width])
+
 
 def _cell(
     drive: Float[Array, "*S G"], past: Float[Array, "*S G"], memory: Memory

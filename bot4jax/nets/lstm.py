@@ -42,6 +42,11 @@ class LSTMLayer(nnx.Module):
         memory, hidden = recur(_cell, self.hidden.weights, self.input(xs), memory)
         return memory, self.norm(hidden + self.shortcut(xs))
 
+    def gates(self, memory: Memory, x: Float[Array, " F"]) -> Float[Array, " G"]:
+        """i, f and o at one bar, each unit's."""
+        drive = self.input(x) + self.hidden(memory[0])
+        return jax.nn.sigmoid(drive[: 3 * self.width])
+
 
 def _cell(
     drive: Float[Array, "*S G"], past: Float[Array, "*S G"], memory: Memory

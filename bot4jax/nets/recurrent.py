@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import chain, islice
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from flax import nnx
 from jaxtyping import Array, Float
@@ -23,6 +23,15 @@ class Layer(Protocol):
     def unroll(
         self, memory: Memory, xs: Float[Array, "T F"]
     ) -> tuple[Memory, Float[Array, "T H"]]: ...
+
+
+@runtime_checkable
+class Gated(Protocol):
+    """A layer that can say how far its gates are open; it need not have any."""
+
+    def gates(self, memory: Memory, x: Float[Array, " F"]) -> Float[Array, " G"]:
+        """Each between 0, shut, and 1, open, at the bar that comes next."""
+        ...
 
 
 class Recurrent(nnx.Module):
@@ -47,6 +56,23 @@ class Recurrent(nnx.Module):
     ) -> tuple[Carry, Float[Array, "T H"]]:
         bars = xs.shape[0]
         return self._pass(carry, xs, [layer.unroll for layer in self.layers], bars)
+
+    @property
+    def gated(self) -> tuple[int, ...]:
+        """Which of the layers have gates."""
+        return tuple(i for i, own in enumerate(self.layers) if isinstance(own, Gated))
+
+    def gates(
+        self, carry: Carry, x: Float[Array, " F"]
+    ) -> tuple[Float[Array, " G"], ...]:
+        """Those of each of them at the bar that comes next."""
+        left, found = iter(carry.memory), []
+        for layer in self.layers:
+            memory = tuple(islice(left, len(layer.memory)))
+            if isinstance(layer, Gated):
+                found.append(layer.gates(memory, x))
+            _, x = layer.step(memory, x)
+        return tuple(found)
 
     def _pass(
         self, carry: Carry, x: Array, turns: Sequence[Callable], bars: int

@@ -8,7 +8,7 @@ leaf for each vector that a layer remembers, and for each ring.
 from collections.abc import Callable
 from functools import lru_cache, partial
 from itertools import chain, islice
-from math import lcm
+from math import lcm, prod
 from typing import NamedTuple
 
 import jax
@@ -32,6 +32,7 @@ from bot4jax.nets.packing import (
     pieces,
     plan,
 )
+from bot4jax.nets.recurrent import Recurrent
 from bot4jax.nets.sizes import NetSizes, problems
 from bot4jax.nets.stem import Stem
 from bot4jax.nets.transformer import Transformer
@@ -71,6 +72,15 @@ class Modules(NamedTuple):
     stem: Stem
     nets: tuple[Net, ...]
     heads: Heads
+
+
+class Ends(NamedTuple):
+    """The first and the last layer of a net."""
+
+    first: str
+    last: str
+    larger: float
+    """weights of the first over those of the last"""
 
 
 def init(
@@ -122,6 +132,19 @@ def unroll(
     return jax.vmap(turn, (AXES, 1), (AXES, 2))(carry, xs)
 
 
+def gates(
+    sizes: NetSizes,
+    params: NetParams,
+    carry: NetCarry,
+    x: Float[Array, "S F"],
+    products: DTypeLike = jnp.float32,
+) -> tuple[Float[Array, "S G"], ...]:
+    """How far all gates are open at the bar that comes next, by layer as `gated` has
+    them: 0 is shut, 1 is open."""
+    modules = modules_of(sizes, x.shape[1], params, products)
+    return jax.vmap(partial(_gates, modules), (AXES, 0))(carry, x)
+
+
 def reset(carry: NetCarry, is_fresh: Bool[Array, " S"]) -> NetCarry:
     """The slots marked forget everything and answer as if never used.
 
@@ -144,6 +167,26 @@ def parameter_counts(sizes: NetSizes, params: NetParams) -> dict[str, int]:
 def layers(sizes: NetSizes) -> tuple[str, ...]:
     """Names of all layers, such as `stem`, `lstm layers 0` or `heads gru`."""
     return tuple(dict.fromkeys(_names(sizes, 1)))
+
+
+def gated(sizes: NetSizes) -> tuple[str, ...]:
+    """Names of the layers that have gates, in the order of `layers`."""
+    return _blueprint(sizes, 1).gated
+
+
+def ends(sizes: NetSizes) -> dict[str, Ends]:
+    """Of every net that has more than one layer.
+
+    Layers without a matrix do not count; they follow each other as the net's module
+    defines them.
+    """
+    pairs = zip(sizes.members, _blueprint(sizes, 1).depths, strict=True)
+    return {
+        name: Ends(f"{name} {first}", f"{name} {last}", depth[first] / depth[last])
+        for name, depth in pairs
+        if len(depth) > 1
+        for first, *_, last in [tuple(depth)]
+    }
 
 
 def by_layer(
@@ -212,6 +255,11 @@ class _Blueprint(NamedTuple):
     nets: tuple[Plan, ...]
     heads: Plan
     states: tuple[Carry, ...]
+    gated: tuple[str, ...]
+    """names of the layers that have gates"""
+    depths: tuple[dict[str, int], ...]
+    """of each net, the layers that have a matrix, from the first to the last, and how
+    many weights they have"""
 
 
 @lru_cache(maxsize=16)
@@ -220,7 +268,24 @@ def _blueprint(sizes: NetSizes, features: int) -> _Blueprint:
     some = _build(sizes, features, prior, np.random.default_rng(0))
     nets = tuple(plan(net) for net in some.nets)
     states = tuple(jax.eval_shape(net.init_state) for net in some.nets)
-    return _Blueprint(plan(some.stem), nets, plan(some.heads), states)
+    gated = tuple(
+        f"{name} layers {i}"
+        for name, net in zip(sizes.members, some.nets, strict=True)
+        if isinstance(net, Recurrent)
+        for i in net.gated
+    )
+    depths = tuple(map(_depth, some.nets, nets))
+    return _Blueprint(plan(some.stem), nets, plan(some.heads), states, gated, depths)
+
+
+def _depth(net: Net, own: Plan) -> dict[str, int]:
+    """Layers with a matrix, in the order of definition; a plan has them by name."""
+    order, pairs = list(vars(net)), list(zip(own.layers, own.shapes, strict=True))
+    found = dict.fromkeys(layer for layer, shape in pairs if len(shape) == 2)
+    return {
+        one: sum(prod(shape) for layer, shape in pairs if layer == one)
+        for one in sorted(found, key=lambda layer: order.index(layer.split()[0]))
+    }
 
 
 def _build(
@@ -257,6 +322,18 @@ def _turn(
     memory = tuple(one for kept in after for one in kept.memory)
     rings = tuple(ring for kept in after for ring in kept.rings)
     return NetCarry(memory, rings, clock.age, clock.index), modules.heads(hidden)
+
+
+def _gates(modules: Modules, carry: NetCarry, x: Array) -> tuple[Array, ...]:
+    """Those of one symbol."""
+    x, shares = modules.stem(x), _shares(modules, carry)
+    pairs = zip(modules.nets, shares, strict=True)
+    return tuple(
+        gate
+        for net, own in pairs
+        if isinstance(net, Recurrent)
+        for gate in net.gates(own, x)
+    )
 
 
 def _shares(modules: Modules, carry: NetCarry) -> list[Carry]:

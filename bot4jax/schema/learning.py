@@ -59,7 +59,11 @@ class Transformer(Section, frozen=True):
     blocks: Count
     """attention and feed-forward, one after the other"""
     heads: Count
-    """of the attention"""
+    """of the attention, each with queries of its own; a multiple of `key_heads`"""
+    key_heads: Count
+    """heads that have keys and values of their own, which the others share in equal
+    groups; 1: all share one pair (multi-query), `heads`: each has its own; what is kept
+    of every symbol's last bars, and read at every step, grows with them"""
     feed_forward: Count
     """width of the hidden layer of each block"""
     context: Count

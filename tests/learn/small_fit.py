@@ -59,11 +59,13 @@ def hardware(**changed):
     return msgspec.structs.replace(CONFIG.hardware, **changed)
 
 
-def fitted(folder=None, data=None, report=None, own=None, on=None, log=None):
+def fitted(
+    folder=None, data=None, report=None, own=None, on=None, log=None, sizes=SIZES
+):
     """Weights and history."""
     place = fit.Place(folder, log or fit.NOWHERE.log)
     return fit.fit_nets(
-        SIZES,
+        sizes,
         samples() if data is None else data,
         own or settings(),
         on or hardware(),

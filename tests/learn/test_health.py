@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from bot4jax.errors import TrainingError
 from bot4jax.learn import health
 from bot4jax.learn.schedule import pace
-from bot4jax.learn.update import Form, begin, update
+from bot4jax.learn.update import Form, begin, gradients, update
 from bot4jax.nets import zoo
 from tests.learn.small_fit import (
     FEATURES,
@@ -168,6 +169,11 @@ def loud(params, factor):
     return params._replace(heads=params.heads._replace(rest=factor * noise))
 
 
+def unlooked(row):
+    """An update whose gates nobody has looked at."""
+    return health.Row(jax.device_get(row), np.full(2, np.nan, np.float32))
+
+
 def test_heads_that_shout_explode_the_gradient(once):
     params = loud(zoo.init(SIZES, FEATURES, 0), 1e6)
     after, _, row = once(params, pace(settings(), 1e-3, 0))
@@ -180,15 +186,36 @@ def test_heads_that_shout_explode_the_gradient(once):
 def test_layers_behind_a_vanishing_gradient_are_named(once):
     params, own = loud(zoo.init(SIZES, FEATURES, 0), 1.0), pace(settings(), 1e-3, 0)
     rows = [once(p, own)[2] for p in (params, with_deaf_layers(params, 1e-6))]
-    told = health.history(SIZES, jax.device_get([rows[0], *rows]))
+    told = health.history(SIZES, [unlooked(row) for row in (rows[0], *rows)])
     seen = health.vanished(told)
     assert not seen[:2].any()
     assert {LAYERS[i] for i in np.flatnonzero(seen[2])} == {"lstm layers 0"}
     assert health.in_words(told)["vanished"] == {"lstm layers 0": pytest.approx(1 / 3)}
 
 
+def test_the_ratio_is_of_the_gradients_of_the_modules_themselves(once):
+    """Taken from the net's own arrays, as Flax has them, not from the packed vector."""
+    params, own = loud(zoo.init(SIZES, FEATURES, 0), 1.0), pace(settings(), 1e-3, 0)
+    batch = jax.tree.map(lambda column: jnp.asarray(column[:6]), samples())
+    carry, form = zoo.init_carry(SIZES, SYMBOLS), Form(SIZES, 1, "float32")
+    found, _, _ = gradients(form, params, carry, batch, jnp.float32(60))
+    net: Any = zoo.modules_of(SIZES, FEATURES, found).nets[0]
+    first, last = (
+        np.concatenate([np.ravel(x) for x in jax.tree.leaves(nnx.state(layer))])
+        for layer in net.layers
+    )
+    expected = np.linalg.norm(first.astype(float)) / np.linalg.norm(last.astype(float))
+    told = health.history(SIZES, [unlooked(once(params, own)[2])])
+    ratios = health.first_to_last(told, told.layer_gradient)
+    assert list(ratios) == ["lstm"]  # the other net has one layer
+    np.testing.assert_allclose(ratios["lstm"], expected, rtol=1e-4)
+    assert expected > 0.1
+
+
 def test_heads_that_are_still_zero_are_no_vanishing(once):
     _, _, row = once(zoo.init(SIZES, FEATURES, 0), pace(settings(), 1e-3, 0))
-    told = health.history(SIZES, jax.device_get([row]))
+    told = health.history(SIZES, [unlooked(row)])
     assert told.layer_gradient[0, LAYERS.index("lstm layers 0")] == 0
     assert not health.vanished(told).any()
+    assert np.isnan(health.first_to_last(told, told.layer_gradient)["lstm"]).all()
+    assert health.in_words(told)["first_to_last"] == {}

@@ -8,13 +8,16 @@ import shutil
 from html.parser import HTMLParser
 
 import msgspec
+import numpy as np
 import pytest
 
-from bot4jax.modes import demo
+from bot4jax.modes import demo, judging, report_skill
+from bot4jax.modes.story import Story
 from bot4jax.runtime.orders import Fill
 from bot4jax.types import MEMBERS
 from tests.contract import check_summary
 from tests.modes.ways import journal_of
+from tests.runtime.test_events import scalars
 
 FILES = {"config.yaml", "manifest.json", "summary.json", "journal.sqlite", "ticks"}
 FILES |= {"checkpoints", "trees", "report.html", "events"}
@@ -110,6 +113,55 @@ def test_the_report_needs_nothing_else_and_says_simulated(page):
         reader.headings
     )
     assert "SIMULATED" in page
+
+
+def test_how_the_nets_learnt_is_told_in_summary_report_and_events(run, summary, page):
+    """A small sound fit: no warning, and the same figures in all three."""
+    told = summary["gradients"]
+    assert told["warnings"] == []
+    assert set(told["first_to_last"]) == {"lstm", "cnn", "transformer"}
+    assert set(told["saturated"]) == {
+        "lstm layers 0",
+        "lstm layers 1",
+        "gru layers 0",
+    }
+    for head in ("first over last layer's gradient", "saturated gates"):
+        assert f"<th>{head}</th>" in page
+    found, _ = scalars(run.folder / "events")
+    last = told["updates"]
+    for name, one in told["saturated"].items():
+        assert 0 <= one["last"] < 0.5
+        assert math.isclose(found[last, f"saturated/{name}"], one["last"], abs_tol=1e-6)
+    for name in told["first_to_last"]:
+        assert 0.01 < found[last, f"first_to_last/{name}"] < 100
+
+
+def test_nets_that_learn_badly_are_warned_of_in_the_report(setting):
+    facts = judging.market_facts(setting, None, None)
+    told = {
+        "updates": 1,
+        "clipped": 0.0,
+        "skipped": {"not_finite": 0, "exploded": 0},
+        "vanished": {},
+        "first_to_last": {},
+        "saturated": {"lstm layers 0": {"first": 0.1, "last": 0.75}},
+        "warnings": ["lstm layers 0 ended ill"],
+    }
+    blank = Story(**dict.fromkeys(Story._fields))
+    story = blank._replace(
+        summary={"gradients": told},
+        market=facts,
+        training={"lstm": np.ones(9)},
+        gradients={"lstm": np.ones(9)},
+        saturated={"lstm layers 0": np.linspace(0.1, 0.75, 9)},
+    )
+    page = report_skill.training(story)
+    assert '<p class="warn">lstm layers 0 ended ill.</p>' in page
+    assert "<td>lstm layers 0</td><td>10.0 %</td><td>75.0 %</td>" in page
+    calm = report_skill.training(
+        story._replace(summary={"gradients": told | {"warnings": []}})
+    )
+    assert "warn" not in calm
 
 
 def test_prose_of_the_report_is_aligned_to_its_head(page):

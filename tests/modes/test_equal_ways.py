@@ -1,5 +1,6 @@
 """A stream is traded alike, whichever way it takes through the engine."""
 
+import dataclasses
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from bot4jax.modes.keeping import (
     seat,
     take_up,
 )
-from bot4jax.modes.setting import set_stage
+from bot4jax.modes.setting import net_sizes, set_stage
 from bot4jax.modes.sockets import trade_with_children
 from bot4jax.modes.trading import trade_here
 from bot4jax.registry import FeatureSpec
@@ -149,6 +150,23 @@ def test_a_market_made_of_another_seed_is_another_market(run, words, setting, ca
     own = msgspec.structs.replace(run.config.run, seed=1)
     other = setting._replace(config=msgspec.structs.replace(run.config, run=own))
     with pytest.raises(CheckpointError, match=r"config_hash .* expected"):
+        take_up(run.folder, other)
+
+
+def test_a_transformer_with_other_key_heads_is_another_engine(run, setting):
+    """Its rings and its matrices have other sizes, of which the first is told."""
+    former = run.config.nets.transformer
+    assert former.key_heads == 1
+    own = msgspec.structs.replace(former, key_heads=former.heads)
+    nets = msgspec.structs.replace(run.config.nets, transformer=own)
+    config = msgspec.structs.replace(run.config, nets=nets)
+    settings = dataclasses.replace(setting.settings, sizes=net_sizes(config))
+    other = setting._replace(config=config, settings=settings)
+    assert identity(other) != identity(setting)
+    told = (
+        r"config_hash .* expected .*; array params/nets/.* is float32\[\d+\]; expected"
+    )
+    with pytest.raises(CheckpointError, match=told):
         take_up(run.folder, other)
 
 
