@@ -8,31 +8,44 @@ and the venue's desk are the real ones. The venue's own record is the judge: it 
 that of a run nothing has befallen.
 """
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import apsw
 import numpy as np
 
 from bot4jax.errors import Halted
-from bot4jax.modes.trading import stepping
+from bot4jax.modes.trading import ended, stepping
+from bot4jax.runtime.account import Account
 from bot4jax.runtime.desk import Desk
 from bot4jax.runtime.inputs import FILE, MARK, Inputs
 from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.journal_rows import StepRecord
+from bot4jax.runtime.limits import Limits
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import SocketVenue
 from bot4jax.runtime.venue_record import Record
-from tests.runtime.scene import RUN, UNIVERSE, Scene, quotes
+from tests.runtime.scene import (
+    BAR_NS,
+    LIMITS,
+    RUN,
+    START_NS,
+    UNIVERSE,
+    Scene,
+    Targets,
+    quotes,
+)
 from tests.sim.disk import FaultyDisk, lose_end
-from tests.sim.engine import mids, targets
+from tests.sim.engine import RESTING, hesitant, mids, targets
+from tests.sim.invariants import BINDING, Ledger, examine
 from tests.sim.kill import SIZE, Verdict, judged
-from tests.sim.line import Faults, Line
+from tests.sim.line import Exchange, Faults, Line
 from tests.sim.market import (
     Death,
     befallen,
@@ -41,6 +54,7 @@ from tests.sim.market import (
     new_feed,
     taken_up,
 )
+from tests.sim.story import Story, StoryVenue
 
 BARS = 25
 STARTS = 200
@@ -54,6 +68,24 @@ class Stuck(AssertionError):
     """No engine goes on with a run."""
 
 
+class Family(NamedTuple):
+    """What the engines of a seed want and by which means, and their venue's latency."""
+
+    targets: Targets
+    limits: Limits
+    means: Mapping[str, Any]
+    latency_ns: int
+    bars: int
+
+
+AT_ONCE = Family(targets, LIMITS, {}, 0, BARS)
+"""Orders trade when they arrive, or never."""
+
+AT_REST = Family(hesitant, BINDING, RESTING, BAR_NS // 2, 2 * BARS)
+"""Orders rest, in slices, under stops and take-profits; cancels and replacements are
+on their way for half a bar too."""
+
+
 class Told(NamedTuple):
     """What came of one seed."""
 
@@ -61,6 +93,10 @@ class Told(NamedTuple):
     starts: int
     befallen: Counter[str]
     """faults by name, how often"""
+    is_disturbed: bool = False
+    """something was taken back between two steps"""
+    quiet: int = 0
+    """moments at which stops were compared with what they protect"""
 
 
 def told(folder: Path, seed: int, calm: Record) -> Told:
@@ -69,6 +105,30 @@ def told(folder: Path, seed: int, calm: Record) -> Told:
     starts = sum(1 for _ in lives(folder, listening(venue), faults))
     record = venue.record
     return Told(judged(record, calm, len(record.fills)), starts, faults.befallen)
+
+
+def told_at_rest(folder: Path, seed: int, calm: Story) -> Told:
+    """The same of orders that rest.
+
+    As long as nothing is taken back between two steps, the venue's story must be that
+    of an undisturbed run. From then on it is another, by right: what must hold of it
+    all the same is that of `invariants`.
+    """
+    faults, venue = Faults(seed), StoryVenue(UNIVERSE, AT_REST.latency_ns)
+    *_, (starts, life) = enumerate(lives_at_rest(folder, venue, faults), 1)
+    story, cut = venue.story, venue.story.first_withdrawal
+    found = examine(story, life.journaled(), life.ledger(), venue.open_orders, AT_REST.bars)
+    is_same = story.events[:cut] == calm.events[:cut]
+    is_disturbed = cut < calm.first_withdrawal
+    beside = judged(story, story if is_disturbed else calm, len(story.fills))
+    verdict = Verdict(
+        beside.fills_before,
+        lost=found.lost + beside.lost,
+        doubled=found.doubled + beside.doubled,
+        is_same=is_same and beside.is_same,
+        broken=tuple(found.broken),
+    )
+    return Told(verdict, starts, faults.befallen, is_disturbed, found.quiet)
 
 
 def without_dedupe(folder: Path, seed: int) -> tuple[Record, bool]:
@@ -91,20 +151,30 @@ def undisturbed(folder: Path) -> Record:
     return venue.record
 
 
-def lives(folder: Path, desk: Desk, faults: Faults) -> Iterator[None]:
-    """One engine after the other, until one has traded all bars.
+def undisturbed_at_rest(folder: Path) -> Story:
+    """The same of orders that rest."""
+    venue, calm = StoryVenue(UNIVERSE, AT_REST.latency_ns), Faults(0, share=0.0)
+    assert sum(1 for _ in lives_at_rest(folder, venue, calm)) == 1
+    return venue.story
+
+
+def lives(
+    folder: Path, desk: Desk, faults: Faults, family: Family = AT_ONCE
+) -> Iterator["Life"]:
+    """One engine after the other, each before it begins, until one has traded all bars.
 
     What a dead one had sent may arrive while the next ones trade.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    postponed: deque[bytes] = deque()
+    exchange = Exchange(desk, faults)
     working_disk = working(FaultyDisk(f"disk-{folder}", faults))
     with jumping(faults) as clock_ns, working_disk as disk:
-        for _ in range(STARTS):
-            yield
-            life = Life(folder, disk, faults, clock_ns)
+        for number in range(STARTS):
+            line = Line(exchange, faults, str(number).encode())
+            life = Life(folder, disk, faults, clock_ns, family)
+            yield life
             try:
-                life.trade(desk, postponed)
+                life.trade(exchange, line)
             except (Halted, Death, apsw.Error):
                 life.end()
                 continue
@@ -112,8 +182,16 @@ def lives(folder: Path, desk: Desk, faults: Faults) -> Iterator[None]:
     raise Stuck(f"The run did not come to its end in {STARTS} starts.")
 
 
+def lives_at_rest(folder: Path, venue: PaperVenue, faults: Faults) -> Iterator["Life"]:
+    """The same of engines whose orders rest."""
+    return lives(folder, listening(venue, AT_REST), faults, AT_REST)
+
+
 class Life:
     """One engine's, from wherever journal and inputs end."""
+
+    _account: Account
+    """once it trades"""
 
     def __init__(
         self,
@@ -121,7 +199,9 @@ class Life:
         disk: FaultyDisk,
         faults: Faults,
         clock_ns: Callable[[], int],
+        family: Family,
     ) -> None:
+        self._family = family
         self._folder, self._disk, self._faults = folder, disk, faults
         self._clock_ns = clock_ns
         self._durable = 0
@@ -129,14 +209,26 @@ class Life:
         self._synced: dict[str, bytes] = {}
         """of the journal, as the process ended"""
 
-    def trade(self, desk: Desk, postponed: deque[bytes]) -> None:
-        line = Line(desk, self._faults, postponed)
+    def trade(self, exchange: Exchange, line: Line) -> None:
         with closing(self._opened()) as journal, Inputs(self._folder) as inputs:
             try:
-                self._trade(journal, inputs, line)
+                self._trade(journal, inputs, exchange, line)
             finally:
                 self._synced = dict(self._disk.synced)
                 self._disk.is_sound = True
+
+    def journaled(self) -> list[StepRecord]:
+        """Every step, and the end."""
+        path = self._folder / "journal.sqlite"
+        with closing(Journal.open(path, RUN)) as journal:
+            assert journal.end is not None
+            return [*journal.read(), journal.end]
+
+    def ledger(self) -> Ledger:
+        """What this engine believes."""
+        portfolio = self._account.portfolio
+        worth = portfolio.curve[-1]
+        return Ledger(portfolio.lots.tolist(), worth.cash, portfolio.working.ids())
 
     def end(self) -> None:
         """The machine may have lost its power as well."""
@@ -153,16 +245,22 @@ class Life:
         self._disk.is_sound = False
         return journal
 
-    def _trade(self, journal: Journal, inputs: Inputs, line: Line) -> None:
+    def _trade(
+        self, journal: Journal, inputs: Inputs, exchange: Exchange, line: Line
+    ) -> None:
         scene = Scene(
             self._folder,
-            targets,
+            self._family.targets,
+            limits=self._family.limits,
             venue=SocketVenue(line, timeout_s=SILENCE_S),  # pyright: ignore[reportArgumentType]
             journal=journal,
             on_point=self._at_point,
         )
+        for name, value in self._family.means.items():
+            setattr(scene.account, name, value)
+        self._account = scene.account
         scene.trader.mark = self._noted(inputs)
-        sent = frames(BARS, SIZE)[max(0, journal.last_step - 1) :]
+        sent = frames(self._family.bars, SIZE)[max(0, journal.last_step - 1) :]
 
         feed = new_feed()
 
@@ -172,8 +270,8 @@ class Life:
             yield from inputs.heard(taken_up(came, self._faults, self._clock_ns))
 
         for _ in stepping(scene.trader, journal, closed_bars(heard(), feed)):
-            line.deliver_late()
-        scene.link.settle(0)
+            exchange.deliver_late()
+        ended(scene.trader, journal, START_NS + self._family.bars * BAR_NS)
 
     def _at_point(self, name: str) -> None:
         if self._faults.befalls(f"death {name}"):
@@ -215,9 +313,9 @@ def jumping(faults: Faults) -> Iterator[Callable[[], int]]:
         yield time_ns
 
 
-def listening(venue: PaperVenue) -> Desk:
+def listening(venue: PaperVenue, family: Family = AT_ONCE) -> Desk:
     """A venue's desk that has heard the whole market."""
-    desk = Desk(venue, UNIVERSE.hash)
-    desk.hear(np.concatenate([quotes(bar, mids(bar), SIZE) for bar in range(BARS)]))
+    desk, bars = Desk(venue, UNIVERSE.hash), range(family.bars)
+    desk.hear(np.concatenate([quotes(bar, mids(bar), SIZE) for bar in bars]))
     desk.end()
     return desk
