@@ -41,11 +41,12 @@ def targets(step: int) -> tuple[float, float, float]:
 def hesitant(step: int) -> tuple[float | None, ...]:
     """One wish that turns about every step, and two that stand for a while: then what is
     held is kept, whatever its price does."""
-    return targets(step)[0], *(_now_and_then(step + 3 * k) for k in (0, 1))
+    return targets(step)[0], _now_and_then(step), _now_and_then(step + 3)
 
 
 def _now_and_then(step: int) -> float | None:
-    return targets(step // 6)[1] if step % 6 < 2 else None
+    turn, k = divmod(step, 7)
+    return targets(3 * turn + k)[1] if k < 4 else None
 
 
 def mids(bar: int) -> tuple[int, int, int]:

@@ -76,12 +76,14 @@ class Family(NamedTuple):
     means: Mapping[str, Any]
     latency_ns: int
     bars: int
+    size: int
+    """displayed on each side, in lots"""
 
 
-AT_ONCE = Family(targets, LIMITS, {}, 0, BARS)
+AT_ONCE = Family(targets, LIMITS, {}, 0, bars=BARS, size=SIZE)
 """Orders trade when they arrive, or never."""
 
-AT_REST = Family(hesitant, BINDING, RESTING, BAR_NS // 2, 2 * BARS)
+AT_REST = Family(hesitant, BINDING, RESTING, BAR_NS // 2, bars=45, size=350)
 """Orders rest, in slices, under stops and take-profits; cancels and replacements are
 on their way for half a bar too."""
 
@@ -260,7 +262,7 @@ class Life:
             setattr(scene.account, name, value)
         self._account = scene.account
         scene.trader.mark = self._noted(inputs)
-        sent = frames(self._family.bars, SIZE)[max(0, journal.last_step - 1) :]
+        sent = frames(self._family.bars, self._family.size)[max(0, journal.last_step - 1) :]
 
         feed = new_feed()
 
@@ -316,6 +318,6 @@ def jumping(faults: Faults) -> Iterator[Callable[[], int]]:
 def listening(venue: PaperVenue, family: Family = AT_ONCE) -> Desk:
     """A venue's desk that has heard the whole market."""
     desk, bars = Desk(venue, UNIVERSE.hash), range(family.bars)
-    desk.hear(np.concatenate([quotes(bar, mids(bar), SIZE) for bar in bars]))
+    desk.hear(np.concatenate([quotes(bar, mids(bar), family.size) for bar in bars]))
     desk.end()
     return desk

@@ -21,7 +21,7 @@ from bot4jax.runtime.venue_record import Record
 from bot4jax.schema import Config
 from bot4jax.schema.process import Endpoints
 from tests.sim.kill import FILLS, KILLED, POINTS, Verdict, judged
-from tests.sim.live import record_at
+from tests.sim.roles import record_at
 
 WHOLE_POINTS = (*POINTS, "mid_checkpoint")
 

@@ -1,17 +1,13 @@
 """A whole run as three processes: market, venue, and a `mode=live` told where to die.
 
-    python -m tests.sim.live market | venue RECORD | engine [POINT STEP] < configuration
-
 The engine is the mode itself, with its nets, sockets and files; the venue is the paper
 venue's own process, which leaves its record behind. The market is not bound to a clock:
 it waits while somebody is missing and then begins again, as a publisher does that keeps
 what it has sent.
 """
 
-import json
 import os
 import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from unittest.mock import patch
@@ -19,9 +15,7 @@ from unittest.mock import patch
 import msgspec
 import zmq
 
-from bot4jax.config import validate
 from bot4jax.data.sources import open_source
-from bot4jax.environment import prepare
 from bot4jax.runtime import venue_process
 from bot4jax.runtime.orders import Answer, Request
 from bot4jax.runtime.publish import begun, heartbeat, send
@@ -127,14 +121,8 @@ def engine(config: Config, point: str = "", step: str = "0") -> int:
         return live.live(config)
 
 
-def main(role: str, *words: str) -> int | None:
-    """Play one role of the three."""
-    config = validate(json.loads(sys.stdin.buffer.read()))
-    prepare(config.hardware)
+def play(config: Config, role: str, *words: str) -> int | None:
+    """One role of the three."""
     if role == "venue":
         return venue(config, Path(words[0]))
     return {"market": market, "engine": engine}[role](config, *words)
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
