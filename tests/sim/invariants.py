@@ -19,7 +19,8 @@ from bot4jax.runtime.orders import (
     Expired,
     Fill,
     Order,
-    Replace,
+    Query,
+    Reject,
     Request,
     named,
 )
@@ -72,7 +73,7 @@ def examine(
 ) -> Found:
     """`journal`: all of it, its end too; `resting`: what the venue says still does."""
     asked = Counter(one for step in journal for one in (*step.requests, *step.orders))
-    got = Counter(story.decided)
+    got = Counter(as_decided(story, journal))
     known = dict.fromkeys(
         one for step in journal for one in step.answers if isinstance(one, Fill)
     )
@@ -91,6 +92,21 @@ def examine(
         ],
         quiet=len(protected),
     )
+
+
+def as_decided(story: Story, journal: Sequence[StepRecord]) -> Iterator[Request]:
+    """Requests of steps as the venue got them. A person who stops an engine holds back
+    what opens in a step that has not left yet: it is asked for instead, and refused for
+    ever, so it counts as what it was."""
+    own = {one.id: one for step in journal for one in step.orders}
+    orders = {one.id for one in story.received if isinstance(one, Order)}
+    refused = {one.order for one in story.answers if isinstance(one, Reject)}
+    for one in story.decided:
+        is_held_back = isinstance(one, Query) and one.order not in orders
+        if is_held_back and one.order in refused and one.order in own:
+            yield own[one.order]
+        else:
+            yield one
 
 
 def numbering(story: Story, steps: int) -> Iterator[str]:

@@ -28,6 +28,7 @@ from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.journal_rows import StepRecord
 from bot4jax.runtime.limits import Limits
 from bot4jax.runtime.publish import Arrival
+from bot4jax.runtime.states import Cause
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import SocketVenue
 from bot4jax.runtime.venue_record import Record
@@ -273,7 +274,20 @@ class Life:
 
         for _ in stepping(scene.trader, journal, closed_bars(heard(), feed)):
             exchange.deliver_late()
+            if self._family is AT_REST:
+                self._attend(scene)
         ended(scene.trader, journal, START_NS + self._family.bars * BAR_NS)
+
+    def _attend(self, scene: Scene) -> None:
+        """A person may stop the engine between two steps, and lets it go on after the
+        next one, in whichever process."""
+        states = scene.states
+        if states.is_held(Cause.STARTING):
+            return
+        if states.is_held(Cause.KILLED):
+            states.lift(Cause.KILLED, "enough")
+        elif self._faults.befalls("person stops", 0.5):
+            scene.trader.halt(Cause.KILLED, "drill")
 
     def _at_point(self, name: str) -> None:
         if self._faults.befalls(f"death {name}"):
