@@ -75,18 +75,20 @@ class Family(NamedTuple):
     targets: Targets
     limits: Limits
     means: Mapping[str, Any]
-    latency_ns: int
+    latencies: tuple[int, ...]
+    """ns, of requests on their way; each is as likely as the others"""
     bars: int
     size: int
     """displayed on each side, in lots"""
 
 
-AT_ONCE = Family(targets, LIMITS, {}, 0, bars=BARS, size=SIZE)
+AT_ONCE = Family(targets, LIMITS, {}, (), bars=BARS, size=SIZE)
 """Orders trade when they arrive, or never."""
 
-AT_REST = Family(hesitant, BINDING, RESTING, BAR_NS // 2, bars=45, size=350)
+LATE = tuple(BAR_NS * tenths // 10 for tenths in (3, 7, 11, 16))
+AT_REST = Family(hesitant, BINDING, RESTING, LATE, bars=45, size=350)
 """Orders rest, in slices, under stops and take-profits; cancels and replacements are
-on their way for half a bar too."""
+on their way too, some longer than a bar: they overtake each other."""
 
 
 class Told(NamedTuple):
@@ -117,7 +119,7 @@ def told_at_rest(folder: Path, seed: int, calm: Story) -> Told:
     of an undisturbed run. From then on it is another, by right: what must hold of it
     all the same is that of `invariants`.
     """
-    faults, venue = Faults(seed), StoryVenue(UNIVERSE, AT_REST.latency_ns)
+    faults, venue = Faults(seed), StoryVenue(UNIVERSE, latencies=LATE)
     *_, (starts, life) = enumerate(lives_at_rest(folder, venue, faults), 1)
     story, cut = venue.story, venue.story.first_withdrawal
     found = examine(story, life.journaled(), life.ledger(), venue.open_orders, AT_REST.bars)
@@ -156,7 +158,7 @@ def undisturbed(folder: Path) -> Record:
 
 def undisturbed_at_rest(folder: Path) -> Story:
     """The same of orders that rest."""
-    venue, calm = StoryVenue(UNIVERSE, AT_REST.latency_ns), Faults(0, share=0.0)
+    venue, calm = StoryVenue(UNIVERSE, latencies=LATE), Faults(0, share=0.0)
     assert sum(1 for _ in lives_at_rest(folder, venue, calm)) == 1
     return venue.story
 
