@@ -6,9 +6,9 @@ runs with their nets, of which each dies up to ten times, one after the other on
 core. `first=SEED` begins with another seed than 0, to repeat one that failed.
 `out=FILE` writes what came of it as JSON, with the commit and the count of every fault.
 
-The judge is the venue's record, which must be that of an undisturbed run. Where a seed
-has taken back what rests it is another by right: until then it must be the same, and
-from then on what `invariants.py` says of the venue's record must hold.
+The judge is the venue's record, which must be that of an undisturbed run. Where what
+rests is taken back between two steps, or a person stops the engine, it is another by
+right: until then it must be the same, and for all of it what `invariants.py` says.
 """
 
 import json
@@ -47,7 +47,7 @@ class Outcome(NamedTuple):
     starts: int
     kills: int = 0
     is_disturbed: bool = False
-    """what rested was taken back between two steps"""
+    """what rests had a right to be another than in an undisturbed run"""
     quiet: int = 0
     """moments at which stops were compared with what they protect"""
 

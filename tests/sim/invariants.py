@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from bot4jax.runtime.journal_rows import StepRecord
+from bot4jax.runtime.limits import TradingState
 from bot4jax.runtime.orders import (
     Cancel,
     Cancelled,
@@ -62,6 +63,8 @@ class Found(NamedTuple):
     """sentences"""
     quiet: int
     """moments at which stops were compared with what they protect"""
+    until: int
+    """events before what rests had a right to be another than in a calm run"""
 
 
 def examine(
@@ -91,7 +94,23 @@ def examine(
             *(one for one in protected if one),
         ],
         quiet=len(protected),
+        until=disturbed_at(story, journal),
     )
+
+
+def disturbed_at(story: Story, journal: Iterable[StepRecord]) -> int:
+    """How many events came before what rests was taken back between two steps, or a
+    step was decided or sent by an engine that a person had stopped."""
+    active = {one.step for one in journal if one.state == TradingState.ACTIVE}
+    begun = 0
+    for n, one in enumerate(story.events):
+        if isinstance(one, Heard):
+            begun = n
+        if isinstance(one, Query) or (
+            isinstance(one, Heard) and one.step not in active
+        ):
+            return begun
+    return len(story.events)
 
 
 def as_decided(story: Story, journal: Sequence[StepRecord]) -> Iterator[Request]:

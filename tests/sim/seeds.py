@@ -44,7 +44,7 @@ from tests.runtime.scene import (
 )
 from tests.sim.disk import FaultyDisk, lose_end
 from tests.sim.engine import RESTING, hesitant, mids, targets
-from tests.sim.invariants import BINDING, Ledger, examine
+from tests.sim.invariants import BINDING, Found, Ledger, examine
 from tests.sim.kill import SIZE, Verdict, judged
 from tests.sim.line import Exchange, Faults, Line
 from tests.sim.market import (
@@ -91,6 +91,17 @@ AT_REST = Family(hesitant, BINDING, RESTING, LATE, bars=45, size=350)
 on their way too, some longer than a bar: they overtake each other."""
 
 
+class Calm(NamedTuple):
+    """What an undisturbed run of orders that rest is like."""
+
+    story: Story
+    found: Found
+
+    @property
+    def until(self) -> int:
+        return self.found.until
+
+
 class Told(NamedTuple):
     """What came of one seed."""
 
@@ -99,7 +110,7 @@ class Told(NamedTuple):
     befallen: Counter[str]
     """faults by name, how often"""
     is_disturbed: bool = False
-    """something was taken back between two steps"""
+    """something was taken back between two steps, or a person has stopped it"""
     quiet: int = 0
     """moments at which stops were compared with what they protect"""
 
@@ -112,28 +123,34 @@ def told(folder: Path, seed: int, calm: Record) -> Told:
     return Told(judged(record, calm, len(record.fills)), starts, faults.befallen)
 
 
-def told_at_rest(folder: Path, seed: int, calm: Story) -> Told:
+def told_at_rest(folder: Path, seed: int, calm: Calm) -> Told:
     """The same of orders that rest.
 
-    As long as nothing is taken back between two steps, the venue's story must be that
-    of an undisturbed run. From then on it is another, by right: what must hold of it
+    As long as nothing is taken back between two steps, and no person stops the engine,
+    the venue's story must be that of an undisturbed run. From then on it is another, by right: what must hold of it
     all the same is that of `invariants`.
     """
     faults, venue = Faults(seed), StoryVenue(UNIVERSE, latencies=LATE)
-    *_, (starts, life) = enumerate(lives_at_rest(folder, venue, faults), 1)
-    story, cut = venue.story, venue.story.first_withdrawal
-    found = examine(story, life.journaled(), life.ledger(), venue.open_orders, AT_REST.bars)
-    is_same = story.events[:cut] == calm.events[:cut]
-    is_disturbed = cut < calm.first_withdrawal
-    beside = judged(story, story if is_disturbed else calm, len(story.fills))
+    found, starts = rested(folder, venue, faults)
+    story, cut = venue.story, found.until
+    is_disturbed = cut < calm.until
+    beside = judged(story, story if is_disturbed else calm.story, len(story.fills))
     verdict = Verdict(
         beside.fills_before,
         lost=found.lost + beside.lost,
         doubled=found.doubled + beside.doubled,
-        is_same=is_same and beside.is_same,
+        is_same=beside.is_same and story.events[:cut] == calm.story.events[:cut],
         broken=tuple(found.broken),
     )
     return Told(verdict, starts, faults.befallen, is_disturbed, found.quiet)
+
+
+def rested(folder: Path, venue: StoryVenue, faults: Faults) -> tuple[Found, int]:
+    """What is found of a run whose orders rest, and how often it was started."""
+    own = lives(folder, listening(venue, AT_REST), faults, AT_REST)
+    *_, (starts, last) = enumerate(own, 1)
+    told = last.journaled(), last.ledger(), venue.open_orders
+    return examine(venue.story, *told, AT_REST.bars), starts
 
 
 def without_dedupe(folder: Path, seed: int) -> tuple[Record, bool]:
@@ -156,11 +173,12 @@ def undisturbed(folder: Path) -> Record:
     return venue.record
 
 
-def undisturbed_at_rest(folder: Path) -> Story:
-    """The same of orders that rest."""
-    venue, calm = StoryVenue(UNIVERSE, latencies=LATE), Faults(0, share=0.0)
-    assert sum(1 for _ in lives_at_rest(folder, venue, calm)) == 1
-    return venue.story
+def undisturbed_at_rest(folder: Path) -> Calm:
+    """The same of orders that rest, and what is found of it."""
+    venue = StoryVenue(UNIVERSE, latencies=LATE)
+    found, starts = rested(folder, venue, Faults(0, share=0.0))
+    assert starts == 1
+    return Calm(venue.story, found)
 
 
 def lives(
@@ -185,11 +203,6 @@ def lives(
                 continue
             return
     raise Stuck(f"The run did not come to its end in {STARTS} starts.")
-
-
-def lives_at_rest(folder: Path, venue: PaperVenue, faults: Faults) -> Iterator["Life"]:
-    """The same of engines whose orders rest."""
-    return lives(folder, listening(venue, AT_REST), faults, AT_REST)
 
 
 class Life:
@@ -265,7 +278,9 @@ class Life:
             setattr(scene.account, name, value)
         self._account = scene.account
         scene.trader.mark = self._noted(inputs)
-        sent = frames(self._family.bars, self._family.size)[max(0, journal.last_step - 1) :]
+        sent = frames(self._family.bars, self._family.size)[
+            max(0, journal.last_step - 1) :
+        ]
 
         feed = new_feed()
 

@@ -53,12 +53,6 @@ class Story(Record):
         self.events.append(answer)
 
     @property
-    def first_withdrawal(self) -> int:
-        """How many events came before something was taken back between two steps."""
-        back = (n for n, one in enumerate(self.events) if _is_withdrawal(one))
-        return next(back, len(self.events))
-
-    @property
     def decided(self) -> list[Request]:
         """Requests of steps, those of withdrawals left out."""
         found, step = list[Request](), ALL_BACK
@@ -171,7 +165,3 @@ def _requests(events: Sequence[Event]) -> Iterator[Request]:
 def _renewed(order: Order, said: Replaced) -> Order:
     terms = {"lots": said.lots, "limit": said.limit, "trigger": said.trigger}
     return msgspec.structs.replace(order, **terms)
-
-
-def _is_withdrawal(event: Event) -> bool:
-    return isinstance(event, Heard) and event.step == ALL_BACK
