@@ -7,19 +7,22 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bot4jax.runtime import local_venue
+from bot4jax.runtime import brackets, local_venue, working_orders
+from bot4jax.runtime.account import Account
 from bot4jax.runtime.inputs import FILE, came_in
 from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.orders import (
     Cancel,
     Cancelled,
     Expired,
+    Fill,
     Order,
     Reject,
     Replace,
     Replaced,
 )
 from bot4jax.runtime.states import Transition
+from bot4jax.runtime.tracking import OrderState, follow
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import SocketVenue
 from bot4jax.runtime.venue_record import Record
@@ -88,7 +91,7 @@ def test_no_seed_loses_or_doubles_orders_that_rest(found_at_rest):
     assert {one.is_disturbed for one in found_at_rest} == {False, True}
     assert min(one.quiet for one in found_at_rest) >= 10
     befallen = {name for one in found_at_rest for name in +one.befallen}
-    assert befallen >= {"fenced", "unheard", "venue silent", "request late"}
+    assert befallen >= {"fenced", "venue silent", "request late", "answer lost"}
     assert befallen >= {"disk refuses", "power lost", "person stops"}
 
 
@@ -204,6 +207,100 @@ def test_an_engine_that_sends_before_it_commits_is_seen(
     assert max(one.starts for one in found[:4]) < seeds.STARTS, "others do end"
     with pytest.raises(seeds.Stuck):
         [seeds.told(tmp_path / str(seed), seed, calm) for seed in range(4)]
+
+
+def an_expiry_is_not_heard(monkeypatch):
+    def deaf(tracked, answer):
+        return tracked if isinstance(answer, Expired) else follow(tracked, answer)
+
+    monkeypatch.setattr(working_orders, "follow", deaf)
+
+
+def a_cancel_counts_once_it_is_sent(monkeypatch):
+    """What trades until the venue has it is booked, and was not reckoned with."""
+    expect = Account.expect
+
+    def hasty(account, closed, requests):
+        expect(account, closed, requests)
+        working = account.portfolio.working
+        for name in {one.order for one in requests if isinstance(one, Cancel)}:
+            if (one := working.by_id[name]).is_open:
+                over = msgspec.structs.replace(one, state=OrderState.CANCELLED)
+                working._follow(name, over)
+
+    def lenient(tracked, answer):
+        if tracked.state != OrderState.CANCELLED:
+            return follow(tracked, answer)
+        if not isinstance(answer, Fill) or answer.number < tracked.fills:
+            return tracked
+        news = {"filled": tracked.filled + answer.lots, "fills": tracked.fills + 1}
+        return msgspec.structs.replace(tracked, **news)
+
+    monkeypatch.setattr(Account, "expect", hasty)
+    monkeypatch.setattr(working_orders, "follow", lenient)
+
+
+def stops_keep_their_size(monkeypatch):
+    monkeypatch.setattr(brackets, "_replacements", lambda *how: ())
+
+
+def rejected_orders_count_as_open(monkeypatch):
+    def deaf(tracked, answer):
+        return tracked if isinstance(answer, Reject) else follow(tracked, answer)
+
+    monkeypatch.setattr(working_orders, "follow", deaf)
+
+
+PLANTED = [
+    *(an_expiry_is_not_heard, a_cancel_counts_once_it_is_sent),
+    *(stops_keep_their_size, rejected_orders_count_as_open),
+]
+
+
+@pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
+def test_faults_in_how_orders_are_followed_are_seen(
+    tmp_path, calm_at_rest, monkeypatch, plant
+):
+    """By what the venue's record shows alone: the undisturbed run has the fault too."""
+    plant(monkeypatch)
+    found = seeds.undisturbed_at_rest(tmp_path).found
+    assert (found.lost, found.doubled) == (0, 0)
+    assert found.broken
+
+
+def what_a_withdrawal_was_told_is_forgotten(monkeypatch):
+    take_back = SocketVenue.take_back
+
+    def forgetful(venue, cancels):
+        said, venue._kept = take_back(venue, cancels), ()
+        return said
+
+    monkeypatch.setattr(SocketVenue, "take_back", forgetful)
+
+
+def a_step_is_sent_again_without_its_requests(monkeypatch):
+    resume = SocketVenue.resume
+
+    def partly(venue, last, statement, plan):
+        own = [one for one in last.orders if isinstance(one, Order)]
+        resume(venue, msgspec.structs.replace(last, orders=own), statement, plan)
+
+    monkeypatch.setattr(SocketVenue, "resume", partly)
+
+
+PLANTED_BETWEEN = [
+    what_a_withdrawal_was_told_is_forgotten,
+    a_step_is_sent_again_without_its_requests,
+]
+
+
+@pytest.mark.parametrize("plant", PLANTED_BETWEEN, ids=lambda plant: plant.__name__)
+def test_faults_between_two_lives_are_seen(tmp_path, calm_at_rest, monkeypatch, plant):
+    """No engine goes on with a run whose journal and venue know different ends."""
+    monkeypatch.setattr(seeds, "STARTS", 40)
+    plant(monkeypatch)
+    with pytest.raises(seeds.Stuck):
+        seeds.told_at_rest(tmp_path, 0, calm_at_rest)
 
 
 def test_strangers_are_not_heard(tmp_path):

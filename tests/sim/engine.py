@@ -39,8 +39,8 @@ def targets(step: int) -> tuple[float, float, float]:
 
 
 def hesitant(step: int) -> tuple[float | None, ...]:
-    """One wish that turns about every step, and two that stand for a while: then what is
-    held is kept, whatever its price does."""
+    """One wish that turns about every step, and two that stand for a while: then what
+    is held is kept, whatever its price does."""
     return targets(step)[0], _now_and_then(step), _now_and_then(step + 3)
 
 

@@ -38,8 +38,8 @@ CENT = 0.01
 """Of a cash of a million: sums in another order differ in their last digits."""
 
 QUIET = 4
-"""Steps without news of a slot until its stops must fit: legs of the other side are taken
-back, then new ones are sent, and either may be on its way for two steps."""
+"""Steps without news of a slot until its stops must fit: legs of the other side are
+taken back, then new ones are sent, and either may be on its way for two steps."""
 
 
 class Ledger(NamedTuple):

@@ -127,8 +127,8 @@ def told_at_rest(folder: Path, seed: int, calm: Calm) -> Told:
     """The same of orders that rest.
 
     As long as nothing is taken back between two steps, and no person stops the engine,
-    the venue's story must be that of an undisturbed run. From then on it is another, by right: what must hold of it
-    all the same is that of `invariants`.
+    the venue's story must be that of an undisturbed run. From then on it is another, by
+    right; what `invariants` say must hold of all of it.
     """
     faults, venue = Faults(seed), StoryVenue(UNIVERSE, latencies=LATE)
     found, starts = rested(folder, venue, faults)

@@ -1,7 +1,7 @@
 """What a venue has heard and said, in one order, and what stands at it by that alone.
 
-It knows orders by the requests and answers that name them. Nothing here is the engine's:
-what its own books say is to be judged by it.
+It knows orders by the requests and answers that name them. Nothing here is the
+engine's: what its own books say is to be judged by it.
 """
 
 from collections.abc import Iterator, Sequence

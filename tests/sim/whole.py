@@ -30,8 +30,8 @@ SNAPSHOTS = 4
 """Bars between two of the engine's state."""
 
 DEATHS = 10
-"""Of one run, at most: each life costs the start of Python and of JAX, and only the last
-one what follows the market's end."""
+"""Of one run, at most: each life costs the start of Python and of JAX, and only the
+last one what follows the market's end."""
 APART = 6
 """Steps from one death to the next, so that between them snapshots are written."""
 
