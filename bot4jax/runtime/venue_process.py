@@ -123,7 +123,7 @@ def serve(
         if sockets.ticks in ready:
             _hear(desk, intake, sockets.ticks)
         if sockets.orders in ready:
-            engine = _take(desk, intake, sockets.orders, engine, switch)
+            engine = take(desk, intake, sockets.orders, engine, switch)
         if switch.fires():
             if taken := desk.take_back():
                 LOG.warning(TAKEN_BACK, taken, switch.within_s)
@@ -146,7 +146,7 @@ def _hear(desk: Desk, intake: Intake, socket: zmq.Socket) -> None:
         desk.end()
 
 
-def _take(
+def take(
     desk: Desk, intake: Intake, socket: zmq.Socket, engine: bytes, switch: DeadMan
 ) -> bytes:
     """Give one message to the desk; the peer that reports go to from now on.

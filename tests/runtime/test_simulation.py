@@ -7,10 +7,22 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bot4jax.runtime import local_venue
+from bot4jax.runtime import brackets, local_venue, working_orders
+from bot4jax.runtime.account import Account
 from bot4jax.runtime.inputs import FILE, came_in
 from bot4jax.runtime.journal import Journal
-from bot4jax.runtime.orders import Cancel
+from bot4jax.runtime.orders import (
+    Cancel,
+    Cancelled,
+    Expired,
+    Fill,
+    Order,
+    Reject,
+    Replace,
+    Replaced,
+)
+from bot4jax.runtime.states import Transition
+from bot4jax.runtime.tracking import OrderState, follow
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import SocketVenue
 from bot4jax.runtime.venue_record import Record
@@ -18,12 +30,11 @@ from tests.modes.ways import journal_of
 from tests.runtime.scene import RUN, compared, repeating
 from tests.sim import __main__ as sim
 from tests.sim import seeds
-from tests.sim.engine import targets
 from tests.sim.kill import FILLS, Verdict, judged
 from tests.sim.market import closed_bars, new_feed
 from tests.sim.strangers import admitted
 
-SEEDS = range(20)
+SEEDS = range(10)
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +52,27 @@ def found(folder, calm) -> list[seeds.Told]:
     return [seeds.told(folder / str(seed), seed, calm) for seed in SEEDS]
 
 
+@pytest.fixture(scope="module")
+def calm_at_rest(tmp_path_factory) -> seeds.Calm:
+    """Of an engine whose orders rest; what its seeds are judged by is true of it."""
+    calm = seeds.undisturbed_at_rest(tmp_path_factory.mktemp("resting"))
+    found, story = calm.found, calm.story
+    assert (found.lost, found.doubled, found.broken) == (0, 0, [])
+    assert found.quiet > 20
+    kinds = {type(one) for one in story.received}
+    assert kinds == {Order, Cancel, Replace}
+    assert {type(one) for one in story.answers} > {Expired, Cancelled, Replaced, Reject}
+    return calm
+
+
+@pytest.fixture(scope="module")
+def found_at_rest(folder, calm_at_rest) -> list[seeds.Told]:
+    return [
+        seeds.told_at_rest(folder / f"resting {seed}", seed, calm_at_rest)
+        for seed in SEEDS
+    ]
+
+
 def test_no_seed_loses_or_doubles_anything(found):
     assert [one.verdict.is_sound for one in found] == [True] * len(SEEDS)
     assert all(one.verdict.fills_before >= 50 for one in found)
@@ -52,14 +84,39 @@ def test_no_seed_loses_or_doubles_anything(found):
     assert len(befallen) == 23
 
 
-def test_every_seed_is_repeated_by_its_journal_and_what_came_in(folder, found):
+def test_no_seed_loses_or_doubles_orders_that_rest(found_at_rest):
+    """As long as nothing is taken back between two steps the venue's record is that of
+    an undisturbed run; the record itself shows what must hold in any case."""
+    assert [one.verdict for one in found_at_rest if not one.verdict.is_sound] == []
+    assert {one.is_disturbed for one in found_at_rest} == {False, True}
+    assert min(one.quiet for one in found_at_rest) >= 10
+    befallen = {name for one in found_at_rest for name in +one.befallen}
+    assert befallen >= {"fenced", "venue silent", "request late", "answer lost"}
+    assert befallen >= {"disk refuses", "power lost", "person stops"}
+
+
+FAMILIES = [seeds.AT_ONCE, seeds.AT_REST]
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=["at once", "at rest"])
+def test_every_seed_is_repeated_by_its_journal_and_what_came_in(
+    folder, found, found_at_rest, family
+):
     """Whatever has befallen the line, the disk, the clock and the engines."""
-    for seed in range(len(found)):
-        bars = closed_bars(came_in(folder / str(seed) / FILE), new_feed())
-        again, steps = repeating(targets), journal_of(folder / str(seed), RUN)
-        repeated = compared(again, bars, steps)
-        assert (repeated.steps, repeated.is_equal) == (seeds.BARS, True), seed
-        assert repeated.orders > 2 * seeds.BARS
+    prefix = "resting " if family is seeds.AT_REST else ""
+    for seed in SEEDS:
+        own = folder / f"{prefix}{seed}"
+        bars = closed_bars(came_in(own / FILE), new_feed())
+        means = family.means
+        again = repeating(family.targets, family.limits, transitions(own), **means)
+        repeated = compared(again, bars, journal_of(own, RUN))
+        assert (repeated.steps, repeated.is_equal) == (family.bars, True), seed
+        assert repeated.orders > 2 * family.bars
+
+
+def transitions(folder: Path) -> list[Transition]:
+    with closing(Journal.open(folder / "journal.sqlite", RUN)) as journal:
+        return journal.transitions()
 
 
 def test_what_fails_is_told_with_the_command_that_repeats_it(capsys):
@@ -152,6 +209,100 @@ def test_an_engine_that_sends_before_it_commits_is_seen(
         [seeds.told(tmp_path / str(seed), seed, calm) for seed in range(4)]
 
 
+def an_expiry_is_not_heard(monkeypatch):
+    def deaf(tracked, answer):
+        return tracked if isinstance(answer, Expired) else follow(tracked, answer)
+
+    monkeypatch.setattr(working_orders, "follow", deaf)
+
+
+def a_cancel_counts_once_it_is_sent(monkeypatch):
+    """What trades until the venue has it is booked, and was not reckoned with."""
+    expect = Account.expect
+
+    def hasty(account, closed, requests):
+        expect(account, closed, requests)
+        working = account.portfolio.working
+        for name in {one.order for one in requests if isinstance(one, Cancel)}:
+            if (one := working.by_id[name]).is_open:
+                over = msgspec.structs.replace(one, state=OrderState.CANCELLED)
+                working._follow(name, over)
+
+    def lenient(tracked, answer):
+        if tracked.state != OrderState.CANCELLED:
+            return follow(tracked, answer)
+        if not isinstance(answer, Fill) or answer.number < tracked.fills:
+            return tracked
+        news = {"filled": tracked.filled + answer.lots, "fills": tracked.fills + 1}
+        return msgspec.structs.replace(tracked, **news)
+
+    monkeypatch.setattr(Account, "expect", hasty)
+    monkeypatch.setattr(working_orders, "follow", lenient)
+
+
+def stops_keep_their_size(monkeypatch):
+    monkeypatch.setattr(brackets, "_replacements", lambda *how: ())
+
+
+def rejected_orders_count_as_open(monkeypatch):
+    def deaf(tracked, answer):
+        return tracked if isinstance(answer, Reject) else follow(tracked, answer)
+
+    monkeypatch.setattr(working_orders, "follow", deaf)
+
+
+PLANTED = [
+    *(an_expiry_is_not_heard, a_cancel_counts_once_it_is_sent),
+    *(stops_keep_their_size, rejected_orders_count_as_open),
+]
+
+
+@pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
+def test_faults_in_how_orders_are_followed_are_seen(
+    tmp_path, calm_at_rest, monkeypatch, plant
+):
+    """By what the venue's record shows alone: the undisturbed run has the fault too."""
+    plant(monkeypatch)
+    found = seeds.undisturbed_at_rest(tmp_path).found
+    assert (found.lost, found.doubled) == (0, 0)
+    assert found.broken
+
+
+def what_a_withdrawal_was_told_is_forgotten(monkeypatch):
+    take_back = SocketVenue.take_back
+
+    def forgetful(venue, cancels):
+        said, venue._kept = take_back(venue, cancels), ()
+        return said
+
+    monkeypatch.setattr(SocketVenue, "take_back", forgetful)
+
+
+def a_step_is_sent_again_without_its_requests(monkeypatch):
+    resume = SocketVenue.resume
+
+    def partly(venue, last, statement, plan):
+        own = [one for one in last.orders if isinstance(one, Order)]
+        resume(venue, msgspec.structs.replace(last, orders=own), statement, plan)
+
+    monkeypatch.setattr(SocketVenue, "resume", partly)
+
+
+PLANTED_BETWEEN = [
+    what_a_withdrawal_was_told_is_forgotten,
+    a_step_is_sent_again_without_its_requests,
+]
+
+
+@pytest.mark.parametrize("plant", PLANTED_BETWEEN, ids=lambda plant: plant.__name__)
+def test_faults_between_two_lives_are_seen(tmp_path, calm_at_rest, monkeypatch, plant):
+    """No engine goes on with a run whose journal and venue know different ends."""
+    monkeypatch.setattr(seeds, "STARTS", 40)
+    plant(monkeypatch)
+    with pytest.raises(seeds.Stuck):
+        seeds.told_at_rest(tmp_path, 0, calm_at_rest)
+
+
 def test_strangers_are_not_heard(tmp_path):
     assert admitted(tmp_path, 3) == 0
 
@@ -160,15 +311,15 @@ def test_the_command_counts_what_it_ran(capsys, tmp_path):
     out = tmp_path / "table.json"
     assert sim.main(["kill=0", "seeds=1", "first=7", f"out={out}"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last == "sim kills=0 seeds=1 lost=0 doubled=0 admitted=0"
+    assert last == "sim kills=0 seeds=2 lost=0 doubled=0 admitted=0"
     found = json.loads(out.read_text())
-    assert found["rows"]["seed"] | {"starts": 0} == {
-        "runs": 1,
-        "starts": 0,
-        "lost": 0,
-        "doubled": 0,
-        "differ": 0,
-    }
+    none = dict.fromkeys(sim.COLUMNS, 0) | {"runs": 1}
+    assert found["rows"]["seed"] | {"starts": 0} == none
+    at_rest = found["rows"]["resting seed"]
+    assert at_rest["starts"] > 1
+    assert at_rest["quiet"] > 10
+    of_faults = {"starts": 0, "quiet": 0, "disturbed": 0}
+    assert at_rest | of_faults == none
     assert sum(found["faults"].values()) > 0
     assert found["command"] == "python -m tests.sim kill=0 seeds=1 first=7 out=PATH"
     assert sim.main(["kills=3"]) == 2

@@ -1,9 +1,14 @@
 """`python -m tests.sim kill=N live=N seeds=N`: kills a crash point, seeds of faults.
 
 `kill` is of a loop whose forecasts are planned, once with orders that trade at once and
-once with such that rest, `live` of whole runs with their nets.
-`first=SEED` begins with another seed than 0, to repeat one that failed. `out=FILE`
-writes what came of it as JSON, with the commit and the count of every fault.
+once with such that rest; `seeds` likewise, each seed once with both. `live` is of whole
+runs with their nets, of which each dies up to ten times, one after the other on every
+core. `first=SEED` begins with another seed than 0, to repeat one that failed.
+`out=FILE` writes what came of it as JSON, with the commit and the count of every fault.
+
+The judge is the venue's record, which must be that of an undisturbed run. Where what
+rests is taken back between two steps, or a person stops the engine, it is another by
+right: until then it must be the same, and for all of it what `invariants.py` says.
 """
 
 import json
@@ -15,6 +20,9 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,23 +34,30 @@ from tests.sim.strangers import admitted
 USAGE = "usage: python -m tests.sim kill=N live=N seeds=N [first=SEED] [out=FILE]"
 SCHEMA = "bot4jax.sim/1"
 
-WHOLE_STEPS = 40
-"""At which whole runs are killed, from the first with fills enough."""
+HELP = ("help", "-h", "--help")
 
 
 class Outcome(NamedTuple):
     """One killed run, or one seed's."""
 
     kind: str
-    """the crash point, or `seed`"""
+    """the crash point, or the family of a seed"""
     verdict: Verdict
     befallen: Counter[str]
     starts: int
+    kills: int = 0
+    is_disturbed: bool = False
+    """what rests had a right to be another than in an undisturbed run"""
+    quiet: int = 0
+    """moments at which stops were compared with what they protect"""
 
 
 def main(words: Sequence[str]) -> int:
     """Run both halves, tell of what failed and how to repeat it, and sum up."""
     asked, out = {"kill": 0, "seeds": 0, "live": 0, "first": 0}, None
+    if any(word in HELP for word in words):
+        print(f"{USAGE}\n\n{__doc__}")
+        return 0
     for word in words:
         name, _, value = word.partition("=")
         if name == "out" and value:
@@ -80,8 +95,8 @@ def summed(
         write(out, {"schema": SCHEMA, **told, **table(found), "admitted": let_in})
     lost = sum(one.verdict.lost for one in found)
     doubled = sum(one.verdict.doubled for one in found)
-    drawn = sum(one.kind == "seed" for one in found)
-    counts = f"kills={len(found) - drawn} seeds={drawn}"
+    drawn = sum(one.kind in SEEDS for one in found)
+    counts = f"kills={sum(one.kills for one in found)} seeds={drawn}"
     print(f"sim {counts} lost={lost} doubled={doubled} admitted={let_in}")
     is_sound = all(one.verdict.is_sound for one in found)
     return 0 if is_sound and not let_in else 1
@@ -93,15 +108,21 @@ def table(found: Sequence[Outcome]) -> dict[str, Any]:
     for one in found:
         row = rows.setdefault(one.kind, dict.fromkeys(COLUMNS, 0))
         row["runs"] += 1
+        row["kills"] += one.kills
         row["starts"] += one.starts
         row["lost"] += one.verdict.lost
         row["doubled"] += one.verdict.doubled
         row["differ"] += not one.verdict.is_same
+        row["disturbed"] += one.is_disturbed
+        row["broken"] += len(one.verdict.broken)
+        row["quiet"] += one.quiet
         befallen += one.befallen
     return {"rows": rows, "faults": dict(sorted(befallen.items()))}
 
 
-COLUMNS = ("runs", "starts", "lost", "doubled", "differ")
+COLUMNS = ("runs", "kills", "starts", "lost", "doubled", "differ")
+COLUMNS += ("disturbed", "broken", "quiet")
+SEEDS = ("seed", "resting seed")
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
@@ -126,38 +147,56 @@ def by_kills(folder: Path, count: int) -> Iterator[Outcome]:
                 at, where = FIRST_KILL + k % (BARS - FIRST_KILL), own / f"{point}-{k}"
                 verdict = kill.killed(where, point, at, calm, rests=rests)
                 told(verdict, f"{kind} of step {at}", f"kill={k + 1} seeds=0")
-                yield Outcome(kind, verdict, Counter(), 2)
+                yield Outcome(kind, verdict, Counter(), 2, kills=1)
 
 
 def by_whole_runs(folder: Path, count: int) -> Iterator[Outcome]:
-    """The same of whole runs, each at one step after the other."""
+    """The same of whole runs, as many at a time as there are cores."""
     if not count:
         return
     folder.mkdir()
     calm = whole.demo(folder)
     first = whole.fatal_step(calm)
-    for point in whole.WHOLE_POINTS:
-        for k in range(count):
-            at, root = first + k % WHOLE_STEPS, folder / f"{point}-{k}"
-            root.mkdir()
-            config = whole.repeating(calm, root, whole.endpoints(folder))
-            verdict = whole.killed(config, calm, root, [(point, at)])
-            told(verdict, f"{point} of step {at}", f"live={k + 1}")
-            yield Outcome(f"live {point}", verdict, Counter(), 2)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        runs = [
+            (deaths, pool.submit(whole_run, folder / f"{n}{k}", calm, deaths))
+            for n, point in enumerate(whole.WHOLE_POINTS)
+            for k, deaths in enumerate(whole.deadly(point, count, first))
+        ]
+        for deaths, run in runs:
+            (point, at), number = deaths[0], len(deaths)
+            verdict = run.result()
+            told(verdict, f"{number} × {point} from step {at} on", f"live={count}")
+            kind = f"live {point}"
+            yield Outcome(kind, verdict, Counter(), number + 1, kills=number)
+
+
+def whole_run(root: Path, calm: Path, deaths: Sequence[tuple[str, int]]) -> Verdict:
+    """One that dies so often, between sockets of its own."""
+    root.mkdir()
+    config = whole.repeating(calm, root, whole.endpoints(root))
+    return whole.killed(config, calm, root, deaths)
 
 
 def by_seeds(folder: Path, drawn: range) -> Iterator[Outcome]:
-    """Each seed's own faults."""
-    calm = seeds.undisturbed(folder / "calm") if drawn else None
-    for seed in drawn if calm else ():
+    """Each seed's own faults, of both families."""
+    if not drawn:
+        return
+    at_once = partial(seeds.told, calm=seeds.undisturbed(folder / "calm"))
+    calm = seeds.undisturbed_at_rest(folder / "calm at rest")
+    at_rest = partial(seeds.told_at_rest, calm=calm)
+    families = zip(SEEDS, (at_once, at_rest), strict=True)
+    for (kind, trade), seed in product(families, drawn):
         words = f"kill=0 seeds=1 first={seed}"
         try:
-            found = seeds.told(folder / str(seed), seed, calm)
+            found = trade(folder / f"{kind} {seed}", seed)
         except BaseException:
-            print(f"seed {seed} never ended; repeat: python -m tests.sim {words}")
+            print(f"{kind} {seed} never ended; repeat: python -m tests.sim {words}")
             raise
-        told(found.verdict, f"seed {seed}", words)
-        yield Outcome("seed", found.verdict, found.befallen, found.starts)
+        told(found.verdict, f"{kind} {seed}", words)
+        shown = found.verdict, found.befallen, found.starts
+        own = {"is_disturbed": found.is_disturbed, "quiet": found.quiet}
+        yield Outcome(kind, *shown, **own)
 
 
 def told(verdict: Verdict, where: str, words: str) -> None:

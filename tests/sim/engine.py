@@ -38,6 +38,17 @@ def targets(step: int) -> tuple[float, float, float]:
     return wave, -wave, 0.01 * (step % 5)
 
 
+def hesitant(step: int) -> tuple[float | None, ...]:
+    """One wish that turns about every step, and two that stand for a while: then what
+    is held is kept, whatever its price does."""
+    return targets(step)[0], _now_and_then(step), _now_and_then(step + 3)
+
+
+def _now_and_then(step: int) -> float | None:
+    turn, k = divmod(step, 7)
+    return targets(3 * turn + k)[1] if k < 4 else None
+
+
 def mids(bar: int) -> tuple[int, int, int]:
     """Prices that move, so that marks and results differ from bar to bar."""
     return 200 + bar % 7, 300 - bar % 5, 400 + bar % 3

@@ -48,11 +48,13 @@ class Verdict(NamedTuple):
     doubled: int
     is_same: bool
     """answer by answer"""
+    broken: tuple[str, ...] = ()
+    """what else should hold of it and does not"""
 
     @property
     def is_sound(self) -> bool:
-        is_told = self.fills_before >= FILLS
-        return is_told and self.is_same and not (self.lost or self.doubled)
+        is_told, is_off = self.fills_before >= FILLS, self.lost or self.doubled
+        return is_told and self.is_same and not (is_off or self.broken)
 
 
 def killed(

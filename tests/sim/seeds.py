@@ -8,31 +8,45 @@ and the venue's desk are the real ones. The venue's own record is the judge: it 
 that of a run nothing has befallen.
 """
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import apsw
 import numpy as np
 
 from bot4jax.errors import Halted
-from bot4jax.modes.trading import stepping
+from bot4jax.modes.trading import ended, stepping
+from bot4jax.runtime.account import Account
 from bot4jax.runtime.desk import Desk
 from bot4jax.runtime.inputs import FILE, MARK, Inputs
 from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.journal_rows import StepRecord
+from bot4jax.runtime.limits import Limits
 from bot4jax.runtime.publish import Arrival
+from bot4jax.runtime.states import Cause
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import SocketVenue
 from bot4jax.runtime.venue_record import Record
-from tests.runtime.scene import RUN, UNIVERSE, Scene, quotes
+from tests.runtime.scene import (
+    BAR_NS,
+    LIMITS,
+    RUN,
+    START_NS,
+    UNIVERSE,
+    Scene,
+    Targets,
+    quotes,
+)
 from tests.sim.disk import FaultyDisk, lose_end
-from tests.sim.engine import mids, targets
+from tests.sim.engine import RESTING, hesitant, mids, targets
+from tests.sim.invariants import BINDING, Found, Ledger, examine
 from tests.sim.kill import SIZE, Verdict, judged
-from tests.sim.line import Faults, Line
+from tests.sim.line import Exchange, Faults, Line
 from tests.sim.market import (
     Death,
     befallen,
@@ -41,6 +55,7 @@ from tests.sim.market import (
     new_feed,
     taken_up,
 )
+from tests.sim.story import Story, StoryVenue
 
 BARS = 25
 STARTS = 200
@@ -54,6 +69,39 @@ class Stuck(AssertionError):
     """No engine goes on with a run."""
 
 
+class Family(NamedTuple):
+    """What the engines of a seed want and by which means, and their venue's latency."""
+
+    targets: Targets
+    limits: Limits
+    means: Mapping[str, Any]
+    latencies: tuple[int, ...]
+    """ns, of requests on their way; each is as likely as the others"""
+    bars: int
+    size: int
+    """displayed on each side, in lots"""
+
+
+AT_ONCE = Family(targets, LIMITS, {}, (), bars=BARS, size=SIZE)
+"""Orders trade when they arrive, or never."""
+
+LATE = tuple(BAR_NS * tenths // 10 for tenths in (3, 7, 11, 16))
+AT_REST = Family(hesitant, BINDING, RESTING, LATE, bars=45, size=350)
+"""Orders rest, in slices, under stops and take-profits; cancels and replacements are
+on their way too, some longer than a bar: they overtake each other."""
+
+
+class Calm(NamedTuple):
+    """What an undisturbed run of orders that rest is like."""
+
+    story: Story
+    found: Found
+
+    @property
+    def until(self) -> int:
+        return self.found.until
+
+
 class Told(NamedTuple):
     """What came of one seed."""
 
@@ -61,6 +109,10 @@ class Told(NamedTuple):
     starts: int
     befallen: Counter[str]
     """faults by name, how often"""
+    is_disturbed: bool = False
+    """something was taken back between two steps, or a person has stopped it"""
+    quiet: int = 0
+    """moments at which stops were compared with what they protect"""
 
 
 def told(folder: Path, seed: int, calm: Record) -> Told:
@@ -69,6 +121,36 @@ def told(folder: Path, seed: int, calm: Record) -> Told:
     starts = sum(1 for _ in lives(folder, listening(venue), faults))
     record = venue.record
     return Told(judged(record, calm, len(record.fills)), starts, faults.befallen)
+
+
+def told_at_rest(folder: Path, seed: int, calm: Calm) -> Told:
+    """The same of orders that rest.
+
+    As long as nothing is taken back between two steps, and no person stops the engine,
+    the venue's story must be that of an undisturbed run. From then on it is another, by
+    right; what `invariants` say must hold of all of it.
+    """
+    faults, venue = Faults(seed), StoryVenue(UNIVERSE, latencies=LATE)
+    found, starts = rested(folder, venue, faults)
+    story, cut = venue.story, found.until
+    is_disturbed = cut < calm.until
+    beside = judged(story, story if is_disturbed else calm.story, len(story.fills))
+    verdict = Verdict(
+        beside.fills_before,
+        lost=found.lost + beside.lost,
+        doubled=found.doubled + beside.doubled,
+        is_same=beside.is_same and story.events[:cut] == calm.story.events[:cut],
+        broken=tuple(found.broken),
+    )
+    return Told(verdict, starts, faults.befallen, is_disturbed, found.quiet)
+
+
+def rested(folder: Path, venue: StoryVenue, faults: Faults) -> tuple[Found, int]:
+    """What is found of a run whose orders rest, and how often it was started."""
+    own = lives(folder, listening(venue, AT_REST), faults, AT_REST)
+    *_, (starts, last) = enumerate(own, 1)
+    told = last.journaled(), last.ledger(), venue.open_orders
+    return examine(venue.story, *told, AT_REST.bars), starts
 
 
 def without_dedupe(folder: Path, seed: int) -> tuple[Record, bool]:
@@ -91,20 +173,31 @@ def undisturbed(folder: Path) -> Record:
     return venue.record
 
 
-def lives(folder: Path, desk: Desk, faults: Faults) -> Iterator[None]:
-    """One engine after the other, until one has traded all bars.
+def undisturbed_at_rest(folder: Path) -> Calm:
+    """The same of orders that rest, and what is found of it."""
+    venue = StoryVenue(UNIVERSE, latencies=LATE)
+    found, starts = rested(folder, venue, Faults(0, share=0.0))
+    assert starts == 1
+    return Calm(venue.story, found)
+
+
+def lives(
+    folder: Path, desk: Desk, faults: Faults, family: Family = AT_ONCE
+) -> Iterator["Life"]:
+    """One engine after the other, each before it begins, until one has traded all bars.
 
     What a dead one had sent may arrive while the next ones trade.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    postponed: deque[bytes] = deque()
+    exchange = Exchange(desk, faults)
     working_disk = working(FaultyDisk(f"disk-{folder}", faults))
     with jumping(faults) as clock_ns, working_disk as disk:
-        for _ in range(STARTS):
-            yield
-            life = Life(folder, disk, faults, clock_ns)
+        for number in range(STARTS):
+            line = Line(exchange, faults, str(number).encode())
+            life = Life(folder, disk, faults, clock_ns, family)
+            yield life
             try:
-                life.trade(desk, postponed)
+                life.trade(exchange, line)
             except (Halted, Death, apsw.Error):
                 life.end()
                 continue
@@ -115,13 +208,18 @@ def lives(folder: Path, desk: Desk, faults: Faults) -> Iterator[None]:
 class Life:
     """One engine's, from wherever journal and inputs end."""
 
+    _account: Account
+    """once it trades"""
+
     def __init__(
         self,
         folder: Path,
         disk: FaultyDisk,
         faults: Faults,
         clock_ns: Callable[[], int],
+        family: Family,
     ) -> None:
+        self._family = family
         self._folder, self._disk, self._faults = folder, disk, faults
         self._clock_ns = clock_ns
         self._durable = 0
@@ -129,14 +227,26 @@ class Life:
         self._synced: dict[str, bytes] = {}
         """of the journal, as the process ended"""
 
-    def trade(self, desk: Desk, postponed: deque[bytes]) -> None:
-        line = Line(desk, self._faults, postponed)
+    def trade(self, exchange: Exchange, line: Line) -> None:
         with closing(self._opened()) as journal, Inputs(self._folder) as inputs:
             try:
-                self._trade(journal, inputs, line)
+                self._trade(journal, inputs, exchange, line)
             finally:
                 self._synced = dict(self._disk.synced)
                 self._disk.is_sound = True
+
+    def journaled(self) -> list[StepRecord]:
+        """Every step, and the end."""
+        path = self._folder / "journal.sqlite"
+        with closing(Journal.open(path, RUN)) as journal:
+            assert journal.end is not None
+            return [*journal.read(), journal.end]
+
+    def ledger(self) -> Ledger:
+        """What this engine believes."""
+        portfolio = self._account.portfolio
+        worth = portfolio.curve[-1]
+        return Ledger(portfolio.lots.tolist(), worth.cash, portfolio.working.ids())
 
     def end(self) -> None:
         """The machine may have lost its power as well."""
@@ -153,16 +263,24 @@ class Life:
         self._disk.is_sound = False
         return journal
 
-    def _trade(self, journal: Journal, inputs: Inputs, line: Line) -> None:
+    def _trade(
+        self, journal: Journal, inputs: Inputs, exchange: Exchange, line: Line
+    ) -> None:
         scene = Scene(
             self._folder,
-            targets,
+            self._family.targets,
+            limits=self._family.limits,
             venue=SocketVenue(line, timeout_s=SILENCE_S),  # pyright: ignore[reportArgumentType]
             journal=journal,
             on_point=self._at_point,
         )
+        for name, value in self._family.means.items():
+            setattr(scene.account, name, value)
+        self._account = scene.account
         scene.trader.mark = self._noted(inputs)
-        sent = frames(BARS, SIZE)[max(0, journal.last_step - 1) :]
+        sent = frames(self._family.bars, self._family.size)[
+            max(0, journal.last_step - 1) :
+        ]
 
         feed = new_feed()
 
@@ -172,8 +290,21 @@ class Life:
             yield from inputs.heard(taken_up(came, self._faults, self._clock_ns))
 
         for _ in stepping(scene.trader, journal, closed_bars(heard(), feed)):
-            line.deliver_late()
-        scene.link.settle(0)
+            exchange.deliver_late()
+            if self._family is AT_REST:
+                self._attend(scene)
+        ended(scene.trader, journal, START_NS + self._family.bars * BAR_NS)
+
+    def _attend(self, scene: Scene) -> None:
+        """A person may stop the engine between two steps, and lets it go on after the
+        next one, in whichever process."""
+        states = scene.states
+        if states.is_held(Cause.STARTING):
+            return
+        if states.is_held(Cause.KILLED):
+            states.lift(Cause.KILLED, "enough")
+        elif self._faults.befalls("person stops", 0.5):
+            scene.trader.halt(Cause.KILLED, "drill")
 
     def _at_point(self, name: str) -> None:
         if self._faults.befalls(f"death {name}"):
@@ -215,9 +346,9 @@ def jumping(faults: Faults) -> Iterator[Callable[[], int]]:
         yield time_ns
 
 
-def listening(venue: PaperVenue) -> Desk:
+def listening(venue: PaperVenue, family: Family = AT_ONCE) -> Desk:
     """A venue's desk that has heard the whole market."""
-    desk = Desk(venue, UNIVERSE.hash)
-    desk.hear(np.concatenate([quotes(bar, mids(bar), SIZE) for bar in range(BARS)]))
+    desk, bars = Desk(venue, UNIVERSE.hash), range(family.bars)
+    desk.hear(np.concatenate([quotes(bar, mids(bar), family.size) for bar in bars]))
     desk.end()
     return desk

@@ -4,6 +4,7 @@ The demo learns and trades undisturbed; the live run takes its members and its n
 that orders have the same ids, and trades the same bars with a market and a venue apart.
 """
 
+import math
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,12 +22,18 @@ from bot4jax.runtime.venue_record import Record
 from bot4jax.schema import Config
 from bot4jax.schema.process import Endpoints
 from tests.sim.kill import FILLS, KILLED, POINTS, Verdict, judged
-from tests.sim.live import record_at
+from tests.sim.roles import record_at
 
 WHOLE_POINTS = (*POINTS, "mid_checkpoint")
 
-SNAPSHOTS = 8
+SNAPSHOTS = 4
 """Bars between two of the engine's state."""
+
+DEATHS = 10
+"""Of one run, at most: each life costs the start of Python and of JAX, and only the
+last one what follows the market's end."""
+APART = 6
+"""Steps from one death to the next, so that between them snapshots are written."""
 
 PATIENCE_S = 120
 
@@ -43,6 +50,14 @@ def endpoints(root: Path) -> list[str]:
     """Words for sockets of this folder's own; the names of such files must be short."""
     names = Endpoints.__struct_fields__
     return [f"runtime.endpoints.{name}=ipc://{root}/{name}" for name in names]
+
+
+def deadly(point: str, count: int, first: int) -> list[list[tuple[str, int]]]:
+    """So many deaths at a point, from a first step on, run by run."""
+    return [
+        [(point, first + k + APART * n) for n in range(min(DEATHS, count - DEATHS * k))]
+        for k in range(math.ceil(count / DEATHS))
+    ]
 
 
 def repeating(calm: Path, root: Path, sockets: Sequence[str]) -> Config:
