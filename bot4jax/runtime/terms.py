@@ -92,10 +92,11 @@ def held_after(
     is_same = is_split(event) or event.multiplier == instrument.multiplier
     if broken and not is_same:
         raise Halted(
-            f"{instrument.symbol} has the multiplier {event.multiplier:g} from now on, "
-            f"not {instrument.multiplier:g}, and {lots} lots are held: {whole + broken:g} "
-            "of the new ones. Only a whole number can be converted: look at the account, "
-            "close the position, and go on under another run.name."
+            f"{instrument.symbol} has the multiplier {event.multiplier:g} from now "
+            f"on, not {instrument.multiplier:g}, and {lots} lots are held: "
+            f"{whole + broken:g} of the new ones. Only a whole number can be "
+            "converted: look at the account, close the position, and go on under "
+            "another run.name."
         )
     return whole, broken
 
