@@ -12,12 +12,13 @@ cosines and mixture; Lazarus, Lewis, Stock & Watson (2018), HAR Inference, for
 cosines with equal weights, which these are if there is but the flat shape.
 """
 
+from collections.abc import Callable
 from math import nan
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 from scipy.special import stdtr, stdtrit
 
 MOST = 32
@@ -126,15 +127,22 @@ def student_of(
 
     def quantile(share: float) -> float:
         reach = stdtrit(degrees, share)
-        ends = scales.min() * reach * (1 - 1e-9), scales.max() * reach * (1 + 1e-9)
-        return brentq(
-            lambda x: weights @ stdtr(degrees, x / scales) - share, *ends, rtol=1e-9
+        ends = (
+            scales.min() * reach * (1 - ROUNDING),
+            scales.max() * reach * (1 + ROUNDING),
         )
+        return crossing(lambda x: weights @ stdtr(degrees, x / scales) - share, *ends)
 
     near, far = quantile(ONE_SIDE), quantile(TWO_SIDES)
 
     def beyond(own: float) -> float:
         return stdtrit(own, TWO_SIDES) / stdtrit(own, ONE_SIDE) - far / near
 
-    own = brentq(beyond, 0.2, degrees + 1e-6) if beyond(degrees) < 0 else degrees
+    own = crossing(beyond, 0.2, degrees) if beyond(degrees) < 0 else degrees
     return Spread(float(far / stdtrit(own, TWO_SIDES)), float(own))
+
+
+def crossing(function: Callable[[float], float], low: float, high: float) -> float:
+    """Where a function is 0, between ends at which it is not on the same side."""
+    found = root_scalar(function, bracket=(low, high), rtol=ROUNDING)
+    return float(found.root)
