@@ -121,11 +121,9 @@ def as_decided(story: Story, journal: Sequence[StepRecord]) -> Iterator[Request]
     orders = {one.id for one in story.received if isinstance(one, Order)}
     refused = {one.order for one in story.answers if isinstance(one, Reject)}
     for one in story.decided:
-        is_held_back = isinstance(one, Query) and one.order not in orders
-        if is_held_back and one.order in refused and one.order in own:
-            yield own[one.order]
-        else:
-            yield one
+        name = one.order if isinstance(one, Query) else ""
+        is_held_back = name in own and name in refused and name not in orders
+        yield own[name] if is_held_back else one
 
 
 def numbering(story: Story, steps: int) -> Iterator[str]:
@@ -176,14 +174,15 @@ def limits(story: Story) -> Iterator[str]:
     fills = list[Fill]()
     for moment in moments(story):
         fills += (one for one in moment.since if isinstance(one, Fill))
-        opened = [one for one in moment.requests if _opens(one)]
+        orders = (one for one in moment.requests if isinstance(one, Order))
+        opened = [one for one in orders if not one.reduce_only]
         if not opened:
             continue
         worth = [_price(slot, mids(moment.step - 1)[slot]) for slot in range(SYMBOLS)]
         held = [moment.standing.held(slot) for slot in range(SYMBOLS)]
         nav = cash(fills) + sum(n * one for n, one in zip(held, worth, strict=True))
         most = [_at_worst(moment, slot) * worth[slot] for slot in range(SYMBOLS)]
-        for slot in {one.symbol for one in opened}:
+        for slot in {order.symbol for order in opened}:
             if not most[slot] <= BINDING.max_position_share * nav:
                 yield f"step {moment.step} lets slot {slot} come to {most[slot]}"
         if not sum(most) <= BINDING.max_gross * nav:
@@ -260,10 +259,6 @@ def _concerns(event: Event, slot: int, orders: dict, asked: set[str]) -> bool:
     if not isinstance(event, Cancelled | Expired) or event.order in asked:
         return False
     return orders[event.order].symbol == slot and bool(orders[event.order].group)
-
-
-def _opens(request: Request) -> bool:
-    return isinstance(request, Order) and not request.reduce_only
 
 
 def _at_worst(moment: Moment, slot: int) -> int:

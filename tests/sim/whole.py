@@ -35,7 +35,7 @@ last one what follows the market's end."""
 APART = 6
 """Steps from one death to the next, so that between them snapshots are written."""
 
-PATIENCE_S = 120
+PATIENCE_S = 600
 
 
 def demo(root: Path) -> Path:
