@@ -89,15 +89,15 @@ def held_after(
     whole nobody has a price for, and `Halted` says so.
     """
     whole, broken = converted(lots, ratio(instrument, event).lots)
-    is_same = is_split(event) or event.multiplier == instrument.multiplier
-    if broken and not is_same:
-        raise Halted(
-            f"{instrument.symbol} has the multiplier {event.multiplier:g} from now "
-            f"on, not {instrument.multiplier:g}, and {lots} lots are held: "
-            f"{whole + broken:g} of the new ones. Only a whole number can be "
-            "converted: look at the account, close the position, and go on under "
-            "another run.name."
-        )
+    if broken and isinstance(event, InstrumentChange):
+        was, is_now = instrument.multiplier, event.multiplier
+        if was != is_now:
+            raise Halted(
+                f"{instrument.symbol} has the multiplier {is_now:g} from now on, not "
+                f"{was:g}, and {lots} lots are held: {whole + broken:g} of the new "
+                "ones. Only a whole number can be converted: look at the account, "
+                "close the position, and go on under another run.name."
+            )
     return whole, broken
 
 

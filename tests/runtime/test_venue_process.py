@@ -326,8 +326,10 @@ def test_only_an_engine_whose_record_fits_takes_the_place_of_the_one_at_work(
     for number in (1, 2):
         assert own.take(sent(number)) is None
         own.hear(stream())
-        assert own.report() is not None
-    held = own.take(inquiry()).positions
+        report = own.report()
+        assert report is not None
+    held = report.positions
+    assert isinstance(own.take(inquiry()), Statement)
     asked = inquiry(boundary_ns=boundary(5))
     stated = own.take(msgspec.structs.replace(asked, run=run, step=step))
     assert isinstance(stated, Statement)
