@@ -89,7 +89,7 @@ def _followed(
         leg: one
         for leg, one in wanted.items()
         if one.kind not in waiting
-        and portfolio.working.may_protect(slot, one.kind, now_ns)
+        and portfolio.working.may_protect(slot, side, one.kind, now_ns)
     }
     if not missing:
         return

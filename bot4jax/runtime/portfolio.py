@@ -262,6 +262,8 @@ class Portfolio:
         after = int(self.lots[slot])
         if held * after < 0 or not after:
             self._end_trip(slot)
+        if held * after <= 0 and after:
+            self.working.begin_position(slot)
         worth = notional(instrument, signed, price)
         self.fees[slot] += fill.fee
         self.turnover[slot] += abs(worth)

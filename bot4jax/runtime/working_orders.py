@@ -47,8 +47,9 @@ class WorkingOrders:
         """names of the open ones, in the order they were sent"""
         self._groups: dict[str, list[str]] = {}
         """names of those of each group"""
-        self._refused: dict[tuple[int, Kind], Asked] = {}
-        """orders of groups that the venue rejected one after the other, by slot"""
+        self._refused: dict[tuple[int, int, Kind], Asked] = {}
+        """orders of groups that the venue rejected one after the other, by slot and
+        side"""
         self._references: dict[str, float] = {}
         self._kept = kept
 
@@ -107,9 +108,15 @@ class WorkingOrders:
             if self.by_id[name].taken_back.is_due(now_ns)
         ]
 
-    def may_protect(self, slot: int, kind: Kind, now_ns: int) -> bool:
+    def may_protect(self, slot: int, side: int, kind: Kind, now_ns: int) -> bool:
         """Whether a group's order may be sent: none was refused lately."""
-        return self._refused.get((slot, kind), NEVER_ASKED).is_due(now_ns, REFUSED_NS)
+        asked = self._refused.get((slot, side, kind), NEVER_ASKED)
+        return asked.is_due(now_ns, REFUSED_NS)
+
+    def begin_position(self, slot: int) -> None:
+        """What was refused protected another one, which may have been gone by then."""
+        for place in [one for one in self._refused if one[0] == slot]:
+            del self._refused[place]
 
     def hear(self, answer: OrderAnswer) -> bool:
         """Take in the venue's answer; False if it was known already."""
@@ -143,7 +150,7 @@ class WorkingOrders:
     def _note_refusal(self, one: Tracked) -> None:
         """Counted until the venue takes one."""
         order = one.order
-        place: tuple[int, Kind] = order.symbol, order.kind
+        place: tuple[int, int, Kind] = order.symbol, order.side, order.kind
         if one.state == OrderState.REJECTED:
             before = self._refused.get(place, NEVER_ASKED)
             self._refused[place] = before.again(order.sent_ns)
