@@ -208,6 +208,26 @@ def test_a_leg_that_is_refused_is_asked_for_after_pauses_that_grow(tmp_path):
     scene.assert_repeated()
 
 
+@pytest.mark.parametrize(
+    ("plan", "first"), [({3: 0.1, 12: -0.1}, 12), ({3: 0.1, 12: 0.0, 14: 0.1}, 14)]
+)
+def test_a_leg_refused_of_a_former_position_delays_none_of_the_next(
+    tmp_path, plan, first
+):
+    """Of the other side, or of the same once nothing was held."""
+
+    def wishes(step: int) -> tuple[float | None, ...]:
+        return plan.get(step), 0.0, 0.0
+
+    venue = LocalVenue(Refusing(range(first)))
+    scene = Protected(tmp_path, wishes, limits=FEW, venue=venue)
+    scene.trader.start()
+    steps = scene.through(range(20))
+    assert legs_of(steps, 0) == [3, 4, 6, 10, first]
+    held = abs(int(scene.account.portfolio.lots[0]))
+    assert sorted(scene.legs(0)) == [("stop", held), ("take_profit", held)]
+
+
 def test_pauses_of_refused_legs_outlive_a_restart_and_end_once_one_is_taken(tmp_path):
     scene, steps = refused(tmp_path, range(16), 12)
     again = scene.restarted(tmp_path)
