@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from bot4jax.config import from_yaml
-from bot4jax.data.origin import Origin, opens_ns, origin_of, shown
+from bot4jax.data.origin import Origin, digest, opens_ns, origin_of, shown
 from bot4jax.engine import asking
 from bot4jax.errors import CheckpointError
 from bot4jax.kernels import calibration, clean, history, vote
@@ -212,32 +212,31 @@ def expect_origin(
     What is tested with it must come after all that it was fitted on, by the clock.
     """
     source, mend = setting.source, "put those files back, or train again on these"
+    begins, goes_on = opens_ns(source, 0), opens_ns(source, until)
     if found is None:
         raise CheckpointError(
             f"{folder}: does not tell when the bars end that it was fitted on, so no "
             "test can be known to come after them: train again."
         )
-    own = opens_ns(source, until)
+    fitted = f"{folder}: was fitted on bars from {shown(found.start_ns)} up to "
+    fitted += shown(found.until_ns)
     if setting.config.mode == "live":
-        if own < found.until_ns:
+        if goes_on < found.until_ns:
             raise CheckpointError(
-                f"{folder}: was fitted on bars up to {shown(found.until_ns)}; this "
-                f"market's bar {until:,} opens at {shown(own)}, before that: trade what "
-                "comes after, or train again."
+                f"{fitted}; bar {until:,} of this market, where it would begin to "
+                f"trade, opens before that, at {shown(goes_on)}: {mend}."
             )
         return
-    if (found.start_ns, found.until_ns) != (opens_ns(source, 0), own):
+    if (found.start_ns, found.until_ns) != (begins, goes_on):
         raise CheckpointError(
-            f"{folder}: was fitted on bars from {shown(found.start_ns)} up to "
-            f"{shown(found.until_ns)}; this source's first bar opens at "
-            f"{shown(opens_ns(source, 0))}, its bar {until:,}, with which the test "
-            f"would begin, at {shown(own)}. Bars were added or removed since, and their "
-            f"numbers have moved: {mend}."
+            f"{fitted}; this source begins at {shown(begins)}, and bar {until:,}, with "
+            f"which the test would begin, opens at {shown(goes_on)}. Bars were added "
+            f"or removed since, and their numbers have moved: {mend}."
         )
-    if found.digest != (expected := origin_of(source, until).digest):
+    if found.digest != (now := digest(source, until)):
         raise CheckpointError(
-            f"{folder}: the bars before {shown(own)} are not those that it was fitted "
-            f"on (digest {found.digest}; these have {expected}): {mend}."
+            f"{fitted} with the digest {found.digest}; those of this source have "
+            f"{now}, so that its files have changed: {mend}."
         )
 
 
