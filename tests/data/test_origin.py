@@ -42,7 +42,16 @@ def market(first=0, bars=BARS, **changed):
         prices[name] = prices[name].copy()
         prices[name][at] = value
     live, ones = np.ones((bars, 1), bool), np.ones((bars, 1))
-    one = Instrument("X/USD", 0.01, 1.0, "X", "USD", "USD")
+    one = Instrument(
+        symbol="X/USD",
+        increment=0.01,
+        lot=1.0,
+        base="X",
+        quote="USD",
+        settlement="USD",
+        maker_fee=0.0,
+        taker_fee=0.0,
+    )
     panel = Panel(**prices, live=live, adjustment=ones)
     return BarSource(universe([one]), panel, MINUTE, int(minutes[0]) * MINUTE)
 

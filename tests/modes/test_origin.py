@@ -31,9 +31,9 @@ WORDS = [
 
 
 def write(folder: Path, first: int, count: int = NEEDED, nudge: float = 0.0) -> Path:
-    """Five-minute candles of four pairs from the `first` on; each has its price."""
+    """Five-minute candles of sixteen pairs from the `first` on; each has its price."""
     folder.mkdir(exist_ok=True)
-    for slot in range(4):
+    for slot in range(16):
         noise = np.random.default_rng(slot).integers(-5, 6, 4 * NEEDED)
         close = (1_000 + np.cumsum(noise))[first : first + count] / 100.0
         close[20] += nudge
@@ -69,11 +69,12 @@ def place(fitted, tmp_path):
     shutil.copytree(tmp_path / "whole", fitted)
 
 
-def judged(root: Path, mode: str = "backtest", *more: str):
-    """The stage of a run that takes up the model."""
+def judged(root: Path, mode: str = "backtest"):
+    """The stage of a run that takes up the model; the mode may be one with ticks."""
     model = root / "model"
-    words = [f"mode={mode}", f"run.model={model}", "run.name=b", *more]
-    return set_stage(adopt(configured(root, *words), model))
+    words = ["mode=backtest", f"run.model={model}", "run.name=b"]
+    config = adopt(configured(root, *words), model)
+    return set_stage(msgspec.structs.replace(config, mode=mode))
 
 
 def test_earlier_history_in_the_folder_is_no_unseen_test(place):
@@ -145,17 +146,26 @@ def test_a_finished_run_is_not_told_again_of_other_files(place, capsys):
     assert demo.train(again) == 0
 
 
-def test_tests_of_days_that_chose_the_shares_are_refused(place):
+@pytest.mark.parametrize("split", ["k_fold", "combinatorial"])
+def test_tests_of_days_that_chose_the_shares_are_refused(split, tmp_path):
     """Who failed before the shares were chosen is in none of them."""
-    words = ["mode=backtest", "backtest.refit=true", "backtest.folds=2"]
-    for split in ("k_fold", "combinatorial", "walk_forward"):
-        more = ["backtest.fidelity=research", f"backtest.split={split}"]
-        setting = set_stage(configured(place, *words, *more))
-        setting.source.listed_bars = 16 + 90
-        if split == "walk_forward":
-            assert cut(setting)[0].test[0].start >= setting.source.listed_bars
-            continue
-        with pytest.raises(DataError, match=f"split={split} tests from day"):
-            cut(setting)
-        setting.source.listed_bars = 0
-        assert cut(setting)
+    setting = folded(tmp_path, split)
+    assert cut(setting)
+    setting.source.listed_bars = 16 + 400
+    found = rf"first 416 days, and backtest\.split={split} tests from day \d+ on"
+    with pytest.raises(DataError, match=found):
+        cut(setting)
+
+
+def test_walking_forward_tests_after_the_days_that_chose_the_shares(tmp_path):
+    setting = folded(tmp_path, "walk_forward")
+    setting.source.listed_bars = 16 + 400
+    assert all(one.start >= 416 for fold in cut(setting) for one in fold.test)
+
+
+def folded(root: Path, split: str):
+    """A stage whose folds are fitted anew."""
+    write(root / "candles", 100, 600)
+    words = ["mode=backtest", "backtest.refit=true", "backtest.folds=3"]
+    more = ["backtest.tests=1", "backtest.fidelity=research", "spans.train=400"]
+    return set_stage(configured(root, *words, *more, f"backtest.split={split}"))
