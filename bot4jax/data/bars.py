@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float, Int
 
+from bot4jax.data.origin import digest_of
 from bot4jax.data.recording import check_span
 from bot4jax.data.source import BarBlock, DataError
 from bot4jax.data.universe import Universe
@@ -100,6 +101,10 @@ class BarSource:
             row = Panel(*(column[index] for column in self.panel))
             before = self.panel.close[max(index - 1, 0)]
             yield bar_block(index, row, before, self.anchors, self._increments)
+
+    def digest(self, stop: int) -> str:
+        """Of the first `stop` bars as they were read, see `origin.py`."""
+        return digest_of(column[:stop] for column in self.panel)
 
 
 def bar_block(

@@ -16,6 +16,7 @@ import polars as pl
 
 from bot4jax.data.bars import PRICES, BarSource, check_bars, on_clock
 from bot4jax.data.grid import increment
+from bot4jax.data.origin import digest
 from bot4jax.data.recording import RecordedSource, Recording
 from bot4jax.data.source import BarBlock, DataError
 from bot4jax.data.table import BARS, NAMES, QUOTES, TIME_UNITS, TRADES, read_columns
@@ -116,6 +117,10 @@ class Columns:
     def bars(self, first: int, stop: int) -> Iterator[BarBlock]:
         """Bars `first … stop − 1` of a file of bars."""
         return self._source.bars(first, stop)
+
+    def digest(self, stop: int) -> str:
+        """Of the first `stop` bars, see `origin.py`."""
+        return digest(self._source, stop)
 
 
 def check_mapping(mapping: Mapping[str, str], times_unit: str) -> None:

@@ -114,6 +114,10 @@ class Daily(BarSource):
         super().__init__(universe(instruments), panel, DAY_NS, start_ns)
         self.dates = days.to_list()
         """trading day of each bar"""
+        self.opens_ns = days.dt.timestamp("ns").to_numpy()
+        """midnight UTC of each"""
+        self.listed_bars = 0 if chosen is None else min(terms.days, len(days))
+        """first bars, which chose who is in the universe; 0 where nothing chose"""
         self.rejected = {name: int(mask.sum()) for name, mask in reasons.items()}
         """rows that are not live, by reason"""
         self.never_live = sorted(set(names) - set(kept))

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
+from bot4jax.data.origin import digest_of
 from bot4jax.data.source import BarBlock, DataError
 from bot4jax.data.universe import Universe
 from bot4jax.types import BOOK, QUOTE, TICK, Bar, Frame
@@ -70,6 +71,10 @@ class RecordedSource:
     def bars(self, first: int, stop: int) -> Iterator[BarBlock]:
         """Nothing: the bars of this source are built from its ticks."""
         return iter(())
+
+    def digest(self, stop: int) -> str:
+        """Of the records of the first `stop` bars, see `origin.py`."""
+        return digest_of([self.played.records[: self._edges[stop]]])
 
 
 def check_span(first: int, stop: int, bar_count: int) -> None:

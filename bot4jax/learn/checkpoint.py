@@ -20,9 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from bot4jax.data.origin import Origin
 from bot4jax.errors import CheckpointError
 
-SCHEMA = "bot4jax.checkpoint/3"
+SCHEMA = "bot4jax.checkpoint/4"
 MANIFEST = "manifest.json"
 SEAL = "manifest.sha256"
 """The manifest's own hash, as `sha256sum --check` reads it."""
@@ -44,6 +45,9 @@ class Identity(NamedTuple):
     catalogue_hash: str
     features: tuple[str, ...]
     """names, in the order of the arrays"""
+    origin: Origin | None = None
+    """bars that it was fitted on; compared by who takes it up, for a live feed may
+    begin later"""
 
 
 class Manifest(NamedTuple):
@@ -56,6 +60,7 @@ class Manifest(NamedTuple):
     config_hash: str
     catalogue_hash: str
     features: tuple[str, ...]
+    origin: Origin | None
     files: Mapping[str, str]
     """SHA-256 of every file, by its path within the checkpoint"""
 
@@ -146,9 +151,9 @@ def verify(at: Path) -> Manifest:
     if fields["schema"] != SCHEMA:
         raise CheckpointError(
             f"{at}: schema {fields['schema']!r}; this version reads {SCHEMA!r}: "
-            "restore it with the version that wrote it"
+            "restore it with the version that wrote it, or train again"
         )
-    manifest = Manifest(**fields)._replace(features=tuple(fields["features"]))
+    manifest = read_manifest(fields)
     expected, found = manifest.files, _hashes(at)
     names = sorted(expected.keys() | found.keys())
     wrong = [name for name in names if expected.get(name) != found.get(name)]
@@ -158,6 +163,13 @@ def verify(at: Path) -> Manifest:
             f"({len(wrong)} of {len(names)} files)"
         )
     return manifest
+
+
+def read_manifest(fields: Mapping[str, Any]) -> Manifest:
+    """A manifest as its JSON holds it."""
+    own, features = fields["origin"], tuple(fields["features"])
+    origin = None if own is None else Origin(**own)
+    return Manifest(**{**fields, "features": features, "origin": origin})
 
 
 def _expect(at: Path, manifest: Manifest, identity: Identity, like: Any) -> None:
@@ -267,7 +279,9 @@ def _write_manifest(
     at: Path, step: int, previous: int | None, identity: Identity
 ) -> None:
     manifest = Manifest(SCHEMA, step, previous, *identity, files=_hashes(at))
-    text = json.dumps(manifest._asdict(), indent=1).encode()
+    origin = manifest.origin and manifest.origin._asdict()
+    fields = {**manifest._asdict(), "origin": origin}
+    text = json.dumps(fields, indent=1).encode()
     (at / MANIFEST).write_bytes(text)
     (at / SEAL).write_bytes(_seal(text))
 

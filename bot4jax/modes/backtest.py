@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from bot4jax.decisions import Decided
+from bot4jax.errors import DataError
 from bot4jax.kernels import bars
 from bot4jax.learn import dataset, novelty, params
 from bot4jax.learn.dataset import Dataset
@@ -107,10 +108,25 @@ def cut(setting: Setting) -> tuple[Fold, ...]:
         return tuple(map(pieces_of, walk_forward(split, own.folds, gap)))
     warm = warm_bars(setting)
     span = range(max(split.train.start, warm), split.test.stop)
+    expect_unchosen(setting, span.start)
     purge = purge_of(len(span), horizon, latency_bars=1, window=warm)
     if own.split == "k_fold":
         return k_fold(span, own.folds, calibrate, purge)
     return combinatorial(span, own.folds, own.tests, calibrate, purge)
+
+
+def expect_unchosen(setting: Setting, first: int) -> None:
+    """Refuse tests of days that chose who is tested: who failed in them is left out."""
+    chosen = getattr(setting.source, "listed_bars", 0)
+    if first < chosen:
+        own = setting.config.backtest.split
+        raise DataError(
+            f"data.symbols, data.least_price and data.least_dollars choose the shares "
+            f"after the first {chosen} days, and backtest.split={own} tests from day "
+            f"{first} on: shares that failed in between would be left out, as nobody "
+            "knew then. Take all (each of the three at 0), or "
+            "backtest.split=walk_forward, which tests after that day."
+        )
 
 
 def record_market(setting: Setting, folds: tuple[Fold, ...], report: Report) -> Market:

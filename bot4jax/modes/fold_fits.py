@@ -87,7 +87,8 @@ def in_pieces(
         state, _ = arrived(own, market, learned.params, learned.deciding.vote)
         return state
 
-    learned, kept = fitted(own, first.record, place, report, arrive)
+    until = len(market.record.ints)  # training lies behind the test as well
+    learned, kept = fitted(own, first.record, place, report, arrive, until)
     own = seat(place, own)
     data, labels = seen_before(own, learned, kept, first.record, report)
     return [
@@ -157,14 +158,15 @@ def fitted(
     place: Path,
     report: Report,
     arrive: Callable[[Learned], State],
+    until: int | None = None,
 ) -> tuple[Learned | None, Kept]:
     """The members of `run.model`, of this fold's own checkpoint, or fitted now.
 
-    What was fitted is kept as it arrives at the test.
+    What was fitted is kept as it arrives at the test; `until` as in `keeping.keep`.
     """
     model = setting.config.run.model
     if model is not None or (place / "checkpoints").is_dir():
-        return None, take_up(place if model is None else Path(model), setting)
+        return None, take_up(place if model is None else Path(model), setting, until)
     with place_of(place) as own:
         learned = params.learn(
             setting.config,
@@ -177,7 +179,7 @@ def fitted(
             own,
         )
     kept = kept_at(learned, arrive(learned), setting.split.test.start)
-    keep(place, setting, kept, learned.members.booster)
+    keep(place, setting, kept, learned.members.booster, until)
     return learned, kept
 
 

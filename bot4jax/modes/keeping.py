@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from bot4jax.config import from_yaml
+from bot4jax.data.origin import Origin, digest, opens_ns, origin_of, shown
 from bot4jax.engine import asking
 from bot4jax.errors import CheckpointError
 from bot4jax.kernels import calibration, clean, history, vote
@@ -154,14 +155,19 @@ def identity(setting: Setting) -> Identity:
     )
 
 
-def keep(folder: Path, setting: Setting, kept: Kept, booster: Any) -> Path:
+def keep(
+    folder: Path, setting: Setting, kept: Kept, booster: Any, until: int | None = None
+) -> Path:
     """Write the checkpoint and the forest's own model beside it.
 
-    What the fit needed to go on is not needed any more.
+    `until` is the first bar of the source that nothing was fitted on, where that is not
+    the test's first. What the fit needed to go on is not needed any more.
     """
     tree_fit.save(booster, folder / "trees" / "forest.json")
     step = int(kept.next_bar)
-    at = checkpoint.save(folder / "checkpoints", step, kept, identity(setting))
+    origin = origin_of(setting.source, first_unseen(setting, until))
+    own = identity(setting)._replace(origin=origin)
+    at = checkpoint.save(folder / "checkpoints", step, kept, own)
     shutil.rmtree(folder / TRAINING, ignore_errors=True)
     return at
 
@@ -173,19 +179,65 @@ def place_of(folder: Path) -> Iterator[Place]:
         yield Place(folder / TRAINING, log)
 
 
-def take_up(folder: Path, setting: Setting) -> Kept:
-    """The newest intact checkpoint of a run."""
+def take_up(folder: Path, setting: Setting, until: int | None = None) -> Kept:
+    """The newest intact checkpoint of a run, if it was fitted on these very bars.
+
+    `until` as in `keep`. Raises `CheckpointError` where the bar that it goes on from is
+    at another instant, or what lies before it has changed; a live feed may begin later.
+    """
     if not (folder / "checkpoints").is_dir():
         raise CheckpointError(
             f"{folder} holds no checkpoint: run `mode=train` or the demo first and "
             "name its folder with run.model=DIR."
         )
-    kept, _ = checkpoint.restore(
+    kept, manifest = checkpoint.restore(
         folder / "checkpoints",
         jax.eval_shape(lambda: blank(setting)),
         identity(setting),
     )
+    expect_origin(folder, manifest.origin, setting, first_unseen(setting, until))
     return kept._replace(params=as_configured(setting, kept.params))
+
+
+def first_unseen(setting: Setting, until: int | None) -> int:
+    """The bar that what is fitted goes on from; the test's first unless told."""
+    return setting.split.test.start if until is None else until
+
+
+def expect_origin(
+    folder: Path, found: Origin | None, setting: Setting, until: int
+) -> None:
+    """Refuse what was fitted on other bars than those that lie before `until`.
+
+    What is tested with it must come after all that it was fitted on, by the clock.
+    """
+    source, mend = setting.source, "put those files back, or train again on these"
+    begins, goes_on = opens_ns(source, 0), opens_ns(source, until)
+    if found is None:
+        raise CheckpointError(
+            f"{folder}: does not tell when the bars end that it was fitted on, so no "
+            "test can be known to come after them: train again."
+        )
+    fitted = f"{folder}: was fitted on bars from {shown(found.start_ns)} up to "
+    fitted += shown(found.until_ns)
+    if setting.config.mode == "live":
+        if goes_on < found.until_ns:
+            raise CheckpointError(
+                f"{fitted}; bar {until:,} of this market, where it would begin to "
+                f"trade, opens before that, at {shown(goes_on)}: {mend}."
+            )
+        return
+    if (found.start_ns, found.until_ns) != (begins, goes_on):
+        raise CheckpointError(
+            f"{fitted}; this source begins at {shown(begins)}, and bar {until:,}, with "
+            f"which the test would begin, opens at {shown(goes_on)}. Bars were added "
+            f"or removed since, and their numbers have moved: {mend}."
+        )
+    if found.digest != (now := digest(source, until)):
+        raise CheckpointError(
+            f"{fitted} with the digest {found.digest}; those of this source have "
+            f"{now}, so that its files have changed: {mend}."
+        )
 
 
 def seat(folder: Path, setting: Setting) -> Setting:

@@ -14,6 +14,7 @@ from bot4jax.config import config_hash, run_folder, to_yaml
 from bot4jax.errors import ConfigError, Halted
 from bot4jax.runtime.carrying import CARRIED, JOURNAL, carry, held_causes
 from bot4jax.runtime.lease import lease
+from bot4jax.runtime.sources_digest import sources_digest
 from bot4jax.schema import Config
 
 CLOCK = "clock.json"
@@ -52,8 +53,9 @@ class RunFolder:
     def open(self) -> str | None:
         """Make the folder; the name of the run it resumes, or None if it is new.
 
-        A folder never mixes two configurations, and nothing is removed unasked. What
-        kept a live engine from trading is not forgotten with its journal.
+        A folder never mixes two configurations, nor results of files that have changed
+        since, and nothing is removed unasked. What kept a live engine from trading is
+        not forgotten with its journal.
         """
         if (self.path / CARRIED).exists():
             self._clear()
@@ -74,9 +76,13 @@ class RunFolder:
                     "choose another run.name, or run.fresh=true to remove that run"
                 ]
             )
+        sources = sources_digest(self._config)
+        if before is not None:
+            self._expect_sources(sources)
         self.path.mkdir(parents=True, exist_ok=True)
         write_text(self.path / "config.yaml", to_yaml(self._config))
         self.manifest = manifest(self._config, self.hash)
+        self.manifest["sources_digest"] = sources
         self.write_json("manifest.json", self.manifest)
         return self.name if before else None
 
@@ -115,6 +121,19 @@ class RunFolder:
         if set(os.listdir(self.path) if self.path.is_dir() else ()) <= OPENING:
             return None
         return self._former().get("config_hash")
+
+    def _expect_sources(self, sources: str | None) -> None:
+        """Refuse to go on with, or tell again, what was made of other files."""
+        former = self._former().get("sources_digest")
+        if former != sources:
+            raise ConfigError(
+                [
+                    f"run.name: {self.path} holds a run of other files: those of "
+                    f"data.path or run.model have changed since (digest {former}; now "
+                    f"{sources}), and what it tells is of the files before. Choose "
+                    "another run.name, or run.fresh=true to remove that run"
+                ]
+            )
 
     def _former(self) -> dict[str, Any]:
         """The manifest of the run that lies here; nothing where none can be read."""

@@ -116,6 +116,7 @@ def test_the_manifest_says_what_is_agreed(tmp_path):
         "config_hash": "c0ffee",
         "catalogue_hash": "fe11",
         "features": ["return", "spread"],
+        "origin": None,
     }
     assert files
     assert all(len(digest) == 64 for digest in files.values())
@@ -247,7 +248,7 @@ def test_another_schema_is_refused_by_name(tmp_path, monkeypatch):
         patch.setattr(checkpoint, "SCHEMA", "bot4jax.checkpoint/9")
         save(tmp_path, 1, state(), IDENTITY)
     found = (
-        r"/1: schema 'bot4jax.checkpoint/9'; this version reads 'bot4jax.checkpoint/3'"
+        r"/1: schema 'bot4jax.checkpoint/9'; this version reads 'bot4jax.checkpoint/4'"
     )
     with pytest.raises(CheckpointError, match=found):
         restore(tmp_path, state(), IDENTITY)
