@@ -75,6 +75,8 @@ class Line(NamedTuple):
     """profit of the span after costs"""
     gross: float
     cost: float
+    stuck: float
+    """of the capital, in symbols that were not live when everything else was sold"""
     late: tuple[float, ...]
     """gross profit by delay"""
     sharpe: float | None
@@ -261,6 +263,7 @@ def line(
         net=sum_interval(net, horizon),
         gross=float(prompt.gross.sum()),
         cost=float(prompt.cost.sum()),
+        stuck=float(prompt.stuck.sum()),
         late=tuple(float(one.gross.sum()) for one in whole.books[name]),
         sharpe=returns.sharpe(daily, days),
         sortino=returns.sortino(daily, days),

@@ -179,6 +179,7 @@ def scan(found: Evaluation) -> str:
             ratio(break_even(one.gross, one.cost)),
             *(percent(gross) for gross in one.late[1:]),
             percent(one.turnover),
+            percent(one.stuck),
         )
         for name, one in found.lines.items()
     ]
@@ -191,11 +192,15 @@ def scan(found: Evaluation) -> str:
         "break-even, × cost",
         *(f"0 ×, {bars} bars late" for bars in DELAYS[1:]),
         "turnover a bar",
+        "stuck at the end",
     )
     text = paragraph(
         "By the quick scan, for every forecaster alike: the engine's own sizing, the "
         "own last target held, half the spread and the fee paid, and everything sold "
-        "at the end. The decisions are those made at 1 × cost. Met one and two bars "
+        "at the end. A symbol that is not live is not traded: a halt is sat through, "
+        "and what is <i>stuck at the end</i>, long and short alike, could not be sold; "
+        "it stands at its last price, which nobody has paid, with no cost of leaving. "
+        "Several folds add up. The decisions are those made at 1 × cost. Met one and two bars "
         "late, a forecast fades; one that vanishes at once lives no longer than a bar, "
         "or has read the next."
     )

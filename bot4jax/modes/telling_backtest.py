@@ -297,6 +297,7 @@ def scanned(found: Evaluation, name: str) -> dict[str, Any]:
             "saved_by_fold": list(found.gains[name]),
             "gross": one.gross,
             "cost": one.cost,
+            "stuck": one.stuck,
             "net": list(one.net),
             "net_at_cost": {f"{t:g}": one.gross - t * one.cost for t in summary.COSTS},
             "break_even_cost": break_even(one.gross, one.cost),
