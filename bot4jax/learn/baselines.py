@@ -3,8 +3,8 @@
 Each is fitted on the training span and gives probabilities `[T, S, C]` of another. A
 rule that only names a class is given the probabilities that its naming has earned in
 training; so stated, "always flat" is the class prior. The base rate drifts, and whoever
-has a temperature knows the calibration span's: so does the recent prior. Gradient boosting alone is the
-ensemble's own member.
+has a temperature knows the calibration span's: so does the recent prior. Gradient
+boosting alone is the ensemble's own member.
 """
 
 from typing import NamedTuple

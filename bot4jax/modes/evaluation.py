@@ -289,9 +289,7 @@ def covers(said: Forecast) -> Float[np.ndarray, " S"]:
     return np.isfinite(said.probability).any((0, 2)).astype(float)
 
 
-def gains(
-    whole: Scored, name: str, constant: str = PRIOR
-) -> Float[np.ndarray, "T S"]:
+def gains(whole: Scored, name: str, constant: str = PRIOR) -> Float[np.ndarray, "T S"]:
     """Log loss that a forecaster saves against a constant one, label by label."""
     own, flat = (
         metrics.sample_log_loss(whole.forecasts[one].probability, whole.classes)

@@ -207,9 +207,9 @@ def scan(found: Evaluation) -> str:
         "at the end. A symbol that is not live is not traded: a halt is sat through, "
         "and what is <i>stuck at the end</i>, long and short alike, could not be sold; "
         "it stands at its last price, which nobody has paid, with no cost of leaving. "
-        "Several folds add up. The decisions are those made at 1 × cost. Met one and two bars "
-        "late, a forecast fades; one that vanishes at once lives no longer than a bar, "
-        "or has read the next."
+        "Several folds add up. The decisions are those made at 1 × cost. Met one and "
+        "two bars late, a forecast fades; one that vanishes at once lives no longer "
+        "than a bar, or has read the next."
     )
     return section("Money by a quick scan") + text + table(heads, rows) + faded(found)
 

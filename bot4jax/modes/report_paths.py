@@ -34,8 +34,7 @@ def spread_over(paths: Sequence[Path]) -> str:
         "tables are of the first. Paths share bars and most of their training: their "
         "spread says how much hangs on what was fitted on, and is no standard error. "
         "Saved is the less of what is saved against always flat with the training "
-        "span's shares and with the calibration span's. "
-        + overfit(paths)
+        "span's shares and with the calibration span's. " + overfit(paths)
     )
     rows = [row(name, paths) for name in paths[0].figures if name not in FLAT]
     return section("Paths") + text + table(heads, rows)

@@ -79,7 +79,10 @@ def test_a_forest_alone_stops_where_the_ensembles_does(config):
 
 
 def test_a_forest_alone_is_stopped_by_the_bars_behind_the_gap(config):
-    gap, watched = slice(CUT - HORIZON, CUT + HORIZON + 1), slice(CUT + HORIZON + 1, BARS)
+    gap, watched = (
+        slice(CUT - HORIZON, CUT + HORIZON + 1),
+        slice(CUT + HORIZON + 1, BARS),
+    )
     found = rounds_alone(config, samples(), HORIZON)
     assert rounds_alone(config, turned(samples(), gap), HORIZON) == found
     assert rounds_alone(config, turned(samples(), watched), HORIZON) == 1

@@ -87,7 +87,7 @@ def test_leaving_is_paid_for(delay):
 
 
 def halted(span: slice, then: float) -> tuple[Dataset, np.ndarray]:
-    """Bought before the first symbol's halt; who would sell in it, and its reopening."""
+    """Bought before the first symbol's halt, to be sold in it; what it reopens at."""
     data = everybody_lives(market())
     close = np.full((BARS, SYMBOLS), 1000.0)
     close[span.stop :, 0] *= then
@@ -134,7 +134,10 @@ def test_who_cannot_trade_is_sized_from_what_is_held():
 
 
 def test_a_delay_meets_the_same_targets_later():
-    data, held = everybody_lives(market()), np.random.default_rng(2).normal(0, 0.1, (BARS, SYMBOLS))
+    data, held = (
+        everybody_lives(market()),
+        np.random.default_rng(2).normal(0, 0.1, (BARS, SYMBOLS)),
+    )
     found = book(held, data, FEE, FREE, delay=2)
     expected = (held[:-3] * moves(data)[2:]).sum(1)
     np.testing.assert_allclose(found.gross[2:-1], expected)
