@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks import luck, origins, rungs
 from benchmarks.markdown import table
 from benchmarks.origins import experiment
-from benchmarks.skill import chance, less, order, reach, saved, together
+from benchmarks.skill import beyond_flat, chance, less, order, reach, saved, together
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "experiments.md"
 FOUND = PAGE.with_suffix("")
@@ -26,7 +26,11 @@ JUDGED = (
     "log_loss",
     "excess",
     "excess_error",
+    "recent_excess",
+    "recent_excess_error",
+    "recent_degrees",
     "p_value",
+    "recent_p_value",
     "direction",
     "direction_error",
     "direction_p_value",
@@ -40,8 +44,9 @@ JUDGED = (
 HEAD = (
     "run",
     "forecaster",
-    "log loss less always flat's, 10⁻³ ± 95 %",
-    "p",
+    "log loss less the class prior's, 10⁻³ ± 95 %",
+    "less the recent prior's",
+    "p of both (of the first alone)",
     "direction, 10⁻³ ± 95 %",
     "p",
     "IC (t)",
@@ -161,7 +166,8 @@ def rows(name: str, run: dict[str, Any]) -> Iterable[tuple[str, ...]]:
             name,
             who.replace("_", " "),
             less(*saved(one, "excess")),
-            chance(one["p_value"]),
+            less(*saved(one, "recent_excess")),
+            beyond_flat(one),
             less(*saved(one, "direction")),
             chance(one["direction_p_value"]),
             order(one),

@@ -6,6 +6,13 @@ from typing import Any
 from bot4jax.learn import pairs, student
 from bot4jax.modes import markup
 
+DEGREES = {
+    "excess": "degrees",
+    "recent_excess": "recent_degrees",
+    "direction": "direction_degrees",
+}
+"""Of freedom of each figure's error, by their name in a summary."""
+
 NORMAL = 1.96
 """Standard errors of an interval at 95 % whose run kept no degrees of freedom."""
 
@@ -23,9 +30,9 @@ def less(
 def saved(
     one: Mapping[str, Any], what: str
 ) -> tuple[float | None, float | None, float | None]:
-    """A forecaster's `excess` or `direction`, its error, and what that is worth."""
-    degrees = "degrees" if what == "excess" else f"{what}_degrees"
-    return one[what], one[f"{what}_error"], one.get(degrees)
+    """A forecaster's `excess`, `recent_excess` or `direction`, its error, and what that
+    is worth; nothing of a run that did not ask."""
+    return one.get(what), one.get(f"{what}_error"), one.get(DEGREES[what])
 
 
 def reach(degrees: float | None) -> float:
@@ -36,6 +43,16 @@ def reach(degrees: float | None) -> float:
 def chance(p: float | None) -> str:
     """A p-value, none smaller than the draws can tell; – where nothing was asked."""
     return "–" if p is None else markup.chance(p)
+
+
+def beyond_flat(one: Mapping[str, Any]) -> str:
+    """The p value of being better than always flat, with either span's shares.
+
+    Runs that asked of the training span's alone have theirs in brackets: it may be the
+    drift of the shares, and is no verdict.
+    """
+    told = chance(one["p_value"])
+    return told if "recent_p_value" in one or told == "–" else f"({told})"
 
 
 def order(one: Mapping[str, Any]) -> str:

@@ -2,8 +2,9 @@
 
 Each is fitted on the training span and gives probabilities `[T, S, C]` of another. A
 rule that only names a class is given the probabilities that its naming has earned in
-training; so stated, "always flat" is the class prior. Gradient boosting alone is the
-ensemble's own member.
+training; so stated, "always flat" is the class prior. The base rate drifts, and whoever
+has a temperature knows the calibration span's: so does the recent prior. Gradient
+boosting alone is the ensemble's own member.
 """
 
 from typing import NamedTuple
@@ -50,6 +51,26 @@ def class_prior(
     """The training classes' shares, for every decision of a span of this shape."""
     shares = _shares(_class_weight(labels, weights, classes))
     return np.broadcast_to(shares, (*shape, classes))
+
+
+def recent_prior(
+    labels: Int[np.ndarray, "V S"],
+    weights: Float[np.ndarray, "V S"],
+    shape: tuple[int, int],
+    classes: int = 3,
+) -> Float[np.ndarray, "U S C"]:
+    """The calibration classes' shares, for the bars asked, of which it is the first.
+
+    Each half of the calibration span is told the shares of the other, so that who is
+    asked how good it was there has not seen what came; whatever is later, all of them.
+    """
+    said = class_prior(labels, weights, shape, classes).copy()
+    middle = len(labels) // 2
+    halves = slice(middle), slice(middle, len(labels))
+    for one, other in (halves, halves[::-1]):
+        own = labels[other], weights[other]
+        said[one] = class_prior(*own, said[one].shape[:2], classes)
+    return said
 
 
 def last_return(

@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from bot4jax.engine import Engine, asking
 from bot4jax.learn.baselines import sampled_rows
@@ -31,6 +31,21 @@ EXPLAINED = 2_000
 within a per cent."""
 
 
+class Stopping(NamedTuple):
+    """When enough has been boosted."""
+
+    patience: int
+    """rounds without a better loss on the watched bars; 0: all rounds"""
+    watched: float
+    """share of the training bars, the last ones"""
+    horizon: int
+
+
+def stopping_of(config: Config, horizon: int) -> Stopping:
+    """What the configuration says of it."""
+    return Stopping(config.trees.patience, config.trees.watched, horizon)
+
+
 def fit_trees(
     config: Config, settings: Settings, samples: Samples, report: Report
 ) -> tuple[Any, Forest]:
@@ -54,20 +69,52 @@ def enough_rounds(config: Config, samples: Samples, horizon: int) -> int:
 
     Between the two lies the gap of any two spans: no label reaches into the other.
     """
-    own, seed = config.trees, config.run.seed
-    bars = len(samples.labels)
-    cut = round((1 - own.watched) * bars)
-    begin = cut + purge_gap(horizon, latency_bars=1)
+    seed, stopping = config.run.seed, stopping_of(config, horizon)
     first, last = (
         Samples(*(column[rows] for column in samples))
-        for rows in (slice(cut - horizon), slice(begin, bars - horizon))
+        for rows in tail(len(samples.labels), stopping)
     )
     return tree_fit.best_rounds(
         drawn(first, horizon, seed),
         drawn(last, horizon, seed),
         tree_settings(config),
-        own.patience,
+        stopping.patience,
     )
+
+
+def tail(bars: int, stopping: Stopping) -> tuple[slice, slice]:
+    """Training bars that are fitted on and watched, to tell what rounds are enough."""
+    cut = round((1 - stopping.watched) * bars)
+    begin = cut + purge_gap(stopping.horizon, latency_bars=1)
+    return slice(cut - stopping.horizon), slice(begin, bars - stopping.horizon)
+
+
+def fit_alone(
+    rows: Rows,
+    at: Int[np.ndarray, " N"],
+    bars: int,
+    settings: tree_fit.Settings,
+    stopping: Stopping,
+) -> Any:
+    """A forest of its own, of as many rounds as its own last rows say are enough.
+
+    `at` are the rows' bars among the `bars` of training. The spans are those of the
+    ensemble's forest. Where a span holds no row that weighs anything, nothing tells
+    when to stop, and all rounds are boosted.
+    """
+    if stopping.patience:
+        first, last = (
+            Rows(*(column[_within(at, own)] for column in rows))
+            for own in tail(bars, stopping)
+        )
+        if first.weights.any() and last.weights.any():
+            enough = tree_fit.best_rounds(first, last, settings, stopping.patience)
+            settings = settings._replace(rounds=enough)
+    return tree_fit.fit_forest(*rows, settings)
+
+
+def _within(at: np.ndarray, own: slice) -> np.ndarray:
+    return (at >= (own.start or 0)) & (at < own.stop)
 
 
 def drawn(samples: Samples, horizon: int, seed: int) -> Rows:

@@ -1,6 +1,7 @@
 """How good forecasts were, beside what anyone could have said without them."""
 
 from collections.abc import Mapping
+from math import isnan, nan
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,12 @@ from bot4jax.learn.splits import Split
 PRIOR = "class_prior"
 """Always flat: the shares of the training classes, whatever happens."""
 
+RECENT = "recent_prior"
+"""Always flat: the shares of the calibration classes, whatever happens."""
+
+FLAT = (PRIOR, RECENT)
+"""Those who know nothing, and never trade."""
+
 
 class Judged(NamedTuple):
     """One forecaster on the test span."""
@@ -27,6 +34,11 @@ class Judged(NamedTuple):
     """log loss less the class prior's; negative is skill, NaN without a prior"""
     excess_error: float
     """standard error, of the same labels' differences"""
+    recent_excess: float
+    """log loss less the recent prior's, likewise"""
+    recent_excess_error: float
+    recent_degrees: float
+    """of freedom of its error"""
     direction: float
     """log loss of up or down, given a move, less that of the own mean leaning; negative
     is skill in direction"""
@@ -53,8 +65,30 @@ class Judged(NamedTuple):
 
     @property
     def p_value(self) -> float:
-        """Chance of saving as much log loss against the prior without skill."""
+        """Chance of saving as much log loss against always flat without skill.
+
+        The larger of two: against the shares of training and of the calibration span.
+        Where the base rate drifts between them, whoever was brought up to date saves
+        against the first by the drift alone; so who is called better must be better
+        than both. Nobody chooses between the two, before the test or in it: of two
+        hypotheses that must both fall, the larger p is a test of the level that it says
+        (Berger 1982, Multiparameter Hypothesis Testing and Acceptance Sampling).
+
+        NaN where one of them is none, as for the priors themselves.
+        """
+        chances = self.prior_p_value, self.recent_p_value
+        return nan if any(map(isnan, chances)) else max(chances)
+
+    @property
+    def prior_p_value(self) -> float:
+        """The same against the shares of training alone."""
         return Paired(self.excess, self.excess_error, self.degrees).p_value
+
+    @property
+    def recent_p_value(self) -> float:
+        """The same against the shares of the calibration span alone."""
+        own = self.recent_excess, self.recent_excess_error, self.recent_degrees
+        return Paired(*own).p_value
 
     @property
     def direction_p_value(self) -> float:
@@ -139,8 +173,9 @@ def judge(
     probability: Float[np.ndarray, "T S C"],
     outcome: Outcome,
     prior: Float[np.ndarray, "T S C"] | None = None,
+    recent: Float[np.ndarray, "T S C"] | None = None,
 ) -> Judged:
-    """Every figure of one forecaster; `prior` is what it must beat.
+    """Every figure of one forecaster; `prior` and `recent` are what it must beat.
 
     Both meet the same market, so their difference is far surer than either loss.
     """
@@ -155,10 +190,10 @@ def judge(
         for ranks in (False, True)
     )
     loss = metrics.sample_log_loss(probability, classes)
-    above = np.full_like(loss, np.nan)
-    if prior is not None:
-        above = loss - metrics.sample_log_loss(prior, classes)
-    excess = pairs.paired(above, weights, horizon)
+    excess, later = (
+        pairs.paired(above(loss, one, classes), weights, horizon)
+        for one in (prior, recent)
+    )
     leaning = pairs.knows_direction(probability, classes, weights, folds, horizon)
     whole = bootstrap.mean(loss, weights, horizon)
     return Judged(
@@ -166,6 +201,9 @@ def judge(
         log_loss_error=whole.error,
         excess=excess.excess,
         excess_error=excess.error,
+        recent_excess=later.excess,
+        recent_excess_error=later.error,
+        recent_degrees=later.degrees,
         direction=leaning.excess,
         direction_error=leaning.error,
         log_loss_degrees=whole.degrees,
@@ -185,6 +223,17 @@ def judge(
     )
 
 
+def above(
+    loss: Float[np.ndarray, "T S"],
+    constant: Float[np.ndarray, "T S C"] | None,
+    classes: Int[np.ndarray, "T S"],
+) -> Float[np.ndarray, "T S"]:
+    """Losses less those of whoever always says the same; NaN where there is nobody."""
+    if constant is None:
+        return np.full_like(loss, np.nan)
+    return loss - metrics.sample_log_loss(constant, classes)
+
+
 def baseline_forecasts(
     features: Float[np.ndarray, "T S F"],
     last_returns: Float[np.ndarray, "T S"],
@@ -193,16 +242,19 @@ def baseline_forecasts(
     seed: int,
 ) -> dict[str, Float[np.ndarray, "U S C"]]:
     """What simple forecasters, fitted on the training span, say of the bars asked."""
-    labels, weights = trained.classes, trained.weights
+    labels, weights, known = trained.classes, trained.weights, asked.known
     line = baselines.logistic_regression(
         features, labels, weights, asked.features, seed=seed
     )
     return {
         PRIOR: baselines.class_prior(labels, weights, asked.returns.shape),
+        RECENT: baselines.recent_prior(
+            known.classes, known.weights, asked.returns.shape
+        ),
         "last_return": baselines.last_return(
             last_returns, labels, weights, asked.returns
         ),
-        "logistic_regression": tempered(line, asked.known),
+        "logistic_regression": tempered(line, known),
     }
 
 

@@ -1,7 +1,8 @@
 """A quick backtest: a scan over time in which what is held is the own last target.
 
 No gate, no lots, no queue and no partial fill: every target is met in full at the first
-executable mid, and pays half the spread and the fee; what is short pays its lender.
+executable mid, and pays half the spread and the fee; what is short pays its lender. In
+a bar in which a symbol is not live nobody trades it: what was held stays held.
 Good for comparing forecasters with each other; orders are judged by the venue, never by
 this.
 """
@@ -31,6 +32,9 @@ class Book(NamedTuple):
     """at mid prices"""
     cost: Float[np.ndarray, " T"]
     """half spreads, fees, and what lenders of what is short ask"""
+    stuck: Float[np.ndarray, " T"]
+    """in the last bar, what could not be sold there, long and short alike; it stands at
+    its last price in `gross`, which nobody has paid"""
 
     def net(self, times: float = 1.0) -> Float[np.ndarray, " T"]:
         """Profit of each bar at so many times the cost, of the same decisions."""
@@ -45,6 +49,7 @@ class Row(NamedTuple):
     risk: Risk
     half_spread: Float[Array, " S"]
     may_open: Bool[Array, " S"]
+    is_met: Bool[Array, " S"]
 
 
 def confidence(probability: Float[np.ndarray, "T S C"]) -> Float[np.ndarray, "T S"]:
@@ -61,9 +66,10 @@ def holdings(
     probability: Float[np.ndarray, "T S C"],
     sure: Float[np.ndarray, "T S"],
 ) -> Float[np.ndarray, "T S"]:
-    """Targets of every bar by the engine's own sizing, each from the one before.
+    """What every bar's targets make held, by the engine's own sizing, each from before.
 
-    A symbol without a forecast (NaN) is never opened.
+    A symbol without a forecast (NaN) is never opened. One that is not live in the bar
+    that would meet its target keeps what was held, and is sized from that next.
     """
     is_known = np.isfinite(np.asarray(probability.sum(-1)))
     columns = (data.volatility, data.beta, data.market_volatility)
@@ -73,6 +79,7 @@ def holdings(
         Risk(*(jnp.asarray(column, jnp.float32) for column in columns)),
         jnp.asarray(data.half_spread, jnp.float32),
         jnp.asarray(data.live & is_known & (sure >= floor)),
+        jnp.asarray(is_met(data)),
     )
     return np.asarray(_compiled(horizon)(params, rows))
 
@@ -89,15 +96,38 @@ def book(
     What is decided in bar t stands from the entry of t + 1 to that of t + 2; the last
     one is sold at the closing, which costs what any other trade does. With a `delay`
     every target is met that many bars later, the same at the start as at the end:
-    nothing is held before.
+    nothing is held before. Targets of symbols that are not live wait: a halt is sat
+    through, and who is not live in the last bar is not sold.
     """
     late = np.zeros_like(held)
     late[delay:] = held[: len(held) - delay]
+    late = carried(late, is_met(data))
     traded = np.abs(np.diff(late, axis=0, prepend=np.zeros_like(late[:1])))
-    traded[-1] = np.abs(late[-2])  # the next entry is past the end: everything leaves
+    last = np.abs(late[-2])  # the next entry is past the end: everything leaves
+    traded[-1] = np.where(data.live[-1], last, 0.0)
     gross = (late[:-1] * moves(data)).sum(1)
     cost = (traded * (data.half_spread + fee)).sum(1) + owed(late, lending)
-    return Book(traded, np.append(gross, 0.0), cost)
+    stuck = np.zeros(len(late))
+    stuck[-1] = last[~data.live[-1]].sum()
+    return Book(traded, np.append(gross, 0.0), cost, stuck)
+
+
+def is_met(data: Dataset) -> Bool[np.ndarray, "T S"]:
+    """Whether a target of this bar's close can be met: its symbol is live in the next.
+
+    The last bar has none: its targets are met by nobody.
+    """
+    return np.concatenate([data.live[1:], np.zeros_like(data.live[:1])])
+
+
+def carried(
+    targets: Float[np.ndarray, "T S"], met: Bool[np.ndarray, "T S"]
+) -> Float[np.ndarray, "T S"]:
+    """The last target that was met; nothing before the first."""
+    rows = np.arange(len(targets))[:, None]
+    last = np.maximum.accumulate(np.where(met, rows, -1), axis=0)
+    own = np.take_along_axis(targets, np.maximum(last, 0), axis=0)
+    return np.where(last < 0, 0.0, own)
 
 
 def moves(data: Dataset) -> Float[np.ndarray, "U S"]:
@@ -130,7 +160,8 @@ def _scan(horizon: int, params: SizingParams, rows: Row) -> Float[Array, "T S"]:
             held,
             row.may_open,
         )
-        return target, target
+        now = jnp.where(row.is_met, target, held)
+        return now, now
 
     start = jnp.zeros(rows.half_spread.shape[1], jnp.float32)
     return lax.scan(step, start, rows)[1]

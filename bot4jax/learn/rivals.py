@@ -1,9 +1,11 @@
 """What others would have used: Qlib's features with boosting, one model a symbol.
 
 Both boost with the same settings as the ensemble's own forest, on the same labels and
-spans. They are bounded, so that a baseline never costs more than what it is compared
-with: Alpha158 on `ALPHA_SYMBOLS` symbols, one model each for `OWN_SYMBOLS`, spread
-evenly over the universe. The others are NaN, and nobody is judged on them.
+spans, and each model stops as it does: once its own last training bars, behind the same
+gap, are forecast no better. They are bounded, so that a baseline never costs more than
+what it is compared with: Alpha158 on `ALPHA_SYMBOLS` symbols, one model each for
+`OWN_SYMBOLS`, spread evenly over the universe. The others are NaN, and nobody is judged
+on them.
 """
 
 import numpy as np
@@ -11,8 +13,10 @@ from jaxtyping import Float, Int
 
 from bot4jax.learn.alpha158 import FEATURES, WINDOWS, Candles, alpha158
 from bot4jax.learn.baselines import class_prior, sampled_rows
+from bot4jax.learn.boosting import Stopping, fit_alone
 from bot4jax.learn.evaluate import Outcome
 from bot4jax.trees import fit as tree_fit
+from bot4jax.trees.fit import Rows
 
 ALPHA_SYMBOLS = 64
 ALPHA_SAMPLES = 20_000
@@ -39,6 +43,7 @@ def alpha_boosting(
     train: slice,
     test: slice,
     settings: tree_fit.Settings,
+    stopping: Stopping,
 ) -> Float[np.ndarray, "U S C"]:
     """Gradient boosting on Alpha158 features.
 
@@ -53,15 +58,15 @@ def alpha_boosting(
     labels = trained.classes[every, chosen]
     weights = trained.weights[every, chosen]
     t, s = sampled_rows(weights, ALPHA_SAMPLES, settings.seed)
-    features = drawn_features(own, train.start + trained.horizon * t, s)
-    booster = tree_fit.fit_forest(
-        _usable(features), labels[t, s], weights[t, s], settings
-    )
+    at = trained.horizon * t
+    features = _usable(drawn_features(own, train.start + at, s))
+    rows = Rows(features, labels[t, s], weights[t, s])
+    booster = fit_alone(rows, at, len(trained.classes), settings, stopping)
     before = max(test.start - max(WINDOWS) - 1, 0)
     later = alpha158(Candles(*(c[before : test.stop] for c in own)))
-    rows = _usable(later[test.start - before :])
-    forecast = booster.inplace_predict(rows.reshape(-1, rows.shape[-1]))
-    return _placed(forecast.reshape(*rows.shape[:2], -1), chosen, symbols)
+    asked = _usable(later[test.start - before :])
+    forecast = booster.inplace_predict(asked.reshape(-1, asked.shape[-1]))
+    return _placed(forecast.reshape(*asked.shape[:2], -1), chosen, symbols)
 
 
 def drawn_features(
@@ -85,12 +90,13 @@ def own_boosting(
     trained: Outcome,
     later: Float[np.ndarray, "U S F"],
     settings: tree_fit.Settings,
+    stopping: Stopping,
 ) -> Float[np.ndarray, "U S C"]:
     """A model of each symbol's own rows, all of them, as FreqAI trains one a pair."""
     symbols = features.shape[1]
     chosen = spread_symbols(symbols, OWN_SYMBOLS)
     alone = settings._replace(threads=1)  # so few rows: threads would only wait
-    shape = (len(later), 1)
+    bars, shape = np.arange(len(features)), (len(later), 1)
     forecasts = []
     for one in chosen.tolist():
         labels, weights = trained.classes[:, one], trained.weights[:, one]
@@ -98,7 +104,8 @@ def own_boosting(
             prior = class_prior(trained.classes, trained.weights, shape)
             forecasts.append(prior[:, 0])
             continue
-        booster = tree_fit.fit_forest(features[:, one], labels, weights, alone)
+        rows = Rows(features[:, one], labels, weights)
+        booster = fit_alone(rows, bars, len(bars), alone, stopping)
         forecasts.append(booster.inplace_predict(np.ascontiguousarray(later[:, one])))
     return _placed(np.stack(forecasts, axis=1), chosen, symbols)
 

@@ -23,7 +23,7 @@ from bot4jax.learn import (
 )
 from bot4jax.learn.bootstrap import Interval, effective_size, sum_interval
 from bot4jax.learn.borrowing import Lending, daily_rates, ends_of_days
-from bot4jax.learn.evaluate import PRIOR, Judged, Outcome
+from bot4jax.learn.evaluate import FLAT, PRIOR, RECENT, Judged, Outcome
 from bot4jax.learn.folds import Fold
 from bot4jax.learn.labels import bars_lived, outcomes, sample_weights
 from bot4jax.learn.pairs import Ahead
@@ -70,11 +70,15 @@ class Line(NamedTuple):
     judged: Judged
     gain: Interval
     """log loss that it saves against the class prior, on its own symbols"""
+    recent_gain: Interval
+    """and against the recent prior"""
     symbols: int
     net: Interval
     """profit of the span after costs"""
     gross: float
     cost: float
+    stuck: float
+    """of the capital, in symbols that were not live when everything else was sold"""
     late: tuple[float, ...]
     """gross profit by delay"""
     sharpe: float | None
@@ -96,7 +100,9 @@ class Evaluation(NamedTuple):
     effective_bars: float
     """independent bars that the ensemble's saved log loss is worth"""
     gains: dict[str, tuple[float, ...]]
-    """saved log loss by fold"""
+    """saved log loss by fold, against the class prior"""
+    recent_gains: dict[str, tuple[float, ...]]
+    """and against the recent prior"""
     overfit: Overfit | None
     """of choosing the forecaster by its Sharpe ratio after costs"""
     net: Float[np.ndarray, " T"]
@@ -216,7 +222,8 @@ def evaluate_folds(
         lines={name: line(setting, whole, which, name) for name in names},
         effective=tuple(fold.effective for fold in folds),
         effective_bars=effective_size(saved.sum(1), max(2 * horizon, len(saved) // 8)),
-        gains={name: tuple(mean_gain(one, name) for one in folds) for name in names},
+        gains=by_fold(folds, PRIOR),
+        recent_gains=by_fold(folds, RECENT),
         overfit=overfitting(np.stack(list(nets.values()), axis=1)),
         net=nets[ENSEMBLE],
         fading=sentinels.fading(whole.late, whole.weights, horizon),
@@ -248,19 +255,25 @@ def line(
     covered = covers(said)
     weights = np.where(covered, whole.weights, 0.0)
     outcome = Outcome(whole.returns, whole.classes, weights, horizon, folds)
-    prior = whole.forecasts[PRIOR].probability
+    flat = [whole.forecasts[one].probability for one in FLAT]
+    gain, recent_gain = (
+        bootstrap.mean(gains(whole, name, one), weights, horizon).interval
+        for one in FLAT
+    )
     prompt, *_ = whole.books[name]
     net = prompt.net()
     daily = returns.daily_profits(net, whole.ends_ns)
     days = returns.days_a_year(setting.source.universe.instruments)
     share = setting.config.venue.participation
     return Line(
-        judged=evaluate.judge(said.probability, outcome, prior),
-        gain=bootstrap.mean(gains(whole, name), weights, horizon).interval,
+        judged=evaluate.judge(said.probability, outcome, *flat),
+        gain=gain,
+        recent_gain=recent_gain,
         symbols=int(covered.sum()),
         net=sum_interval(net, horizon),
         gross=float(prompt.gross.sum()),
         cost=float(prompt.cost.sum()),
+        stuck=float(prompt.stuck.sum()),
         late=tuple(float(one.gross.sum()) for one in whole.books[name]),
         sharpe=returns.sharpe(daily, days),
         sortino=returns.sortino(daily, days),
@@ -276,16 +289,24 @@ def covers(said: Forecast) -> Float[np.ndarray, " S"]:
     return np.isfinite(said.probability).any((0, 2)).astype(float)
 
 
-def gains(whole: Scored, name: str) -> Float[np.ndarray, "T S"]:
-    """Log loss that a forecaster saves against the class prior, label by label."""
-    own, prior = (
+def gains(whole: Scored, name: str, constant: str = PRIOR) -> Float[np.ndarray, "T S"]:
+    """Log loss that a forecaster saves against a constant one, label by label."""
+    own, flat = (
         metrics.sample_log_loss(whole.forecasts[one].probability, whole.classes)
-        for one in (name, PRIOR)
+        for one in (name, constant)
     )
-    return prior - own
+    return flat - own
 
 
-def mean_gain(fold: Scored, name: str) -> float:
+def mean_gain(fold: Scored, name: str, constant: str = PRIOR) -> float:
     """The same over a fold."""
     weights = np.where(covers(fold.forecasts[name]), fold.weights, 0.0)
-    return metrics.weighted_mean(gains(fold, name), weights)
+    return metrics.weighted_mean(gains(fold, name, constant), weights)
+
+
+def by_fold(folds: Sequence[Scored], constant: str) -> dict[str, tuple[float, ...]]:
+    """The same over each fold, of every forecaster."""
+    return {
+        name: tuple(mean_gain(one, name, constant) for one in folds)
+        for name in folds[0].forecasts
+    }

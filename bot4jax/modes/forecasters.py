@@ -1,4 +1,4 @@
-"""Who is judged in a backtest: members, ensemble, and six baselines beside them."""
+"""Who is judged in a backtest: members, ensemble, and seven baselines beside them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,9 +10,9 @@ from jaxtyping import Float
 from bot4jax.decisions import Decided
 from bot4jax.learn import evaluate, research, rivals
 from bot4jax.learn.alpha158 import Candles
-from bot4jax.learn.boosting import tree_settings
+from bot4jax.learn.boosting import stopping_of, tree_settings
 from bot4jax.learn.dataset import BarRecord, Dataset
-from bot4jax.learn.evaluate import PRIOR, Asked
+from bot4jax.learn.evaluate import FLAT, Asked
 from bot4jax.learn.labelling import Labels, rows_of
 from bot4jax.learn.splits import Split
 from bot4jax.modes.setting import Setting
@@ -65,7 +65,8 @@ def forecasts_of(setting: Setting, fold: Fitted) -> Said:
         np.stack([one.confidence for one in fold.decided]),
     )
     said[ENSEMBLE] = own
-    said[PRIOR] = said[PRIOR]._replace(confidence=np.zeros_like(own.confidence))
+    for name in FLAT:
+        said[name] = said[name]._replace(confidence=np.zeros_like(own.confidence))
     return Said({name: said[name] for name in (*members, ENSEMBLE, *others)}, rival)
 
 
@@ -80,7 +81,7 @@ def baselines(
     """
     rows = rows_of(fold.before, fold.split.train)
     horizon = setting.settings.layout.horizon
-    trees = tree_settings(setting.config)
+    terms = tree_settings(setting.config), stopping_of(setting.config, horizon)
     trained = evaluate.outcome_of(fold.labels, rows, horizon)
     features, test = fold.before.features[rows], fold.test
     asked = evaluate.asked_of(
@@ -101,10 +102,10 @@ def baselines(
     later = rows_of(fold.record, behind)
     raw = {
         "alpha158_boosting": rivals.alpha_boosting(
-            candles(fold.record), trained, rows, later, trees
+            candles(fold.record), trained, rows, later, *terms
         ),
         "per_symbol_boosting": rivals.own_boosting(
-            features, trained, asked.features, trees
+            features, trained, asked.features, *terms
         ),
     }
     said |= {name: evaluate.tempered(one, asked.known) for name, one in raw.items()}

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from bot4jax.data.bound import Bound, bayes_log_loss
 from bot4jax.data.simulator import Simulator
 from bot4jax.learn import evaluate, pairs
-from bot4jax.learn.evaluate import PRIOR, Judged, Outcome
+from bot4jax.learn.evaluate import PRIOR, RECENT, Judged, Outcome
 from bot4jax.learn.labelling import rows_of
 from bot4jax.learn.labels import (
     bars_lived,
@@ -113,7 +113,8 @@ def skill(
     members, bars = setting.settings.members, len(outcome.classes)
     asked = forecasts_of(setting, traded, learned, outcome)
     simple = {name: one[-bars:] for name, one in asked.items()}
-    judge = partial(evaluate.judge, outcome=outcome, prior=simple.get(PRIOR))
+    flat = {"prior": simple.get(PRIOR), "recent": simple.get(RECENT)}
+    judge = partial(evaluate.judge, outcome=outcome, **flat)
     said = dict(zip(members, traded.member_probability, strict=True))
     ahead = None
     if learned is not None:

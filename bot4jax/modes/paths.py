@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bot4jax.learn.evaluate import FLAT
 from bot4jax.learn.selection import (
     Overfit,
     overfitting,
@@ -24,7 +25,7 @@ class Figures(NamedTuple):
     """One forecaster on one path."""
 
     saved: float
-    """log loss against the class prior's, nats"""
+    """log loss, nats: the less of what is saved against the two constants"""
     net: float
     """profit by the scan, share of the capital"""
     sharpe: float
@@ -52,7 +53,7 @@ def path_of(scored: Sequence[Scored], horizon: int) -> Path:
     nets = {name: one[0].net() for name, one in whole.books.items()}
     figures = {
         name: Figures(
-            mean_gain(whole, name),
+            min(mean_gain(whole, name, one) for one in FLAT),
             float(net.sum()),
             period_sharpe(period_profits(net, horizon)),
         )

@@ -104,7 +104,9 @@ def cards(story: Story) -> str:
     shown: list[tuple[str, str]] = []
     if story.ensemble is not None:
         prior = story.baselines.get("class_prior")
+        recent = story.baselines.get("recent_prior")
         beside = "" if prior is None else f"; class prior {prior.log_loss:.4f}"
+        beside += "" if recent is None else f", recent prior {recent.log_loss:.4f}"
         label = f"ensemble's log loss, less is better{beside}"
         shown.append((label, f"{story.ensemble.log_loss:.4f}"))
     trade = story.trade

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from bot4jax.learn import student
 from bot4jax.learn.bootstrap import Interval
-from bot4jax.learn.evaluate import PRIOR
+from bot4jax.learn.evaluate import PRIOR, RECENT
 from bot4jax.learn.returns import LEAST_DAYS, break_even
 from bot4jax.learn.rivals import ALPHA_SAMPLES, ALPHA_SYMBOLS, OWN_SYMBOLS
 from bot4jax.modes import markup
@@ -103,6 +103,7 @@ def beside_baselines(found: Evaluation) -> str:
             shown(name),
             f"{one.symbols:,}",
             interval(one.gain, 1e3, ".3f") if name != PRIOR else "–",
+            interval(one.recent_gain, 1e3, ".3f") if name != RECENT else "–",
             lead(found, name),
             shares(one.net),
         )
@@ -112,12 +113,16 @@ def beside_baselines(found: Evaluation) -> str:
         "forecaster",
         "symbols",
         "log loss saved, 10⁻³ nats [95&nbsp;%]",
+        "of the recent prior's [95&nbsp;%]",
         "less the best baseline's, 10⁻³ ± 95&nbsp;% (Holm's&nbsp;p)",
         "net by the scan, % of capital [95&nbsp;%]",
     )
     text = paragraph(
-        "Saved log loss is that of always flat (the class prior) less the forecaster's "
-        "own, on the same labels; above zero with its whole interval is skill. "
+        "Saved log loss is that of always flat less the forecaster's own, on the same "
+        "labels: of the class prior, which says the shares of the training span, and "
+        "of the recent prior, which says those of the calibration span. Only above "
+        "zero with both whole intervals is skill: above the first alone may be the "
+        "drift of the shares, which everyone with a temperature has been told. "
         f"Alpha158 with boosting is bounded to {ALPHA_SYMBOLS} symbols and "
         f"{ALPHA_SAMPLES:,} rows, and a model of each symbol's own to {OWN_SYMBOLS} "
         "symbols, spread evenly over the universe; both boost as the ensemble's forest "
@@ -146,6 +151,7 @@ def folds(found: Evaluation, plays: Sequence[FoldPlay]) -> str:
             *map(listed, play.fold),
             f"{found.effective[number - 1]:,}",
             f"{1e3 * found.gains['ensemble'][number - 1]:.3f}",
+            f"{1e3 * found.recent_gains['ensemble'][number - 1]:.3f}",
         )
         for number, play in enumerate(plays, 1)
     ]
@@ -156,6 +162,7 @@ def folds(found: Evaluation, plays: Sequence[FoldPlay]) -> str:
         "test",
         "labels without overlap",
         "ensemble saves, 10⁻³ nats",
+        "of the recent prior's",
     )
     text = paragraph(
         "Calibration, training, gains of features and the latency of stages below are "
@@ -179,6 +186,7 @@ def scan(found: Evaluation) -> str:
             ratio(break_even(one.gross, one.cost)),
             *(percent(gross) for gross in one.late[1:]),
             percent(one.turnover),
+            percent(one.stuck),
         )
         for name, one in found.lines.items()
     ]
@@ -191,13 +199,17 @@ def scan(found: Evaluation) -> str:
         "break-even, × cost",
         *(f"0 ×, {bars} bars late" for bars in DELAYS[1:]),
         "turnover a bar",
+        "stuck at the end",
     )
     text = paragraph(
         "By the quick scan, for every forecaster alike: the engine's own sizing, the "
         "own last target held, half the spread and the fee paid, and everything sold "
-        "at the end. The decisions are those made at 1 × cost. Met one and two bars "
-        "late, a forecast fades; one that vanishes at once lives no longer than a bar, "
-        "or has read the next."
+        "at the end. A symbol that is not live is not traded: a halt is sat through, "
+        "and what is <i>stuck at the end</i>, long and short alike, could not be sold; "
+        "it stands at its last price, which nobody has paid, with no cost of leaving. "
+        "Several folds add up. The decisions are those made at 1 × cost. Met one and "
+        "two bars late, a forecast fades; one that vanishes at once lives no longer "
+        "than a bar, or has read the next."
     )
     return section("Money by a quick scan") + text + table(heads, rows) + faded(found)
 
@@ -327,7 +339,8 @@ def details(found: Evaluation, name: str, one: Line) -> Iterator[tuple[str, str]
 
 
 def shown(name: str) -> str:
-    return f"{name.replace('_', ' ')}{' (always flat)' if name == PRIOR else ''}"
+    own = {PRIOR: " (always flat)", RECENT: " (always flat, of late)"}
+    return name.replace("_", " ") + own.get(name, "")
 
 
 def shares(one: Interval) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from bot4jax.learn.evaluate import PRIOR
+from bot4jax.learn.evaluate import FLAT
 from bot4jax.modes.markup import paragraph, section, table
 from bot4jax.modes.paths import Path
 
@@ -33,9 +33,10 @@ def spread_over(paths: Sequence[Path]) -> str:
         f"{len(paths)} paths go through the same bars, each with other fits; all other "
         "tables are of the first. Paths share bars and most of their training: their "
         "spread says how much hangs on what was fitted on, and is no standard error. "
-        + overfit(paths)
+        "Saved is the less of what is saved against always flat with the training "
+        "span's shares and with the calibration span's. " + overfit(paths)
     )
-    rows = [row(name, paths) for name in paths[0].figures if name != PRIOR]
+    rows = [row(name, paths) for name in paths[0].figures if name not in FLAT]
     return section("Paths") + text + table(heads, rows)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from bot4jax.learn import health, student
-from bot4jax.learn.evaluate import PRIOR, Judged
+from bot4jax.learn.evaluate import FLAT, PRIOR, RECENT, Judged
 from bot4jax.learn.gates import OPEN, SHUT
 from bot4jax.learn.pairs import LEAST_CHANCE, Ahead
 from bot4jax.modes import plots
@@ -31,6 +31,9 @@ SEEN = (
 COLUMNS = {
     "class prior": "always the shares of the training span: who saves nothing against "
     "it knows nothing",
+    "recent prior": "always the shares of the calibration span, from which everyone "
+    "else has a temperature: who saves nothing against it either knows how the shares "
+    "have drifted, and no more",
     "log loss": "mean of −ln p, p the probability given to what came true; in nats, "
     "less is better",
     "Brier": "mean squared distance of the three probabilities from what came true; "
@@ -53,6 +56,7 @@ SKILL_HEADS = (
     "forecaster",
     "log loss ± 95 %",
     "less prior, 10⁻³",
+    "less recent prior, 10⁻³",
     "direction, 10⁻³",
     "Brier",
     "ECE",
@@ -77,7 +81,8 @@ def skill(story: Story) -> str:
             story,
             plots.skill,
             story,
-            caption="Left of the line: better than the class prior, direction or not.",
+            caption="Left of the line: better than the class prior, by knowing how the "
+            "shares have drifted since training or more; direction or not.",
         )
     meanings = table(("", ""), COLUMNS.items(), text_from=1)
     told = table(SKILL_HEADS, rows) + folded("What the columns mean", meanings)
@@ -85,18 +90,19 @@ def skill(story: Story) -> str:
 
 
 def scores(name: str, one: Judged) -> tuple[str, ...]:
-    """A forecaster's row, by `SKILL_HEADS`; the prior is not compared with itself."""
+    """A forecaster's row, by `SKILL_HEADS`; no prior is compared with itself."""
     beside = (
-        (one.excess, one.excess_error, one.degrees),
-        (one.direction, one.direction_error, one.direction_degrees),
+        ((PRIOR,), one.excess, one.excess_error, one.degrees),
+        ((RECENT,), one.recent_excess, one.recent_excess_error, one.recent_degrees),
+        (FLAT, one.direction, one.direction_error, one.direction_degrees),
     )
     side = student.reach(one.log_loss_degrees) * one.log_loss_error
     return (
         name.replace("_", " "),
         f"{one.log_loss:.4f} ± {side:.4f}",
         *(
-            "–" if name == PRIOR else with_error(1e3 * x, 1e3 * e, degrees)
-            for x, e, degrees in beside
+            "–" if name in none else with_error(1e3 * x, 1e3 * e, degrees)
+            for none, x, e, degrees in beside
         ),
         f"{one.brier:.4f}",
         f"{one.ece:.4f}",
@@ -153,7 +159,8 @@ def verdict(story: Story) -> str:
     better = listed({name: one.p_value for name, one in known.items()})
     knowing = listed({name: one.direction_p_value for name, one in known.items()})
     told = (
-        f"Better than the class prior, each at p ≤ {SURE:g}: {better}. "
+        "Better than always flat, with the shares of the training span and with those "
+        f"of the calibration span, each at p ≤ {SURE:g}: {better}. "
         f"Telling up from down, each at p ≤ {SURE:g}: {knowing}."
     )
     return told if story.ahead is None else f"{told} {lead(story.ahead)}"

@@ -34,7 +34,7 @@ def member(judged: Judged, weight: float) -> dict[str, float | None]:
 
 def forecaster(judged: Judged) -> dict[str, float | None]:
     """A forecaster's figures on the test span."""
-    chances = ("p_value", "direction_p_value")
+    chances = ("p_value", "prior_p_value", "recent_p_value", "direction_p_value")
     return finite(
         {**judged._asdict(), **{name: getattr(judged, name) for name in chances}}
     )

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from bot4jax.learn import metrics
-from bot4jax.learn.evaluate import PRIOR, Judged
+from bot4jax.learn.evaluate import PRIOR, RECENT, Judged
 from bot4jax.learn.novelty import segments
 from bot4jax.learn.returns import break_even
 from bot4jax.modes import fields, judging, report_backtest, summary, trials
@@ -295,8 +295,11 @@ def scanned(found: Evaluation, name: str) -> dict[str, Any]:
             "symbols": one.symbols,
             "saved_log_loss": list(one.gain) if name != PRIOR else [0.0, 0.0, 0.0],
             "saved_by_fold": list(found.gains[name]),
+            "saved_of_recent": list(one.recent_gain) if name != RECENT else [0.0] * 3,
+            "saved_of_recent_by_fold": list(found.recent_gains[name]),
             "gross": one.gross,
             "cost": one.cost,
+            "stuck": one.stuck,
             "net": list(one.net),
             "net_at_cost": {f"{t:g}": one.gross - t * one.cost for t in summary.COSTS},
             "break_even_cost": break_even(one.gross, one.cost),

@@ -36,6 +36,8 @@ RIVAL = {"excess": 1e-3, "error": 1e-3, "p_value": 0.8, "holm": 1.0}
 
 def summary(**changes):
     judged = dict.fromkeys(experiments.JUDGED, 0.5) | {"extra": 1, "degrees": 10.0}
+    recent = {"recent_excess": -1e-3, "recent_excess_error": 2e-3}
+    judged |= recent | {"recent_degrees": 10.0}
     costs = {"0": 0.02, "0.5": 0.015, "1": 0.01, "2": 0.0}
     scanned = {"net": [0.01, -0.02, 0.03], "net_at_cost": costs}
     scan = dict.fromkeys(("gru", "ensemble", "flat"), scanned)
@@ -61,12 +63,24 @@ def test_rows_tell_what_a_summary_says():
     kept = experiments.taken(summary())
     assert "extra" not in json.dumps(kept)
     gru, ensemble, flat = experiments.rows("a", kept)
-    assert gru[:4] == ("a", "gru", "-2.00 ± 2.23", "0.5")
-    assert gru[6:8] == ("+0.500 (0.5; 0.5)", "+1.00 ± 1.96")
-    assert gru[8:] == ("0.8", "0.500", "+1.00 (-2.00 … +3.00)")
-    assert ensemble[7:9] == ("–", "–")
-    assert flat[3] == "–"
+    assert len(gru) == len(experiments.HEAD)
+    assert gru[:5] == ("a", "gru", "-2.00 ± 2.23", "-1.00 ± 4.46", "0.5")
+    assert gru[7:9] == ("+0.500 (0.5; 0.5)", "+1.00 ± 1.96")
+    assert gru[9:] == ("0.8", "0.500", "+1.00 (-2.00 … +3.00)")
+    assert ensemble[8:10] == ("–", "–")
+    assert flat[4] == "–"
     assert list(experiments.book_rows("a", kept)) == []
+
+
+def test_who_was_never_asked_of_the_recent_prior_is_called_better_by_nobody():
+    """Of a run from before, p is of the training span's shares alone: in brackets."""
+    kept = experiments.taken(summary())
+    for one in kept["forecasters"].values():
+        for name in ("excess", "excess_error", "p_value", "degrees"):
+            one.pop(f"recent_{name}", None)
+    gru, _, flat = experiments.rows("a", kept)
+    assert gru[2:5] == ("-2.00 ± 2.23", "–", "(0.5)")
+    assert flat[4] == "–"
 
 
 def test_luck_and_sentinels_are_kept_and_shown():
@@ -96,8 +110,8 @@ def test_no_p_value_is_told_that_the_draws_cannot_tell():
         "trees": RIVAL | {"p_value": 0.3, "holm": 0.3},
     }
     gru, ensemble, _ = experiments.rows("a", kept)
-    assert (gru[3], gru[5], gru[8]) == ("≤ 0.002", "0.003", "0.004")
-    assert ensemble[8] == "–"
+    assert (gru[4], gru[6], gru[9]) == ("≤ 0.002", "0.003", "0.004")
+    assert ensemble[9] == "–"
 
 
 def test_seeds_are_counted_by_what_they_found():

@@ -12,6 +12,7 @@ from bot4jax.learn.baselines import (
     last_return,
     logistic_probability,
     logistic_regression,
+    recent_prior,
     sampled_rows,
 )
 from bot4jax.learn.metrics import log_loss
@@ -40,6 +41,22 @@ def test_the_class_prior_is_the_weighed_shares_of_training():
     assert found.shape == (4, 2, 3)
     # one imagined sample of each class beside weights of 3, 3 and 11
     np.testing.assert_allclose(found[3, 1], np.array([4, 4, 12]) / 20)
+
+
+def test_the_recent_prior_is_the_shares_of_the_calibration_span():
+    """In that span itself each half is told of the other: nobody is told what came."""
+    labels = np.array([[0, 0], [1, 0], [2, 2], [1, 2], [2, 2]], np.int8)
+    weights = np.array([[3, 1], [2, 5], [1, 6], [4, 2], [1, 0]], np.float32)
+    found = recent_prior(labels, weights, (9, 2))
+    assert found.shape == (9, 2, 3)
+    first, last, all_ = (
+        np.array([10, 3, 1]),
+        np.array([1, 5, 11]),
+        np.array([10, 7, 11]),
+    )
+    np.testing.assert_allclose(found[:2] - last / last.sum(), 0, atol=1e-12)
+    np.testing.assert_allclose(found[2:5] - first / first.sum(), 0, atol=1e-12)
+    np.testing.assert_allclose(found[5:] - all_ / all_.sum(), 0, atol=1e-12)
 
 
 def test_the_last_return_tells_what_followed_its_sign():

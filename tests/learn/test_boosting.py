@@ -7,10 +7,16 @@ import numpy as np
 import pytest
 
 from bot4jax.config import load
-from bot4jax.learn.boosting import drawn, enough_rounds, tree_settings
+from bot4jax.learn.boosting import (
+    drawn,
+    enough_rounds,
+    fit_alone,
+    stopping_of,
+    tree_settings,
+)
 from bot4jax.learn.schedule import Samples
 from bot4jax.schema import Config
-from bot4jax.trees.fit import fit_forest
+from bot4jax.trees.fit import Rows, fit_forest
 
 HORIZON, BARS = 5, 400
 CUT = 320
@@ -52,6 +58,41 @@ def test_bars_of_the_gap_tell_nothing(config):
 def test_watched_bars_decide(config):
     watched = slice(CUT + HORIZON + 1, BARS)
     assert enough_rounds(config, turned(samples(), watched), HORIZON) == 1
+
+
+def rounds_alone(config, found: Samples, horizon: int, patience: int = 5) -> int:
+    """Of a forest fitted alone on every row of all bars."""
+    at = np.arange(BARS).repeat(found.labels.shape[1])
+    rows = Rows(found.features.reshape(len(at), -1), *(c.ravel() for c in found[1:]))
+    stopping = stopping_of(config, horizon)._replace(patience=patience)
+    booster = fit_alone(rows, at, BARS, tree_settings(config), stopping)
+    return booster.num_boosted_rounds()
+
+
+def test_a_forest_alone_stops_where_the_ensembles_does(config):
+    """At a horizon of one bar both are fitted on every row."""
+    few = Samples(*(column[:, :6] for column in samples()))
+    found = enough_rounds(config, few, 1)
+    assert 1 < found < 40
+    assert rounds_alone(config, few, 1) == found
+    assert rounds_alone(config, few, 1, patience=0) == 40
+
+
+def test_a_forest_alone_is_stopped_by_the_bars_behind_the_gap(config):
+    gap, watched = (
+        slice(CUT - HORIZON, CUT + HORIZON + 1),
+        slice(CUT + HORIZON + 1, BARS),
+    )
+    found = rounds_alone(config, samples(), HORIZON)
+    assert rounds_alone(config, turned(samples(), gap), HORIZON) == found
+    assert rounds_alone(config, turned(samples(), watched), HORIZON) == 1
+
+
+def test_where_nobody_can_be_watched_all_rounds_are_boosted(config):
+    """A symbol that ended before the watched bars."""
+    found = samples()
+    found.weights[CUT:] = 0
+    assert rounds_alone(config, found, HORIZON) == 40
 
 
 @pytest.mark.parametrize("threads", [1, 3, 0])

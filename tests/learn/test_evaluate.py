@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from bot4jax.learn import baselines
-from bot4jax.learn.evaluate import Outcome, judge, tempered
+from bot4jax.learn.evaluate import (
+    PRIOR,
+    RECENT,
+    Asked,
+    Outcome,
+    baseline_forecasts,
+    best_baseline,
+    judge,
+    tempered,
+)
 
 BARS, SYMBOLS, HORIZON = 240, 12, 3
 
@@ -55,6 +64,72 @@ def test_pairing_shows_what_two_losses_apart_do_not(outcome, prior):
 
 def test_without_a_prior_there_is_no_excess(outcome, prior):
     assert np.isnan(judge(prior, outcome).excess)
+
+
+def drifted(flat: float) -> Outcome:
+    """Labels of which such a share is flat, whatever the past was."""
+    random = np.random.default_rng(round(100 * flat))
+    moved = (1 - flat) / 2
+    classes = random.choice(3, (BARS, SYMBOLS), p=(moved, flat, moved))
+    ones = np.ones((BARS, SYMBOLS), np.float32)
+    return Outcome(0.0 * ones, classes, ones, HORIZON, np.zeros(BARS, int))
+
+
+def constants(trained: Outcome, known: Outcome):
+    """Both constants on the calibration span, a gap of six bars, and the test."""
+    bars, shape = np.zeros((BARS, SYMBOLS, 1)), (2 * BARS + 6, SYMBOLS)
+    asked = Asked(np.zeros((*shape, 1)), np.zeros(shape), known, BARS)
+    return baseline_forecasts(bars, bars[..., 0], trained, asked, seed=0)
+
+
+def test_who_only_knows_how_the_shares_have_drifted_is_not_better_than_flat():
+    """Regression: a market that had come to rest was told as skill, p ≤ .002.
+
+    A constant brought up to date saves a third of the loss; members are, by their
+    temperature. Somebody with skill is better than both constants.
+    """
+    trained, known, test = drifted(0.6), drifted(0.94), drifted(0.95)
+    said = {n: one[-BARS:] for n, one in constants(trained, known).items()}
+    flat = said[PRIOR], said[RECENT]
+    modest = tempered(
+        np.broadcast_to((0.12, 0.76, 0.12), (2 * BARS, SYMBOLS, 3)), known
+    )[-BARS:]
+    drift, skill = (
+        judge(one, test, *flat) for one in (modest, leaning(said[RECENT], test, 0.1))
+    )
+    assert drift.prior_p_value <= 0.002
+    assert drift.p_value == drift.recent_p_value > 0.05
+    assert skill.p_value <= 0.002
+    for one in flat:
+        assert np.isnan(judge(one, test, *flat).p_value)
+
+
+def test_who_only_keeps_the_old_shares_is_not_better_than_flat():
+    """The other way round: a calibration span that was odd, and a test as before."""
+    trained, known, test = drifted(0.6), drifted(0.94), drifted(0.61)
+    flat = [constants(trained, known)[n][-BARS:] for n in (PRIOR, RECENT)]
+    found = judge(0.999 * flat[0] + 0.001 / 3, test, *flat)
+    assert found.recent_p_value <= 0.002
+    assert found.p_value == found.prior_p_value > 0.05
+
+
+@pytest.mark.parametrize(("flat", "best"), [(0.94, RECENT), (0.6, PRIOR)])
+def test_the_better_constant_is_told_by_the_calibration_span(flat, best):
+    """Of two that know nothing; the recent one does not win by having seen it."""
+    trained, known = drifted(0.6), drifted(flat)
+    if best == PRIOR:
+        known = turned_within(known)
+    said = constants(trained, known)
+    two = {name: said[name] for name in (PRIOR, RECENT)}
+    assert best_baseline(two, known) == best
+
+
+def turned_within(known: Outcome) -> Outcome:
+    """The first half mostly falls, the second mostly rises: a mean that nobody knew."""
+    random, half = np.random.default_rng(9), BARS // 2
+    falls, rises = (0.25, 0.6, 0.15), (0.15, 0.6, 0.25)
+    parts = [random.choice(3, (half, SYMBOLS), p=p) for p in (falls, rises)]
+    return known._replace(classes=np.concatenate(parts))
 
 
 def test_an_overconfident_baseline_is_tempered_where_members_are(outcome):

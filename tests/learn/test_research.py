@@ -7,7 +7,7 @@ import pytest
 from bot4jax.kernels.sizing import SizingParams
 from bot4jax.learn.borrowing import Lending, owed
 from bot4jax.learn.dataset import Dataset
-from bot4jax.learn.research import book, confidence, holdings, moves
+from bot4jax.learn.research import book, carried, confidence, holdings, is_met, moves
 
 BARS, SYMBOLS = 40, 3
 FEE = np.full(SYMBOLS, 1e-5)
@@ -53,33 +53,91 @@ def forecasts(seed: int = 1):
 
 
 def test_profits_equal_a_walk_by_hand():
-    data, held = market(), np.random.default_rng(2).normal(0, 0.1, (BARS, SYMBOLS))
-    found = book(held, data, FEE, FREE)
-    for t in (0, 7, BARS - 2):
+    """Whoever is not live in the bar that meets a target keeps what was held."""
+    data, targets = market(), np.random.default_rng(2).normal(0, 0.1, (BARS, SYMBOLS))
+    assert 0 < (~data.live[1:]).sum() < 20
+    found = book(targets, data, FEE, FREE)
+    held = np.zeros(SYMBOLS)
+    for t in range(BARS - 1):
         gross = cost = 0.0
         for s in range(SYMBOLS):
+            before = held[s]
+            held[s] = targets[t, s] if data.live[t + 1, s] else before
             end = data.close[-1, s] if t == BARS - 2 else data.entry[t + 2, s]
-            gross += held[t, s] * (end / data.entry[t + 1, s] - 1)
-            before = held[t - 1, s] if t else 0.0
-            cost += abs(held[t, s] - before) * (data.half_spread[t, s] + FEE[s])
+            gross += held[s] * (end / data.entry[t + 1, s] - 1)
+            cost += abs(held[s] - before) * (data.half_spread[t, s] + FEE[s])
         assert found.gross[t] == pytest.approx(gross)
         assert found.cost[t] == pytest.approx(cost)
     assert found.gross[-1] == 0
     np.testing.assert_allclose(found.net(2.0), found.gross - 2 * found.cost)
 
 
+def everybody_lives(data: Dataset) -> Dataset:
+    return data._replace(live=np.ones_like(data.live))
+
+
 @pytest.mark.parametrize("delay", [0, 1])
 def test_leaving_is_paid_for(delay):
     """Everything bought is sold: as much is traded at the end as at the start."""
-    data, held = market(), np.full((BARS, SYMBOLS), 0.1)
+    data, held = everybody_lives(market()), np.full((BARS, SYMBOLS), 0.1)
     found = book(held, data, FEE, FREE, delay)
     np.testing.assert_allclose(found.traded.sum(0), 0.2)
     expected = (0.1 * (data.half_spread[-1] + FEE)).sum()
     assert found.cost[-1] == pytest.approx(expected)
 
 
+def halted(span: slice, then: float) -> tuple[Dataset, np.ndarray]:
+    """Bought before the first symbol's halt, to be sold in it; what it reopens at."""
+    data = everybody_lives(market())
+    close = np.full((BARS, SYMBOLS), 1000.0)
+    close[span.stop :, 0] *= then
+    live = data.live.copy()
+    live[span, 0] = False
+    wanted = np.zeros((BARS, SYMBOLS))
+    wanted[3 : span.start + 2, 0] = 0.5
+    return data._replace(close=close, entry=close, live=live), wanted
+
+
+@pytest.mark.parametrize("delay", [0, 2])
+def test_a_halt_is_sat_through(delay):
+    """Regression: the scan sold at the stale price, before a fall of a fifth."""
+    data, wanted = halted(slice(10, 20), then=0.8)
+    found = book(wanted, data, FEE, FREE, delay)
+    assert found.gross.sum() == pytest.approx(-0.5 * 0.2)
+    # a target of bar t is met in bar t + 1: bought, and sold where it trades again
+    assert np.flatnonzero(found.traded[:, 0]).tolist() == [3 + delay, 19]
+    assert found.stuck.sum() == 0
+
+
+def test_who_is_gone_at_the_end_is_not_sold():
+    """What nobody can sell is told, and pays no cost of leaving."""
+    data, wanted = halted(slice(10, BARS), then=1.0)
+    wanted[:, 1] = -0.2
+    found = book(wanted, data, FEE, FREE)
+    assert found.stuck[:-1].sum() == 0
+    assert found.stuck[-1] == pytest.approx(0.5)
+    np.testing.assert_allclose(found.traded.sum(0), (0.5, 0.4, 0.0))
+    assert np.flatnonzero(found.traded[:, 0]).tolist() == [3]
+
+
+def test_who_cannot_trade_is_sized_from_what_is_held():
+    """The engine's sizing meets the holding of before the halt, not its own wish."""
+    data, p = everybody_lives(market()), forecasts()
+    live = data.live.copy()
+    live[15:25, 0] = False
+    data = data._replace(live=live)
+    held = held_of(data, p, confidence(p))
+    assert (held[14:24, 0] == held[13, 0]).all()
+    assert held[13, 0] != 0
+    assert held[24, 0] != held[23, 0]
+    np.testing.assert_array_equal(held[:-1], carried(held, is_met(data))[:-1])
+
+
 def test_a_delay_meets_the_same_targets_later():
-    data, held = market(), np.random.default_rng(2).normal(0, 0.1, (BARS, SYMBOLS))
+    data, held = (
+        everybody_lives(market()),
+        np.random.default_rng(2).normal(0, 0.1, (BARS, SYMBOLS)),
+    )
     found = book(held, data, FEE, FREE, delay=2)
     expected = (held[:-3] * moves(data)[2:]).sum(1)
     np.testing.assert_allclose(found.gross[2:-1], expected)
@@ -88,7 +146,8 @@ def test_a_delay_meets_the_same_targets_later():
 
 @pytest.mark.parametrize("delay", [0, 2])
 def test_what_is_short_pays_its_lender_beside_the_rest(delay):
-    data, held = market(), np.random.default_rng(2).normal(0, 0.1, (BARS, SYMBOLS))
+    data = everybody_lives(market())
+    held = np.random.default_rng(2).normal(0, 0.1, (BARS, SYMBOLS))
     nights = np.arange(BARS) % 7 == 3
     lending = Lending(np.array([1e-4, 0.0, 2e-4]), nights)
     free, lent = (book(held, data, FEE, terms, delay) for terms in (FREE, lending))

@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from bot4jax.learn.alpha158 import FEATURES, WINDOWS, Candles, alpha158
+from bot4jax.learn.boosting import Stopping
 from bot4jax.learn.evaluate import Outcome
 from bot4jax.learn.metrics import log_loss
 from bot4jax.learn.rivals import (
@@ -110,6 +111,8 @@ def test_drawn_rows_are_those_of_all_bars():
 
 
 SETTINGS = Settings(20, 2, 0.3, 1.0, 0.0, 1.0, 1.0, 1.0, seed=0, threads=1)
+ALL = Stopping(patience=0, watched=0.2, horizon=1)
+"""Every round is boosted."""
 
 
 def planted(bars, symbols, sign, seed):
@@ -128,7 +131,7 @@ def test_a_model_of_its_own_learns_what_a_shared_one_cannot():
     signal, trained = planted(400, 3, sign, 0)
     later, truth = planted(200, 3, sign, 1)
     trained.weights[20:, 2] = 0  # too few rows for a model of its own
-    found = own_boosting(signal[..., None], trained, later[..., None], SETTINGS)
+    found = own_boosting(signal[..., None], trained, later[..., None], SETTINGS, ALL)
     loss = [log_loss(found[:, s], truth.classes[:, s]) for s in range(3)]
     assert max(loss[:2]) < 0.2
     assert loss[2] > 1.0
@@ -148,7 +151,7 @@ def test_alpha_boosting_finds_momentum_that_is_planted():
     trained = Outcome(
         0 * weights[train], own, weights[train], 1, np.zeros(len(own), int)
     )
-    found = alpha_boosting(bars, trained, train, test, SETTINGS)
+    found = alpha_boosting(bars, trained, train, test, SETTINGS, ALL)
     covered = np.isfinite(found).all((0, 2))
     assert covered.sum() == 64
     own = found[:, covered]
@@ -156,6 +159,36 @@ def test_alpha_boosting_finds_momentum_that_is_planted():
     right = own.argmax(-1) == classes[test][:, covered]
     # a run goes on nine times of ten, and begins anew with even odds
     assert right.mean() > 0.9
+
+
+MANY = SETTINGS._replace(rounds=120, depth=4)
+
+
+@pytest.mark.parametrize("rival", ["alpha", "own"])
+def test_rivals_stop_before_they_learn_by_heart(rival):
+    """Regression: where nothing can be known they boosted on, and lost to anybody.
+
+    Each rival's own last training bars end it, as they end the ensemble's forest.
+    """
+    bars, train, test = candles(bars=700), slice(61, 461), slice(470, 700)
+    rng = np.random.default_rng(5)
+    classes = rng.integers(0, 3, bars.close.shape).astype(np.int8)
+    ones = np.ones(classes.shape, np.float32)
+    trained = Outcome(
+        *(0 * ones[train], classes[train], ones[train], 1, np.zeros(400, int))
+    )
+    noise = rng.normal(size=(700, 3, 4))
+
+    def loss(stopping: Stopping) -> float:
+        if rival == "alpha":
+            said = alpha_boosting(bars, trained, train, test, MANY, stopping)
+        else:
+            said = own_boosting(noise[train], trained, noise[test], MANY, stopping)
+        return log_loss(said, classes[test])
+
+    # ln 3 is what a forecaster without a clue loses; one round is of three trees
+    assert loss(ALL) > np.log(3) + 0.2
+    assert loss(ALL._replace(patience=10)) < np.log(3) + 0.1
 
 
 def test_symbols_are_spread_evenly():

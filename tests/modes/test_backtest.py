@@ -29,8 +29,9 @@ from bot4jax.runtime.equity import DAY_NS, EquityRow
 from bot4jax.runtime.states import States, Transition
 from tests.contract import check_summary
 
-SIX = [
+SEVEN = [
     "class_prior",
+    "recent_prior",
     "last_return",
     "logistic_regression",
     "gradient_boosting",
@@ -108,11 +109,11 @@ def test_both_ways_judge_the_same_forecasts(paper, exact, research):
         assert summary["ensemble"] == pytest.approx(told["ensemble"], nan_ok=True)
         for name, one in told["members"].items():
             assert summary["members"][name] == pytest.approx(one, nan_ok=True)
-        for name in SIX[:3]:
+        for name in SEVEN[:4]:
             assert summary["baselines"][name]["log_loss"] == pytest.approx(
                 told["baselines"][name]["log_loss"]
             )
-        assert list(summary["baselines"]) == SIX
+        assert list(summary["baselines"]) == SEVEN
 
 
 def test_a_scan_has_no_orders_and_says_so(research):
@@ -122,8 +123,9 @@ def test_a_scan_has_no_orders_and_says_so(research):
     assert "nothing here compares with orders" in report
     assert len(own["late_entry"]["by_delay"]) == 3
     assert "gone within one bar" not in report
-    flat = own["scan"]["class_prior"]
-    assert (flat["gross"], flat["cost"]) == (0, 0)
+    for name in SEVEN[:2]:
+        flat = own["scan"][name]
+        assert (flat["gross"], flat["cost"]) == (0, 0)
     for one in own["scan"].values():
         assert one["net"][0] == pytest.approx(one["gross"] - one["cost"])
         assert one["net_at_cost"]["2"] == pytest.approx(one["gross"] - 2 * one["cost"])
@@ -141,6 +143,8 @@ def test_what_is_saved_is_the_excess_over_always_flat(research):
     for name, one in judged.items():
         saved = scanned[name]["saved_log_loss"][0]
         assert one["excess"] == pytest.approx(-saved, abs=1e-12), name
+        recent = scanned[name]["saved_of_recent"][0]
+        assert one["recent_excess"] == pytest.approx(-recent, abs=1e-12), name
 
 
 def test_nothing_is_better_than_the_best_possible_forecast(paper, research):
@@ -174,7 +178,7 @@ def test_walking_forward_fits_each_fold_anew(words, tmp_path):
     anew += ["ensemble.members=[gru]"]
     summary, report = backtest(words, tmp_path, "spans.test=140", *anew)
     assert list(summary["members"]) == ["gru"]
-    assert list(summary["baselines"]) == SIX  # boosting too, that is no member here
+    assert list(summary["baselines"]) == SEVEN  # boosting too, that is no member here
     boosted = summary["baselines"]["gradient_boosting"]["log_loss"]
     assert boosted == pytest.approx(
         summary["baselines"]["class_prior"]["log_loss"], abs=0.2
