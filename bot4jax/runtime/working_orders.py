@@ -88,8 +88,12 @@ class WorkingOrders:
         self._follow(query.order, doubted(self.by_id[query.order], query))
 
     def take_back(self, cancel: Cancel) -> None:
-        """An order is about to be cancelled; until it has ended it counts as before."""
-        self._follow(cancel.order, taken_back(self.by_id[cancel.order], cancel))
+        """An order is about to be cancelled; until it has ended it counts as before.
+
+        Of an order that is not known, in a journal that another made, nothing changes.
+        """
+        if before := self.by_id.get(cancel.order):
+            self._follow(cancel.order, taken_back(before, cancel))
 
     def unanswered(self, step: int, now_ns: int) -> list[Tracked]:
         """Orders of which nothing was heard, that are to be asked for by now."""

@@ -1,5 +1,7 @@
 """What was fitted is known by instants and content, whatever number its bars have."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -81,7 +83,8 @@ def test_bars_added_in_front_move_every_instant():
 
 def test_days_without_trading_count():
     """Bars of days have no gaps, instants do: Friday, Monday, and what comes behind."""
-    own, day = market(bars=2), 86_400 * 10**9
+    day = 86_400 * 10**9
+    own: Any = market(bars=2)
     own.bar_ns, own.opens_ns = day, np.array([4 * day, 7 * day])
     assert [opens_ns(own, bar) // day for bar in range(4)] == [4, 7, 8, 9]
 

@@ -3,6 +3,7 @@
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -150,7 +151,7 @@ def test_a_finished_run_is_not_told_again_of_other_files(place, capsys):
 @pytest.mark.parametrize("split", ["k_fold", "combinatorial"])
 def test_tests_of_days_that_chose_the_shares_are_refused(split, tmp_path):
     """Who failed before the shares were chosen is in none of them."""
-    setting = folded(tmp_path, split)
+    setting: Any = folded(tmp_path, split)
     assert cut(setting)
     setting.source.listed_bars = 16 + 400
     found = rf"first 416 days, and backtest\.split={split} tests from day \d+ on"
@@ -159,7 +160,7 @@ def test_tests_of_days_that_chose_the_shares_are_refused(split, tmp_path):
 
 
 def test_walking_forward_tests_after_the_days_that_chose_the_shares(tmp_path):
-    setting = folded(tmp_path, "walk_forward")
+    setting: Any = folded(tmp_path, "walk_forward")
     setting.source.listed_bars = 16 + 400
     assert all(one.start >= 416 for fold in cut(setting) for one in fold.test)
 

@@ -192,7 +192,8 @@ class ToTheEndpoint(Beside):
         self._endpoint = endpoint
 
     def send(self, message: bytes) -> None:
-        self._desk = self._endpoint.desk
+        if self._desk is not self._endpoint.desk:
+            self.turn_to(self._endpoint.desk)
         super().send(message)
 
 

@@ -48,7 +48,7 @@ from bot4jax.runtime.venue_rules import Refusal
 from bot4jax.types import BEGIN, Frame
 from tests.modes.ways import journal_of, silent
 from tests.runtime.scene import Scene, calm_bars, compared, repeating
-from tests.sim.line import Faults, Line
+from tests.sim.line import Exchange, Faults, Line
 
 
 @pytest.fixture
@@ -128,7 +128,14 @@ class Beside(Line):
     is_slow = False
 
     def __init__(self, desk: Desk) -> None:
-        super().__init__(desk, Faults(0, share=0.0), deque())
+        none = Faults(0, share=0.0)
+        super().__init__(Exchange(desk, none), none, b"engine")
+        self._desk = desk
+
+    def turn_to(self, desk: Desk) -> None:
+        """To a venue that stands where the last one stood."""
+        self._desk, self._exchange = desk, Exchange(desk, self._faults)
+        self._exchange.line = self
 
     def poll(self, timeout_ms: int) -> bool:
         if self.is_slow:
