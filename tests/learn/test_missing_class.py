@@ -82,7 +82,8 @@ def test_who_is_judged_without_it_gets_figures(said, without_ups):
     moved = (labels - 1.0) * 1e-3 + 1e-5 * np.arange(SYMBOLS)
     bars = np.zeros(len(labels), np.int64)
     prior = np.broadcast_to(np.float32([0.3, 0.69, 0.01]), probability.shape)
-    found = evaluate.judge(probability, Outcome(moved, labels, weights, 1, bars), prior)
+    asked = Outcome(moved, labels, weights, 1, bars)
+    found = evaluate.judge(probability, asked, prior, prior)
     assert np.isfinite(found).all()
 
 

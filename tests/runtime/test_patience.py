@@ -209,10 +209,11 @@ def test_a_leg_that_is_refused_is_asked_for_after_pauses_that_grow(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("plan", "first"), [({3: 0.1, 12: -0.1}, 12), ({3: 0.1, 12: 0.0, 14: 0.1}, 14)]
+    ("plan", "first", "lots"),
+    [({3: 0.1, 12: -0.1}, 12, 1_000), ({3: 0.1, 12: 0.0, 14: 0.1}, 14, 999)],
 )
 def test_a_leg_refused_of_a_former_position_delays_none_of_the_next(
-    tmp_path, plan, first
+    tmp_path, plan, first, lots
 ):
     """Of the other side, or of the same once nothing was held."""
 
@@ -224,8 +225,11 @@ def test_a_leg_refused_of_a_former_position_delays_none_of_the_next(
     scene.trader.start()
     steps = scene.through(range(20))
     assert legs_of(steps, 0) == [3, 4, 6, 10, first]
-    held = abs(int(scene.account.portfolio.lots[0]))
-    assert sorted(scene.legs(0)) == [("stop", held), ("take_profit", held)]
+    own = [one for step in steps for one in step.orders if one.group and not one.symbol]
+    assert [(one.kind, one.lots) for one in own[-2:]] == [
+        ("stop", lots),
+        ("take_profit", lots),
+    ]
 
 
 def test_pauses_of_refused_legs_outlive_a_restart_and_end_once_one_is_taken(tmp_path):

@@ -253,7 +253,7 @@ def rejected_orders_count_as_open(monkeypatch):
 
 PLANTED = [
     *(an_expiry_is_not_heard, a_cancel_counts_once_it_is_sent),
-    *(stops_keep_their_size, rejected_orders_count_as_open),
+    rejected_orders_count_as_open,
 ]
 
 
@@ -266,6 +266,13 @@ def test_faults_in_how_orders_are_followed_are_seen(
     found = seeds.undisturbed_at_rest(tmp_path).found
     assert (found.lost, found.doubled) == (0, 0)
     assert found.broken
+
+
+def test_stops_that_keep_their_size_are_seen(tmp_path, calm_at_rest, monkeypatch):
+    """By a seed that leaves positions alone for long enough; the undisturbed run turns
+    them too soon."""
+    stops_keep_their_size(monkeypatch)
+    assert seeds.told_at_rest(tmp_path, 9, calm_at_rest).verdict.broken
 
 
 def what_a_withdrawal_was_told_is_forgotten(monkeypatch):
@@ -300,7 +307,7 @@ def test_faults_between_two_lives_are_seen(tmp_path, calm_at_rest, monkeypatch, 
     monkeypatch.setattr(seeds, "STARTS", 40)
     plant(monkeypatch)
     with pytest.raises(seeds.Stuck):
-        seeds.told_at_rest(tmp_path, 0, calm_at_rest)
+        seeds.told_at_rest(tmp_path, 6, calm_at_rest)
 
 
 def test_strangers_are_not_heard(tmp_path):
