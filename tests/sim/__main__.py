@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -159,7 +159,7 @@ def by_whole_runs(folder: Path, count: int) -> Iterator[Outcome]:
     first = whole.fatal_step(calm)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         runs = [
-            (deaths, pool.submit(whole_run, folder / f"{n}{k}", calm, deaths))
+            (deaths, submitted(pool, folder / f"{n}{k}", calm, deaths))
             for n, point in enumerate(whole.WHOLE_POINTS)
             for k, deaths in enumerate(whole.deadly(point, count, first))
         ]
@@ -171,11 +171,16 @@ def by_whole_runs(folder: Path, count: int) -> Iterator[Outcome]:
             yield Outcome(kind, verdict, Counter(), number + 1, kills=number)
 
 
-def whole_run(root: Path, calm: Path, deaths: Sequence[tuple[str, int]]) -> Verdict:
-    """One that dies so often, between sockets of its own."""
+def submitted(
+    pool: Executor, root: Path, calm: Path, deaths: Sequence[tuple[str, int]]
+) -> Future[Verdict]:
+    """One that dies so often, between sockets of its own.
+
+    Its configuration is composed here: Hydra composes one at a time.
+    """
     root.mkdir()
     config = whole.repeating(calm, root, whole.endpoints(root))
-    return whole.killed(config, calm, root, deaths)
+    return pool.submit(whole.killed, config, calm, root, deaths)
 
 
 def by_seeds(folder: Path, drawn: range) -> Iterator[Outcome]:
