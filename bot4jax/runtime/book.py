@@ -8,7 +8,6 @@ its price; one trade fills at most its own size.
 import math
 from collections.abc import Callable, Iterator, Sequence
 
-import msgspec
 import numpy as np
 from jaxtyping import Int
 
@@ -24,6 +23,7 @@ from bot4jax.runtime.orders import (
     Order,
     Replace,
     Replaced,
+    under_terms,
 )
 from bot4jax.runtime.resting import (
     Believed,
@@ -96,7 +96,7 @@ class Book:
         """
         before, fits = live.order, self._fits(live, asked)
         if fits:
-            live.order, live.left = changed(before, asked), asked.lots - live.done
+            live.order, live.left = under_terms(before, asked), asked.lots - live.done
         new, live.replaced = live.order, live.replaced + 1
         number = live.replaced - 1
         said = (new.lots, new.limit, new.trigger, now_ns, number)
@@ -343,7 +343,7 @@ class Book:
 
     def _fits(self, live: Live, asked: Replace) -> bool:
         """Whether the order can have these terms."""
-        order = changed(live.order, asked)
+        order = under_terms(live.order, asked)
         would_take = order.post_only and next(self.reachable(order), None) is not None
         return asked.lots > live.done and has_terms(order) and not would_take
 
@@ -357,12 +357,6 @@ def _until_status(records: np.ndarray) -> int:
     """How many records pass under one status; a record that changes it is alone."""
     changes = np.flatnonzero(records["kind"] == STATUS)
     return max(int(changes[0]), 1) if len(changes) else len(records)
-
-
-def changed(order: Order, asked: Replace) -> Order:
-    """The order under the terms that are asked for."""
-    terms = {"lots": asked.lots, "limit": asked.limit, "trigger": asked.trigger}
-    return msgspec.structs.replace(order, **terms)
 
 
 def has_terms(order: Order) -> bool:

@@ -216,3 +216,10 @@ def is_named(order: Order, run: str) -> bool:
     if order.id == order_id(run, step, symbol, likely):
         return True
     return any(order.id == order_id(run, step, symbol, leg) for leg in LEGS)
+
+
+def under_terms(order: Order, terms: Replace | Replaced) -> Order:
+    """The order under terms that are asked for, or that hold now."""
+    return msgspec.structs.replace(
+        order, lots=terms.lots, limit=terms.limit, trigger=terms.trigger
+    )

@@ -33,6 +33,7 @@ from bot4jax.runtime.orders import (
     Reject,
     Replace,
     Replaced,
+    under_terms,
 )
 from bot4jax.runtime.patience import NEVER_ASKED, REFUSED_NS, Asked
 
@@ -227,8 +228,7 @@ def _granted(tracked: Tracked) -> Tracked:
     """The order under the terms that were asked for last."""
     if (wish := tracked.wish) is None:
         return tracked
-    terms = {"lots": wish.lots, "limit": wish.limit, "trigger": wish.trigger}
-    order = structs.replace(tracked.order, **terms)
+    order = under_terms(tracked.order, wish)
     return structs.replace(tracked, order=order, asked_lots=0, asked=NEVER_ASKED)
 
 
@@ -258,9 +258,7 @@ def _replaced(tracked: Tracked, answer: Replaced) -> Tracked:
     is_last = is_granted or answer.number + 1 >= tracked.replaces
     return structs.replace(
         tracked,
-        order=structs.replace(
-            order, lots=answer.lots, limit=answer.limit, trigger=answer.trigger
-        ),
+        order=under_terms(order, answer),
         replaced=answer.number + 1,
         asked_lots=0 if is_last else tracked.asked_lots,
         asked=NEVER_ASKED if is_granted else tracked.asked,

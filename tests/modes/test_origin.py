@@ -96,7 +96,8 @@ def test_earlier_history_in_the_folder_is_no_unseen_test(place):
 
 def test_later_history_in_the_folder_is_welcome(place):
     write(place / "candles", 100, NEEDED + 50)
-    take_up(place / "model", judged(place))
+    setting = judged(place)
+    assert take_up(place / "model", setting).next_bar == setting.split.test.start
 
 
 def test_a_candle_of_the_training_that_was_corrected_is_told(place):
