@@ -29,7 +29,7 @@ FORKING = multiprocessing.get_context("forkserver")
 FORKING.set_forkserver_preload(["tests.sim.engine"])
 
 BARS = 80
-FIRST_KILL = 25
+FIRST_KILL = 26
 """Step by which more than 50 fills have come."""
 FILLS = 50
 """That must have come before a kill: one of an engine at rest proves little."""
