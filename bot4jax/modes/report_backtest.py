@@ -275,9 +275,11 @@ def crossing(late: Sequence[Late]) -> str:
 
 def chance(found: Evaluation, luck: Luck) -> str:
     """What is left once we remember how many were tried."""
-    one, tried = luck.deflated, luck.tried
+    one, tried = luck.deflated, luck.tried.known
     title, rows = section("Luck"), []
     rows.append(("trials in the ledger, on this data", f"{tried.count:,}"))
+    if one.trials > tried.count:
+        rows.append(("with the jobs of its sweep to come", f"{one.trials:,}"))
     rows.append((f"Sharpe ratio of one of {one.periods:,} periods", number(one.sharpe)))
     rows.append(("expected of the best of as many by luck", number(one.expected_best)))
     rows.append(("deflated Sharpe ratio", number(one.probability)))

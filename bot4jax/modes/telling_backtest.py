@@ -269,7 +269,7 @@ def own_figures(
         "net_at_cost": trade and summary.net_at_cost(trade.pnl),
         "latency": [one._asdict() for one in late],
         "deflated_sharpe": summary.finite(luck.deflated._asdict()),
-        "trials": {"count": luck.tried.count, "damaged": list(luck.tried.damaged)},
+        "trials": luck.tried.told(),
         "overfitting": found.overfit and found.overfit._asdict(),
         "traps": trapped(found.caught),
     }

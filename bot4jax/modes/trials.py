@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -15,11 +15,31 @@ from bot4jax.runtime.folder import RunFolder
 from bot4jax.schema import Config
 
 
+class Tried(NamedTuple):
+    """A look at a test span, among all that were taken at its market."""
+
+    own: Trial
+    known: Ledger
+
+    @property
+    def charged(self) -> int:
+        """Trials whose luck it answers for."""
+        return self.known.charged(self.own)
+
+    def told(self) -> dict[str, Any]:
+        """The fields of `summary.json`."""
+        return {
+            "count": self.known.count,
+            "charged": self.charged,
+            "damaged": list(self.known.damaged),
+        }
+
+
 class Luck(NamedTuple):
     """The ensemble's profit beside what was tried."""
 
     deflated: Deflated
-    tried: Ledger
+    tried: Tried
 
 
 def enter(folder: RunFolder, config: Config, profits: Float[np.ndarray, " T"]) -> Luck:
@@ -32,8 +52,8 @@ def enter(folder: RunFolder, config: Config, profits: Float[np.ndarray, " T"]) -
     length = horizon * config.data.bar_seconds
     sharpe, net = selection.period_sharpe(periods), float(profits.sum())
     tried = written(folder, config, len(periods), length, sharpe, net)
-    known = tried.sharpes(length)
-    return Luck(selection.deflated_sharpe(periods, tried.count, known), tried)
+    known = tried.known.sharpes(length)
+    return Luck(selection.deflated_sharpe(periods, tried.charged, known), tried)
 
 
 def written(
@@ -43,8 +63,8 @@ def written(
     seconds: float | None = None,
     sharpe: float | None = None,
     net: float | None = None,
-) -> Ledger:
-    """Write a look down; all that were taken at its market.
+) -> Tried:
+    """Write a look down; beside it all that were taken at its market.
 
     One that came to no profit has no ratio, and counts as any other.
     """
@@ -59,9 +79,11 @@ def written(
         seconds,
         periods,
         net,
+        config.run.sweep,
+        config.run.jobs,
     )
     ledger.append(path, trial)
-    return ledger.read(path).on(market)
+    return Tried(trial, ledger.read(path).on(market))
 
 
 def market_of(config: Config) -> str:

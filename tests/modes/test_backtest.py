@@ -167,7 +167,8 @@ def test_every_backtest_is_a_trial(research):
     root, summary, report = research
     tried = ledger.read(root / ledger.NAME)
     assert [one.config_hash for one in tried.trials] == [summary["config_hash"]]
-    assert summary["backtest"]["trials"] == {"count": 1, "damaged": []}
+    told = {"count": 1, "charged": 1, "damaged": []}
+    assert summary["backtest"]["trials"] == told
     assert summary["backtest"]["deflated_sharpe"]["trials"] == 1
     assert "probability of overfitting" in report
 
