@@ -14,7 +14,7 @@ from typing import NamedTuple
 NAME = "trials.jsonl"
 SCHEMA = "bot4jax.trial/3"
 FORMER = "bot4jax.trial/2"
-"""Without the sweep: a line of it is read as a run of its own."""
+"""Without sweep and earnings: a line of it is read as a run of its own."""
 
 
 class Trial(NamedTuple):
@@ -39,6 +39,10 @@ class Trial(NamedTuple):
     """the sweep that it is a job of; None: a run of its own"""
     jobs: int = 1
     """of that sweep, finished or not"""
+    horizon: int | None = None
+    """bars of a period"""
+    earned: str | None = None
+    """digest of its profits by bar (`earnings`); None where none were kept"""
 
 
 class Ledger(NamedTuple):

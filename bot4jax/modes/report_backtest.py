@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
+from html import escape
 
 from bot4jax.learn import student
 from bot4jax.learn.bootstrap import Interval
@@ -31,6 +32,9 @@ from bot4jax.schema.modes import Backtest
 
 PASS = 0.95
 """Deflated Sharpe ratio from which luck alone is an unlikely explanation."""
+
+SHOWN = 20
+"""Trials in the table of them."""
 
 FITTED = {
     "none": "Members come from an earlier run and were not fitted again.",
@@ -285,7 +289,17 @@ def chance(found: Evaluation, luck: Luck) -> str:
     rows.append(("deflated Sharpe ratio", number(one.probability)))
     if found.overfit is not None:
         rows.append(
-            ("probability of overfitting (CSCV)", number(found.overfit.probability))
+            (
+                "probability of overfitting, choosing a forecaster (CSCV)",
+                number(found.overfit.probability),
+            )
+        )
+    if luck.overfit is not None:
+        rows.append(
+            (
+                f"choosing one of {luck.overfit.candidates:,} trials of this span",
+                number(luck.overfit.probability),
+            )
         )
     torn = f" Lines {list(tried.damaged)} of it are damaged." if tried.damaged else ""
     verdict = "is" if one.probability >= PASS else "is not"
@@ -296,9 +310,29 @@ def chance(found: Evaluation, luck: Luck) -> str:
         f"would show; here luck {verdict} an unlikely explanation.{torn} The "
         "probability of overfitting is how often the forecaster with the best Sharpe "
         "ratio after costs in one half of time is not above the median in the other, "
-        "among those that trade and differ from each other."
+        "among those that trade and differ from each other; and how often the trial "
+        "is, among those that looked at the same bars of this market and whose "
+        f"profits are at hand: {luck.compared:,} of {tried.count:,}."
     )
-    return title + text + table(("", ""), rows)
+    return title + text + table(("", ""), rows) + folded("Trials", anew(luck))
+
+
+def anew(luck: Luck) -> str:
+    """Trials of this span as they stand today, the surest; nothing of one alone."""
+    if len(luck.anew) < 2:
+        return ""
+    rows = [
+        (escape(one.run), one.kind, number(own.sharpe), number(own.probability))
+        for one, own in luck.anew[:SHOWN]
+    ]
+    heads = ("run", "mode", "Sharpe ratio of a period", "deflated")
+    passing = sum(own.probability >= PASS for _, own in luck.anew)
+    text = paragraph(
+        "Each charged for all that are known by now, those included that were tried "
+        f"after it: {passing:,} of {len(luck.anew):,} are above what luck explains. "
+        f"The surest {len(rows):,}:"
+    )
+    return text + table(heads, rows)
 
 
 def pages(found: Evaluation) -> Iterator[str]:

@@ -179,8 +179,8 @@ def luck(tried: Tried) -> str:
     planned = f" Its sweep has {more:,} jobs to come." if more else ""
     return paragraph(
         "Configurations that have looked at this market from this folder of runs, this "
-        f"one among them: {tried.known.count}.{planned} The best of many is better than "
-        "it is."
+        f"one among them: {tried.known.count}.{planned} The best of many is "
+        "better than it is."
     )
 
 

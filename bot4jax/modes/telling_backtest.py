@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 
 from bot4jax.learn import metrics
+from bot4jax.learn.earnings import Earned
 from bot4jax.learn.evaluate import PRIOR, RECENT, Judged
 from bot4jax.learn.novelty import segments
 from bot4jax.learn.returns import break_even
@@ -22,7 +23,7 @@ from bot4jax.modes.setting import Setting
 from bot4jax.modes.story import FeatureFacts, MarketFacts, Story, TradeFacts
 from bot4jax.modes.telling import gradients, ratios, saturated, training
 from bot4jax.modes.traps import Caught, alarms
-from bot4jax.modes.trials import Luck, account_profits
+from bot4jax.modes.trials import Luck, account_earned
 from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.folder import RunFolder
 from bot4jax.runtime.states import Transition
@@ -44,7 +45,9 @@ def tell_backtest(
     """Enter the trial, and write `summary.json` and `report.html`."""
     trade = joined_trades(setting, plays)
     capital = setting.config.strategy.capital
-    own = found.net if trade is None else account_profits(trade.curve, capital)
+    own = Earned(whole.ends_ns, found.net)
+    if trade is not None:
+        own = account_earned(trade.curve, capital)
     luck = trials.enter(folder, setting.config, own)
     late = joined_late(plays)
     facts = market_facts(setting, plays, whole, found)
@@ -269,7 +272,11 @@ def own_figures(
         "net_at_cost": trade and summary.net_at_cost(trade.pnl),
         "latency": [one._asdict() for one in late],
         "deflated_sharpe": summary.finite(luck.deflated._asdict()),
-        "trials": luck.tried.told(),
+        "trials": luck.tried.told()
+        | {
+            "compared": luck.compared,
+            "overfitting": luck.overfit and luck.overfit._asdict(),
+        },
         "overfitting": found.overfit and found.overfit._asdict(),
         "traps": trapped(found.caught),
     }

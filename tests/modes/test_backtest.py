@@ -12,7 +12,7 @@ from bot4jax.config import load
 from bot4jax.data.universe import notional
 from bot4jax.errors import DataError
 from bot4jax.kernels import planning
-from bot4jax.learn import ledger, redundancy
+from bot4jax.learn import earnings, ledger, redundancy
 from bot4jax.learn.folds import pieces_of
 from bot4jax.modes import backtest as mode
 from bot4jax.modes import demo, report_features, trading
@@ -168,9 +168,26 @@ def test_every_backtest_is_a_trial(research):
     tried = ledger.read(root / ledger.NAME)
     assert [one.config_hash for one in tried.trials] == [summary["config_hash"]]
     told = {"count": 1, "charged": 1, "damaged": []}
+    told |= {"compared": 1, "overfitting": None}
     assert summary["backtest"]["trials"] == told
     assert summary["backtest"]["deflated_sharpe"]["trials"] == 1
     assert "probability of overfitting" in report
+
+
+def test_trials_of_one_span_are_compared_bar_by_bar(paper, exact, words):
+    """The demo's account, and an exact backtest's with other sizes, in one ledger."""
+    root, first = paper[0].parent, exact[0]
+    model, same = f"run.model={paper[0]}", "backtest.latencies_ms=[]"
+    summary, report = backtest(words, root, model, same, "strategy.capital=2e5")
+    own, tried = summary["backtest"]["trials"], ledger.read(root / ledger.NAME)
+    assert [one.kind for one in tried.trials] == ["demo", "backtest"]
+    kept = [earnings.read(root, one.earned) for one in tried.trials]
+    assert kept[0].span == kept[1].span
+    assert (own["count"], own["compared"]) == (2, 2)
+    assert own["overfitting"]["candidates"] == 2
+    assert first["pnl"]["net"] == pytest.approx(1e5 * kept[0].profits.sum())
+    assert "choosing one of 2 trials of this span" in report
+    assert "<summary>Trials</summary>" in report
 
 
 def test_walking_forward_fits_each_fold_anew(words, tmp_path):
