@@ -24,6 +24,10 @@ FLAT = (PRIOR, RECENT)
 """Those who know nothing, and never trade."""
 
 
+LEAST_BARS = 300
+"""Independent ones in saved log loss, below which intervals were found too narrow."""
+
+
 class Judged(NamedTuple):
     """One forecaster on the test span."""
 
@@ -62,6 +66,10 @@ class Judged(NamedTuple):
     rank_coefficient: float
     rank_t: float
     rank_p_value: float
+    bars: int
+    """of the test in which any label counts"""
+    effective_bars: float
+    """independent ones that its saved log loss is worth; NaN without a prior"""
 
     @property
     def p_value(self) -> float:
@@ -220,7 +228,23 @@ def judge(
         rank_coefficient=ranked.mean,
         rank_t=ranked.t,
         rank_p_value=ranked.p_value,
+        bars=int(counted.any(1).sum()),
+        effective_bars=independent_bars(above(loss, prior, classes), weights, horizon),
     )
+
+
+def independent_bars(
+    excess: Float[np.ndarray, "T S"], weights: Float[np.ndarray, "T S"], horizon: int
+) -> float:
+    """Bars without memory that would tell as much of a mean over these.
+
+    Autocovariances count over an eighth of the span, twice the horizon at least. A span
+    without a storm looks worth more than it is: what has not happened has no memory.
+    """
+    sums = np.where(weights > 0, excess * weights, 0.0).sum(1)
+    if not np.isfinite(sums).all():
+        return nan
+    return bootstrap.effective_size(sums, max(2 * horizon, len(sums) // 8))
 
 
 def above(

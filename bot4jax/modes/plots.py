@@ -12,6 +12,7 @@ from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from bot4jax.learn import health, student
+from bot4jax.learn.evaluate import PRIOR
 from bot4jax.learn.metrics import Reliability
 from bot4jax.learn.novelty import Segment
 from bot4jax.modes.story import Bound, Story
@@ -64,9 +65,9 @@ def skill(axes: Axes, story: Story) -> None:
     judged = dict(story.members)
     if story.ensemble is not None:
         judged["ensemble"] = story.ensemble
-    others = {n: one for n, one in story.baselines.items() if n != "class_prior"}
+    others = {n: one for n, one in story.baselines.items() if n != PRIOR}
     judged |= others
-    prior = story.baselines["class_prior"].log_loss
+    prior = story.baselines[PRIOR].log_loss
     names = list(judged)[::-1]
     shown = spoken(names)
     gain = [judged[name].excess * 1e3 for name in names]

@@ -132,8 +132,7 @@ def beside_baselines(found: Evaluation) -> str:
         "symbols, spread evenly over the universe; both boost as the ensemble's forest "
         "does, and are judged on their own symbols. Fitted baselines have a "
         "temperature from the calibration span, as members have; the best baseline is "
-        "whoever was the best there, fold by fold. "
-        f"The span is worth about {found.effective_bars:,.0f} independent bars."
+        "whoever was the best there, fold by fold."
     )
     return section("Beside the baselines") + text + table(heads, rows)
 

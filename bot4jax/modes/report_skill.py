@@ -76,7 +76,7 @@ def skill(story: Story) -> str:
     judged += story.baselines.items()
     rows = [scores(name, one) for name, one in judged]
     chart = ""
-    if "class_prior" in story.baselines:
+    if PRIOR in story.baselines:
         chart = figure(
             story,
             plots.skill,
@@ -131,8 +131,8 @@ def reading(story: Story) -> str:
     )
     text = paragraph(
         f"{story.market.labels:,} labels count, worth "
-        f"{story.market.effective_labels:,} that share no bar. Classes down / flat / "
-        f"up, in per cent: {shares}. Intervals are of time "
+        f"{story.market.effective_labels:,} that share no bar{worth(story)}. "
+        f"Classes down / flat / up, in per cent: {shares}. Intervals are of time "
         "with all symbols together, by Student's distribution, and as wide as the "
         "memory asks that the bars' losses show; those of differences to the class "
         "prior are paired, since both meet the same market. "
@@ -150,6 +150,17 @@ def reading(story: Story) -> str:
             "A forecaster that beat it would be reading the future."
         )
     return text
+
+
+def worth(story: Story) -> str:
+    """What the span tells of saved log loss, where there is a prior to save against."""
+    one = story.ensemble
+    if one is None or one.effective_bars != one.effective_bars:
+        return ""
+    return (
+        f"; what the ensemble saves is known as from about {one.effective_bars:,.0f} "
+        "independent bars"
+    )
 
 
 def verdict(story: Story) -> str:

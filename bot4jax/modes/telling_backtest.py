@@ -266,7 +266,6 @@ def own_figures(
         "is_causal": is_causal(own),
         "paths": in_words(paths),
         "effective_labels": list(found.effective),
-        "effective_bars": found.effective_bars,
         "late_entry": found.fading._asdict(),
         "scan": {name: scanned(found, name) for name in found.lines},
         "net_at_cost": trade and summary.net_at_cost(trade.pnl),

@@ -56,6 +56,31 @@ def test_excess_is_the_difference_of_the_losses(outcome, prior):
     assert found.excess < 0
 
 
+def test_bars_that_remember_are_worth_fewer(outcome, prior):
+    """Skill that comes and goes in stretches of twenty bars, or bar by bar."""
+    random = np.random.default_rng(3)
+    bar_by_bar = random.choice([0.0, 0.02], (BARS, 1, 1))
+    stretches = random.choice([0.0, 0.02], (BARS // 20, 1, 1)).repeat(20, axis=0)
+    steady, slow = (
+        judge(leaning(prior, outcome, share), outcome, prior)
+        for share in (bar_by_bar, stretches)
+    )
+    assert steady.bars == slow.bars == BARS
+    assert steady.effective_bars > BARS / 2
+    assert 0 < slow.effective_bars < BARS / 5
+
+
+def test_bars_without_a_label_do_not_count(outcome, prior):
+    weights = outcome.weights.copy()
+    weights[::4], weights[1, 1:] = 0, 0
+    found = judge(prior, outcome._replace(weights=weights), prior)
+    assert found.bars == BARS * 3 // 4
+
+
+def test_without_a_prior_no_bar_tells_what_is_saved(outcome, prior):
+    assert np.isnan(judge(prior, outcome).effective_bars)
+
+
 def test_pairing_shows_what_two_losses_apart_do_not(outcome, prior):
     found = judge(leaning(prior, outcome, 0.01), outcome, prior)
     assert abs(found.excess) > 5 * found.excess_error

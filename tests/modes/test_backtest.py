@@ -13,6 +13,7 @@ from bot4jax.data.universe import notional
 from bot4jax.errors import DataError
 from bot4jax.kernels import planning
 from bot4jax.learn import earnings, ledger, redundancy
+from bot4jax.learn.evaluate import LEAST_BARS
 from bot4jax.learn.folds import pieces_of
 from bot4jax.modes import backtest as mode
 from bot4jax.modes import demo, report_features, trading
@@ -332,4 +333,15 @@ def test_the_latency_that_takes_everything(net, said):
 def test_nothing_in_the_report_is_not_a_number(exact, research):
     for report in (exact[1], research[2]):
         assert "nan" not in report.split("Provenance")[0].replace("finance", "").lower()
-    assert np.isfinite(research[1]["backtest"]["effective_bars"])
+
+
+def test_every_report_counts_independent_bars_and_warns(paper, exact, research):
+    """The demo's too, by the same figure: its box was empty."""
+    folder, told = paper
+    worth = told["ensemble"]["effective_bars"]
+    assert 0 < worth < LEAST_BARS
+    for summary in (exact[0], research[1]):
+        assert summary["ensemble"]["effective_bars"] == pytest.approx(worth)
+    for page in ((folder / "report.html").read_text(), exact[1], research[2]):
+        assert f"known from {worth:,.0f} independent bars, fewer than 300" in page
+        assert f"as from about {worth:,.0f} independent bars" in page
