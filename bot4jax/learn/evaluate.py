@@ -24,8 +24,12 @@ FLAT = (PRIOR, RECENT)
 """Those who know nothing, and never trade."""
 
 
-LEAST_BARS = 300
-"""Independent ones in saved log loss, below which intervals were found too narrow."""
+LEAST_BARS = 4_800
+"""Test bars below which nothing is said of how sure saved log loss is.
+
+Bars are counted, and nothing is asked of what they show: a span without a storm looks
+sure of itself, and its independent bars many (docs/findings.md).
+"""
 
 
 class Judged(NamedTuple):
@@ -70,6 +74,12 @@ class Judged(NamedTuple):
     """of the test in which any label counts"""
     effective_bars: float
     """independent ones that its saved log loss is worth; NaN without a prior"""
+
+    @property
+    def is_too_short(self) -> bool:
+        """Whether errors and p values of log loss, and of what is saved, mean little:
+        those of the IC and of direction are not meant."""
+        return self.bars < LEAST_BARS
 
     @property
     def p_value(self) -> float:

@@ -61,7 +61,8 @@ def spoken(names: Iterable[str]) -> list[str]:
 
 
 def skill(axes: Axes, story: Story) -> None:
-    """Log loss of every forecaster less the class prior's, with paired intervals."""
+    """Log loss of every forecaster less the class prior's, with paired intervals where
+    the span is long enough for them."""
     judged = dict(story.members)
     if story.ensemble is not None:
         judged["ensemble"] = story.ensemble
@@ -76,7 +77,9 @@ def skill(axes: Axes, story: Story) -> None:
         for name in names
     ]
     colours = [COLOURS[5] if name in others else COLOURS[0] for name in names]
-    axes.barh(shown, gain, xerr=error, color=colours, ecolor="#52606d", height=0.6)
+    is_known = not any(judged[name].is_too_short for name in names)
+    reach = error if is_known else None
+    axes.barh(shown, gain, xerr=reach, color=colours, ecolor="#52606d", height=0.6)
     axes.axvline(0, color="#323f4b", linewidth=0.8)
     axes.set_xlabel("log loss − class prior, 10⁻³ nats (left is better)")
     if story.bound is not None:

@@ -142,13 +142,14 @@ def warnings(story: Story) -> str:
             f"Only {market.effective_labels} labels do not overlap, fewer than "
             f"{LEAST_LABELS}: the figures of skill below prove nothing."
         )
-    if story.ensemble is not None and story.ensemble.effective_bars < LEAST_BARS:
+    if story.ensemble is not None and story.ensemble.is_too_short:
         said.append(
-            f"What the ensemble saves is known from {story.ensemble.effective_bars:,.0f} "
-            f"independent bars, fewer than {LEAST_BARS}: the span may lack the rare "
-            "storms that decide it. On the simulator intervals of saved log loss held "
-            "the truth in only 63 to 91 of 100 such spans, in place of 95; in most of "
-            "the others more was saved in truth than the interval allows."
+            f"Too short to say who saves log loss: {story.ensemble.bars:,} test bars "
+            f"have a label, fewer than {LEAST_BARS:,}. Rare storms decide it, and a "
+            "span without one looks sure of itself. On the simulator intervals held "
+            "the truth in 65 to 91 of 100 shorter spans, in place of 95. So log loss, "
+            "and what is saved of it, stand below without intervals and without a "
+            "verdict."
         )
     if not market.simulated and market.spans["test"] * market.bar_seconds < 86_400:
         said.append(

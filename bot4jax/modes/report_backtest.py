@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from bot4jax.learn import student
 from bot4jax.learn.bootstrap import Interval
 from bot4jax.learn.evaluate import PRIOR, RECENT
 from bot4jax.learn.returns import LEAST_DAYS, break_even
@@ -23,7 +22,7 @@ from bot4jax.modes.markup import (
 from bot4jax.modes.paths import Path
 from bot4jax.modes.plays import FoldPlay, Late
 from bot4jax.modes.report_paths import MIXED, spread_over
-from bot4jax.modes.report_skill import orders
+from bot4jax.modes.report_skill import log_loss, orders, unsure
 from bot4jax.modes.report_traps import trapped
 from bot4jax.modes.story import Story
 from bot4jax.modes.trials import Luck
@@ -106,27 +105,29 @@ def beside_baselines(found: Evaluation) -> str:
         (
             shown(name),
             f"{one.symbols:,}",
-            interval(one.gain, 1e3, ".3f") if name != PRIOR else "–",
-            interval(one.recent_gain, 1e3, ".3f") if name != RECENT else "–",
+            saved(one, one.gain) if name != PRIOR else "–",
+            saved(one, one.recent_gain) if name != RECENT else "–",
             lead(found, name),
             shares(one.net),
         )
         for name, one in found.lines.items()
     ]
+    is_known = not any(one.judged.is_too_short for one in found.lines.values())
+    sure = " [95&nbsp;%]" if is_known else ""
+    test = " ± 95&nbsp;% (Holm's&nbsp;p)" if is_known else ""
     heads = (
         "forecaster",
         "symbols",
-        "log loss saved, 10⁻³ nats [95&nbsp;%]",
-        "of the recent prior's [95&nbsp;%]",
-        "less the best baseline's, 10⁻³ ± 95&nbsp;% (Holm's&nbsp;p)",
+        f"log loss saved, 10⁻³ nats{sure}",
+        f"of the recent prior's{sure}",
+        f"less the best baseline's, 10⁻³{test}",
         "net by the scan, % of capital [95&nbsp;%]",
     )
     text = paragraph(
         "Saved log loss is that of always flat less the forecaster's own, on the same "
         "labels: of the class prior, which says the shares of the training span, and "
-        "of the recent prior, which says those of the calibration span. Only above "
-        "zero with both whole intervals is skill: above the first alone may be the "
-        "drift of the shares, which everyone with a temperature has been told. "
+        "of the recent prior, which says those of the calibration span. "
+        f"{SKILL if is_known else UNKNOWN} "
         f"Alpha158 with boosting is bounded to {ALPHA_SYMBOLS} symbols and "
         f"{ALPHA_SAMPLES:,} rows, and a model of each symbol's own to {OWN_SYMBOLS} "
         "symbols, spread evenly over the universe; both boost as the ensemble's forest "
@@ -137,13 +138,31 @@ def beside_baselines(found: Evaluation) -> str:
     return section("Beside the baselines") + text + table(heads, rows)
 
 
+SKILL = (
+    "Only above zero with both whole intervals is skill: above the first alone may be "
+    "the drift of the shares, which everyone with a temperature has been told."
+)
+UNKNOWN = (
+    "How sure that is, nobody can say of a span as short as this: a storm more or less "
+    "decides it."
+)
+"""What is said of saved log loss with intervals, and without."""
+
+
+def saved(line: Line, gain: Interval) -> str:
+    """Log loss that a forecaster saves, with its interval where the span has one."""
+    return interval(gain, 1e3, ".3f", not line.judged.is_too_short)
+
+
 def lead(found: Evaluation, name: str) -> str:
     """Loss above the best baseline's; – for baselines, and for the best one itself."""
     one = found.ahead.beside.get(name)
     if one is None or one.p_value != one.p_value:
         return "–"
-    above = with_error(1e3 * one.excess, 1e3 * one.error, one.degrees)
-    return f"{above} ({markup.chance(found.ahead.p_values[name])})"
+    is_known = not found.lines[name].judged.is_too_short
+    above = with_error(1e3 * one.excess, 1e3 * one.error, one.degrees, is_known)
+    chance = f" ({markup.chance(found.ahead.p_values[name])})"
+    return above + (chance if is_known else "")
 
 
 def folds(found: Evaluation, plays: Sequence[FoldPlay]) -> str:
@@ -350,8 +369,8 @@ def pages(found: Evaluation) -> Iterator[str]:
 def details(found: Evaluation, name: str, one: Line) -> Iterator[tuple[str, str]]:
     """Everything that is known of one forecaster."""
     judged = one.judged
-    error = student.reach(judged.log_loss_degrees) * judged.log_loss_error
-    yield "log loss ± 95 %", f"{judged.log_loss:.4f} ± {error:.4f}"
+    head = "log loss ± 95 %"
+    yield unsure([head])[0] if judged.is_too_short else head, log_loss(judged)
     yield (
         "saved by fold, 10⁻³ nats",
         ", ".join(f"{1e3 * gain:.2f}" for gain in found.gains[name]),

@@ -7,12 +7,13 @@ import msgspec
 import numpy as np
 
 from bot4jax.learn import metrics
+from bot4jax.learn.bootstrap import Interval
 from bot4jax.learn.earnings import Earned
 from bot4jax.learn.evaluate import PRIOR, RECENT, Judged
 from bot4jax.learn.novelty import segments
 from bot4jax.learn.returns import break_even
 from bot4jax.modes import fields, judging, report_backtest, summary, trials
-from bot4jax.modes.evaluation import Evaluation, Scored
+from bot4jax.modes.evaluation import Evaluation, Line, Scored
 from bot4jax.modes.feature_facts import before_a_test, silent_symbols
 from bot4jax.modes.forecasters import ENSEMBLE
 from bot4jax.modes.paths import Path
@@ -293,15 +294,22 @@ def trapped(found: Caught) -> dict[str, Any]:
     }
 
 
+def saved(line: Line, gain: Interval) -> list[float | None]:
+    """Log loss saved, with both ends of its interval where the span has one."""
+    return [gain.value, None, None] if line.judged.is_too_short else list(gain)
+
+
 def scanned(found: Evaluation, name: str) -> dict[str, Any]:
     """One forecaster's gain over always flat, and its money."""
     one = found.lines[name]
     return summary.finite(
         {
             "symbols": one.symbols,
-            "saved_log_loss": list(one.gain) if name != PRIOR else [0.0, 0.0, 0.0],
+            "saved_log_loss": saved(one, one.gain) if name != PRIOR else [0.0] * 3,
             "saved_by_fold": list(found.gains[name]),
-            "saved_of_recent": list(one.recent_gain) if name != RECENT else [0.0] * 3,
+            "saved_of_recent": saved(one, one.recent_gain)
+            if name != RECENT
+            else [0.0] * 3,
             "saved_of_recent_by_fold": list(found.recent_gains[name]),
             "gross": one.gross,
             "cost": one.cost,

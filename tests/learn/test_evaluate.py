@@ -5,6 +5,7 @@ import pytest
 
 from bot4jax.learn import baselines
 from bot4jax.learn.evaluate import (
+    LEAST_BARS,
     PRIOR,
     RECENT,
     Asked,
@@ -68,6 +69,21 @@ def test_bars_that_remember_are_worth_fewer(outcome, prior):
     assert steady.bars == slow.bars == BARS
     assert steady.effective_bars > BARS / 2
     assert 0 < slow.effective_bars < BARS / 5
+
+
+@pytest.mark.parametrize(
+    ("bars", "is_short"), [(LEAST_BARS - 1, True), (LEAST_BARS, False)]
+)
+def test_a_span_is_long_enough_by_its_bars_whatever_they_show(bars, is_short):
+    """Calm that remembers nothing is worth all its bars, and no sign of a long span."""
+    random = np.random.default_rng(5)
+    classes = random.integers(0, 3, (bars, 1)).astype(np.int32)
+    ones, folds = np.ones((bars, 1), np.float32), np.zeros(bars, int)
+    calm = Outcome(random.normal(size=(bars, 1)), classes, ones, 1, folds)
+    flat = np.full((bars, 1, 3), 1 / 3, np.float32)
+    found = judge(leaning(flat, calm, 0.01), calm, flat)
+    assert found.effective_bars > 2_400
+    assert found.is_too_short is is_short
 
 
 def test_bars_without_a_label_do_not_count(outcome, prior):
