@@ -16,7 +16,7 @@ def markets():
 
 
 def held(markets, bars):
-    each = [coverage.held(*market, horizon, bars) for market, horizon in markets]
+    each = [coverage.held(loss, own, horizon, bars) for (loss, own), horizon in markets]
     return coverage.Held(*map(np.concatenate, zip(*each, strict=True)))
 
 

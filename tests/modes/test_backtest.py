@@ -183,7 +183,9 @@ def test_trials_of_one_span_are_compared_bar_by_bar(paper, exact, stage, words):
     summary, report = backtest(words, root, model, same, "strategy.capital=2e5")
     own, tried = summary["backtest"]["trials"], ledger.read(root / ledger.NAME)
     assert [one.kind for one in tried.trials] == ["demo", "backtest"]
-    kept = [earnings.read(root, one.earned) for one in tried.trials]
+    kept = [earnings.read(root, one.earned or "") for one in tried.trials]
+    assert kept[0] is not None
+    assert kept[1] is not None
     assert kept[0].span == kept[1].span
     assert (own["count"], own["compared"]) == (2, 2)
     assert own["overfitting"]["candidates"] == 2
