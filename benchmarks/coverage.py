@@ -7,14 +7,23 @@ many spans of the same market; the truth is its mean over all of them. Minutes o
 core; nothing is written.
 """
 
+from typing import NamedTuple
+
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from bot4jax.data.simulator import Simulator
 from bot4jax.learn import baselines, bootstrap, labels, metrics, student
+from bot4jax.learn.evaluate import independent_bars
 
 SYMBOLS, BARS, TRAIN, FIRST = 64, 60_000, 5_000, 6_000
-SPANS = (84, 250, 600, 1_200, 2_400, 4_800)
+SPANS = (84, 250, 600, 1_200, 2_400, 4_800, 9_600)
+
+TUNED = ((1, 3), (2, 5), (3, 3), (4, 5))
+"""Seeds and horizons by which `evaluate.LEAST_BARS` was chosen."""
+
+JUDGED = ((11, 3), (12, 5), (13, 3), (14, 5))
+"""Others, named before and looked at once, after it."""
 
 
 def averaged(
@@ -66,29 +75,55 @@ def shares(
     return counts / counts.sum(1, keepdims=True)
 
 
+class Held(NamedTuple):
+    """Spans of one length; what is of the truth, as if that were told."""
+
+    is_held: Bool[np.ndarray, " N"]
+    """by the interval"""
+    is_better: Bool[np.ndarray, " N"]
+    """p < .05 of saving more"""
+    is_worse: Bool[np.ndarray, " N"]
+    """p < .05 of saving less: what somebody would be called better by whom storms cost
+    what this one saves in them"""
+    seems_long: Bool[np.ndarray, " N"]
+    """300 independent bars or more, by the span's own account"""
+
+
+def held(
+    above: Float[np.ndarray, "T S"],
+    weights: Float[np.ndarray, "T S"],
+    horizon: int,
+    bars: int,
+) -> Held:
+    """Every span of so many bars, each half a span after the one before."""
+    truth = metrics.weighted_mean(above, weights)
+    starts = range(0, len(above) - bars, max(bars // 2, 100))
+    cuts = [slice(start, start + bars) for start in starts]
+    found = [bootstrap.mean(above[x], weights[x], horizon) for x in cuts]
+    scores = [((truth - x.value) / x.error, x.degrees) for x in found]
+    worth = [independent_bars(above[x], weights[x], horizon) for x in cuts]
+    return Held(
+        np.array([x.interval.low <= truth <= x.interval.high for x in found]),
+        np.array([student.chance(t, degrees) < 0.05 for t, degrees in scores]),
+        np.array([student.chance(-t, degrees) < 0.05 for t, degrees in scores]),
+        np.array(worth) >= 300,
+    )
+
+
 def main() -> None:
-    for seed, horizon in ((1, 3), (2, 5)):
-        above, weights = saved(seed, horizon)
-        truth = metrics.weighted_mean(above, weights)
+    for name, markets in (("tuned on", TUNED), ("judged on", JUDGED)):
+        whole = [(saved(seed, horizon), horizon) for seed, horizon in markets]
         for bars in SPANS:
-            starts = range(0, len(above) - bars, max(bars // 2, 100))
-            cuts = [slice(start, start + bars) for start in starts]
-            found = [bootstrap.mean(above[x], weights[x], horizon) for x in cuts]
-            held = [abs(x.value - truth) <= reach(x) for x in found]
-            lucky = [
-                student.chance((truth - x.value) / x.error, x.degrees) < 0.05
-                for x in found
-            ]
+            each = [held(*market, horizon, bars) for market, horizon in whole]
+            one = Held(*map(np.concatenate, zip(*each, strict=True)))
+            of_long = one.is_held[one.seems_long]
             print(
-                f"horizon {horizon}, {bars:5} bars, {len(cuts):3} spans: hold it in "
-                f"{100 * np.mean(held):.0f} %, p < .05 of saving more in "
-                f"{100 * np.mean(lucky):.1f} %"
+                f"{name} {markets}: {bars:5} bars, {len(one.is_held):4} spans: hold it "
+                f"in {100 * one.is_held.mean():.1f} %, p < .05 of saving more in "
+                f"{100 * one.is_better.mean():.1f} %, of saving less in "
+                f"{100 * one.is_worse.mean():.1f} %; of {len(of_long)} that seem long "
+                f"{of_long.sum()} hold it"
             )
-
-
-def reach(one: bootstrap.Mean) -> float:
-    """One side of the interval."""
-    return one.interval.high - one.value
 
 
 if __name__ == "__main__":

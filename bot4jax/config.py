@@ -7,6 +7,7 @@ under a second: neither it nor what it imports knows JAX.
 
 import difflib
 import hashlib
+import math
 import typing
 import zlib
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from typing import Any
 import msgspec
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Transformer
+from hydra.core.override_parser.types import Glob, Override, Transformer
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -34,6 +35,8 @@ IRRELEVANT = (
     ("run", "name"),
     ("run", "root"),
     ("run", "fresh"),
+    ("run", "sweep"),
+    ("run", "jobs"),
     ("runtime", "endpoints"),
     ("runtime", "foreign"),
     ("catalogue", "write"),
@@ -114,6 +117,18 @@ def rewritten(
         else:
             words.append(_forced(override.key_or_group, text, known))
     return words, problems
+
+
+def announced(words: Sequence[str]) -> list[str]:
+    """Words that tell every job of a sweep which one it is of, and of how many jobs.
+
+    What is to be tried is known before the first result: whoever is lucky early is
+    charged for all the same. A sweep that goes on after a kill is the same one, whoever
+    starts its jobs.
+    """
+    own = [word for word in words if not word.startswith(("hydra", "sweep="))]
+    name = hashlib.sha256("\0".join(sorted(own)).encode()).hexdigest()[:16]
+    return [f"++run.sweep='{name}'", f"++run.jobs={_jobs(words)}"]
 
 
 def config_hash(config: Config) -> str:
@@ -217,6 +232,22 @@ def _problem_of(
     return None
 
 
+def _jobs(words: Sequence[str]) -> int:
+    """Combinations of the values that words give."""
+    parsed, known = OverridesParser.create().parse_overrides(list(words)), groups()
+    return math.prod(len(_values(one, known)) for one in parsed)
+
+
+def _values(override: Override, known: Mapping[str, Sequence[str]]) -> Sequence[Any]:
+    """What a word says, one for each job that it asks for."""
+    value = override.value()
+    if isinstance(value, Glob):
+        return value.filter(list(known.get(override.key_or_group, ())))
+    if not override.is_discrete_sweep():
+        return [value]
+    return list(override.sweep_iterator(transformer=Transformer.str))
+
+
 def _unreadable(text: str) -> str:
     is_mode = text in typing.get_args(Mode)
     advice = f". Did you mean 'mode={text}'?" if is_mode else ""
@@ -224,10 +255,10 @@ def _unreadable(text: str) -> str:
 
 
 def _option_problem(override: Override, group: str, known: Sequence[str]) -> str | None:
-    asked = [override.value()]
-    if override.is_choice_sweep():
-        asked = list(override.sweep_iterator(transformer=Transformer.str))
-    elif override.is_sweep_override() or asked == [None]:
+    asked = _values(override, {group: known})
+    if asked == [None] or (
+        override.is_sweep_override() and not override.is_choice_sweep()
+    ):
         return None
     strangers = [str(one) for one in asked if one not in known]
     if not strangers:

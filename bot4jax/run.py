@@ -17,6 +17,7 @@ from hydra.types import RunMode
 
 from bot4jax.config import (
     HYDRA_VERSION_BASE,
+    announced,
     conf_folder,
     load,
     plain,
@@ -85,6 +86,8 @@ def through_hydra(words: Sequence[str]) -> int:
     overrides, problems = rewritten(list(filter(_is_override, words)), sweep=is_sweep)
     if problems:
         raise ConfigError(problems)
+    if is_sweep:
+        overrides = [*announced(overrides), *overrides]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     before, sys.argv = sys.argv, [sys.argv[0], *flags, *overrides]
     try:
@@ -126,12 +129,17 @@ def _is_override(word: str) -> bool:
 
 
 def _numbered(tree: dict[str, Any]) -> dict[str, Any]:
-    """Jobs of a sweep get a folder each: the number follows the name."""
+    """Jobs of a sweep get a folder each: the number follows the name.
+
+    The last number bounds how many there are, should a sweeper have made up more.
+    """
     if HydraConfig.get().mode != RunMode.MULTIRUN:
         return tree
     run = tree["run"]
     name = run["name"] or f"{tree['mode']}-{tree['data']['source']}"
-    return {**tree, "run": {**run, "name": f"{name}-{HydraConfig.get().job.num}"}}
+    number = HydraConfig.get().job.num
+    jobs = max(run["jobs"], number + 1)
+    return {**tree, "run": {**run, "name": f"{name}-{number}", "jobs": jobs}}
 
 
 if __name__ == "__main__":

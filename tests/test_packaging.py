@@ -138,6 +138,7 @@ def test_tested_versions_fit_what_is_asked_for(pyproject, tested):
         pyproject["project"]["dependencies"],
         pyproject["project"]["optional-dependencies"]["dev"],
         pyproject["project"]["optional-dependencies"]["sweep"],
+        pyproject["project"]["optional-dependencies"]["bench"],
     )
     known = {canonicalize_name(name): version for name, version in tested.items()}
     misfits = [

@@ -10,13 +10,18 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from bot4jax.config import (
     HYDRA_VERSION_BASE,
     LAUNCHERS,
+    announced,
     conf_folder,
+    from_yaml,
     groups,
     load,
     rewritten,
@@ -88,11 +93,47 @@ def test_a_killed_sweep_goes_on_with_what_is_missing(killed):
         assert (root / name / "summary.json").stat().st_mtime_ns == written
     told = [json.loads((root / name / "summary.json").read_text()) for name in JOBS]
     assert [one["seed"] for one in told] == [1, 2, 3]
+    own = [from_yaml(root / name / "config.yaml").run for name in JOBS]
+    assert [one.jobs for one in own] == [3, 3, 3]
+    assert len({one.sweep for one in own}) == 1, "after the kill it is the same one"
     assert len({json.dumps(one["members"]) for one in told}) == 3
     for one in told:
         check_summary(one)
         assert sum(own["weight"] for own in one["members"].values()) == pytest.approx(1)
     assert sum(line.startswith("summary ") for line in out.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "jobs"),
+    [
+        (["run.seed=1,2,3"], 3),
+        (["run.seed=1,2", "labels.horizon=range(2,8,2)"], 6),
+        (["risk=glob(*)", "features.window=32"], len(groups()["risk"])),
+        (["features.names=[mean,skewness]", "features.window=choice(16,32)"], 2),
+        (["features.window=32"], 1),
+    ],
+)
+def test_a_sweep_counts_its_jobs_beforehand(words, jobs):
+    forced, problems = rewritten(words, sweep=True)
+    assert problems == []
+    assert announced(forced)[1] == f"++run.jobs={jobs}"
+    assert len(list(BasicSweeper.split_arguments(parsed(forced), None)[0])) == jobs
+
+
+def parsed(words):
+    """As Hydra reads them, with the options that a glob can find."""
+    hydra = GlobalHydra.instance()
+    with initialize_config_dir(str(conf_folder()), version_base=HYDRA_VERSION_BASE):
+        loader = hydra.config_loader()
+        return OverridesParser.create(config_loader=loader).parse_overrides(words)
+
+
+def test_a_sweep_is_named_by_what_is_tried_not_by_who_starts_it():
+    words = ["++run.seed=1,2", "++labels.horizon=3"]
+    (name, _), (again, _) = announced(words), announced([*words[::-1], "sweep=joblib"])
+    assert name == again
+    assert load([name]).run.sweep == name.split("'")[1]
+    assert announced(["++run.seed=1,3", "++labels.horizon=3"])[0] != name
 
 
 def test_every_launcher_has_an_option_and_a_package():

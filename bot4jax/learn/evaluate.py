@@ -24,6 +24,14 @@ FLAT = (PRIOR, RECENT)
 """Those who know nothing, and never trade."""
 
 
+LEAST_BARS = 4_800
+"""Test bars below which nothing is said of how sure saved log loss is.
+
+Bars are counted, and nothing is asked of what they show: a span without a storm looks
+sure of itself, and its independent bars many (docs/findings.md).
+"""
+
+
 class Judged(NamedTuple):
     """One forecaster on the test span."""
 
@@ -62,6 +70,16 @@ class Judged(NamedTuple):
     rank_coefficient: float
     rank_t: float
     rank_p_value: float
+    bars: int
+    """of the test in which any label counts"""
+    effective_bars: float
+    """independent ones that its saved log loss is worth; NaN without a prior"""
+
+    @property
+    def is_too_short(self) -> bool:
+        """Whether errors and p values of log loss, and of what is saved, mean little:
+        those of the IC and of direction are not meant."""
+        return self.bars < LEAST_BARS
 
     @property
     def p_value(self) -> float:
@@ -220,7 +238,23 @@ def judge(
         rank_coefficient=ranked.mean,
         rank_t=ranked.t,
         rank_p_value=ranked.p_value,
+        bars=int(counted.any(1).sum()),
+        effective_bars=independent_bars(above(loss, prior, classes), weights, horizon),
     )
+
+
+def independent_bars(
+    excess: Float[np.ndarray, "T S"], weights: Float[np.ndarray, "T S"], horizon: int
+) -> float:
+    """Bars without memory that would tell as much of a mean over these.
+
+    Autocovariances count over an eighth of the span, twice the horizon at least. A span
+    without a storm looks worth more than it is: what has not happened has no memory.
+    """
+    sums = np.where(weights > 0, excess * weights, 0.0).sum(1)
+    if not np.isfinite(sums).all():
+        return nan
+    return bootstrap.effective_size(sums, max(2 * horizon, len(sums) // 8))
 
 
 def above(

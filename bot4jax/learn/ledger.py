@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 NAME = "trials.jsonl"
-SCHEMA = "bot4jax.trial/2"
+SCHEMA = "bot4jax.trial/3"
+FORMER = "bot4jax.trial/2"
+"""Without sweep and earnings: a line of it is read as a run of its own."""
 
 
 class Trial(NamedTuple):
@@ -33,6 +35,14 @@ class Trial(NamedTuple):
     periods: int
     net: float | None
     """share of the capital"""
+    sweep: str | None = None
+    """the sweep that it is a job of; None: a run of its own"""
+    jobs: int = 1
+    """of that sweep, finished or not"""
+    horizon: int | None = None
+    """bars of a period"""
+    earned: str | None = None
+    """digest of its profits by bar (`earnings`); None where none were kept"""
 
 
 class Ledger(NamedTuple):
@@ -59,6 +69,19 @@ class Ledger(NamedTuple):
     def count(self) -> int:
         """What was tried; a damaged line counts, for it stood for one."""
         return len(self.distinct) + len(self.damaged)
+
+    def charged(self, trial: Trial) -> int:
+        """Trials whose luck one of them answers for.
+
+        All that were tried, and the jobs of its own sweep that are still to come: they
+        were going to be tried whatever it found. Were the first of a hundred charged
+        for itself alone, some job of the hundred would pass by luck in one market of
+        ten.
+        """
+        if trial.sweep is None:
+            return self.count
+        done = {one.run for one in self.trials if one.sweep == trial.sweep}
+        return self.count + max(trial.jobs - len(done), 0)
 
     def sharpes(self, period_seconds: float) -> tuple[float, ...]:
         """Every known ratio of such periods, one for each that was tried."""
@@ -121,7 +144,7 @@ def _trial(line: bytes) -> Trial | None:
     """None for what is not a whole trial of this schema."""
     try:
         found = json.loads(line)
-        if found.pop("schema") != SCHEMA:
+        if found.pop("schema") not in (SCHEMA, FORMER):
             return None
         return Trial(**found)
     except (ValueError, TypeError, KeyError, AttributeError):

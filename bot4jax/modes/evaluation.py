@@ -21,7 +21,7 @@ from bot4jax.learn import (
     returns,
     sentinels,
 )
-from bot4jax.learn.bootstrap import Interval, effective_size, sum_interval
+from bot4jax.learn.bootstrap import Interval, sum_interval
 from bot4jax.learn.borrowing import Lending, daily_rates, ends_of_days
 from bot4jax.learn.evaluate import FLAT, PRIOR, RECENT, Judged, Outcome
 from bot4jax.learn.folds import Fold
@@ -97,8 +97,6 @@ class Evaluation(NamedTuple):
     lines: dict[str, Line]
     effective: tuple[int, ...]
     """labels without overlap, by fold"""
-    effective_bars: float
-    """independent bars that the ensemble's saved log loss is worth"""
     gains: dict[str, tuple[float, ...]]
     """saved log loss by fold, against the class prior"""
     recent_gains: dict[str, tuple[float, ...]]
@@ -214,14 +212,12 @@ def evaluate_folds(
     `cut` are the spans of all folds, those of other paths too; `costly` are traps.
     """
     horizon, names = setting.settings.layout.horizon, list(whole.forecasts)
-    saved = np.where(whole.weights > 0, gains(whole, ENSEMBLE) * whole.weights, 0.0)
     nets = {name: one[0].net() for name, one in whole.books.items()}
     said = {name: one.probability for name, one in whole.forecasts.items()}
     which = np.repeat(np.arange(len(folds)), [len(one.classes) for one in folds])
     return Evaluation(
         lines={name: line(setting, whole, which, name) for name in names},
         effective=tuple(fold.effective for fold in folds),
-        effective_bars=effective_size(saved.sum(1), max(2 * horizon, len(saved) // 8)),
         gains=by_fold(folds, PRIOR),
         recent_gains=by_fold(folds, RECENT),
         overfit=overfitting(np.stack(list(nets.values()), axis=1)),

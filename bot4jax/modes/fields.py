@@ -72,6 +72,7 @@ def of_the_forecasts(
     return {
         "classes": market.class_shares["test"].tolist(),
         "labels": {"counted": market.labels, "effective": market.effective_labels},
+        "too_short": judged.ensemble.is_too_short,
         "members": {
             name: summary.member(one, own)
             for (name, one), own in zip(judged.members.items(), weight, strict=False)

@@ -10,10 +10,10 @@ from bot4jax.modes import plots
 from bot4jax.modes.story import Story
 
 
-def interval(one: Interval, times: float, form: str) -> str:
-    """A figure and its interval, in another unit."""
+def interval(one: Interval, times: float, form: str, is_known: bool = True) -> str:
+    """A figure and its interval, where that is known, in another unit."""
     value, low, high = (f"{times * x:{form}}" for x in one)
-    return f"{value} [{low}, {high}]"
+    return f"{value} [{low}, {high}]" if is_known else value
 
 
 def section(title: str) -> str:
@@ -59,10 +59,15 @@ def _row(kind: str, cells: Sequence[Any], text_from: int) -> str:
     return f"<tr>{''.join(told)}</tr>"
 
 
-def with_error(value: float, error: float, degrees: float) -> str:
-    """A difference and its 95 % interval; – where there is nothing to differ from."""
+def with_error(
+    value: float, error: float, degrees: float, is_known: bool = True
+) -> str:
+    """A difference and its 95 % interval, where that is known; – where there is nothing
+    to differ from."""
+    if value != value:
+        return "–"
     side = student.reach(degrees) * error
-    return f"{value:+.1f} ± {side:.1f}" if value == value else "–"
+    return f"{value:+.1f} ± {side:.1f}" if is_known else f"{value:+.1f}"
 
 
 def with_t(value: float, t: float, p: float) -> str:

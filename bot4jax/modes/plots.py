@@ -12,6 +12,7 @@ from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from bot4jax.learn import health, student
+from bot4jax.learn.evaluate import PRIOR
 from bot4jax.learn.metrics import Reliability
 from bot4jax.learn.novelty import Segment
 from bot4jax.modes.story import Bound, Story
@@ -60,13 +61,14 @@ def spoken(names: Iterable[str]) -> list[str]:
 
 
 def skill(axes: Axes, story: Story) -> None:
-    """Log loss of every forecaster less the class prior's, with paired intervals."""
+    """Log loss of every forecaster less the class prior's, with paired intervals where
+    the span is long enough for them."""
     judged = dict(story.members)
     if story.ensemble is not None:
         judged["ensemble"] = story.ensemble
-    others = {n: one for n, one in story.baselines.items() if n != "class_prior"}
+    others = {n: one for n, one in story.baselines.items() if n != PRIOR}
     judged |= others
-    prior = story.baselines["class_prior"].log_loss
+    prior = story.baselines[PRIOR].log_loss
     names = list(judged)[::-1]
     shown = spoken(names)
     gain = [judged[name].excess * 1e3 for name in names]
@@ -75,7 +77,9 @@ def skill(axes: Axes, story: Story) -> None:
         for name in names
     ]
     colours = [COLOURS[5] if name in others else COLOURS[0] for name in names]
-    axes.barh(shown, gain, xerr=error, color=colours, ecolor="#52606d", height=0.6)
+    is_known = not any(judged[name].is_too_short for name in names)
+    reach = error if is_known else None
+    axes.barh(shown, gain, xerr=reach, color=colours, ecolor="#52606d", height=0.6)
     axes.axvline(0, color="#323f4b", linewidth=0.8)
     axes.set_xlabel("log loss − class prior, 10⁻³ nats (left is better)")
     if story.bound is not None:

@@ -5,6 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from bot4jax.learn.evaluate import LEAST_BARS, PRIOR, RECENT
 from bot4jax.learn.folds import LEAST_LABELS
 from bot4jax.modes.markup import folded, paragraph, section, table
 from bot4jax.modes.report_features import features
@@ -13,9 +14,6 @@ from bot4jax.modes.report_skill import calibration, skill, training, vote
 from bot4jax.modes.report_trade import denials, money, speed, states
 from bot4jax.modes.story import Story
 from bot4jax.runtime.folder import write_text
-
-LEAST_BARS = 300
-"""Independent ones in saved log loss, below which intervals were found too narrow."""
 
 CSS = """
 :root { color-scheme: light; --ink: #1f2933; --soft: #52606d; --line: #e4e7eb; }
@@ -103,8 +101,8 @@ def cards(story: Story) -> str:
     """The few numbers that most readers came for."""
     shown: list[tuple[str, str]] = []
     if story.ensemble is not None:
-        prior = story.baselines.get("class_prior")
-        recent = story.baselines.get("recent_prior")
+        prior = story.baselines.get(PRIOR)
+        recent = story.baselines.get(RECENT)
         beside = "" if prior is None else f"; class prior {prior.log_loss:.4f}"
         beside += "" if recent is None else f", recent prior {recent.log_loss:.4f}"
         label = f"ensemble's log loss, less is better{beside}"
@@ -144,14 +142,14 @@ def warnings(story: Story) -> str:
             f"Only {market.effective_labels} labels do not overlap, fewer than "
             f"{LEAST_LABELS}: the figures of skill below prove nothing."
         )
-    worth = story.summary.get("backtest", {}).get("effective_bars", LEAST_BARS)
-    if worth < LEAST_BARS:
+    if story.ensemble is not None and story.ensemble.is_too_short:
         said.append(
-            f"What the ensemble saves is known from {worth:,.0f} independent bars, "
-            f"fewer than {LEAST_BARS}: the span may lack the rare storms that decide "
-            "it. On the simulator intervals of saved log loss held the truth in only "
-            "63 to 91 of 100 such spans, in place of 95; in most of the others more "
-            "was saved in truth than the interval allows."
+            f"Too short to say who saves log loss: {story.ensemble.bars:,} test bars "
+            f"have a label, fewer than {LEAST_BARS:,}. Rare storms decide it, and a "
+            "span without one looks sure of itself. On the simulator intervals held "
+            "the truth in 65 to 91 of 100 shorter spans, in place of 95. So log loss, "
+            "and what is saved of it, stand below without intervals and without a "
+            "verdict."
         )
     if not market.simulated and market.spans["test"] * market.bar_seconds < 86_400:
         said.append(

@@ -2,8 +2,8 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
+from html import escape
 
-from bot4jax.learn import student
 from bot4jax.learn.bootstrap import Interval
 from bot4jax.learn.evaluate import PRIOR, RECENT
 from bot4jax.learn.returns import LEAST_DAYS, break_even
@@ -22,7 +22,7 @@ from bot4jax.modes.markup import (
 from bot4jax.modes.paths import Path
 from bot4jax.modes.plays import FoldPlay, Late
 from bot4jax.modes.report_paths import MIXED, spread_over
-from bot4jax.modes.report_skill import orders
+from bot4jax.modes.report_skill import log_loss, orders, unsure
 from bot4jax.modes.report_traps import trapped
 from bot4jax.modes.story import Story
 from bot4jax.modes.trials import Luck
@@ -31,6 +31,9 @@ from bot4jax.schema.modes import Backtest
 
 PASS = 0.95
 """Deflated Sharpe ratio from which luck alone is an unlikely explanation."""
+
+SHOWN = 20
+"""Trials in the table of them."""
 
 FITTED = {
     "none": "Members come from an earlier run and were not fitted again.",
@@ -102,36 +105,53 @@ def beside_baselines(found: Evaluation) -> str:
         (
             shown(name),
             f"{one.symbols:,}",
-            interval(one.gain, 1e3, ".3f") if name != PRIOR else "–",
-            interval(one.recent_gain, 1e3, ".3f") if name != RECENT else "–",
+            saved(one, one.gain) if name != PRIOR else "–",
+            saved(one, one.recent_gain) if name != RECENT else "–",
             lead(found, name),
             shares(one.net),
         )
         for name, one in found.lines.items()
     ]
+    is_known = not any(one.judged.is_too_short for one in found.lines.values())
+    sure = " [95&nbsp;%]" if is_known else ""
+    test = " ± 95&nbsp;% (Holm's&nbsp;p)" if is_known else ""
     heads = (
         "forecaster",
         "symbols",
-        "log loss saved, 10⁻³ nats [95&nbsp;%]",
-        "of the recent prior's [95&nbsp;%]",
-        "less the best baseline's, 10⁻³ ± 95&nbsp;% (Holm's&nbsp;p)",
+        f"log loss saved, 10⁻³ nats{sure}",
+        f"of the recent prior's{sure}",
+        f"less the best baseline's, 10⁻³{test}",
         "net by the scan, % of capital [95&nbsp;%]",
     )
     text = paragraph(
         "Saved log loss is that of always flat less the forecaster's own, on the same "
         "labels: of the class prior, which says the shares of the training span, and "
-        "of the recent prior, which says those of the calibration span. Only above "
-        "zero with both whole intervals is skill: above the first alone may be the "
-        "drift of the shares, which everyone with a temperature has been told. "
+        "of the recent prior, which says those of the calibration span. "
+        f"{SKILL if is_known else UNKNOWN} "
         f"Alpha158 with boosting is bounded to {ALPHA_SYMBOLS} symbols and "
         f"{ALPHA_SAMPLES:,} rows, and a model of each symbol's own to {OWN_SYMBOLS} "
         "symbols, spread evenly over the universe; both boost as the ensemble's forest "
         "does, and are judged on their own symbols. Fitted baselines have a "
         "temperature from the calibration span, as members have; the best baseline is "
-        "whoever was the best there, fold by fold. "
-        f"The span is worth about {found.effective_bars:,.0f} independent bars."
+        "whoever was the best there, fold by fold."
     )
     return section("Beside the baselines") + text + table(heads, rows)
+
+
+SKILL = (
+    "Only above zero with both whole intervals is skill: above the first alone may be "
+    "the drift of the shares, which everyone with a temperature has been told."
+)
+UNKNOWN = (
+    "How sure that is, nobody can say of a span as short as this: a storm more or less "
+    "decides it."
+)
+"""What is said of saved log loss with intervals, and without."""
+
+
+def saved(line: Line, gain: Interval) -> str:
+    """Log loss that a forecaster saves, with its interval where the span has one."""
+    return interval(gain, 1e3, ".3f", not line.judged.is_too_short)
 
 
 def lead(found: Evaluation, name: str) -> str:
@@ -139,8 +159,10 @@ def lead(found: Evaluation, name: str) -> str:
     one = found.ahead.beside.get(name)
     if one is None or one.p_value != one.p_value:
         return "–"
-    above = with_error(1e3 * one.excess, 1e3 * one.error, one.degrees)
-    return f"{above} ({markup.chance(found.ahead.p_values[name])})"
+    is_known = not found.lines[name].judged.is_too_short
+    above = with_error(1e3 * one.excess, 1e3 * one.error, one.degrees, is_known)
+    chance = f" ({markup.chance(found.ahead.p_values[name])})"
+    return above + (chance if is_known else "")
 
 
 def folds(found: Evaluation, plays: Sequence[FoldPlay]) -> str:
@@ -275,15 +297,27 @@ def crossing(late: Sequence[Late]) -> str:
 
 def chance(found: Evaluation, luck: Luck) -> str:
     """What is left once we remember how many were tried."""
-    one, tried = luck.deflated, luck.tried
+    one, tried = luck.deflated, luck.tried.known
     title, rows = section("Luck"), []
     rows.append(("trials in the ledger, on this data", f"{tried.count:,}"))
+    if one.trials > tried.count:
+        rows.append(("with the jobs of its sweep to come", f"{one.trials:,}"))
     rows.append((f"Sharpe ratio of one of {one.periods:,} periods", number(one.sharpe)))
     rows.append(("expected of the best of as many by luck", number(one.expected_best)))
     rows.append(("deflated Sharpe ratio", number(one.probability)))
     if found.overfit is not None:
         rows.append(
-            ("probability of overfitting (CSCV)", number(found.overfit.probability))
+            (
+                "probability of overfitting, choosing a forecaster (CSCV)",
+                number(found.overfit.probability),
+            )
+        )
+    if luck.overfit is not None:
+        rows.append(
+            (
+                f"choosing one of {luck.overfit.candidates:,} trials of this span",
+                number(luck.overfit.probability),
+            )
         )
     torn = f" Lines {list(tried.damaged)} of it are damaged." if tried.damaged else ""
     verdict = "is" if one.probability >= PASS else "is not"
@@ -294,9 +328,29 @@ def chance(found: Evaluation, luck: Luck) -> str:
         f"would show; here luck {verdict} an unlikely explanation.{torn} The "
         "probability of overfitting is how often the forecaster with the best Sharpe "
         "ratio after costs in one half of time is not above the median in the other, "
-        "among those that trade and differ from each other."
+        "among those that trade and differ from each other; and how often the trial "
+        "is, among those that looked at the same bars of this market and whose "
+        f"profits are at hand: {luck.compared:,} of {tried.count:,}."
     )
-    return title + text + table(("", ""), rows)
+    return title + text + table(("", ""), rows) + folded("Trials", anew(luck))
+
+
+def anew(luck: Luck) -> str:
+    """Trials of this span as they stand today, the surest; nothing of one alone."""
+    if len(luck.anew) < 2:
+        return ""
+    rows = [
+        (escape(one.run), one.kind, number(own.sharpe), number(own.probability))
+        for one, own in luck.anew[:SHOWN]
+    ]
+    heads = ("run", "mode", "Sharpe ratio of a period", "deflated")
+    passing = sum(own.probability >= PASS for _, own in luck.anew)
+    text = paragraph(
+        "Each charged for all that are known by now, those included that were tried "
+        f"after it: {passing:,} of {len(luck.anew):,} are above what luck explains. "
+        f"The surest {len(rows):,}:"
+    )
+    return text + table(heads, rows)
 
 
 def pages(found: Evaluation) -> Iterator[str]:
@@ -315,8 +369,8 @@ def pages(found: Evaluation) -> Iterator[str]:
 def details(found: Evaluation, name: str, one: Line) -> Iterator[tuple[str, str]]:
     """Everything that is known of one forecaster."""
     judged = one.judged
-    error = student.reach(judged.log_loss_degrees) * judged.log_loss_error
-    yield "log loss ± 95 %", f"{judged.log_loss:.4f} ± {error:.4f}"
+    head = "log loss ± 95 %"
+    yield unsure([head])[0] if judged.is_too_short else head, log_loss(judged)
     yield (
         "saved by fold, 10⁻³ nats",
         ", ".join(f"{1e3 * gain:.2f}" for gain in found.gains[name]),

@@ -6,12 +6,12 @@ from typing import Any
 
 from bot4jax.data.fi2010 import JUMP
 from bot4jax.learn import lob, student
-from bot4jax.learn.ledger import Ledger
 from bot4jax.learn.lob import Book
 from bot4jax.learn.lob_contest import ALWAYS, ENSEMBLE, LINEAR, Judged, Score
 from bot4jax.modes import fields, summary, trials
 from bot4jax.modes.markup import paragraph, section, table
 from bot4jax.modes.report import framed, provenance
+from bot4jax.modes.trials import Tried
 from bot4jax.runtime.folder import RunFolder, write_text
 from bot4jax.schema import Config
 
@@ -66,7 +66,7 @@ def figures(
     config: Config,
     book: Book,
     judged: Sequence[Judged],
-    tried: Ledger,
+    tried: Tried,
 ) -> dict[str, Any]:
     """The fields of `summary.json`: of those that every run has, nothing was traded.
 
@@ -95,7 +95,7 @@ def figures(
         "shares": {day: len(own) for day, own in book.shares.items()},
         "dropped": [one._asdict() for one in book.dropped],
         "untested": list(book.untested),
-        "trials": {"count": tried.count, "damaged": list(tried.damaged)},
+        "trials": tried.told(),
         "labels": [
             {
                 "label": one.kind,
@@ -173,11 +173,14 @@ def shares_of_days(book: Book) -> str:
     )
 
 
-def luck(tried: Ledger) -> str:
+def luck(tried: Tried) -> str:
     """How many looks at this market stand in the ledger."""
+    more = tried.charged - tried.known.count
+    planned = f" Its sweep has {more:,} jobs to come." if more else ""
     return paragraph(
         "Configurations that have looked at this market from this folder of runs, this "
-        f"one among them: {tried.count}. The best of many is better than it is."
+        f"one among them: {tried.known.count}.{planned} The best of many is "
+        "better than it is."
     )
 
 

@@ -1,6 +1,6 @@
 """The report's sections on forecasts: skill, calibration, vote, the fit of the nets."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from bot4jax.learn import health, student
 from bot4jax.learn.evaluate import FLAT, PRIOR, RECENT, Judged
@@ -20,6 +20,9 @@ from bot4jax.modes.story import Story
 
 SURE = 0.05
 """Chance of a finding without skill, at most, to be told as one."""
+
+TOO_SHORT = "the span is too short to say"
+"""In place of a verdict on log loss."""
 
 SEEN = (
     "Where curves stand behind the temperature, what is told <i>after</i> is of the "
@@ -76,7 +79,7 @@ def skill(story: Story) -> str:
     judged += story.baselines.items()
     rows = [scores(name, one) for name, one in judged]
     chart = ""
-    if "class_prior" in story.baselines:
+    if PRIOR in story.baselines:
         chart = figure(
             story,
             plots.skill,
@@ -85,24 +88,31 @@ def skill(story: Story) -> str:
             "shares have drifted since training or more; direction or not.",
         )
     meanings = table(("", ""), COLUMNS.items(), text_from=1)
-    told = table(SKILL_HEADS, rows) + folded("What the columns mean", meanings)
+    heads = unsure(SKILL_HEADS) if story.ensemble.is_too_short else SKILL_HEADS
+    told = table(heads, rows) + folded("What the columns mean", meanings)
     return section("Forecasts") + reading(story) + chart + told
 
 
 def scores(name: str, one: Judged) -> tuple[str, ...]:
     """A forecaster's row, by `SKILL_HEADS`; no prior is compared with itself."""
+    known = not one.is_too_short
     beside = (
-        ((PRIOR,), one.excess, one.excess_error, one.degrees),
-        ((RECENT,), one.recent_excess, one.recent_excess_error, one.recent_degrees),
-        (FLAT, one.direction, one.direction_error, one.direction_degrees),
+        ((PRIOR,), one.excess, one.excess_error, one.degrees, known),
+        (
+            (RECENT,),
+            one.recent_excess,
+            one.recent_excess_error,
+            one.recent_degrees,
+            known,
+        ),
+        (FLAT, one.direction, one.direction_error, one.direction_degrees, True),
     )
-    side = student.reach(one.log_loss_degrees) * one.log_loss_error
     return (
         name.replace("_", " "),
-        f"{one.log_loss:.4f} ± {side:.4f}",
+        log_loss(one),
         *(
-            "–" if name in none else with_error(1e3 * x, 1e3 * e, degrees)
-            for none, x, e, degrees in beside
+            "–" if name in none else with_error(1e3 * x, 1e3 * e, degrees, is_known)
+            for none, x, e, degrees, is_known in beside
         ),
         f"{one.brier:.4f}",
         f"{one.ece:.4f}",
@@ -111,6 +121,19 @@ def scores(name: str, one: Judged) -> tuple[str, ...]:
         f"{one.hit_rate:.3f}",
         *(with_t(*each) for each in orders(one)),
     )
+
+
+def log_loss(one: Judged) -> str:
+    """With its interval, where the span is long enough to know it."""
+    if one.is_too_short:
+        return f"{one.log_loss:.4f}"
+    side = student.reach(one.log_loss_degrees) * one.log_loss_error
+    return f"{one.log_loss:.4f} ± {side:.4f}"
+
+
+def unsure(heads: Iterable[str]) -> tuple[str, ...]:
+    """Heads of columns without their intervals."""
+    return tuple(one.removesuffix(" ± 95 %") for one in heads)
 
 
 def orders(one: Judged) -> tuple[tuple[float, float, float], ...]:
@@ -131,8 +154,8 @@ def reading(story: Story) -> str:
     )
     text = paragraph(
         f"{story.market.labels:,} labels count, worth "
-        f"{story.market.effective_labels:,} that share no bar. Classes down / flat / "
-        f"up, in per cent: {shares}. Intervals are of time "
+        f"{story.market.effective_labels:,} that share no bar{worth(story)}. "
+        f"Classes down / flat / up, in per cent: {shares}. Intervals are of time "
         "with all symbols together, by Student's distribution, and as wide as the "
         "memory asks that the bars' losses show; those of differences to the class "
         "prior are paired, since both meet the same market. "
@@ -152,28 +175,42 @@ def reading(story: Story) -> str:
     return text
 
 
+def worth(story: Story) -> str:
+    """What the span tells of saved log loss, where there is a prior to save against."""
+    one = story.ensemble
+    if one is None or one.effective_bars != one.effective_bars:
+        return ""
+    return (
+        f"; what the ensemble saves is known as from about {one.effective_bars:,.0f} "
+        "independent bars"
+    )
+
+
 def verdict(story: Story) -> str:
     """Plainly: who is better than always flat, who knows direction, who leads."""
     judged = {**story.members, "ensemble": story.ensemble}
     known = {name: one for name, one in judged.items() if one is not None}
     better = listed({name: one.p_value for name, one in known.items()})
     knowing = listed({name: one.direction_p_value for name, one in known.items()})
+    is_known = not any(one.is_too_short for one in known.values())
     told = (
         "Better than always flat, with the shares of the training span and with those "
-        f"of the calibration span, each at p ≤ {SURE:g}: {better}. "
+        f"of the calibration span, each at p ≤ {SURE:g}: "
+        f"{better if is_known else TOO_SHORT}. "
         f"Telling up from down, each at p ≤ {SURE:g}: {knowing}."
     )
-    return told if story.ahead is None else f"{told} {lead(story.ahead)}"
+    return told if story.ahead is None else f"{told} {lead(story.ahead, is_known)}"
 
 
-def lead(ahead: Ahead) -> str:
+def lead(ahead: Ahead, is_known: bool) -> str:
     """Who is ahead of the best baseline, by what the calibration span calls best."""
     rivals = " and ".join(
         name.replace("_", " ") for name in dict.fromkeys(ahead.rivals)
     )
+    leaders = listed(ahead.p_values) if is_known else TOO_SHORT
     return (
         f"The best baseline on the calibration span is {rivals}. Ahead of it, by a "
-        f"paired test at p ≤ {SURE:g} after Holm: {listed(ahead.p_values)}."
+        f"paired test at p ≤ {SURE:g} after Holm: {leaders}."
     )
 
 

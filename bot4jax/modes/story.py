@@ -98,7 +98,7 @@ class Story(NamedTuple):
     ensemble: Judged | None
     """None where nothing was traded"""
     baselines: dict[str, Judged]
-    """`class_prior` first"""
+    """`evaluate.PRIOR` first"""
     ahead: Ahead | None
     """members and ensemble beside the best baseline; None where there is none"""
     bound: Bound | None

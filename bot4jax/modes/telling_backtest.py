@@ -7,11 +7,13 @@ import msgspec
 import numpy as np
 
 from bot4jax.learn import metrics
+from bot4jax.learn.bootstrap import Interval
+from bot4jax.learn.earnings import Earned
 from bot4jax.learn.evaluate import PRIOR, RECENT, Judged
 from bot4jax.learn.novelty import segments
 from bot4jax.learn.returns import break_even
 from bot4jax.modes import fields, judging, report_backtest, summary, trials
-from bot4jax.modes.evaluation import Evaluation, Scored
+from bot4jax.modes.evaluation import Evaluation, Line, Scored
 from bot4jax.modes.feature_facts import before_a_test, silent_symbols
 from bot4jax.modes.forecasters import ENSEMBLE
 from bot4jax.modes.paths import Path
@@ -22,7 +24,7 @@ from bot4jax.modes.setting import Setting
 from bot4jax.modes.story import FeatureFacts, MarketFacts, Story, TradeFacts
 from bot4jax.modes.telling import gradients, ratios, saturated, training
 from bot4jax.modes.traps import Caught, alarms
-from bot4jax.modes.trials import Luck, account_profits
+from bot4jax.modes.trials import Luck, account_earned
 from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.folder import RunFolder
 from bot4jax.runtime.states import Transition
@@ -44,7 +46,9 @@ def tell_backtest(
     """Enter the trial, and write `summary.json` and `report.html`."""
     trade = joined_trades(setting, plays)
     capital = setting.config.strategy.capital
-    own = found.net if trade is None else account_profits(trade.curve, capital)
+    own = Earned(whole.ends_ns, found.net)
+    if trade is not None:
+        own = account_earned(trade.curve, capital)
     luck = trials.enter(folder, setting.config, own)
     late = joined_late(plays)
     facts = market_facts(setting, plays, whole, found)
@@ -263,13 +267,16 @@ def own_figures(
         "is_causal": is_causal(own),
         "paths": in_words(paths),
         "effective_labels": list(found.effective),
-        "effective_bars": found.effective_bars,
         "late_entry": found.fading._asdict(),
         "scan": {name: scanned(found, name) for name in found.lines},
         "net_at_cost": trade and summary.net_at_cost(trade.pnl),
         "latency": [one._asdict() for one in late],
         "deflated_sharpe": summary.finite(luck.deflated._asdict()),
-        "trials": {"count": luck.tried.count, "damaged": list(luck.tried.damaged)},
+        "trials": luck.tried.told()
+        | {
+            "compared": luck.compared,
+            "overfitting": luck.overfit and luck.overfit._asdict(),
+        },
         "overfitting": found.overfit and found.overfit._asdict(),
         "traps": trapped(found.caught),
     }
@@ -287,15 +294,22 @@ def trapped(found: Caught) -> dict[str, Any]:
     }
 
 
+def saved(line: Line, gain: Interval) -> list[float | None]:
+    """Log loss saved, with both ends of its interval where the span has one."""
+    return [gain.value, None, None] if line.judged.is_too_short else list(gain)
+
+
 def scanned(found: Evaluation, name: str) -> dict[str, Any]:
     """One forecaster's gain over always flat, and its money."""
     one = found.lines[name]
     return summary.finite(
         {
             "symbols": one.symbols,
-            "saved_log_loss": list(one.gain) if name != PRIOR else [0.0, 0.0, 0.0],
+            "saved_log_loss": saved(one, one.gain) if name != PRIOR else [0.0] * 3,
             "saved_by_fold": list(found.gains[name]),
-            "saved_of_recent": list(one.recent_gain) if name != RECENT else [0.0] * 3,
+            "saved_of_recent": saved(one, one.recent_gain)
+            if name != RECENT
+            else [0.0] * 3,
             "saved_of_recent_by_fold": list(found.recent_gains[name]),
             "gross": one.gross,
             "cost": one.cost,

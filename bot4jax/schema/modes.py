@@ -47,6 +47,10 @@ class Run(Section, frozen=True):
     """of everything random: parameters, order of samples, simulated market"""
     model: Text | None
     """folder of the run whose checkpoint backtest, live and replay use"""
+    sweep: Text | None
+    """name of the sweep that this run is a job of; null: of none; -m says it"""
+    jobs: Count
+    """jobs of that sweep: each is charged for the luck of all; -m counts them"""
 
 
 class Replay(Section, frozen=True):

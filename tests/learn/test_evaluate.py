@@ -5,6 +5,7 @@ import pytest
 
 from bot4jax.learn import baselines
 from bot4jax.learn.evaluate import (
+    LEAST_BARS,
     PRIOR,
     RECENT,
     Asked,
@@ -54,6 +55,46 @@ def test_excess_is_the_difference_of_the_losses(outcome, prior):
     expected = found.log_loss - judge(prior, outcome).log_loss
     assert found.excess == pytest.approx(expected, abs=1e-12)
     assert found.excess < 0
+
+
+def test_bars_that_remember_are_worth_fewer(outcome, prior):
+    """Skill that comes and goes in stretches of twenty bars, or bar by bar."""
+    random = np.random.default_rng(3)
+    bar_by_bar = random.choice([0.0, 0.02], (BARS, 1, 1))
+    stretches = random.choice([0.0, 0.02], (BARS // 20, 1, 1)).repeat(20, axis=0)
+    steady, slow = (
+        judge(leaning(prior, outcome, share), outcome, prior)
+        for share in (bar_by_bar, stretches)
+    )
+    assert steady.bars == slow.bars == BARS
+    assert steady.effective_bars > BARS / 2
+    assert 0 < slow.effective_bars < BARS / 5
+
+
+@pytest.mark.parametrize(
+    ("bars", "is_short"), [(LEAST_BARS - 1, True), (LEAST_BARS, False)]
+)
+def test_a_span_is_long_enough_by_its_bars_whatever_they_show(bars, is_short):
+    """Calm that remembers nothing is worth all its bars, and no sign of a long span."""
+    random = np.random.default_rng(5)
+    classes = random.integers(0, 3, (bars, 1)).astype(np.int32)
+    ones, folds = np.ones((bars, 1), np.float32), np.zeros(bars, int)
+    calm = Outcome(random.normal(size=(bars, 1)), classes, ones, 1, folds)
+    flat = np.full((bars, 1, 3), 1 / 3, np.float32)
+    found = judge(leaning(flat, calm, 0.01), calm, flat)
+    assert found.effective_bars > 2_400
+    assert found.is_too_short is is_short
+
+
+def test_bars_without_a_label_do_not_count(outcome, prior):
+    weights = outcome.weights.copy()
+    weights[::4], weights[1, 1:] = 0, 0
+    found = judge(prior, outcome._replace(weights=weights), prior)
+    assert found.bars == BARS * 3 // 4
+
+
+def test_without_a_prior_no_bar_tells_what_is_saved(outcome, prior):
+    assert np.isnan(judge(prior, outcome).effective_bars)
 
 
 def test_pairing_shows_what_two_losses_apart_do_not(outcome, prior):

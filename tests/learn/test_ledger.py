@@ -38,6 +38,39 @@ def test_a_repeated_run_is_no_new_trial_and_other_data_do_not_count(path):
     assert read(path).on("simulator").sharpes(5.0) == (0.1,)
 
 
+def job(number: int, sweep: str = "one", jobs: int = 4) -> Trial:
+    return trial(number)._replace(sweep=sweep, jobs=jobs)
+
+
+def test_every_job_is_charged_for_its_whole_sweep_from_the_first_on(path):
+    append(path, trial(90))
+    for number in range(4):
+        append(path, job(number))
+        assert read(path).charged(job(number)) == 1 + 4
+    append(path, trial(91))
+    assert read(path).charged(job(3)) == 6
+    assert read(path).charged(trial(91)) == 6
+
+
+def test_a_sweep_that_goes_on_charges_no_job_twice(path):
+    """One was cut off and comes again; whoever runs alone answers for no plan."""
+    append(path, job(0))
+    append(path, job(0)._replace(net=0.02))
+    assert read(path).charged(job(0)) == 2 + 3
+    append(path, trial(90))
+    assert read(path).charged(trial(90)) == 3
+    append(path, job(5, "another", 7))
+    assert read(path).charged(job(5, "another", 7)) == 4 + 6
+
+
+def test_lines_from_before_sweeps_were_told_are_read(path):
+    append(path, trial(1))
+    told = json.loads(path.read_text())
+    del told["sweep"], told["jobs"]
+    path.write_text(json.dumps(told | {"schema": "bot4jax.trial/2"}) + "\n")
+    assert read(path).trials == (trial(1),)
+
+
 @pytest.mark.parametrize(
     "changed", [{"sharpe": 0.1000001}, {"sharpe": None}, {"net": 0.02}, {"periods": 59}]
 )

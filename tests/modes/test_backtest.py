@@ -12,12 +12,14 @@ from bot4jax.config import load
 from bot4jax.data.universe import notional
 from bot4jax.errors import DataError
 from bot4jax.kernels import planning
-from bot4jax.learn import ledger, redundancy
+from bot4jax.learn import earnings, ledger, redundancy
+from bot4jax.learn.evaluate import LEAST_BARS, PRIOR
 from bot4jax.learn.folds import pieces_of
 from bot4jax.modes import backtest as mode
 from bot4jax.modes import demo, report_features, trading
 from bot4jax.modes.plays import FoldPlay, Late
 from bot4jax.modes.report_backtest import crossing
+from bot4jax.modes.report_skill import TOO_SHORT
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.modes.telling_backtest import (
     chained,
@@ -167,9 +169,30 @@ def test_every_backtest_is_a_trial(research):
     root, summary, report = research
     tried = ledger.read(root / ledger.NAME)
     assert [one.config_hash for one in tried.trials] == [summary["config_hash"]]
-    assert summary["backtest"]["trials"] == {"count": 1, "damaged": []}
+    told = {"count": 1, "charged": 1, "damaged": []}
+    told |= {"compared": 1, "overfitting": None}
+    assert summary["backtest"]["trials"] == told
     assert summary["backtest"]["deflated_sharpe"]["trials"] == 1
     assert "probability of overfitting" in report
+
+
+def test_trials_of_one_span_are_compared_bar_by_bar(paper, exact, stage, words):
+    """The demo's account, and an exact backtest's with other sizes, in one ledger."""
+    root, first = paper[0].parent, exact[0]
+    model, same = f"run.model={paper[0]}", "backtest.latencies_ms=[]"
+    summary, report = backtest(words, root, model, same, "strategy.capital=2e5")
+    own, tried = summary["backtest"]["trials"], ledger.read(root / ledger.NAME)
+    assert [one.kind for one in tried.trials] == ["demo", "backtest"]
+    kept = [earnings.read(root, one.earned or "") for one in tried.trials]
+    assert kept[0] is not None
+    assert kept[1] is not None
+    assert kept[0].span == kept[1].span
+    assert (own["count"], own["compared"]) == (2, 2)
+    assert own["overfitting"]["candidates"] == 2
+    capital = stage.config.strategy.capital
+    assert first["pnl"]["net"] == pytest.approx(capital * kept[0].profits.sum())
+    assert "choosing one of 2 trials of this span" in report
+    assert "<summary>Trials</summary>" in report
 
 
 def test_walking_forward_fits_each_fold_anew(words, tmp_path):
@@ -314,4 +337,32 @@ def test_the_latency_that_takes_everything(net, said):
 def test_nothing_in_the_report_is_not_a_number(exact, research):
     for report in (exact[1], research[2]):
         assert "nan" not in report.split("Provenance")[0].replace("finance", "").lower()
-    assert np.isfinite(research[1]["backtest"]["effective_bars"])
+
+
+def test_every_report_counts_independent_bars_and_warns(paper, exact, research):
+    """The demo's too, by the same figure."""
+    folder, told = paper
+    worth = told["ensemble"]["effective_bars"]
+    assert 0 < worth < 300
+    assert told["ensemble"]["bars"] < LEAST_BARS
+    for summary in (exact[0], research[1]):
+        assert summary["ensemble"]["effective_bars"] == pytest.approx(worth)
+    for page in ((folder / "report.html").read_text(), exact[1], research[2]):
+        assert f"as from about {worth:,.0f} independent bars" in page
+        assert "Too short to say who saves log loss" in page
+
+
+def test_a_short_span_has_neither_intervals_of_log_loss_nor_a_verdict(paper, research):
+    folder, told = paper
+    assert told["too_short"]
+    assert research[1]["too_short"]
+    for name, one in research[1]["backtest"]["scan"].items():
+        ends = one["saved_log_loss"][1:]
+        assert ends == ([0.0, 0.0] if name == PRIOR else [None, None])
+    for page in ((folder / "report.html").read_text(), research[2]):
+        assert f"at p ≤ 0.05: {TOO_SHORT}. Telling up from down" in page
+        assert f"after Holm: {TOO_SHORT}." in page
+        assert "log loss ± 95 %" not in page
+        assert "direction, 10⁻³" in page
+    assert "nobody can say of a span as short as this" in research[2]
+    assert "Holm's&nbsp;p" not in research[2]

@@ -68,7 +68,7 @@ def test_a_look_at_the_test_is_written_down(told):
     assert (trial.kind, trial.data) == ("lob", "simulator 0")
     assert trial.config_hash == summary["config_hash"]
     assert trial.sharpe is trial.period_seconds is trial.net is None
-    assert summary["trials"] == {"count": tried.count, "damaged": []}
+    assert summary["trials"] == {"count": 1, "charged": 1, "damaged": []}
     assert "this one among them: 1." in report
 
 

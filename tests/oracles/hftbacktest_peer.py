@@ -1,8 +1,8 @@
 """hftbacktest's answer to probe orders, for an interpreter that has it.
 
 `python hftbacktest_peer.py IN.npz OUT.npz`: market events and probes come in, each
-probe's traded lots and their time go out. It needs an older NumPy than bot4jax, hence a
-process and an environment of its own; nothing of bot4jax is imported here.
+probe's traded lots and their time go out. Newer ones than 2.4.2 need an older
+NumPy than bot4jax, hence a process of its own; nothing of bot4jax is imported here.
 
 Orders fill whole here: they have one lot, and the exchange model with partial fills of
 version 2.4.4 gives up on this stream with its code 14, an invalid order status.

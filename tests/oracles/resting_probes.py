@@ -2,8 +2,8 @@
 
     python -m tests.oracles.resting_probes PYTHON
 
-asks the hftbacktest of that interpreter (it needs a NumPy of its own) and keeps its
-answers in `hftbacktest_fills.json`, which every run of the tests compares with.
+asks the hftbacktest of that interpreter (that of the extra `bench`, or newer) and keeps
+its answers in `hftbacktest_fills.json`, which every run of the tests compares with.
 """
 
 import json

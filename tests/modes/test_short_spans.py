@@ -1,0 +1,106 @@
+"""What a report says of saved log loss: how sure, where the span is long enough."""
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from bot4jax.learn.bootstrap import Interval
+from bot4jax.learn.evaluate import LEAST_BARS, PRIOR, Judged, Outcome, judge
+from bot4jax.learn.pairs import Ahead, Paired
+from bot4jax.modes import (
+    plots,
+    report,
+    report_backtest,
+    report_skill,
+    telling_backtest,
+)
+from bot4jax.modes.evaluation import Line
+from bot4jax.modes.report_skill import SKILL_HEADS, TOO_SHORT
+from bot4jax.modes.story import MarketFacts, Story
+
+GAIN = Interval(0.002, 0.001, 0.003)
+
+
+@pytest.fixture(scope="module")
+def skilled() -> Judged:
+    """Ahead of both priors in every bar, and wrong about direction."""
+    random = np.random.default_rng(1)
+    classes = random.integers(0, 3, (300, 4)).astype(np.int32)
+    ones, folds = np.ones((300, 4), np.float32), np.zeros(300, int)
+    outcome = Outcome(random.normal(size=(300, 4)), classes, ones, 3, folds)
+    flat = np.full((300, 4, 3), 1 / 3)
+    came = np.eye(3)[classes]
+    found = judge(
+        0.95 * flat + 0.03 * came + 0.02 * came[..., ::-1], outcome, flat, flat
+    )
+    assert found.p_value <= 0.05
+    return found
+
+
+def told(one: Judged, bars: int) -> Story:
+    """A run that judged `gru` on so many bars."""
+    own = one._replace(bars=bars)
+    market = MarketFacts(**dict.fromkeys(MarketFacts._fields))
+    market = market._replace(
+        simulated=True, effective_labels=900, rejected={}, refused={}
+    )
+    chances = {"gru": 0.01, "ensemble": 0.02}
+    beside = dict.fromkeys(chances, Paired(-0.01, 0.001, 9.0))
+    return Story(**dict.fromkeys(Story._fields))._replace(
+        summary={},
+        market=market,
+        members={"gru": own},
+        ensemble=own,
+        baselines={PRIOR: own},
+        ahead=Ahead(("last_return",), beside, chances),
+    )
+
+
+@pytest.fixture(params=[LEAST_BARS - 1, LEAST_BARS])
+def story(skilled, request) -> Story:
+    return told(skilled, request.param)
+
+
+def is_short(story: Story) -> bool:
+    return story.members["gru"].bars < LEAST_BARS
+
+
+def test_log_loss_has_its_interval_in_a_long_span_alone(story):
+    row = report_skill.scores("gru", story.members["gru"])
+    cells = dict(zip(SKILL_HEADS, row, strict=True))
+    for head in ("log loss ± 95 %", "less prior, 10⁻³", "less recent prior, 10⁻³"):
+        assert ("±" in cells[head]) is not is_short(story), head
+    assert "±" in cells["direction, 10⁻³"]
+
+
+def test_the_verdict_on_log_loss_needs_a_long_span_that_on_direction_does_not(story):
+    said = report_skill.verdict(story)
+    better, rest = said.split(". Telling up from down, each at p ≤ 0.05: ")
+    ahead = rest.split("after Holm: ")[1]
+    own = TOO_SHORT if is_short(story) else "gru, ensemble"
+    assert better.endswith(f"at p ≤ 0.05: {own}")
+    assert ahead == f"{own}."
+    knows = story.members["gru"].direction_p_value <= 0.05
+    assert rest.startswith("gru, ensemble." if knows else "nobody.")
+
+
+def test_the_picture_has_errors_in_a_long_span_alone(story):
+    axes = Figure().subplots()
+    plots.skill(axes, story)
+    (bars,) = axes.containers if is_short(story) else axes.containers[1:]
+    assert (bars.errorbar is None) is is_short(story)
+
+
+def test_the_box_is_about_short_spans(story):
+    said = f"{LEAST_BARS - 1:,} test bars have a label, fewer than {LEAST_BARS:,}"
+    assert (said in report.warnings(story)) is is_short(story)
+
+
+def test_a_backtest_tells_no_ends_of_a_short_span(story):
+    blank = Line(**dict.fromkeys(Line._fields))
+    line = blank._replace(judged=story.members["gru"])
+    shown, kept = (one.saved(line, GAIN) for one in (report_backtest, telling_backtest))
+    if is_short(story):
+        assert (shown, kept) == ("2.000", [0.002, None, None])
+    else:
+        assert (shown, kept) == ("2.000 [1.000, 3.000]", list(GAIN))
