@@ -16,6 +16,7 @@ from bot4jax.kernels.clean import init_scaler
 from bot4jax.kernels.history import Scales
 from bot4jax.kernels.sizing import Clamp, Risk, SizingParams
 from bot4jax.kernels.vote import Vote, VoteParams
+from bot4jax.learn.isotonic import stacked
 from bot4jax.nets import zoo
 from bot4jax.nets.fallback import FallbackParams
 from bot4jax.registry import select
@@ -70,9 +71,10 @@ def params(settings) -> Params:
         nets=zoo.init(settings.sizes, len(NAMES), 0),
         forest=grown._replace(base=up),
         fallback=FallbackParams(jnp.zeros((2, 3)), jnp.asarray([2.0, 0.0, 0.0])),
-        temperature=jnp.ones(len(MEMBERS)),
-        vote_temperature=number(1),
-        curves=identity(len(MEMBERS) + 1, 3),
+        regime_edges=jnp.zeros((SYMBOLS, 0)),
+        temperature=jnp.ones((len(MEMBERS), 1)),
+        vote_temperature=jnp.ones(1),
+        curves=stacked([identity(len(MEMBERS) + 1, 3)]),
         threshold=number(0.5),
         vote=VoteParams(number(0.99), number(1), number(FLOOR), number(CAP)),
         sizing=SizingParams(
