@@ -13,7 +13,6 @@ import logging
 import sys
 from typing import NamedTuple
 
-import jax
 import msgspec
 import numpy as np
 from jaxtyping import Float
@@ -153,5 +152,4 @@ def shown(added: Mean) -> str:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING)
-    jax.config.update("jax_compilation_cache_dir", None)
     main(sys.argv[1:])

@@ -169,7 +169,7 @@ def temperatures_of(settings: Settings, found: Calibrations) -> Float[Array, "M 
 
 
 def curves_of(settings: Settings, found: Calibrations) -> Curves:
-    """By regime, of every member, then of the vote; who has none keeps what was said."""
+    """Of every member, then of the vote, by regime; who has none keeps its own."""
     names = (*settings.members, "ensemble")
     columns = [
         curves(found[name]) if name in found else [None] * settings.regimes
