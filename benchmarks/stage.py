@@ -15,8 +15,8 @@ import msgspec
 
 from benchmarks.members import random_members
 from bot4jax.kernels import bars
-from bot4jax.learn import labelling, novelty, params
-from bot4jax.learn.calibrate import Calibration
+from bot4jax.learn import labelling, novelty, params, regimes
+from bot4jax.learn.calibrate import Calibration, OfRegime
 from bot4jax.learn.dataset import record_bars
 from bot4jax.modes.keeping import Kept, anchors_of, blank
 from bot4jax.modes.setting import Setting, set_stage
@@ -32,8 +32,6 @@ from bot4jax.types import PACKED
 
 TRAIN, CALIBRATE = 64, 16
 """Bars: enough for units and scalers; nothing is calibrated."""
-
-AS_IT_IS = Calibration(1.0, (0.0, 0.0), (0.0, 0.0), (0.0, 0.0))
 
 MIB = 1 << 20
 
@@ -93,6 +91,12 @@ def for_bench(config: Config, steps: int) -> Config:
     )
     spans = Spans(train=TRAIN, calibrate=CALIBRATE, test=max(steps, CALIBRATE))
     return msgspec.structs.replace(config, risk=risk, spans=spans)
+
+
+def as_it_is(count: int) -> Calibration:
+    """What changes nothing, in each of so many regimes."""
+    each = (OfRegime(1.0, 0.0),) * count if count > 1 else ()
+    return Calibration(1.0, (0.0, 0.0), (0.0, 0.0), (0.0, 0.0), None, each)
 
 
 def compile_alone(setting: Setting) -> Alone:
@@ -165,7 +169,8 @@ def warmed(setting: Setting, report: Report) -> Kept:
         units,
         random_members(settings, config.trees, config.run.seed),
         labels,
-        dict.fromkeys(settings.members, AS_IT_IS),
+        dict.fromkeys(settings.members, as_it_is(settings.regimes)),
+        regimes.fit_edges(data, split.train, settings.regimes),
     )
     open_bars = tape.open_bars if isinstance(tape, Tape) else opened
     state = State(open_bars, observing, init_deciding(settings))

@@ -26,11 +26,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from bot4jax.decisions import pack_decisions
-from bot4jax.kernels import bank, bars, clean, history, outcome, sizing, vote
+from bot4jax.kernels import bank, bars, clean, history, outcome, regime, sizing, vote
 from bot4jax.kernels import rebase as rebases
 from bot4jax.kernels.absorb import absorb
 from bot4jax.kernels.bars import OpenBars
-from bot4jax.kernels.calibration import straighten, temper
+from bot4jax.kernels.calibration import straighten_by, temper
 from bot4jax.kernels.outcome import Moments
 from bot4jax.kernels.sizing import Risk
 from bot4jax.kernels.vote import VoteState
@@ -197,7 +197,8 @@ def decide(
     horizon = settings.layout.horizon
     learnt = outcome.mature(state.pending, bar, params.threshold, settings.has_barriers)
     weighing = vote.learn(params.vote, state.vote, learnt, horizon)
-    forecasts = calibrated(settings, params, by_nets, by_trees)
+    within = regime.by_volatility(params.regime_edges, seen.risk.volatility)
+    forecasts = calibrated(settings, params, by_nets, by_trees, within)
     said = fallback(params.fallback, seen.values[:, settings.reads])
     decisions, voted = _decide(
         settings, params.rules, weighing, forecasts, said, seen, bar, held
@@ -236,16 +237,18 @@ def calibrated(
     params: Params,
     by_nets: Float[Array, "N S C"],
     by_trees: Float[Array, "S C"],
+    within: Int[Array, " S"],
 ) -> Float[Array, "M S C"]:
-    """Every member's calibrated log probabilities, in the order of `members`."""
+    """Every member's log probabilities, in the order of `members`, calibrated as in
+    the regime that each symbol is within."""
     named = dict(zip(settings.sizes.members, by_nets, strict=True))
     named["trees"] = jax.nn.log_softmax(by_trees, axis=-1)
     raw = jnp.stack([named[name] for name in settings.members])
-    tempered = temper(raw, params.temperature[:, None, None])
+    tempered = temper(raw, regime.of_regime(params.temperature, within)[..., None])
     if not settings.is_isotonic:
         return tempered
-    own = jax.tree.map(lambda column: column[:-1], params.curves)
-    return jnp.log(straighten(own, jnp.exp(tempered)))
+    own = jax.tree.map(lambda column: column[:, :-1], params.curves)
+    return jnp.log(straighten_by(own, jnp.exp(tempered), within))
 
 
 def pooled(
@@ -254,13 +257,15 @@ def pooled(
     weight: Float[Array, " M"],
     forecasts: Float[Array, "M S C"],
     by_fallback: Float[Array, "S C"],
+    within: Int[Array, " S"],
 ) -> vote.Vote:
-    """The calibrated vote of members that have these weights."""
-    voted = vote.pool(weight, jnp.exp(forecasts), by_fallback, rules.vote_temperature)
+    """The vote of members that have these weights, calibrated as in each regime."""
+    (own,) = regime.of_regime(rules.vote_temperature[None], within)
+    voted = vote.pool(weight, jnp.exp(forecasts), by_fallback, own[:, None])
     if not settings.is_isotonic:
         return voted
-    own = jax.tree.map(lambda column: column[-1:], rules.curves)
-    (meant,) = straighten(own, voted.probability[None])
+    curves = jax.tree.map(lambda column: column[:, -1:], rules.curves)
+    (meant,) = straighten_by(curves, voted.probability[None], within)
     return voted._replace(probability=meant)
 
 
@@ -277,7 +282,8 @@ def _decide(
     live, horizon = bar.live > 0, settings.layout.horizon
     healthy = vote.is_healthy(forecasts, live)
     weight = vote.weights(rules.vote, weighing, healthy)
-    voted = pooled(settings, rules, weight, forecasts, by_fallback)
+    within = regime.by_volatility(rules.regime_edges, seen.risk.volatility)
+    voted = pooled(settings, rules, weight, forecasts, by_fallback, within)
     confidence = _confidence(voted)
     is_sure = confidence >= rules.confidence_floor
     target, flags = sizing.targets(

@@ -47,6 +47,8 @@ class Settings:
     """forecasts go through `Params.curves`, and the vote's own once more"""
     fallback: tuple[str, ...] = ()
     """features that the fallback reads, as far as they are fed"""
+    regimes: int = 1
+    """that a calibration tells apart; 1: all times alike"""
 
     @property
     def layout(self) -> Layout:
@@ -80,7 +82,8 @@ class Rules(NamedTuple):
     """How forecasts become decisions: as much of `Params` as needs no member."""
 
     fallback: FallbackParams
-    vote_temperature: Float[Array, ""]
+    regime_edges: Float[Array, "S E"]
+    vote_temperature: Float[Array, " R"]
     curves: Curves
     vote: VoteParams
     sizing: SizingParams
@@ -94,10 +97,12 @@ class Params(NamedTuple):
     nets: zoo.NetParams
     forest: Forest
     fallback: FallbackParams
-    temperature: Float[Array, " M"]
-    vote_temperature: Float[Array, ""]
+    regime_edges: Float[Array, "S E"]
+    """volatility of a bar's log return that parts each symbol's `E + 1` regimes"""
+    temperature: Float[Array, "M R"]
+    vote_temperature: Float[Array, " R"]
     curves: Curves
-    """of every member, then of the vote; read only if `is_isotonic`"""
+    """by regime, of every member, then of the vote; read only if `is_isotonic`"""
     threshold: Float[Array, ""]
     """class edge in units of σ √h"""
     vote: VoteParams

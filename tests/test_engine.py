@@ -16,10 +16,11 @@ from bot4jax.kernels.clean import init_scaler
 from bot4jax.kernels.history import Scales
 from bot4jax.kernels.sizing import Clamp, Risk, SizingParams
 from bot4jax.kernels.vote import Vote, VoteParams
+from bot4jax.learn.isotonic import stacked
 from bot4jax.nets import zoo
 from bot4jax.nets.fallback import FallbackParams
 from bot4jax.registry import select
-from bot4jax.state import Params, Seen, Settings, Units, init_deciding
+from bot4jax.state import Params, Seen, Settings, Units, copied, init_deciding
 from bot4jax.trees import forest
 from bot4jax.types import BAR_FLOATS, BAR_INTS, Bar, Decisions, Layout
 from tests.small_nets import SMALL
@@ -70,9 +71,10 @@ def params(settings) -> Params:
         nets=zoo.init(settings.sizes, len(NAMES), 0),
         forest=grown._replace(base=up),
         fallback=FallbackParams(jnp.zeros((2, 3)), jnp.asarray([2.0, 0.0, 0.0])),
-        temperature=jnp.ones(len(MEMBERS)),
-        vote_temperature=number(1),
-        curves=identity(len(MEMBERS) + 1, 3),
+        regime_edges=jnp.zeros((SYMBOLS, 0)),
+        temperature=jnp.ones((len(MEMBERS), 1)),
+        vote_temperature=jnp.ones(1),
+        curves=stacked([identity(len(MEMBERS) + 1, 3)]),
         threshold=number(0.5),
         vote=VoteParams(number(0.99), number(1), number(FLOOR), number(CAP)),
         sizing=SizingParams(
@@ -262,3 +264,55 @@ def test_who_foretold_a_rise_before_a_fall_is_heard_less(conclude, params, fresh
     for t in range(HORIZON + 1):
         state, found = conclude(params, state, seen, market(price=-20 * t))
     assert found.weight[TREES] < found.weight[LSTM]
+
+
+def test_each_symbol_is_calibrated_as_in_its_regime(
+    conclude, settings, params, fresh, seen
+):
+    """Members and vote; symbol by symbol as where all were in that one regime."""
+    edges = jnp.tile(jnp.asarray([1e-3, 2e-3]), (SYMBOLS, 1))
+    cold, hot = jnp.asarray([0.7, 1.0, 3.0]), jnp.asarray([0.5, 1.0, 2.0])
+    apart = params._replace(
+        regime_edges=edges,
+        temperature=jnp.stack([cold, hot, cold]),
+        vote_temperature=hot,
+        curves=stacked([identity(len(MEMBERS) + 1, 3)] * 3),
+    )
+    volatility = jnp.asarray([2.5e-3, 5e-4, 1.5e-3, 2.5e-3])
+    seen = seen._replace(risk=seen.risk._replace(volatility=volatility))
+    before = copied(fresh)
+    _, found = conclude(apart, fresh, seen, market())
+    for regime in range(3):
+        one = apart._replace(
+            regime_edges=params.regime_edges,
+            temperature=apart.temperature[:, regime][:, None],
+            vote_temperature=hot[regime][None],
+            curves=params.curves,
+        )
+        _, alone = conclude(one, copied(before), seen, market())
+        own = np.array([2, 0, 1, 2]) == regime
+        for name in ("probability", "confidence"):
+            ours, theirs = getattr(found, name), getattr(alone, name)
+            np.testing.assert_allclose(ours[own], theirs[own], atol=1e-6)
+            assert (np.abs(ours[~own] - theirs[~own]) > 1e-4).any()
+        np.testing.assert_allclose(
+            found.member_probability[:, own],
+            alone.member_probability[:, own],
+            atol=1e-6,
+        )
+
+
+def test_a_decision_that_is_late_is_calibrated_as_in_its_regime(settings, params, seen):
+    """The fallback's alone, by the vote's temperature: log odds, divided by it."""
+    hot = jnp.asarray([0.5, 1.0, 2.0])
+    rules = params._replace(
+        regime_edges=jnp.tile(jnp.asarray([1e-3, 2e-3]), (SYMBOLS, 1)),
+        vote_temperature=hot,
+    ).rules
+    volatility = jnp.asarray([2.5e-3, 5e-4, 1.5e-3, 1e-3])
+    risk = seen.risk._replace(volatility=volatility)
+    glanced = seen._replace(values=seen.values[:, settings.reads], risk=risk)
+    packed = engine.fall_back(settings, rules, glanced, *market(), jnp.asarray(FLAT))
+    found = unpack_decisions(np.asarray(packed), len(MEMBERS), SYMBOLS).probability
+    odds = np.log(found[:, 0] / found[:, 1])
+    np.testing.assert_allclose(odds, 2.0 / np.array([2.0, 0.5, 1.0, 0.5]), rtol=1e-5)

@@ -294,7 +294,8 @@ def vote_rows(
     edge, has_barriers = learned.labels.threshold, case.settings.has_barriers
     truth = learning.hindsight(served, edge, case.horizon, has_barriers)
     scores, classes = served.features[first:], truth.classes[first:]
-    spoken = Spoken([*early, *late], scores, classes, truth.weights[first:] > 0)
+    counts, volatility = truth.weights[first:] > 0, served.volatility[first:]
+    spoken = Spoken([*early, *late], scores, classes, counts, volatility)
     yield from vote.rows(
         spoken, otherwise, learned.params, case.settings, case.late_turn - first
     )

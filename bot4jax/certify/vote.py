@@ -9,6 +9,7 @@ from bot4jax.certify.rows import Row, Subject, broken, moved, same_bits, within
 from bot4jax.decisions import Decided
 from bot4jax.kernels.calibration import Curves
 from bot4jax.kernels.vote import FAINTEST, LEAST_SCORE
+from bot4jax.learn.regimes import regimes_of
 from bot4jax.state import Params, Settings
 
 TOLERANCE = 1e-6
@@ -33,6 +34,7 @@ class Spoken(NamedTuple):
     classes: Int[np.ndarray, "T S"]
     counts: Bool[np.ndarray, "T S"]
     """labels that count, at the bar of the decision"""
+    volatility: Float[np.ndarray, "T S"]
 
 
 def rows(
@@ -57,7 +59,8 @@ def parity(spoken: Spoken, params: Params, settings: Settings) -> list[Row]:
     horizon = settings.layout.horizon
     weight = weights(said.astype(np.float64), spoken, params, horizon)
     read = spoken.scores[:, :, settings.reads]
-    forecast = pooled(said.astype(np.float64), weight, read, params)
+    regime = regimes_of(np.asarray(params.regime_edges), spoken.volatility)
+    forecast = pooled(said.astype(np.float64), weight, read, params, regime)
     own = params.curves if settings.is_isotonic else None
     probability = np.stack([one.probability for one in spoken.decided])
     return [
@@ -68,7 +71,7 @@ def parity(spoken: Spoken, params: Params, settings: Settings) -> list[Row]:
         ),
         within(
             Subject("probability", "vote", "parity"),
-            outside(probability, meant(forecast, own)),
+            outside(probability, meant(forecast, own, regime)),
             TOLERANCE,
         ),
     ]
@@ -158,30 +161,37 @@ def pooled(
     weight: Float[np.ndarray, "T M"],
     scores: Float[np.ndarray, "T S K"],
     params: Params,
+    regime: Int[np.ndarray, "T S"],
 ) -> Float[np.ndarray, "T S C"]:
     """The weighted mean, the rest being the fallback's, sharpened by a temperature.
 
-    `scores` are of the features that the fallback reads.
+    `scores` are of the features that the fallback reads; each regime has a temperature.
     """
     own = params.fallback
     weighed = scores.astype(np.float64) @ np.asarray(own.weight, np.float64)
     margin = weighed + np.asarray(own.bias)
     rest = np.maximum(1 - weight.sum(1), 0)[:, None, None]
     mean = np.einsum("tm,tmsc->tsc", weight, said) + rest * _softmax(margin)
-    return _softmax(np.log(mean) / float(params.vote_temperature))
+    temperature = np.asarray(params.vote_temperature, np.float64)[regime]
+    return _softmax(np.log(mean) / temperature[..., None])
 
 
-def meant(forecast: Float[np.ndarray, "T S C"], curves: Curves | None) -> Interval:
-    """What the vote's own curves, the last ones, make of a forecast.
+def meant(
+    forecast: Float[np.ndarray, "T S C"],
+    curves: Curves | None,
+    regime: Int[np.ndarray, "T S"],
+) -> Interval:
+    """What the vote's own curves, the last ones of each regime, make of a forecast.
 
     A curve may rise as steeply as a step, so that it makes anything of a rounding: all
     that it makes of a forecast within `TOLERANCE` is right.
     """
     if curves is None:
         return Interval(forecast, forecast)
-    low, high = (_bent(forecast + off, curves) for off in (-TOLERANCE, TOLERANCE))
+    own = forecast - TOLERANCE, forecast + TOLERANCE
+    low, high = (_bent(one, curves, regime) for one in own)
     most, least = (bent.sum(2, keepdims=True) - bent for bent in (high, low))
-    floor = float(curves.least[-1])
+    floor = _least(curves, regime)
     low, high = (
         np.maximum(share, floor) - floor
         for share in (low / (low + most), high / (high + least))
@@ -199,13 +209,23 @@ def outside(
     return np.maximum(beyond, 0.0)
 
 
+def _least(
+    curves: Curves, regime: Int[np.ndarray, "T S"]
+) -> Float[np.ndarray, "T S 1"]:
+    return np.asarray(curves.least, np.float64)[regime, -1][..., None]
+
+
 def _bent(
-    forecast: Float[np.ndarray, "T S C"], curves: Curves
+    forecast: Float[np.ndarray, "T S C"],
+    curves: Curves,
+    regime: Int[np.ndarray, "T S"],
 ) -> Float[np.ndarray, "T S C"]:
-    least = float(curves.least[-1])
-    lines = zip(np.asarray(curves.given[-1]), np.asarray(curves.meant[-1]), strict=True)
-    found = [np.interp(forecast[..., c], *line) for c, line in enumerate(lines)]
-    return np.maximum(np.stack(found, 2), least)
+    given, told = (np.asarray(one)[:, -1] for one in (curves.given, curves.meant))
+    found = np.empty(forecast.shape)
+    for r, c in np.ndindex(given.shape[:2]):
+        own = regime == r
+        found[own, c] = np.interp(forecast[own, c], given[r, c], told[r, c])
+    return np.maximum(found, _least(curves, regime))
 
 
 def _softmax(margin: Float[np.ndarray, "T S C"]) -> Float[np.ndarray, "T S C"]:

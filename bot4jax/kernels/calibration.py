@@ -4,18 +4,21 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 KNOTS = 64
 """Of each curve: block ends of an isotonic fit beyond them lie a hundredth apart."""
 
 
 class Curves(NamedTuple):
-    """Of every forecaster and class: a rising line from what is said to its worth."""
+    """Of every forecaster and class: a rising line from what is said to its worth.
 
-    given: Float[Array, "K C N"]
-    meant: Float[Array, "K C N"]
-    least: Float[Array, " K"]
+    Those of several regimes have an axis before all others.
+    """
+
+    given: Float[Array, "*R K C N"]
+    meant: Float[Array, "*R K C N"]
+    least: Float[Array, "*R K"]
     """of any probability"""
 
 
@@ -47,6 +50,17 @@ def straighten(
     above = found - least
     left = 1 - found.shape[-1] * least
     return least + above * (left / above.sum(-1, keepdims=True))
+
+
+def straighten_by(
+    curves: Curves, probability: Float[Array, "K S C"], regime: Int[Array, " S"]
+) -> Float[Array, "K S C"]:
+    """The same by the curves of each symbol's regime."""
+    each = jax.vmap(straighten, (0, None))(curves, probability)
+    if len(each) == 1:
+        return each[0]
+    at = jnp.broadcast_to(regime[None, None, :, None], (1, *probability.shape))
+    return jnp.take_along_axis(each, at, axis=0)[0]
 
 
 def temper(

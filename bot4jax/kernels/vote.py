@@ -119,7 +119,7 @@ def pool(
     weight: Float[Array, " M"],
     probability: Float[Array, "M S C"],
     fallback: Float[Array, "S C"],
-    temperature: Float[Array, ""],
+    temperature: Float[Array, "*#S #C"],
 ) -> Vote:
     """The weighted mean of the forecasts, sharpened by the vote's own temperature.
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from bot4jax.errors import DataError
 from bot4jax.kernels.calibration import Curves, straighten
@@ -22,15 +22,28 @@ FAINTEST = -80.0
 GOLDEN = (sqrt(5) - 1) / 2
 
 
+class OfRegime(NamedTuple):
+    """What a regime's own labels do to the calibration of all."""
+
+    temperature: float
+    trust: float
+    """what its own labels count against those of all, 0 … 1"""
+    curves: Curves | None = None
+    """behind its temperature; None: those of all, if there are any"""
+
+
 class Calibration(NamedTuple):
     """What one number does to a member's forecasts, before and after it."""
 
     temperature: float
+    """of all its samples"""
     log_loss: tuple[float, float]
     brier: tuple[float, float]
     ece: tuple[float, float]
     curves: Curves | None = None
     """isotonic, behind the temperature; None: not asked for, or too few labels"""
+    by_regime: tuple[OfRegime, ...] = ()
+    """each regime's, in place of the above; empty: all times are alike"""
 
 
 def calibrate(
@@ -39,7 +52,7 @@ def calibrate(
     weights: Float[np.ndarray, " N"],
 ) -> Calibration:
     """Fit the temperature and measure what it changes on the same samples."""
-    kept = _usable(log_probability, weights)
+    kept = usable(log_probability, weights)
     logs, labels, weights = log_probability[kept], labels[kept], weights[kept]
     temperature = fit_temperature(logs, labels, weights)
     pair = [softened(logs, 1.0), softened(logs, temperature)]
@@ -65,18 +78,27 @@ def straightened(
 
     So what is measured behind them flatters, by as much as they bend.
     """
-    kept = _usable(log_probability, weights)
+    kept = usable(log_probability, weights)
     logs, labels, weights = log_probability[kept], labels[kept], weights[kept]
     said = softened(logs, before.temperature).astype(np.float32)
     curves = fit_curves(said, labels, weights, least, worth)
     if curves is None:
         return before
     after = np.asarray(straighten(curves, jnp.asarray(said)[None])[0])
+    return remeasured(before._replace(curves=curves), after, labels, weights)
+
+
+def remeasured(
+    before: Calibration,
+    after: Float[np.ndarray, "*N C"],
+    labels: Int[np.ndarray, "*N"],
+    weights: Float[np.ndarray, "*N"],
+) -> Calibration:
+    """The same, measured after all that calibrates."""
     return before._replace(
         log_loss=(before.log_loss[0], metrics.log_loss(after, labels, weights)),
         brier=(before.brier[0], metrics.brier(after, labels, weights)),
         ece=(before.ece[0], metrics.ece(after, labels, weights)),
-        curves=curves,
     )
 
 
@@ -90,7 +112,7 @@ def fit_temperature(
     The loss is convex in 1/T, hence has one minimum in log T, which a golden section
     search encloses. Forecasts that are not numbers are left out.
     """
-    kept = _usable(log_probability, weights)
+    kept = usable(log_probability, weights)
     if not kept.any():
         raise DataError(
             f"none of {len(kept)} calibration samples has a weight and a forecast: "
@@ -128,15 +150,18 @@ def golden_section(
 
 
 def softened(
-    log_probability: Float[np.ndarray, "N C"], temperature: float
-) -> Float[np.ndarray, "N C"]:
+    log_probability: Float[np.ndarray, "*N C"],
+    temperature: float | Float[np.ndarray, "*#N #C"],
+) -> Float[np.ndarray, "*N C"]:
     """Probabilities at a temperature, float64: `apply_temperature` on the host."""
     scaled = log_probability.astype(np.float64) / temperature
     raised = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
     return raised / raised.sum(axis=-1, keepdims=True)
 
 
-def _usable(log_probability: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def usable(
+    log_probability: Float[np.ndarray, "*N C"], weights: Float[np.ndarray, "*N"]
+) -> Bool[np.ndarray, "*N"]:
     """Rows with a weight, no NaN, and some class that is possible."""
     peak = log_probability.max(axis=-1)
     return (weights > 0) & np.isfinite(peak)

@@ -23,7 +23,7 @@ import orbax.checkpoint as ocp
 from bot4jax.data.origin import Origin
 from bot4jax.errors import CheckpointError
 
-SCHEMA = "bot4jax.checkpoint/4"
+SCHEMA = "bot4jax.checkpoint/5"
 MANIFEST = "manifest.json"
 SEAL = "manifest.sha256"
 """The manifest's own hash, as `sha256sum --check` reads it."""

@@ -12,11 +12,11 @@ from math import inf
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float, Int
 
 from bot4jax.kernels.calibration import Curves
-from bot4jax.learn import isotonic
-from bot4jax.learn.calibrate import Calibration, calibrate, straightened
+from bot4jax.learn import isotonic, regimes
+from bot4jax.learn.calibrate import Calibration, calibrate, straightened, usable
 from bot4jax.learn.isotonic import LEAST_EFFECTIVE
 from bot4jax.learn.labelling import Labels
 from bot4jax.learn.splits import purge_gap
@@ -25,6 +25,12 @@ from bot4jax.types import CLASSES
 
 Calibrations = dict[str, Calibration]
 """By member; of the vote under `ensemble`."""
+
+Regimes = Int[np.ndarray, "T S"] | None
+"""Of every row of the data; None: all times are alike."""
+
+Least = tuple[float, ...]
+"""Labels without overlap below which there are no curves: of all, then by regime."""
 
 
 def halves(span: range, horizon: int) -> tuple[range, range]:
@@ -43,6 +49,7 @@ def crossed(
     first: int,
     rows: range,
     whole: Calibrations,
+    regime: Regimes = None,
 ) -> tuple[Calibrations, Calibrations]:
     """For the first half of the rows and the second, each fitted on the other.
 
@@ -50,15 +57,26 @@ def crossed(
     will hear. A half in which some class never occurs would make members as sure as
     they can be of the others: in its place stands the whole.
     """
-    is_bent = any(one.curves is not None for one in whole.values())
-    least = 0.0 if is_bent else inf
+    given = settings, log_probability, labels, first
+    least = as_the_whole(whole)
     early, late = (
-        calibrations(settings, log_probability, labels, first, half, least)
+        calibrations(*given, half, regime, least)
         if has_all_classes(labels, half)
         else whole
         for half in halves(rows, settings.layout.horizon)
     )
     return late, early
+
+
+def as_the_whole(whole: Calibrations) -> Least:
+    """Labels that curves need, so that they are where those of the whole are."""
+    found = [
+        (one.curves, *(own.curves for own in one.by_regime)) for one in whole.values()
+    ]
+    return tuple(
+        inf if all(one is None for one in column) else 0.0
+        for column in zip(*found, strict=True)
+    )
 
 
 def has_all_classes(labels: Labels, rows: range) -> bool:
@@ -74,14 +92,17 @@ def calibrations(
     labels: Labels,
     first: int,
     rows: range,
-    least: float = LEAST_EFFECTIVE,
+    regime: Regimes = None,
+    least: Least | None = None,
 ) -> Calibrations:
     """Each member's calibration from some rows of the data.
 
     Forecasts begin with the row `first`.
     """
     return {
-        name: calibration(settings, log_probability[i], labels, first, rows, least)
+        name: calibration(
+            settings, log_probability[i], labels, first, rows, regime, least
+        )
         for i, name in enumerate(settings.members)
     }
 
@@ -92,9 +113,13 @@ def calibration(
     labels: Labels,
     first: int,
     rows: range,
-    least: float = LEAST_EFFECTIVE,
+    regime: Regimes = None,
+    least: Least | None = None,
 ) -> Calibration:
-    """One forecaster's; curves only where labels are worth at least so many."""
+    """One forecaster's; curves only where labels are worth at least so many.
+
+    Where regimes are told apart, the regime of every row is given.
+    """
     own = slice(rows.start, rows.stop)
     said = log_probability[own.start - first : own.stop - first]
     samples = (
@@ -102,32 +127,60 @@ def calibration(
         labels.classes[own].ravel(),
         labels.weights[own].ravel(),
     )
+    horizon, count = settings.layout.horizon, settings.regimes
+    enough = (LEAST_EFFECTIVE,) * (1 + count) if least is None else least
     found = calibrate(*samples)
+    if regime is not None:
+        weights = np.where(usable(said, labels.weights[own]), labels.weights[own], 0)
+        known = regimes.Labelled(said, labels.classes[own], weights, regime[own])
+        found = regimes.by_regime(found, known, count, horizon)
+        return (
+            regimes.bent(found, known, enough, horizon)
+            if settings.is_isotonic
+            else found
+        )
     if not settings.is_isotonic:
         return found
-    worth = isotonic.independent(
-        labels.classes[own], labels.weights[own], settings.layout.horizon
-    )
-    return straightened(found, *samples, least, worth)
+    worth = isotonic.independent(labels.classes[own], labels.weights[own], horizon)
+    return straightened(found, *samples, enough[0], worth)
 
 
 def calibrated(settings: Settings, params: Params, found: Calibrations) -> Params:
     """The parameters with these calibrations; a vote without one is left as it is."""
-    members = [found[name].temperature for name in settings.members]
     voting = params.vote_temperature
     if "ensemble" in found:
-        voting = jnp.float32(found["ensemble"].temperature)
+        voting = jnp.array(temperatures(found["ensemble"]), jnp.float32)
     return params._replace(
-        temperature=jnp.array(members, jnp.float32),
+        temperature=temperatures_of(settings, found),
         vote_temperature=voting,
         curves=curves_of(settings, found),
     )
 
 
+def temperatures(found: Calibration) -> list[float]:
+    """Of each regime; of all times, where those are alike."""
+    return [one.temperature for one in found.by_regime] or [found.temperature]
+
+
+def temperatures_of(settings: Settings, found: Calibrations) -> Float[Array, "M R"]:
+    """Every member's, by regime."""
+    each = [temperatures(found[name]) for name in settings.members]
+    return jnp.array(each, jnp.float32)
+
+
 def curves_of(settings: Settings, found: Calibrations) -> Curves:
-    """Of every member, then of the vote; whoever has none keeps what was said."""
-    rows = [
-        found[name].curves if name in found else None
-        for name in (*settings.members, "ensemble")
+    """Of every member, then of the vote, by regime; who has none keeps its own."""
+    names = (*settings.members, "ensemble")
+    columns = [
+        curves(found[name]) if name in found else [None] * settings.regimes
+        for name in names
     ]
-    return isotonic.joined(rows, len(CLASSES))
+    rows = zip(*columns, strict=True)
+    return isotonic.stacked([isotonic.joined(list(row), len(CLASSES)) for row in rows])
+
+
+def curves(found: Calibration) -> list[Curves | None]:
+    """Of each regime: its own, else those of all, if there are any."""
+    if not found.by_regime:
+        return [found.curves]
+    return [one.curves or found.curves for one in found.by_regime]

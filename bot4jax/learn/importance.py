@@ -46,12 +46,21 @@ class Asked(NamedTuple):
     classes: Int[np.ndarray, "T S"]
     weights: Float[np.ndarray, "T S"]
     horizon: int
+    regime: Int[np.ndarray, "T S"]
 
     def of(self, symbols: Int[np.ndarray, " K"]) -> "Asked":
         """The same of some symbols, over the last bars."""
-        columns = (self.features, self.classes, self.weights)
-        features, classes, weights = (one[-BARS:][:, symbols] for one in columns)
-        return Asked(features, self.weight[-BARS:], classes, weights, self.horizon)
+        columns = (self.features, self.classes, self.weights, self.regime)
+        features, classes, weights, regime = (
+            one[-BARS:][:, symbols] for one in columns
+        )
+        return self._replace(
+            features=features,
+            weight=self.weight[-BARS:],
+            classes=classes,
+            weights=weights,
+            regime=regime,
+        )
 
 
 def permutation_importance(
@@ -114,7 +123,8 @@ def increase(
     """
     permuted = [shuffled(asked.features, columns, random) for columns in families]
     together = np.concatenate([asked.features, *permuted], axis=1)
-    said = np.asarray(walk(params, together, asked.weight[:, :-1]))
+    regime = np.tile(asked.regime, (1, len(families) + 1))
+    said = np.asarray(walk(params, together, asked.weight[:, :-1], regime))
     shape = *said.shape[:2], len(families) + 1, asked.classes.shape[1]
     told = said.reshape(*shape, said.shape[-1])
     truth = asked.classes[:, None, None, :, None].astype(np.int64)
@@ -142,17 +152,18 @@ def forecasts(
     params: Params,
     features: Float[Array, "T S F"],
     weights: Float[Array, "T M"],
+    regimes: Int[Array, "T S"],
 ) -> Float[Array, "T N S C"]:
     """Log probabilities of every member, then of the ensemble, as the engine says."""
 
     def step(carry, given):
-        values, own = given
+        values, own, within = given
         carry, by_nets = zoo.step(settings.sizes, params.nets, carry, values)
         by_trees = forest.margins(params.forest, values)
-        said = engine.calibrated(settings, params, by_nets, by_trees)
+        said = engine.calibrated(settings, params, by_nets, by_trees, within)
         by_fallback = fallback(params.fallback, values[:, settings.reads])
-        voted = engine.pooled(settings, params.rules, own, said, by_fallback)
+        voted = engine.pooled(settings, params.rules, own, said, by_fallback, within)
         return carry, jnp.concatenate([said, jnp.log(voted.probability)[None]])
 
     start = zoo.init_carry(settings.sizes, features.shape[1])
-    return jax.lax.scan(step, start, (features, weights))[1]
+    return jax.lax.scan(step, start, (features, weights, regimes))[1]

@@ -105,6 +105,30 @@ def pooled(
     return np.array(levels), np.array(starts)
 
 
+def shrunk(own: Curves, whole: Curves, trust: float) -> Curves:
+    """Between one forecaster's curves of a regime and those of all, as trusted.
+
+    Both are lines between knots, and so is what lies between; of the knots of both a
+    part is kept, evenly over their order.
+    """
+    chosen = np.rint(np.linspace(0, 2 * KNOTS - 1, KNOTS)).astype(int)
+    given, meant = np.empty((2, *own.given.shape), np.float32)
+    for at in np.ndindex(own.given.shape[:-1]):
+        lines = [
+            (np.asarray(x.given[at]), np.asarray(x.meant[at])) for x in (own, whole)
+        ]
+        knots = np.sort(np.concatenate([line[0] for line in lines]))[chosen]
+        told, all_told = (np.interp(knots, *line) for line in lines)
+        given[at], meant[at] = knots, trust * told + (1 - trust) * all_told
+    least = trust * own.least + (1 - trust) * whole.least
+    return Curves(jnp.asarray(given), jnp.asarray(meant), least)
+
+
+def stacked(rows: list[Curves]) -> Curves:
+    """Curves of every regime, in their order."""
+    return Curves(*(jnp.stack(column) for column in zip(*rows, strict=True)))
+
+
 def joined(rows: list[Curves | None], classes: int) -> Curves:
     """The curves of all forecasters; who has none keeps what was said."""
     found = [identity(1, classes) if one is None else one for one in rows]

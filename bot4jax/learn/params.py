@@ -21,7 +21,7 @@ from bot4jax.engine import Engine
 from bot4jax.kernels.clean import init_scaler
 from bot4jax.kernels.sizing import SizingParams
 from bot4jax.kernels.vote import VoteParams
-from bot4jax.learn import crossfit, dataset, fit
+from bot4jax.learn import crossfit, dataset, fit, regimes
 from bot4jax.learn.boosting import fit_trees, seated
 from bot4jax.learn.crossfit import Calibrations
 from bot4jax.learn.dataset import BarRecord, Dataset
@@ -72,6 +72,16 @@ class Members(NamedTuple):
     """losses and gradient health of the nets' fit, by update"""
 
 
+class Fitted(NamedTuple):
+    """What is known of the record, and fitted on its training span; not calibrated."""
+
+    units: Units
+    observing: Observing
+    data: Dataset
+    labels: Labels
+    members: Members
+
+
 class Learned(NamedTuple):
     """The fitted engine where the record ends."""
 
@@ -105,17 +115,42 @@ def learn(
     labels = label_as_configured(config, data, split.train, settings.layout.horizon)
     seams = seams_in(record, split.train)
     members = fit_members(config, settings, data, labels, split, report, place, seams)
+    fitted = Fitted(units, observing, data, labels, members)
+    return calibrated(config, settings, engine, universe, record, split, report, fitted)
+
+
+def calibrated(
+    config: Config,
+    settings: Settings,
+    engine: Engine,
+    universe: Universe,
+    record: BarRecord,
+    split: Split,
+    report: Report,
+    fitted: Fitted,
+) -> Learned:
+    """What was fitted, calibrated on bars behind training, and the vote where they end.
+
+    Regimes are parted on the training span, for all members and the vote alike.
+    """
+    units, observing, data, labels, members = fitted
     rows, first = rows_in(data, split.calibrate), first_asked(record, split)
     raw, carry = forecasts(settings, members, data, first, report, record.seams)
-    calibration = crossfit.calibrations(settings, raw, labels, first, rows)
-    params = assemble(config, settings, universe, units, members, labels, calibration)
+    edges = regimes.fit_edges(data, split.train, settings.regimes)
+    regime = regimes.regimes_of(edges, data.volatility) if edges.size else None
+    calibration = crossfit.calibrations(settings, raw, labels, first, rows, regime)
+    params = assemble(
+        config, settings, universe, units, members, labels, calibration, edges
+    )
     deciding = init_deciding(settings)._replace(carry=carry)
     engine = seated(config, settings, engine, members.booster)
-    crossed = crossfit.crossed(settings, raw, labels, first, rows, calibration)
+    crossed = crossfit.crossed(settings, raw, labels, first, rows, calibration, regime)
     deciding, voted = vote_on(
         settings, engine, params, crossed, deciding, record, data, (first, rows), report
     )
-    calibration["ensemble"] = crossfit.calibration(settings, voted, labels, first, rows)
+    calibration["ensemble"] = crossfit.calibration(
+        settings, voted, labels, first, rows, regime
+    )
     params = crossfit.calibrated(settings, params, calibration)
     return Learned(
         params,
@@ -282,17 +317,18 @@ def assemble(
     members: Members,
     labels: Labels,
     calibration: Calibrations,
+    regime_edges: Float[np.ndarray, "S E"],
 ) -> Params:
     """The engine's parameters; the vote is not calibrated yet."""
     vote = config.ensemble
-    temperature = [calibration[name].temperature for name in settings.members]
     return Params(
         units=units,
         nets=members.nets,
         forest=members.forest,
         fallback=members.fallback,
-        temperature=jnp.array(temperature, jnp.float32),
-        vote_temperature=jnp.float32(1.0),
+        regime_edges=jnp.asarray(regime_edges),
+        temperature=crossfit.temperatures_of(settings, calibration),
+        vote_temperature=jnp.ones(settings.regimes, jnp.float32),
         curves=crossfit.curves_of(settings, calibration),
         threshold=jnp.float32(labels.threshold),
         vote=VoteParams(

@@ -30,6 +30,7 @@ from bot4jax.learn.folds import (
 )
 from bot4jax.learn.importance import Asked
 from bot4jax.learn.redundancy import twins
+from bot4jax.learn.regimes import regimes_of
 from bot4jax.learn.splits import purge_gap
 from bot4jax.modes import lines, traps
 from bot4jax.modes.evaluation import Scored, evaluate_folds, joined, score
@@ -197,7 +198,7 @@ def play_test(
         scored = score(setting, Fitted(*known, seen, decided))
         worth, alike = {}, None
         if is_asked:
-            asked = asked_of(setting, seen, decided, scored)
+            asked = asked_of(setting, kept, seen, decided, scored)
             worth = family_importance(setting, kept, asked)
             names = [spec.name for spec in setting.settings.plan.specs]
             alike = twins(seen.features, names, setting.config.run.seed)
@@ -219,12 +220,17 @@ def play_test(
 
 
 def asked_of(
-    setting: Setting, seen: Dataset, decided: Sequence[Decided], scored: Scored
+    setting: Setting,
+    kept: Kept,
+    seen: Dataset,
+    decided: Sequence[Decided],
+    scored: Scored,
 ) -> Asked:
     """A fold's test span, to be asked what features are worth."""
     weight = np.stack([one.weight for one in decided])
     horizon = setting.settings.layout.horizon
-    return Asked(seen.features, weight, scored.classes, scored.weights, horizon)
+    regime = regimes_of(np.asarray(kept.params.regime_edges), seen.volatility)
+    return Asked(seen.features, weight, scored.classes, scored.weights, horizon, regime)
 
 
 def seen_in_test(

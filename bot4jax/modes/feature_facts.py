@@ -11,6 +11,7 @@ from bot4jax.learn.importance import Asked
 from bot4jax.learn.labelling import rows_of
 from bot4jax.learn.params import Learned
 from bot4jax.learn.redundancy import twins
+from bot4jax.learn.regimes import regimes_of
 from bot4jax.modes.keeping import Kept
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.story import FeatureFacts
@@ -67,7 +68,8 @@ def in_a_test(
         dict(zip(blank.names, row.tolist(), strict=True)) for row in traded.counts
     )
     absent = dict.fromkeys(blank.absent, 0)  # masked everywhere, and told apart
-    asked = Asked(traded.features, traded.weight, *outcome[1:4])
+    regime = regimes_of(np.asarray(kept.params.regime_edges), traded.volatility)
+    asked = Asked(traded.features, traded.weight, *outcome[1:4], regime)
     return blank._replace(
         masked=masked | absent,
         clamped=clamped | absent,

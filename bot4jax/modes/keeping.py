@@ -21,7 +21,7 @@ from bot4jax.engine import asking
 from bot4jax.errors import CheckpointError
 from bot4jax.kernels import calibration, clean, history, vote
 from bot4jax.kernels.sizing import SizingParams
-from bot4jax.learn import checkpoint, novelty, params
+from bot4jax.learn import checkpoint, isotonic, novelty, params
 from bot4jax.learn.boosting import seated
 from bot4jax.learn.checkpoint import Identity
 from bot4jax.learn.fit import Place
@@ -285,6 +285,7 @@ def blank(setting: Setting) -> Kept:
     """A tree of the types and shapes that a checkpoint of this setting has."""
     settings, symbols = setting.settings, setting.settings.layout.symbols
     members, features = len(settings.members), len(settings.plan.specs)
+    regimes = settings.regimes
     number, each = jnp.float32(0), jnp.zeros(symbols, jnp.float32)
     classes = jnp.zeros(len(CLASSES), jnp.float32)
     levels = jnp.zeros(history.BOOK_LEVELS, jnp.float32)
@@ -303,9 +304,12 @@ def blank(setting: Setting) -> Kept:
             len(CLASSES),
         ),
         fallback=fallback.blank(len(settings.reads)),
-        temperature=jnp.zeros(members, jnp.float32),
-        vote_temperature=number,
-        curves=calibration.identity(members + 1, len(CLASSES)),
+        regime_edges=jnp.zeros((symbols, regimes - 1), jnp.float32),
+        temperature=jnp.zeros((members, regimes), jnp.float32),
+        vote_temperature=jnp.zeros(regimes, jnp.float32),
+        curves=isotonic.stacked(
+            [calibration.identity(members + 1, len(CLASSES))] * regimes
+        ),
         threshold=number,
         vote=vote.VoteParams(number, number, number, number),
         sizing=SizingParams(

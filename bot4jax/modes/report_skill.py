@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from bot4jax.learn import health, student
+from bot4jax.learn.calibrate import Calibration
 from bot4jax.learn.evaluate import FLAT, PRIOR, RECENT, Judged
 from bot4jax.learn.gates import OPEN, SHUT
 from bot4jax.learn.pairs import LEAST_CHANCE, Ahead
@@ -30,6 +31,13 @@ SEEN = (
     "what they have seen. The picture and the forecasts above are of the test span."
 )
 """Of figures in the calibration's table that their own labels flatter."""
+
+REGIMES = (
+    "In brackets the temperature of each regime, from calm to wild: its own labels say "
+    "as much of it as they are many, all labels the rest. A symbol is calm where its "
+    "volatility is below that of two thirds of its training bars, wild where it is "
+    "above that of two thirds."
+)
 
 COLUMNS = {
     "class prior": "always the shares of the training span: who saves nothing against "
@@ -224,7 +232,7 @@ def calibration(story: Story) -> str:
     rows = [
         (
             name,
-            f"{one.temperature:.3f}" + (", curves" if one.curves else ""),
+            temperatures(one) + (", curves" if one.curves else ""),
             *(f"{value:.4f}" for value in (*one.log_loss, *one.ece)),
         )
         for name, one in story.calibration.items()
@@ -253,9 +261,17 @@ def calibration(story: Story) -> str:
         "calibration span; above 1 it makes forecasts more modest. ECE is how far they "
         "are from the line on average."
     )
+    if any(one.by_regime for one in story.calibration.values()):
+        text += paragraph(REGIMES)
     if any(one.curves for one in story.calibration.values()):
         text += paragraph(SEEN)
     return section("Calibration") + text + chart + table(heads, rows)
+
+
+def temperatures(found: Calibration) -> str:
+    """The temperature, and those of regimes, from calm to wild."""
+    each = ", ".join(f"{one.temperature:.3f}" for one in found.by_regime)
+    return f"{found.temperature:.3f}" + (f" ({each})" if each else "")
 
 
 def vote(story: Story) -> str:

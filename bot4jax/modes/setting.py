@@ -24,6 +24,9 @@ LONGEST_LAG = 16
 """Bars before the window that features may reach back to."""
 
 
+REGIMES = {"none": 1, "volatility": 3}
+"""How many a calibration tells apart."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -81,6 +84,7 @@ def stage_on(config: Config, source: Source, split: Split) -> Setting:
         config.labels.ends == "barriers",
         config.ensemble.calibration == "isotonic",
         fallback=tuple(spec.name for spec in read),
+        regimes=REGIMES[config.ensemble.regimes],
     )
     if settings.fallback and not settings.glancing.present:
         logger.warning(

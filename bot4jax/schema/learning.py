@@ -152,6 +152,9 @@ class Ensemble(Section, frozen=True):
     calibration: Literal["temperature", "isotonic"]
     """of each member and of the vote, on the calibration span; isotonic: after the
     temperature, a rising curve for each class, where 2,000 labels do not overlap"""
+    regimes: Literal["none", "volatility"]
+    """that have a calibration each, shrunk to that of all by how few labels they have;
+    volatility: three, by where in its own training span a symbol's volatility lies"""
 
 
 class Train(Section, frozen=True):

@@ -1,4 +1,4 @@
-"""The vote in float64 beside the engine's, with curves behind it and without."""
+"""The vote in float64 beside the engine's, in two regimes, with curves and without."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -28,20 +28,26 @@ def drawn():
     classes = (said[:, 0] ** 3).reshape(-1, 3).argmax(1)
     classes = np.where(rng.random(len(classes)) < 0.5, 1, classes)
     own = isotonic.fit_curves(said[:, 0].reshape(-1, 3), classes, np.ones(len(classes)))
+    assert own is not None
+    squared = own._replace(meant=own.meant**2)
     weight = rng.normal(size=(FEATURES, 3)).astype(np.float32)
     params: Any = SimpleNamespace(
-        curves=isotonic.joined([None, None, own], 3),
-        vote_temperature=jnp.float32(0.7),
+        curves=isotonic.stacked(
+            [isotonic.joined([None, None, one], 3) for one in (own, squared)]
+        ),
+        vote_temperature=jnp.asarray([0.7, 1.6]),
         fallback=FallbackParams(jnp.asarray(weight), jnp.zeros(3)),
     )
     scores = rng.normal(size=(BARS, SYMBOLS, FEATURES)).astype(np.float32)
-    return said.astype(np.float32), scores, np.array([0.5, 0.3], np.float32), params
+    regime = rng.integers(0, 2, (BARS, SYMBOLS)).astype(np.int32)
+    weight = np.array([0.5, 0.3], np.float32)
+    return said.astype(np.float32), scores, weight, params, regime
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["isotonic", "temperature"])
 def voted(request, drawn):
     """What the engine says, bar by bar, and where it must lie."""
-    said, scores, weight, params = drawn
+    said, scores, weight, params, regime = drawn
     layout = Layout(SYMBOLS, 64, 512, 5, 0, ())
     own = Settings(planning.plan(layout, ()), SMALL, ("a", "b"), False, request.param)
     found = [
@@ -51,13 +57,15 @@ def voted(request, drawn):
             jnp.asarray(weight),
             jnp.log(said[t]),
             fallback(params.fallback, jnp.asarray(scores[t])),
+            jnp.asarray(regime[t]),
         ).probability
         for t in range(BARS)
     ]
     weights = np.tile(weight.astype(float), (BARS, 1))
-    forecast = vote.pooled(said.astype(float), weights, scores, params)
+    forecast = vote.pooled(said.astype(float), weights, scores, params, regime)
     curves = params.curves if request.param else None
-    return np.stack(found), vote.meant(forecast, curves), forecast, request.param
+    interval = vote.meant(forecast, curves, regime)
+    return np.stack(found), interval, forecast, request.param
 
 
 def test_the_engines_vote_lies_where_it_must(voted):

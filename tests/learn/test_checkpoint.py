@@ -248,7 +248,7 @@ def test_another_schema_is_refused_by_name(tmp_path, monkeypatch):
         patch.setattr(checkpoint, "SCHEMA", "bot4jax.checkpoint/9")
         save(tmp_path, 1, state(), IDENTITY)
     found = (
-        r"/1: schema 'bot4jax.checkpoint/9'; this version reads 'bot4jax.checkpoint/4'"
+        r"/1: schema 'bot4jax.checkpoint/9'; this version reads 'bot4jax.checkpoint/5'"
     )
     with pytest.raises(CheckpointError, match=found):
         restore(tmp_path, state(), IDENTITY)

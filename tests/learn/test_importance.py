@@ -70,14 +70,18 @@ def fitted(setting, market):
     plain = dict.fromkeys(MEMBERS, Calibration(1.0, none, none, none))
     units = None  # nothing here reads them
     universe = setting.source.universe
-    return params.assemble(config, settings, universe, units, members, labels, plain)
+    edges = np.zeros((classes.shape[1], 0), np.float32)
+    return params.assemble(
+        config, settings, universe, units, members, labels, plain, edges
+    )
 
 
 @pytest.fixture(scope="module")
 def asked(market):
     features, classes = (column[TRAIN:] for column in market)
     weight = np.tile(np.float32([0.5, 0.5, 0.0]), (TEST, 1))
-    return Asked(features, weight, classes, np.ones(classes.shape), horizon=1)
+    even, alike = np.ones(classes.shape), np.zeros(classes.shape, np.int32)
+    return Asked(features, weight, classes, even, horizon=1, regime=alike)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +103,7 @@ def test_a_family_of_chance_does_not(found):
 def test_it_speaks_as_the_engine_does(setting, fitted, asked):
     """The forest alone remembers nothing: each bar by itself says the same."""
     walk = jax.jit(partial(importance.forecasts, setting.settings))
-    said = np.asarray(walk(fitted, asked.features, asked.weight[:, :-1]))
+    said = np.asarray(walk(fitted, asked.features, asked.weight[:, :-1], asked.regime))
     alone = forest.log_probability(fitted.forest, asked.features[-1])
     np.testing.assert_allclose(said[-1, 1], alone, atol=1e-6)
     mean = np.exp(said[:, :2]).mean(1)

@@ -66,7 +66,7 @@ def params(setting) -> Params:
         units=units(setting)._replace(scaler=scaler, clip=jnp.float32(6)),
         fallback=FallbackParams(weight, jnp.asarray([0.1, 0.0, -0.2])),
         temperature=jnp.ones_like(own.temperature),
-        vote_temperature=jnp.float32(1),
+        vote_temperature=jnp.ones_like(own.vote_temperature),
     )
 
 
