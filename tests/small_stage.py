@@ -16,4 +16,4 @@ FEW = (
     "ensemble.members=[gru,trees]",
     "features.names=[mean,standard_deviation,autocorrelation_1,relative_spread]",
 )
-"""To be learnt: all features and members would compile for minutes, and no more seen."""
+"""To be learnt: all features and members would compile for minutes, for nothing."""
