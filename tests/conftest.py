@@ -1,7 +1,7 @@
 """What holds in every test: one CPU device, strict promotion, repeatable examples.
 
 Compiling takes most of the time: what one test compiled, the next one finds, and the
-processes that it starts.
+processes that it starts. Two processes share the tests, and what was compiled.
 """
 
 import os
@@ -17,12 +17,21 @@ os.environ["XLA_FLAGS"] = " ".join(
     for flag in os.environ.get("XLA_FLAGS", "").split()
     if "host_platform_device_count" not in flag
 )
-os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="compiled")
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+# processes share the cores: what waits for its other threads keeps none of them busy
+os.environ["OMP_WAIT_POLICY"] = "passive"
+# antropy compiles what it has each time that it is imported; nobody asks how fast it is
+os.environ["NUMBA_OPT"] = "0"
+os.environ["JAX_COMPILATION_CACHE_DIR"] = (
+    os.environ["JAX_COMPILATION_CACHE_DIR"]
+    if "PYTEST_XDIST_WORKER" in os.environ
+    else tempfile.mkdtemp(prefix="compiled")
+)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 import hypothesis
 import jax
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from bot4jax.kernels import CATALOGUE
 from bot4jax.registry import NETS, SOURCES
@@ -39,10 +48,27 @@ hypothesis.settings.load_profile("house")
 
 def pytest_unconfigure():
     """Nothing is left of what was compiled."""
-    shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 
 PROJECT = Path(__file__).resolve().parent.parent
+
+SHARING = {f"tests/{one.parent.name}" for one in PROJECT.glob("tests/*/conftest.py")}
+"""Folders whose files share fixtures."""
+
+
+class ByFixtures(LoadFileScheduling):
+    """A file's tests stay in one process, and those of files that share fixtures."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        folder = file.rpartition("/")[0]
+        return folder if folder in SHARING else file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return ByFixtures(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -34,15 +34,10 @@ from bot4jax.errors import Bot4JaxError, DataError
 from bot4jax.nets.sizes import NetSizes
 from bot4jax.trees import forest
 from bot4jax.types import CLASSES, TICK, Frame
+from tests.small_stage import SMALL_STAGE
 from tests.test_layers import imports
 
-TINY = (
-    "debug=tiny",
-    "features.window=16",
-    "features.names=[kyle_lambda,rsi_14,queue_age]",
-    "ensemble.members=[gru,trees]",
-    "warmup=1",
-)
+TINY = (*SMALL_STAGE, "warmup=1")
 STEPS = 4
 
 ROW = {"stage", "impl", "unit", "n", "warmup", "p50", "p99", "p999", "floor"}

@@ -5,16 +5,16 @@ import pytest
 from benchmarks import backtest
 from bot4jax.config import load
 from bot4jax.errors import Bot4JaxError
+from tests.small_stage import SMALL_STAGE
 
-WORDS = ("debug=tiny", "features.names=[mean,skewness,rsi_14]", "data.symbols=8")
-BARS, DECISIONS = 20, 160
+BARS, DECISIONS = 20, 20 * 16
 
 
 @pytest.fixture(scope="module")
 def config():
     """On a stage that is set up once."""
     with pytest.MonkeyPatch.context() as patch:
-        own = load([*WORDS, "ensemble.members=[gru,trees]", "features.window=16"])
+        own = load(SMALL_STAGE)
         built = backtest.set_up(own, BARS, backtest.silent)
         patch.setattr(backtest, "BARS", BARS)
         patch.setattr(backtest, "set_up", lambda *told: built)

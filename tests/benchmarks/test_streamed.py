@@ -10,15 +10,9 @@ from benchmarks.steady import PERIOD, paced, stream
 from benchmarks.streamed import Streamed
 from bot4jax.config import load
 from bot4jax.data.sources import open_source
+from tests.small_stage import SMALL_STAGE
 
-WORDS = (
-    "debug=tiny",
-    "data.symbols=8",
-    "data.bar_seconds=0.1",
-    "features.window=16",
-    "features.names=[kyle_lambda,rsi_14]",
-    "ensemble.members=[gru,trees]",
-)
+WORDS = (*SMALL_STAGE, "data.bar_seconds=0.1")
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,8 @@ from bot4jax.kernels import CATALOGUE
 CHOSEN = "mean", "skewness", "rsi_14", "sample_entropy", "vpin", "macd"
 CHOSEN += ("macd_histogram",)
 WORDS = ("debug=tiny", f"features.names=[{','.join(CHOSEN)}]", "features.window=256")
+WORDS += ("hardware.threads=1",)
+"""A process of libraries takes long to start; `TestByCores` has several."""
 SAMPLES = 300
 
 

@@ -13,7 +13,7 @@ from bot4jax.kernels.history import Scales
 from bot4jax.registry import select
 from bot4jax.types import Bar, Layout
 from tests import recorded
-from tests.checks import SYMBOLS, WINDOW
+from tests.checks import CHUNK, SYMBOLS, WINDOW
 
 FALLBACK = load([]).features.fallback
 
@@ -63,10 +63,13 @@ def scan(plan):
 @pytest.fixture(scope="module")
 def walked(plan, scan):
     """The state of all where the part is taken, and what all say after it."""
-    bars, walk = recorded.recorded_bars(7, PARTED + 60), scan(plan)
-    state, _ = walk(bank.init(plan), recorded.cut(bars, 0, PARTED))
-    _, raw = walk(state, recorded.cut(bars, PARTED, PARTED + 60))
-    return state, raw, recorded.cut(bars, PARTED, PARTED + 60)
+    bars, walk = recorded.recorded_bars(7, PARTED + CHUNK), scan(plan)
+    state = bank.init(plan)
+    for start in range(0, PARTED, CHUNK):
+        state, _ = walk(state, recorded.cut(bars, start, start + CHUNK))
+    rest = recorded.cut(bars, PARTED, PARTED + CHUNK)
+    _, raw = walk(state, rest)
+    return state, raw, rest
 
 
 @pytest.mark.parametrize("names", [FALLBACK, WITH_WINDOWS, ()], ids=len)

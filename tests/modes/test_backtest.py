@@ -30,6 +30,7 @@ from bot4jax.modes.telling_backtest import (
 from bot4jax.runtime.equity import DAY_NS, EquityRow
 from bot4jax.runtime.states import States, Transition
 from tests.contract import check_summary
+from tests.small_stage import FEW
 
 SEVEN = [
     "class_prior",
@@ -40,13 +41,6 @@ SEVEN = [
     "alpha158_boosting",
     "per_symbol_boosting",
 ]
-
-
-FEW = [
-    "ensemble.members=[gru,trees]",
-    "features.names=[mean,standard_deviation,autocorrelation_1,relative_spread]",
-]
-"""All features and members would compile for minutes, and show nothing more here."""
 
 
 LIVE = np.zeros((3, 2))
@@ -69,8 +63,9 @@ def paper(words):
 
 def backtest(words, root, *more):
     """The summary and the report of a backtest."""
-    own = [word for word in words if not word.startswith("run.root")] + FEW
-    config = load([*own, "mode=backtest", f"run.root={root}", "run.name=b", *more])
+    own = [word for word in words if not word.startswith("run.root")]
+    own += [*FEW, "mode=backtest", f"run.root={root}", "run.name=b"]
+    config = load([*own, *more])
     assert mode.backtest(config) == 0
     folder = Path(root) / "b"
     summary = json.loads((folder / "summary.json").read_text())

@@ -16,6 +16,7 @@ from bot4jax.modes import certify, traps
 from bot4jax.modes.setting import set_stage
 from bot4jax.registry import Incremental, feature
 from tests.modes.ways import silent
+from tests.small_stage import FEW
 
 NAMES = (
     "mean,standard_deviation,skewness,autocorrelation_1,relative_power_3,macd,rsi_14,"
@@ -24,7 +25,6 @@ NAMES = (
 WORDS = [
     "mode=certify",
     "debug=tiny",
-    "data.symbols=4",
     "nets.transformer.context=8",
     "nets.lstm.widths=[8]",
     "nets.cnn.channels=[8]",
@@ -205,7 +205,7 @@ def small(words, *more):
 def test_a_plugin_that_reads_ahead_or_says_nothing_is_caught(words, module):
     """One remembers the market from the last time that it was gone through; the other
     lies outside the range that it gives, and so is never usable."""
-    names = "features.names=[mean,next_return,misplaced_return]"
+    names = "features.names=[mean,skewness,next_return,misplaced_return]"
     case, _ = small(words, f"plugins=[{module('peeking', PEEKING)}]", names)
     before = records.cut(case.record, 0, case.split.test.start)
     units, _, _ = params.prepare(*case[:3], before, case.split, silent)
@@ -246,8 +246,7 @@ def test_a_mask_that_hides_a_defined_value_is_caught(case, plain, stage):
 
 def test_a_scaler_fitted_on_the_future_is_caught(words, monkeypatch):
     """By the certificate and by a backtest's trap, each of which fits as always."""
-    few = [f"features.{key}=[mean,skewness]" for key in ("names", "fallback")]
-    case, setting = small(words, *few)
+    case, setting = small(words, *FEW)
     honest = dataset.fit_scores
     assert traps.moved(setting, case.record, silent) == 0
 

@@ -47,6 +47,7 @@ from bot4jax.state import copied
 from bot4jax.trees import predict
 from bot4jax.trees.fit import Rows, fit_forest
 from tests.modes.ways import silent
+from tests.small_stage import SMALL_STAGE
 
 STEPS, STALLED = 16, 8
 RUN = "late"
@@ -60,14 +61,6 @@ WEIGHT = {
     Voice.NOBODY: [0, 0, 0],
 }
 """Of the two members and the fallback."""
-
-WORDS = (
-    "debug=tiny",
-    "features.window=16",
-    "features.names=[kyle_lambda,rsi_14,queue_age]",
-    "features.fallback=[rsi_14,queue_age]",
-    "ensemble.members=[gru,trees]",
-)
 
 
 class Stall:
@@ -103,7 +96,7 @@ class Scene(NamedTuple):
 
 @pytest.fixture(scope="module")
 def scene(endpoints) -> Scene:
-    setting = set_stage(stage.for_bench(load([*WORDS, *endpoints]), STEPS))
+    setting = set_stage(stage.for_bench(load([*SMALL_STAGE, *endpoints]), STEPS))
     rng = np.random.default_rng(1)
     x = rng.standard_normal((300, 3), np.float32)
     rows = Rows(x, rng.integers(3, size=300), np.ones(300, np.float32))

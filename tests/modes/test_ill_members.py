@@ -21,21 +21,16 @@ from bot4jax.runtime.local_venue import LocalVenue
 from bot4jax.runtime.stepped import Stepped
 from bot4jax.state import Params, copied
 from tests.modes.ways import silent
+from tests.small_stage import SMALL_STAGE
 
 STEPS, ILL = 16, 8
 MEMBERS = ("gru", "trees")
-WORDS = (
-    "debug=tiny",
-    "features.window=16",
-    "features.names=[kyle_lambda,rsi_14,queue_age]",
-    "features.fallback=[rsi_14,queue_age]",
-    f"ensemble.members=[{','.join(MEMBERS)}]",
-)
+"""Of the small stage."""
 
 
 @pytest.fixture(scope="module")
 def scene() -> tuple[Setting, Kept]:
-    setting = set_stage(stage.for_bench(load(WORDS), STEPS))
+    setting = set_stage(stage.for_bench(load(SMALL_STAGE), STEPS))
     return setting, stage.warmed(setting, silent)
 
 

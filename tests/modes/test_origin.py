@@ -26,7 +26,7 @@ WORDS = [
     "data=candles",
     "data.bar_seconds=300",
     "features.window=16",
-    "features.names=[mean,standard_deviation,rsi_14]",
+    "features.names=[mean,standard_deviation,autocorrelation_1,rsi_14]",
     "ensemble.members=[gru,trees]",
     *SPANS,
 ]

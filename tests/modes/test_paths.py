@@ -17,14 +17,9 @@ from bot4jax.modes.report_paths import in_words, spread_over
 from bot4jax.modes.setting import set_stage
 from tests.learn.small_fit import assert_same_bits
 from tests.modes.ways import silent
+from tests.small_stage import FEW
 
-FEW = [
-    "ensemble.members=[gru,trees]",
-    "features.names=[mean,standard_deviation,autocorrelation_1,relative_spread]",
-    "features.window=32",
-    "mode=backtest",
-    "backtest.refit=true",
-]
+OWN = [*FEW, "features.window=32", "mode=backtest", "backtest.refit=true"]
 EVERY = [
     "backtest.split=combinatorial",
     "backtest.folds=3",
@@ -44,7 +39,7 @@ PARTS = [
 
 
 def configured(words, root, *more):
-    own = [word for word in words if not word.startswith("run.root")] + FEW
+    own = [word for word in words if not word.startswith("run.root")] + OWN
     return load([*own, f"run.root={root}", "run.name=b", *more])
 
 

@@ -26,15 +26,9 @@ from bot4jax.runtime.stepped import Stepped
 from bot4jax.state import copied
 from bot4jax.types import PACKED
 from tests.modes.ways import silent
+from tests.small_stage import SMALL_STAGE
 
 STEPS, SETTLED = stage.CALIBRATE, trading.COLD_STEPS
-
-WORDS = (
-    "debug=tiny",
-    "features.window=16",
-    "features.names=[kyle_lambda,rsi_14,queue_age]",
-    "ensemble.members=[gru,trees]",
-)
 
 METHODS = ("__array__", "__float__", "__int__", "__bool__", "__index__", "__iter__")
 METHODS += ("__str__", "__dlpack__", "item", "tolist")
@@ -102,7 +96,7 @@ class Scene(NamedTuple):
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory) -> Scene:
     root = tmp_path_factory.mktemp("resident")
-    config = stage.for_bench(load([*WORDS, f"run.root={root}"]), STEPS)
+    config = stage.for_bench(load([*SMALL_STAGE, f"run.root={root}"]), STEPS)
     setting = set_stage(config)
     return Scene(setting, stage.warmed(setting, silent), root)
 
