@@ -10,10 +10,10 @@ SMALL_STAGE = (
     "features.fallback=[rsi_14,queue_age]",
     "ensemble.members=[gru,trees]",
 )
-"""To be walked through: a feature of every form."""
+"""To be walked through, by members that know nothing."""
 
 FEW = (
     "ensemble.members=[gru,trees]",
     "features.names=[mean,standard_deviation,autocorrelation_1,relative_spread]",
 )
-"""To be learnt: all features and members would compile for minutes, for nothing."""
+"""To be learnt: all features and members would compile for minutes."""
