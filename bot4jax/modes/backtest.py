@@ -40,7 +40,7 @@ from bot4jax.modes.forecasters import Fitted
 from bot4jax.modes.keeping import Kept, adopt, anchors_of
 from bot4jax.modes.paths import paths_of
 from bot4jax.modes.plays import FoldPlay, Late, is_causal, late_trade
-from bot4jax.modes.setting import Setting, set_stage
+from bot4jax.modes.setting import Setting, trading_stage
 from bot4jax.modes.tapes import closed_bars
 from bot4jax.modes.telling_backtest import tell_backtest
 from bot4jax.modes.trading import Traded, trade_here
@@ -63,7 +63,7 @@ def backtest(config: Config) -> int:
         seconds: dict[str, float] = {}
         with progress() as report:
             with timed(seconds, "setting"):
-                setting = set_stage(config)
+                setting = trading_stage(config)
                 folds = folds_of(setting)
             with timed(seconds, "recording"):
                 market = record_market(setting, folds, report)

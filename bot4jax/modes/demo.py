@@ -7,7 +7,7 @@ from bot4jax.modes import lines
 from bot4jax.modes.joining import joined
 from bot4jax.modes.keeping import Kept, adopt, keep, seat, take_up
 from bot4jax.modes.learning import train as learn
-from bot4jax.modes.setting import Setting, set_stage
+from bot4jax.modes.setting import Setting, set_stage, trading_stage
 from bot4jax.modes.sockets import trade_with_children
 from bot4jax.modes.telling import Played, tell, tell_training
 from bot4jax.modes.trading import trade_here
@@ -30,7 +30,7 @@ def demo(config: Config) -> int:
         seconds: dict[str, float] = {}
         with progress() as report:
             with timed(seconds, "setting"):
-                setting = set_stage(config)
+                setting = trading_stage(config)
             with timed(seconds, "learning"):
                 learned, kept = _fitted(config, folder, setting, report)
                 setting = seat(_model(config, folder), setting)

@@ -10,9 +10,9 @@ from bot4jax.learn.evaluate import Judged
 from bot4jax.learn.pairs import Ahead
 from bot4jax.modes import summary
 from bot4jax.modes.feature_facts import share_beyond
-from bot4jax.modes.setting import Setting
+from bot4jax.modes.setting import Setting, account_currency
 from bot4jax.modes.story import FeatureFacts, MarketFacts, TradeFacts
-from bot4jax.modes.trading import Traded, base_currency
+from bot4jax.modes.trading import Traded
 from bot4jax.registry import catalogue_hash
 from bot4jax.runtime.folder import RunFolder
 
@@ -89,7 +89,7 @@ def of_the_forecasts(
 def of_the_trade(setting: Setting, trade: TradeFacts | None) -> dict[str, Any]:
     """What became of the decisions."""
     if trade is None:
-        return summary.untraded(base_currency(setting))
+        return summary.untraded(account_currency(setting.source.universe))
     return {
         "orders": trade.orders,
         "fills": trade.fills,

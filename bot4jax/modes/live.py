@@ -7,7 +7,7 @@ from bot4jax.errors import ConfigError
 from bot4jax.modes import lines
 from bot4jax.modes.keeping import Kept, adopt, seat, take_up
 from bot4jax.modes.rollout import Rollout, rolled_out
-from bot4jax.modes.setting import Setting, set_stage
+from bot4jax.modes.setting import Setting, trading_stage
 from bot4jax.modes.sockets import trade_over_sockets
 from bot4jax.modes.telling import Played, tell
 from bot4jax.modes.trading import Report, Traded, shed
@@ -42,7 +42,7 @@ def traded_live(config: Config, model: Path, rollout: Rollout | None) -> int:
         count_on(folder.path)
         began = time.perf_counter()
         with progress() as report:
-            setting = set_stage(config)
+            setting = trading_stage(config)
             kept = take_up(model, setting)
             setting = seat(model, setting)
             traded = traded_whole(setting, model, kept, folder.path, report, rollout)

@@ -1,6 +1,8 @@
 """The stage for every mode: the market, its spans, and the engine compiled for it."""
 
 import logging
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -8,8 +10,9 @@ import msgspec
 from bot4jax import plugins, registry
 from bot4jax.data.source import Source
 from bot4jax.data.sources import open_source
+from bot4jax.data.universe import Universe
 from bot4jax.engine import Engine, compile_engine
-from bot4jax.errors import ConfigError
+from bot4jax.errors import ConfigError, DataError
 from bot4jax.kernels import planning
 from bot4jax.learn.splits import Split, purged_split
 from bot4jax.nets.sizes import NETS, NetSizes
@@ -23,6 +26,8 @@ BESIDE = ("trees",)
 LONGEST_LAG = 16
 """Bars before the window that features may reach back to."""
 
+NAMED = 5
+"""Symbols that a refusal tells by name."""
 
 REGIMES = {"none": 1, "volatility": 3}
 """How many a calibration tells apart."""
@@ -61,6 +66,49 @@ def set_stage(config: Config) -> Setting:
     """Open the source and decide everything static."""
     split = spans(config)
     return stage_on(config, open_source(config, split.bars), split)
+
+
+def trading_stage(config: Config) -> Setting:
+    """The same for a mode that trades: all of it in the currency of the account."""
+    setting = set_stage(config)
+    expect_one_currency(setting.source.universe)
+    return setting
+
+
+def account_currency(universe: Universe) -> str:
+    """That of the first instrument's settlement."""
+    return universe.instruments[0].settlement
+
+
+def expect_one_currency(universe: Universe) -> None:
+    """Refuse what settles in another currency than the account is kept in.
+
+    No rate between them is known, so that nothing of it could be sized, limited or
+    valued.
+    """
+    own, first = account_currency(universe), universe.symbols[0]
+    others = defaultdict[str, list[str]](list)
+    for one in universe.instruments:
+        if one.settlement != own:
+            others[one.settlement].append(one.symbol)
+    if not others:
+        return
+    found = "; ".join(
+        f"{_shortened(symbols)} in {name}" for name, symbols in sorted(others.items())
+    )
+    raise DataError(
+        f"The account is kept in {own}, in which {first}, the first symbol, settles, "
+        f"and others settle elsewhere: {found}. No rate between these currencies is "
+        "known, so nothing of them could be sized, limited or valued. Trade each "
+        "currency in a run of its own: put its files into a folder of their own and "
+        "name that by data.path, or keep to the first symbols by data.symbols."
+    )
+
+
+def _shortened(symbols: Sequence[str]) -> str:
+    """The first few by name, and how many more there are."""
+    more = len(symbols) - NAMED
+    return ", ".join(symbols[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def stage_on(config: Config, source: Source, split: Split) -> Setting:

@@ -17,7 +17,7 @@ from bot4jax.learn.dataset import BarRecord
 from bot4jax.modes import tapes
 from bot4jax.modes.keeping import Kept
 from bot4jax.modes.leavings import Leavings, Totals
-from bot4jax.modes.setting import Setting
+from bot4jax.modes.setting import Setting, account_currency
 from bot4jax.runtime.account import Account
 from bot4jax.runtime.brackets import Distances
 from bot4jax.runtime.closings import BarTape, Closed, Tape
@@ -318,7 +318,7 @@ def make_decider(setting: Setting, kept: Kept) -> Decider:
 def make_account(setting: Setting, run: str, states: States) -> Account:
     """The configured capital and limits, before the first order."""
     config, source = setting.config, setting.source
-    capital, base = config.strategy.capital, base_currency(setting)
+    capital, base = config.strategy.capital, account_currency(source.universe)
     rows = len(setting.split.test) + 1  # one more at the end of them
     rows = CURVE_ROWS if config.mode == "live" else rows
     borrow = daily_rates(source.universe.instruments, config.venue.borrow)
@@ -351,11 +351,6 @@ def tactic(setting: Setting) -> Tactic:
     if own.kind == "market":
         return Tactic("ioc", is_pressing=True)
     return Tactic(own.kind)
-
-
-def base_currency(setting: Setting) -> str:
-    """The currency of the account: that of the first instrument's settlement."""
-    return setting.source.universe.instruments[0].settlement
 
 
 def collect(

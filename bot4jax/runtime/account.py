@@ -21,6 +21,7 @@ from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.journal_rows import StepRecord
 from bot4jax.runtime.limits import Limits, TradingState
+from bot4jax.runtime.mids import Mids
 from bot4jax.runtime.orders import (
     Answer,
     Cancel,
@@ -39,7 +40,7 @@ from bot4jax.runtime.schedule import Schedules
 from bot4jax.runtime.states import Cause, States
 from bot4jax.runtime.targets import IOC, Tactic, orders_from_targets
 from bot4jax.runtime.terms import changes_terms
-from bot4jax.runtime.throttle import Throttle
+from bot4jax.runtime.throttle import Throttle, is_in_vain
 from bot4jax.runtime.withdrawing import withdrawn
 from bot4jax.types import TRADING
 
@@ -74,11 +75,18 @@ class Account:
                 self.mids.forget(slots(event))
                 self.schedules.drop(slots(event))
 
+    def book(self, answer: Answer, mids: Mids | None = None) -> None:
+        """Take in the venue's answer; `mids` as `Portfolio.apply` has them."""
+        is_news = self.portfolio.apply(answer, mids)
+        tracked = self.portfolio.working.by_id.get(answer.order)
+        if is_news and tracked is not None and is_in_vain(tracked, answer):
+            self.throttle.excuse(answer.order)
+
     def recall(self, closed: Closed, record: StepRecord) -> EquityRow:
         """What was said before a journaled step, what is owned by then, and what acts
         from its boundary on."""
         for answer in record.answers:
-            self.portfolio.apply(answer, closed.mids)
+            self.book(answer, closed.mids)
         equity = self.value(closed, record.step)
         self.hear(closed)
         return equity

@@ -1,14 +1,16 @@
 """Who may speak over a socket: CURVE keys, an allow-list, and a watch at the door.
 
 A folder of keys holds each name's secret in a file that only its owner may read, its
-public half beside it, and in `allowed/` the public halves of all who may connect.
-CURVE itself says nothing when it refuses somebody; the socket's monitor does, and what
-it says is logged.
+public half beside it, and in `allowed/` the public halves of all who may connect. A
+file of these that holds no key stops the start; one that comes to be there later counts
+for nothing. CURVE itself says nothing when it refuses somebody; the socket's monitor
+does, and what it says is logged.
 """
 
 import logging
 import os
 import stat
+import struct
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ from typing import NamedTuple
 import zmq
 from zmq.auth import create_certificates, load_certificate
 from zmq.auth.thread import ThreadAuthenticator
+from zmq.utils import z85
 from zmq.utils.monitor import recv_monitor_message
 
 from bot4jax.errors import Bot4JaxError
@@ -27,6 +30,12 @@ logger = logging.getLogger(__name__)
 PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
 ALLOWED = "allowed"
 """Folder of the public keys that may connect."""
+
+KEY_LENGTH = 40
+"""Characters of Z85 in a key of 32 bytes."""
+
+LARGEST_FILE = 1 << 16
+"""bytes; ours have a few hundred"""
 
 DOMAIN = "bot4jax"
 """Under which the library asks whether a key may connect; without one it asks none."""
@@ -40,7 +49,7 @@ REFUSALS = {
 
 
 class KeysError(Bot4JaxError):
-    """Keys that are missing, or that others can read."""
+    """Keys that are missing, that are none, or that others can read."""
 
     exit_code = 2
 
@@ -124,14 +133,59 @@ def own_keys(folder: Path, name: str) -> tuple[bytes, bytes]:
 
 
 def allowed(folder: Path) -> Path:
-    """The folder of the public keys that may connect; an empty one lets nobody in."""
+    """The folder of the public keys that may connect; an empty one lets nobody in, and
+    one with a file that holds none is refused."""
     found = folder / ALLOWED
     if not found.is_dir():
         raise KeysError(
             f"{found} is missing: put the public keys (*.key) of all who may connect "
             "there."
         )
+    for path in key_files(found):
+        _read(path)
     return found
+
+
+def key_files(folder: Path) -> list[Path]:
+    """What should hold a key each; hidden files do not count."""
+    return sorted(one for one in folder.glob("*.key") if one.name[0] != ".")
+
+
+class Doorkeeper:
+    """Whom an allow-list lets in, read anew whenever somebody knocks.
+
+    What holds no key by then lets in nobody and bars nobody, and is told of once. No
+    error leaves it: the library's thread would end, and nobody be answered again.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._told: list[str] = []
+        """what was wrong when somebody knocked last"""
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        """Whether a peer of this public key, in Z85, may connect; named by the library,
+        which says the domain."""
+        try:
+            keys, wrong = _keys(key_files(self._folder))
+        except OSError as error:  # a flood of peers may use up what can be opened
+            keys, wrong = set(), [f"{self._folder} cannot be read ({error.strerror})."]
+        for text in wrong:
+            if text not in self._told:
+                logger.warning("Nobody is let in by a file without a key: %s", text)
+        self._told = wrong
+        return key in keys
+
+
+def _keys(paths: Sequence[Path]) -> tuple[set[bytes], list[str]]:
+    """The public keys of files, and what is wrong with those that hold none."""
+    keys, wrong = set[bytes](), list[str]()
+    for path in paths:
+        try:
+            keys.add(_read(path)[0])
+        except KeysError as error:
+            wrong.append(str(error))
+    return keys, wrong
 
 
 def prove(socket: zmq.Socket, curve: Serving | Calling) -> None:
@@ -154,7 +208,8 @@ def guarded(
     """
     authenticator = ThreadAuthenticator(context, log=logger)
     authenticator.start()
-    authenticator.configure_curve(domain=DOMAIN, location=serving.allowed)
+    keeper = Doorkeeper(serving.allowed)
+    authenticator.configure_curve_callback(DOMAIN, credentials_provider=keeper)
     watch = threading.Thread(target=_watch, args=(socket.get_monitor_socket(),))
     watch.start()
     try:
@@ -179,10 +234,45 @@ def _watch(monitor: zmq.Socket) -> None:
 
 
 def _read(path: Path) -> tuple[bytes, bytes | None]:
+    """Public and secret key of a file, the latter if it has one."""
+    found = _not_read(path)
+    if not found:
+        try:
+            public, secret = load_certificate(path)
+        except (OSError, ValueError, IndexError):
+            found = "it has no line 'public-key = \"…\"'"
+        else:
+            found = _no_key("public-key", public)
+            if secret is not None:
+                found = found or _no_key("secret-key", secret)
+            if not found:
+                return public, secret
+    raise KeysError(
+        f"{path} holds no key: {found}, {KEY_LENGTH} characters of Z85 were expected. "
+        "Make it with mode=keys, copy it from the machine where it was made, or take "
+        "the file away."
+    )
+
+
+def _not_read(path: Path) -> str:
+    """Why a file is not even looked into, empty if it is: a pipe would never end."""
     try:
-        return load_certificate(path)
-    except (OSError, ValueError) as error:
-        raise KeysError(
-            f"{path} holds no key: make it with mode=keys, or copy it from the machine "
-            "where it was made."
-        ) from error
+        told = path.stat()
+    except OSError as error:
+        return f"it cannot be reached ({error.strerror})"
+    if not stat.S_ISREG(told.st_mode):
+        return "it is no file"
+    if told.st_size > LARGEST_FILE:
+        return f"it has {told.st_size} bytes"
+    return "" if os.access(path, os.R_OK) else "it cannot be read"
+
+
+def _no_key(name: str, key: bytes) -> str:
+    """What is wrong with a key; never the key."""
+    if len(key) != KEY_LENGTH:
+        return f"its {name} has {len(key)} characters"
+    try:
+        z85.decode(key)
+    except (KeyError, ValueError, struct.error):
+        return f"its {name} is no Z85"
+    return ""

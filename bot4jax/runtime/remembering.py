@@ -190,5 +190,5 @@ class Remembering:
                     f"account by no order of ours ({answer.reason}). Look at the "
                     "account, then go on with runtime.foreign=adopt: it books them."
                 )
-            self.account.portfolio.apply(answer, mids)
+            self.account.book(answer, mids)
         reconcile(self.account.portfolio.lots, self._venue.positions)

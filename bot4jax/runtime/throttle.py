@@ -1,8 +1,9 @@
 """Orders that repeat themselves: a loop gone wild, or fills that nobody books.
 
 Alike are orders of one symbol, side, size and price. Slices of one schedule, which are
-as many as it says, count as one. What was sent is known from the journal, so a restart
-does not forget it.
+as many as it says, count as one, and an order that met nobody for as long as it was to
+stand counts no longer: to ask again is patience, and the gate's budget bounds it. What
+was sent and answered is known from the journal, so a restart does not forget it.
 """
 
 from collections import Counter, deque
@@ -10,10 +11,14 @@ from collections.abc import Sequence
 
 from bot4jax.runtime.gate import Denied, denied_orders
 from bot4jax.runtime.limits import Limits, Reason
-from bot4jax.runtime.orders import Order
+from bot4jax.runtime.orders import Answer, Cancelled, Expired, Kind, Order
+from bot4jax.runtime.tracking import Tracked
 
 Likeness = tuple[int, int, int, int, int]
 """symbol, side, lots, limit, trigger"""
+
+BRIEF_KINDS: frozenset[Kind] = frozenset({"market", "ioc", "fok"})
+"""Trade on arrival or not at all: their end is their own."""
 
 
 class Throttle:
@@ -21,15 +26,31 @@ class Throttle:
 
     def __init__(self, limits: Limits) -> None:
         self._most, self._span_ns = limits.repeats, limits.repeat_seconds * 1e9
-        self._sent: deque[tuple[int, Likeness, str]] = deque()
+        self._sent: deque[tuple[int, str]] = deque()
+        """times and ids"""
+        self._counted: dict[str, tuple[Likeness, str]] = {}
+        """what each of them was, as it left, and what it comes from"""
         self._intents: dict[Likeness, Counter[str]] = {}
         """orders alike by what each comes from"""
 
     def note(self, order: Order) -> None:
         """An order leaves, or had left before a restart."""
-        alike = likeness(order)
-        self._sent.append((order.sent_ns, alike, intent(order)))
-        self._intents.setdefault(alike, Counter())[intent(order)] += 1
+        alike, own = likeness(order), intent(order)
+        self._sent.append((order.sent_ns, order.id))
+        self._counted[order.id] = alike, own
+        self._intents.setdefault(alike, Counter())[own] += 1
+
+    def excuse(self, order: str) -> None:
+        """The order of this id counts no longer."""
+        if (found := self._counted.pop(order, None)) is None:
+            return
+        alike, own = found
+        intents = self._intents[alike]
+        intents[own] -= 1
+        if not intents[own]:
+            del intents[own]
+        if not intents:
+            del self._intents[alike]
 
     def admitted(
         self, orders: Sequence[Order], now_ns: int
@@ -50,13 +71,23 @@ class Throttle:
 
     def _forget(self, now_ns: int) -> None:
         while self._sent and now_ns - self._sent[0][0] > self._span_ns:
-            _, alike, own = self._sent.popleft()
-            intents = self._intents[alike]
-            intents[own] -= 1
-            if not intents[own]:
-                del intents[own]
-            if not intents:
-                del self._intents[alike]
+            self.excuse(self._sent.popleft()[1])
+
+
+def is_in_vain(tracked: Tracked, answer: Answer) -> bool:
+    """Whether this answer ends an order as we had it, with nothing traded.
+
+    A venue that ends orders that were to stand longer refuses them, by another name;
+    what protects a position is not taken back over and over.
+    """
+    order = tracked.order
+    if tracked.filled or order.group:
+        return False
+    if isinstance(answer, Cancelled):
+        return tracked.taken_back.times > 0
+    if isinstance(answer, Expired):
+        return order.kind in BRIEF_KINDS or 0 < order.expires_ns <= answer.event_ns
+    return False
 
 
 def intent(order: Order) -> str:

@@ -84,8 +84,9 @@ class Risk(Section, frozen=True):
     stale_seconds: Positive
     """s without a tick after which a symbol takes no new risk"""
     repeats: Count
-    """orders of one symbol, side, size and price within `repeat_seconds`; one more
-    stops the engine until a person resets it"""
+    """orders of one symbol, side, size and price within `repeat_seconds`, those left
+    out that met nobody until their end; one more stops the engine until a person resets
+    it"""
     repeat_seconds: Positive
     """s of event time that an order counts among the repeated ones"""
     daily_loss_share: PositiveShare

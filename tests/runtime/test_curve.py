@@ -1,6 +1,8 @@
 """Who has no right key gets nothing and is told of; who has, speaks as ever."""
 
+import errno
 import logging
+import os
 import stat
 import threading
 import time
@@ -14,8 +16,16 @@ import zmq
 
 from bot4jax import run
 from bot4jax.errors import Bot4JaxError
+from bot4jax.runtime import curve
 from bot4jax.runtime.client import send_signals, subscribe
-from bot4jax.runtime.curve import Calling, Keyring, KeysError, make_keys
+from bot4jax.runtime.curve import (
+    LARGEST_FILE,
+    Calling,
+    Keyring,
+    KeysError,
+    key_files,
+    make_keys,
+)
 from bot4jax.runtime.messages import Signals
 from bot4jax.runtime.publish import receive, serve
 from bot4jax.runtime.sockets import (
@@ -150,6 +160,172 @@ def test_a_key_that_is_no_longer_allowed_is_refused(tmp_path, caplog):
             engine.send(b"order")
             assert said(caplog, "not in the allow-list")
             assert not venue.poll(NOTHING_MS)
+
+
+# An allow-list with something else in it.
+
+WHOLE = 40
+"""Characters of a key."""
+
+
+def key_text(key: str) -> bytes:
+    return f'metadata\ncurve\n    public-key = "{key}"\n'.encode()
+
+
+def public(folder: Path, name: str) -> str:
+    """Somebody's public key."""
+    return (folder / f"{name}.key").read_text().split('public-key = "')[1][:WHOLE]
+
+
+GARBAGE = {
+    "empty": (b"", "it has no line 'public-key"),
+    "noise": (bytes(range(256)) * 4, "it has no line 'public-key"),
+    "prose": (b"the key is under the mat\n", "it has no line 'public-key"),
+    "no sign of equality": (b"public-key\n", "it has no line 'public-key"),
+    "short": (key_text("rq:rM"), "its public-key has 5 characters"),
+    "cut by one": (key_text("a" * 39), "its public-key has 39 characters"),
+    "no Z85": (key_text("~" * WHOLE), "its public-key is no Z85"),
+    "beyond 32 bits": (key_text("#" * WHOLE), "its public-key is no Z85"),
+    "huge": (b"#" * (LARGEST_FILE + 1), f"it has {LARGEST_FILE + 1} bytes"),
+}
+
+
+@pytest.fixture
+def own(tmp_path) -> Path:
+    """Keys of some who may connect, which a test may spoil."""
+    made = tmp_path / "keys"
+    make_keys(made, ("venue", "engine", "client", "stranger"))
+    (made / "allowed" / "stranger.key").unlink()
+    return made
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+def test_a_file_that_holds_no_key_stops_the_start_by_its_name(own, name):
+    content, found = GARBAGE[name]
+    path = own / "allowed" / "odd.key"
+    path.write_bytes(content)
+    with pytest.raises(KeysError) as refused:
+        router(ANY_PORT, curve=ring(own, "venue").serving).__enter__()
+    text = str(refused.value)
+    assert f"{path} holds no key: {found}" in text
+    assert f"{WHOLE} characters of Z85 were expected" in text
+    assert refused.value.exit_code == 2
+    told = content.decode("latin-1").replace("public-key", "").split()
+    assert not any(word in text for word in told if len(word) > 4)
+
+
+def test_what_is_no_file_stops_the_start_and_is_not_waited_for(own):
+    os.mkfifo(own / "allowed" / "pipe.key")
+    with pytest.raises(KeysError, match=r"pipe\.key holds no key: it is no file"):
+        assert ring(own, "venue").serving
+    (own / "allowed" / "pipe.key").unlink()
+    (own / "allowed" / "gone.key").symlink_to(own / "nowhere")
+    with pytest.raises(KeysError, match=r"gone\.key holds no key: it cannot be reach"):
+        assert ring(own, "venue").serving
+
+
+def test_hidden_files_and_other_names_are_not_looked_at(own):
+    for name in (".engine.key", "engine.key~", "notes.txt"):
+        (own / "allowed" / name).write_bytes(b"\0")
+    names = [one.name for one in key_files(own / "allowed")]
+    assert names == ["client.key", "engine.key", "venue.key"]
+
+
+def answers(venue: zmq.Socket, peer: zmq.Socket, name: bytes) -> None:
+    """What the peer says is heard, and it hears the answer."""
+    peer.send(b"order")
+    assert venue.poll(PATIENCE_MS)
+    assert venue.recv_multipart() == [name, b"order"]
+    venue.send_multipart([name, b"ack"])
+    assert peer.poll(PATIENCE_MS)
+    assert peer.recv() == b"ack"
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+def test_a_file_without_a_key_that_comes_later_locks_nobody_out(own, caplog, name):
+    """Who is connected stays so, who is allowed may come, and it is told of."""
+    content, found = GARBAGE[name]
+    with router(ANY_PORT, curve=ring(own, "venue").serving) as venue:
+        endpoint = bound_endpoint(venue)
+        known, other = (ring(own, one).calling("venue") for one in ("engine", "client"))
+        with dealer(endpoint, b"engine", curve=known) as engine:
+            answers(venue, engine, b"engine")
+            (own / "allowed" / "a bad one.key").write_bytes(content)
+            with dealer(endpoint, b"client", curve=other) as client:
+                answers(venue, client, b"client")
+                answers(venue, engine, b"engine")
+            with dealer(endpoint, b"client", curve=other) as again:
+                answers(venue, again, b"client")
+    told = [one.getMessage() for one in caplog.records]
+    wrong = [one for one in told if "a bad one.key" in one]
+    assert len(wrong) == 1, "once, however many knock"
+    assert found in wrong[0]
+
+
+def test_a_key_that_is_cut_lets_in_nobody_until_it_is_whole(own, caplog):
+    """A file that is being copied, for instance; who may not come yet comes then."""
+    theirs, path = public(own, "stranger"), own / "allowed" / "stranger.key"
+    calling = ring(own, "stranger").calling("venue")
+    with router(ANY_PORT, curve=ring(own, "venue").serving) as venue:
+        endpoint = bound_endpoint(venue)
+        path.write_bytes(key_text(theirs[:-1]))
+        with dealer(endpoint, b"stranger", curve=calling) as stranger:
+            stranger.send(b"order")
+            assert said(caplog, "not in the allow-list")
+            assert not venue.poll(NOTHING_MS)
+        path.write_bytes(key_text(theirs))
+        with dealer(endpoint, b"stranger", curve=calling) as stranger:
+            answers(venue, stranger, b"stranger")
+        path.unlink()
+        caplog.clear()
+        with dealer(endpoint, b"stranger", curve=calling) as stranger:
+            stranger.send(b"order")
+            assert said(caplog, "not in the allow-list")
+            assert not venue.poll(NOTHING_MS)
+
+
+def test_a_list_that_is_gone_lets_in_nobody_and_comes_back(own, caplog):
+    calling = ring(own, "engine").calling("venue")
+    with router(ANY_PORT, curve=ring(own, "venue").serving) as venue:
+        endpoint = bound_endpoint(venue)
+        (own / "allowed").rename(own / "elsewhere")
+        with dealer(endpoint, b"engine", curve=calling) as engine:
+            engine.send(b"order")
+            assert said(caplog, "not in the allow-list")
+            assert not venue.poll(NOTHING_MS)
+        (own / "elsewhere").rename(own / "allowed")
+        with dealer(endpoint, b"engine", curve=calling) as engine:
+            answers(venue, engine, b"engine")
+
+
+def test_a_list_that_cannot_be_opened_for_a_moment_ends_nothing(
+    own, caplog, monkeypatch
+):
+    """As when a flood of peers has used up all that may be open at once."""
+
+    def exhausted(folder: Path) -> list[Path]:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    calling = ring(own, "engine").calling("venue")
+    with router(ANY_PORT, curve=ring(own, "venue").serving) as venue:
+        endpoint = bound_endpoint(venue)
+        with monkeypatch.context() as moment:
+            moment.setattr(curve, "key_files", exhausted)
+            with dealer(endpoint, b"engine", curve=calling) as engine:
+                engine.send(b"order")
+                assert said(caplog, "cannot be read (Too many open files)")
+                assert said(caplog, "not in the allow-list")
+        with dealer(endpoint, b"engine", curve=calling) as engine:
+            answers(venue, engine, b"engine")
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+def test_a_server_whose_key_is_none_is_not_called(own, name):
+    content, found = GARBAGE[name]
+    (own / "venue.key").write_bytes(content)
+    with pytest.raises(KeysError) as refused:
+        ring(own, "engine").calling("venue")
+    assert f"venue.key holds no key: {found}" in str(refused.value)
 
 
 # Beyond loopback.

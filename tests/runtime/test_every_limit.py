@@ -99,11 +99,13 @@ class Model(NamedTuple):
     size: int
     """displayed, lots"""
     is_wild: bool
+    refused: float = 0.0
+    """share of its orders that the venue rejects"""
 
 
 WILD = Model(Tactic("ioc"), size=5_000, is_wild=True)
-STUBBORN = Model(Tactic("fok"), size=1, is_wild=False)
-"""The same order over and over, since it never trades."""
+STUBBORN = Model(Tactic("ioc"), size=5_000, is_wild=False, refused=1.0)
+"""The same order over and over, since the venue takes none."""
 
 
 def traded(
@@ -116,6 +118,7 @@ def traded(
     own, venue = scene.account, scene.venue
     own.portfolio.units = own.portfolio.units._replace(margin=MARGINS)
     own.tactic = model.tactic
+    venue.rules = venue.rules._replace(reject_share=model.refused)
     scene.trader.start()
     moments, mids, navs, answered = list[Moment](), [], [CAPITAL], []
     for bar in range(STEPS):

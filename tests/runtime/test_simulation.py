@@ -21,11 +21,13 @@ from bot4jax.runtime.orders import (
     Replace,
     Replaced,
 )
+from bot4jax.runtime.remembering import Remembering
 from bot4jax.runtime.states import Transition
 from bot4jax.runtime.tracking import OrderState, follow
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import SocketVenue
 from bot4jax.runtime.venue_record import Record
+from bot4jax.runtime.working_orders import WorkingOrders
 from tests.modes.ways import journal_of
 from tests.runtime.scene import RUN, compared, repeating
 from tests.sim import __main__ as sim
@@ -308,6 +310,29 @@ def test_faults_between_two_lives_are_seen(tmp_path, calm_at_rest, monkeypatch, 
     plant(monkeypatch)
     with pytest.raises(seeds.Stuck):
         seeds.told_at_rest(tmp_path, 6, calm_at_rest)
+
+
+@pytest.mark.parametrize(
+    ("asks", "many"),
+    [(WorkingOrders.ask, (0, 6)), (WorkingOrders.take_back, (6,))],
+    ids=["replacement", "cancel"],
+)
+def test_what_a_restart_forgets_of_what_is_under_way_is_seen(
+    tmp_path, calm_at_rest, monkeypatch, asks, many
+):
+    """A step that is remembered asks for nothing: by the judge of what was asked for
+    too soon, also where a run was disturbed and its record is another by right."""
+    remember = Remembering._remember
+
+    def forgetful(trader, closed, record):
+        with pytest.MonkeyPatch.context() as moment:
+            moment.setattr(WorkingOrders, asks.__name__, lambda orders, request: None)
+            remember(trader, closed, record)
+
+    monkeypatch.setattr(Remembering, "_remember", forgetful)
+    for seed in many:
+        found = seeds.told_at_rest(tmp_path / str(seed), seed, calm_at_rest).verdict
+        assert any("asks too soon" in one for one in found.broken), seed
 
 
 def test_strangers_are_not_heard(tmp_path):

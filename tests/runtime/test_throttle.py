@@ -1,16 +1,41 @@
 """One order over and over stops the engine until a person says otherwise."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import msgspec
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.journal import Journal
-from bot4jax.runtime.limits import Reason, TradingState
-from bot4jax.runtime.orders import Order, order_id
+from bot4jax.runtime.limits import Limits, Reason, TradingState
+from bot4jax.runtime.local_venue import LocalVenue
+from bot4jax.runtime.orders import (
+    Ack,
+    Answer,
+    Cancelled,
+    Expired,
+    Fill,
+    Order,
+    order_id,
+)
 from bot4jax.runtime.states import OF_PEOPLE, Cause
-from bot4jax.runtime.throttle import Throttle
+from bot4jax.runtime.targets import Tactic
+from bot4jax.runtime.throttle import Throttle, is_in_vain, likeness
+from bot4jax.runtime.venue import PaperVenue
+from bot4jax.runtime.working_orders import WorkingOrders
 from bot4jax.types import BUY, SELL
-from tests.runtime.scene import LIMITS, RUN, Scene
+from tests.runtime.scene import (
+    BAR_NS,
+    LIMITS,
+    RUN,
+    UNIVERSE,
+    Scene,
+    compared,
+    repeating,
+)
 
 TIGHT = msgspec.structs.replace(LIMITS, repeats=3, repeat_seconds=10.0)
 SECOND = 1_000_000_000
@@ -115,3 +140,169 @@ def test_what_leaves_together_counts_together():
     kept, denied = throttle.admitted(batch[2:], 0)
     assert kept == batch[2:3]
     assert [one.lots.tolist() for one in denied] == [[-5, -5]]
+
+
+# Patience: who meets nobody asks again.
+
+PASSIVE = Tactic("limit", is_passive=True, rest_ns=BAR_NS)
+FOREVER = PASSIVE._replace(rest_ns=0)
+"""Until it is taken back."""
+
+
+def wanted(step: int) -> tuple[float, float, float]:
+    return 0.2, -0.2, 0.0
+
+
+def wavering(step: int) -> tuple[float, float, float]:
+    """Asked for, and taken back before it meets anybody."""
+    return (0.2 if step % 2 else 0.0), 0.0, 0.0
+
+
+class Waiting(Scene):
+    """A scene of orders that meet nobody, and its bars."""
+
+    def __init__(
+        self, folder: Path, targets, tactic: Tactic, limits: Limits = TIGHT, **means
+    ) -> None:
+        super().__init__(folder, targets, limits=limits, size=1, **means)
+        self.account.tactic = tactic
+        self.targets, self.bars = targets, list[Closed]()
+
+    def through(self, bars: range) -> list[int]:
+        """How many orders leave in each step."""
+        return [self._orders(number) for number in bars]
+
+    def _orders(self, number: int) -> int:
+        self.bars.append(self.closed(number))
+        return len(self.trader.step(self.bars[-1]).orders)
+
+    def assert_repeated(self) -> None:
+        """The journal is all that it takes."""
+        own, past = self.account, self.journal.transitions()
+        again = repeating(self.targets, own.limits, past, tactic=own.tactic)
+        found = compared(again, self.bars, self.journal.read())
+        assert (found.steps, found.is_equal) == (len(self.bars), True)
+
+
+@pytest.mark.parametrize(
+    ("targets", "tactic", "alike", "orders"),
+    [
+        (wanted, PASSIVE, 2, 80),
+        (wanted, Tactic("fok"), 2, 80),
+        (wavering, FOREVER, 1, 20),
+    ],
+    ids=["passive", "fok", "taken back"],
+)
+def test_what_meets_nobody_is_asked_for_again_and_halts_nothing(
+    tmp_path, targets, tactic, alike, orders
+):
+    scene = Waiting(tmp_path, targets, tactic)
+    scene.trader.start()
+    assert sum(scene.through(range(40))) == orders
+    sent = [one for one in scene.venue.record.received if isinstance(one, Order)]
+    assert len({likeness(one) for one in sent}) == alike
+    assert scene.venue.record.fills == []
+    assert scene.states.causes == ()
+    scene.assert_repeated()
+
+
+def test_what_met_nobody_before_a_restart_is_excused_after_it(tmp_path):
+    scene = Waiting(tmp_path, wanted, PASSIVE)
+    scene.trader.start()
+    scene.through(range(7))
+    records = list(scene.journal.read())
+    scene.journal.close()
+    journal = Journal.open(tmp_path / "journal.sqlite", RUN)
+    again = Waiting(tmp_path, wanted, PASSIVE, journal=journal, venue=scene.link)
+    for closed, record in zip(scene.bars, records, strict=True):
+        again.closed(closed.bar)
+        again.trader.repeat(closed, record)
+    again.trader.start()
+    assert again.through(range(7, 20)) == [2] * 13
+    assert again.states.causes == ()
+
+
+class Ending(LocalVenue):
+    """Its orders end as it likes: `ends` makes the last word of an acknowledged one."""
+
+    def __init__(self, ends, **rules) -> None:
+        super().__init__(PaperVenue(UNIVERSE, taker_fee=0.0, maker_fee=0.0, **rules))
+        self._ends, self._orders = ends, dict[str, Order]()
+
+    def send(self, step) -> None:
+        orders = [one for one in step.orders if isinstance(one, Order)]
+        self._orders |= {one.id: one for one in orders}
+        super().send(step)
+
+    def settle(self, through_ns: int) -> list[Answer]:
+        said = [one for one in super().settle(through_ns) if isinstance(one, Ack)]
+        ends = (self._ends(self._orders[one.order], one.event_ns) for one in said)
+        return [*said, *ends]
+
+
+def cancelled(order: Order, now_ns: int) -> Answer:
+    return Cancelled(order.id, order.lots, now_ns)
+
+
+def expired(order: Order, now_ns: int) -> Answer:
+    return Expired(order.id, order.lots, now_ns)
+
+
+@pytest.mark.parametrize("ends", [cancelled, expired])
+@pytest.mark.parametrize("tactic", [PASSIVE, FOREVER], ids=["a bar", "for ever"])
+def test_a_venue_that_ends_what_was_to_stand_refuses_it(tmp_path, ends, tactic):
+    """Nobody has asked it to, and its time was not over."""
+    scene = Waiting(tmp_path, wanted, tactic, venue=Ending(ends))
+    scene.trader.start()
+    assert scene.through(range(6)) == [2, 2, 2, 0, 0, 0]
+    assert scene.states.is_held(Cause.REPEATING)
+    scene.assert_repeated()
+
+
+@pytest.mark.parametrize("tactic", [PASSIVE, Tactic("fok")], ids=["passive", "fok"])
+def test_what_is_refused_over_and_over_stops_the_engine(tmp_path, tactic):
+    venue = LocalVenue(PaperVenue(UNIVERSE, reject_share=1.0))
+    scene = Waiting(tmp_path, wanted, tactic, venue=venue)
+    scene.trader.start()
+    assert scene.through(range(6)) == [2, 2, 2, 0, 0, 0]
+    assert scene.states.is_held(Cause.REPEATING)
+    scene.assert_repeated()
+
+
+def test_what_trades_in_part_and_ends_counts():
+    """It is bought over and over, and somebody does not notice."""
+    throttle, working = Throttle(TIGHT), WorkingOrders(1, 9)
+    for number in range(3):
+        one = Order(order_id("t", number, 0, 1), 0, BUY, 5, "ioc", 100, sent_ns=number)
+        throttle.note(one)
+        working.expect(one)
+        for answer in (
+            Fill(one.id, 0, BUY, 1, 100, 0.0, is_maker=False, event_ns=number),
+            Expired(one.id, 4, number),
+        ):
+            working.hear(answer)
+            assert not is_in_vain(working.by_id[one.id], answer)
+    again = msgspec.structs.replace(one, id=order_id("t", 9, 0, 1))
+    assert throttle.admitted([again], 5)[0] == []
+
+
+SCARCE = msgspec.structs.replace(TIGHT, orders_per_step=2)
+wishes = st.lists(
+    st.tuples(*[st.sampled_from([-0.2, 0.0, 0.2])] * 3), min_size=1, max_size=30
+)
+
+
+@settings(max_examples=25)
+@given(plan=wishes, tactic=st.sampled_from([PASSIVE, FOREVER, Tactic("fok")]))
+def test_patience_never_asks_more_of_a_venue_than_the_budget(plan, tactic):
+    """Whatever a model wants: what met nobody is free of the throttle, of nothing
+    else. Cancels only reduce, and may be more than that."""
+    with TemporaryDirectory() as folder:
+        scene = Waiting(Path(folder), lambda step: plan[step - 1], tactic, SCARCE)
+        scene.trader.start()
+        scene.through(range(len(plan)))
+        assert scene.venue.record.fills == []
+        assert scene.states.causes == ()
+        left = [list(one.leaving) for one in scene.journal.read()]
+        opened = [one for one in left if any(isinstance(each, Order) for each in one)]
+        assert all(len(one) <= 2 for one in opened)

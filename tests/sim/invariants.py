@@ -22,9 +22,12 @@ from bot4jax.runtime.orders import (
     Order,
     Query,
     Reject,
+    Replace,
+    Replaced,
     Request,
     named,
 )
+from bot4jax.runtime.patience import PATIENCE_NS
 from bot4jax.types import BUY, SELL
 from tests.runtime.scene import CAPITAL, LIMITS, SYMBOLS, UNIVERSE
 from tests.sim.engine import RESTING, mids
@@ -90,6 +93,7 @@ def examine(
             *strangers(story, journal),
             *bookkeeping(story, ledger),
             *remains(story, ledger, resting),
+            *patience(story),
             *limits(story),
             *(one for one in protected if one),
         ],
@@ -166,6 +170,23 @@ def remains(story: Story, ledger: Ledger, resting: Sequence[str]) -> Iterator[st
     ):
         if names:
             yield f"by the {whose} {', '.join(names)} still rest"
+
+
+def patience(story: Story) -> Iterator[str]:
+    """What is asked about an order is asked again once it is answered, or after a
+    pause: whoever begins anew knows what is under way."""
+    under_way, step = dict[tuple[str, type], int](), ALL_BACK
+    for one in story.events:
+        if isinstance(one, Heard):
+            step = one.step
+        elif isinstance(one, Replaced):
+            under_way.pop((one.order, Replace), None)
+        elif isinstance(one, Cancel | Replace) and step != ALL_BACK:
+            asked = one.order, type(one)
+            asked_ns = under_way.get(asked, -PATIENCE_NS)
+            if one.sent_ns - asked_ns < PATIENCE_NS:
+                yield f"step {step} asks too soon for {one} once more"
+            under_way[asked] = one.sent_ns
 
 
 def limits(story: Story) -> Iterator[str]:
