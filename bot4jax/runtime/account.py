@@ -78,7 +78,8 @@ class Account:
         """What was said before a journaled step, what is owned by then, and what acts
         from its boundary on."""
         for answer in record.answers:
-            self.portfolio.apply(answer, closed.mids)
+            self.portfolio.apply(answer)
+        self.portfolio.fall_short(closed.mids)
         equity = self.value(closed, record.step)
         self.hear(closed)
         return equity
