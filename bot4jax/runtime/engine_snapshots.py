@@ -102,8 +102,7 @@ class EngineSnapshots:
 
     def sleep(self, marks: Sequence[bytes]) -> None:
         """Let the device wait for what came after the newest whole snapshot that is
-        older than the last step: that is always heard, for it may be the run's last one,
-        and is to be told.
+        older than the last step: that is always heard, for it may be the run's end.
 
         `marks`: how much had been heard, by step from 1 on.
         """
