@@ -32,7 +32,7 @@ class FillingVenue:
             positions=[0] * self._symbols,
         )
 
-    def resume(self, last: Step, statement: Statement, plan: Plan) -> None:
+    def resume(self, last: Step, plan: Plan) -> None:
         raise AssertionError("nobody goes on with a benchmark")
 
     def send(self, step: Step) -> None:

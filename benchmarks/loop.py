@@ -68,8 +68,8 @@ class PreparedVenue:
     def ask(self, inquiry: Inquiry) -> Statement:
         return self._venue.ask(inquiry)
 
-    def resume(self, last: Step, statement: Statement, plan: Plan) -> None:
-        self._venue.resume(last, statement, plan)
+    def resume(self, last: Step, plan: Plan) -> None:
+        self._venue.resume(last, plan)
 
     def take_back(self, cancels: Sequence[Cancel]) -> Sequence[Answer]:
         return self._venue.take_back(cancels)

@@ -119,9 +119,13 @@ def restore(
     )
 
 
-def newest_intact(folder: Path) -> int | None:
-    """Step of the newest checkpoint that is whole; None where there is none."""
-    for step in reversed(steps(folder)):
+def newest_intact(folder: Path, at_most: int | None = None) -> int | None:
+    """Step of the newest checkpoint that is whole; None where there is none.
+
+    Those of steps after `at_most` are left alone.
+    """
+    known = [step for step in steps(folder) if at_most is None or step <= at_most]
+    for step in reversed(known):
         try:
             verify(folder / str(step))
         except DamagedCheckpoint as error:

@@ -158,6 +158,7 @@ def trade(
                     if trader.step_number == total or trader.is_leaving:
                         break
             if not left.steps:
+                trader.take_back()
                 raise nothing_to_tell(trader)
             through_ns = left.steps[-1].closed.boundary_ns + setting.source.bar_ns
             left.totals.hear(ended(trader, journal, through_ns))
@@ -239,7 +240,8 @@ def stepping(
 ) -> Iterator[Stepped]:
     """Journaled steps once more, then agreement with the venue, then new steps.
 
-    `passed` is told of those that the device need not hear.
+    `passed` is told of those that the device need not hear. The venue has agreed before
+    the last journaled step is told: whoever takes no step after it has been there too.
     A finished run has no new steps: what it did is told again, and no venue is asked.
     """
     is_over, past = journal.is_finished, journal.read()
@@ -250,17 +252,20 @@ def stepping(
         if trader.step_number >= known:
             yield trader.step(closed)
             continue
-        record = next(past)
+        record, told = next(past), None
         if trader.is_asleep:
             trader.pass_over(closed, record)
             passed(record)
         else:
-            yield trader.repeat(closed, record)
+            told = trader.repeat(closed, record)
         if trader.step_number == known:
             past.close()  # an open read keeps the write-ahead log from being folded
-            if is_over:
-                return
-            trader.start()
+            if not is_over:
+                trader.start()
+        if told is not None:
+            yield told
+        if is_over and trader.step_number == known:
+            return
     if trader.step_number < known:
         raise JournalError(
             f"The journal holds {known} steps, but its inputs end after step "

@@ -21,7 +21,6 @@ from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.journal_rows import StepRecord
 from bot4jax.runtime.limits import Limits, TradingState
-from bot4jax.runtime.mids import Mids
 from bot4jax.runtime.orders import (
     Answer,
     Cancel,
@@ -75,18 +74,20 @@ class Account:
                 self.mids.forget(slots(event))
                 self.schedules.drop(slots(event))
 
-    def book(self, answer: Answer, mids: Mids | None = None) -> None:
-        """Take in the venue's answer; `mids` as `Portfolio.apply` has them."""
-        is_news = self.portfolio.apply(answer, mids)
+    def book(self, answer: Answer) -> bool:
+        """Take in the venue's answer; whether it was news."""
+        is_news = self.portfolio.apply(answer)
         tracked = self.portfolio.working.by_id.get(answer.order)
         if is_news and tracked is not None and is_in_vain(tracked, answer):
             self.throttle.excuse(answer.order)
+        return is_news
 
     def recall(self, closed: Closed, record: StepRecord) -> EquityRow:
         """What was said before a journaled step, what is owned by then, and what acts
         from its boundary on."""
         for answer in record.answers:
-            self.book(answer, closed.mids)
+            self.book(answer)
+        self.portfolio.fall_short(closed.mids)
         equity = self.value(closed, record.step)
         self.hear(closed)
         return equity
@@ -96,7 +97,7 @@ class Account:
     ) -> EquityRow:
         """What was said after the last step, and what is owned then."""
         for answer in answers:
-            self.portfolio.apply(answer)
+            self.book(answer)
         unknown = np.full(len(self.portfolio.lots), np.nan)
         return self.portfolio.value(step, through_ns, unknown)
 

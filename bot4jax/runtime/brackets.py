@@ -73,13 +73,18 @@ def _followed(
     named: tuple[str, int],
     now_ns: int,
 ) -> Iterable[Request]:
-    """One slot: nothing held, nothing protected; another side begins anew."""
+    """One slot: nothing held, nothing protected; another side begins anew, at once.
+
+    Legs of the side before only reduce what is not there any more: the new ones, in a
+    group of their own, leave behind the cancels and need not wait for their answers.
+    """
     held = int(portfolio.lots[slot])
     side = SELL if held > 0 else BUY
-    stale = [one for one in legs if not held or one.order.side != side]
-    yield from portfolio.working.cancels((one.order.id for one in stale), now_ns)
-    if not held or stale or not distances.are_any:
+    stale = [one.order.id for one in legs if not held or one.order.side != side]
+    yield from portfolio.working.cancels(stale, now_ns)
+    if not held or not distances.are_any:
         return
+    legs = [one for one in legs if one.order.side == side]
     increment = portfolio.universe.instruments[slot].increment
     entry = float(portfolio.entry[slot]) / increment
     wanted = triggers(entry, held, distances)

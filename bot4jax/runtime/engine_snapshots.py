@@ -101,12 +101,13 @@ class EngineSnapshots:
             LOG.warning(text, self._last, LAST_S)
 
     def sleep(self, marks: Sequence[bytes]) -> None:
-        """Let the device wait for what came after the newest whole snapshot.
+        """Let the device wait for what came after the newest whole snapshot that is
+        older than the last step: that is always heard, for it may be the run's end.
 
         `marks`: how much had been heard, by step from 1 on.
         """
-        newest = checkpoint.newest_intact(self._folder)
-        if newest is None or newest > len(marks):
+        newest = checkpoint.newest_intact(self._folder, len(marks) - 1)
+        if newest is None:
             return
         like = jax.eval_shape(lambda state: state, self._state)
         found, _ = checkpoint.restore(self._folder, like, self._identity, newest)

@@ -20,13 +20,15 @@ from bot4jax.schema import Config
 CLOCK = "clock.json"
 """When a live run has looked at the wall clock, see `lasting.py`."""
 
-OPENING = frozenset({"config.yaml", "manifest.json", CLOCK})
-"""What is written before there is any result."""
-
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "xgboost", "pyzmq", "apsw")
 
 KILL = "KILL"
 """File in a run's folder that stops its engine; only a reset removes it."""
+
+MANIFEST = "manifest.json"
+
+OPENING = frozenset({"config.yaml", MANIFEST, CLOCK, KILL, CARRIED})
+"""What is written before there is any result, or while the run before is removed."""
 
 
 class RunFolder:
@@ -80,10 +82,11 @@ class RunFolder:
         if before is not None:
             self._expect_sources(sources)
         self.path.mkdir(parents=True, exist_ok=True)
-        write_text(self.path / "config.yaml", to_yaml(self._config))
+        write_text(self.path / "config.yaml", to_yaml(self._config), is_durable=True)
         self.manifest = manifest(self._config, self.hash)
         self.manifest["sources_digest"] = sources
-        self.write_json("manifest.json", self.manifest)
+        self.write_json(MANIFEST, self.manifest, is_durable=True)
+        self._hand_over()
         return self.name if before else None
 
     @property
@@ -91,10 +94,10 @@ class RunFolder:
         """Whether the run has told its story already."""
         return (self.path / "report.html").is_file()
 
-    def write_json(self, name: str, content: Any) -> Path:
+    def write_json(self, name: str, content: Any, is_durable: bool = False) -> Path:
         """Write a file of the run, whole or not at all."""
         text = json.dumps(content, indent=1, allow_nan=False, default=str)
-        return write_text(self.path / name, text + "\n")
+        return write_text(self.path / name, text + "\n", is_durable)
 
     @property
     def _is_live(self) -> bool:
@@ -102,25 +105,39 @@ class RunFolder:
         return "live" in (self._config.mode, self._former().get("mode", "live"))
 
     def _clear(self) -> None:
-        """Remove the run before; what it still holds takes its journal's place last.
+        """Remove the run before, but for what it still holds.
 
         Whenever that is cut off, the next process goes on with it.
         """
-        carried = self.path / CARRIED
-        if is_carried := carried.exists():
+        if (self.path / CARRIED).exists():
             sync_folder(self.path)
-        for one in self.path.glob("*"):
+        there = sorted(self.path.glob("*"), key=lambda one: one.name != MANIFEST)
+        for one in there:  # what is left over once it is gone is nobody's run
             if one.name not in (CARRIED, KILL):
                 remove(one)
-        if is_carried:
+
+    def _hand_over(self) -> None:
+        """What the run before still holds takes its journal's place, once the manifest
+        says whose that is."""
+        if (carried := self.path / CARRIED).exists():
             carried.rename(self.path / JOURNAL)
             sync_folder(self.path)
 
     def _former_hash(self) -> str | None:
         """Of the run that lies here; one that ended before its first result is none."""
-        if set(os.listdir(self.path) if self.path.is_dir() else ()) <= OPENING:
+        found = set(os.listdir(self.path) if self.path.is_dir() else ())
+        if all(name.removesuffix(".part") in OPENING for name in found):
             return None
-        return self._former().get("config_hash")
+        if not isinstance(former := self._former().get("config_hash"), str):
+            raise ConfigError(
+                [
+                    f"run.name: {self.path} holds a run whose {MANIFEST} cannot be "
+                    "read, so that nobody knows its configuration. Restore that file "
+                    "from a copy, choose another run.name, or run.fresh=true to remove "
+                    "that run"
+                ]
+            )
+        return former
 
     def _expect_sources(self, sources: str | None) -> None:
         """Refuse to go on with, or tell again, what was made of other files."""
@@ -138,7 +155,7 @@ class RunFolder:
     def _former(self) -> dict[str, Any]:
         """The manifest of the run that lies here; nothing where none can be read."""
         try:
-            found = json.loads((self.path / "manifest.json").read_bytes())
+            found = json.loads((self.path / MANIFEST).read_bytes())
         except (OSError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}

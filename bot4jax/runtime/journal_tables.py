@@ -16,7 +16,7 @@ from bot4jax.decisions import Decided, unpack_decisions
 from bot4jax.runtime.journal_file import JournalError
 from bot4jax.runtime.journal_rows import StepRecord
 from bot4jax.runtime.limits import TradingState
-from bot4jax.runtime.orders import Fill
+from bot4jax.runtime.orders import Fill, Foreign
 from bot4jax.runtime.states import Transition
 from bot4jax.types import BUY
 
@@ -34,7 +34,7 @@ ORDER |= {"trigger": pl.Int64, "reduce_only": pl.Boolean, "post_only": pl.Boolea
 ORDER |= {"expires": TIME, "group": pl.String, "parent": pl.String}
 FILL = {"step": pl.Int64, "time": TIME, "order": pl.String, "slot": pl.Int64}
 FILL |= {"side": pl.String, "lots": pl.Int64, "price": pl.Int64, "fee": pl.Float64}
-FILL |= {"is_maker": pl.Boolean, "number": pl.Int64}
+FILL |= {"is_maker": pl.Boolean, "number": pl.Int64, "foreign": pl.String}
 DENIAL = {"step": pl.Int64, "time": TIME, "reason": pl.String, "slot": pl.Int64}
 DENIAL |= {"lots": pl.Int64}
 STATE = {"step": pl.Int64, "time": TIME, "cause": pl.String, "is_held": pl.Boolean}
@@ -44,7 +44,11 @@ STATE |= {"state": pl.String, "text": pl.String, "is_reset": pl.Boolean}
 def tables(
     steps: Sequence[StepRecord], transitions: Iterable[Transition], members: int
 ) -> Tables:
-    """Orders, fills, denials, decisions and states, each in the order they came."""
+    """Orders, fills, denials, decisions and states, each in the order they came.
+
+    Fills are all trades that have moved a position: those of others too, which have
+    their reason as `foreign` and no order of ours.
+    """
     return {
         "orders": _frame(ORDER, (row for one in steps for row in _orders(one))),
         "fills": _frame(FILL, (row for one in steps for row in _fills(one))),
@@ -110,9 +114,12 @@ def _orders(record: StepRecord) -> Iterable[tuple]:
 
 def _fills(record: StepRecord) -> Iterable[tuple]:
     for one in record.answers:
-        if isinstance(one, Fill):
-            what = (_side(one.side), one.lots, one.price, one.fee, one.is_maker)
-            yield record.step, one.event_ns, one.order, one.symbol, *what, one.number
+        if isinstance(one, Fill | Foreign):
+            is_ours = isinstance(one, Fill)
+            what = (_side(one.side), one.lots, one.price, one.fee)
+            what += (one.is_maker if is_ours else None, one.number)
+            what += (None if is_ours else one.reason,)
+            yield record.step, one.event_ns, one.order, one.symbol, *what
 
 
 def _denials(record: StepRecord) -> Iterable[tuple]:

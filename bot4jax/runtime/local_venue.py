@@ -67,7 +67,7 @@ class LocalVenue:
         held = self.venue.position
         return statement(self.venue, self._asked, held, self._step, self._answers)
 
-    def resume(self, last: Step, statement: Statement, plan: Plan) -> None:
+    def resume(self, last: Step, plan: Plan) -> None:
         if plan == Plan.SEND:
             self.send(last)
 

@@ -105,6 +105,7 @@ class Trader(Remembering):
             closed, raw, state, orders, denied, answers, changes, inputs
         )
         self._journal.commit(record)
+        del self._unwritten[: len(answers)]
         clock.lap("journal")
         self.on_point("after_journal")
         try:
@@ -130,15 +131,20 @@ class Trader(Remembering):
         """Book what the venue says up to `through_ns`; nothing rests any longer.
 
         Whoever leaves before the end does not wait for the market to come so far.
+        All that no step has journaled is told: the end of the journal is to hold it.
         """
-        answers: list[Answer] = []
         with self._halting():
             if not self.is_leaving:
-                answers += self._venue.settle(through_ns)
-                self._book(answers)
-            answers += self.take_back()
+                self._book(self._venue.settle(through_ns))
+            self.take_back()
+            if left := self.account.portfolio.working.ids():
+                raise Halted(
+                    f"Orders {', '.join(left)} are open still, by all that the venue "
+                    "has said: the run has not ended. Start it again: it asks what has "
+                    "become of them."
+                )
         self.account.end(self.step_number + 1, through_ns)
-        return answers
+        return tuple(self._unwritten)
 
     def catch_up(self) -> None:
         """The device, once no bar follows; that it does not come back is journaled.
@@ -185,10 +191,11 @@ class Trader(Remembering):
             states.lift(Cause.UNTOLD, "nothing is missed that a snapshot could tell of")
 
     def _settle(self, closed: Closed) -> Sequence[Answer]:
-        """What the venue said since the last step; the device works meanwhile."""
-        answers = self._venue.settle(closed.boundary_ns) if self.step_number > 1 else ()
-        self._book(answers, closed.mids)
-        return answers
+        """What the venue said since the last record; the device works meanwhile."""
+        if self.step_number > 1:
+            self._book(self._venue.settle(closed.boundary_ns))
+        self.account.portfolio.fall_short(closed.mids)
+        return tuple(self._unwritten)
 
     def _trust(self, changes: Sequence[Change]) -> None:
         """Only a venue that knows ids again can be asked for an order, or sent one."""

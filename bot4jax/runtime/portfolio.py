@@ -97,12 +97,14 @@ class Portfolio:
         """slots and results of the round trips since the last boundary"""
         self.trips = 0
         """round trips that have ended"""
+        self._unmeasured: list[Fill] = []
+        """booked, and what they lost is not told yet"""
 
-    def apply(self, answer: Answer, mids: Mids | None = None) -> bool:
+    def apply(self, answer: Answer) -> bool:
         """Take in the venue's answer; False if it was known already.
 
-        `mids`: as they stood since the venue was heard last; without them what a fill
-        lost since its decision counts as spread.
+        What a fill has lost is told by `fall_short`: an answer may come before the
+        mids of its bar are known.
         """
         if isinstance(answer, Foreign):
             return self._adopt(answer)
@@ -111,8 +113,18 @@ class Portfolio:
         is_news = self.working.hear(answer)
         if is_news and isinstance(answer, Fill):
             self._book(answer)
-            self._fall_short(answer, np.nan if mids is None else mids.of(answer))
+            self._unmeasured.append(answer)
         return is_news
+
+    def fall_short(self, mids: Mids | None = None) -> None:
+        """What the fills since the last time have lost since their decisions.
+
+        `mids`: as they stood in the bar that has closed; without them all of it counts
+        as spread.
+        """
+        fills, self._unmeasured = self._unmeasured, []
+        for one in fills:
+            self._fall_short(one, np.nan if mids is None else mids.of(one))
 
     def is_booked(self, answer: Fill | Foreign) -> bool:
         """Whether it counts already: a venue may repeat what it has said."""
@@ -185,6 +197,7 @@ class Portfolio:
         `rates` are as of the boundary: base currency a unit of each settlement
         currency. A missing one makes the asset value NaN, which passes no limit.
         """
+        self.fall_short()  # what nobody has told the mids of
         self._begin_day(boundary_ns)
         self.marks = np.where(np.isfinite(prices), prices, self.marks)
         self.rates = self._as_of(rates or {})

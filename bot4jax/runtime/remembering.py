@@ -17,7 +17,6 @@ from bot4jax.runtime.decider import Decider, packed_bytes
 from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.journal_rows import StepRecord
 from bot4jax.runtime.limits import TradingState
-from bot4jax.runtime.mids import Mids
 from bot4jax.runtime.orders import Answer, Cancel, Foreign, Request
 from bot4jax.runtime.recovery import (
     Plan,
@@ -57,6 +56,8 @@ class Remembering:
         self._last: Step | None = None
         self._closed: Closed | None = None
         """the bar of the last journaled step"""
+        self._unwritten: list[Answer] = []
+        """booked, and in no record yet: the next one, step or end, holds it"""
         self.admit: Callable[[Statement], None] = on_paper
         """raises `Halted` for a venue that must not be traded at"""
         self.is_asleep = False
@@ -82,6 +83,8 @@ class Remembering:
             portfolio = own.portfolio
             left = plan(found, own.run, last, portfolio.lots, portfolio.is_booked)
             own.dedupes = found.dedupes
+            if left == Plan.BOOK:
+                self._book(found.answers)
         except Halted as error:
             own.states.hold(Cause.VENUE, str(error))
             raise
@@ -89,7 +92,7 @@ class Remembering:
         if last is not None:
             sent = self._timely(last) if left == Plan.SEND else last
             text += held_back(last, sent)
-            self._venue.resume(sent, found, left)
+            self._venue.resume(sent, left)
         own.states.lift(Cause.STARTING, text)
         if own.states.state == TradingState.HALTED:
             self.take_back()
@@ -130,16 +133,13 @@ class Remembering:
         self.account.end(record.step, record.boundary_ns, record.answers)
         return record.answers
 
-    def take_back(self) -> Sequence[Answer]:
+    def take_back(self) -> None:
         """Nothing of ours may rest any longer; the venue's word for it, booked.
 
-        The next step journals it, or the next process asks the venue again.
+        The next record holds it, or the next process asks the venue again.
         """
-        if not (waiting := self.account.portfolio.working.ids()):
-            return ()
-        answers = self._venue.take_back([Cancel(order) for order in waiting])
-        self._book(answers)
-        return answers
+        if waiting := self.account.portfolio.working.ids():
+            self._book(self._venue.take_back([Cancel(order) for order in waiting]))
 
     def _timely(self, last: Step) -> Step:
         """What may still leave of a step that has not: people may have stopped the
@@ -178,10 +178,11 @@ class Remembering:
         )
         return self._last
 
-    def _book(self, answers: Sequence[Answer], mids: Mids | None = None) -> None:
+    def _book(self, answers: Sequence[Answer]) -> None:
         """What the venue said, and whether it comes to what the venue owns for us.
 
-        `mids`: as they stood since it was heard last.
+        What is booked is to be written: there is no other way to either. A venue may
+        say things again; that is no news.
         """
         for answer in answers:
             if isinstance(answer, Foreign) and not self._adopts:
@@ -190,5 +191,6 @@ class Remembering:
                     f"account by no order of ours ({answer.reason}). Look at the "
                     "account, then go on with runtime.foreign=adopt: it books them."
                 )
-            self.account.book(answer, mids)
+            if self.account.book(answer):
+                self._unwritten.append(answer)
         reconcile(self.account.portfolio.lots, self._venue.positions)

@@ -54,8 +54,9 @@ class VenueLink(Protocol):
         """The end of the venue's record, before anything is sent."""
         ...
 
-    def resume(self, last: Step, statement: Statement, plan: Plan) -> None:
-        """Go on behind a step that another process has decided."""
+    def resume(self, last: Step, plan: Plan) -> None:
+        """Go on behind a step that another process has decided; what the venue has
+        stated of it is booked."""
         ...
 
     def send(self, step: Step) -> None:
@@ -65,7 +66,7 @@ class VenueLink(Protocol):
     def take_back(self, cancels: Sequence[Cancel]) -> Sequence[Answer]:
         """Nothing may rest any longer; all that the venue has to say by then.
 
-        `settle` says it again with what comes after, so that the next step keeps it.
+        `settle` may say it again with what comes after.
         """
         ...
 
@@ -103,8 +104,6 @@ class SocketVenue:
         self._pulse, self._agreed_hash = Pulse(dead_man_s), agreed_hash
         self.positions: Int[np.ndarray, " S"] | None = None
         self._awaited: int | None = None
-        self._kept: Sequence[Answer] = ()
-        """answers that the venue has stated already"""
         self._epoch = 0
         self._is_lost = False
         """silent, or another engine's: nothing more is sent, the next start asks it"""
@@ -131,12 +130,10 @@ class SocketVenue:
         self._epoch = found.epoch
         return found
 
-    def resume(self, last: Step, statement: Statement, plan: Plan) -> None:
+    def resume(self, last: Step, plan: Plan) -> None:
         if plan == Plan.SEND:
             self.send(last)
-        elif plan == Plan.BOOK:
-            self._kept = statement.answers
-        else:
+        elif plan == Plan.AWAIT:
             self._awaited = last.step
 
     def send(self, step: Step) -> None:
@@ -146,19 +143,15 @@ class SocketVenue:
         self._last = Goodbye(run=step.run, step=step.step)
 
     def take_back(self, cancels: Sequence[Cancel]) -> Sequence[Answer]:
-        """A report that has not been read yet may lie before the answer: both are said
-        again by `settle`. One still to come has what is said here in itself."""
+        """A report that has not been read yet may lie before the answer, and is said
+        with it. One still to come has what is said here in itself."""
         if self._is_lost or not self._epoch:
             return ()
         self._say(Withdraw(run=self._last.run, cancels=list(cancels), is_last=True))
-        said = list(self._kept)
+        said: list[Answer] = []
         while not (report := self._heard(Report, "the cancels")).is_early:
-            if report.step == self._awaited:
-                self._awaited = None
-                said += self._reported(report)
-        said += self._reported(report)
-        self._kept = () if self._awaited is not None else said
-        return said
+            said += self._awaited_of(report)
+        return [*said, *self._reported(report)]
 
     def beat(self) -> None:
         if self._epoch and not self._is_lost and self._pulse.is_due():
@@ -170,19 +163,23 @@ class SocketVenue:
         if self._awaited is not None and through_ns <= self.passed_ns:
             self._say(Passed(run=self._last.run, boundary_ns=through_ns))
         give_up_s = time.monotonic() + self._timeout_s
+        said: Sequence[Answer] = ()
         while self._awaited is not None:
             now_s = time.monotonic()
             if self._waited(min(now_s + ATTENTION_S, give_up_s)) or now_s >= give_up_s:
-                self._take(self._heard(Report, f"step {self._awaited}", give_up_s))
+                said = self._awaited_of(
+                    self._heard(Report, f"step {self._awaited}", give_up_s)
+                )
             else:
-                self.attend()
-        kept, self._kept = self._kept, ()
-        return kept
+                self.attend()  # may take back, and be told what is waited for
+        return said
 
-    def _take(self, report: Report) -> None:
-        """Keep what is waited for; reports of former steps have been booked."""
-        if report.step == self._awaited:
-            self._awaited, self._kept = None, self._reported(report)
+    def _awaited_of(self, report: Report) -> Sequence[Answer]:
+        """What is waited for; reports of former steps have been booked."""
+        if report.step != self._awaited:
+            return ()
+        self._awaited = None
+        return self._reported(report)
 
     def _reported(self, report: Report) -> Sequence[Answer]:
         self.positions = np.array(report.positions) if report.positions else None

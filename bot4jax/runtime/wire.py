@@ -27,6 +27,9 @@ CHECKED = HEADER.size - 4
 LATEST_NS = 1 << 62
 """Times stay below, so that the difference of any two fits an int64."""
 
+MOST_RECORDS = 1 << 53
+"""Numbers of records stay below, so that an int64 and a float64 hold each of them."""
+
 
 class Refusal(enum.StrEnum):
     """Why a frame is not accepted."""
@@ -39,6 +42,7 @@ class Refusal(enum.StrEnum):
     CHECKSUM = "checksum"
     KIND = "kind"
     FLAGS = "flags"
+    SEQUENCE = "sequence"
     TIME = "time"
     UNIVERSE = "universe"
 
@@ -152,6 +156,10 @@ def _check_meaning(header: Header, universe_hash: int) -> None:
     known = END | BEGIN | (LEDGER if header.kind == SNAPSHOT else 0)
     if header.flags & ~known:
         raise WireError(Refusal.FLAGS, f"flags {header.flags:#06x}", "no unknown bit")
+    following = header.sequence + header.record_count
+    if not following < MOST_RECORDS:
+        expected = f"a next one below {MOST_RECORDS}"
+        raise WireError(Refusal.SEQUENCE, f"record {following} to come", expected)
     if not 0 <= header.sent_ns < LATEST_NS:
         expected = f"0 up to {LATEST_NS}"
         raise WireError(Refusal.TIME, f"sent at {header.sent_ns} ns", expected)

@@ -59,6 +59,25 @@ def test_orders_and_fills_are_those_of_the_venues_record(traded):
             assert ours[name] == getattr(theirs, name)
 
 
+def test_a_position_comes_of_the_fills_though_others_have_traded(tmp_path):
+    """Adopted, as a liquidation is; each with its reason."""
+    scene = Scene(tmp_path, lambda step: (0.02 if step == 1 else None, 0.0, 0.0))
+    scene.trader._adopts = True
+    scene.trader.start()
+    for bar in range(4):
+        if bar == 2:
+            scene.venue.trade_otherwise(0, -70, 150, "liquidation")
+        scene.step(bar)
+    with closing(scene.journal) as found:
+        told = tables(list(found.read()), found.transitions(), MEMBERS)["fills"]
+    signed = pl.when(pl.col("side") == "buy").then("lots").otherwise(-pl.col("lots"))
+    owned = told.group_by("slot").agg(signed.sum().alias("lots")).rows_by_key("slot")
+    held = scene.account.portfolio.lots
+    assert {slot: [(int(held[slot]),)] for slot in np.flatnonzero(held)} == owned
+    assert told["foreign"].to_list() == [None, "liquidation"]
+    assert told["order"][1] == "foreign 0"
+
+
 def test_denials_and_decisions_are_told_by_slot(traded):
     told, _ = traded
     reasons = told["denials"].filter(pl.col("step") == 2).select("reason", "slot")

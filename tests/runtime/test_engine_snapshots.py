@@ -17,6 +17,7 @@ from bot4jax.learn.checkpoint import Identity
 from bot4jax.runtime import engine_snapshots
 from bot4jax.runtime.decider import Memory
 from bot4jax.runtime.engine_snapshots import FOLDER, Carried, EngineSnapshots
+from bot4jax.runtime.inputs import MARK
 from bot4jax.runtime.stages import Stages
 
 IDENTITY = Identity("config", "catalogue", ("mean",))
@@ -153,3 +154,20 @@ def take(snapshots: EngineSnapshots, trader: Any) -> None:
     next(heard)
     trader.step_number += 1
     next(heard)
+
+
+@pytest.mark.parametrize(("last", "woken"), [(4, 3), (3, 2), (1, None), (0, None)])
+def test_the_last_step_is_heard_whatever_snapshot_there_is(
+    scenery, tmp_path, last, woken
+):
+    """Else a run that has come to its end had nothing to tell, and nobody to end it."""
+    _, tape, trader = scenery
+    with EngineSnapshots(tmp_path, IDENTITY, 1, tape, trader) as snapshots:
+        for _ in range(3):
+            take(snapshots, trader)
+            wait([snapshots._written])
+    tape.is_asleep = trader.is_asleep = False
+    again = EngineSnapshots(tmp_path, IDENTITY, 1, tape, trader)
+    again.sleep([MARK.pack(step, bytes(32)) for step in range(1, last + 1)])
+    assert again._waking is None if woken is None else again._waking[0] == woken
+    assert tape.is_asleep == trader.is_asleep == (woken is not None)

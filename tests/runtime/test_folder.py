@@ -1,6 +1,7 @@
 """A run folder never mixes two configurations, and holds nothing half-written."""
 
 import json
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -70,6 +71,62 @@ def test_another_configuration_is_refused_and_changes_nothing(config, kept):
     with pytest.raises(ConfigError, match=r"run\.fresh=true"):
         RunFolder(config("run.seed=1")).open()
     assert (kept.path / "config.yaml").read_bytes() == before
+
+
+def without(path: Path) -> None:
+    path.unlink()
+
+
+def torn(path: Path) -> None:
+    """As a loss of power leaves a file that was not synced."""
+    path.write_bytes(b"")
+
+
+def of_nobody(path: Path) -> None:
+    path.write_text('{"config_hash": null}')
+
+
+@pytest.mark.parametrize("damage", [without, torn, of_nobody])
+def test_a_run_whose_configuration_nobody_knows_is_not_gone_on_with(
+    config, kept, damage
+):
+    """Its journal would be, in whatever configuration is asked for by then."""
+    Journal.open(kept.path / "journal.sqlite", "one").close()
+    damage(kept.path / "manifest.json")
+    before = {one: one.read_bytes() for one in kept.path.iterdir()}
+    for words in (["run.seed=1"], []):
+        with pytest.raises(ConfigError, match=r"manifest\.json cannot be read.*fresh"):
+            RunFolder(config(*words)).open()
+    assert {one: one.read_bytes() for one in kept.path.iterdir()} == before
+    assert RunFolder(config("run.fresh=true")).open() is None
+
+
+@pytest.mark.parametrize("left", ["KILL", "clock.json", "manifest.json.part"])
+def test_what_lies_there_before_any_run_is_in_nobody_s_way(config, kept, left):
+    for one in kept.path.iterdir():
+        one.unlink()
+    (kept.path / left).touch()
+    assert RunFolder(config()).open() is None
+
+
+def test_the_manifest_is_durable_before_there_is_any_journal(
+    config, tmp_path, monkeypatch
+):
+    """Its content before its name, and the name too."""
+    seen, replace, fsync = list[str](), os.replace, os.fsync
+
+    def named(handle: int) -> None:
+        seen.append(Path(os.readlink(f"/proc/self/fd/{handle}")).name)
+        fsync(handle)
+
+    def replaced(part: Path, path: Path) -> None:
+        seen.append(path.name)
+        replace(part, path)
+
+    monkeypatch.setattr(os, "fsync", named)
+    monkeypatch.setattr(os, "replace", replaced)
+    assert RunFolder(config()).open() is None
+    assert seen[-3:] == ["manifest.json.part", "manifest.json", "one"]
 
 
 def test_fresh_removes_the_former_run(config, kept):

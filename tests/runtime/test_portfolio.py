@@ -69,7 +69,8 @@ def trade(
         is_maker=False,
         event_ns=number,
     )
-    portfolio.apply(fill, mids)
+    portfolio.apply(fill)
+    portfolio.fall_short(mids)
     return fill
 
 
@@ -204,7 +205,8 @@ def test_what_a_fill_lost_is_spread_and_delay():
     trade(portfolio, 1, 0, 8, 197, reference=100.0, mids=mids)
     trade(portfolio, 2, 3, -8, 403, reference=100.0, mids=mids)
     trade(portfolio, 3, 2, -2, 207, reference=100.0, mids=mids)
-    portfolio.apply(Foreign(0, BUY, 4, 190, 0.0, 9, "by hand"), mids)
+    portfolio.apply(Foreign(0, BUY, 4, 190, 0.0, 9, "by hand"))
+    portfolio.fall_short(mids)
     assert portfolio.spread[[0, 3]] == pytest.approx([8 * 0.25 * 0.5, 8 * 0.25])
     assert portfolio.delay[[0, 3]] == pytest.approx([8 * 0.25 * -2.0, 8 * -1.0])
     coin = (-200 * (1 / 104 - 1 / 103.5), -200 * (1 / 100 - 1 / 104))

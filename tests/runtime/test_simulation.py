@@ -11,6 +11,7 @@ from bot4jax.runtime import brackets, local_venue, working_orders
 from bot4jax.runtime.account import Account
 from bot4jax.runtime.inputs import FILE, came_in
 from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.loop import Trader
 from bot4jax.runtime.orders import (
     Cancel,
     Cancelled,
@@ -278,21 +279,22 @@ def test_stops_that_keep_their_size_are_seen(tmp_path, calm_at_rest, monkeypatch
 
 
 def what_a_withdrawal_was_told_is_forgotten(monkeypatch):
-    take_back = SocketVenue.take_back
+    take_back = Trader.take_back
 
-    def forgetful(venue, cancels):
-        said, venue._kept = take_back(venue, cancels), ()
-        return said
+    def forgetful(trader):
+        written = len(trader._unwritten)
+        take_back(trader)
+        del trader._unwritten[written:]
 
-    monkeypatch.setattr(SocketVenue, "take_back", forgetful)
+    monkeypatch.setattr(Trader, "take_back", forgetful)
 
 
 def a_step_is_sent_again_without_its_requests(monkeypatch):
     resume = SocketVenue.resume
 
-    def partly(venue, last, statement, plan):
+    def partly(venue, last, plan):
         own = [one for one in last.orders if isinstance(one, Order)]
-        resume(venue, msgspec.structs.replace(last, orders=own), statement, plan)
+        resume(venue, msgspec.structs.replace(last, orders=own), plan)
 
     monkeypatch.setattr(SocketVenue, "resume", partly)
 

@@ -493,6 +493,40 @@ def test_whatever_the_latencies_a_position_is_protected_in_the_end(tmp_path, spr
         assert [one.left for one in legs] == [held, held]
 
 
+@pytest.mark.parametrize("bars", [0.1, 1.5, 3.5])
+def test_a_position_that_turns_is_protected_as_soon_as_one_from_flat(tmp_path, bars):
+    """It does not wait for the venue's word on the legs of the side before."""
+    found = {}
+    for before in (0.0, 0.1):
+        folder = tmp_path / str(before)
+        folder.mkdir()
+        found[before] = bare_bars(folder, before, round(bars * BAR_NS))
+    assert found[0.1] == found[0.0] > 0
+
+
+def bare_bars(folder: Path, before: float, latency_ns: int) -> int:
+    """How long the short that follows is without a stop for all of it."""
+    venue = PaperVenue(UNIVERSE, latency_ns, taker_fee=0.0, maker_fee=0.0)
+    wishes = {1: before, 12: -0.1}
+
+    def turning(step: int) -> tuple[float | None, float, float]:
+        return wishes.get(step), 0.0, 0.0
+
+    scene, bare = Scene(folder, turning, venue=LocalVenue(venue)), 0
+    scene.account.distances = Distances(300.0, 300.0)
+    scene.trader.start()
+    for bar in range(26):
+        scene.step(bar)
+        held = int(venue.position[0])
+        legs = [one.order for one in venue.book.resting.by_id.values()]
+        stops = [one.lots for one in legs if (one.kind, one.side) == ("stop", BUY)]
+        bare += held < 0 and stops != [-held]
+    assert held < 0
+    assert {one.side for one in legs} == {BUY}, "the legs of before are gone"
+    scene.journal.close()
+    return bare
+
+
 def test_a_halt_takes_the_legs_back_too(tmp_path):
     scene, _ = told(tmp_path, apart, 3, distances=Distances(300.0, 300.0))
     assert len(scene.venue.open_orders) == 4

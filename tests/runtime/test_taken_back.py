@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
@@ -12,12 +12,14 @@ from typing import NamedTuple
 
 import pytest
 
+from bot4jax.errors import Halted
 from bot4jax.modes.trading import ended, heard_to_the_end, opened_journal, stepping
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.control import Controls, KillFile
 from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.journal_rows import StepRecord
 from bot4jax.runtime.local_venue import LocalVenue
-from bot4jax.runtime.orders import Cancelled, Order, Query, Reject
+from bot4jax.runtime.orders import Ack, Cancelled, Fill, Order, Query, Reject
 from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.silence import judged_by_age
 from bot4jax.runtime.sockets import dealer
@@ -105,15 +107,98 @@ def go_on(scene: Scene, journal: Journal, market: Street, shown: int) -> None:
     scene.step(2)
     assert len(market.sent) == before
     assert_agreed(scene, market)
+    assert_told(journal.read(), market.venue)
+    assert_repeated(journal, 3)
+
+
+def assert_told(records: Iterable[StepRecord], venue: PaperVenue) -> None:
+    """The journal alone tells what is owned, and of the end of every order."""
     told = Portfolio(UNIVERSE, CAPITAL)
-    for record in journal.read():
+    for record in records:
         for answer in record.answers:
-            told.apply(answer)
+            assert told.apply(answer), "nothing is journaled twice"
         for order in record.orders:
             told.working.expect(order)
     assert told.working.ids() == []
-    assert told.lots.tolist() == market.venue.position.tolist()
-    assert_repeated(journal, 3)
+    assert told.lots.tolist() == venue.position.tolist()
+    assert told.lots.any()
+
+
+@pytest.mark.parametrize("is_reported", [False, True])
+def test_who_is_killed_and_leaves_before_a_bar_closes_has_journaled_what_was_told(
+    tmp_path, is_reported
+):
+    """No step follows that could: the end of the journal does."""
+    with street(0) as market, engine(tmp_path, market) as (scene, journal):
+        for bar in range(3 + is_reported):
+            market.show(bar)
+        with heard_to_the_end(scene.trader):
+            traded(scene, journal)
+            if is_reported:
+                assert market.line.poll(round(PATIENCE_S * 1e3))
+            killed(scene, tmp_path)
+            scene.trader.is_asked_to_end = True
+        answers = ended(scene.trader, journal, START_NS + 3 * BAR_NS)
+        found = {type(one) for one in answers}
+        assert found == {Ack, Cancelled} | ({Fill} if is_reported else set())
+        assert journal.end is not None
+        assert_told([*journal.read(), journal.end], market.venue)
+
+
+def test_no_journal_ends_while_an_order_is_open(tmp_path, monkeypatch):
+    """As of a venue that does not say what has become of it."""
+    monkeypatch.setattr(LocalVenue, "take_back", lambda venue, cancels: [])
+    scene = Scene(tmp_path, growing, kind="limit", size=SIZE)
+    scene.trader.start()
+    scene.step(0)
+    with pytest.raises(Halted, match=r"open still.*has not ended"):
+        ended(scene.trader, scene.journal, START_NS + 2 * BAR_NS)
+    assert not scene.journal.is_finished
+
+
+RISING = [(200,) * 3, (204,) * 3, (210,) * 3, (216,) * 3]
+"""Mids, bar by bar."""
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_fills_that_are_booked_before_their_bar_has_closed_cost_what_a_replay_finds(
+    tmp_path, restarts
+):
+    """By the kill switch, or since the venue has stated them to a restart: the mids
+    that they traded at are known once the bar closes."""
+    link = LocalVenue(PaperVenue(UNIVERSE, 3 * BAR_NS // 5))
+
+    def wanted(step: int) -> tuple[float, float, float]:
+        return 0.02 * step, 0.0, 0.0
+
+    def begun() -> Scene:
+        return Scene(tmp_path, wanted, "market", size=1_000, venue=link)
+
+    scene, bars = begun(), list[Closed]()
+
+    def closed(bar: int) -> Closed:
+        bars.append(scene.closed(bar, RISING[bar]))
+        return bars[-1]
+
+    list(stepping(scene.trader, scene.journal, map(closed, range(2))))
+    if restarts:
+        scene.journal.close()
+        closed(2)
+        assert any(isinstance(one, Fill) for one in link.settle(START_NS + 3 * BAR_NS))
+        bars.clear()
+        scene = begun()
+        list(stepping(scene.trader, scene.journal, map(closed, range(3))))
+    else:
+        closed(2)
+        killed(scene, tmp_path)
+        assert scene.account.portfolio.lots[0] > 0
+        scene.trader.step(bars[2])
+    again = repeating(wanted, tactic=Tactic("market"))
+    assert compared(again, bars, scene.journal.read()).is_equal
+    scene.journal.close()
+    own, told = (one.account.portfolio.curve for one in (scene, again))
+    assert own == told
+    assert own[-1].delay > 0
 
 
 def assert_repeated(journal: Journal, steps: int, size: int = SIZE) -> None:

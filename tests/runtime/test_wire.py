@@ -3,11 +3,15 @@
 import struct
 import zlib
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from bot4jax.runtime.orders import Count
+from bot4jax.runtime.publish import Arrival
+from bot4jax.runtime.ticks_record import TickRecord, recorded
 from bot4jax.runtime.wire import Refusal, WireError, decode, encode
 from bot4jax.types import (
     BEGIN,
@@ -22,6 +26,7 @@ from bot4jax.types import (
     TRADE,
     Frame,
 )
+from tests.sim.market import new_feed
 
 UNIVERSE = 0xC0FFEE42
 
@@ -37,7 +42,7 @@ frames = st.builds(
     Frame,
     publisher=st.integers(0, 2**32 - 1),
     epoch=st.integers(0, 2**32 - 1),
-    sequence=st.integers(0, 2**64 - 1),
+    sequence=st.integers(0, 2**53 - 6),
     sent_ns=st.integers(0, 2**62 - 1),
     records=st.lists(ticks, max_size=5).map(lambda rows: np.array(rows, TICK)),
     kind=st.sampled_from([TICKS, SNAPSHOT]),
@@ -145,6 +150,9 @@ def test_a_cut_or_longer_frame_is_refused(frame, data):
         (4, b"\x01", Refusal.VERSION),
         (5, b"\x09", Refusal.KIND),
         (6, b"\x04\x00", Refusal.FLAGS),
+        (16, struct.pack("<Q", 2**64 - 1), Refusal.SEQUENCE),
+        (16, struct.pack("<Q", 2**63), Refusal.SEQUENCE),
+        (16, struct.pack("<Q", 2**53 - 2), Refusal.SEQUENCE),
         (24, struct.pack("<q", -1), Refusal.TIME),
         (24, struct.pack("<q", 2**62), Refusal.TIME),
         (32, struct.pack("<I", 3), Refusal.LENGTH),
@@ -159,6 +167,20 @@ def test_a_faulty_publisher_is_told_why(at, replacement, reason):
     with pytest.raises(WireError, match="expected") as refused:
         decode(wrong, UNIVERSE)
     assert refused.value.reason == reason
+
+
+def test_the_largest_numbers_that_pass_can_be_recorded_and_counted(tmp_path):
+    """A frame that ended the engine would end each of its restarts as well."""
+    widest = small_frame()._replace(sequence=2**53 - 3)
+    frame = decode(encode(widest, UNIVERSE), UNIVERSE)
+    feed, came = new_feed(), Arrival(frame, 0.0, 5)
+    list(feed.push(frame, came.receive_ns))
+    with TickRecord(tmp_path / "ticks") as record:
+        assert list(record.heard([came])) == [came]
+    (again,) = recorded(tmp_path / "ticks")
+    assert again.frame is not None
+    assert again.frame.sequence == widest.sequence
+    assert msgspec.json.decode(msgspec.json.encode(widest.sequence), type=Count)
 
 
 def test_damage_is_named_apart_from_a_foreign_universe():
