@@ -479,6 +479,28 @@ def test_the_end_is_over_when_every_publisher_has_ended():
     assert taken.is_over
 
 
+def life(name: int, epoch: int, sequence: int, flags: int = 0) -> bytes:
+    nothing = np.empty(0, TICK)
+    frame = Frame(name, epoch, sequence, 10 + sequence, nothing, flags=flags)
+    return encode(frame, UNIVERSE.hash)
+
+
+def test_a_publisher_that_ended_and_came_back_is_waited_for():
+    taken = intake()
+    for buffer in (
+        life(1, 1, 0, BEGIN),
+        life(2, 1, 0, BEGIN),
+        life(1, 1, 0, END),
+        life(1, 2, 0),
+        life(2, 1, 0, END),
+        life(1, 1, 0, END),
+    ):
+        taken.read(buffer)
+        assert not taken.is_over
+    taken.read(life(1, 2, 0, END))
+    assert taken.is_over
+
+
 class Wires:
     """A venue in a thread, with a feed and an engine at its sockets."""
 
