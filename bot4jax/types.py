@@ -108,7 +108,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     calendar: str = "always"
     """always · xnys"""
     expiry_ns: int = 0
-    """0: never"""
+    """event time from which nothing is opened in it; 0: never"""
 
 
 class Frame(NamedTuple):

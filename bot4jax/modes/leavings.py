@@ -22,6 +22,7 @@ from bot4jax.runtime.orders import (
     Order,
     OrderId,
     Reject,
+    Replaced,
 )
 from bot4jax.runtime.stepped import Stepped
 
@@ -56,6 +57,8 @@ class Totals:
         for one in answers:
             if isinstance(one, Fill):
                 self._fill(one)
+            elif isinstance(one, Replaced):
+                self._replace(one)
             elif isinstance(one, Cancelled | Expired | Reject):
                 _, done = self._open.pop(one.order, (0, 0))
                 self._parted += done > 0
@@ -75,10 +78,19 @@ class Totals:
         if fill.order not in self._open:
             return
         lots, done = self._open[fill.order]
-        if done + fill.lots < lots:
-            self._open[fill.order] = lots, done + fill.lots
+        self._keep(fill.order, lots, done + fill.lots)
+
+    def _replace(self, one: Replaced) -> None:
+        """What is whole goes by the size that holds by then."""
+        if one.order in self._open:
+            _, done = self._open[one.order]
+            self._keep(one.order, one.lots, done)
+
+    def _keep(self, order: OrderId, lots: int, done: int) -> None:
+        if done < lots:
+            self._open[order] = lots, done
         else:
-            del self._open[fill.order]
+            del self._open[order]
 
 
 class Leavings:

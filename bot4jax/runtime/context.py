@@ -33,7 +33,12 @@ from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.recent import SECOND_NS, MidRange
 from bot4jax.types import TRADING
 
-EXCUSED = tuple(map(int, (Reason.STALE_REFERENCE, Reason.MISSED_TICKS, Reason.NEWS)))
+EXCUSED = (
+    int(Reason.EXPIRED),
+    int(Reason.STALE_REFERENCE),
+    int(Reason.MISSED_TICKS),
+    int(Reason.NEWS),
+)
 """What is wrong with an instrument that reductions may still rest on."""
 
 
@@ -128,7 +133,8 @@ class Context:
         none = np.zeros(self.slots, bool)
         is_stale = none if stale is None else stale
         has_news = none if concerned is None else concerned
-        self.refused = _refusals(limits, market, is_stale, has_news, now_ns)
+        is_over = now_ns >= units.expiry_ns
+        self.refused = _refusals(limits, market, is_over, is_stale, has_news, now_ns)
         self.is_priced = (self.refused == 0) | np.isin(self.refused, EXCUSED)
         self.unit = _unit_values(units, market, owned)
         self.value, self.bound = _worths(self.unit, units.margin)
@@ -173,6 +179,7 @@ def _opening_stop(limits: Limits, owned: Account, state: TradingState) -> Reason
 def _refusals(
     limits: Limits,
     market: Market,
+    is_over: Bool[np.ndarray, " S"],
     is_stale: Bool[np.ndarray, " S"],
     has_news: Bool[np.ndarray, " S"],
     now_ns: int,
@@ -184,6 +191,7 @@ def _refusals(
     reason = np.where(has_news, Reason.NEWS, 0)
     reason = np.where(is_stale, Reason.MISSED_TICKS, reason)
     reason = np.where(is_fresh, reason, Reason.STALE_REFERENCE)
+    reason = np.where(is_over, Reason.EXPIRED, reason)
     reason = np.where(has_quote, reason, Reason.MISSING_REFERENCE)
     return np.where(market.status == TRADING, reason, Reason.INSTRUMENT_HALTED)
 

@@ -3,9 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from bot4jax.data.universe import Universe
+
+NEVER_EXPIRES = np.iinfo(np.int64).max
 
 
 class Contracts(NamedTuple):
@@ -21,11 +23,13 @@ class Contracts(NamedTuple):
     """quote currency"""
     margin: Float[np.ndarray, " S"]
     """share of its notional that a position binds"""
+    expiry_ns: Int[np.ndarray, " S"]
+    """event time from which nothing is opened; `NEVER_EXPIRES` where there is none"""
 
 
 def contracts(universe: Universe) -> Contracts:
     """The columns of `Contracts` in slot order."""
-    kinds = universe.column("kind")
+    kinds, expiry_ns = universe.column("kind"), universe.column("expiry_ns")
     return Contracts(
         size=universe.column("lot") * universe.column("multiplier"),
         increment=universe.column("increment"),
@@ -33,6 +37,7 @@ def contracts(universe: Universe) -> Contracts:
         is_paid=np.isin(kinds, ("spot", "equity")),
         minimum_notional=universe.column("minimum_notional"),
         margin=universe.column("margin"),
+        expiry_ns=np.where(expiry_ns > 0, expiry_ns, NEVER_EXPIRES),
     )
 
 

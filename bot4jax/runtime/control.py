@@ -3,8 +3,9 @@
 The kill switch acts in two strokes. The first, in whichever thread hears it, makes the
 state HALTED at once, and the socket's thread writes the file `KILL`: the next gate lets
 nothing pass and the next process begins halted. The second, in the loop's own thread,
-writes the journal and takes back what rests. Everything else waits for the loop. A
-reset lifts what was pulled before it was asked for, and nothing that was pulled since.
+writes the journal and takes back what rests. Everything else waits for the loop, and
+nobody for another's word: each is answered when it is done. A reset lifts what was
+pulled before it was asked for, and nothing that was pulled since.
 """
 
 import os
@@ -32,7 +33,7 @@ from bot4jax.runtime.messages import (
 )
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.reference import end_news, tell_news
-from bot4jax.runtime.sockets import replier
+from bot4jax.runtime.sockets import LIMITS, router
 from bot4jax.runtime.states import OF_PEOPLE, Cause
 from bot4jax.runtime.steady import steady_clock
 
@@ -42,7 +43,14 @@ FILE_EVERY_S = 0.05
 PATIENCE_S = 30.0
 """How long a person's word may wait for the loop, as while it compiles."""
 
-POLL_MS = 100
+POLL_MS, WAITING_POLL_MS = 100, 5
+"""How often the socket's thread looks for more to do; while a word waits."""
+
+LINGER_MS = 1_000
+"""So long the last answers may take once the run is over."""
+
+MOST_WAITING = 64
+"""Words at once that the loop has not heard; who says more is to say it again."""
 
 Sight = tuple[int, int, str]
 """Of a file: its number, when it was last written (ns), what it says."""
@@ -113,6 +121,14 @@ class _Request(NamedTuple):
     """that stood there then"""
 
 
+class Word(NamedTuple):
+    """What somebody said, while it waits for its answer."""
+
+    answer: Future[ControlAnswer]
+    until_s: float
+    """by the monotonic clock"""
+
+
 class Controls:
     """What people ask for; the loop attends to it between two arrivals."""
 
@@ -164,33 +180,59 @@ class Controls:
         """The kill switch, in whichever thread."""
         self._standing.pull(text)
 
-    def heard(self, said: bytes) -> ControlAnswer:
-        """What to say to whoever sent this; whatever it is, the next one is heard."""
+    def heard(self, said: bytes) -> "Word":
+        """What becomes of what somebody sent; whatever it is, the next one is heard."""
         try:
-            return self.answer(unpack(said, Control))
+            return self.ask(unpack(said, Control))
         except Exception as error:
-            text = f"{error or type(error).__name__}"[:200]
-            return self._told(text, accepted=False)
+            return self._at_once(self._refused(error))
 
     def answer(self, control: Control) -> ControlAnswer:
-        """What to say to a person; called in the socket's thread."""
+        """What to say to a person, who waits for it; not in the loop's thread."""
+        asked = self.ask(control)
+        with suppress(TimeoutError):
+            return asked.answer.result(self._patience_s)
+        return self.busy() if asked.answer.cancel() else asked.answer.result()
+
+    def ask(self, control: Control) -> "Word":
+        """Its answer is there at once, or when the loop has done it; called in the
+        socket's thread."""
         if control.do == "status":
-            return self._told(control.reason)
+            return self._at_once(self._told(control.reason))
         if control.do == "kill":
             self.pull(control.reason or "the control socket")
             said = self._told(self._standing.pulled or control.reason)
             self.keep()
-            return said
+            return self._at_once(said)
+        if self.waiting >= MOST_WAITING:
+            return self._at_once(self.busy())
         _keep(self)
         request = _Request(control, Future(), self._standing.pulls, self._file.seen())
         self._requests.put(request)
-        try:
-            return request.answer.result(self._patience_s)
-        except TimeoutError:
-            if not request.answer.cancel():
-                return request.answer.result()
-            text = "the loop is busy; nothing was changed, say it again"
-            return self._told(text, accepted=False)
+        return Word(request.answer, time.monotonic() + self._patience_s)
+
+    def said(self, word: "Word", ends: bool = False) -> ControlAnswer | None:
+        """What to say by now; None: it waits. Who waits too long, or till the end, is
+        told so; what is not done by then is not done later."""
+        if word.answer.done():
+            error = word.answer.exception()
+            return word.answer.result() if error is None else self._refused(error)
+        is_over = ends or time.monotonic() >= word.until_s
+        return self.busy() if is_over and word.answer.cancel() else None
+
+    def busy(self) -> ControlAnswer:
+        """To whoever is not waited for any longer."""
+        text = "the loop is busy; nothing was changed, say it again"
+        return self._told(text, accepted=False)
+
+    def _refused(self, error: BaseException) -> ControlAnswer:
+        text = f"{error or type(error).__name__}"[:200]
+        return self._told(text, accepted=False)
+
+    def _at_once(self, said: ControlAnswer) -> "Word":
+        answer = Future[ControlAnswer]()
+        answer.set_result(said)
+        return Word(answer, 0.0)
 
     def _look(self) -> None:
         open_orders = len(self._trader.account.portfolio.working.ids())
@@ -274,7 +316,8 @@ class Controls:
 def listening(controls: Controls, endpoint: str) -> Iterator[None]:
     """People are heard while the block lasts: at the endpoint, and by SIGUSR1."""
     over = threading.Event()
-    with replier(endpoint) as socket, _pulled_by_signal(controls.pull):
+    limits = LIMITS._replace(linger_ms=LINGER_MS)
+    with router(endpoint, limits) as socket, _pulled_by_signal(controls.pull):
         thread = threading.Thread(target=_serve, args=(socket, controls, over))
         thread.start()
         try:
@@ -285,12 +328,48 @@ def listening(controls: Controls, endpoint: str) -> Iterator[None]:
 
 
 def _serve(socket: zmq.Socket, controls: Controls, over: threading.Event) -> None:
+    """Hear one after the other, and answer each when there is something to say."""
+    waiting: list[tuple[list[bytes], Word]] = []
     while not over.is_set():
-        if socket.poll(POLL_MS):
-            said = controls.heard(b"".join(socket.recv_multipart()))
-            socket.send(pack(said))
+        if socket.poll(WAITING_POLL_MS if waiting else POLL_MS):
+            sender, said = _parted(socket.recv_multipart())
+            if sender:
+                waiting.append((sender, controls.heard(said)))
+        waiting = _answered(socket, controls, waiting)
         _keep(controls)
+    _answered(socket, controls, waiting, ends=True)
     _keep(controls)
+
+
+def _answered(
+    socket: zmq.Socket,
+    controls: Controls,
+    waiting: list[tuple[list[bytes], Word]],
+    ends: bool = False,
+) -> list[tuple[list[bytes], Word]]:
+    """Those that wait still, once all are answered that can be."""
+    left = []
+    for sender, word in waiting:
+        if (said := controls.said(word, ends)) is None:
+            left.append((sender, word))
+        else:
+            _send(socket, sender, said)
+    return left
+
+
+def _parted(parts: list[bytes]) -> tuple[list[bytes], bytes]:
+    """Whom to answer, an empty part at its end, and what was said; nobody where that
+    is missing: as a REP socket has it."""
+    if b"" not in parts[1:]:
+        return [], b""
+    end = parts.index(b"", 1) + 1
+    return parts[:end], b"".join(parts[end:])
+
+
+def _send(socket: zmq.Socket, sender: list[bytes], said: ControlAnswer) -> None:
+    """Whoever has gone meanwhile is not answered."""
+    with suppress(zmq.ZMQError):
+        socket.send_multipart([*sender, pack(said)])
 
 
 def _keep(controls: Controls) -> None:

@@ -203,13 +203,16 @@ class Desk:
     def _stated(self, inquiry: Inquiry) -> Statement:
         """The record's end; whose own record fits it takes the served run's place.
 
-        Who will refuse itself must not harm the one at work: it fences nobody, lets
-        nothing act, and is stated no epoch that a step of it would be taken in.
+        It is told of all that has happened by now, what the dead-man's switch took back
+        included: or it would believe in stops that are gone for another step. Who will
+        refuse itself must not harm the one at work: it fences nobody, lets nothing act,
+        and is stated no epoch that a step of it would be taken in.
         """
         last = None if self._last is None else self._last[0]
         step = last if self._step is None else self._step
         fits = step is None or _fits(inquiry, step)
         if fits:
+            self._tell_since(inquiry.step)
             self._act(inquiry.boundary_ns)
             self.epoch, self._run = self.epoch + 1, inquiry.run
         is_reported = self._step is None and self._last is not None
@@ -217,6 +220,16 @@ class Desk:
         if not is_reported or self._last is None:
             return statement(*own, None)
         return statement(*own, self._last[1].answers)
+
+    def _tell_since(self, step: int) -> None:
+        """What has happened since the last report belongs to it, for an engine that
+        has decided nothing since; one that has books what comes with its next step."""
+        if self._step is not None or self._last is None or self._last[0].step != step:
+            return
+        last, report = self._last
+        through_ns = min(self._link.reached_ns, last.through_ns)
+        self._answers += self._link.settle(through_ns)
+        self._last = last, self._with_news(report)
 
     def report(self) -> Report | None:
         """The answer to the step taken, once the ticks have reached its end."""

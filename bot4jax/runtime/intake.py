@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int
 
+from bot4jax.runtime.ends import Ends
 from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.publishers import (
     Counters,
@@ -62,7 +63,7 @@ class Intake:
         self._publishers: dict[int, Publisher] = {}
         self._spoken: dict[int, Bool[np.ndarray, " S"]] = {}
         """slots that each publisher has told of since it missed something"""
-        self._ended: set[int] = set()
+        self._ends = Ends()
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -73,7 +74,7 @@ class Intake:
     @property
     def is_over(self) -> bool:
         """Every publisher heard of has sent its last frame."""
-        return bool(self._publishers) and self._ended == set(self._publishers)
+        return self._ends.are_all
 
     def read(self, buffer: bytes) -> Heard | None:
         """What a message says; None if it is not a frame of this universe."""
@@ -82,14 +83,13 @@ class Intake:
         except WireError as error:
             self.refused[str(error.reason)] += 1
             return None
-        if frame.is_end:
-            self._ended.add(frame.publisher)
         return self.take(frame)
 
     def take(self, frame: Frame) -> Heard:
         """What a frame says; a snapshot restates what was shown and is no news."""
         if frame.kind == SNAPSHOT:
             return Heard(NOTHING, None)
+        self._ends.hear(frame)
         publisher = known(self._publishers, frame, self.counters)
         if publisher is None:
             self.counters.dropped.update([Drop.EPOCH] * len(frame.records))

@@ -31,6 +31,7 @@ class Reason(enum.IntEnum):
     HALTED = 1, "The engine is halted: nothing but cancels leaves."
     INSTRUMENT_HALTED = 5, "The instrument is not trading."
     MISSING_REFERENCE = 6, "There is no valid bid and ask to compare the price with."
+    EXPIRED = 30, "The instrument has expired: only reductions pass."
     STALE_REFERENCE = 7, "The quote is too old: only reductions pass."
     MISSED_TICKS = 8, "Ticks were missed and no snapshot has come: only reductions."
     NEWS = 29, "News of the instrument last: only reductions pass."

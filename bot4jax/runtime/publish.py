@@ -16,6 +16,7 @@ import zmq
 from bot4jax.data.source import Source
 from bot4jax.errors import DataError, Halted
 from bot4jax.runtime.curve import NO_KEYS, Keyring
+from bot4jax.runtime.ends import Ends
 from bot4jax.runtime.snapshots import SnapshotDesk, Snapshots
 from bot4jax.runtime.sockets import bound_endpoint, publisher, router
 from bot4jax.runtime.steady import steady_clock
@@ -145,7 +146,8 @@ def receive(
     snapshots: Snapshots | None = None,
     in_session: Callable[[int], bool] = lambda now_ns: True,
 ) -> Iterator[Arrival]:
-    """Frames as they come, until every publisher heard from has sent its END.
+    """Frames as they come, until every publisher heard from has sent its END; one that
+    comes back in a newer epoch is waited for again.
 
     What is not a whole frame of this universe is dropped and counted in `refused`.
     With `idle_s`, an `Arrival` without a frame comes each time nothing is waiting and
@@ -181,14 +183,13 @@ class _Inbox:
     universe_hash: int
     refused: Counter[Refusal]
     snapshots: Snapshots | None = None
-    heard: set[int] = field(default_factory=set)
-    ended: set[int] = field(default_factory=set)
+    ends: Ends = field(default_factory=Ends)
     _clock: Callable[[], int] = field(default_factory=steady_clock)
     _poller: zmq.Poller = field(default_factory=zmq.Poller)
 
     @property
     def is_over(self) -> bool:
-        return bool(self.heard) and self.heard == self.ended
+        return self.ends.are_all
 
     def __post_init__(self) -> None:
         self._poller.register(self.socket, zmq.POLLIN)
@@ -214,9 +215,7 @@ class _Inbox:
             except WireError as error:
                 self.refused[error.reason] += 1
                 continue
-            self.heard.add(frame.publisher)
-            if frame.is_end:
-                self.ended.add(frame.publisher)
+            self.ends.hear(frame)
             yield frame
 
     @property

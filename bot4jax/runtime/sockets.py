@@ -129,16 +129,6 @@ def router(
         yield socket
 
 
-@contextmanager
-def replier(
-    endpoint: str, limits: Limits = LIMITS, context: zmq.Context | None = None
-) -> Iterator[zmq.Socket]:
-    """REP, bound: one question, one answer."""
-    with _opened(zmq.REP, limits, context, None) as socket:
-        _attach(socket, endpoint, is_server=True, curve=None)
-        yield socket
-
-
 def bound_endpoint(socket: zmq.Socket) -> str:
     """Where a socket listens, its port filled in where it was left to the system."""
     return socket.getsockopt_string(zmq.LAST_ENDPOINT)

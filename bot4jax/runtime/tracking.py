@@ -11,7 +11,8 @@
 Answers may come twice or overtake each other: a repeated one changes nothing, and a
 fill may arrive before its acknowledgement. What cannot be true is refused aloud. While
 a replacement is under way, the larger of both sizes counts; what only the new size
-makes true shows that it holds, though the answer that says so was lost or is late.
+makes true shows that it holds, though the answer that says so was lost or is late. So
+an order that its former size has filled is open again once such news of it come.
 """
 
 import enum
@@ -95,10 +96,13 @@ class Tracked(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def wished_left(self) -> int:
-        """Lots that may still trade by the newest terms under way; 0: there are none"""
-        if not self.is_open or not self.asked_lots or self.wish is None:
+        """Lots that may still trade by the newest terms under way; 0: there are none.
+
+        They may be those of an order that its former size has filled.
+        """
+        if self.state > OrderState.FILLED or not self.asked_lots or self.wish is None:
             return 0
-        return self.wish.lots - self.filled
+        return max(self.wish.lots - self.filled, 0)
 
     def may_replace(self, now_ns: int) -> bool:
         """Whether other terms may be asked for: the venue has it, and what was asked
@@ -228,8 +232,19 @@ def _granted(tracked: Tracked) -> Tracked:
     """The order under the terms that were asked for last."""
     if (wish := tracked.wish) is None:
         return tracked
-    order = under_terms(tracked.order, wish)
-    return structs.replace(tracked, order=order, asked_lots=0, asked=NEVER_ASKED)
+    return structs.replace(
+        tracked,
+        order=under_terms(tracked.order, wish),
+        state=_reopened(tracked),
+        asked_lots=0,
+        asked=NEVER_ASKED,
+    )
+
+
+def _reopened(tracked: Tracked) -> OrderState:
+    """Under larger terms an order that its former size has filled is so in part."""
+    is_whole = tracked.state == OrderState.FILLED
+    return OrderState.PARTIALLY_FILLED if is_whole else tracked.state
 
 
 def _replaced(tracked: Tracked, answer: Replaced) -> Tracked:
@@ -247,8 +262,11 @@ def _replaced(tracked: Tracked, answer: Replaced) -> Tracked:
             f"{tracked.replaced} of {tracked.replaces} that were asked for."
         )
     if terms == (order.lots, order.limit, order.trigger) and not tracked.is_open:
-        return structs.replace(tracked, replaced=answer.number + 1)
-    if not tracked.is_open or answer.lots <= tracked.filled:
+        is_last = answer.number + 1 >= tracked.replaces
+        left = 0 if is_last else tracked.asked_lots
+        return structs.replace(tracked, replaced=answer.number + 1, asked_lots=left)
+    is_wished = answer.lots <= tracked.asked_lots and tracked.state == OrderState.FILLED
+    if answer.lots <= tracked.filled or not (tracked.is_open or is_wished):
         raise OrderError(
             f"Order {order.id} is replaced by {answer.lots} lots in state "
             f"{tracked.state.name}, but {tracked.filled} have traded."
@@ -259,6 +277,7 @@ def _replaced(tracked: Tracked, answer: Replaced) -> Tracked:
     return structs.replace(
         tracked,
         order=under_terms(order, answer),
+        state=_reopened(tracked),
         replaced=answer.number + 1,
         asked_lots=0 if is_last else tracked.asked_lots,
         asked=NEVER_ASKED if is_granted else tracked.asked,

@@ -148,8 +148,15 @@ class WorkingOrders:
         before, self.by_id[name] = self.by_id[name], after
         if not after.is_open:
             self._unfinished.pop(name, None)
+        elif not before.is_open:
+            self._reopen()
         if change := after.left - before.left:
             self._open(before.order, change)
+
+    def _reopen(self) -> None:
+        """One that its former size had filled has a larger one: in its old place."""
+        still_open = (name for name, one in self.by_id.items() if one.is_open)
+        self._unfinished = dict.fromkeys(still_open)
 
     def _note_refusal(self, one: Tracked) -> None:
         """Counted until the venue takes one."""

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from benchmarks.filling import FillingVenue
-from bot4jax.modes.leavings import Leavings
-from bot4jax.runtime.orders import Fill
+from bot4jax.modes.leavings import Leavings, Totals
+from bot4jax.runtime.orders import Expired, Fill, Order, Replaced
 from bot4jax.runtime.portfolio import Portfolio
+from bot4jax.types import SELL
 from tests.runtime.scene import CAPITAL, MEMBERS, SYMBOLS, UNIVERSE, Scene
 
 
@@ -54,6 +55,28 @@ def test_totals_are_those_of_a_plain_recount_of_the_journal(tmp_path, kind):
         assert found.fills == Counter(one.side for one in fills)
         assert found.partial_fills == parted
         assert found.denials == dict(sorted(denied.items()))
+
+
+@pytest.mark.parametrize(
+    ("sent", "then", "filled", "parted", "kept"),
+    [
+        (10, 4, 4, 0, 0),
+        (10, 4, 3, 1, 1),
+        (4, 10, 4, 1, 1),
+        (4, 10, 10, 0, 0),
+    ],
+)
+def test_what_is_whole_goes_by_the_size_that_holds(sent, then, filled, parted, kept):
+    """A leg that was replaced, and filled by its new terms."""
+    leg = Order("a" * 16, 0, SELL, sent, "stop", trigger=9, reduce_only=True)
+    fill = Fill(leg.id, 0, SELL, filled, 9, 0.0, is_maker=False, event_ns=1)
+    totals = Totals()
+    totals.decide(np.zeros(1, int), [leg], [])
+    totals.hear([Replaced(leg.id, then, 0, 9, 0), fill])
+    assert (totals.partial_fills, len(totals._open)) == (parted, kept)
+    if kept:
+        totals.hear([Expired(leg.id, then - filled, 2)])
+    assert (totals.partial_fills, len(totals._open)) == (parted, 0)
 
 
 def test_the_newest_steps_are_kept_whole(tmp_path):

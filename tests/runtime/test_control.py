@@ -12,7 +12,7 @@ import pytest
 
 from bot4jax.config import load
 from bot4jax.errors import Halted
-from bot4jax.runtime.control import Controls, KillFile, listening
+from bot4jax.runtime.control import MOST_WAITING, Controls, KillFile, listening
 from bot4jax.runtime.control_line import Ask, control, line, settled
 from bot4jax.runtime.folder import RunFolder
 from bot4jax.runtime.limits import TradingState
@@ -244,6 +244,52 @@ def test_nonsense_is_answered_and_changes_nothing(engine):
     hear(engine, talk)
     assert [one.accepted for one in answers] == [False] * 4
     assert engine.scene.states.causes == ()
+
+
+@pytest.mark.parametrize("do", ["pause", "news", "reset"])
+def test_a_kill_waits_for_nobody_who_waits_for_the_loop(engine, do):
+    """The loop is busy: nobody attends before the kill has been answered."""
+    answers: list[ControlAnswer] = []
+
+    def first(ask: Ask) -> None:
+        answers.append(ask(Control(do=do)))
+
+    with listening(engine.controls, engine.endpoint), said(engine, first) as person:
+        wait_until(lambda: engine.controls.waiting == 1)
+        with line(engine.endpoint, PATIENCE_S) as ask:
+            killed = ask(Control(do="kill", reason="drill"))
+            told = ask(Control(do="status"))
+        assert (killed.accepted, killed.state, told.state) == (True, "halted", "halted")
+        assert KillFile(engine.folder).text() == "drill"
+        assert (answers, engine.controls.waiting) == ([], 1)
+        engine.trade_until(lambda: not person.is_alive())
+    assert [one.accepted for one in answers] == [do != "reset"]
+    assert {Cause.KILLED} <= set(engine.scene.states.causes)
+
+
+def test_a_word_that_waits_when_the_run_ends_is_not_done(engine):
+    with said(engine, lambda ask: ask(Control(do="pause"))) as person:
+        with listening(engine.controls, engine.endpoint):
+            wait_until(lambda: engine.controls.waiting == 1)
+        person.join(PATIENCE_S)
+        assert not person.is_alive(), "it was answered"
+    engine.controls.attend()
+    assert engine.scene.states.causes == ()
+
+
+def test_of_too_many_words_at_once_the_last_are_to_be_said_again(engine):
+    for _ in range(MOST_WAITING):
+        assert not engine.controls.ask(Control(do="pause")).answer.done()
+    late = engine.controls.ask(Control(do="pause")).answer.result(0)
+    assert (late.accepted, late.text[:16]) == (False, "the loop is busy")
+    assert engine.controls.ask(Control(do="kill")).answer.result(0).accepted
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    give_up_s = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < give_up_s
+        time.sleep(0.001)
 
 
 def test_a_reset_whose_asker_gave_up_is_not_done_later(engine):

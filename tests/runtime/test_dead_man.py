@@ -3,21 +3,25 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+import zmq
 
 from bot4jax.modes.trading import opened_journal, stepping
+from bot4jax.runtime.brackets import Distances
 from bot4jax.runtime.dead_man import DeadMan, Pulse
+from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.latency import Latency
 from bot4jax.runtime.local_venue import statement
 from bot4jax.runtime.messages import pack
 from bot4jax.runtime.orders import Cancel, Cancelled, Order
 from bot4jax.runtime.sockets import bound_endpoint, dealer, router
+from bot4jax.runtime.tracking import OrderState
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import SocketVenue
 from bot4jax.runtime.venue_messages import (
@@ -30,6 +34,7 @@ from bot4jax.runtime.venue_messages import (
 from bot4jax.runtime.wire import VERSION
 from bot4jax.types import TICK
 from tests.runtime.scene import BAR_NS, RUN, UNIVERSE, Scene
+from tests.runtime.street import Street, street
 from tests.sim.engine import mids
 from tests.sim.kill import FORKING, PATIENCE_S, served
 
@@ -114,6 +119,53 @@ def test_an_engine_that_dies_or_hangs_leaves_nothing_resting(tmp_path, end):
     thread.join(PATIENCE_S)
     assert rest_again.exitcode == 0
     assert (folder / "ended").read_text() == "0", "it has booked all cancels"
+
+
+def test_who_goes_on_is_told_what_the_switch_took_back_and_protects_itself_at_once(
+    tmp_path,
+):
+    """By the venue's first word: not by the report of another whole step."""
+
+    def kept(step: int) -> tuple[float | None, ...]:
+        return (0.05 if step == 1 else None), 0.0, 0.0
+
+    def engine(line: zmq.Socket, journal: Journal, within_s: float) -> Scene:
+        venue = SocketVenue(line, PATIENCE_S, within_s)
+        scene = Scene(tmp_path, kept, venue=venue, journal=journal, size=1000)
+        scene.account.distances = Distances(stop_bps=100.0, profit_bps=200.0)
+        return scene
+
+    def legs(orders: Iterable[Order]) -> list[str]:
+        return [one.id for one in orders if one.group]
+
+    with street(0) as market:
+        for bar in range(7):
+            market.show(bar)
+        with closing(opened_journal(tmp_path, RUN, resumes=True)) as journal:
+            scene = engine(market.line, journal, WITHIN_S)
+            bars = map(scene.closed, range(STEPS + 1))
+            for _ in stepping(scene.trader, journal, bars):
+                pass
+        held = scene.account.portfolio.lots.tolist()
+        first = scene.account.portfolio.working.ids()
+        assert [name for name in first if name in legs(market.sent)] == first != []
+        wait_until(lambda: resting(market) == [])
+        with (
+            dealer(bound_endpoint(market.line)) as line,
+            closing(opened_journal(tmp_path, RUN, resumes=True)) as journal,
+        ):
+            scene = engine(line, journal, PATIENCE_S)
+            bars = map(scene.closed, range(STEPS + 2))
+            *_, last = stepping(scene.trader, journal, bars)
+            assert len(legs(last.orders)) == len(first) == 2
+            assert not set(first) & set(legs(last.orders))
+            assert scene.account.portfolio.lots.tolist() == held
+            ours = scene.account.portfolio.working.by_id
+            assert {ours[name].state for name in first} == {OrderState.CANCELLED}
+
+
+def resting(market: Street) -> list[str]:
+    return list(market.venue.book.resting.by_id)
 
 
 def test_what_is_on_its_way_when_nobody_speaks_does_not_rest():

@@ -121,10 +121,14 @@ def context(
     owned_is: Account | None = None,
     state: TradingState = TradingState.ACTIVE,
     stale: tuple[int, ...] = (),
+    expiry_ns: int = 0,
     **lately,
 ) -> Context:
+    """`expiry_ns`: of the first instrument; 0: never."""
+    expiring = UNITS.expiry_ns.copy()
+    expiring[0] = expiry_ns or expiring[0]
     return Context(
-        UNITS,
+        UNITS._replace(expiry_ns=expiring),
         msgspec.structs.replace(LIMITS, **(limits or {})),
         market_is or market(),
         owned_is or owned(),
@@ -247,6 +251,9 @@ DENIED = [
     ),
     (Reason.NEWS, BUY_10, {"concerned": np.arange(S) == 0}),
     (Reason.MISSED_TICKS, BUY_10, {"concerned": np.arange(S) == 0, "stale": (0,)}),
+    (Reason.EXPIRED, BUY_10, {"expiry_ns": NOW}),
+    (Reason.EXPIRED, order(-10), {"expiry_ns": NOW - DAY_NS}),
+    (Reason.EXPIRED, BUY_10, {"expiry_ns": NOW, "stale": (0,)}),
     (Reason.MARGIN, BUY_10, {"limits": {"max_margin": 0.009}}),
     (
         Reason.MARGIN,
@@ -306,6 +313,7 @@ PASSING = [
         {"market_is": market(volume=column(0))},
         {"period": MidRange(column(300), column(500))},
         {"budget": -3},
+        {"expiry_ns": 1},
     ],
 )
 def test_reductions_pass_over_every_limit_of_risk(asked, situation):

@@ -13,9 +13,12 @@ from bot4jax.runtime.orders import (
     Fill,
     Order,
     Reject,
+    Replace,
+    Replaced,
     order_id,
 )
-from bot4jax.runtime.tracking import OrderError, OrderState, Tracked, follow
+from bot4jax.runtime.tracking import OrderError, OrderState, Tracked, asked, follow
+from bot4jax.runtime.working_orders import WorkingOrders
 from bot4jax.types import BUY, SELL
 
 ID = "0123456789abcdef"
@@ -100,6 +103,77 @@ def test_hearing_everything_twice_changes_nothing(answers):
 def test_what_cannot_be_true_is_refused(answers):
     with pytest.raises(OrderError):
         after(*answers)
+
+
+def while_growing(*answers: Answer) -> Tracked:
+    """The order while twenty lots are asked for in the place of its ten."""
+    tracked = asked(after(Ack(ID, 1)), Replace(ID, 20, 500))
+    for answer in answers:
+        tracked = follow(tracked, answer)
+    return tracked
+
+
+GROWN = Replaced(ID, 20, 500, 0, 3)
+
+
+@pytest.mark.parametrize(
+    ("answers", "state", "filled"),
+    [
+        ([fill(20)], OrderState.FILLED, 20),
+        ([fill(7), fill(13, 1)], OrderState.FILLED, 20),
+        ([fill(10)], OrderState.FILLED, 10),
+        ([fill(10), fill(4, 1)], OrderState.PARTIALLY_FILLED, 14),
+        ([fill(10), fill(10, 1)], OrderState.FILLED, 20),
+        ([fill(7), fill(3, 1), fill(10, 2)], OrderState.FILLED, 20),
+        ([fill(10), GROWN], OrderState.PARTIALLY_FILLED, 10),
+        ([fill(10), GROWN, fill(10, 1)], OrderState.FILLED, 20),
+        ([fill(10), fill(10, 1), GROWN], OrderState.FILLED, 20),
+        ([fill(10), Expired(ID, 10, 2)], OrderState.EXPIRED, 10),
+        ([fill(10), Cancelled(ID, 10, 2)], OrderState.CANCELLED, 10),
+    ],
+)
+def test_what_only_the_new_size_makes_true_opens_a_filled_order_again(
+    answers, state, filled
+):
+    """The replacement was granted, and its answer is late or lost."""
+    tracked = while_growing(*answers)
+    assert (tracked.state, tracked.filled) == (state, filled)
+    doubled = [one for one in answers for _ in range(2)]
+    assert while_growing(*doubled) == tracked
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [fill(10), fill(11, 1)],
+        [fill(10), Expired(ID, 11, 2)],
+        [fill(10), Replaced(ID, 21, 500, 0, 3), fill(11, 1)],
+        [fill(10), Replaced(ID, 10, 500, 0, 3), fill(1, 1)],
+        [fill(10), fill(10, 1), fill(1, 2)],
+        [fill(20), Expired(ID, 1, 2)],
+        [fill(4), Cancelled(ID, 6, 2), GROWN],
+    ],
+)
+def test_no_order_grows_beyond_what_was_asked_for(answers):
+    with pytest.raises(OrderError):
+        while_growing(*answers)
+
+
+def test_an_order_that_is_open_again_stands_in_its_old_place():
+    working = WorkingOrders(slots=4, kept=10)
+    later = msgspec.structs.replace(ORDER, id="f" * 16, side=SELL, lots=3)
+    for one in (ORDER, later):
+        working.expect(one)
+        working.hear(Ack(one.id, 1))
+    working.ask(Replace(ID, 20, 500))
+    working.hear(fill(10))
+    assert working.ids() == [later.id]
+    working.hear(GROWN)
+    assert working.ids() == [ID, later.id]
+    assert (working.buys[3], working.sells[3]) == (10, 3)
+    working.hear(fill(10, 1))
+    assert working.ids() == [later.id]
+    assert (working.buys[3], working.sells[3]) == (0, 3)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ from bot4jax.runtime.local_venue import LocalVenue
 from bot4jax.runtime.orders import (
     Answer,
     Cancel,
+    Expired,
+    Fill,
     Order,
     Query,
     Reject,
@@ -319,6 +321,32 @@ def test_a_stop_trades_by_terms_of_which_nobody_heard(tmp_path):
     assert scene.account.portfolio.lots.tolist() == [0, 0, 0]
     assert scene.account.portfolio.working.ids() == []
     assert scene.states.state is TradingState.ACTIVE
+
+
+def test_a_stop_trades_just_what_its_last_answer_said_and_then_ends(tmp_path):
+    """With the rest left of larger terms of which nobody heard."""
+
+    def kept(step: int) -> tuple[float | None, ...]:
+        return {1: 0.1, 4: 0.8}.get(step), 0.0, 0.0
+
+    scene = Protected(tmp_path, kept, STOP, venue=Lossy(first(Replaced)))
+    scene.trader.start()
+    scene.through(range(6))
+    (leg,) = scene.account.portfolio.working.still_open()
+    said, held = leg.order.lots, int(scene.account.portfolio.lots[0])
+    assert 0 < said < held == leg.asked_lots
+    scene._size = said
+    fill, end = scene.bar(6, mids=(197, 200, 200)).answers
+    assert isinstance(fill, Fill)
+    assert isinstance(end, Expired)
+    assert (fill.lots, end.lots_left) == (said, held - said)
+    assert scene.account.portfolio.working.by_id[leg.order.id].order.lots == held
+    scene._size = held
+    scene.through(range(7, 12), mids=(197, 200, 200))
+    assert scene.account.portfolio.lots.tolist() == [0, 0, 0]
+    assert scene.account.portfolio.working.ids() == []
+    assert scene.states.state is TradingState.ACTIVE
+    scene.assert_repeated()
 
 
 def in_and_out(step: int) -> tuple[float, float, float]:

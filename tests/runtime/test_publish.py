@@ -21,7 +21,7 @@ from bot4jax.runtime.sockets import Limits, bound_endpoint, publisher, subscribe
 from bot4jax.runtime.subscribers import Subscribers
 from bot4jax.runtime.wire import MAGIC, Refusal, encode
 from bot4jax.schema.process import Endpoints
-from bot4jax.types import BUY, END, TICK, TRADE, Frame, Instrument
+from bot4jax.types import BEGIN, BUY, END, TICK, TRADE, Frame, Instrument
 
 ANY_PORT = "tcp://127.0.0.1:*"
 PATIENCE_S = 20.0
@@ -170,6 +170,28 @@ def test_all_publishers_must_have_ended(line):
     source.send(encode(second._replace(flags=END), MARKET.hash))
     source.send(encode(first._replace(sequence=4, flags=END), MARKET.hash))
     assert len(list(receive(sink, MARKET.hash, PATIENCE_S))) == 3
+
+
+def test_who_has_ended_and_comes_back_in_a_new_life_is_waited_for(line):
+    """And an END of its former life, come late, does not end the new one."""
+    sender, receiver = line
+    nothing = np.empty(0, TICK)
+    lives = [
+        (1, 1, BEGIN),
+        (2, 1, BEGIN),
+        (1, 1, END),
+        (1, 2, 0),
+        (2, 1, END),
+        (1, 1, END),
+        (1, 2, 0),
+        (1, 2, END),
+    ]
+    sent = [Frame(name, epoch, 0, 9, nothing, flags=how) for name, epoch, how in lives]
+    for one in sent:
+        sender.send(encode(one, MARKET.hash))
+    heard = [one.frame for one in receive(receiver, MARKET.hash, PATIENCE_S)]
+    told = [(one.publisher, one.epoch, one.flags) for one in heard if one is not None]
+    assert told == lives
 
 
 def test_a_slow_subscriber_loses_nothing(aside):

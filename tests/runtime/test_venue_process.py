@@ -263,7 +263,7 @@ def test_another_universe_is_refused_by_name():
 
 def inquiry(**changes) -> Inquiry:
     said = {"version": VERSION, "universe_hash": UNIVERSE.hash, "bar_ns": BAR_NS}
-    return Inquiry(run=RUN, step=0, **(said | changes))
+    return Inquiry(run=RUN, **({"step": 0} | said | changes))
 
 
 @pytest.mark.parametrize(
@@ -341,6 +341,43 @@ def test_only_an_engine_whose_record_fits_takes_the_place_of_the_one_at_work(
         own.take(msgspec.structs.replace(sent(4), epoch=stated.epoch)),
         type(None) if takes_over else Fenced,
     )
+
+
+@pytest.mark.parametrize("decided", [0, 1])
+def test_only_who_has_decided_nothing_since_is_told_at_once_what_has_happened(decided):
+    """One that has goes by the last report, and books the rest with its next one."""
+    venue = new_venue()
+    own, records = Desk(venue, UNIVERSE.hash, lockstep=False), stream()
+    cut = np.searchsorted(records["event_ns"], boundary(2))
+    own.hear(records[:cut])
+    bids = [order(number, BUY, 2_000, 1_000 - number) for number in range(3)]
+    step = msgspec.structs.replace(step_after(1, []), orders=bids)
+    own.take(step)
+    own.hear(records[cut : cut + 40])
+    report = own.report()
+    assert report is not None
+    own.hear(records[cut + 40 :])
+    assert own.take_back() > 0
+    since = {str(one) for one in venue.record.answers[len(report.answers) :]}
+    assert {one[: one.index("(")] for one in since} >= {"Cancelled", "Fill"}
+    stated = own.take(inquiry(step=1 + decided))
+    assert isinstance(stated, Statement)
+    told = {str(one) for one in stated.answers[len(report.answers) :]}
+    if decided:
+        assert (stated.answers, stated.positions) == (report.answers, report.positions)
+    else:
+        assert (told, stated.positions) == (since, venue.position.tolist())
+    after = msgspec.structs.replace(step_after(2, []), orders=[], epoch=stated.epoch)
+    own.take(after)
+    following = own.report()
+    assert following is not None
+    left = {str(one) for one in following.answers}
+    assert left == (since if decided else set())
+    assert following.positions == venue.position.tolist()
+
+
+def order(number: int, side: int, lots: int, limit: int) -> Order:
+    return Order(order_id(RUN, 1, number, 0), 0, side, lots, "limit", limit, step=1)
 
 
 def intake() -> Intake:
@@ -439,6 +476,28 @@ def test_the_end_is_over_when_every_publisher_has_ended():
     taken.read(encode(Frame(2, 1, 0, 10, nothing, flags=END), UNIVERSE.hash))
     assert not taken.is_over
     taken.read(encode(Frame(1, 1, 0, 10, nothing, flags=END), UNIVERSE.hash))
+    assert taken.is_over
+
+
+def life(name: int, epoch: int, sequence: int, flags: int = 0) -> bytes:
+    nothing = np.empty(0, TICK)
+    frame = Frame(name, epoch, sequence, 10 + sequence, nothing, flags=flags)
+    return encode(frame, UNIVERSE.hash)
+
+
+def test_a_publisher_that_ended_and_came_back_is_waited_for():
+    taken = intake()
+    for buffer in (
+        life(1, 1, 0, BEGIN),
+        life(2, 1, 0, BEGIN),
+        life(1, 1, 0, END),
+        life(1, 2, 0),
+        life(2, 1, 0, END),
+        life(1, 1, 0, END),
+    ):
+        taken.read(buffer)
+        assert not taken.is_over
+    taken.read(life(1, 2, 0, END))
     assert taken.is_over
 
 

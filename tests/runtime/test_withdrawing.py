@@ -1,10 +1,13 @@
 """What rests is taken back once nobody wants it, or nothing may open any more."""
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot4jax.data.universe import universe
+from bot4jax.runtime.contracts import contracts
 from bot4jax.runtime.limits import Reason, TradingState
 from bot4jax.runtime.local_venue import LocalVenue
 from bot4jax.runtime.messages import News
@@ -90,6 +93,26 @@ def test_while_news_last_nothing_opens_that_was_sent_before(tmp_path):
     closed = scene.closed(1, (204, 200, 200))._replace(events=(news,))
     scene.trader.step(closed)
     opens_nothing(scene)
+
+
+def test_from_its_expiry_on_an_instrument_is_only_left(tmp_path):
+    """What is held may be sold, and is not bought back."""
+    scene = scene_of(tmp_path, [0.02, 0.02, 0.02, 0.0, 0.0, 0.02], RESTING, size=50)
+    expiry_ns = START_NS + 2 * BAR_NS
+    expiring = [
+        msgspec.structs.replace(one, expiry_ns=expiry_ns)
+        for one in UNIVERSE.instruments
+    ]
+    scene.account.portfolio.units = contracts(universe(expiring))
+    (bid,) = scene.step(0).orders
+    found = [scene.step(bar, (204, 200, 200)) for bar in range(1, 6)]
+    assert cancels(scene) == [bid.id]
+    sold = [one for step in found for one in step.orders]
+    assert {one.reduce_only for one in sold} == {True}
+    assert sum(one.lots for one in sold) == 50
+    assert scene.account.portfolio.lots.tolist() == [0, 0, 0]
+    denied = [[one.reason for one in step.denied] for step in found]
+    assert denied[-1] == denied[1] == [Reason.EXPIRED]
 
 
 def test_what_only_reduces_stays_where_nothing_may_open(tmp_path):
