@@ -26,7 +26,17 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from bot4jax.decisions import pack_decisions
-from bot4jax.kernels import bank, bars, clean, history, outcome, regime, sizing, vote
+from bot4jax.kernels import (
+    bank,
+    bars,
+    clean,
+    history,
+    outcome,
+    quoteless,
+    regime,
+    sizing,
+    vote,
+)
 from bot4jax.kernels import rebase as rebases
 from bot4jax.kernels.absorb import absorb
 from bot4jax.kernels.bars import OpenBars
@@ -157,7 +167,7 @@ def observe(
         values=scored.values,
         usable=scored.usable,
         risk=_risk(moments),
-        half_spread=columns["relative_spread"] / 2,
+        half_spread=_half_spread(settings, bar, columns),
     )
     silent = state.silent + is_silent.astype(jnp.int32)
     return Observing(banked, moments, counts, silent), seen
@@ -316,6 +326,16 @@ def _confidence(voted: vote.Vote) -> Float[Array, " S"]:
     """1 for a certain, unanimous forecast; 0 for an even or a divided one."""
     certain = 1 - vote.entropy(voted.probability) / np.log(3).item()
     return jnp.clip(certain, 0.0, 1.0) * (1 - voted.disagreement)
+
+
+def _half_spread(
+    settings: Settings, bar: Bar, columns: dict[str, Array]
+) -> Float[Array, " S"]:
+    """As the bar shows it; without quotes what the venue will take for it."""
+    if settings.half_spread is None:
+        return columns["relative_spread"] / 2
+    mid = history.price(bar)
+    return safe_divide(quoteless.half_spread(mid, settings.half_spread), mid)
 
 
 def _risk(moments: Moments) -> Risk:

@@ -49,6 +49,9 @@ class Settings:
     """features that the fallback reads, as far as they are fed"""
     regimes: int = 1
     """that a calibration tells apart; 1: all times alike"""
+    half_spread: float | None = None
+    """share of the price from the mid to either quote, where the source shows none;
+    None: it shows them"""
 
     @property
     def layout(self) -> Layout:

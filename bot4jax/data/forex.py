@@ -1,8 +1,11 @@
 """LEAN's tick archives of currency pairs: one zipped CSV of quotes a pair and day.
 
-A line is `ms,bid,ask`, ms of the New York day. Sizes are not told: `STANDING` is taken
-on either side, so that orders find something to trade with, and every column that would
-be made of sizes is absent. Neither are trades nor the time of receipt.
+A line is `ms,bid,ask`, ms of a day that begins at 5:00 UTC all year: LEAN keeps FXCM's
+ticks in New York's winter time. The recorded days say so themselves: payrolls, told at
+8:30 in New York, move them at 7:30 in May. (Oanda's archives are in UTC, and would come
+out five hours late.) Sizes are not told: `STANDING` is taken on either side, so that
+orders find something to trade with, and every column that would be made of sizes is
+absent. Neither are trades nor the time of receipt.
 """
 
 from pathlib import Path
@@ -12,13 +15,19 @@ import polars as pl
 
 from bot4jax.data.columns import BOOK_COLUMNS, SIDE_COLUMNS, TRADE_COLUMNS
 from bot4jax.data.grid import increment
-from bot4jax.data.lean import DAY_MS, archives, midnight_ns, read_archive
+from bot4jax.data.lean import archives, midnight_ns, read_archive
 from bot4jax.data.recording import RecordedSource, Recording, in_order
 from bot4jax.data.source import DataError
 from bot4jax.data.universe import universe
 from bot4jax.types import QUOTE, TICK, Bar, Instrument
 
 FIELDS = ("ms", "bid", "ask")
+
+ZONE = "Etc/GMT+5"
+"""Of the archives' days: UTC−5, whatever the clocks of New York say. (The zone's name
+counts hours to the west.)"""
+
+DAY_MS = 86_400_000
 
 STANDING = 1_000
 """Lots at either side of a quote: a million units of the base currency."""
@@ -109,7 +118,7 @@ def day_of(day: str, path: Path) -> pl.DataFrame:
             "'ms,bid,ask' with positive prices was expected, no earlier than the line "
             "before."
         )
-    return numbers.with_columns(ns=midnight_ns(day) + ms * 1_000_000)
+    return numbers.with_columns(ns=midnight_ns(day, ZONE) + ms * 1_000_000)
 
 
 def recorded(slot: int, rows: pl.DataFrame, step: float) -> Recording:

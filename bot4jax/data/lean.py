@@ -152,10 +152,10 @@ def _day(archive: Archive) -> tuple[np.ndarray, int]:
     return joined[np.argsort(joined["event_ns"], kind="stable")], dropped
 
 
-def midnight_ns(day: str) -> int:
-    """Start of a day `yyyymmdd` in New York, ns since 1970 UTC."""
+def midnight_ns(day: str, zone: str = "America/New_York") -> int:
+    """Start of a day `yyyymmdd` in New York or another zone, ns since 1970 UTC."""
     local = pl.Series([day]).str.to_datetime("%Y%m%d", time_unit="ns")
-    return int(local.dt.replace_time_zone("America/New_York").dt.timestamp("ns")[0])
+    return int(local.dt.replace_time_zone(zone).dt.timestamp("ns")[0])
 
 
 def _lines(path: Path, kind: str) -> tuple[pl.DataFrame, int]:

@@ -30,7 +30,7 @@ SCALER_SAMPLES = 200_000
 """Rows that the scaler's quantiles are fitted on: their error is below 1 %."""
 
 LEAST_RETURN_SCALE = 1e-6
-"""Of log returns: a symbol that never moved in training is measured in this unit."""
+"""Of log returns: no symbol is measured in a smaller unit."""
 
 
 class BarRecord(NamedTuple):
@@ -120,7 +120,10 @@ def fit_scales(record: BarRecord, span: range) -> Scales:
     """The units of features, from training bars only.
 
     The spread of returns is the median absolute return made consistent with a normal
-    distribution, unless more than half are zero: then the standard deviation.
+    distribution, unless more than half are zero: then the standard deviation. Who did
+    not move or trade in these bars, as who was not there yet, is measured in the median
+    unit of those who did: in a tiny one a single newcomer would be the whole spread of
+    the market's returns.
     """
     rows = slice(span.start - record.first, span.stop - record.first)
     mids, live = record.price("mid_close")[rows], record.column("live")[rows] > 0
@@ -134,7 +137,7 @@ def fit_scales(record: BarRecord, span: range) -> Scales:
     traded = np.where(volume > 0, volume, np.nan)
     return Scales(
         returns=jnp.asarray(_column_scale(counted), jnp.float32),
-        volume=jnp.asarray(_column_median(traded), jnp.float32),
+        volume=jnp.asarray(_lent(_column_median(traded, 0.0), 1.0), jnp.float32),
         levels=jnp.asarray(_level_weights(record, rows), jnp.float32),
     )
 
@@ -161,12 +164,19 @@ def _column_scale(moved: Float[np.ndarray, "T S"]) -> Float[np.ndarray, " S"]:
     count = np.maximum(is_known.sum(0), 1)
     square = np.where(is_known, moved, 0.0) ** 2
     spread = np.sqrt(square.sum(0) / count)
-    robust = 1.4826 * _column_median(np.abs(moved), default=0.0)
-    return np.maximum(np.where(robust > 0, robust, spread), LEAST_RETURN_SCALE)
+    robust = 1.4826 * _column_median(np.abs(moved), 0.0)
+    own = np.where(robust > 0, robust, spread)
+    return np.maximum(_lent(own, LEAST_RETURN_SCALE), LEAST_RETURN_SCALE)
+
+
+def _lent(units: Float[np.ndarray, " S"], default: float) -> Float[np.ndarray, " S"]:
+    """Units, of who has none (0) the median of all others; `default` if nobody has."""
+    known = units[units > 0]
+    return np.where(units > 0, units, np.median(known) if len(known) else default)
 
 
 def _column_median(
-    values: Float[np.ndarray, "T S"], default: float = 1.0
+    values: Float[np.ndarray, "T S"], default: float
 ) -> Float[np.ndarray, " S"]:
     """Median of the finite values of each column; `default` where there are none."""
     is_empty = ~np.isfinite(values).any(0)

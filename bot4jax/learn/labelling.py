@@ -1,5 +1,6 @@
 """A data set's labels: their edge and worth from the training span, then all bars."""
 
+import logging
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from bot4jax.learn.labels import (
     farthest_returns,
     fit_threshold,
     forward_returns,
+    is_tradable,
     outcomes,
     paying_horizon,
     sample_weights,
@@ -23,6 +25,11 @@ from bot4jax.types import CLASSES
 
 LEAST_SHARE = 0.02
 """Of a class in training, below which there is nothing to learn it from."""
+
+MOST_UNLABELLED = 1 / 3
+"""Of the decisions in training that can be without a label and without a word."""
+
+logger = logging.getLogger(__name__)
 
 
 class Labels(NamedTuple):
@@ -45,6 +52,7 @@ def label_as_configured(
     config: Config, data: Dataset, train: range, horizon: int
 ) -> Labels:
     """Labels by `labels.threshold`; refused where cost leaves a class nearly empty."""
+    tell_unlabelled(data, train, horizon)
     own, has_barriers = config.labels, config.labels.ends == "barriers"
     cost = None
     if own.threshold == "cost":
@@ -55,6 +63,28 @@ def label_as_configured(
         return found
     require_classes(found, data, train, cost)
     return found
+
+
+def tell_unlabelled(data: Dataset, train: range, horizon: int) -> None:
+    """Warn where many decisions of the training span meet a bar that is not live.
+
+    So it is of daily bars that count weekends: a label of five bars is then known of
+    Wednesdays and Thursdays alone.
+    """
+    live = data.live[rows_of(data, train)]
+    decided = live[: max(len(live) - horizon, 0)]
+    lost = decided & ~is_tradable(live, horizon)[: len(decided)]
+    if lost.sum() > MOST_UNLABELLED * decided.sum():
+        logger.warning(
+            "%.0f %% of the %s decisions in training have no label: their symbol is "
+            "not live in the next bar, or not %d bars on. They teach nothing, and "
+            "their like are not judged. Bars of days should be numbered without "
+            "weekends, as data=daily does; of who trades seldom, make data.bar_seconds "
+            "longer.",
+            100 * lost.sum() / decided.sum(),
+            f"{decided.sum():,}",
+            horizon,
+        )
 
 
 def require_all_classes(labels: Labels, train: range) -> None:

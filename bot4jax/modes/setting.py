@@ -133,6 +133,7 @@ def stage_on(config: Config, source: Source, split: Split) -> Setting:
         config.ensemble.calibration == "isotonic",
         fallback=tuple(spec.name for spec in read),
         regimes=REGIMES[config.ensemble.regimes],
+        half_spread=None if source.has_ticks else config.venue.half_spread_bps * 1e-4,
     )
     if settings.fallback and not settings.glancing.present:
         logger.warning(

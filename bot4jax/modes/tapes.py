@@ -87,6 +87,8 @@ def heard(
 
 
 def terms(setting: Setting) -> Terms:
-    """What is assumed of a market that shows no quotes."""
-    own = setting.config.venue
-    return Terms(own.half_spread_bps, own.participation)
+    """What is assumed of a market that shows no quotes, the engine's own assumption."""
+    half_spread = setting.settings.half_spread
+    if half_spread is None:
+        raise ValueError(f"{setting.config.data.source} shows quotes of its own")
+    return Terms(half_spread, setting.config.venue.participation)

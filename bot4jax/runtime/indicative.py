@@ -12,13 +12,15 @@ from jaxtyping import Float, Int
 
 from bot4jax.data.source import BarBlock
 from bot4jax.data.universe import Universe
+from bot4jax.kernels.quoteless import half_spread
 from bot4jax.types import BAR_FLOATS, BAR_INTS, QUOTE, TICK
 
 
 class Terms(NamedTuple):
     """What is assumed about a market that shows no quotes."""
 
-    half_spread_bps: float
+    half_spread: float
+    """share of the price"""
     participation: float
     """share of the previous bar's volume that stands on each side"""
 
@@ -56,9 +58,10 @@ def _quotes(
 ) -> np.ndarray:
     anchor = block.floats[BAR_FLOATS.index("anchor")].astype(np.int64)
     twice = 2 * anchor + block.ints[BAR_INTS.index(column)]
-    half = np.maximum(np.rint(twice / 2 * terms.half_spread_bps * 1e-4), 1)
+    mid = twice / 2
+    half = half_spread(mid, terms.half_spread)
     lots = np.floor(terms.participation * before / universe.column("lot"))
-    bid: Int[np.ndarray, " S"] = twice // 2 - half.astype(np.int64)
+    bid: Int[np.ndarray, " S"] = (mid - half).astype(np.int64)
     live = (block.ints[BAR_INTS.index("live")] > 0) & (bid > 0) & (lots >= 1)
     chosen = np.flatnonzero(live)
     records = np.zeros(len(chosen), TICK)

@@ -158,3 +158,17 @@ def test_a_market_that_only_rises_has_no_falls(config):
         label_as_configured(
             msgspec.structs.replace(config, labels=plain), data, TRAIN, HORIZON
         )
+
+
+def test_decisions_without_a_label_are_told(config, caplog):
+    """Of weekdays on a clock that counts weekends: Mondays, Tuesdays and Fridays."""
+    own = msgspec.structs.replace(config.labels, threshold="quantile")
+    plain, data = msgspec.structs.replace(config, labels=own), market(0.0)
+    weekday = np.arange(BARS) % 7 < 5
+    sparse = data._replace(live=np.broadcast_to(weekday[:, None], data.live.shape))
+    label_as_configured(plain, data, TRAIN, HORIZON)
+    assert not caplog.records
+    label_as_configured(plain, sparse, TRAIN, HORIZON)
+    (told,) = caplog.messages
+    assert told.startswith("60 % of the ")
+    assert "not live in the next bar, or not 5 bars on" in told

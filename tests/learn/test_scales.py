@@ -1,11 +1,24 @@
-"""Frozen units: the weights of the book's levels are the first principal component."""
+"""Frozen units: the weights of the book's levels are the first principal component, and
+who has no unit of its own is measured in that of the others."""
 
+from functools import partial
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from bot4jax.learn.dataset import BarRecord, fit_scales
-from bot4jax.types import BAR_FLOATS, BAR_INTS
+from bot4jax.engine import observe
+from bot4jax.kernels import planning
+from bot4jax.kernels.clean import init_scaler
+from bot4jax.kernels.outcome import init_moments, volatility
+from bot4jax.learn import dataset
+from bot4jax.learn.dataset import LEAST_RETURN_SCALE, BarRecord, fit_scales
+from bot4jax.registry import select
+from bot4jax.state import Settings, Units, init_observing
+from bot4jax.types import BAR_FLOATS, BAR_INTS, Bar, Layout
+from tests.small_nets import SMALL
 
 BARS, SYMBOLS = 400, 3
 FLOWS = ["flow", "flow_2", "flow_3", "flow_4", "flow_5"]
@@ -62,3 +75,70 @@ def test_levels_that_were_never_shown_weigh_nothing():
     np.testing.assert_allclose(weights, [1, 0, 0, 0, 0], atol=1e-7)
     silent = fit_scales(record(np.zeros_like(flow)), TRAIN).levels
     np.testing.assert_allclose(silent, [0.2] * 5)
+
+
+MOVING, RESTING, LATE = range(3)
+"""Slots: who moves and trades from the first bar on · who is quoted at one price and
+never trades in training · who is first live behind it."""
+
+LATER = 40
+"""Bars behind training."""
+
+
+def arrivals(seed: int = 5) -> BarRecord:
+    """A market of which two of three symbols have no unit of their own."""
+    rng = np.random.default_rng(seed)
+    bars = len(TRAIN) + LATER
+    ints = np.zeros((bars, len(BAR_INTS), SYMBOLS), np.int32)
+    floats = np.zeros((bars, len(BAR_FLOATS), SYMBOLS), np.float32)
+    floats[:, BAR_FLOATS.index("anchor")] = 100_000
+    walk = np.cumsum(rng.normal(0, 400, (bars, SYMBOLS)), axis=0)
+    walk[: len(TRAIN), [RESTING, LATE]] = 0
+    ints[:, [BAR_INTS.index(one) for one in BAR_INTS if one.startswith("mid_")]] = walk[
+        :, None
+    ]
+    live, traded = np.ones((bars, SYMBOLS)), rng.uniform(50, 150, (bars, SYMBOLS))
+    live[: len(TRAIN), LATE] = 0
+    traded[: len(TRAIN), [RESTING, LATE]] = 0
+    ints[:, BAR_INTS.index("live")] = live
+    floats[:, BAR_FLOATS.index("base_turnover")] = traded
+    return BarRecord(TRAIN.start, ints, floats)
+
+
+def test_who_did_not_move_in_training_has_the_unit_of_the_others():
+    """Of returns and of volume; the volatility begins with it."""
+    scales = fit_scales(arrivals(), TRAIN)
+    own = np.asarray(scales.returns)
+    # 400 half increments of 100,000 whole ones
+    assert own[MOVING] == pytest.approx(2e-3, rel=0.15)
+    np.testing.assert_array_equal(own, own[MOVING])
+    np.testing.assert_array_equal(scales.volume, scales.volume[MOVING])
+    assert scales.volume[MOVING] == pytest.approx(100, rel=0.1)
+    np.testing.assert_allclose(volatility(init_moments(scales)), own, rtol=1e-6)
+
+
+def test_where_nobody_moved_there_is_a_least_unit():
+    still = fit_scales(record(np.zeros((5, BARS, SYMBOLS))), TRAIN)
+    np.testing.assert_array_equal(still.returns, np.float32(LEAST_RETURN_SCALE))
+    np.testing.assert_array_equal(still.volume, 1)
+
+
+def test_a_newcomer_takes_the_dispersion_from_nobody():
+    """Who moves as all do spreads the market's returns no wider than they do."""
+    market = arrivals()
+    layout = Layout(SYMBOLS, 16, 64, 5, 0, Bar._fields)
+    plan = planning.plan(layout, select(("dispersion",)))
+    settings = Settings(plan, SMALL, ("lstm",))
+    scales = fit_scales(market, TRAIN)
+    units = Units(scales, init_scaler(1), jnp.float32(3e38), jnp.int32(0))
+    seen = dataset.observe_bars(
+        jax.jit(partial(observe, settings)),
+        units,
+        init_observing(settings, scales),
+        market,
+        lambda done: None,
+    )[1]
+    later = slice(len(TRAIN) + 20, None)
+    assert seen.usable[later].all()
+    # a standard deviation of three symbols that all move by one unit: about .7
+    assert 0.3 < np.median(seen.features[later]) < 1.5
