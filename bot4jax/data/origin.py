@@ -53,6 +53,14 @@ def opens_ns(source: Source, bar: int) -> int:
     return int(opens[bar - beyond]) + beyond * source.bar_ns
 
 
+def closes_ns(source: Source, bar: int) -> int:
+    """The boundary that ends a bar, ns UTC: the instant at which the next one opens.
+
+    What is decided there meets that opening, however long nobody trades before it.
+    """
+    return opens_ns(source, bar + 1)
+
+
 def digest(source: Source, stop: int) -> str:
     """Of the bars `0 … stop − 1`; of a simulated market its configuration says it."""
     if source.simulated:
