@@ -1,8 +1,8 @@
 """What is left of a run's result at other costs, after luck, and past the sentinels.
 
 All runs on a market are charged for the same number of trials: every look at it that
-was ever published (`benchmarks.looks`), or what the largest ledger of these runs
-counted, if that is more. Which of them was tried first is no merit of the first.
+was ever published (`benchmarks.looks`), or the most that one of these runs was charged
+for in its own root, if that is more. To have been tried first is no merit.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -59,8 +59,8 @@ def counts(runs: Runs, looks: Sequence[Look]) -> dict[str, int]:
         found[one.market] = found.get(one.market, 0) + 1
     for run in runs.values():
         if "luck" in run:
-            market = market_of(run)
-            found[market] = max(found.get(market, 0), run["luck"]["trials"])
+            market, own = market_of(run), run["luck"]["deflated_sharpe"]["trials"]
+            found[market] = max(found.get(market, 0), own)
     return found
 
 

@@ -52,6 +52,7 @@ class Scored(NamedTuple):
     volume: Float[np.ndarray, "T S"]
     """what the market traded in the bar that meets a bar's targets, quote currency; NaN
     where unknown"""
+    ends_ns: Int[np.ndarray, " T"]
     days: Int[np.ndarray, " T"]
     """numbers of the market's days that the bars are of"""
     late: tuple[Float[np.ndarray, "T S"], ...]
@@ -139,6 +140,7 @@ def score(setting: Setting, fold: Fitted) -> Scored:
         said,
         {name: books(setting, fold, one) for name, one in said.items()},
         traded_money(setting, fold),
+        ends_of_bars(setting, fold),
         days_of_bars(setting, fold),
         sentinels.products(
             metrics.direction(said[ENSEMBLE].probability),
@@ -172,13 +174,18 @@ def lending(setting: Setting, fold: Fitted) -> Lending:
     return Lending(rates, ends_of_days(days_of_bars(setting, fold)))
 
 
+def ends_of_bars(setting: Setting, fold: Fitted) -> Int[np.ndarray, " T"]:
+    """Boundaries of the test's bars, ns since 1970 UTC."""
+    ends = [closes_ns(setting.source, bar) for bar in fold.split.test]
+    return np.array(ends, np.int64)
+
+
 def days_of_bars(setting: Setting, fold: Fitted) -> Int[np.ndarray, " T"]:
     """The market's day that each of the test's bars is of; weekends have none of a
     share."""
-    source = setting.source
-    day_of = days_ended(source.universe)
-    found = [day_of(closes_ns(source, bar)) for bar in fold.split.test]
-    return np.array(found, np.int64)
+    day_of = days_ended(setting.source.universe)
+    ends = ends_of_bars(setting, fold).tolist()
+    return np.array([day_of(one) for one in ends], np.int64)
 
 
 def traded_money(setting: Setting, fold: Fitted) -> Float[np.ndarray, "T S"]:

@@ -34,7 +34,7 @@ LUCK = {
     "deflated_sharpe": {
         "sharpe": 0.1,
         "periods": 200,
-        "trials": 2,
+        "trials": 3,
         "expected_best": 0.05,
         "probability": 0.9,
     },
