@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from bot4jax.data.source import Source
+from bot4jax.data.source import Source, opens_ns
 
 DIGITS = 16
 """Of a digest, hexadecimal."""
@@ -42,23 +42,6 @@ class Digested(Protocol):
 def origin_of(source: Source, until: int) -> Origin:
     """The origin of what is fitted on the bars `0 … until − 1` of a source."""
     return Origin(opens_ns(source, 0), opens_ns(source, until), digest(source, until))
-
-
-def opens_ns(source: Source, bar: int) -> int:
-    """The instant at which a bar opens, ns UTC; that of days without trading counts."""
-    opens = getattr(source, "opens_ns", None)
-    if opens is None:
-        return source.start_ns + bar * source.bar_ns
-    beyond = max(bar - len(opens) + 1, 0)
-    return int(opens[bar - beyond]) + beyond * source.bar_ns
-
-
-def closes_ns(source: Source, bar: int) -> int:
-    """The boundary that ends a bar, ns UTC: the instant at which the next one opens.
-
-    What is decided there meets that opening, however long nobody trades before it.
-    """
-    return opens_ns(source, bar + 1)
 
 
 def digest(source: Source, stop: int) -> str:

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from bot4jax.data.origin import closes_ns
+from bot4jax.data.source import closes_ns
 from bot4jax.learn import (
     bootstrap,
     evaluate,

@@ -8,8 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from bot4jax.data.origin import closes_ns, opens_ns
-from bot4jax.data.source import Source
+from bot4jax.data.source import Source, closes_ns, opens_ns
 from bot4jax.data.universe import Universe
 from bot4jax.engine import Engine
 from bot4jax.kernels.bars import OpenBars
