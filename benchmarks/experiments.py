@@ -1,7 +1,8 @@
 """`python -m benchmarks.experiments [FOLDER …]`: what experiments found, as a page.
 
 Takes the summaries of finished runs into `docs/experiments/`, in what the page needs of
-them, and writes the tables of `docs/experiments.md` anew from all that lie there.
+them, and writes the tables of `docs/experiments.md` anew from all that lie there. What
+was looked at before is remembered beside them (`benchmarks.looks`).
 """
 
 import json
@@ -12,7 +13,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from benchmarks import luck, origins, rungs
+from benchmarks import looks, luck, origins, rungs
 from benchmarks.markdown import table
 from benchmarks.origins import experiment
 from benchmarks.skill import beyond_flat, chance, less, order, reach, saved, together
@@ -77,6 +78,7 @@ def main(folders: Sequence[str]) -> None:
         kept = taken(summary) | origins.origin(folder, summary)
         text = json.dumps(kept, indent=1, ensure_ascii=False)
         (FOUND / f"{folder.name}.json").write_text(text + "\n")
+    looks.write(FOUND, looks.gathered(FOUND))
     page = PAGE.read_text()
     before, _, rest = page.partition(OPENS)
     after = rest.partition(CLOSES)[2]
@@ -119,7 +121,7 @@ def section() -> str:
         table(origins.HEAD, origins.rows(runs)),
         table(SEEDS_HEAD, seed_rows(runs)),
         rungs.section(runs),
-        table(luck.HEAD, luck.rows(runs)),
+        table(luck.HEAD, luck.rows(runs, looks.read(FOUND))),
         table(HEAD, plain),
         table(LOB_HEAD, books),
     )

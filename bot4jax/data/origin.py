@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from bot4jax.data.source import Source
+from bot4jax.data.source import Source, opens_ns
 
 DIGITS = 16
 """Of a digest, hexadecimal."""
@@ -42,15 +42,6 @@ class Digested(Protocol):
 def origin_of(source: Source, until: int) -> Origin:
     """The origin of what is fitted on the bars `0 … until − 1` of a source."""
     return Origin(opens_ns(source, 0), opens_ns(source, until), digest(source, until))
-
-
-def opens_ns(source: Source, bar: int) -> int:
-    """The instant at which a bar opens, ns UTC; that of days without trading counts."""
-    opens = getattr(source, "opens_ns", None)
-    if opens is None:
-        return source.start_ns + bar * source.bar_ns
-    beyond = max(bar - len(opens) + 1, 0)
-    return int(opens[bar - beyond]) + beyond * source.bar_ns
 
 
 def digest(source: Source, stop: int) -> str:

@@ -9,7 +9,7 @@ from bot4jax.data.universe import Universe
 from bot4jax.errors import DataError
 from bot4jax.types import Frame
 
-__all__ = ["BarBlock", "DataError", "Source"]
+__all__ = ["BarBlock", "DataError", "Source", "closes_ns", "opens_ns"]
 
 
 class BarBlock(NamedTuple):
@@ -46,3 +46,20 @@ class Source(Protocol):
     def bars(self, first: int, stop: int) -> Iterator[BarBlock]:
         """Bars `first … stop − 1` of a source that has no ticks."""
         ...
+
+
+def opens_ns(source: Source, bar: int) -> int:
+    """The instant at which a bar opens, ns UTC; that of days without trading counts."""
+    opens = getattr(source, "opens_ns", None)
+    if opens is None:
+        return source.start_ns + bar * source.bar_ns
+    beyond = max(bar - len(opens) + 1, 0)
+    return int(opens[bar - beyond]) + beyond * source.bar_ns
+
+
+def closes_ns(source: Source, bar: int) -> int:
+    """The boundary that ends a bar, ns UTC: the instant at which the next one opens.
+
+    What is decided there meets that opening, however long nobody trades before it.
+    """
+    return opens_ns(source, bar + 1)

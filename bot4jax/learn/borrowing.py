@@ -1,7 +1,8 @@
 """What lenders ask of who is short: a daily rate of what the borrowed shares are worth.
 
-A day is held where the next boundary falls on another UTC day, whatever lies between: a
-weekend is one night of a share's 252 a year. Who closes a position before pays nothing.
+A day is held where the next boundary falls on another day of the market, whatever lies
+between: a weekend is one night of a share's 252 a year, though ticks be waited for all
+through it. Who closes a position before pays nothing.
 """
 
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from bot4jax.learn.returns import DAY_NS, days_a_year
+from bot4jax.learn.returns import days_a_year
 from bot4jax.schema.trading import Borrow
 from bot4jax.types import Instrument
 
@@ -32,9 +33,9 @@ def daily_rates(
     return asked * 1e-4 / days_a_year(instruments)
 
 
-def ends_of_days(ends_ns: Int[np.ndarray, " T"]) -> Bool[np.ndarray, " T"]:
-    """Bars behind which another UTC day begins; a boundary at midnight ends its day."""
-    return np.append(np.diff((ends_ns - 1) // DAY_NS) != 0, False)
+def ends_of_days(days: Int[np.ndarray, " T"]) -> Bool[np.ndarray, " T"]:
+    """Bars behind which another day of the market begins, by the number of each's."""
+    return np.append(np.diff(days) != 0, False)
 
 
 def owed(held: Float[np.ndarray, "T S"], lending: Lending) -> Float[np.ndarray, " T"]:

@@ -18,22 +18,19 @@ LEAST_DAYS = 30
 DAYS_A_YEAR = {"always": 365.0, "xnys": 252.0}
 """Days of trading, by the calendar of an instrument."""
 
-DAY_NS = 86_400 * 1_000_000_000
-
 CAPACITY_SHARE = 0.05
 """Of the trades, that may be larger than the market lets pass: the largest few decide
 nothing."""
 
 
 def daily_profits(
-    profits: Float[np.ndarray, " T"], ends_ns: Int[np.ndarray, " T"]
+    profits: Float[np.ndarray, " T"], days: Int[np.ndarray, " T"]
 ) -> Float[np.ndarray, " D"]:
-    """Sums by UTC day of the bar's end; a boundary at midnight ends the day before.
+    """Sums by day of the market, of which each bar has the number of its own.
 
     Days without a bar are not days of trading and do not occur.
     """
-    day = (ends_ns - 1) // DAY_NS
-    _, which = np.unique(day, return_inverse=True)
+    _, which = np.unique(days, return_inverse=True)
     return np.bincount(which, profits)
 
 

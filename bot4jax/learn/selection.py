@@ -97,21 +97,27 @@ def deflated_sharpe(
     """The deflated Sharpe ratio of a series of profits of independent periods.
 
     `others` are the ratios of all trials of such periods, this one included, as far as
-    they are known; their spread says how far luck reaches. It is at least that of the
-    ratio of this many worthless periods, 1/√(T − 1): trials that resemble each other
-    make no luck smaller than that of a single one.
+    they are known; their spread says how far luck reaches.
     """
     ratio, periods = period_sharpe(profits), len(profits)
-    known = [one for one in others if isfinite(one)]
-    own = 1 / sqrt(max(periods - 1, 1))
-    spread = max(float(np.std(known, ddof=1)), own) if len(known) > 1 else own
-    best = expected_best(trials, spread)
+    best = expected_best(trials, luck_spread(others, periods))
     if not isfinite(ratio):
         return Deflated(ratio, periods, trials, best, float("nan"))
     score = (profits - profits.mean()) / profits.std()
     skewness, kurtosis = float((score**3).mean()), float((score**4).mean())
     chance = probabilistic_sharpe(ratio, best, periods, skewness, kurtosis)
     return Deflated(ratio, periods, trials, best, chance)
+
+
+def luck_spread(others: Sequence[float], periods: int) -> float:
+    """Standard deviation of Sharpe ratios across trials, as far as they are known.
+
+    It is at least that of the ratio of this many worthless periods, 1/√(T − 1): trials
+    that resemble each other make no luck smaller than that of a single one.
+    """
+    known = [one for one in others if isfinite(one)]
+    own = 1 / sqrt(max(periods - 1, 1))
+    return max(float(np.std(known, ddof=1)), own) if len(known) > 1 else own
 
 
 def overfitting(

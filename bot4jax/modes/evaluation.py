@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
+from bot4jax.data.source import closes_ns
 from bot4jax.learn import (
     bootstrap,
     evaluate,
@@ -33,6 +34,7 @@ from bot4jax.learn.sentinels import Fading
 from bot4jax.modes.forecasters import ENSEMBLE, Fitted, Forecast, forecasts_of
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.traps import Best, Caught, best_of, caught
+from bot4jax.runtime.sessions import days_ended
 
 DELAYS = (0, 1, 2)
 """Bars that targets are met late."""
@@ -51,6 +53,8 @@ class Scored(NamedTuple):
     """what the market traded in the bar that meets a bar's targets, quote currency; NaN
     where unknown"""
     ends_ns: Int[np.ndarray, " T"]
+    days: Int[np.ndarray, " T"]
+    """numbers of the market's days that the bars are of"""
     late: tuple[Float[np.ndarray, "T S"], ...]
     """the ensemble's forecast times the return from a later entry, by delay"""
     best: Best | None
@@ -137,6 +141,7 @@ def score(setting: Setting, fold: Fitted) -> Scored:
         {name: books(setting, fold, one) for name, one in said.items()},
         traded_money(setting, fold),
         ends_of_bars(setting, fold),
+        days_of_bars(setting, fold),
         sentinels.products(
             metrics.direction(said[ENSEMBLE].probability),
             test.entry,
@@ -166,14 +171,21 @@ def lending(setting: Setting, fold: Fitted) -> Lending:
     """What who is short in the test pays, and when."""
     instruments = setting.source.universe.instruments
     rates = daily_rates(instruments, setting.config.venue.borrow)
-    return Lending(rates, ends_of_days(ends_of_bars(setting, fold)))
+    return Lending(rates, ends_of_days(days_of_bars(setting, fold)))
 
 
 def ends_of_bars(setting: Setting, fold: Fitted) -> Int[np.ndarray, " T"]:
     """Boundaries of the test's bars, ns since 1970 UTC."""
-    span, source = fold.split.test, setting.source
-    bars = np.arange(span.start, span.stop, dtype=np.int64)
-    return source.start_ns + (bars + 1) * source.bar_ns
+    ends = [closes_ns(setting.source, bar) for bar in fold.split.test]
+    return np.array(ends, np.int64)
+
+
+def days_of_bars(setting: Setting, fold: Fitted) -> Int[np.ndarray, " T"]:
+    """The market's day that each of the test's bars is of; weekends have none of a
+    share."""
+    day_of = days_ended(setting.source.universe)
+    ends = ends_of_bars(setting, fold).tolist()
+    return np.array([day_of(one) for one in ends], np.int64)
 
 
 def traded_money(setting: Setting, fold: Fitted) -> Float[np.ndarray, "T S"]:
@@ -258,7 +270,7 @@ def line(
     )
     prompt, *_ = whole.books[name]
     net = prompt.net()
-    daily = returns.daily_profits(net, whole.ends_ns)
+    daily = returns.daily_profits(net, whole.days)
     days = returns.days_a_year(setting.source.universe.instruments)
     share = setting.config.venue.participation
     return Line(

@@ -1,25 +1,35 @@
 """Who is judged in a backtest: members, ensemble, and seven baselines beside them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from bot4jax.decisions import Decided
-from bot4jax.learn import evaluate, research, rivals
+from bot4jax.kernels.calibration import straighten
+from bot4jax.learn import evaluate, isotonic, research, rivals
 from bot4jax.learn.alpha158 import Candles
 from bot4jax.learn.boosting import stopping_of, tree_settings
 from bot4jax.learn.dataset import BarRecord, Dataset
-from bot4jax.learn.evaluate import FLAT, Asked
+from bot4jax.learn.evaluate import FLAT, Asked, Outcome
 from bot4jax.learn.labelling import Labels, rows_of
 from bot4jax.learn.splits import Split
 from bot4jax.modes.setting import Setting
-from bot4jax.state import Params
+from bot4jax.state import Params, Settings
 from bot4jax.trees import forest
 
 ENSEMBLE = "ensemble"
+
+FITTED = (
+    "logistic_regression",
+    "gradient_boosting",
+    "alpha158_boosting",
+    "per_symbol_boosting",
+)
+"""Baselines that are calibrated, as members are."""
 
 
 class Fitted(NamedTuple):
@@ -76,8 +86,10 @@ def baselines(
     """What each says of the test, fitted on the fold's training span; and the best.
 
     Gradient boosting alone is the forest that is fitted with every ensemble, and as the
-    ensemble's own it is `boosted`. Whoever was fitted is tempered on the calibration
-    span, as the members are; who is best there is whom they have to beat.
+    ensemble's own it is `boosted`. Whoever was fitted is calibrated on the calibration
+    span as the members are, by a temperature and, where they are asked for, curves. Who
+    is best there is whom they have to beat: with the temperature alone, for curves
+    flatter where they were fitted.
     """
     rows = rows_of(fold.before, fold.split.train)
     horizon = setting.settings.layout.horizon
@@ -94,10 +106,7 @@ def baselines(
         asked,
         setting.config.run.seed,
     )
-    alone = forest_alone(fold, asked)
-    if boosted is not None:
-        alone[-asked.bars :] = boosted
-    said["gradient_boosting"] = alone
+    said["gradient_boosting"] = forest_alone(fold, asked)
     behind = range(fold.split.calibrate.start, fold.split.test.stop)
     later = rows_of(fold.record, behind)
     raw = {
@@ -109,8 +118,47 @@ def baselines(
         ),
     }
     said |= {name: evaluate.tempered(one, asked.known) for name, one in raw.items()}
+    best = evaluate.best_baseline(said, asked.known)
+    said = as_members(setting.settings, said, asked.known)
     tested = {name: one[-asked.bars :] for name, one in said.items()}
-    return tested, evaluate.best_baseline(said, asked.known)
+    if boosted is not None:
+        tested["gradient_boosting"] = boosted
+    return tested, best
+
+
+def as_members(
+    settings: Settings,
+    said: Mapping[str, Float[np.ndarray, "U S C"]],
+    known: Outcome,
+) -> dict[str, Float[np.ndarray, "U S C"]]:
+    """Tempered baselines with the curves that members have, where they have them.
+
+    Fitted on the first bars, the calibration span, of the symbols that each forecasts.
+    Constants and the last return were not fitted to be sure of anything.
+    """
+    bent = FITTED if settings.is_isotonic else ()
+    return {
+        name: straightened(one, known) if name in bent else one
+        for name, one in said.items()
+    }
+
+
+def straightened(
+    said: Float[np.ndarray, "U S C"], known: Outcome
+) -> Float[np.ndarray, "U S C"]:
+    """A forecast behind the curves that suit its first bars, if those are enough."""
+    first = said[: len(known.classes)]
+    weights = np.where(np.isfinite(first).all(-1), known.weights, 0.0)
+    curves = isotonic.fit_curves(
+        first.reshape(-1, said.shape[-1]),
+        known.classes.ravel(),
+        weights.ravel(),
+        worth=isotonic.independent(known.classes, weights, known.horizon),
+    )
+    if curves is None:
+        return said
+    lines = said.reshape(1, -1, said.shape[-1])
+    return np.array(straighten(curves, jnp.asarray(lines))).reshape(said.shape)
 
 
 def forest_alone(fold: Fitted, asked: Asked) -> Float[np.ndarray, "U S C"]:

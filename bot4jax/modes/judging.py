@@ -1,6 +1,5 @@
 """From a traded span to its story: labels, figures of every forecaster, money, time."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -21,6 +20,7 @@ from bot4jax.learn.labels import (
 from bot4jax.learn.pairs import Ahead
 from bot4jax.learn.params import Learned
 from bot4jax.modes import summary
+from bot4jax.modes.forecasters import as_members
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.story import MarketFacts, TradeFacts
 from bot4jax.modes.trading import Traded
@@ -112,13 +112,17 @@ def skill(
     """Members, ensemble, baselines and the bound, on the same labels."""
     members, bars = setting.settings.members, len(outcome.classes)
     asked = forecasts_of(setting, traded, learned, outcome)
+    best = None
+    if learned is not None:
+        known = known_of(setting, learned)
+        best = evaluate.best_baseline(asked, known)
+        asked = as_members(setting.settings, asked, known)
     simple = {name: one[-bars:] for name, one in asked.items()}
     flat = {"prior": simple.get(PRIOR), "recent": simple.get(RECENT)}
     judge = partial(evaluate.judge, outcome=outcome, **flat)
     said = dict(zip(members, traded.member_probability, strict=True))
     ahead = None
-    if learned is not None:
-        best = best_before(setting, learned, asked)
+    if best is not None:
         everyone = said | {"ensemble": traded.probability}
         ahead = pairs.beside(everyone, simple[best], (best,), *outcome[1:4])
     return Skill(
@@ -130,16 +134,11 @@ def skill(
     )
 
 
-def best_before(
-    setting: Setting,
-    learned: Learned,
-    asked: Mapping[str, Float[np.ndarray, "U S C"]],
-) -> str:
-    """The best baseline of the calibration span."""
+def known_of(setting: Setting, learned: Learned) -> Outcome:
+    """What the calibration span turned into."""
     rows = rows_of(learned.data, setting.split.calibrate)
     horizon = setting.settings.layout.horizon
-    known = evaluate.outcome_of(learned.labels, rows, horizon)
-    return evaluate.best_baseline(asked, known)
+    return evaluate.outcome_of(learned.labels, rows, horizon)
 
 
 def market_facts(

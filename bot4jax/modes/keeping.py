@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from bot4jax.config import from_yaml
-from bot4jax.data.origin import Origin, digest, opens_ns, origin_of, shown
+from bot4jax.data.origin import Origin, digest, origin_of, shown
+from bot4jax.data.source import opens_ns
 from bot4jax.engine import asking
 from bot4jax.errors import CheckpointError
 from bot4jax.kernels import calibration, clean, history, vote

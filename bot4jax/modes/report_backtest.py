@@ -131,9 +131,9 @@ def beside_baselines(found: Evaluation) -> str:
         f"Alpha158 with boosting is bounded to {ALPHA_SYMBOLS} symbols and "
         f"{ALPHA_SAMPLES:,} rows, and a model of each symbol's own to {OWN_SYMBOLS} "
         "symbols, spread evenly over the universe; both boost as the ensemble's forest "
-        "does, and are judged on their own symbols. Fitted baselines have a "
-        "temperature from the calibration span, as members have; the best baseline is "
-        "whoever was the best there, fold by fold."
+        "does, and are judged on their own symbols. Fitted baselines are calibrated on "
+        "the calibration span as members are, with all regimes alike; the best "
+        "baseline is whoever was the best there, fold by fold."
     )
     return section("Beside the baselines") + text + table(heads, rows)
 

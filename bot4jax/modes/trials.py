@@ -1,5 +1,6 @@
 """A look at a test span: entered in the ledger, and charged for all that were taken."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from bot4jax.learn.selection import Deflated, Overfit
 from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.folder import RunFolder
 from bot4jax.schema import Config
+from bot4jax.schema.data import ColumnData, PluginData, SimulatorData
 
 
 class Tried(NamedTuple):
@@ -144,12 +146,20 @@ def written(
 def market_of(config: Config) -> str:
     """What was looked at: a source with its files, or the simulator with its seed.
 
-    Another horizon or another length of bars is another trial on the same market.
+    Another horizon or another length of bars is another trial on the same market. A
+    plugin's is told by its name and options: whether a seed draws its market nobody
+    knows here, and as one market all its seeds are charged for.
     """
     data = config.data
-    if data.path is None:
+    if isinstance(data, SimulatorData):
         return f"{data.source} {config.run.seed}"
-    return f"{data.source} {Path(data.path).resolve()}"
+    path = None if data.path is None else Path(data.path).resolve()
+    if isinstance(data, PluginData):
+        terms = json.dumps([data.name, data.options], sort_keys=True)
+        return f"{data.source} {terms}" + (f" {path}" if path else "")
+    if isinstance(data, ColumnData) and path is not None:
+        return f"{data.source} {path / data.file}"
+    return f"{data.source} {path}"
 
 
 def account_earned(curve: Sequence[EquityRow], capital: float) -> Earned:

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from bot4jax.data.source import Source
+from bot4jax.data.source import Source, closes_ns, opens_ns
 from bot4jax.data.universe import Universe
 from bot4jax.engine import Engine
 from bot4jax.kernels.bars import OpenBars
@@ -113,12 +113,15 @@ class BarTape:
         return Bars(on_device[0], on_device[1], None)
 
     def closed(self, first: int, stop: int) -> Iterator[Closed]:
-        """The bars `first … stop − 1`, one after the other."""
+        """The bars `first … stop − 1`, one after the other, at the market's own times.
+
+        A bar of Friday ends where Monday's opens: there its orders meet that opening.
+        """
         source, before = self._source, None
         for block in source.bars(first, stop):
             timer_s = time.perf_counter()
-            open_ns = source.start_ns + block.index * source.bar_ns
-            boundary_ns = open_ns + source.bar_ns
+            open_ns = opens_ns(source, block.index)
+            boundary_ns = closes_ns(source, block.index)
             if before is not None:
                 self._show(
                     indicative.opening_quotes(

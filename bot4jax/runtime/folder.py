@@ -146,9 +146,10 @@ class RunFolder:
             raise ConfigError(
                 [
                     f"run.name: {self.path} holds a run of other files: those of "
-                    f"data.path or run.model have changed since (digest {former}; now "
-                    f"{sources}), and what it tells is of the files before. Choose "
-                    "another run.name, or run.fresh=true to remove that run"
+                    "data.path, run.model or the venue's latencies have changed since "
+                    f"(digest {former}; now {sources}), and what it tells is of the "
+                    "files before. Choose another run.name, or run.fresh=true to "
+                    "remove that run"
                 ]
             )
 

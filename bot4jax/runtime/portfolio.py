@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from bot4jax.data.universe import Universe, notional, profit
 from bot4jax.runtime.contracts import contracts, exposures, profits
-from bot4jax.runtime.equity import DAY_NS, ROW, EquityRow, Losses
+from bot4jax.runtime.equity import ROW, EquityRow, Losses
 from bot4jax.runtime.messages import (
     CorporateAction,
     Funding,
@@ -22,7 +22,7 @@ from bot4jax.runtime.messages import (
 from bot4jax.runtime.mids import Mids
 from bot4jax.runtime.orders import Answer, Fill, Foreign
 from bot4jax.runtime.ring import Ring
-from bot4jax.runtime.sessions import days
+from bot4jax.runtime.sessions import days, days_ended
 from bot4jax.runtime.terms import (
     ChangedTerms,
     changes_terms,
@@ -91,6 +91,7 @@ class Portfolio:
         self.foreign = 0
         """trades of others on this account that were booked"""
         self._losses = Losses(capital, days(universe))
+        self._day_ended = days_ended(universe)
         self._trip = np.zeros(slots)
         """what has come of each position since it was last 0, settlement currency"""
         self._ended: list[tuple[int, float]] = []
@@ -159,8 +160,8 @@ class Portfolio:
         self._trip -= np.where(self.lots == 0, 0.0, paid)
 
     def _begin_day(self, boundary_ns: int) -> None:
-        """Who was short as the day before ended pays for it; midnight ends a day."""
-        day = (boundary_ns - 1) // DAY_NS
+        """Who was short as the market's day before ended pays for it, once."""
+        day = self._day_ended(boundary_ns)
         if self._day not in (None, day):
             self._spend(self._owed)
         self._day = day

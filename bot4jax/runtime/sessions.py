@@ -42,6 +42,16 @@ def days(universe: Universe) -> Callable[[int], int]:
     return CALENDARS[found[0]].day if len(found) == 1 else utc_day
 
 
+def days_ended(universe: Universe) -> Callable[[int], int]:
+    """The number of the market's day that a bar ending there is of.
+
+    As `days`, but a boundary at midnight, and so a bar that ends there, is of the day
+    before.
+    """
+    day_of = days(universe)
+    return lambda boundary_ns: day_of(boundary_ns - 1)
+
+
 def calendars(universe: Universe) -> list[str]:
     """Those of all instruments, each once."""
     found = sorted(set(universe.column("calendar").tolist()))

@@ -31,7 +31,7 @@ def sources_digest(config: Config) -> str | None:
     """
     if config.mode == "live":
         return None
-    files = [*market_files(config), *model_files(config)]
+    files = [*market_files(config), *model_files(config), *venue_files(config)]
     if not files:
         return None
     found = hashlib.sha256()
@@ -58,6 +58,21 @@ def model_files(config: Config) -> list[tuple[str, Path]]:
     """The seals of the checkpoints that `run.model` holds."""
     model = config.run.model
     return [] if model is None else within(Path(model), SEALS)
+
+
+def venue_files(config: Config) -> list[tuple[str, Path]]:
+    """Measured latencies, by the key that names each: a file may be renamed.
+
+    One that is missing is told by whoever reads it.
+    """
+    own = config.venue
+    named = {
+        "latency_file": own.latency_file,
+        "feed_file": own.feed_file,
+        "compute_file": own.compute_file,
+    }
+    found = [(key, Path(path)) for key, path in named.items() if path is not None]
+    return [(key, path) for key, path in found if path.is_file()]
 
 
 def within(folder: Path, pattern: str) -> list[tuple[str, Path]]:

@@ -1,13 +1,19 @@
 """The page of experiments names every one, and shows what the kept runs found."""
 
 import json
+import shutil
+import subprocess
+from statistics import NormalDist
+from typing import Any
 
+import numpy as np
 import pytest
 
-from benchmarks import experiments, luck, origins, rungs
+from benchmarks import experiments, looks, luck, origins, rungs
 from bot4jax.config import groups, load, run_folder, to_yaml
 from bot4jax.data.binance import MARKETS
 from bot4jax.kernels import CATALOGUE, catalogue_hash
+from bot4jax.learn import selection
 
 
 def test_every_experiment_is_on_the_page():
@@ -25,7 +31,13 @@ def test_the_page_is_that_of_the_kept_runs():
 
 
 LUCK = {
-    "deflated_sharpe": {"sharpe": 0.1, "expected_best": 0.05, "probability": 0.9},
+    "deflated_sharpe": {
+        "sharpe": 0.1,
+        "periods": 200,
+        "trials": 3,
+        "expected_best": 0.05,
+        "probability": 0.9,
+    },
     "overfitting": {"probability": 0.25, "ways": 70},
     "trials": {"count": 3, "damaged": []},
     "net_at_cost": {"0": 2500.0, "0.5": 1250.0, "1": 0.0, "2": -2500.0},
@@ -86,18 +98,79 @@ def test_who_was_never_asked_of_the_recent_prior_is_called_better_by_nobody():
 def test_luck_and_sentinels_are_kept_and_shown():
     """Of every run that has them; what was not asked or not defined is a dash."""
     kept = experiments.taken(summary())
-    (row,) = luck.rows({"a": kept, "old": {"data": "simulator"}})
+    (row,) = luck.rows({"a": kept, "old": {"data": "simulator"}}, [])
     assert len(row) == len(luck.HEAD)
     assert row[1] == "+2.00 … +1.50 … +1.00 … +0.00"
     assert row[2] == "+2,500 … +1,250 … +0 … -2,500"
-    assert row[3:] == ("3", "+0.100 (+0.050)", "0.900", "0.25", "-0.8", "0", "1")
+    best = selection.expected_best(3, selection.luck_spread((), 200))
+    own = NormalDist().cdf(NormalDist().inv_cdf(0.9) / 0.05 * (0.1 - best))
+    assert row[3:5] == ("3", f"+0.100 ({best:+.3f})")
+    assert row[5:] == (f"{own:.3f}", "0.25", "-0.8", "0", "1")
     blank = kept["luck"] | {"overfitting": None, "net_at_cost": None}
     blank |= {"shuffled_t": None, "moved": None, "alarms": []}
-    blank["deflated_sharpe"] = dict.fromkeys(kept["luck"]["deflated_sharpe"])
-    (row,) = luck.rows({"b": {"luck": blank}})
-    assert row[2:] == ("–", "3", "– (–)", *["–"] * 4, "0")
+    undefined = {"sharpe": None, "probability": None}
+    blank["deflated_sharpe"] = kept["luck"]["deflated_sharpe"] | undefined
+    (row,) = luck.rows({"b": kept | {"luck": blank}}, [])
+    assert row[2:] == ("–", "3", f"– ({best:+.3f})", *["–"] * 4, "0")
     for one in ("gru", "flat"):
         assert kept["luck"]["scanned"][one]["0.5"] == 0.015
+
+
+def test_every_run_on_a_market_is_charged_for_all_that_was_published():
+    """The first of four steps as the last, whatever each root's ledger counted.
+
+    Beside `deflated_sharpe` itself, of the same profits and the common number.
+    """
+    generator, runs, kept = np.random.default_rng(5), {}, experiments.taken(summary())
+    profits = generator.standard_t(4, (3, 200)) * 1e-3 + 2e-4
+    for number, own in enumerate(profits):
+        told = selection.deflated_sharpe(own, number + 1)._asdict()
+        own_luck = {"deflated_sharpe": told, "trials": number + 1}
+        runs[str(number)] = kept | {"luck": kept["luck"] | own_luck}
+        runs[str(number)]["config_hash"] = str(number)
+    earlier = [looks.Look("simulator 0", str(x), (x, 0.0), None, None) for x in "abcd"]
+    others = [looks.Look("simulator 1", "e", (1.0, 0.0), 9.0, 200)]
+    every = [*earlier, *others, *map(looks.look, runs.values())]
+    known = [selection.period_sharpe(own) for own in profits]
+    rows = list(luck.rows(runs, every))
+    for own, row in zip(profits, rows, strict=True):
+        right = selection.deflated_sharpe(own, 7, known)
+        assert row[3] == "7"
+        assert row[4] == f"{right.sharpe:+.3f} ({right.expected_best:+.3f})"
+        assert row[5] == f"{right.probability:.3f}"
+
+
+def test_a_ratio_that_was_certain_in_all_digits_is_not_charged_anew():
+    told = LUCK["deflated_sharpe"] | {"probability": 1.0}
+    assert luck.recharged(told, 9, [])["probability"] is None
+
+
+def test_the_looks_that_were_published_are_not_forgotten():
+    """Those of the files and of every version in git's history; each once."""
+    kept = looks.read(experiments.FOUND)
+    assert len(set(kept)) == len(kept)
+    assert looks.gathered(experiments.FOUND) == kept, "python -m benchmarks.experiments"
+
+
+def test_a_result_that_was_overwritten_stays_a_look(tmp_path):
+    """Git remembers it, and once written down nothing needs git."""
+    folder = tmp_path / "found"
+    folder.mkdir()
+    git = ("git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=b@c")
+    subprocess.run([*git, "init", "-q"], check=True)
+    kept: dict[str, Any] = experiments.taken(summary()) | {"config_hash": "x"}
+    for loss in (1.0, 1.5, 1.5):
+        kept["forecasters"]["ensemble"]["log_loss"] = loss
+        kept["seconds"] += 1.0  # another file of the same result
+        (folder / "a-0.json").write_text(json.dumps(kept))
+        subprocess.run([*git, "add", "."], check=True)
+        subprocess.run([*git, "commit", "-qm", "a"], check=True)
+    outcomes = [one.outcome for one in looks.gathered(folder)]
+    assert outcomes == [(1.0, 0.01), (1.5, 0.01)]
+    looks.write(folder, looks.gathered(folder))
+    shutil.rmtree(tmp_path / ".git")
+    (folder / "a-0.json").unlink()
+    assert [one.outcome for one in looks.gathered(folder)] == outcomes
 
 
 def test_no_p_value_is_told_that_the_draws_cannot_tell():

@@ -8,8 +8,9 @@ import pytest
 from bot4jax.data import origin
 from bot4jax.data.bars import BarSource, Panel
 from bot4jax.data.binance import Binance
-from bot4jax.data.origin import Origin, opens_ns, origin_of, shown
+from bot4jax.data.origin import Origin, origin_of, shown
 from bot4jax.data.simulator import START_NS, Simulator
+from bot4jax.data.source import opens_ns
 from bot4jax.data.universe import universe
 from bot4jax.types import Instrument
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from bot4jax.data.universe import universe
 from bot4jax.learn.returns import (
-    DAY_NS,
     DAYS_A_YEAR,
     LEAST_DAYS,
     break_even,
@@ -19,7 +19,8 @@ from bot4jax.learn.returns import (
     turnover,
     worth,
 )
-from bot4jax.runtime.sessions import CALENDARS
+from bot4jax.runtime.equity import DAY_NS
+from bot4jax.runtime.sessions import CALENDARS, days_ended
 from bot4jax.types import Instrument
 
 
@@ -60,11 +61,22 @@ def test_sortino_counts_only_losses_as_risk():
 
 def test_days_end_at_midnight():
     hour = DAY_NS // 24
+    day_of = days_ended(universe([Instrument(symbol="B")]))
     ends = np.arange(1, 51) * hour  # 24 bars, 24 bars, two of a third day
-    found = daily_profits(np.ones(50), ends)
-    np.testing.assert_array_equal(found, [24, 24, 2])
-    ends[24:] += 5 * DAY_NS  # days without trading do not occur
-    np.testing.assert_array_equal(daily_profits(np.ones(50), ends), [24, 24, 2])
+    days = np.array([day_of(int(x)) for x in ends])
+    np.testing.assert_array_equal(daily_profits(np.ones(50), days), [24, 24, 2])
+    days[24:] += 5  # days without trading do not occur
+    np.testing.assert_array_equal(daily_profits(np.ones(50), days), [24, 24, 2])
+
+
+def test_weekends_of_a_share_are_no_days_of_trading():
+    """Nothing is earned in them, and as days of 252 a year they would thin the ratio:
+    hours of seven weeks are of 35 days."""
+    day_of = days_ended(universe([Instrument(symbol="A", calendar="xnys")]))
+    monday = 1_381_104_000_000_000_000  # 7 October 2013, midnight UTC: no holidays
+    ends = monday + np.arange(15, 15 + 46 * 24) * (DAY_NS // 24)  # to a Friday
+    days = np.array([day_of(int(x)) for x in ends])
+    assert len(daily_profits(np.ones(len(days)), days)) == 35
 
 
 def test_profit_factor_by_hand():

@@ -140,3 +140,32 @@ def test_what_an_account_earned_stands_at_the_bar_in_which_it_was_known():
     late = trials.account_earned([row(5, 110.0), row(6, 121.0)], 100.0)
     np.testing.assert_allclose(late.profits, [0.0, 0.11])
     assert trials.account_earned([], 100.0).span == ()
+
+
+def market(*words: str) -> str:
+    return trials.market_of(load(["mode=backtest", "backtest.refit=true", *words]))
+
+
+def test_a_plugin_s_market_is_told_by_what_it_is_asked_to_open():
+    """Not by the seed: one that reads a file was another market with each, and nothing
+    was charged. Another name or other options open something else."""
+    own = ("data=plugin", "data.name=mine", "plugins=[mine]")
+    first = market(*own)
+    assert market(*own, "run.seed=1") == first
+    others = {
+        market("data=plugin", "data.name=other", "plugins=[mine]"),
+        market(*own, "data.options={file: a}"),
+        market(*own, "data.options={file: b}"),
+        market(*own, "data.path=/a"),
+    }
+    assert len(others - {first}) == 4
+
+
+def test_a_market_of_columns_is_its_file():
+    """Of one folder; and one that the simulator draws is its seed."""
+    own = ("data=columns", "data.path=/tmp", "data.mapping={time: t}")
+    assert market(*own, "data.file=a.csv") != market(*own, "data.file=b.csv")
+    assert market(*own, "data.file=a.csv") == market(
+        *own, "data.file=a.csv", "run.seed=1", "labels.horizon=7"
+    )
+    assert market("run.seed=1") != market("run.seed=2") == market("run.seed=2")

@@ -370,6 +370,20 @@ def test_a_short_position_pays_its_lender_day_by_day():
     assert paid[-2:] == pytest.approx([41, 41])
 
 
+def test_a_short_share_pays_for_one_night_over_a_weekend():
+    """Whatever boundaries lie in it: the exchange has no night there."""
+    share = Instrument(symbol="A", kind="equity", calendar="xnys")
+    portfolio = Portfolio(universe([share]), CAPITAL, borrow=np.array([1e-3]))
+    trade(portfolio, 1, 0, -100, 20_000)
+    friday = 15_982 * DAY_NS  # 4 October 2013
+    hours = (20, 24, 36, 48, 72, 84, 92)  # closing, the weekend, Monday to its closing
+    paid = [
+        portfolio.value(step, friday + hour * DAY_NS // 24, np.array([200.0])).funding
+        for step, hour in enumerate(hours)
+    ]
+    assert paid == pytest.approx([0.0] + [20.0] * 6)
+
+
 NEW_TERMS = {
     "lots a tenth as many": {"lot": 10.0},
     "lots two fifths as many": {"lot": 2.5},
