@@ -115,16 +115,16 @@ class Rollout:
         if self.phase is not Phase.SHADOW:
             values |= evidence.of_orders(stepped.answers, portfolio.working.by_id)
             values |= evidence.of_fills(before, row)
-        came = np.array(self._own.came)
+        came, bars = np.array(self._own.came), 0
         if window:
             judged, new = evidence.of_forecasts(
                 self._setting, self._threshold, window, came
             )
             values |= judged
-            came = came + new
+            came, bars = came + new, len(window) - 1 if judged else 0
         seen = phases.lived(
             phases.seen(self._rules, self._own.of(self.phase), values),
-            bars=max(len(window) - 1, 0),
+            bars=bars,
             day=self._day_of(row.boundary_ns),
             trips=0 if trips is None else portfolio.trips - trips,
         )

@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterable
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import msgspec
@@ -16,7 +17,7 @@ import pytest
 
 from bot4jax.config import load, run_folder
 from bot4jax.errors import CheckpointError, ConfigError, Halted
-from bot4jax.modes import judging, phases, standing, tapes
+from bot4jax.modes import evidence, judging, phases, standing, tapes
 from bot4jax.modes.keeping import take_up
 from bot4jax.modes.phases import Phase, Verdict
 from bot4jax.modes.report_rollout import rollout as section
@@ -25,6 +26,7 @@ from bot4jax.modes.standing import Move, Standing
 from bot4jax.modes.trading import Traded, paper_venue, trade
 from bot4jax.runtime.local_venue import LocalVenue
 from bot4jax.runtime.orders import Ack, Answer, Fill, Reject
+from bot4jax.runtime.stages import Stages
 from bot4jax.runtime.states import OF_PEOPLE, Cause, States
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_messages import Statement
@@ -434,6 +436,33 @@ def stated(is_paper: bool) -> Statement:
         epoch=1,
         positions=[],
     )
+
+
+@pytest.mark.parametrize("is_live", [False, True])
+def test_only_bars_of_which_something_was_judged_count(tmp_path, monkeypatch, is_live):
+    """Not those of a dead market, which the clock closes: no symbol counts in them."""
+
+    def labelled(*_: object) -> tuple[np.ndarray, np.ndarray]:
+        return np.zeros(2, np.int64), np.array([is_live, False])
+
+    monkeypatch.setattr(evidence, "labelled", labelled)
+    places = [f"run.root={tmp_path}", f"rollout.file={tmp_path}/rollout.json"]
+    config = load(["mode=live", "runtime.speed=1", "run.model=none", *places])
+    own, horizon, bars = Rollout(config, Standing(standing.SCHEMA, "one")), 10, 61
+    own._setting, own._threshold = None, 0.0
+    own._window, own._day_of = evidence.Window(horizon), lambda at_ns: 0
+    states = SimpleNamespace(is_held=lambda cause: False)
+    account = SimpleNamespace(states=states, portfolio=SimpleNamespace(trips=0))
+    own._trader = SimpleNamespace(account=account, stages=Stages())
+    own._trader.stages.add("decision", 0.001)
+    decided = SimpleNamespace(probability=np.full((2, 3), 1 / 3))
+    for bar in range(bars):
+        closed = SimpleNamespace(bar=bar, terms=None)
+        row = SimpleNamespace(boundary_ns=bar + 1, step=bar)
+        own.see(SimpleNamespace(closed=closed, equity=row, decided=decided))
+    seen = own._own.of(Phase.SHADOW)
+    assert seen.bars == (bars - 1 if is_live else 0)
+    assert ("log_loss" in seen.means) == is_live
 
 
 def test_a_canary_has_a_hundredth_of_the_capital(in_phase):
