@@ -22,8 +22,10 @@ from bot4jax.config import (
     load,
     plain,
     rewritten,
+    run_folder,
     validate,
 )
+from bot4jax.early import heard_early
 from bot4jax.environment import prepare
 from bot4jax.errors import Bot4JaxError, ConfigError, SweepError
 from bot4jax.schema import Config
@@ -57,6 +59,9 @@ MODES = {
 }
 """Mode → the function that serves it, `Config -> exit code`, and what it does."""
 
+LISTENING = ("demo", "live")
+"""Modes whose runs SIGUSR1 stops."""
+
 INTERRUPTED = 130
 
 
@@ -74,6 +79,14 @@ def main(words: Sequence[str] | None = None) -> int:
 def dispatch(config: Config) -> int:
     """Set the environment, import what the mode needs, and serve it."""
     prepare(config.hardware)
+    if config.mode not in LISTENING:
+        return _served(config)
+    is_known = config.run.name or config.run.model is None
+    with heard_early(run_folder(config) if is_known else None):
+        return _served(config)
+
+
+def _served(config: Config) -> int:
     target, _ = MODES[config.mode]
     module, function = target.split(":")
     return getattr(importlib.import_module(module), function)(config)

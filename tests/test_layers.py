@@ -54,6 +54,7 @@ MAY_IMPORT = {
         "environment",
         "plugins",
         "run",
+        "early",
     },
     # what a mode does, without a run around it
     "notebook": NUMERIC | {"modes", "learn", "data"},
@@ -65,7 +66,9 @@ MAY_IMPORT = {
     "environment": {"schema"},
     # features of the user's own: whoever asks for the catalogue asks here
     "plugins": {"errors", "registry", "kernels"},
-    "run": WORDS | {"config", "usage", "environment"},
+    # the kill switch before a run listens; before JAX is imported
+    "early": {"errors"},
+    "run": WORDS | {"config", "usage", "environment", "early"},
 }
 
 ONLY_IN = {

@@ -3,6 +3,8 @@
 import time
 from pathlib import Path
 
+from bot4jax.config import run_folder
+from bot4jax.early import EARLY
 from bot4jax.errors import ConfigError
 from bot4jax.modes import lines
 from bot4jax.modes.keeping import Kept, adopt, seat, take_up
@@ -36,6 +38,7 @@ def live(config: Config) -> int:
 
 def traded_live(config: Config, model: Path, rollout: Rollout | None) -> int:
     """The run, within what its rollout allows."""
+    EARLY.aim(run_folder(config))
     with RunFolder(config) as folder:
         if folder.open() and folder.is_finished:
             return lines.finished(folder.path)
