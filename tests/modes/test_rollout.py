@@ -449,12 +449,13 @@ def test_only_bars_of_which_something_was_judged_count(tmp_path, monkeypatch, is
     places = [f"run.root={tmp_path}", f"rollout.file={tmp_path}/rollout.json"]
     config = load(["mode=live", "runtime.speed=1", "run.model=none", *places])
     own, horizon, bars = Rollout(config, Standing(standing.SCHEMA, "one")), 10, 61
-    own._setting, own._threshold = None, 0.0
-    own._window, own._day_of = evidence.Window(horizon), lambda at_ns: 0
     states = SimpleNamespace(is_held=lambda cause: False)
     account = SimpleNamespace(states=states, portfolio=SimpleNamespace(trips=0))
-    own._trader = SimpleNamespace(account=account, stages=Stages())
-    own._trader.stages.add("decision", 0.001)
+    trader = SimpleNamespace(account=account, stages=Stages())
+    trader.stages.add("decision", 0.001)
+    window = evidence.Window(horizon)
+    joined = {"_setting": None, "_threshold": 0.0, "_window": window}
+    vars(own).update(joined, _trader=trader, _day_of=lambda at_ns: 0)
     decided = SimpleNamespace(probability=np.full((2, 3), 1 / 3))
     for bar in range(bars):
         closed = SimpleNamespace(bar=bar, terms=None)
