@@ -55,7 +55,7 @@ TARGETS = (
 )
 
 
-GPU = RESULTS / "h100"
+GPU = RESULTS / "gpu"
 GPU_TARGETS = (
     Target("closing message to orders", "step", "decision", 1024, "ms", 10),
     Target("features", "step", "observe", 1024, "ms", 2.65),
