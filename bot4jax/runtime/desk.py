@@ -6,13 +6,11 @@ a repeated one as before, and one of a former engine not at all.
 
 from collections.abc import Sequence
 
-import msgspec
 import numpy as np
 
 from bot4jax.runtime.local_venue import LocalVenue, statement
 from bot4jax.runtime.messages import Reference, Refused
 from bot4jax.runtime.orders import Answer, Cancel
-from bot4jax.runtime.terms import converted
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_messages import (
     Alive,
@@ -56,8 +54,6 @@ class Desk:
         self._is_ended = False
         self._answers: list[Answer] = []
         """not reported yet"""
-        self._positions = venue.position.copy()
-        """as of the last report"""
         self.epoch = 0
         """grows when an engine takes over"""
         self._run = ""
@@ -157,31 +153,21 @@ class Desk:
     def _emptied(self, cancels: Sequence[Cancel]) -> Report | None:
         """What comes of taking everything back, told at once.
 
-        It belongs to the report of the step that is waited for, and is told again with
-        it; where there is none, to the last report. So whoever goes on books it too.
+        It is told again with the next report, and to whoever asks before it: who has
+        booked it may die before that is written.
         """
         step = self._step or (self._last and self._last[0])
         if step is None:
             return None
         through_ns = min(self._link.reached_ns, step.through_ns)
         self._answers += self._link.emptied(cancels, through_ns)
-        told = Report(
+        return Report(
             step=step.step,
             through_ns=step.through_ns,
             answers=list(self._answers),
             positions=self._link.venue.position.tolist(),
             is_early=True,
         )
-        if self._step is None and self._last is not None:
-            self._last = step, self._with_news(self._last[1])
-        return told
-
-    def _with_news(self, report: Report) -> Report:
-        """The report, with what has happened since."""
-        answers, self._answers = [*report.answers, *self._answers], []
-        self._positions = self._link.venue.position.copy()
-        told = {"answers": answers, "positions": self._positions.tolist()}
-        return msgspec.structs.replace(report, **told)
 
     def _pass(self, boundary_ns: int) -> None:
         """The engine's clock closed the bar in a pause; no further than was asked."""
@@ -192,44 +178,32 @@ class Desk:
         self._step, self._run = step, step.run
         if not self._is_repeated(step):
             self.steps, self.orders = self.steps + 1, self.orders + len(step.orders)
-            self._act(step.boundary_ns)
+            self._link.act(step.boundary_ns)
             self._link.send(step)
-
-    def _act(self, boundary_ns: int) -> None:
-        """Events change what was owned at the last report as what is owned now."""
-        for slot, lots in self._link.act(boundary_ns):
-            self._positions[slot], _ = converted(int(self._positions[slot]), lots)
 
     def _stated(self, inquiry: Inquiry) -> Statement:
         """The record's end; whose own record fits it takes the served run's place.
 
         It is told of all that has happened by now, what the dead-man's switch took back
-        included: or it would believe in stops that are gone for another step. Who will
-        refuse itself must not harm the one at work: it fences nobody, lets nothing act,
-        and is stated no epoch that a step of it would be taken in.
+        included: or it would believe in stops that are gone for another step. Nothing
+        is over by being told: who has asked may die before it is written, or may have
+        asked long ago. Who will refuse itself must not harm the one at work: it fences
+        nobody, lets nothing act, and is stated no epoch that a step of it would be
+        taken in.
         """
-        last = None if self._last is None else self._last[0]
-        step = last if self._step is None else self._step
+        last, report = self._last or (None, None)
+        step = self._step or last
         fits = step is None or _fits(inquiry, step)
         if fits:
-            self._tell_since(inquiry.step)
-            self._act(inquiry.boundary_ns)
+            if self._step is None and last is not None:
+                through_ns = min(self._link.reached_ns, last.through_ns)
+                self._answers += self._link.settle(through_ns)
+            self._link.act(inquiry.boundary_ns)
             self.epoch, self._run = self.epoch + 1, inquiry.run
-        is_reported = self._step is None and self._last is not None
-        own = self._link.venue, self.epoch if fits else 0, self._positions, step
-        if not is_reported or self._last is None:
-            return statement(*own, None)
-        return statement(*own, self._last[1].answers)
-
-    def _tell_since(self, step: int) -> None:
-        """What has happened since the last report belongs to it, for an engine that
-        has decided nothing since; one that has books what comes with its next step."""
-        if self._step is not None or self._last is None or self._last[0].step != step:
-            return
-        last, report = self._last
-        through_ns = min(self._link.reached_ns, last.through_ns)
-        self._answers += self._link.settle(through_ns)
-        self._last = last, self._with_news(report)
+        is_reported = self._step is None and report is not None
+        told = [*report.answers, *self._answers] if is_reported else self._answers
+        epoch = self.epoch if fits else 0
+        return statement(self._link.venue, epoch, step, told, is_reported)
 
     def report(self) -> Report | None:
         """The answer to the step taken, once the ticks have reached its end."""
@@ -242,12 +216,11 @@ class Desk:
         if self._link.reached_ns < step.through_ns and not self._is_ended:
             return None
         answers = [*self._answers, *self._link.settle(step.through_ns)]
-        self._positions = self._link.venue.position.copy()
         report = Report(
             step=step.step,
             through_ns=step.through_ns,
             answers=answers,
-            positions=self._positions.tolist(),
+            positions=self._link.venue.position.tolist(),
         )
         self._step, self._last, self._answers = None, (step, report), []
         return report

@@ -64,8 +64,8 @@ class LocalVenue:
     def ask(self, inquiry: Inquiry) -> Statement:
         self._asked += 1
         self.act(inquiry.boundary_ns)
-        held = self.venue.position
-        return statement(self.venue, self._asked, held, self._step, self._answers)
+        is_reported, told = self._answers is not None, self._answers or ()
+        return statement(self.venue, self._asked, self._step, told, is_reported)
 
     def resume(self, last: Step, plan: Plan) -> None:
         if plan == Plan.SEND:
@@ -114,20 +114,21 @@ class LocalVenue:
 def statement(
     venue: PaperVenue,
     epoch: int,
-    positions: Int[np.ndarray, " S"],
     step: Step | None,
-    answers: Sequence[Answer] | None,
+    answers: Sequence[Answer],
+    is_reported: bool,
 ) -> Statement:
-    """The end of a paper venue's record: its last step and what it said to that."""
+    """The end of a paper venue's record: its last step, whether that is answered, and
+    what has happened since the one before was."""
     return Statement(
         version=VERSION,
         run="" if step is None else step.run,
         step=0 if step is None else step.step,
-        is_reported=answers is not None,
+        is_reported=is_reported,
         dedupes=venue.dedupes,
         is_paper=True,
         epoch=epoch,
-        positions=positions.tolist(),
+        positions=venue.position.tolist(),
         orders=[named(one) for one in (step.orders if step else ())],
-        answers=list(answers or ()),
+        answers=list(answers),
     )

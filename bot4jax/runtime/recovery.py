@@ -46,7 +46,9 @@ def plan(
 ) -> Plan:
     """How to go on from the last step; what is owned must be what the venue says.
 
-    Its answers may repeat what is booked, as when a cancel came too late.
+    Its answers may repeat what is booked, as when a cancel came too late, and tell
+    whoever has decided the next step what happened after it had heard of the last one:
+    they are all to be booked.
     """
     number = 0 if last is None else last.step
     if statement.run not in ("", run):
@@ -62,8 +64,7 @@ def plan(
             "and use another run.name."
         )
     found = _plan(statement, last)
-    answers = statement.answers if found == Plan.BOOK else ()
-    trades = [one for one in answers if isinstance(one, Fill | Foreign)]
+    trades = [one for one in statement.answers if isinstance(one, Fill | Foreign)]
     booked = _booked([one for one in trades if not is_booked(one)], lots)
     if booked.tolist() != statement.positions:
         raise Halted(_difference(booked, np.array(statement.positions)))

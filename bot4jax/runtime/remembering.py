@@ -83,8 +83,7 @@ class Remembering:
             portfolio = own.portfolio
             left = plan(found, own.run, last, portfolio.lots, portfolio.is_booked)
             own.dedupes = found.dedupes
-            if left == Plan.BOOK:
-                self._book(found.answers)
+            self._book(found.answers)
         except Halted as error:
             own.states.hold(Cause.VENUE, str(error))
             raise

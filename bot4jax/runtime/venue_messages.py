@@ -89,7 +89,7 @@ class Statement(Message, frozen=True, kw_only=True):
     """to be sent with every step from now on; those of former epochs are refused. 0:
     no step of who asks is taken, and who was at work goes on"""
     positions: Annotated[list[Signed], Meta(max_length=MOST_SYMBOLS)]
-    """lots by slot, as of the last report"""
+    """lots by slot, once all that is told here counts"""
     orders: Annotated[list[OrderId], Meta(max_length=MOST_ORDERS)] = field(
         default_factory=list
     )
@@ -97,7 +97,7 @@ class Statement(Message, frozen=True, kw_only=True):
     answers: Annotated[list[Answer], Meta(max_length=4 * MOST_ORDERS)] = field(
         default_factory=list
     )
-    """of the last report"""
+    """of the last report, if `is_reported`; then all that has happened since"""
 
 
 class Fenced(Message, frozen=True, kw_only=True):

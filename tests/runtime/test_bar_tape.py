@@ -31,7 +31,7 @@ def daily(folder):
 def played(market):
     """Every closed bar, and what was shown on the way."""
     shown: list[np.ndarray] = []
-    tape = BarTape(market, Terms(5.0, 0.1), shown.append)
+    tape = BarTape(market, Terms(5e-4, 0.1), shown.append)
     return list(tape.closed(0, market.bar_count)), np.concatenate(shown)
 
 

@@ -191,7 +191,7 @@ def test_a_cancel_that_overtakes_its_order_keeps_it_from_resting():
 
 def test_an_engine_asks_to_be_watched_before_its_first_order_leaves():
     """It may die in between: what would then rest must not rest for ever."""
-    stated = statement(PaperVenue(UNIVERSE), 1, np.zeros(3, np.int64), None, None)
+    stated = statement(PaperVenue(UNIVERSE), 1, None, (), False)
     with router("tcp://127.0.0.1:*") as end, dealer(bound_endpoint(end)) as line:
         venue = SocketVenue(line, PATIENCE_S, WITHIN_S)
         line.send(b"")  # makes this peer known, so that it can be answered first

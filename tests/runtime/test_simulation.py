@@ -254,18 +254,25 @@ def rejected_orders_count_as_open(monkeypatch):
     monkeypatch.setattr(working_orders, "follow", deaf)
 
 
-PLANTED = [
-    *(an_expiry_is_not_heard, a_cancel_counts_once_it_is_sent),
-    rejected_orders_count_as_open,
-]
+UNENDING = [an_expiry_is_not_heard, rejected_orders_count_as_open]
 
 
-@pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
-def test_faults_in_how_orders_are_followed_are_seen(
-    tmp_path, calm_at_rest, monkeypatch, plant
+@pytest.mark.parametrize("plant", UNENDING, ids=lambda plant: plant.__name__)
+def test_a_run_that_takes_for_open_what_is_over_never_ends(
+    tmp_path, monkeypatch, plant
+):
+    """Undisturbed, and however often it is started."""
+    monkeypatch.setattr(seeds, "STARTS", 3)
+    plant(monkeypatch)
+    with pytest.raises(seeds.Stuck):
+        seeds.undisturbed_at_rest(tmp_path)
+
+
+def test_a_cancel_that_counts_once_it_is_sent_is_seen(
+    tmp_path, calm_at_rest, monkeypatch
 ):
     """By what the venue's record shows alone: the undisturbed run has the fault too."""
-    plant(monkeypatch)
+    a_cancel_counts_once_it_is_sent(monkeypatch)
     found = seeds.undisturbed_at_rest(tmp_path).found
     assert (found.lost, found.doubled) == (0, 0)
     assert found.broken
@@ -275,7 +282,7 @@ def test_stops_that_keep_their_size_are_seen(tmp_path, calm_at_rest, monkeypatch
     """By a seed that leaves positions alone for long enough; the undisturbed run turns
     them too soon."""
     stops_keep_their_size(monkeypatch)
-    assert seeds.told_at_rest(tmp_path, 9, calm_at_rest).verdict.broken
+    assert seeds.told_at_rest(tmp_path, 5, calm_at_rest).verdict.broken
 
 
 def what_a_withdrawal_was_told_is_forgotten(monkeypatch):
@@ -316,7 +323,7 @@ def test_faults_between_two_lives_are_seen(tmp_path, calm_at_rest, monkeypatch, 
 
 @pytest.mark.parametrize(
     ("asks", "many"),
-    [(WorkingOrders.ask, (0, 6)), (WorkingOrders.take_back, (6,))],
+    [(WorkingOrders.ask, (18, 19)), (WorkingOrders.take_back, (6,))],
     ids=["replacement", "cancel"],
 )
 def test_what_a_restart_forgets_of_what_is_under_way_is_seen(

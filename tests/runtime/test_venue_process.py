@@ -344,8 +344,8 @@ def test_only_an_engine_whose_record_fits_takes_the_place_of_the_one_at_work(
 
 
 @pytest.mark.parametrize("decided", [0, 1])
-def test_only_who_has_decided_nothing_since_is_told_at_once_what_has_happened(decided):
-    """One that has goes by the last report, and books the rest with its next one."""
+def test_whoever_goes_on_is_told_what_has_happened_since_and_told_again(decided):
+    """Who was told may die before it is written, or may have asked long ago."""
     venue = new_venue()
     own, records = Desk(venue, UNIVERSE.hash, lockstep=False), stream()
     cut = np.searchsorted(records["event_ns"], boundary(2))
@@ -358,22 +358,26 @@ def test_only_who_has_decided_nothing_since_is_told_at_once_what_has_happened(de
     assert report is not None
     own.hear(records[cut + 40 :])
     assert own.take_back() > 0
-    since = {str(one) for one in venue.record.answers[len(report.answers) :]}
-    assert {one[: one.index("(")] for one in since} >= {"Cancelled", "Fill"}
-    stated = own.take(inquiry(step=1 + decided))
-    assert isinstance(stated, Statement)
-    told = {str(one) for one in stated.answers[len(report.answers) :]}
-    if decided:
-        assert (stated.answers, stated.positions) == (report.answers, report.positions)
-    else:
-        assert (told, stated.positions) == (since, venue.position.tolist())
+    since = venue.record.answers[len(report.answers) :]
+    assert {type(one).__name__ for one in since} >= {"Cancelled", "Fill"}
+    for asked in (1, 1 + decided, 1 + decided):
+        stated = own.take(inquiry(step=asked))
+        assert isinstance(stated, Statement)
+        assert told(stated.answers) == told([*report.answers, *since])
+        assert stated.positions == venue.position.tolist()
     after = msgspec.structs.replace(step_after(2, []), orders=[], epoch=stated.epoch)
     own.take(after)
+    waiting = own.take(inquiry(step=2))
+    assert isinstance(waiting, Statement)
+    assert (waiting.is_reported, told(waiting.answers)) == (False, told(since))
     following = own.report()
     assert following is not None
-    left = {str(one) for one in following.answers}
-    assert left == (since if decided else set())
+    assert told(following.answers) == told(since)
     assert following.positions == venue.position.tolist()
+
+
+def told(answers) -> set[str]:
+    return {str(one) for one in answers}
 
 
 def order(number: int, side: int, lots: int, limit: int) -> Order:
@@ -640,7 +644,7 @@ def test_a_report_that_came_while_the_engine_stood_still_counts(called):
 def test_an_engine_that_was_fenced_takes_nothing_back(called):
     venue, end = called
     peer = heard_by(end)[0]
-    stated = statement(new_venue(), 6, np.zeros(3, np.int64), None, None)
+    stated = statement(new_venue(), 6, None, (), False)
     for message in (stated, Fenced(epoch=7)):
         end.send_multipart([peer, pack(message)])
     said = {"universe_hash": UNIVERSE.hash, "version": VERSION, "bar_ns": BAR_NS}
