@@ -200,10 +200,10 @@ class Desk:
                 self._answers += self._link.settle(through_ns)
             self._link.act(inquiry.boundary_ns)
             self.epoch, self._run = self.epoch + 1, inquiry.run
-        is_reported = self._step is None and report is not None
-        told = [*report.answers, *self._answers] if is_reported else self._answers
+        reported = None if self._step is not None else report
+        told = [*(() if reported is None else reported.answers), *self._answers]
         epoch = self.epoch if fits else 0
-        return statement(self._link.venue, epoch, step, told, is_reported)
+        return statement(self._link.venue, epoch, step, told, reported is not None)
 
     def report(self) -> Report | None:
         """The answer to the step taken, once the ticks have reached its end."""
