@@ -285,11 +285,8 @@ class PaperVenue:
         if (known := self.memory.known.get(order)) is not None:
             self._outbox += known.answers[-last:]
             return
-        rejected = Reject(order, str(Refusal.UNKNOWN_ORDER), now_ns)
-        if not last:
-            self.memory.learn(order).is_unheard = True
-            self.memory.note(rejected)
-        self._tell(rejected)
+        self.memory.learn(order).is_unheard = True
+        self._say(Reject(order, str(Refusal.UNKNOWN_ORDER), now_ns))
 
     def _refusal(self, order: Order, now_ns: int) -> Refusal | None:
         """Why the order is rejected on arrival."""

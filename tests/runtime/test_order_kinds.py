@@ -219,6 +219,19 @@ def test_who_asks_hears_everything_again_and_an_unknown_order_never_trades():
         assert venue.position[0] == 5
 
 
+@pytest.mark.parametrize("dedupes", [True, False])
+@pytest.mark.parametrize("is_cancel", [True, False])
+def test_what_was_refused_before_it_came_never_trades(is_cancel, dedupes):
+    """Who was told so has booked it."""
+    bought = order(1, 5, "ioc", 102)
+    early = Cancel(bought.id) if is_cancel else Replace(bought.id, 8, 101)
+    venue, answers = venue_with(early, dedupes=dedupes)
+    assert answers == [Reject(bought.id, str(Refusal.UNKNOWN_ORDER), 0)]
+    venue.submit([bought], 2)
+    assert venue.advance(NOTHING, 3) == answers
+    assert (venue.position[0], venue.open_orders) == (0, [])
+
+
 def test_more_orders_in_a_second_than_the_venue_takes_are_rejected():
     asked = [order(number, 1, "market") for number in range(5)]
     venue, answers = venue_with(*asked, orders_per_second=3)

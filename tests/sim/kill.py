@@ -50,10 +50,12 @@ class Verdict(NamedTuple):
     """answer by answer"""
     broken: tuple[str, ...] = ()
     """what else should hold of it and does not"""
+    least: int = FILLS
+    """fills that must have come: with fewer it proves little"""
 
     @property
     def is_sound(self) -> bool:
-        is_told, is_off = self.fills_before >= FILLS, self.lost or self.doubled
+        is_told, is_off = self.fills_before >= self.least, self.lost or self.doubled
         return is_told and self.is_same and not (is_off or self.broken)
 
 

@@ -45,7 +45,7 @@ from tests.runtime.scene import (
 from tests.sim.disk import FaultyDisk, lose_end
 from tests.sim.engine import RESTING, hesitant, mids, targets
 from tests.sim.invariants import BINDING, Found, Ledger, examine
-from tests.sim.kill import SIZE, Verdict, judged
+from tests.sim.kill import FILLS, SIZE, Verdict, judged
 from tests.sim.line import Exchange, Faults, Line
 from tests.sim.market import (
     Death,
@@ -60,6 +60,9 @@ from tests.sim.story import Story, StoryVenue
 BARS = 25
 STARTS = 200
 """An engine that needs more than these has not gone on."""
+
+STOPPED_FILLS = 25
+"""That prove something of a run that people stopped: it trades less meanwhile."""
 
 SILENCE_S = 0.01
 """After which a venue has not answered; on this line answers take no time."""
@@ -141,6 +144,7 @@ def told_at_rest(folder: Path, seed: int, calm: Calm) -> Told:
         doubled=found.doubled + beside.doubled,
         is_same=beside.is_same and story.events[:cut] == calm.story.events[:cut],
         broken=tuple(found.broken),
+        least=STOPPED_FILLS if is_disturbed else FILLS,
     )
     return Told(verdict, starts, faults.befallen, is_disturbed, found.quiet)
 

@@ -92,6 +92,8 @@ class Standing:
     """lots; of those that may still trade"""
     lots: dict[int, int] = field(default_factory=dict)
     """by slot"""
+    unheard: set[str] = field(default_factory=set)
+    """asked for or taken back before they came, and refused for ever"""
 
     def live(self, slot: int) -> list[tuple[Order, int]]:
         """What may still trade of an instrument, and how many lots of each."""
@@ -104,7 +106,7 @@ class Standing:
     def follow(self, event: Event) -> None:
         """Take in one more event."""
         match event:
-            case Order():
+            case Order() if event.id not in self.unheard:
                 self.orders[event.id], self.left[event.id] = event, event.lots
             case Fill():
                 self.left[event.order] -= event.lots
@@ -118,7 +120,7 @@ class Standing:
             case Ack() | Replaced() | Foreign() | Heard():
                 pass
             case Reject() if event.order not in self.orders:
-                pass  # asked for and never sent
+                self.unheard.add(event.order)
             case _ if not isinstance(event, Request):
                 del self.left[event.order]
 
