@@ -110,11 +110,8 @@ class Book:
         self,
         event: ChangedTerms,
         fees: Callable[[Universe], Fees],
-    ) -> float:
-        """New terms: what rests of the instrument goes, what is held is counted anew.
-
-        Returns what one lot of before is now.
-        """
+    ) -> None:
+        """New terms: what rests of it goes, what is held is counted anew."""
         slot = event.symbol
         for live in tuple(self.resting.by_id.values()):
             if live.order.symbol == slot:
@@ -124,7 +121,6 @@ class Book:
         self.universe = universe_after(self.universe, [event])
         self._fees = fees(self.universe)
         self.displayed.forget([slot])
-        return lots
 
     def forget(self, group: str, order: str) -> None:
         """The order that ended a group is asked for no more, nor is the group."""

@@ -8,7 +8,7 @@ from jaxtyping import Int
 from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.orders import Answer, Cancel, named
 from bot4jax.runtime.recovery import Plan
-from bot4jax.runtime.reference import acts_ns, slots
+from bot4jax.runtime.reference import acts_ns
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_messages import Inquiry, Statement, Step
 from bot4jax.runtime.wire import LATEST_NS, VERSION
@@ -47,14 +47,12 @@ class LocalVenue:
             self._clocks.append(np.maximum.accumulate(clock))
             self.reached_ns = int(self._clocks[-1][-1])
 
-    def act(self, boundary_ns: int) -> list[tuple[int, float]]:
-        """What acts at a boundary, before any order of it; as the engine's feed does.
-
-        Slots whose lots are others, and what one lot of before is now.
-        """
+    def act(self, boundary_ns: int) -> None:
+        """What acts at a boundary, before any order of it, as in the feed."""
         due = [one for at_ns, one in self._events if at_ns <= boundary_ns]
         self._events = [one for one in self._events if one[0] > boundary_ns]
-        return [(slot, self.venue.hear(one)) for one in due for slot in slots(one)]
+        for one in due:
+            self.venue.hear(one)
 
     @property
     def acts_ns(self) -> int:

@@ -151,16 +151,16 @@ class PaperVenue:
         self._tell(msgspec.structs.replace(said, number=self._foreign))
         self._foreign += 1
 
-    def hear(self, event: Reference) -> float:
+    def hear(self, event: Reference) -> None:
         """What happens to an instrument, between two records.
 
-        Returns what one lot of before is now; the venue keeps no account of money.
+        The venue keeps no account of money.
         """
         if not changes_terms(event):
-            return 1.0
+            return
         for order, known in self._coming():
             known.is_outdated |= order.symbol == event.symbol
-        return self.book.change(event, lambda own: fee_shares(own, self.rules))
+        self.book.change(event, lambda own: fee_shares(own, self.rules))
 
     def take_back(self) -> int:
         """Cancel all that rests, now; how many orders that were.
