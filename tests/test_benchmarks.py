@@ -17,6 +17,7 @@ import pytest
 from benchmarks import (
     compare,
     decide,
+    faults,
     findings,
     floors,
     loop,
@@ -453,6 +454,33 @@ class TestCompare:
         assert compare.main([path, "none.json"]) == 3
         assert "there is no such file" in capsys.readouterr().err
         assert compare.main([path]) == 2
+
+
+class TestFaults:
+    def test_the_page_holds_what_was_counted(self):
+        page = faults.PAGE.read_text()
+        assert faults.written(page, faults.committed()) == page, (
+            "run `python -m benchmarks.faults`"
+        )
+
+    def test_what_was_lost_and_who_was_heard_is_told(self):
+        row = dict.fromkeys((*faults.COUNTED, "disturbed"), 0)
+        rows = {
+            "live mid_checkpoint": row | {"kills": 1_000, "lost": 7},
+            "resting seed": row | {"kills": 0, "runs": 3, "disturbed": 2},
+        }
+        count = {
+            "rows": rows,
+            "faults": {"line cut": 5, "clock jumps": 6},
+            "admitted": 4,
+        }
+        count |= {"command": "count", "cores": 2, "seconds": 90, "commit": "c" * 40}
+        text = faults.section({"one.json": count | {"dirty": True}}).replace("\n", " ")
+        assert "1,000 kills" in text
+        assert "3 seeds, which 11 faults befell; 2 of" in text
+        assert "4 were heard" in text
+        assert "killed within a snapshot of its state | 0 | 0 | 7 | 0 | 0 | 0 |" in text
+        assert "uncommitted changes" in text
 
 
 class TestFindings:

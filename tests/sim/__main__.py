@@ -1,10 +1,12 @@
 """`python -m tests.sim kill=N live=N seeds=N`: kills a crash point, seeds of faults.
 
 `kill` is of a loop whose forecasts are planned, once with orders that trade at once and
-once with such that rest; `seeds` likewise, each seed once with both. `live` is of whole
-runs with their nets, of which each dies up to ten times, one after the other on every
-core. `first=SEED` begins with another seed than 0, to repeat one that failed.
-`out=FILE` writes what came of it as JSON, with the commit and the count of every fault.
+once with such that rest; `seeds` likewise, each seed once with both. Snapshots are
+written by whole runs with their nets alone, so that kills within one are of such runs,
+each of which dies up to ten times, one after the other on every core. `live` kills them
+at all the other points too, which takes an hour and more for 50. `first=SEED` begins
+with another seed than 0, to repeat one that failed. `out=FILE` writes what came of it
+as JSON, with the commit and the count of every fault.
 
 The judge is the venue's record, which must be that of an undisturbed run. Where what
 rests is taken back between two steps, or a person stops the engine, it is another by
@@ -19,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
 from itertools import product
@@ -30,6 +32,7 @@ from benchmarks.manifest import commit, cpu, is_dirty
 from tests.sim import kill, seeds, whole
 from tests.sim.kill import BARS, FIRST_KILL, POINTS, Verdict
 from tests.sim.strangers import admitted
+from tests.sim.whole import SNAPSHOT
 
 USAGE = "usage: python -m tests.sim kill=N live=N seeds=N [first=SEED] [out=FILE]"
 SCHEMA = "bot4jax.sim/1"
@@ -83,7 +86,8 @@ def summed(
     """The exit code; the last line counts what was really run."""
     began_s = time.perf_counter()
     found = list(by_kills(folder / "kill", kill))
-    found += by_whole_runs(folder / "live", live)
+    counts = {SNAPSHOT: kill, **dict.fromkeys(POINTS, live)}
+    found += by_whole_runs(folder / "live", counts)
     found += by_seeds(folder / "seeds", range(first, first + seeds))
     let_in = admitted(folder / "keys", seeds)
     if out is not None:
@@ -150,9 +154,9 @@ def by_kills(folder: Path, count: int) -> Iterator[Outcome]:
                 yield Outcome(kind, verdict, Counter(), 2, kills=1)
 
 
-def by_whole_runs(folder: Path, count: int) -> Iterator[Outcome]:
-    """The same of whole runs, as many at a time as there are cores."""
-    if not count:
+def by_whole_runs(folder: Path, counts: Mapping[str, int]) -> Iterator[Outcome]:
+    """So many kills a point of whole runs, and as many runs at a time as cores."""
+    if not any(counts.values()):
         return
     folder.mkdir()
     calm = whole.demo(folder)
@@ -160,13 +164,14 @@ def by_whole_runs(folder: Path, count: int) -> Iterator[Outcome]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         runs = [
             (deaths, submitted(pool, folder / f"{n}{k}", calm, deaths))
-            for n, point in enumerate(whole.WHOLE_POINTS)
+            for n, (point, count) in enumerate(counts.items())
             for k, deaths in enumerate(whole.deadly(point, count, first))
         ]
         for deaths, run in runs:
             (point, at), number = deaths[0], len(deaths)
             verdict = run.result()
-            told(verdict, f"{number} × {point} from step {at} on", f"live={count}")
+            words = f"{'kill' if point == SNAPSHOT else 'live'}={counts[point]}"
+            told(verdict, f"{number} × {point} from step {at} on", words)
             kind = f"live {point}"
             yield Outcome(kind, verdict, Counter(), number + 1, kills=number)
 

@@ -21,10 +21,11 @@ from bot4jax.runtime.orders import Answer, Fill
 from bot4jax.runtime.venue_record import Record
 from bot4jax.schema import Config
 from bot4jax.schema.process import Endpoints
-from tests.sim.kill import FILLS, KILLED, POINTS, Verdict, judged
+from tests.sim.kill import FILLS, KILLED, Verdict, judged
 from tests.sim.roles import record_at
 
-WHOLE_POINTS = (*POINTS, "mid_checkpoint")
+SNAPSHOT = "mid_checkpoint"
+"""The crash point within a snapshot, which an engine without nets does not write."""
 
 SNAPSHOTS = 4
 """Bars between two of the engine's state."""
