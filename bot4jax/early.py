@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bot4jax import durable
 from bot4jax.errors import Halted
 
 SAID = "the signal SIGUSR1"
@@ -43,6 +44,7 @@ class Early:
                 file.write(f"{SAID}\n")
                 file.flush()
                 os.fsync(file.fileno())
+            durable.sync(folder)
         except OSError as error:
             raise Halted(
                 f"SIGUSR1 was heard, but {folder / 'KILL'} cannot be written "

@@ -19,13 +19,14 @@ MODULES = {
 }
 
 # the words everyone shares; none of them knows JAX's arrays but through annotations
-WORDS = {"types", "errors", "schema"}
+WORDS = {"types", "errors", "schema", "durable"}
 BASE = WORDS | {"numerics", "registry"}
 NUMERIC = BASE | {"engine", "state", "decisions", "kernels", "nets", "trees"}
 
 MAY_IMPORT = {
     "types": set(),
     "errors": set(),
+    "durable": set(),
     "schema": {"schema"},
     "numerics": {"types"},
     "registry": {"types", "numerics", "errors"},
@@ -67,7 +68,7 @@ MAY_IMPORT = {
     # features of the user's own: whoever asks for the catalogue asks here
     "plugins": {"errors", "registry", "kernels"},
     # the kill switch before a run listens; before JAX is imported
-    "early": {"errors"},
+    "early": {"errors", "durable"},
     "run": WORDS | {"config", "usage", "environment", "early"},
 }
 

@@ -9,7 +9,6 @@ one before it would too.
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from bot4jax import durable
 from bot4jax.data.origin import Origin
 from bot4jax.errors import CheckpointError
 
@@ -319,20 +319,11 @@ def _read(at: Path, name: str) -> bytes:
 def _put_in_place(draft: Path, final: Path) -> None:
     """Durable under its last name, which it takes in one step."""
     for path in draft.rglob("*"):
-        _sync(path)
-    _sync(draft)
+        durable.sync(path)
+    durable.sync(draft)
     replaced = final.with_name(f"{UNFINISHED}{final.name}-replaced")
     if final.exists():
         final.rename(replaced)
     draft.rename(final)
-    _sync(final.parent)
+    durable.sync(final.parent)
     shutil.rmtree(replaced, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file's bytes, or a folder's names, are on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -6,7 +6,6 @@ at before anything reads them, for a flipped bit can end the process that reads 
 
 import hashlib
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 from jaxtyping import Float, Int
+
+from bot4jax import durable
 
 FOLDER = "trials"
 
@@ -39,12 +40,7 @@ def keep(root: Path, earned: Earned) -> str:
     digest = hashlib.sha256(table.getvalue()).hexdigest()
     path = place(root, digest)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with part.open("wb") as file:
-        file.write(table.getvalue())
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    durable.write(path, table.getvalue())
     return digest
 
 

@@ -5,6 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from bot4jax import durable
 from bot4jax.learn.evaluate import LEAST_BARS, PRIOR, RECENT
 from bot4jax.learn.folds import LEAST_LABELS
 from bot4jax.modes.markup import folded, paragraph, section, table
@@ -13,7 +14,6 @@ from bot4jax.modes.report_rollout import rollout
 from bot4jax.modes.report_skill import calibration, skill, training, vote
 from bot4jax.modes.report_trade import denials, money, speed, states
 from bot4jax.modes.story import Story
-from bot4jax.runtime.folder import write_text
 
 CSS = """
 :root { color-scheme: light; --ink: #1f2933; --soft: #52606d; --line: #e4e7eb; }
@@ -47,7 +47,7 @@ details { margin: .6rem 0; } code { font-size: .9em; }
 
 def write_report(path: Path, story: Story, more: Sequence[str] = ()) -> Path:
     """Write the page, whole or not at all."""
-    return write_text(path, page(story, more))
+    return durable.write(path, page(story, more))
 
 
 def page(story: Story, more: Sequence[str] = ()) -> str:

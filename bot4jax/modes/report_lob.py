@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bot4jax import durable
 from bot4jax.data.fi2010 import JUMP
 from bot4jax.learn import lob, student
 from bot4jax.learn.lob import Book
@@ -12,7 +13,7 @@ from bot4jax.modes import fields, summary, trials
 from bot4jax.modes.markup import paragraph, section, table
 from bot4jax.modes.report import framed, provenance
 from bot4jax.modes.trials import Tried
-from bot4jax.runtime.folder import RunFolder, write_text
+from bot4jax.runtime.folder import RunFolder
 from bot4jax.schema import Config
 
 MEANING = {
@@ -58,7 +59,8 @@ def tell_lob(
         *(told([one for one in judged if one.kind == kind]) for kind in kinds),
         provenance(folder.manifest, seconds),
     ]
-    write_text(folder.path / "report.html", framed(folder.name, book.simulated, parts))
+    page = framed(folder.name, book.simulated, parts)
+    durable.write(folder.path / "report.html", page)
 
 
 def figures(

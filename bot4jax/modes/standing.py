@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
+from bot4jax import durable
 from bot4jax.errors import CheckpointError, ConfigError
 from bot4jax.learn import checkpoint
 from bot4jax.modes.phases import Evidence, Phase
 from bot4jax.runtime.carrying import JOURNAL
-from bot4jax.runtime.folder import write_text
 from bot4jax.runtime.lease import lease
 from bot4jax.schema import Config
 from bot4jax.types import CLASSES
@@ -134,7 +134,7 @@ def read(path: Path, strategy: str) -> Standing:
 def write(path: Path, standing: Standing) -> None:
     """Keep it, whole or not at all, over a loss of power too."""
     text = msgspec.json.format(msgspec.json.encode(standing), indent=1).decode()
-    write_text(path, text + "\n", is_durable=True)
+    durable.write(path, text + "\n")
 
 
 def strategy_hash(config: Config, model: Path) -> str:

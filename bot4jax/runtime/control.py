@@ -21,8 +21,9 @@ from typing import NamedTuple
 
 import zmq
 
+from bot4jax import durable
 from bot4jax.errors import Halted
-from bot4jax.runtime.folder import KILL, sync_folder
+from bot4jax.runtime.folder import KILL
 from bot4jax.runtime.loop import Trader
 from bot4jax.runtime.messages import (
     STATES,
@@ -92,7 +93,7 @@ class KillFile:
                 file.write(f"{text}\n")
                 file.flush()
                 os.fsync(file.fileno())
-            sync_folder(self.path.parent)
+            durable.sync(self.path.parent)
         except OSError as error:
             raise Halted(
                 f"The kill switch is pulled, but {self.path} cannot be written "
@@ -104,7 +105,7 @@ class KillFile:
         """Make it durable too: what a person lifted does not come back."""
         try:
             self.path.unlink(missing_ok=True)
-            sync_folder(self.path.parent)
+            durable.sync(self.path.parent)
         except OSError as error:
             raise Halted(
                 f"{self.path} cannot be removed ({error.strerror}): the kill switch "

@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
 
+from bot4jax import durable
 from bot4jax.config import config_hash, run_folder, to_yaml
 from bot4jax.errors import ConfigError, Halted
 from bot4jax.runtime.carrying import CARRIED, JOURNAL, carry, held_causes
@@ -82,10 +83,10 @@ class RunFolder:
         if before is not None:
             self._expect_sources(sources)
         self.path.mkdir(parents=True, exist_ok=True)
-        write_text(self.path / "config.yaml", to_yaml(self._config), is_durable=True)
+        durable.write(self.path / "config.yaml", to_yaml(self._config))
         self.manifest = manifest(self._config, self.hash)
         self.manifest["sources_digest"] = sources
-        self.write_json(MANIFEST, self.manifest, is_durable=True)
+        self.write_json(MANIFEST, self.manifest)
         self._hand_over()
         return self.name if before else None
 
@@ -94,10 +95,10 @@ class RunFolder:
         """Whether the run has told its story already."""
         return (self.path / "report.html").is_file()
 
-    def write_json(self, name: str, content: Any, is_durable: bool = False) -> Path:
+    def write_json(self, name: str, content: Any) -> Path:
         """Write a file of the run, whole or not at all."""
         text = json.dumps(content, indent=1, allow_nan=False, default=str)
-        return write_text(self.path / name, text + "\n", is_durable)
+        return durable.write(self.path / name, text + "\n")
 
     @property
     def _is_live(self) -> bool:
@@ -110,7 +111,7 @@ class RunFolder:
         Whenever that is cut off, the next process goes on with it.
         """
         if (self.path / CARRIED).exists():
-            sync_folder(self.path)
+            durable.sync(self.path)
         there = sorted(self.path.glob("*"), key=lambda one: one.name != MANIFEST)
         for one in there:  # what is left over once it is gone is nobody's run
             if one.name not in (CARRIED, KILL):
@@ -121,12 +122,12 @@ class RunFolder:
         says whose that is."""
         if (carried := self.path / CARRIED).exists():
             carried.rename(self.path / JOURNAL)
-            sync_folder(self.path)
+            durable.sync(self.path)
 
     def _former_hash(self) -> str | None:
         """Of the run that lies here; one that ended before its first result is none."""
         found = set(os.listdir(self.path) if self.path.is_dir() else ())
-        if all(name.removesuffix(".part") in OPENING for name in found):
+        if all(durable.intended(name) in OPENING for name in found):
             return None
         if not isinstance(former := self._former().get("config_hash"), str):
             raise ConfigError(
@@ -162,36 +163,12 @@ class RunFolder:
         return found if isinstance(found, dict) else {}
 
 
-def write_text(path: Path, text: str, is_durable: bool = False) -> Path:
-    """Replace a file in one move, so that nothing half-written stays behind; once it
-    `is_durable`, not even after a loss of power."""
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(text)
-        if is_durable:
-            file.flush()
-            os.fsync(file.fileno())
-    os.replace(part, path)
-    if is_durable:
-        sync_folder(path.parent)
-    return path
-
-
 def remove(path: Path) -> None:
     """A file, or a folder with all that is in it."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink()
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def manifest(config: Config, hash_: str) -> dict[str, Any]:

@@ -23,8 +23,8 @@ from typing import BinaryIO, Self
 
 import numpy as np
 
+from bot4jax import durable
 from bot4jax.errors import Bot4JaxError
-from bot4jax.runtime.folder import sync_folder
 from bot4jax.runtime.journal import Unwritten
 from bot4jax.runtime.journal_file import Durability
 from bot4jax.runtime.publish import Arrival
@@ -65,7 +65,7 @@ class Inputs:
         """`durability`: what marks must survive, as in the journal."""
         self.path = folder / FILE
         self._file = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600)
-        sync_folder(folder)  # a new file's name must outlive the machine's power too
+        durable.sync(folder)  # a new file's name must outlive the machine's power too
         self._hash, self._length = hashlib.sha256(), 0
         self._writer = ThreadPoolExecutor(1, "inputs")
         self._failed: Exception | None = None

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from bot4jax.runtime.folder import CLOCK, write_text
+from bot4jax import durable
+from bot4jax.runtime.folder import CLOCK
 from bot4jax.runtime.steady import steady_clock
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -49,7 +50,7 @@ def count_on(folder: Path) -> float:
     own, path = steady_clock(), folder / CLOCK
     here, former = Look(machine(), own.offset_ns), found(path)
     if former is None or not here.machine or former.machine != here.machine:
-        write_text(path, msgspec.json.encode(here).decode() + "\n", is_durable=True)
+        durable.write(path, msgspec.json.encode(here) + b"\n")
         return 0.0
     own.offset_ns = former.offset_ns
     set_s = (here.offset_ns - former.offset_ns) / 1e9

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import xgboost
 from jaxtyping import Float, Int
 from xgboost.callback import TrainingCallback
 
+from bot4jax import durable
 from bot4jax.trees.forest import ForestError, model_document
 
 Progress = Callable[[int, int], None]
@@ -112,12 +112,7 @@ def save(booster: xgboost.Booster, path: Path) -> None:
     document = model_document(booster)
     document["learner"]["attributes"][DIGEST] = _digest(document)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    with unfinished.open("w", encoding="utf-8") as file:
-        json.dump(document, file)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+    durable.write(path, json.dumps(document))
 
 
 def load(path: Path, features: int, classes: int) -> xgboost.Booster:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from bot4jax import durable
 from bot4jax.errors import CheckpointError
 from bot4jax.learn import checkpoint
 from bot4jax.learn.checkpoint import (
@@ -142,17 +143,24 @@ def test_without_a_second_checkpoint_damage_could_not_be_survived(tmp_path):
         save(tmp_path, 1, state(), IDENTITY, keep=1)
 
 
-@pytest.mark.parametrize("stage", ["_write_arrays", "_write_manifest", "_sync"])
-def test_an_interrupted_save_leaves_nothing(tmp_path, monkeypatch, stage):
+@pytest.mark.parametrize(
+    ("room", "stage"),
+    [
+        (checkpoint, "_write_arrays"),
+        (checkpoint, "_write_manifest"),
+        (durable, "sync"),
+    ],
+)
+def test_an_interrupted_save_leaves_nothing(tmp_path, monkeypatch, room, stage):
     save(tmp_path, 1, state(1), IDENTITY)
-    whole = getattr(checkpoint, stage)
+    whole = getattr(room, stage)
 
     def interrupted(*arguments):
         whole(*arguments)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, stage, interrupted)
+        patch.setattr(room, stage, interrupted)
         with pytest.raises(KeyboardInterrupt):
             save(tmp_path, 2, state(2), IDENTITY)
     assert [at.name for at in tmp_path.iterdir()] == ["1"]

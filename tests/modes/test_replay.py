@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from bot4jax import durable
 from bot4jax.config import to_yaml
 from bot4jax.errors import CheckpointError, ConfigError, DataError
 from bot4jax.modes import tapes
@@ -29,7 +30,6 @@ from bot4jax.modes.trading import paper_venue, trade
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.deadline import Voice, voice_of
 from bot4jax.runtime.desk import Desk
-from bot4jax.runtime.folder import write_text
 from bot4jax.runtime.inputs import AWOKEN, FILE, Inputs
 from bot4jax.runtime.intake import Intake
 from bot4jax.runtime.journal import Journal
@@ -192,7 +192,7 @@ def stormy(run, setting, tmp_path_factory) -> Stormy:
     came = of_two(tapes.taken_up(setting.source, span.start, span.stop))
     came = pausing(list(came), setting, ears.hear)
     folder.mkdir()
-    write_text(folder / "config.yaml", to_yaml(setting.config))
+    durable.write(folder / "config.yaml", to_yaml(setting.config))
     befallen: dict[str, int] = {}
     with pytest.raises(Died):
         lived(setting, run.folder, folder, desk, came, befallen, dies=True)

@@ -11,11 +11,12 @@ from pathlib import Path
 import apsw
 import pytest
 
+from bot4jax import durable
 from bot4jax.config import from_yaml, load
 from bot4jax.errors import ConfigError, Halted
 from bot4jax.runtime import folder as runtime_folder
 from bot4jax.runtime.equity import DAY_NS
-from bot4jax.runtime.folder import RunFolder, write_text
+from bot4jax.runtime.folder import RunFolder
 from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.states import Cause, States
 from tests.runtime.scene import BAR_NS, RUN, START_NS, Scene
@@ -101,7 +102,7 @@ def test_a_run_whose_configuration_nobody_knows_is_not_gone_on_with(
     assert RunFolder(config("run.fresh=true")).open() is None
 
 
-@pytest.mark.parametrize("left", ["KILL", "clock.json", "manifest.json.part"])
+@pytest.mark.parametrize("left", ["KILL", "clock.json", "manifest.json.4711.part"])
 def test_what_lies_there_before_any_run_is_in_nobody_s_way(config, kept, left):
     for one in kept.path.iterdir():
         one.unlink()
@@ -126,7 +127,7 @@ def test_the_manifest_is_durable_before_there_is_any_journal(
     monkeypatch.setattr(os, "fsync", named)
     monkeypatch.setattr(os, "replace", replaced)
     assert RunFolder(config()).open() is None
-    assert seen[-3:] == ["manifest.json.part", "manifest.json", "one"]
+    assert seen[-3:] == [f"manifest.json.{os.getpid()}.part", "manifest.json", "one"]
 
 
 def test_fresh_removes_the_former_run(config, kept):
@@ -215,7 +216,7 @@ def test_a_run_begun_anew_that_dies_at_any_moment_forgets_no_cause(
     live = ["mode=live", f"run.model={kept.path}"]
     for survives in range(7):
         (kept.path / "ticks").mkdir(exist_ok=True)
-        write_text(kept.path / "summary.json", "of the run before")
+        durable.write(kept.path / "summary.json", "of the run before")
         with closing(Journal.open(kept.path / "journal.sqlite", "one")) as journal:
             if not survives:
                 States(journal.note, step=7).hold(Cause.DRAWDOWN, "10.10% are lost")
