@@ -5,6 +5,7 @@ from typing import Any
 
 from bot4jax.learn import student
 from bot4jax.learn.bootstrap import Interval
+from bot4jax.learn.evaluate import PRIOR, RECENT
 from bot4jax.learn.pairs import LEAST_CHANCE
 from bot4jax.modes import plots
 from bot4jax.modes.story import Story
@@ -78,3 +79,24 @@ def with_t(value: float, t: float, p: float) -> str:
 def chance(p: float) -> str:
     """A p value, no smaller than any that is told."""
     return f"≤ {LEAST_CHANCE:g}" if p <= LEAST_CHANCE else f"{p:.2g}"
+
+
+def percent(share: float) -> str:
+    """A share in hundredths."""
+    return f"{100 * share:.3f}"
+
+
+def ratio(value: float | None) -> str:
+    """A ratio, or a dash where there is none."""
+    return "–" if value is None else f"{value:.2f}"
+
+
+def number(value: float) -> str:
+    """A figure, or a dash where it is not defined."""
+    return f"{value:.3f}" if value == value else "–"
+
+
+def shown(name: str) -> str:
+    """A forecaster's name as its reader sees it."""
+    own = {PRIOR: " (always flat)", RECENT: " (always flat, of late)"}
+    return name.replace("_", " ") + own.get(name, "")

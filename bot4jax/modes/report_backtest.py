@@ -1,26 +1,29 @@
-"""The sections that only a backtest's report has: baselines, costs, delays, luck."""
+"""The sections that only a backtest's report has: baselines, folds, pages."""
 
-import itertools
 from collections.abc import Iterator, Sequence
-from html import escape
 
 from bot4jax.learn.bootstrap import Interval
 from bot4jax.learn.evaluate import PRIOR, RECENT
-from bot4jax.learn.returns import LEAST_DAYS, break_even
+from bot4jax.learn.returns import LEAST_DAYS
 from bot4jax.learn.rivals import ALPHA_SAMPLES, ALPHA_SYMBOLS, OWN_SYMBOLS
 from bot4jax.modes import markup
-from bot4jax.modes.evaluation import DELAYS, Evaluation, Line
+from bot4jax.modes.evaluation import Evaluation, Line
 from bot4jax.modes.markup import (
     folded,
     interval,
     paragraph,
+    percent,
+    ratio,
     section,
+    shown,
     table,
     with_error,
     with_t,
 )
 from bot4jax.modes.paths import Path
 from bot4jax.modes.plays import FoldPlay, Late
+from bot4jax.modes.report_luck import chance
+from bot4jax.modes.report_money import latency, scan
 from bot4jax.modes.report_paths import MIXED, spread_over
 from bot4jax.modes.report_skill import log_loss, orders, unsure
 from bot4jax.modes.report_traps import trapped
@@ -28,12 +31,6 @@ from bot4jax.modes.story import Story
 from bot4jax.modes.trials import Luck
 from bot4jax.schema import Config
 from bot4jax.schema.modes import Backtest
-
-PASS = 0.95
-"""Deflated Sharpe ratio from which luck alone is an unlikely explanation."""
-
-SHOWN = 20
-"""Trials in the table of them."""
 
 FITTED = {
     "none": "Members come from an earlier run and were not fitted again.",
@@ -45,14 +42,6 @@ FITTED = {
     f'fitted anew on the others.</p><p class="warn">{MIXED}',
 }
 """What is said of the way in which a backtest fits."""
-
-FADED = {
-    True: "It is <b>gone within one bar</b>: a signal as short as that, or a leak of "
-    "the next bar. <code>mode=certify</code> finds features that read ahead.",
-    False: "It does not vanish beyond what an even fading and chance explain.",
-    None: "Not judged: a label of one bar has nothing to be late in.",
-}
-"""What is said of skill by `Fading.is_abrupt`."""
 
 
 def sections(
@@ -198,161 +187,6 @@ def listed(pieces: Sequence[range]) -> str:
     return ", ".join(f"{one.start:,} … {one.stop - 1:,}" for one in pieces)
 
 
-def scan(found: Evaluation) -> str:
-    """Money by the quick scan, the same for all, at other costs and met later."""
-    rows = [
-        (
-            shown(name),
-            percent(one.gross),
-            *(percent(one.gross - times * one.cost) for times in (0.5, 1, 2)),
-            ratio(break_even(one.gross, one.cost)),
-            *(percent(gross) for gross in one.late[1:]),
-            percent(one.turnover),
-            percent(one.stuck),
-        )
-        for name, one in found.lines.items()
-    ]
-    heads = (
-        "% of capital",
-        "0 × cost",
-        ".5 ×",
-        "1 ×",
-        "2 ×",
-        "break-even, × cost",
-        *(f"0 ×, {bars} bars late" for bars in DELAYS[1:]),
-        "turnover a bar",
-        "stuck at the end",
-    )
-    text = paragraph(
-        "By the quick scan, for every forecaster alike: the engine's own sizing, the "
-        "own last target held, half the spread and the fee paid, and everything sold "
-        "at the end. A symbol that is not live is not traded: a halt is sat through, "
-        "and what is <i>stuck at the end</i>, long and short alike, could not be sold; "
-        "it stands at its last price, which nobody has paid, with no cost of leaving. "
-        "Several folds add up. The decisions are those made at 1 × cost. Met one and "
-        "two bars late, a forecast fades; one that vanishes at once lives no longer "
-        "than a bar, or has read the next."
-    )
-    return section("Money by a quick scan") + text + table(heads, rows) + faded(found)
-
-
-def faded(found: Evaluation) -> str:
-    """Whether the ensemble's skill goes at once when its entry is late."""
-    means, is_abrupt = found.fading
-    told = ", ".join(f"{bars} late {1e6 * x:.3f}" for bars, x in enumerate(means))
-    said = FADED[is_abrupt]
-    return paragraph(
-        f"The ensemble's forecast times the return that followed, 10⁻⁶, by bars that "
-        f"the entry is late: {told}. {said}"
-    )
-
-
-def latency(config: Config, story: Story, late: Sequence[Late]) -> str:
-    """The same span traded with other latencies of the venue."""
-    title = section("Latency of orders")
-    if config.backtest.fidelity != "exact":
-        return title + paragraph("A scan has no orders: the delays above say it all.")
-    if not late:
-        return title + paragraph(
-            "Not varied: this source shows no ticks, and an order meets the next "
-            "opening whatever its way takes, or backtest.latencies_ms is empty."
-        )
-    rows = [
-        (
-            f"{one.latency_ms:g} ms",
-            f"{one.fills:,}",
-            f"{one.before:,.2f}",
-            f"{one.net:,.2f}",
-            ratio(break_even(one.before, one.cost)),
-        )
-        for one in late
-    ]
-    currency = "" if story.trade is None else story.trade.currency
-    heads = (
-        "latency",
-        "fills",
-        f"before costs, {currency}",
-        "net",
-        "break-even, × cost",
-    )
-    text = paragraph(
-        f"Traded again through the venue. {crossing(late)} Before fees and spread, but "
-        "from the mids that stood when the orders traded: what they came too late for "
-        "is lost already."
-    )
-    return title + text + table(heads, rows)
-
-
-def crossing(late: Sequence[Late]) -> str:
-    """The latency at which nothing is left, on a line between those measured."""
-    if late[0].net <= 0:
-        return f"Nothing is left even at {late[0].latency_ms:g} ms."
-    for before, after in itertools.pairwise(late):
-        if after.net <= 0:
-            share = before.net / (before.net - after.net)
-            at = before.latency_ms + share * (after.latency_ms - before.latency_ms)
-            return f"Nothing is left at about {at:.0f} ms."
-    return f"Something is left at {late[-1].latency_ms:g} ms."
-
-
-def chance(found: Evaluation, luck: Luck) -> str:
-    """What is left once we remember how many were tried."""
-    one, tried = luck.deflated, luck.tried.known
-    title, rows = section("Luck"), []
-    rows.append(("trials in the ledger, on this data", f"{tried.count:,}"))
-    if one.trials > tried.count:
-        rows.append(("with the jobs of its sweep to come", f"{one.trials:,}"))
-    rows.append((f"Sharpe ratio of one of {one.periods:,} periods", number(one.sharpe)))
-    rows.append(("expected of the best of as many by luck", number(one.expected_best)))
-    rows.append(("deflated Sharpe ratio", number(one.probability)))
-    if found.overfit is not None:
-        rows.append(
-            (
-                "probability of overfitting, choosing a forecaster (CSCV)",
-                number(found.overfit.probability),
-            )
-        )
-    if luck.overfit is not None:
-        rows.append(
-            (
-                f"choosing one of {luck.overfit.candidates:,} trials of this span",
-                number(luck.overfit.probability),
-            )
-        )
-    torn = f" Lines {list(tried.damaged)} of it are damaged." if tried.damaged else ""
-    verdict = "is" if one.probability >= PASS else "is not"
-    text = paragraph(
-        "Every look at a test span is entered in the ledger beside the run folders. "
-        "The deflated Sharpe ratio is the probability that the true ratio of the "
-        "ensemble's net profit is above what the best of so many worthless trials "
-        f"would show; here luck {verdict} an unlikely explanation.{torn} The "
-        "probability of overfitting is how often the forecaster with the best Sharpe "
-        "ratio after costs in one half of time is not above the median in the other, "
-        "among those that trade and differ from each other; and how often the trial "
-        "is, among those that looked at the same bars of this market and whose "
-        f"profits are at hand: {luck.compared:,} of {tried.count:,}."
-    )
-    return title + text + table(("", ""), rows) + folded("Trials", anew(luck))
-
-
-def anew(luck: Luck) -> str:
-    """Trials of this span as they stand today, the surest; nothing of one alone."""
-    if len(luck.anew) < 2:
-        return ""
-    rows = [
-        (escape(one.run), one.kind, number(own.sharpe), number(own.probability))
-        for one, own in luck.anew[:SHOWN]
-    ]
-    heads = ("run", "mode", "Sharpe ratio of a period", "deflated")
-    passing = sum(own.probability >= PASS for _, own in luck.anew)
-    text = paragraph(
-        "Each charged for all that are known by now, those included that were tried "
-        f"after it: {passing:,} of {len(luck.anew):,} are above what luck explains. "
-        f"The surest {len(rows):,}:"
-    )
-    return text + table(heads, rows)
-
-
 def pages(found: Evaluation) -> Iterator[str]:
     """One page a forecaster, folded."""
     yield section("Forecaster by forecaster")
@@ -392,23 +226,5 @@ def details(found: Evaluation, name: str, one: Line) -> Iterator[tuple[str, str]
     yield "capacity, quote currency", f"{one.capacity:,.0f}" if is_known else "–"
 
 
-def shown(name: str) -> str:
-    own = {PRIOR: " (always flat)", RECENT: " (always flat, of late)"}
-    return name.replace("_", " ") + own.get(name, "")
-
-
 def shares(one: Interval) -> str:
     return interval(one, 100, ".3f")
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.3f}"
-
-
-def ratio(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
-
-
-def number(value: float) -> str:
-    """A figure, or a dash where it is not defined."""
-    return f"{value:.3f}" if value == value else "–"

@@ -18,7 +18,7 @@ from bot4jax.learn.folds import pieces_of
 from bot4jax.modes import backtest as mode
 from bot4jax.modes import demo, report_features, trading
 from bot4jax.modes.plays import FoldPlay, Late
-from bot4jax.modes.report_backtest import crossing
+from bot4jax.modes.report_money import crossing
 from bot4jax.modes.report_skill import TOO_SHORT
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.modes.telling_backtest import (

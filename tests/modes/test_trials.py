@@ -9,8 +9,8 @@ import pytest
 from bot4jax.config import load
 from bot4jax.learn import earnings, ledger, selection
 from bot4jax.learn.earnings import Earned
-from bot4jax.modes import report_backtest, trials
-from bot4jax.modes.report_backtest import SHOWN
+from bot4jax.modes import report_luck, trials
+from bot4jax.modes.report_luck import SHOWN
 from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.folder import RunFolder
 from bot4jax.schema import Config
@@ -122,8 +122,8 @@ def test_earlier_trials_are_charged_anew_for_what_came_after(tmp_path):
     assert told["job-39"] == last.deflated
     chances = [own.probability for _, own in last.anew]
     assert chances == sorted(chances, reverse=True)
-    page = report_backtest.anew(last)
-    assert page.count("<tr>") == 1 + report_backtest.SHOWN
+    page = report_luck.anew(last)
+    assert page.count("<tr>") == 1 + report_luck.SHOWN
     assert f"of 40 are above what luck explains. The surest {SHOWN}:" in page
 
 

@@ -1,0 +1,116 @@
+"""What a backtest earns: by a quick scan, at other costs, met later, at latencies."""
+
+import itertools
+from collections.abc import Sequence
+
+from bot4jax.learn.returns import break_even
+from bot4jax.modes.evaluation import DELAYS, Evaluation
+from bot4jax.modes.markup import paragraph, percent, ratio, section, shown, table
+from bot4jax.modes.plays import Late
+from bot4jax.modes.story import Story
+from bot4jax.schema import Config
+
+FADED = {
+    True: "It is <b>gone within one bar</b>: a signal as short as that, or a leak of "
+    "the next bar. <code>mode=certify</code> finds features that read ahead.",
+    False: "It does not vanish beyond what an even fading and chance explain.",
+    None: "Not judged: a label of one bar has nothing to be late in.",
+}
+"""What is said of skill by `Fading.is_abrupt`."""
+
+
+def scan(found: Evaluation) -> str:
+    """Money by the quick scan, the same for all, at other costs and met later."""
+    rows = [
+        (
+            shown(name),
+            percent(one.gross),
+            *(percent(one.gross - times * one.cost) for times in (0.5, 1, 2)),
+            ratio(break_even(one.gross, one.cost)),
+            *(percent(gross) for gross in one.late[1:]),
+            percent(one.turnover),
+            percent(one.stuck),
+        )
+        for name, one in found.lines.items()
+    ]
+    heads = (
+        "% of capital",
+        "0 × cost",
+        ".5 ×",
+        "1 ×",
+        "2 ×",
+        "break-even, × cost",
+        *(f"0 ×, {bars} bars late" for bars in DELAYS[1:]),
+        "turnover a bar",
+        "stuck at the end",
+    )
+    text = paragraph(
+        "By the quick scan, for every forecaster alike: the engine's own sizing, the "
+        "own last target held, half the spread and the fee paid, and everything sold "
+        "at the end. A symbol that is not live is not traded: a halt is sat through, "
+        "and what is <i>stuck at the end</i>, long and short alike, could not be sold; "
+        "it stands at its last price, which nobody has paid, with no cost of leaving. "
+        "Several folds add up. The decisions are those made at 1 × cost. Met one and "
+        "two bars late, a forecast fades; one that vanishes at once lives no longer "
+        "than a bar, or has read the next."
+    )
+    return section("Money by a quick scan") + text + table(heads, rows) + faded(found)
+
+
+def faded(found: Evaluation) -> str:
+    """Whether the ensemble's skill goes at once when its entry is late."""
+    means, is_abrupt = found.fading
+    told = ", ".join(f"{bars} late {1e6 * x:.3f}" for bars, x in enumerate(means))
+    said = FADED[is_abrupt]
+    return paragraph(
+        f"The ensemble's forecast times the return that followed, 10⁻⁶, by bars that "
+        f"the entry is late: {told}. {said}"
+    )
+
+
+def latency(config: Config, story: Story, late: Sequence[Late]) -> str:
+    """The same span traded with other latencies of the venue."""
+    title = section("Latency of orders")
+    if config.backtest.fidelity != "exact":
+        return title + paragraph("A scan has no orders: the delays above say it all.")
+    if not late:
+        return title + paragraph(
+            "Not varied: this source shows no ticks, and an order meets the next "
+            "opening whatever its way takes, or backtest.latencies_ms is empty."
+        )
+    rows = [
+        (
+            f"{one.latency_ms:g} ms",
+            f"{one.fills:,}",
+            f"{one.before:,.2f}",
+            f"{one.net:,.2f}",
+            ratio(break_even(one.before, one.cost)),
+        )
+        for one in late
+    ]
+    currency = "" if story.trade is None else story.trade.currency
+    heads = (
+        "latency",
+        "fills",
+        f"before costs, {currency}",
+        "net",
+        "break-even, × cost",
+    )
+    text = paragraph(
+        f"Traded again through the venue. {crossing(late)} Before fees and spread, but "
+        "from the mids that stood when the orders traded: what they came too late for "
+        "is lost already."
+    )
+    return title + text + table(heads, rows)
+
+
+def crossing(late: Sequence[Late]) -> str:
+    """The latency at which nothing is left, on a line between those measured."""
+    if late[0].net <= 0:
+        return f"Nothing is left even at {late[0].latency_ms:g} ms."
+    for before, after in itertools.pairwise(late):
+        if after.net <= 0:
+            share = before.net / (before.net - after.net)
+            at = before.latency_ms + share * (after.latency_ms - before.latency_ms)
+            return f"Nothing is left at about {at:.0f} ms."
+    return f"Something is left at {late[-1].latency_ms:g} ms."
