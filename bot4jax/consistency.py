@@ -16,6 +16,9 @@ BAR_SOURCES = ("daily", "candles")
 WITHOUT_DATA = ("replay", "journal", "doctor", "catalogue", "keys", "control")
 """modes that open no source"""
 
+FITTING = ("train", "certify", "lob")
+"""modes that fit members, whatever lies elsewhere"""
+
 LOCAL_SOCKETS = ("control",)
 """sockets that stay on this machine, keys or not: who may stop the engine sits here"""
 
@@ -261,6 +264,8 @@ def _mode_problems(config: Config) -> Iterator[str]:
         yield f"run.model: mode={mode} needs run.model=FOLDER of a trained run"
     if mode == "keys" and config.keys.folder is None:
         yield "keys.folder: mode=keys needs keys.folder=FOLDER to put them in"
+    if mode in FITTING and config.run.model is not None:
+        yield f"run.model: mode={mode} fits its own members; leave it out"
     if refits and config.run.model is not None:
         yield "run.model: backtest.refit=true fits its own members; leave it out"
     if mode == "replay" and config.replay.run is None:

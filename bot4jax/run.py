@@ -9,10 +9,12 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
 
 from bot4jax.config import (
@@ -71,6 +73,9 @@ def main(words: Sequence[str] | None = None) -> int:
     if {"-h", "--help"} & set(words):
         print(usage({mode: meaning for mode, (_, meaning) in MODES.items()}))
         return 0
+    if "--version" in words:
+        print(f"bot4jax {metadata.version('bot4jax')}")
+        return 0
     if any(word.startswith("-") for word in words):
         return _guarded(lambda: through_hydra(words))
     return _guarded(lambda: dispatch(load(words)))
@@ -109,6 +114,8 @@ def through_hydra(words: Sequence[str]) -> int:
             config_path=str(conf_folder()),
             config_name="config",
         )(job)()
+    except HydraException as error:  # a folder or a name of configurations
+        raise ConfigError([str(error)]) from None
     finally:
         sys.argv = before
     return 0

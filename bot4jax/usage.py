@@ -34,7 +34,7 @@ MAIN_KEYS = (
 
 EXAMPLES = (
     ("python -m bot4jax.run", "train, then paper-trade a simulated market"),
-    ("python -m bot4jax.run debug=tiny", "the same in seconds"),
+    ("python -m bot4jax.run debug=tiny run.name=tiny", "the same in seconds"),
     ("python -m bot4jax.run data=binance data.path=PATH", "on recorded ticks"),
     ("python -m bot4jax.run data=daily data.path=PATH", "on daily bars"),
     ("python -m bot4jax.run mode=replay replay.run=runs/NAME", "a recorded run again"),
@@ -49,7 +49,7 @@ EXAMPLES = (
 
 EXIT_CODES = (
     "0 fine · 1 defect of the program · 2 configuration · 3 data or checkpoint · "
-    "4 certificate violated · 5 halted · 130 interrupted"
+    "4 a replay that differs, a certificate violated · 5 halted · 130 interrupted"
 )
 
 

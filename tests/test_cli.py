@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import types
+from importlib import metadata
 
 import pytest
 from rich.console import Console
@@ -74,6 +75,31 @@ def test_problems_go_to_stderr_with_exit_code_2():
         "lob, found 'dmo'",
         "  risk.max_net: expected a number > 0, finite, found nan",
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--config-name", "nobody"], "nobody"),
+        (["--config-dir", "/no/such/folder"], "/no/such/folder"),
+    ],
+)
+def test_a_configuration_that_hydra_does_not_find_is_one_problem(capsys, words, named):
+    assert run.main([*words, "--cfg", "job"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("bot4jax: ")
+    assert named in told
+
+
+def test_version_is_the_product_s_own(capsys):
+    assert run.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"bot4jax {metadata.version('bot4jax')}\n"
+
+
+@pytest.mark.parametrize("mode", ["train", "certify", "lob"])
+def test_who_fits_members_is_given_none(capsys, mode):
+    assert run.main([f"mode={mode}", "run.model=runs/another"]) == 2
+    assert f"mode={mode} fits its own members" in capsys.readouterr().err
 
 
 def test_mode_without_its_key_is_understood(capsys):

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import zmq
+
 from bot4jax.errors import Halted
 from bot4jax.runtime.control import PATIENCE_S
 from bot4jax.runtime.messages import Control, ControlAnswer, pack, unpack
@@ -14,6 +16,9 @@ ASK_EVERY_S = 0.005
 
 ANSWERED_S = PATIENCE_S + 5
 """Longer than a word may wait for the loop: the engine itself says that it did."""
+
+REACHED_S = 3
+"""An engine that runs on this machine has taken the call by then."""
 
 Ask = Callable[[Control], ControlAnswer]
 
@@ -44,19 +49,27 @@ def control(config: Config) -> int:
 @contextmanager
 def line(endpoint: str, timeout_s: float = ANSWERED_S) -> Iterator[Ask]:
     """Ask the engine at an endpoint."""
-    with dealer(endpoint) as socket:
+    with dealer(endpoint, is_immediate=True) as socket:
 
         def ask(word: Control) -> ControlAnswer:
+            reached_s = min(REACHED_S, timeout_s)
+            if not socket.poll(round(reached_s * 1e3), zmq.POLLOUT):
+                raise unheard(f"No engine listens at {endpoint}")
             socket.send_multipart([b"", pack(word)])
             if not socket.poll(round(timeout_s * 1e3)):
-                raise Halted(
-                    f"No engine answered at {endpoint} within {timeout_s:g} s. Is one "
-                    "running with this runtime.endpoints.control? A file named KILL in "
-                    "its run folder, or the signal SIGUSR1, stops it too."
-                )
+                late = f"No engine answered at {endpoint} within {timeout_s:g} s"
+                raise unheard(late)
             return unpack(socket.recv_multipart()[-1], ControlAnswer)
 
         yield ask
+
+
+def unheard(why: str) -> Halted:
+    """Nobody has taken the word; what else there is to do."""
+    return Halted(
+        f"{why}: nothing was done. Is one running with this runtime.endpoints.control? "
+        "A file named KILL in its run folder, or the signal SIGUSR1, stops it too."
+    )
 
 
 def settled(ask: Ask, patience_s: float) -> ControlAnswer:

@@ -106,9 +106,15 @@ def dealer(
     limits: Limits = LIMITS,
     context: zmq.Context | None = None,
     curve: Curve = None,
+    is_immediate: bool = False,
 ) -> Iterator[zmq.Socket]:
-    """DEALER, connected: asks and is answered, in any order."""
+    """DEALER, connected: asks and is answered, in any order.
+
+    One that `is_immediate` takes nothing for a peer that is not there: it can be
+    written to once that has answered its call.
+    """
     with _opened(zmq.DEALER, limits, context, curve) as socket:
+        socket.setsockopt(zmq.IMMEDIATE, is_immediate)
         if identity:
             socket.setsockopt(zmq.IDENTITY, identity)
         _attach(socket, endpoint, False, curve)

@@ -18,7 +18,7 @@ from bot4jax.runtime.folder import RunFolder
 from bot4jax.runtime.limits import TradingState
 from bot4jax.runtime.messages import Control, ControlAnswer, pack, unpack
 from bot4jax.runtime.orders import Order
-from bot4jax.runtime.sockets import dealer
+from bot4jax.runtime.sockets import dealer, router
 from bot4jax.runtime.states import Cause
 from tests.runtime.scene import Scene, resting
 
@@ -412,7 +412,17 @@ def test_the_command_prints_how_long_it_took(engine, capsys):
 def test_without_an_engine_the_command_says_what_else_there_is(tmp_path):
     with (
         line(f"ipc://{tmp_path}/nobody", timeout_s=0.05) as ask,
-        pytest.raises(Halted, match="No engine answered"),
+        pytest.raises(Halted, match=r"No engine listens at .*KILL"),
+    ):
+        ask(Control(do="kill"))
+
+
+def test_an_engine_that_listens_and_says_nothing_is_waited_for(tmp_path):
+    endpoint = f"ipc://{tmp_path}/silent"
+    with (
+        router(endpoint),
+        line(endpoint, timeout_s=0.05) as ask,
+        pytest.raises(Halted, match=r"No engine answered .* within 0.05 s"),
     ):
         ask(Control(do="kill"))
 
