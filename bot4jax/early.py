@@ -4,7 +4,6 @@ A live run imports, reads and compiles for seconds to a minute before it does. W
 handler the signal would end the process, and the next start would trade.
 """
 
-import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -40,11 +39,7 @@ class Early:
             return
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with (folder / "KILL").open("w", encoding="utf-8") as file:
-                file.write(f"{SAID}\n")
-                file.flush()
-                os.fsync(file.fileno())
-            durable.sync(folder)
+            durable.write(folder / "KILL", f"{SAID}\n")
         except OSError as error:
             raise Halted(
                 f"SIGUSR1 was heard, but {folder / 'KILL'} cannot be written "

@@ -8,7 +8,6 @@ nobody for another's word: each is answered when it is done. A reset lifts what 
 pulled before it was asked for, and nothing that was pulled since.
 """
 
-import os
 import queue
 import signal
 import threading
@@ -70,9 +69,10 @@ class KillFile:
         """
         try:
             found = self.path.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            return None
         except OSError as error:
+            is_nothing = isinstance(error, FileNotFoundError)
+            if is_nothing and not self.path.is_symlink():
+                return None
             return f"{self.path.name} cannot be read ({error.strerror})"
         return found.strip()[:200] or f"the file {self.path.name}"
 
@@ -89,11 +89,7 @@ class KillFile:
     def write(self, text: str) -> None:
         """Make it durable: it must outlive this process and the machine's power."""
         try:
-            with self.path.open("w", encoding="utf-8") as file:
-                file.write(f"{text}\n")
-                file.flush()
-                os.fsync(file.fileno())
-            durable.sync(self.path.parent)
+            durable.write(self.path, f"{text}\n")  # in a link's place, not behind it
         except OSError as error:
             raise Halted(
                 f"The kill switch is pulled, but {self.path} cannot be written "

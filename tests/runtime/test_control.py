@@ -355,7 +355,11 @@ def a_link_to_itself(path: Path) -> None:
     path.symlink_to(path)
 
 
-@pytest.mark.parametrize("make", [a_folder, a_link_to_itself])
+def a_link_to_nothing(path: Path) -> None:
+    path.symlink_to(path.parent / "gone" / "KILL")
+
+
+@pytest.mark.parametrize("make", [a_folder, a_link_to_itself, a_link_to_nothing])
 def test_what_cannot_be_read_counts_as_pulled(engine, make):
     path = KillFile(engine.folder).path
     with listening(engine.controls, engine.endpoint):
@@ -369,7 +373,20 @@ def test_what_cannot_be_read_counts_as_pulled(engine, make):
     answers, asked = reset_in_another_thread(engine)
     engine.controls.attend()
     asked.join(PATIENCE_S)
-    assert [one.accepted for one in answers] == [make is a_link_to_itself]
+    assert [one.accepted for one in answers] == [make is not a_folder]
+
+
+def test_a_kill_takes_a_link_s_place_and_leaves_what_it_shows_to(tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("of somebody else")
+    kill = KillFile(tmp_path)
+    for target in (precious, tmp_path / "gone" / "KILL"):
+        kill.path.unlink(missing_ok=True)
+        kill.path.symlink_to(target)
+        kill.write("drill")
+        assert not kill.path.is_symlink()
+        assert kill.text() == "drill"
+    assert precious.read_text() == "of somebody else"
 
 
 def test_a_signal_is_kept_even_if_the_loop_never_hears_of_it(engine):
