@@ -260,7 +260,9 @@ class Book:
             order, ahead = live.order, 0.0
             if side == order.side or is_beyond(price, order):
                 continue
-            if price == order.limit:
+            if price != order.limit:
+                live.ahead, live.shown, live.traded = 0, 0, 0  # they have all traded
+            else:
                 if live.ahead is None:
                     continue
                 ahead, live.ahead = live.ahead, max(live.ahead - size, 0)

@@ -14,7 +14,7 @@ SMALLEST_NS, LARGEST_NS = -(2**62), 2**62
 LARGEST = 2**53
 """Of prices in increments and sizes in lots: exact in every language's doubles."""
 
-OrderId = Annotated[str, Meta(pattern="^[0-9a-f]{16}$")]
+OrderId = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
 Slot = Annotated[int, Meta(ge=0, lt=2**31)]
 Side = Literal[1, 2]
 """`BUY` or `SELL` of `bot4jax.types`."""
@@ -24,7 +24,7 @@ MARKET_KINDS = frozenset({"market", "stop", "take_profit"})
 TRIGGERED_KINDS = frozenset({"stop", "stop_limit", "take_profit"})
 """Sleep at the venue until the quote that they would trade with reaches a price."""
 Lots = Annotated[int, Meta(gt=0, le=LARGEST)]
-GroupId = Annotated[str, Meta(pattern="^([0-9a-f]{16})?$")]
+GroupId = Annotated[str, Meta(pattern=r"^([0-9a-f]{16})?\Z")]
 """An id like an order's, or nothing."""
 Signed = Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
 Price = Annotated[int, Meta(ge=0, le=LARGEST)]

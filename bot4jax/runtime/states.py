@@ -107,6 +107,13 @@ class Transition(msgspec.Struct, frozen=True):
         return f"step {self.step}: {self.cause} {verb}, {state}: {self.text}"
 
 
+def on_one_line(text: str) -> str:
+    """A text of whoever, as it may be printed: no line of its own, no control of a
+    terminal."""
+    shown = (one if one.isprintable() else " " for one in text)
+    return " ".join("".join(shown).split())
+
+
 class _Held(NamedTuple):
     text: str
     step: int
@@ -266,7 +273,7 @@ class States:
             cause.name,
             is_held,
             int(self.state),
-            text,
+            on_one_line(text),
             until_ns,
             is_reset=reset_step is not None,
         )

@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 Text = Annotated[str, Meta(min_length=1)]
-FolderName = Annotated[str, Meta(pattern=r"^\w[\w.,=+-]*$")]
+FolderName = Annotated[str, Meta(pattern=r"^\w[\w.,=+-]*\Z")]
 Count = Annotated[int, Meta(ge=1)]
 CountOrNone = Annotated[int, Meta(ge=0)]
 """0 has a meaning of its own, which the field tells"""

@@ -82,7 +82,8 @@ class Risk(Section, frozen=True):
     max_participation: Positive
     """× the size at the best quote that an order would take"""
     stale_seconds: Positive
-    """s without a tick after which a symbol takes no new risk"""
+    """s without a quote, which prices are judged by, after which a symbol takes no new
+    risk"""
     repeats: Count
     """orders of one symbol, side, size and price within `repeat_seconds`, those left
     out that met nobody until their end; one more stops the engine until a person resets

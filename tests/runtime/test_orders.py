@@ -207,6 +207,13 @@ def test_unknown_fields_and_nan_fees_do_not_decode():
         msgspec.convert(msgspec.to_builtins(ORDER) | {"note": "x"}, Order)
 
 
+@pytest.mark.parametrize("id_", [f"{ID}\n", ID[1:], ID.upper(), f" {ID}"])
+def test_an_id_is_sixteen_digits_and_nothing_else(id_):
+    for field in ("id", "group"):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert(msgspec.to_builtins(ORDER) | {field: id_}, Order)
+
+
 @pytest.mark.parametrize(
     "answer",
     [Ack(ID, 1), fill(2), Reject(ID, "no", 3), Cancelled(ID, 1, 2), Expired(ID, 3, 4)],

@@ -95,6 +95,25 @@ def test_what_is_not_of_the_process_survives_it(tmp_path, cause):
         assert last.causes == ()
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "lunch\nstep 7: KILLED is lifted, ACTIVE",
+            "lunch step 7: KILLED is lifted, ACTIVE",
+        ),
+        ("\x1b[2Jlunch\t\x07", "[2Jlunch"),
+        ("zu Mittag, 50\u00a0% später", "zu Mittag, 50 % später"),
+    ],
+)
+def test_what_a_person_says_is_one_line_and_moves_no_terminal(tmp_path, said, told):
+    scene = Scene(tmp_path, long)
+    scene.states.hold(Cause.PAUSED, said)
+    last = scene.journal.transitions()[-1]
+    assert last.text == told
+    assert last.sentence == f"step 0: PAUSED holds, HALTED: {told}"
+
+
 def test_a_pause_keeps_its_end_over_a_restart(tmp_path):
     path = tmp_path / "journal.sqlite"
     with closing(Journal.open(path, RUN)) as journal:

@@ -245,6 +245,16 @@ def test_a_trade_beyond_the_price_fills_at_the_limit_but_no_more_than_its_size()
     assert traded(resting(trade(1, 99, 30))) == [(5, 100, True)]
 
 
+@pytest.mark.parametrize(
+    ("limit", "signed", "beyond", "side"), [(100, 5, 99, SELL), (102, -5, 103, BUY)]
+)
+def test_nobody_is_ahead_once_a_trade_has_gone_beyond(limit, signed, beyond, side):
+    rows = trade(1, beyond, 3, side=side), trade(2, limit, 4, side=side)
+    first, second = (3, 2) if signed > 0 else (-3, -2)
+    expected = [(first, limit, True), (second, limit, True)]
+    assert traded(resting(*rows, limit=limit, signed=signed)) == expected
+
+
 def test_buyers_do_not_fill_a_buyer():
     assert traded(resting(trade(1, 100, 99, side=BUY))) == []
     answers = resting(trade(1, 100, 12, side=UNKNOWN_SIDE))
