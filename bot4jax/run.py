@@ -5,6 +5,7 @@ reads it once. So `--help` and a mistyped key answer in about a second.
 """
 
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -70,6 +71,8 @@ INTERRUPTED = 130
 def main(words: Sequence[str] | None = None) -> int:
     """Serve the command line and return the exit code."""
     words = sys.argv[1:] if words is None else list(words)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # what a terminal has no letter for
     if {"-h", "--help"} & set(words):
         print(usage({mode: meaning for mode, (_, meaning) in MODES.items()}))
         return 0

@@ -91,6 +91,13 @@ def test_a_configuration_that_hydra_does_not_find_is_one_problem(capsys, words, 
     assert named in told
 
 
+def test_help_is_printed_where_there_are_no_letters_but_ascii(monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    done = command("--help")
+    assert done.returncode == 0
+    assert "Exit codes" in done.stdout
+
+
 def test_version_is_the_product_s_own(capsys):
     assert run.main(["--version"]) == 0
     assert capsys.readouterr().out == f"bot4jax {metadata.version('bot4jax')}\n"

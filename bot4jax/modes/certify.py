@@ -22,7 +22,7 @@ CERTIFICATE_VIOLATED = 4
 def certify(config: Config) -> int:
     """Write `certificate.json` and name it; 4 where a row has not passed."""
     with RunFolder(config) as folder:
-        folder.open()
+        folder.open(is_anew=True)
         with progress() as report:
             case = case_of(set_stage(within_reach(config)), report)
             rows = list(certificate.rows(case, report))

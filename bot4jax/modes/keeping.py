@@ -85,6 +85,7 @@ def adopt(config: Config, model: Path) -> Config:
     What it says otherwise is told, key by key: nobody shall believe that it counts.
     """
     former = from_yaml(model / "config.yaml")
+    expect_checkpoint(model)
     own = {name: getattr(former, name) for name in ADOPTED}
     own["trees"] = asked_by(former.trees, config.trees)
     own["run"] = on_the_market(config.run, former)
@@ -186,11 +187,7 @@ def take_up(folder: Path, setting: Setting, until: int | None = None) -> Kept:
     `until` as in `keep`. Raises `CheckpointError` where the bar that it goes on from is
     at another instant, or what lies before it has changed; a live feed may begin later.
     """
-    if not (folder / "checkpoints").is_dir():
-        raise CheckpointError(
-            f"{folder} holds no checkpoint: run `mode=train` or the demo first and "
-            "name its folder with run.model=DIR."
-        )
+    expect_checkpoint(folder)
     kept, manifest = checkpoint.restore(
         folder / "checkpoints",
         jax.eval_shape(lambda: blank(setting)),
@@ -198,6 +195,15 @@ def take_up(folder: Path, setting: Setting, until: int | None = None) -> Kept:
     )
     expect_origin(folder, manifest.origin, setting, first_unseen(setting, until))
     return kept._replace(params=as_configured(setting, kept.params))
+
+
+def expect_checkpoint(folder: Path) -> None:
+    """Raises `CheckpointError` where a run has kept none."""
+    if not (folder / "checkpoints").is_dir():
+        raise CheckpointError(
+            f"{folder} holds no checkpoint: run `mode=train` or the demo first and "
+            "name its folder with run.model=DIR."
+        )
 
 
 def first_unseen(setting: Setting, until: int | None) -> int:

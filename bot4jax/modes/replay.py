@@ -42,7 +42,7 @@ def replay(config: Config) -> int:
     former = Path(config.replay.run)
     before = from_yaml(former / "config.yaml")
     with RunFolder(config) as folder, reading(former) as journal:
-        folder.open()
+        folder.open(is_anew=True)
         began = time.perf_counter()
         with progress() as report:
             setting = set_stage(before)

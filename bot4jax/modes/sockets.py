@@ -239,7 +239,7 @@ def batch(universe: Universe, run: str, stepped: Stepped) -> Signals:
     probability = np.clip(decisions.probability.astype(float), 0, 1).tolist()
     return Signals(
         run=run,
-        step=closed.bar,
+        step=stepped.step,
         boundary_ns=closed.boundary_ns,
         regime=decisions.regime,
         signals=[

@@ -87,7 +87,7 @@ def held(config: Config, model: Path) -> Iterator[Standing]:
     """The standing of the strategy in `rollout.file`, which nobody else may change
     while the block lasts; a file that is not there yet is of a beginner."""
     path = file_of(config)
-    with lease(path, "rollout.file"):
+    with lease(path, "rollout.file", "rollout.file"):
         yield read(path, strategy_hash(config, model))
 
 

@@ -14,7 +14,7 @@ from bot4jax import durable
 from bot4jax.config import config_hash, run_folder, to_yaml
 from bot4jax.errors import ConfigError, Halted
 from bot4jax.runtime.carrying import CARRIED, JOURNAL, carry, held_causes
-from bot4jax.runtime.lease import lease
+from bot4jax.runtime.lease import lease, out_of_reach
 from bot4jax.runtime.sources_digest import sources_digest
 from bot4jax.schema import Config
 
@@ -53,13 +53,20 @@ class RunFolder:
     def __exit__(self, *error: Any) -> None:
         self._lease.__exit__(None, None, None)
 
-    def open(self) -> str | None:
+    def open(self, is_anew: bool = False) -> str | None:
         """Make the folder; the name of the run it resumes, or None if it is new.
 
         A folder never mixes two configurations, nor results of files that have changed
         since, and nothing is removed unasked. What kept a live engine from trading is
-        not forgotten with its journal.
+        not forgotten with its journal. A finished run keeps the manifest that its
+        figures came with, unless all is done anew.
         """
+        try:
+            return self._open(is_anew)
+        except OSError as error:
+            raise out_of_reach(self.path, error) from error
+
+    def _open(self, is_anew: bool) -> str | None:
         if (self.path / CARRIED).exists():
             self._clear()
         if self._config.run.fresh:
@@ -82,10 +89,15 @@ class RunFolder:
         sources = sources_digest(self._config)
         if before is not None:
             self._expect_sources(sources)
+            if self.is_finished and not is_anew:
+                self.manifest = self._former()
+                return self.name
         self.path.mkdir(parents=True, exist_ok=True)
         durable.write(self.path / "config.yaml", to_yaml(self._config))
         self.manifest = manifest(self._config, self.hash)
         self.manifest["sources_digest"] = sources
+        if before is not None and (commits := self._earlier_commits()):
+            self.manifest["earlier_commits"] = commits
         self.write_json(MANIFEST, self.manifest)
         self._hand_over()
         return self.name if before else None
@@ -116,6 +128,12 @@ class RunFolder:
         for one in there:  # what is left over once it is gone is nobody's run
             if one.name not in (CARRIED, KILL):
                 remove(one)
+
+    def _earlier_commits(self) -> list[str]:
+        """Of the program that has done a part of this run already, where another."""
+        former = self._former()
+        known = [*former.get("earlier_commits", ()), former.get("commit")]
+        return [one for one in dict.fromkeys(known) if one not in (None, _commit())]
 
     def _hand_over(self) -> None:
         """What the run before still holds takes its journal's place, once the manifest
@@ -179,7 +197,7 @@ def manifest(config: Config, hash_: str) -> dict[str, Any]:
         "command": " ".join(["python -m bot4jax.run", *map(_shown, sys.argv[1:])]),
         "config_hash": hash_,
         "seed": config.run.seed,
-        "commit": _git("rev-parse", "HEAD"),
+        "commit": _commit(),
         "dirty": _is_dirty(),
         "machine": platform.machine(),
         "processor": _processor(),
@@ -201,6 +219,11 @@ def _shown(word: str) -> str:
     """An argument without the paths of this machine."""
     key, found, value = word.partition("=")
     return f"{key}=PATH" if found and "/" in value else word
+
+
+def _commit() -> str | None:
+    """Of the program's own checkout; None where there is none."""
+    return _git("rev-parse", "HEAD")
 
 
 def _is_dirty() -> bool | None:

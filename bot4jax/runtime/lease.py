@@ -11,16 +11,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bot4jax.errors import Halted
+from bot4jax.errors import ConfigError, Halted
 
 
 @contextmanager
-def lease(folder: Path, instead: str = "run.name") -> Iterator[None]:
+def lease(
+    folder: Path, instead: str = "run.name", place: str = "run.root"
+) -> Iterator[None]:
     """Hold the folder, or a file, while the block lasts, or refuse if somebody else
-    does; `instead`: the key by which another one is named."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    file = folder.with_name(f".{folder.name}.lease")
-    handle = os.open(file, os.O_CREAT | os.O_RDWR, 0o600)
+    does; `instead`: the key by which another one is named, `place`: another place."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        file = folder.with_name(f".{folder.name}.lease")
+        handle = os.open(file, os.O_CREAT | os.O_RDWR, 0o600)
+    except OSError as error:
+        raise out_of_reach(folder, error, place) from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -35,3 +40,15 @@ def lease(folder: Path, instead: str = "run.name") -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def out_of_reach(folder: Path, error: OSError, place: str = "run.root") -> ConfigError:
+    """What keeps a process from writing where it was told to."""
+    where = error.filename or folder
+    why = (error.strerror or str(error)).lower()
+    return ConfigError(
+        [
+            f"{place}: {where} cannot be written ({why}); make room there, or choose "
+            f"another {place}"
+        ]
+    )

@@ -18,6 +18,8 @@ from bot4jax.runtime.orders import Answer, Order
 class Stepped(NamedTuple):
     """What one step did."""
 
+    step: int
+    """number of the decision, from 1 on"""
     closed: Closed
     decided: Decided
     orders: Sequence[Order]
@@ -48,6 +50,7 @@ def stepped(
     """The step that a record tells of; its fills are booked, and the bar's mids let
     go."""
     return Stepped(
+        record.step,
         closed._replace(mids=None),
         decided,
         record.orders,

@@ -125,7 +125,7 @@ def traded(setting: Setting, folder: Path) -> tuple[Traded, list[Signals]]:
     with ThreadPoolExecutor(3) as beside:
         beside.submit(serve, source, span.start, span.stop, ends, 2)
         beside.submit(run_venue, config, source)
-        signals = beside.submit(heard, ends.signals, span.stop - 1)
+        signals = beside.submit(heard, ends.signals, len(span))
         done = trade_over_sockets(setting, kept, folder, silent)
         return done, signals.result()
 
@@ -137,7 +137,7 @@ def eager(kept: Kept) -> Kept:
 
 
 def heard(endpoint: str, last: int) -> list[Signals]:
-    """Every batch, up to that of this bar."""
+    """Every batch, up to that of this step."""
     found = []
     for one in subscribe(endpoint, timeout_s=PATIENCE_S):
         found.append(one)
@@ -155,6 +155,17 @@ def quoted(told: Told, boundary_ns: int) -> tuple[int, int]:
             own = own[(own["symbol"] == 0) & (own["kind"] == QUOTE)]
             last = (int(own["a"][-1]), int(own["b"][-1])) if len(own) else last
     return last
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_signals_bear_the_numbers_of_the_journal_s_decisions(runs, name):
+    told = runs[name]
+    with closing(Journal.open(told.folder / "journal.sqlite", told.folder.name)) as own:
+        decided = {one.step: one.boundary_ns for one in own.read()}
+    assert {
+        one.step: one.boundary_ns for one in told.signals
+    }.items() <= decided.items()
+    assert told.signals[-1].step == max(decided)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -67,6 +67,59 @@ def test_the_same_configuration_is_resumed(config, kept):
     assert (kept.path / "summary.json").is_file()
 
 
+def rewritten(folder: RunFolder, **fields: object) -> bytes:
+    """As if another program had begun the run: its manifest as it stands then."""
+    path = folder.path / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+    return path.read_bytes()
+
+
+def test_a_finished_run_keeps_the_manifest_that_its_figures_came_with(config, kept):
+    (kept.path / "report.html").touch()
+    own = (kept.path / "config.yaml").stat().st_mtime_ns
+    manifest = rewritten(kept, commit="f" * 40, python="3.9")
+    again = RunFolder(config())
+    assert again.open() == "one"
+    assert again.manifest == json.loads(manifest)
+    assert (kept.path / "manifest.json").read_bytes() == manifest
+    assert (kept.path / "config.yaml").stat().st_mtime_ns == own
+    anew = RunFolder(config())
+    anew.open(is_anew=True)
+    assert json.loads((kept.path / "manifest.json").read_text()) == anew.manifest
+    assert anew.manifest["commit"] != "f" * 40
+
+
+def test_a_run_that_goes_on_by_another_program_names_both(config, kept):
+    rewritten(kept, commit="a" * 40)
+    RunFolder(config()).open()
+    rewritten(kept, commit="b" * 40)
+    again = RunFolder(config())
+    again.open()
+    assert again.manifest["earlier_commits"] == ["a" * 40, "b" * 40]
+    same = RunFolder(config())
+    same.open()
+    assert same.manifest["earlier_commits"] == ["a" * 40, "b" * 40]
+
+
+@pytest.mark.parametrize("root", ["/proc/nowhere", "/dev/null/runs"])
+def test_a_place_that_cannot_be_written_is_named(root):
+    config = load([f"run.root={root}"])
+    with (
+        pytest.raises(ConfigError, match=f"run.root: {root}.* cannot be written"),
+        RunFolder(config),
+    ):
+        pass
+
+
+def test_a_folder_that_cannot_be_written_is_named(config, tmp_path, monkeypatch):
+    def full(path: Path, content: object) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(durable, "write", full)
+    with pytest.raises(ConfigError, match=r"config.yaml cannot be written \(no space"):
+        RunFolder(config()).open()
+
+
 def test_another_configuration_is_refused_and_changes_nothing(config, kept):
     before = (kept.path / "config.yaml").read_bytes()
     with pytest.raises(ConfigError, match=r"run\.fresh=true"):
