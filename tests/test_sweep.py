@@ -53,6 +53,7 @@ def started(root: Path) -> subprocess.Popen:
     """The sweep, in a group of processes of its own, its compilations kept."""
     known = {k: v for k, v in os.environ.items() if not k.startswith(("JAX", "XLA"))}
     own = {"XDG_CACHE_HOME": str(root / "cache"), "XLA_FLAGS": FLAGS}
+    own["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     return subprocess.Popen(
         [sys.executable, "-m", "bot4jax.run", *WORDS, f"run.root={root}"],
         env=known | own,

@@ -18,6 +18,7 @@ from bot4jax.modes.trading import Traded
 from bot4jax.schema import Config
 from bot4jax.schema.process import Endpoints
 from tests.modes.ways import silent
+from tests.small_stage import FEW
 
 
 class Run(NamedTuple):
@@ -54,6 +55,14 @@ def run(words) -> Run:
     with contextlib.redirect_stdout(printed):
         code = demo.demo(config)
     return Run(config, Path(config.run.root) / "first", code, printed.getvalue())
+
+
+@pytest.fixture(scope="session")
+def few(words) -> Path:
+    """Folder of a run of few features and members, for whoever asks not for more."""
+    config = load(["mode=demo", "run.name=few", *words, *FEW])
+    assert demo.demo(config) == 0
+    return Path(config.run.root) / "few"
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from bot4jax.learn import earnings, ledger, redundancy
 from bot4jax.learn.evaluate import LEAST_BARS, PRIOR
 from bot4jax.learn.folds import pieces_of
 from bot4jax.modes import backtest as mode
-from bot4jax.modes import demo, report_features, trading
+from bot4jax.modes import report_features, trading
 from bot4jax.modes.plays import FoldPlay, Late
 from bot4jax.modes.report_money import crossing
 from bot4jax.modes.report_skill import TOO_SHORT
@@ -53,12 +53,9 @@ def stage(words) -> Setting:
 
 
 @pytest.fixture(scope="module")
-def paper(words):
+def paper(few):
     """The folder and the summary of paper trading with a feed and a venue apart."""
-    config = load(["mode=demo", "run.name=few", *words, *FEW])
-    assert demo.demo(config) == 0
-    folder = Path(config.run.root) / "few"
-    return folder, json.loads((folder / "summary.json").read_text())
+    return few, json.loads((few / "summary.json").read_text())
 
 
 def backtest(words, root, *more):

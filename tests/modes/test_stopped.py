@@ -15,6 +15,7 @@ import pytest
 from bot4jax.run import INTERRUPTED
 from bot4jax.runtime.client import subscribe
 from bot4jax.runtime.journal import Journal
+from tests.small_stage import FEW
 
 BARS = 12
 """After which it is ended: some labels are known by then."""
@@ -35,10 +36,10 @@ ASKED = {
 
 
 @pytest.fixture
-def begun(run, words, tmp_path) -> Iterator[subprocess.Popen[str]]:
-    """A real process, and soon its children."""
-    own = [f"run.model={run.folder}", f"run.root={tmp_path}", "run.name=stopped"]
-    command = [sys.executable, "-m", "bot4jax.run", "mode=demo", *words, *own]
+def begun(few, words, tmp_path) -> Iterator[subprocess.Popen[str]]:
+    """A real process, and soon its children; how it ends no member has a say in."""
+    own = [f"run.model={few}", f"run.root={tmp_path}", "run.name=stopped"]
+    command = [sys.executable, "-m", "bot4jax.run", "mode=demo", *words, *FEW, *own]
     with subprocess.Popen(
         [*command, "runtime.speed=5"],
         stdout=subprocess.PIPE,
