@@ -33,6 +33,7 @@ import hypothesis
 import jax
 import pytest
 from xdist.scheduler import LoadFileScheduling
+from xdist.workermanage import WorkerController
 
 from bot4jax.kernels import CATALOGUE
 from bot4jax.registry import NETS, SOURCES
@@ -66,8 +67,32 @@ SHARING = {f"tests/{one.parent.name}" for one in PROJECT.glob("tests/*/conftest.
 """Folders whose files share fixtures."""
 
 
+LONG = (
+    "tests/modes",
+    "tests/benchmarks",
+    "tests/kernels",
+    "tests/test_sweep.py",
+    "tests/nets/test_zoo.py",
+    "tests/runtime/test_disorder.py",
+    "tests/runtime/test_fallback.py",
+    "tests/learn/test_mesh.py",
+    "tests/test_guide.py",
+    "tests/learn/test_resume.py",
+    "tests/runtime/test_earlier.py",
+    "tests/certify/test_nets.py",
+    "tests/learn/test_importance.py",
+)
+"""What is begun first: at the end one process would be at it, and the other wait."""
+
+
 class ByFixtures(LoadFileScheduling):
     """A file's tests stay in one process, and those of files that share fixtures."""
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        for one in reversed(LONG):
+            if one in self.workqueue:
+                self.workqueue.move_to_end(one, last=False)
+        super()._assign_work_unit(node)
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
