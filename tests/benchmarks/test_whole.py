@@ -21,9 +21,8 @@ from bot4jax.kernels import CATALOGUE
 CHOSEN = "mean", "skewness", "rsi_14", "sample_entropy", "vpin", "macd"
 CHOSEN += ("macd_histogram",)
 WORDS = ("debug=tiny", f"features.names=[{','.join(CHOSEN)}]", "features.window=256")
-WORDS += ("hardware.threads=1", "data.symbols=7")
-"""A process of libraries takes long to start; `TestByCores` has several. Their slowest
-take as long as there are symbols, which all say the same of."""
+WORDS += ("hardware.threads=1", "data.symbols=15")
+"""A process of libraries takes long to start; `TestByCores` has several."""
 SAMPLES = 300
 
 
@@ -46,28 +45,21 @@ def few():
 
 
 @pytest.fixture(scope="module")
-def prepared(stage, few):
-    """Our step and their parts, the fastest of which take long to be found."""
-    return whole.prepared(stage, quiet)
-
-
-@pytest.fixture(scope="module")
-def pair(prepared):
-    """The same; PyTorch's are compiled for `measured` alone."""
-    ours, theirs = prepared
+def pair(stage, few):
+    """Our step and their parts; PyTorch's are compiled for `measured` alone."""
+    ours, theirs = whole.prepared(stage, quiet)
     nets = {way: say for way, say in theirs.nets.items() if "compiled" not in way}
     return ours, theirs._replace(nets=nets)
 
 
 @pytest.fixture(scope="module")
-def measured(stage, prepared):
+def measured(stage, few):
     """Everyone measured a few times, on a stage that is compiled already."""
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         # PyTorch's compiler warns of PyTorch's own past
         warnings.filterwarnings("ignore", module="torch")
         patch.setattr(whole, "PATIENCE_S", 0.1)
         patch.setattr(whole, "set_up", lambda *asked: stage)
-        patch.setattr(whole, "prepared", lambda *asked: prepared)
         return whole.measure(stage.setting.config, 3, 1, quiet)
 
 
@@ -267,7 +259,7 @@ class TestByCores:
     def test_parts_together_are_the_whole(self, pair):
         features = pair[1].features
         kept = dict(os.environ)
-        with by_cores.spread(features, 2) as spread:  # three symbols, and four
+        with by_cores.spread(features, 2) as spread:  # seven symbols, and eight
             assert dict(os.environ) == kept
             np.testing.assert_allclose(spread(), features(), rtol=1e-12, atol=1e-15)
             left = spread.without(["sample_entropy"])()
