@@ -31,7 +31,7 @@ def command(*words, code=None, **environ):
         capture_output=True,
         text=True,
         env=known | environ,
-        timeout=120,
+        timeout=300,
     )
 
 

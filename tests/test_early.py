@@ -14,7 +14,7 @@ from bot4jax.early import EARLY, SAID, heard_early
 from bot4jax.errors import Halted
 from bot4jax.runtime.control import KillFile
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
 def hears(process: int) -> bool:

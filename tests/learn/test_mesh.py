@@ -40,7 +40,7 @@ def started(*words, **own):
 
 
 def told(process):
-    out, _ = process.communicate(timeout=200)
+    out, _ = process.communicate(timeout=600)
     assert process.returncode == 0
     return json.loads(out.splitlines()[-1])
 

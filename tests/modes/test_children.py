@@ -12,7 +12,7 @@ from bot4jax.config import load
 from bot4jax.errors import Halted
 from bot4jax.modes import children
 
-PATIENCE_S = 5.0
+PATIENCE_S = 20.0
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ from bot4jax.schema.process import Endpoints
 from tests.runtime.small_market import BAR_NS, MARKET, stream
 
 ANY_PORT = "tcp://127.0.0.1:*"
-PATIENCE_MS = 5_000
+PATIENCE_MS = 20_000
 NOTHING_MS = 300
 """Ten times what an allowed peer needs to be heard."""
 

@@ -18,7 +18,7 @@ from bot4jax.runtime.sockets import (
 )
 
 ANY_PORT = "tcp://127.0.0.1:*"
-PATIENCE_MS = 5_000
+PATIENCE_MS = 20_000
 
 
 def received(socket: zmq.Socket) -> list[bytes]:

@@ -530,7 +530,7 @@ class Wires:
 
     def ask(self, step: Step) -> Report:
         self.engine.send(pack(step))
-        assert self.engine.poll(10_000), "the venue does not answer"
+        assert self.engine.poll(20_000), "the venue does not answer"
         return unpack(self.engine.recv(), Report)
 
     def close(self) -> None:
@@ -557,11 +557,11 @@ def wires() -> Iterator[Callable[..., Wires]]:
 
 def test_over_real_sockets_the_answers_are_the_same(wires):
     line = wires()
-    assert line.feed.poll(10_000), "no subscription"
+    assert line.feed.poll(20_000), "no subscription"
     line.feed.recv()
     with dealer(line.endpoint) as stranger:
         stranger.send(b"not a message")
-        assert stranger.poll(10_000), "nobody says what was wrong"
+        assert stranger.poll(20_000), "nobody says what was wrong"
         refused = unpack(stranger.recv(), Refused)
     assert "expected a Inquiry" in refused.reason
     line.feed.send(b"not a frame")
@@ -584,7 +584,7 @@ def test_over_real_sockets_the_answers_are_the_same(wires):
 def test_a_stranger_neither_gets_the_reports_nor_ends_the_venue(wires):
     """Neither its goodbye nor its withdrawal nor its question for other data counts."""
     line = wires()
-    assert line.feed.poll(10_000), "no subscription"
+    assert line.feed.poll(20_000), "no subscription"
     line.feed.recv()
     line.engine.send(pack(step_after(1, [])))
     with dealer(line.endpoint) as stranger:
@@ -592,11 +592,11 @@ def test_a_stranger_neither_gets_the_reports_nor_ends_the_venue(wires):
         stranger.send(pack(Goodbye(run=RUN, step=1)))
         other = inquiry(universe_hash=UNIVERSE.hash ^ 1)
         stranger.send(pack(other))
-        assert stranger.poll(10_000), "the question is not answered"
+        assert stranger.poll(20_000), "the question is not answered"
         assert isinstance(unpack_from_venue(stranger.recv()), Refused)
     records = stream()
     publish(frames(records, []), line.feed, UNIVERSE.hash, boundary(BARS - 1))
-    assert line.engine.poll(10_000), "the report went elsewhere"
+    assert line.engine.poll(20_000), "the report went elsewhere"
     assert unpack(line.engine.recv(), Report).step == 1
     line.engine.send(pack(Goodbye(run=RUN, step=1)))
     line.thread.join(10)
@@ -634,7 +634,7 @@ def test_a_report_that_came_while_the_engine_stood_still_counts(called):
 
         def stands_still() -> None:
             end.send_multipart([peer, pack(report)])
-            assert socket.poll(10_000)
+            assert socket.poll(20_000)
             time.sleep(0.2)
 
         venue.attend = stands_still
@@ -658,7 +658,7 @@ def test_an_engine_that_was_fenced_takes_nothing_back(called):
 
 
 def heard_by(end: zmq.Socket) -> list[bytes]:
-    assert end.poll(10_000), "nothing was sent"
+    assert end.poll(20_000), "nothing was sent"
     return end.recv_multipart()
 
 

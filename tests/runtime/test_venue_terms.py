@@ -107,7 +107,7 @@ class Served:
         self.thread = threading.Thread(target=serve, args=work)
         self.thread.start()
         stack.callback(self.thread.join, 20.0)
-        assert feed.poll(10_000), "no subscription"
+        assert feed.poll(20_000), "no subscription"
         feed.recv()
         end_ns = START_NS + (BARS + 1) * BAR_NS
         publish(frames(case, is_told), feed, UNIVERSE.hash, end_ns)
