@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from bot4jax.config import load
-from bot4jax.modes import demo, standing, trading
+from bot4jax.modes import children, demo, standing, trading
 from bot4jax.modes.keeping import Kept, take_up
 from bot4jax.modes.phases import Phase
 from bot4jax.modes.setting import Setting, set_stage
@@ -28,6 +28,14 @@ class Run(NamedTuple):
     folder: Path
     code: int
     printed: str
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient():
+    """Feeds and venues have time to end, however loaded the machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(children, "PATIENCE_S", 120.0)
+        yield
 
 
 @pytest.fixture(scope="session")
