@@ -124,8 +124,9 @@ class Portfolio:
         as spread.
         """
         fills, self._unmeasured = self._unmeasured, []
-        for one in fills:
-            self._fall_short(one, np.nan if mids is None else mids.of(one))
+        stood = np.full(len(fills), np.nan) if mids is None else mids.of(fills)
+        for one, mid in zip(fills, stood.tolist(), strict=True):
+            self._fall_short(one, mid)
 
     def is_booked(self, answer: Fill | Foreign) -> bool:
         """Whether it counts already: a venue may repeat what it has said."""
