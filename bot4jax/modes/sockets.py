@@ -234,9 +234,16 @@ def trading_hours(setting: Setting) -> Callable[[int], bool]:
 def batch(universe: Universe, run: str, stepped: Stepped) -> Signals:
     """What one step tells subscribers; symbols without a quote are left out."""
     closed, decisions = stepped.closed, stepped.decided
-    increments = universe.column("increment")
-    mid = (closed.market.bid + closed.market.ask) * increments / 2
-    probability = np.clip(decisions.probability.astype(float), 0, 1).tolist()
+    increments, market = universe.column("increment"), closed.market
+    told = np.flatnonzero((market.bid > 0) & np.isfinite(decisions.intent))
+    columns = (
+        np.array(universe.symbols)[told],
+        np.clip(decisions.probability.astype(float), 0, 1)[told],
+        decisions.confidence[told],
+        decisions.intent[told],
+        ((market.bid + market.ask) * increments / 2)[told],
+    )
+    rows = zip(*(column.tolist() for column in columns), strict=True)
     return Signals(
         run=run,
         step=stepped.step,
@@ -245,12 +252,11 @@ def batch(universe: Universe, run: str, stepped: Stepped) -> Signals:
         signals=[
             Signal(
                 symbol=symbol,
-                probability=tuple(probability[i]),
-                confidence=float(decisions.confidence[i]),
-                target=float(decisions.intent[i]),
-                price=float(mid[i]),
+                probability=tuple(probability),
+                confidence=confidence,
+                target=target,
+                price=price,
             )
-            for i, symbol in enumerate(universe.symbols)
-            if closed.market.bid[i] > 0 and np.isfinite(decisions.intent[i])
+            for symbol, probability, confidence, target, price in rows
         ],
     )

@@ -33,13 +33,11 @@ from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.recent import SECOND_NS, MidRange
 from bot4jax.types import TRADING
 
-EXCUSED = (
-    int(Reason.EXPIRED),
-    int(Reason.STALE_REFERENCE),
-    int(Reason.MISSED_TICKS),
-    int(Reason.NEWS),
+EXCUSED = np.isin(
+    range(max(Reason) + 1),
+    (Reason.EXPIRED, Reason.STALE_REFERENCE, Reason.MISSED_TICKS, Reason.NEWS),
 )
-"""What is wrong with an instrument that reductions may still rest on."""
+"""By reason: reductions may still rest on an instrument that this is wrong with."""
 
 
 class Market(NamedTuple):
@@ -135,7 +133,7 @@ class Context:
         has_news = none if concerned is None else concerned
         is_over = now_ns >= units.expiry_ns
         self.refused = _refusals(limits, market, is_over, is_stale, has_news, now_ns)
-        self.is_priced = (self.refused == 0) | np.isin(self.refused, EXCUSED)
+        self.is_priced = (self.refused == 0) | EXCUSED[self.refused]
         self.unit = _unit_values(units, market, owned)
         self.value, self.bound = _worths(self.unit, units.margin)
         nav = capital(owned.nav)

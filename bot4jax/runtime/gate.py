@@ -205,7 +205,7 @@ def _own_reasons(
     if context.state == TradingState.HALTED:
         return np.full(len(slot), int(Reason.HALTED))
     refused = context.refused[slot]
-    is_excused = reducing & np.isin(refused, EXCUSED)
+    is_excused = reducing & EXCUSED[refused]
     stop = 0 if context.opening is None else int(context.opening)
     accepted = {
         Reason.PRICE_COLLAR: within_collar(proposals, context, reducing),
@@ -216,8 +216,10 @@ def _own_reasons(
         Reason.POSITION: reducing | (reached <= context.position_lots[slot]),
         Reason.VOLUME: reducing | (reached <= context.volume_lots[slot]),
     }
-    against = [(refused > 0) & ~is_excused, *(~one for one in accepted.values())]
-    return np.select(against, [refused, *map(int, accepted)], 0)
+    against = np.zeros(len(slot), np.int64)
+    for reason, is_within in reversed(accepted.items()):
+        against = np.where(is_within, against, int(reason))
+    return np.where((refused > 0) & ~is_excused, refused, against)
 
 
 def within_collar(

@@ -181,11 +181,19 @@ def of_step(
 
 def of_answers(step: int, answers: Sequence[Answer]) -> dict[str, list[tuple]]:
     """By table, the rows of what the venue has said before a step."""
-    rows: dict[str, list[tuple]] = {"fills": [], "answers": []}
-    for place, answer in enumerate(answers):
-        table = "fills" if isinstance(answer, Fill) else "answers"
-        rows[table].append(answer_row(step, place, answer))
-    return rows
+    placed = list(enumerate(answers))
+    return {
+        "fills": [
+            (step, place, *msgspec.structs.astuple(one))
+            for place, one in placed
+            if isinstance(one, Fill)
+        ],
+        "answers": [
+            (step, place, one.order, ENCODER.encode(one))
+            for place, one in placed
+            if not isinstance(one, Fill)
+        ],
+    }
 
 
 def misnamed(record: StepRecord, run: str) -> str | None:
@@ -247,12 +255,6 @@ def denied(row: tuple) -> Denied:
     reason, symbols, lots, _ = row[2:]
     slots = np.frombuffer(symbols, "<i4").astype(np.int64)
     return Denied(Reason(reason), slots, np.frombuffer(lots, "<i8"))
-
-
-def answer_row(step: int, place: int, answer: Answer) -> tuple:
-    if isinstance(answer, Fill):
-        return (step, place, *msgspec.structs.astuple(answer))
-    return step, place, answer.order, ENCODER.encode(answer)
 
 
 def fill(row: tuple) -> Fill:

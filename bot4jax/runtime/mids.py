@@ -6,25 +6,20 @@ the same quotes, and hears them again in a restart and a replay.
 """
 
 from collections.abc import Sequence
-from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from bot4jax.runtime.orders import LARGEST_NS, Fill
+from bot4jax.types import TICK
 
 MOST = 262_144
 """Quotes of one bar that are kept, 12 MiB; of what trades after more of them no mid is
 known. Orders come in the first moments of a bar."""
 
 
-class _Sorted(NamedTuple):
-    """Quotes by symbol, each one's by event time; what came first stands first."""
-
-    symbol: Int[np.ndarray, " N"]
-    event_ns: Int[np.ndarray, " N"]
-    twice: Int[np.ndarray, " N"]
+SINCE_EVER = np.iinfo(np.int64).min
+"""Event time of what stood at first: before all others."""
 
 
 class Mids:
@@ -41,36 +36,46 @@ class Mids:
         from when on some are missing."""
         self._before, self._heard, self._until_ns = before, heard, until_ns
 
-    def of(self, fill: Fill) -> float:
-        """The mid that stood when it traded, increments; NaN where none is known.
+    def of(self, fills: Sequence[Fill]) -> Float[np.ndarray, " F"]:
+        """The mids that stood when they traded, increments; NaN where none is known.
 
         What arrives trades with the quotes of that very time; what has rested is traded
         with by what comes, and the mid is the one before that.
         """
-        return self.at(fill.symbol, fill.event_ns - fill.is_maker)
+        slots = np.array([one.symbol for one in fills], np.int64)
+        times = [one.event_ns - one.is_maker for one in fills]
+        return self.at(slots, np.array(times, np.int64))
 
-    def at(self, slot: int, event_ns: int) -> float:
-        """The mid after all quotes up to this event time, increments; NaN where none is
-        known."""
-        if event_ns >= self._until_ns:
-            return float("nan")
-        own = self._sorted
-        first, stop = own.symbol.searchsorted([slot, slot + 1]).tolist()
-        count = int(own.event_ns[first:stop].searchsorted(event_ns, side="right"))
-        twice = own.twice[first + count - 1] if count else self._before[slot]
-        return int(twice) / 2 if twice > 0 else float("nan")
+    def at(
+        self, slots: Int[np.ndarray, " F"], event_ns: Int[np.ndarray, " F"]
+    ) -> Float[np.ndarray, " F"]:
+        """The mids after all quotes up to these event times, increments; NaN where none
+        is known.
 
-    @cached_property
-    def _sorted(self) -> _Sorted:
-        """Once for all fills of a bar, and not at all for a bar without any."""
-        names = ("symbol", "event_ns", "a", "b")
-        heard = self._heard or [np.empty(0, [(name, np.int64) for name in names])]
-        symbol, event_ns, bid, ask = (
-            np.concatenate([one[name] for one in heard]) for name in names
+        Of the quotes that come after the last question of their slot none is sorted.
+        """
+        last_ns = np.full(len(self._before), SINCE_EVER)
+        np.maximum.at(last_ns, slots, event_ns)
+        symbol, heard_ns, bid, ask = self._until(last_ns)
+        newest = last_before(
+            np.append(np.arange(len(last_ns)), symbol),
+            np.append(np.full(len(last_ns), SINCE_EVER), heard_ns),
+            slots,
+            event_ns,
         )
-        order = np.lexsort((event_ns, symbol))
-        twice = twice_the_mid(bid, ask)[order]
-        return _Sorted(symbol[order].astype(np.int64), event_ns[order], twice)
+        twice = np.append(self._before, twice_the_mid(bid, ask))[newest]
+        is_known = (twice > 0) & (event_ns < self._until_ns)
+        return np.where(is_known, twice / 2, np.nan)
+
+    def _until(self, last_ns: Int[np.ndarray, " S"]) -> list[np.ndarray]:
+        """Slots, event times, bids and asks, as they came, of the quotes that come no
+        later than these event times of their slots."""
+        latest_ns, near = last_ns.max(initial=SINCE_EVER), [np.empty(0, TICK)]
+        for one in self._heard:
+            if one["event_ns"].min(initial=LARGEST_NS) <= latest_ns:
+                near.append(one[one["event_ns"] <= last_ns[one["symbol"]]])
+        names = "symbol", "event_ns", "a", "b"
+        return [np.concatenate([one[name] for one in near]) for name in names]
 
 
 class MidsHeard:
@@ -101,6 +106,26 @@ class MidsHeard:
         self._before = twice_the_mid(quotes[:, 0], quotes[:, 1])
         self._heard, self._count, self._until_ns = [], 0, LARGEST_NS
         return found
+
+
+def last_before(
+    slots: Int[np.ndarray, " N"],
+    event_ns: Int[np.ndarray, " N"],
+    asked: Int[np.ndarray, " F"],
+    asked_ns: Int[np.ndarray, " F"],
+) -> Int[np.ndarray, " F"]:
+    """Rows of the newest events of the slots asked for, up to the times asked for; of
+    equals those that stand last. Every such slot has one early enough.
+
+    All are sorted together: what is asked for is the event before the question.
+    """
+    times, places = np.append(event_ns, asked_ns), np.append(slots, asked)
+    order = np.lexsort((times, places))
+    is_event = order < len(slots)
+    found = np.empty(len(asked), np.int64)
+    before = np.cumsum(is_event)[~is_event] - 1
+    found[order[~is_event] - len(slots)] = order[is_event][before]
+    return found
 
 
 def twice_the_mid(

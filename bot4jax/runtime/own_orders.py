@@ -27,6 +27,8 @@ def apart(
     for one in still_open:
         if stands(one, market):
             standing.setdefault(one.symbol, []).append(one)
+    if not standing:
+        return list(orders), [], set()
     met = {
         order.id: [own for own in standing.get(order.symbol, ()) if meets(order, own)]
         for order in orders

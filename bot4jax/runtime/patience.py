@@ -5,7 +5,7 @@ wait as long. Each pause is twice the one before, so that a venue that is slow i
 asked faster than it answers, however short the bars are.
 """
 
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 PATIENCE_NS = 3_000_000_000
 """For the first answer."""
@@ -30,8 +30,8 @@ class Asked(NamedTuple):
     at_ns: int = 0
     times: int = 0
 
-    def again(self, now_ns: int) -> Self:
-        return self._replace(at_ns=now_ns, times=self.times + 1)
+    def again(self, now_ns: int) -> "Asked":
+        return Asked(now_ns, self.times + 1)
 
     def is_due(self, now_ns: int, first_ns: int = PATIENCE_NS) -> bool:
         """Whether it may be asked now; `first_ns` is the first pause."""

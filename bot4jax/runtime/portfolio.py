@@ -109,13 +109,14 @@ class Portfolio:
         """
         if isinstance(answer, Foreign):
             return self._adopt(answer)
-        if isinstance(answer, Fill):
-            check_fill(answer, len(self.lots))
-        is_news = self.working.hear(answer)
-        if is_news and isinstance(answer, Fill):
-            self._book(answer)
-            self._unmeasured.append(answer)
-        return is_news
+        if not isinstance(answer, Fill):
+            return self.working.hear(answer)
+        check_fill(answer, len(self.lots))
+        if not self.working.hear(answer):
+            return False
+        self._book(answer)
+        self._unmeasured.append(answer)
+        return True
 
     def fall_short(self, mids: Mids | None = None) -> None:
         """What the fills since the last time have lost since their decisions.
@@ -124,8 +125,9 @@ class Portfolio:
         as spread.
         """
         fills, self._unmeasured = self._unmeasured, []
-        for one in fills:
-            self._fall_short(one, np.nan if mids is None else mids.of(one))
+        stood = np.full(len(fills), np.nan) if mids is None else mids.of(fills)
+        for one, mid in zip(fills, stood.tolist(), strict=True):
+            self._fall_short(one, mid)
 
     def is_booked(self, answer: Fill | Foreign) -> bool:
         """Whether it counts already: a venue may repeat what it has said."""
@@ -270,10 +272,10 @@ class Portfolio:
         instrument = self.universe.instruments[slot]
         price = fill.price * instrument.increment
         signed = fill.lots if fill.side == BUY else -fill.lots
-        held = int(self.lots[slot])
+        held = self.lots.item(slot)
         gained = self._move(slot, instrument, signed, price)
         self._trip[slot] += gained - fill.fee
-        after = int(self.lots[slot])
+        after = held + signed
         if held * after < 0 or not after:
             self._end_trip(slot)
         if held * after <= 0 and after:
@@ -308,7 +310,7 @@ class Portfolio:
         self, slot: int, instrument: Instrument, signed: int, price: float
     ) -> float:
         """Change the position and return what was realised by closing part of it."""
-        held, entry = int(self.lots[slot]), float(self.entry[slot])
+        held, entry = self.lots.item(slot), self.entry.item(slot)
         closed = min(abs(held), abs(signed)) if held * signed < 0 else 0
         gained = 0.0
         if closed:

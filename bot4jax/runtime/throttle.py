@@ -6,7 +6,7 @@ stand counts no longer: to ask again is patience, and the gate's budget bounds i
 was sent and answered is known from the journal, so a restart does not forget it.
 """
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 
 from bot4jax.runtime.gate import Denied, denied_orders
@@ -30,15 +30,16 @@ class Throttle:
         """times and ids"""
         self._counted: dict[str, tuple[Likeness, str]] = {}
         """what each of them was, as it left, and what it comes from"""
-        self._intents: dict[Likeness, Counter[str]] = {}
-        """orders alike by what each comes from"""
+        self._intents: dict[Likeness, dict[str, int]] = {}
+        """how many orders alike come from what"""
 
     def note(self, order: Order) -> None:
         """An order leaves, or had left before a restart."""
         alike, own = likeness(order), intent(order)
         self._sent.append((order.sent_ns, order.id))
         self._counted[order.id] = alike, own
-        self._intents.setdefault(alike, Counter())[own] += 1
+        intents = self._intents.setdefault(alike, {})
+        intents[own] = intents.get(own, 0) + 1
 
     def excuse(self, order: str) -> None:
         """The order of this id counts no longer."""

@@ -53,6 +53,19 @@ class OrderState(enum.IntEnum):
     REJECTED = 7
 
 
+(
+    SENT,
+    UNKNOWN,
+    ACKNOWLEDGED,
+    PARTIALLY_FILLED,
+    FILLED,
+    CANCELLED,
+    EXPIRED,
+    REJECTED,
+) = OrderState
+# by name: Python 3.11 takes longer to find one in its class than to replace a struct
+
+
 class OrderError(Halted):
     """The venue said something that cannot be true of the order."""
 
@@ -61,7 +74,7 @@ class Tracked(msgspec.Struct, frozen=True, gc=False):
     """An order and what is known about it."""
 
     order: Order
-    state: OrderState = OrderState.SENT
+    state: OrderState = SENT
     filled: int = 0
     """lots"""
     fills: int = 0
@@ -80,7 +93,7 @@ class Tracked(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def is_open(self) -> bool:
-        return self.state < OrderState.FILLED
+        return self.state < FILLED
 
     @property
     def left(self) -> int:
@@ -100,14 +113,14 @@ class Tracked(msgspec.Struct, frozen=True, gc=False):
 
         They may be those of an order that its former size has filled.
         """
-        if self.state > OrderState.FILLED or not self.asked_lots or self.wish is None:
+        if self.state > FILLED or not self.asked_lots or self.wish is None:
             return 0
         return max(self.wish.lots - self.filled, 0)
 
     def may_replace(self, now_ns: int) -> bool:
         """Whether other terms may be asked for: the venue has it, and what was asked
         before is answered, or answered otherwise a while ago, or never."""
-        if self.state < OrderState.ACKNOWLEDGED:
+        if self.state < ACKNOWLEDGED:
             return False
         if self.asked_lots:
             return self.asked.is_due(now_ns)
@@ -126,10 +139,10 @@ def check_fill(fill: Fill | Foreign, slots: int) -> None:
 
 def doubted(tracked: Tracked, query: Query) -> Tracked:
     """The order when no answer to it has come in time; all it may do still counts."""
-    if tracked.state > OrderState.UNKNOWN:
+    if tracked.state > UNKNOWN:
         return tracked
     again = tracked.asked.again(query.sent_ns)
-    return structs.replace(tracked, state=OrderState.UNKNOWN, asked=again)
+    return structs.replace(tracked, state=UNKNOWN, asked=again)
 
 
 def asked(tracked: Tracked, replace: Replace) -> Tracked:
@@ -156,17 +169,18 @@ def follow(tracked: Tracked, answer: Answer) -> Tracked:
         )
     match answer:
         case Ack():
-            if tracked.state >= OrderState.ACKNOWLEDGED:
+            if tracked.state >= ACKNOWLEDGED:
                 return tracked
-            return _heard(tracked, OrderState.ACKNOWLEDGED)
+            asked = _asked_yet(tracked)
+            return structs.replace(tracked, state=ACKNOWLEDGED, asked=asked)
         case Fill():
             return _filled(tracked, answer)
         case Reject():
             return _rejected(tracked)
         case Cancelled():
-            return _ended(tracked, OrderState.CANCELLED, answer.lots_left)
+            return _ended(tracked, CANCELLED, answer.lots_left)
         case Expired():
-            return _ended(tracked, OrderState.EXPIRED, answer.lots_left)
+            return _ended(tracked, EXPIRED, answer.lots_left)
         case Replaced():
             return _replaced(tracked, answer)
 
@@ -191,27 +205,29 @@ def _filled(tracked: Tracked, fill: Fill) -> Tracked:
         )
     filled = tracked.filled + fill.lots
     is_whole = filled == order.lots
-    state = OrderState.FILLED if is_whole else OrderState.PARTIALLY_FILLED
-    after = _heard(tracked, state)
-    return structs.replace(after, filled=filled, fills=tracked.fills + 1)
-
-
-def _heard(tracked: Tracked, state: OrderState) -> Tracked:
-    """The venue has it: nothing more is asked about what has become of it."""
-    is_first = tracked.state <= OrderState.UNKNOWN
+    state = FILLED if is_whole else PARTIALLY_FILLED
     return structs.replace(
-        tracked, state=state, asked=NEVER_ASKED if is_first else tracked.asked
+        tracked,
+        state=state,
+        filled=filled,
+        fills=tracked.fills + 1,
+        asked=_asked_yet(tracked),
     )
 
 
+def _asked_yet(tracked: Tracked) -> Asked:
+    """The venue has it: nothing more is asked about what has become of it."""
+    return NEVER_ASKED if tracked.state <= UNKNOWN else tracked.asked
+
+
 def _rejected(tracked: Tracked) -> Tracked:
-    if tracked.state == OrderState.REJECTED:
+    if tracked.state == REJECTED:
         return tracked
-    if tracked.state > OrderState.UNKNOWN:
+    if tracked.state > UNKNOWN:
         raise OrderError(
             f"Order {tracked.order.id} is rejected in state {tracked.state.name}."
         )
-    return structs.replace(tracked, state=OrderState.REJECTED)
+    return structs.replace(tracked, state=REJECTED)
 
 
 def _ended(tracked: Tracked, state: OrderState, lots_left: int) -> Tracked:
@@ -243,8 +259,8 @@ def _granted(tracked: Tracked) -> Tracked:
 
 def _reopened(tracked: Tracked) -> OrderState:
     """Under larger terms an order that its former size has filled is so in part."""
-    is_whole = tracked.state == OrderState.FILLED
-    return OrderState.PARTIALLY_FILLED if is_whole else tracked.state
+    is_whole = tracked.state == FILLED
+    return PARTIALLY_FILLED if is_whole else tracked.state
 
 
 def _replaced(tracked: Tracked, answer: Replaced) -> Tracked:
@@ -265,7 +281,7 @@ def _replaced(tracked: Tracked, answer: Replaced) -> Tracked:
         is_last = answer.number + 1 >= tracked.replaces
         left = 0 if is_last else tracked.asked_lots
         return structs.replace(tracked, replaced=answer.number + 1, asked_lots=left)
-    is_wished = answer.lots <= tracked.asked_lots and tracked.state == OrderState.FILLED
+    is_wished = answer.lots <= tracked.asked_lots and tracked.state == FILLED
     if answer.lots <= tracked.filled or not (tracked.is_open or is_wished):
         raise OrderError(
             f"Order {order.id} is replaced by {answer.lots} lots in state "

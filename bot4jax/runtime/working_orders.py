@@ -81,11 +81,13 @@ class WorkingOrders:
 
     def ask(self, replace: Replace) -> None:
         """Other terms are about to be asked for; the larger size counts meanwhile."""
-        self._follow(replace.order, asked(self.by_id[replace.order], replace))
+        before = self.by_id[replace.order]
+        self._follow(before, asked(before, replace))
 
     def doubt(self, query: Query) -> None:
         """An order's first answer is overdue: it is UNKNOWN, and counts as before."""
-        self._follow(query.order, doubted(self.by_id[query.order], query))
+        before = self.by_id[query.order]
+        self._follow(before, doubted(before, query))
 
     def take_back(self, cancel: Cancel) -> None:
         """An order is about to be cancelled; until it has ended it counts as before.
@@ -93,7 +95,7 @@ class WorkingOrders:
         Of an order that is not known, in a journal that another made, nothing changes.
         """
         if before := self.by_id.get(cancel.order):
-            self._follow(cancel.order, taken_back(before, cancel))
+            self._follow(before, taken_back(before, cancel))
 
     def unanswered(self, step: int, now_ns: int) -> list[Tracked]:
         """Orders of which nothing was heard, that are to be asked for by now."""
@@ -130,7 +132,7 @@ class WorkingOrders:
         after = follow(before, answer)
         if after is before:
             return False
-        self._follow(answer.order, after)
+        self._follow(before, after)
         if before.order.group:
             self._note_refusal(after)
         return True
@@ -144,8 +146,9 @@ class WorkingOrders:
         """The mid that its order was decided at; NaN if none was known."""
         return self._references[fill.order]
 
-    def _follow(self, name: str, after: Tracked) -> None:
-        before, self.by_id[name] = self.by_id[name], after
+    def _follow(self, before: Tracked, after: Tracked) -> None:
+        name = before.order.id
+        self.by_id[name] = after
         if not after.is_open:
             self._unfinished.pop(name, None)
         elif not before.is_open:

@@ -21,6 +21,11 @@ def fill(slot: int, event_ns: int, is_maker: bool) -> Fill:
     return Fill("f" * 16, slot, BUY, 1, 1, 0.0, is_maker=is_maker, event_ns=event_ns)
 
 
+def at(mids: Mids, slot: int, *event_ns: int) -> list[float]:
+    """The mids of one slot at these times."""
+    return mids.at(np.full(len(event_ns), slot), np.array(event_ns)).tolist()
+
+
 def drawn(count: int, seed: int = 0) -> np.ndarray:
     """Quotes out of order and at equal times, some of them crossed or one-sided."""
     random = np.random.default_rng(seed)
@@ -48,13 +53,16 @@ def test_it_is_the_newest_that_is_no_newer():
     quotes = drawn(60)
     some = quotes[quotes["symbol"] != 3]  # of one nothing is heard
     mids = Mids(2 * before, np.split(some, [5, 5, 30]))
-    for slot in range(SLOTS):
-        for event_ns in range(-1, 32):
-            expected = searched(before, some, slot, event_ns)
-            found = mids.at(slot, event_ns)
-            assert found == pytest.approx(expected, nan_ok=True), (slot, event_ns)
-    assert mids.at(3, 5) == 11
-    assert np.isnan(Mids(2 * before, []).at(0, 5))
+    slots, times = np.indices((SLOTS, 33)).reshape(2, -1)
+    times -= 1
+    order = np.random.default_rng(0).permutation(len(slots))
+    for few in (order, order[:7], order[:1], order[:0]):
+        pairs = zip(slots[few].tolist(), times[few].tolist(), strict=True)
+        expected = [searched(before, some, *pair) for pair in pairs]
+        found = mids.at(slots[few], times[few])
+        assert found.tolist() == pytest.approx(expected, nan_ok=True)
+    assert at(mids, 3, 5) == [11]
+    assert np.isnan(at(Mids(2 * before, []), 0, 5)).all()
 
 
 def test_what_rested_is_traded_with_by_what_comes():
@@ -63,9 +71,8 @@ def test_what_rested_is_traded_with_by_what_comes():
     records["symbol"], records["event_ns"] = 1, (5, 6)
     records["a"], records["b"] = (10, 12), (12, 14)
     mids = Mids(np.zeros(SLOTS, np.int64), [records])
-    assert mids.of(fill(1, 6, is_maker=False)) == 13
-    assert mids.of(fill(1, 6, is_maker=True)) == 11
-    assert mids.of(fill(1, 7, is_maker=True)) == 13
+    taken, rested = fill(1, 6, is_maker=False), fill(1, 6, is_maker=True)
+    assert mids.of([taken, rested, fill(1, 7, is_maker=True)]).tolist() == [13, 11, 13]
 
 
 def test_a_bar_begins_with_what_stands():
@@ -81,13 +88,13 @@ def test_a_bar_begins_with_what_stands():
     later = first[:1].copy()
     later["event_ns"], later["a"], later["b"] = 9, 20, 22
     quotes.absorb(later)
-    assert [one.at(0, at) for at in (5, 6, 20)] == [11, 13, 13]
-    assert two.at(0, 0) == two.at(0, 20) == 13
+    assert at(one, 0, 5, 6, 20) == [11, 13, 13]
+    assert at(two, 0, 0, 20) == [13, 13]
     three = quotes.mids()
-    assert [three.at(0, at) for at in (8, 9)] == [13, 21]
+    assert at(three, 0, 8, 9) == [13, 21]
     split = CorporateAction(symbol=0, event_ns=9, action="split", factor=2.0)
     quotes.hear(split)
-    assert np.isnan(quotes.mids().at(0, 20))
+    assert np.isnan(at(quotes.mids(), 0, 20)).all()
 
 
 def test_behind_more_quotes_than_are_kept_no_mid_is_known():
@@ -101,9 +108,9 @@ def test_behind_more_quotes_than_are_kept_no_mid_is_known():
         heard.hear(records.copy())
     heard.hear(records[:1])
     first = heard.taken(np.array([[350, 350, 1, 1]]))
-    assert [first.at(0, at) for at in (0, 97)] == [1, 98]
-    assert np.isnan([first.at(0, at) for at in (98, 200, 349, 10**18)]).all()
-    assert heard.taken(np.array([[350, 350, 1, 1]])).at(0, 10**18) == 350
+    assert at(first, 0, 0, 97) == [1, 98]
+    assert np.isnan(at(first, 0, 98, 200, 349, 10**18)).all()
+    assert at(heard.taken(np.array([[350, 350, 1, 1]])), 0, 10**18) == [350]
 
 
 LATE_NS = BAR_NS * 6 // 10
