@@ -26,6 +26,7 @@ from bot4jax.runtime.orders import (
     Cancel,
     Change,
     Order,
+    OrderId,
     Query,
     Replace,
     Request,
@@ -128,7 +129,8 @@ class Account:
         """
         limits.state = state
         changes = self._changes(closed, state, step)
-        protecting = self._protection(closed, state, step)
+        leaving = {one.order for one in changes if isinstance(one, Cancel)}
+        protecting = self._protection(closed, state, step, leaving)
         limits.budget -= len(changes) + len(protecting)
         orders, denied = orders_from_targets(
             intent,
@@ -202,9 +204,12 @@ class Account:
         return [*working.cancels(gone, now_ns), *overdue]
 
     def _protection(
-        self, closed: Closed, state: TradingState, step: int
+        self, closed: Closed, state: TradingState, step: int, leaving: set[OrderId]
     ) -> list[Request]:
-        """What brings stops and take-profits to the positions, where there are any."""
+        """What brings stops and take-profits to the positions, where there are any.
+
+        `leaving`: orders that this step takes back.
+        """
         if not self.distances.are_any or state == TradingState.HALTED:
             return []
         return follow_entries(
@@ -214,6 +219,7 @@ class Account:
             self.run,
             step,
             closed.boundary_ns,
+            leaving,
         )
 
     def leave(self, closed: Closed, record: StepRecord) -> None:

@@ -1,5 +1,6 @@
 """How what is wanted is asked for: through gate and journal to the venue and back."""
 
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +22,7 @@ from bot4jax.runtime.brackets import (
 )
 from bot4jax.runtime.limits import Limits, Reason, TradingState
 from bot4jax.runtime.local_venue import LocalVenue
+from bot4jax.runtime.messages import CorporateAction, Reference
 from bot4jax.runtime.orders import (
     Ack,
     Cancel,
@@ -37,7 +39,7 @@ from bot4jax.runtime.states import Cause
 from bot4jax.runtime.targets import IOC, Tactic
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import VenueLink
-from bot4jax.types import BUY, SELL
+from bot4jax.types import BUY, SELL, TICK
 from tests.runtime.scene import (
     BAR_NS,
     CAPITAL,
@@ -49,6 +51,7 @@ from tests.runtime.scene import (
     compared,
     repeating,
 )
+from tests.runtime.small_market import new_terms
 
 PROTECTED = Distances(stop_bps=100.0, profit_bps=200.0)
 
@@ -63,8 +66,12 @@ def told(
     mids=lambda bar: (200, 200, 200),
     size: int = 100_000,
     limits: Limits = LIMITS,
+    events: dict[int, Sequence[Reference]] | None = None,
 ) -> tuple[Scene, list]:
-    """A scene traded by these means; its journal is repeated to the same orders."""
+    """A scene traded by these means; its journal is repeated to the same orders.
+
+    `events` act at the boundaries of these bars.
+    """
     scene = Scene(folder, targets, size=size, limits=limits)
     how = {"tactic": tactic, "slices": slices}
     if distances is not None:
@@ -75,6 +82,9 @@ def told(
     closed, steps = [], []
     for bar in range(bars):
         closed.append(scene.closed(bar, mids(bar)))
+        if acting := (events or {}).get(bar):
+            scene.link.hear(np.empty(0, TICK), acting)
+            closed[-1] = scene.after(closed[-1], acting)
         steps.append(scene.trader.step(closed[-1]))
     again = repeating(targets, limits, **how)
     found = compared(again, closed, scene.journal.read())
@@ -525,6 +535,68 @@ def bare_bars(folder: Path, before: float, latency_ns: int) -> int:
     assert {one.side for one in legs} == {BUY}, "the legs of before are gone"
     scene.journal.close()
     return bare
+
+
+AT_NS = START_NS + 4 * BAR_NS
+NEW_TERMS = {
+    "split": CorporateAction(symbol=0, event_ns=AT_NS, action="split", factor=2.0),
+    "finer": new_terms(0, AT_NS, increment=0.25, lot=0.5),
+}
+
+
+@pytest.mark.parametrize(("name", "after"), [("split", 100), ("finer", 400)])
+def test_new_terms_leave_no_position_without_its_legs(tmp_path, name, after):
+    """The venue takes back what rests of the instrument, and in that very step others
+    leave: of all that is held, at prices in the new terms."""
+
+    def once(step: int) -> tuple[float | None, ...]:
+        return (0.1 if step == 1 else None), None, None
+
+    scene, steps = told(
+        tmp_path,
+        once,
+        7,
+        distances=Distances(300.0, 300.0),
+        mids=lambda bar: (200 if bar < 4 else after, 200, 200),
+        events={3: [NEW_TERMS[name]]},
+    )
+    first, again = steps[1].orders, steps[3].orders
+    kinds, lots = ["stop", "take_profit"], 2 * first[0].lots
+    assert [(one.kind, one.lots) for one in again] == [(kind, lots) for kind in kinds]
+    entry = (200 + 1) * after / 200
+    wanted = triggers(entry, lots, Distances(300.0, 300.0)).values()
+    assert [one.trigger for one in again] == [one.trigger for one in wanted]
+    assert again[0].group == again[1].group != first[0].group
+    asked = [one for record in scene.journal.read() for one in record.requests]
+    assert asked == [Cancel(one.id, AT_NS) for one in first]
+    assert set(scene.venue.open_orders) == {one.id for one in again}
+    assert [order for step in steps[4:] for order in step.orders] == []
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_legs_that_are_being_taken_back_are_not_relied_on(tmp_path, is_lost):
+    """A halt ends before the venue has answered its cancels, or has got them: other
+    legs leave at once, and in the end they are all that rests."""
+    scene = Scene(tmp_path, lambda step: (0.1, 0.0, 0.0))
+    scene.venue.rules = scene.venue.rules._replace(latency_ns=3 * BAR_NS // 2)
+    scene.account.distances = Distances(300.0, 300.0)
+    scene.trader.start()
+    for bar in range(8):
+        scene.step(bar)
+    former = set(scene.venue.open_orders)
+    scene.states.hold(Cause.KILLED, "drill")
+    scene.step(8)
+    scene.states.lift(Cause.KILLED, "over")
+    if is_lost:
+        on_their_way = scene.venue._pending
+        scene.venue._pending = []
+        assert {type(one) for _, _, one in on_their_way} == {Cancel}
+    legs = [one for one in scene.step(9).orders if one.group]
+    assert [one.kind for one in legs] == ["stop", "take_profit"]
+    for bar in range(10, 20):
+        assert scene.step(bar).orders == []
+    assert len(former) == 2
+    assert set(scene.venue.open_orders) == {one.id for one in legs}
 
 
 def test_a_halt_takes_the_legs_back_too(tmp_path):
