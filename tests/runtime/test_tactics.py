@@ -178,11 +178,20 @@ def test_new_terms_end_a_schedule():
     assert not schedules.ended
 
 
-def left(schedules: Schedules, wish: np.ndarray, step: int) -> list[int]:
+def left(
+    schedules: Schedules, wish: np.ndarray, step: int, least: int = 0
+) -> list[int]:
     """What may leave of a wish, and does."""
-    paced = schedules.paced(wish, step).tolist()
+    paced = paced_by(schedules, wish, step, least)
     schedules.remember(schedules.begun, schedules.ended)
     return paced
+
+
+def paced_by(
+    schedules: Schedules, wish: np.ndarray, step: int, least: int = 0
+) -> list[int]:
+    """Where the venue takes nothing under `least` lots."""
+    return schedules.paced(wish, step, lambda: np.full(len(wish), least)).tolist()
 
 
 def test_a_pace_counts_once_it_is_remembered():
@@ -190,12 +199,12 @@ def test_a_pace_counts_once_it_is_remembered():
     schedules, wish = Schedules(4, "run"), np.array([40])
     left(schedules, wish, 1)
     (first,) = schedules.begun
-    assert schedules.paced(-wish, 2).tolist() == [-10]
+    assert paced_by(schedules, -wish, 2) == [-10]
     assert schedules.ended == [first.id]
-    assert schedules.paced(wish, 2).tolist() == [10]
+    assert paced_by(schedules, wish, 2) == [10]
     assert not schedules.ended
     assert schedules.parent(0) == first.id
-    schedules.paced(-wish, 2)
+    paced_by(schedules, -wish, 2)
     schedules.remember([], [])
     assert left(schedules, wish, 3) == [10]
     assert schedules.parent(0) == first.id
@@ -239,6 +248,66 @@ def test_slices_are_all_of_it_and_alike(lots, slices, first):
     assert sum(due) == lots
     assert due[:first] == [0] * first
     assert max(due[first : first + slices]) - min(due[first : first + slices]) <= 1
+
+
+@pytest.mark.parametrize(
+    ("minimum", "expected"),
+    [
+        (1_000.0, [25] * 8),
+        (6_000.0, [66, 67, 67]),
+        (10_001.0, [200]),
+        (20_000.0, [200]),
+        (20_001.0, []),
+    ],
+)
+def test_slices_are_as_many_as_the_venues_minimum_allows(tmp_path, minimum, expected):
+    """200 lots of 100 are wanted, in eight slices at most; what is too small as a
+    whole is no schedule."""
+    wish = (None, 0.02, None)
+    scene, steps = told(
+        tmp_path, lambda step: wish, 10, slices=8, events=least(minimum)
+    )
+    assert [one.lots for one in orders_of(steps)] == expected
+    begun = [one for record in scene.journal.read() for one in record.schedules]
+    assert [(one.lots, one.slices) for one in begun] == [(200, len(expected))][
+        : len(expected)
+    ]
+    if not expected:
+        assert {one.reason for one in steps[-1].denied} == {Reason.BELOW_MINIMUM}
+
+
+def least(notional: float) -> dict[int, list[Reference]]:
+    """From the first boundary on the venue takes nothing smaller in the second."""
+    at_ns = START_NS + BAR_NS
+    return {0: [new_terms(1, at_ns, increment=0.5, minimum_notional=notional)]}
+
+
+def test_slices_that_a_falling_price_has_made_too_small_are_made_anew(tmp_path):
+    """Two of four have left; what is wanted still is cut by what it is worth now."""
+    scene, steps = told(
+        tmp_path,
+        lambda step: (0.0, 0.02, 0.0),
+        12,
+        slices=4,
+        mids=lambda bar: (200, 200 if bar < 3 else 180, 200),
+        events=least(5_000.0),
+    )
+    lots = [one.lots for one in orders_of(steps)]
+    assert lots[:2] == [50, 50]
+    assert min(lots[2:]) * 90 >= 5_000
+    assert (0.02 * CAPITAL - scene.account.portfolio.lots[1] * 90) < 5_000
+
+
+@given(lots=st.integers(1, 500), least=st.integers(0, 200), slices=st.integers(2, 9))
+def test_no_slice_is_smaller_than_the_venue_takes(lots, least, slices):
+    schedules, held = Schedules(slices, RUN), 0
+    for step in range(slices):
+        (paced,) = left(schedules, np.array([lots - held]), step, least)
+        assert paced >= least or least <= 1 or lots < least
+        held += paced
+        if held == lots:
+            break
+    assert held == lots
 
 
 wishes = st.lists(st.lists(st.integers(-9, 9), min_size=3, max_size=3), max_size=20)
