@@ -9,8 +9,7 @@ was sent and answered is known from the journal, so a restart does not forget it
 from collections import Counter, deque
 from collections.abc import Sequence
 
-from bot4jax.runtime.gate import Denied, denied_orders
-from bot4jax.runtime.limits import Limits, Reason
+from bot4jax.runtime.limits import Limits
 from bot4jax.runtime.orders import Answer, Cancelled, Expired, Kind, Order
 from bot4jax.runtime.tracking import Tracked
 
@@ -54,8 +53,8 @@ class Throttle:
 
     def admitted(
         self, orders: Sequence[Order], now_ns: int
-    ) -> tuple[list[Order], list[Denied]]:
-        """Those that may leave, and those that would be one too many of a kind."""
+    ) -> tuple[list[Order], list[Order]]:
+        """Those that are few enough of a kind, and those that are one too many."""
         self._forget(now_ns)
         kept, over = list[Order](), list[Order]()
         leaving = dict[Likeness, set[str]]()
@@ -67,7 +66,7 @@ class Throttle:
                 continue
             kept.append(one)
             known.add(intent(one))
-        return kept, denied_orders(Reason.REPEATED, over)
+        return kept, over
 
     def _forget(self, now_ns: int) -> None:
         while self._sent and now_ns - self._sent[0][0] > self._span_ns:
