@@ -2,8 +2,10 @@
 
 Alike are orders of one symbol, side, size and price. Slices of one schedule, which are
 as many as it says, count as one, and an order that met nobody for as long as it was to
-stand counts no longer: to ask again is patience, and the gate's budget bounds it. What
-was sent and answered is known from the journal, so a restart does not forget it.
+stand counts no longer: to ask again is patience, and the gate's budget bounds it. One
+too many stops the engine: what would open something is denied, what only reduces leaves
+first. What was sent and answered is known from the journal, so a restart does not
+forget it.
 """
 
 from collections import Counter, deque
