@@ -18,14 +18,15 @@ from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.context import Context
 from bot4jax.runtime.entitlement import Entitlement
 from bot4jax.runtime.equity import EquityRow
-from bot4jax.runtime.gate import Denied
+from bot4jax.runtime.gate import Denied, denied_orders
 from bot4jax.runtime.journal_rows import StepRecord
-from bot4jax.runtime.limits import Limits, TradingState
+from bot4jax.runtime.limits import Limits, Reason, TradingState
 from bot4jax.runtime.orders import (
     Answer,
     Cancel,
     Change,
     Order,
+    OrderId,
     Query,
     Replace,
     Request,
@@ -41,7 +42,7 @@ from bot4jax.runtime.targets import IOC, Tactic, orders_from_targets
 from bot4jax.runtime.terms import changes_terms
 from bot4jax.runtime.throttle import Throttle, is_in_vain
 from bot4jax.runtime.withdrawing import withdrawn
-from bot4jax.types import TRADING
+from bot4jax.types import BUY, TRADING
 
 
 @dataclass
@@ -120,15 +121,17 @@ class Account:
     ) -> tuple[list[Order], list[Denied], list[Change]]:
         """What the gate lets pass of the wished shares, and what it does not; then
         the orders that protect what is held, and what is asked about earlier ones.
-        Orders that repeat themselves stop the engine; those that protect do not, which
-        would take the protection of all others with them.
+        Orders that repeat themselves stop the engine, and what only reduces leaves
+        before it stops; those that protect are denied alone, since to stop would take
+        the protection of all others with them.
 
         `limits`: those of `within`, of this very boundary. What comes of it counts
         once it leaves: until then the same may be gated again.
         """
         limits.state = state
         changes = self._changes(closed, state, step)
-        protecting = self._protection(closed, state, step)
+        leaving = {one.order for one in changes if isinstance(one, Cancel)}
+        protecting = self._protection(closed, state, step, leaving)
         limits.budget -= len(changes) + len(protecting)
         orders, denied = orders_from_targets(
             intent,
@@ -149,14 +152,13 @@ class Account:
         cancels = self.portfolio.working.cancels(names, closed.boundary_ns)
         beyond = len(cancels) - (len(orders) - len(kept)) - limits.budget
         kept, late = afforded(kept, beyond)
-        kept, repeated = self.throttle.admitted(kept, closed.boundary_ns)
-        if repeated:
-            self.states.hold(Cause.REPEATING, self._said(repeated[0]))
+        kept, repeated = self._unrepeated(kept, closed.boundary_ns)
         legs = [one for one in protecting if isinstance(one, Order)]
         legs, over = self.throttle.admitted(legs, closed.boundary_ns)
+        repeated += denied_orders(Reason.REPEATED, over)
         changes += cancels
         changes += (one for one in protecting if not isinstance(one, Order))
-        return [*kept, *legs], [*denied, *meeting, *late, *repeated, *over], changes
+        return [*kept, *legs], [*denied, *meeting, *late, *repeated], changes
 
     def within(self, closed: Closed, equity: EquityRow) -> Context:
         """A step's limits in whole lots; nothing passes them until the state is known.
@@ -202,9 +204,12 @@ class Account:
         return [*working.cancels(gone, now_ns), *overdue]
 
     def _protection(
-        self, closed: Closed, state: TradingState, step: int
+        self, closed: Closed, state: TradingState, step: int, leaving: set[OrderId]
     ) -> list[Request]:
-        """What brings stops and take-profits to the positions, where there are any."""
+        """What brings stops and take-profits to the positions, where there are any.
+
+        `leaving`: orders that this step takes back.
+        """
         if not self.distances.are_any or state == TradingState.HALTED:
             return []
         return follow_entries(
@@ -214,6 +219,7 @@ class Account:
             self.run,
             step,
             closed.boundary_ns,
+            leaving,
         )
 
     def leave(self, closed: Closed, record: StepRecord) -> None:
@@ -242,11 +248,27 @@ class Account:
         increment = self.portfolio.units.increment
         return (closed.market.bid + closed.market.ask) * increment / 2
 
-    def _said(self, repeated: Denied) -> str:
-        name = self.universe.symbols[int(repeated.symbols[0])]
+    def _unrepeated(
+        self, orders: Sequence[Order], now_ns: int
+    ) -> tuple[list[Order], list[Denied]]:
+        """Orders without those that would open the same over and over.
+
+        Whichever is one too many stops the engine, from the next step on.
+        """
+        _, over = self.throttle.admitted(orders, now_ns)
+        if over:
+            self.states.hold(Cause.REPEATING, self._said(over[0]))
+        barred = [one for one in over if not one.reduce_only]
+        names = {one.id for one in barred}
+        kept = [one for one in orders if one.id not in names]
+        return kept, denied_orders(Reason.REPEATED, barred)
+
+    def _said(self, repeated: Order) -> str:
+        name = self.universe.symbols[repeated.symbol]
+        signed = repeated.lots if repeated.side == BUY else -repeated.lots
         return (
             f"{self.limits.repeats} orders alike within {self.limits.repeat_seconds:g} "
-            f"s, {int(repeated.lots[0]):+d} lots of {name} would be one more"
+            f"s, and {signed:+d} lots of {name} once more"
         )
 
     @cached_property

@@ -2,20 +2,22 @@
 
 They follow the fill-weighted entry: as a position grows, shrinks or turns, its two legs
 are replaced, sent anew or taken back; one that was refused is sent again beside the
-other, after pauses that grow, one that the other has ended in a group of its own. Both
-only reduce, so no limit of risk keeps them from leaving; the state HALTED does, and
-what denies orders that repeat themselves. Where an instrument does not trade nothing
-but cancels is sent: no venue would take them.
+other, after pauses that grow, one that the other has ended in a group of its own. What
+is being taken back, as at a split, protects no more: other legs leave beside its
+cancel. Both only reduce, so no limit of risk keeps them from leaving; the state HALTED
+does, and what denies orders that repeat themselves. Where an instrument does not trade
+nothing but cancels is sent: no venue would take them.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool
 
-from bot4jax.runtime.orders import Kind, Order, Replace, Request, order_id
+from bot4jax.runtime.orders import Kind, Order, OrderId, Replace, Request, order_id
+from bot4jax.runtime.patience import NEVER_ASKED
 from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.tracking import OrderState, Tracked
 from bot4jax.types import BUY, SELL
@@ -47,9 +49,13 @@ def follow_entries(
     run: str,
     step: int,
     now_ns: int,
+    leaving: Collection[OrderId] = (),
 ) -> list[Request]:
-    """What brings the legs of every slot to its position."""
-    legs = _legs(portfolio)
+    """What brings the legs of every slot to its position.
+
+    `leaving`: orders that this step takes back anyway.
+    """
+    legs = _legs(portfolio, leaving)
     slots = sorted({*legs, *np.flatnonzero(portfolio.lots).tolist()})
     return [
         one
@@ -75,16 +81,18 @@ def _followed(
 ) -> Iterable[Request]:
     """One slot: nothing held, nothing protected; another side begins anew, at once.
 
-    Legs of the side before only reduce what is not there any more: the new ones, in a
-    group of their own, leave behind the cancels and need not wait for their answers.
+    Legs of the side before only reduce what is not there any more, and those that are
+    being taken back are as good as gone: the new ones, in a group of their own, leave
+    behind the cancels and need not wait for their answers.
     """
     held = int(portfolio.lots[slot])
     side = SELL if held > 0 else BUY
-    stale = [one.order.id for one in legs if not held or one.order.side != side]
+    kept = [one for one in legs if held and _protects(one, side)]
+    stale = [one.order.id for one in legs if one not in kept]
     yield from portfolio.working.cancels(stale, now_ns)
     if not held or not distances.are_any:
         return
-    legs = [one for one in legs if one.order.side == side]
+    legs = kept
     increment = portfolio.universe.instruments[slot].increment
     entry = float(portfolio.entry[slot]) / increment
     wanted = triggers(entry, held, distances)
@@ -114,6 +122,11 @@ def _followed(
             trigger=trigger,
             group=group,
         )
+
+
+def _protects(leg: Tracked, side: int) -> bool:
+    """Whether it closes on this side, and nobody has asked to take it back."""
+    return leg.order.side == side and leg.taken_back == NEVER_ASKED
 
 
 def _joined(portfolio: Portfolio, legs: list[Tracked]) -> str:
@@ -174,10 +187,12 @@ def _replacements(
             yield Replace(order.id, size, limit, trigger, now_ns)
 
 
-def _legs(portfolio: Portfolio) -> dict[int, list[Tracked]]:
-    """The open orders of groups, by slot."""
+def _legs(
+    portfolio: Portfolio, leaving: Collection[OrderId]
+) -> dict[int, list[Tracked]]:
+    """The open orders of groups, by slot, without those that are leaving."""
     found: dict[int, list[Tracked]] = {}
     for one in portfolio.working.still_open():
-        if one.order.group:
+        if one.order.group and one.order.id not in leaving:
             found.setdefault(one.order.symbol, []).append(one)
     return found

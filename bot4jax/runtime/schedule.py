@@ -2,10 +2,11 @@
 
 A schedule is a pace, not a promise: each slice is what is still wanted, at most its
 share, and passes the gate by itself. It ends with its last slice, or when the target
-turns or the instrument's terms change.
+turns or the instrument's terms change. Where slices would be too small for the venue
+there are fewer of them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 import numpy as np
@@ -16,6 +17,9 @@ from bot4jax.types import BUY, SELL
 
 PARENT_LEG = 4
 """Sets the ids of schedules apart from those of orders of the same step."""
+
+Leasts = Callable[[], Int[np.ndarray, " S"]]
+"""The fewest lots that the venue takes, by slot."""
 
 
 class Schedule(msgspec.Struct, frozen=True):
@@ -61,7 +65,9 @@ class Schedules:
         self._working = {one.symbol: one for one in working if one.id not in ended}
         self._working |= {one.symbol: one for one in begun}
 
-    def paced(self, opening: Int[np.ndarray, " S"], step: int) -> Int[np.ndarray, " S"]:
+    def paced(
+        self, opening: Int[np.ndarray, " S"], step: int, leasts: Leasts
+    ) -> Int[np.ndarray, " S"]:
         """What of the wanted signed lots may leave in this step."""
         self.begun, self.ended, self._paced = [], [], dict(self._working)
         if self._slices == 1:
@@ -71,21 +77,30 @@ class Schedules:
             is_over = turned or step - one.step >= one.slices
             if is_over or symbol in self._dropped:
                 self.ended.append(self._paced.pop(symbol).id)
-        due = np.zeros_like(opening)
-        for symbol in np.flatnonzero(opening).tolist():
-            due[symbol] = self._at_work(symbol, int(opening[symbol]), step).due(step)
-        return np.sign(opening) * np.minimum(abs(opening), due)
+        wanted, least = abs(opening), leasts()
+        is_small = wanted < least
+        due = np.where(is_small, wanted, 0)  # too little altogether: for who denies it
+        for symbol in np.flatnonzero(wanted * ~is_small).tolist():
+            slices = fitting(self._slices, int(wanted[symbol]), int(least[symbol]))
+            one = self._at_work(symbol, int(opening[symbol]), slices, step)
+            due[symbol] = one.due(step)
+        return np.sign(opening) * np.minimum(wanted, due)
 
     def parent(self, symbol: int) -> str:
         """The schedule that a slot's opening order is a slice of, or nothing."""
         found = self._paced.get(symbol)
         return "" if found is None else found.id
 
-    def _at_work(self, symbol: int, signed: int, step: int) -> Schedule:
+    def _at_work(self, symbol: int, signed: int, slices: int, step: int) -> Schedule:
         if symbol not in self._paced:
             name = order_id(self._run, step, symbol, PARENT_LEG)
             side = BUY if signed > 0 else SELL
-            begun = Schedule(name, symbol, side, abs(signed), self._slices, step)
+            begun = Schedule(name, symbol, side, abs(signed), slices, step)
             self._paced[symbol] = begun
             self.begun.append(begun)
         return self._paced[symbol]
+
+
+def fitting(slices: int, lots: Lots, least: Lots) -> int:
+    """At most so many slices of `lots`, which are `least` or more, as those are."""
+    return min(slices, lots // least) if least > 1 else slices

@@ -81,7 +81,7 @@ def orders_from_targets(
         held,
         context,
         tactic=tactic,
-        pace=lambda opening: schedules.paced(opening, step),
+        pace=lambda opening: schedules.paced(opening, step, lambda: leasts(context)),
     )
     accepted, denied = admit(proposals, context)
     symbols, lots, limits = (column.tolist() for column in proposals[:3])
@@ -227,6 +227,17 @@ def drop_small(legs: Legs, context: Context) -> tuple[Legs, list[Denied]]:
     is_small = (legs.opening != 0) & ~(notional >= least)
     denied = _denials(Reason.BELOW_MINIMUM, is_small, legs.opening)
     return legs._replace(opening=np.where(is_small, 0, legs.opening)), denied
+
+
+def leasts(context: Context) -> Int[np.ndarray, " S"]:
+    """The fewest lots that `drop_small` lets pass, by slot; `LARGEST` where none."""
+    least = context.contracts.minimum_notional
+    with np.errstate(invalid="ignore", divide="ignore"):
+        one = _quote_notional(np.ones(len(least), np.int64), context)
+        lots = np.where(least > 0, np.floor(least / one), 0.0)
+    lots = np.where(lots <= LARGEST, lots, LARGEST).astype(np.int64)
+    is_short = ~(_quote_notional(lots, context) >= least)
+    return np.minimum(lots + is_short, LARGEST)
 
 
 def _quote_notional(

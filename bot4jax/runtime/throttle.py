@@ -2,15 +2,16 @@
 
 Alike are orders of one symbol, side, size and price. Slices of one schedule, which are
 as many as it says, count as one, and an order that met nobody for as long as it was to
-stand counts no longer: to ask again is patience, and the gate's budget bounds it. What
-was sent and answered is known from the journal, so a restart does not forget it.
+stand counts no longer: to ask again is patience, and the gate's budget bounds it. One
+too many stops the engine: what would open something is denied, what only reduces leaves
+first. What was sent and answered is known from the journal, so a restart does not
+forget it.
 """
 
 from collections import deque
 from collections.abc import Sequence
 
-from bot4jax.runtime.gate import Denied, denied_orders
-from bot4jax.runtime.limits import Limits, Reason
+from bot4jax.runtime.limits import Limits
 from bot4jax.runtime.orders import Answer, Cancelled, Expired, Kind, Order
 from bot4jax.runtime.tracking import Tracked
 
@@ -55,8 +56,8 @@ class Throttle:
 
     def admitted(
         self, orders: Sequence[Order], now_ns: int
-    ) -> tuple[list[Order], list[Denied]]:
-        """Those that may leave, and those that would be one too many of a kind."""
+    ) -> tuple[list[Order], list[Order]]:
+        """Those that are few enough of a kind, and those that are one too many."""
         self._forget(now_ns)
         kept, over = list[Order](), list[Order]()
         leaving = dict[Likeness, set[str]]()
@@ -68,7 +69,7 @@ class Throttle:
                 continue
             kept.append(one)
             known.add(intent(one))
-        return kept, denied_orders(Reason.REPEATED, over)
+        return kept, over
 
     def _forget(self, now_ns: int) -> None:
         while self._sent and now_ns - self._sent[0][0] > self._span_ns:

@@ -40,7 +40,8 @@ class Execution(Section, frozen=True):
     rest_bars: Count
     """bars after which a resting limit or post_only order expires"""
     slices: Count
-    """steps over which an opening order is spread (TWAP); 1: at once"""
+    """steps over which an opening order is spread (TWAP), fewer where the slices would
+    be under the venue's least notional; 1: at once"""
     stop_bps: Annotated[float, Meta(ge=0, lt=10_000)]
     """bps from the fill-weighted entry at which a stop closes a position; 0: none"""
     profit_bps: Annotated[float, Meta(ge=0, lt=10_000)]

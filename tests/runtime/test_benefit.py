@@ -104,7 +104,7 @@ def test_a_slice_counts_by_the_way_that_it_is_part_of():
         np.array([0.04, 0.01, 0.0, 0.0]),
         np.zeros(S, np.float32),
         here,
-        pace=lambda opening: schedules.paced(opening, 1),
+        pace=lambda opening: schedules.paced(opening, 1, lambda: column(0)),
     )
     assert proposals.lots.tolist() == [10, 2]
     ways = np.array([40, 10])

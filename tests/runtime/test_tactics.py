@@ -1,5 +1,6 @@
 """How what is wanted is asked for: through gate and journal to the venue and back."""
 
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +22,7 @@ from bot4jax.runtime.brackets import (
 )
 from bot4jax.runtime.limits import Limits, Reason, TradingState
 from bot4jax.runtime.local_venue import LocalVenue
+from bot4jax.runtime.messages import CorporateAction, Reference
 from bot4jax.runtime.orders import (
     Ack,
     Cancel,
@@ -37,7 +39,7 @@ from bot4jax.runtime.states import Cause
 from bot4jax.runtime.targets import IOC, Tactic
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import VenueLink
-from bot4jax.types import BUY, SELL
+from bot4jax.types import BUY, SELL, TICK
 from tests.runtime.scene import (
     BAR_NS,
     CAPITAL,
@@ -49,6 +51,7 @@ from tests.runtime.scene import (
     compared,
     repeating,
 )
+from tests.runtime.small_market import new_terms
 
 PROTECTED = Distances(stop_bps=100.0, profit_bps=200.0)
 
@@ -63,8 +66,12 @@ def told(
     mids=lambda bar: (200, 200, 200),
     size: int = 100_000,
     limits: Limits = LIMITS,
+    events: dict[int, Sequence[Reference]] | None = None,
 ) -> tuple[Scene, list]:
-    """A scene traded by these means; its journal is repeated to the same orders."""
+    """A scene traded by these means; its journal is repeated to the same orders.
+
+    `events` act at the boundaries of these bars.
+    """
     scene = Scene(folder, targets, size=size, limits=limits)
     how = {"tactic": tactic, "slices": slices}
     if distances is not None:
@@ -75,6 +82,9 @@ def told(
     closed, steps = [], []
     for bar in range(bars):
         closed.append(scene.closed(bar, mids(bar)))
+        if acting := (events or {}).get(bar):
+            scene.link.hear(np.empty(0, TICK), acting)
+            closed[-1] = scene.after(closed[-1], acting)
         steps.append(scene.trader.step(closed[-1]))
     again = repeating(targets, limits, **how)
     found = compared(again, closed, scene.journal.read())
@@ -168,11 +178,20 @@ def test_new_terms_end_a_schedule():
     assert not schedules.ended
 
 
-def left(schedules: Schedules, wish: np.ndarray, step: int) -> list[int]:
+def left(
+    schedules: Schedules, wish: np.ndarray, step: int, least: int = 0
+) -> list[int]:
     """What may leave of a wish, and does."""
-    paced = schedules.paced(wish, step).tolist()
+    paced = paced_by(schedules, wish, step, least)
     schedules.remember(schedules.begun, schedules.ended)
     return paced
+
+
+def paced_by(
+    schedules: Schedules, wish: np.ndarray, step: int, least: int = 0
+) -> list[int]:
+    """Where the venue takes nothing under `least` lots."""
+    return schedules.paced(wish, step, lambda: np.full(len(wish), least)).tolist()
 
 
 def test_a_pace_counts_once_it_is_remembered():
@@ -180,12 +199,12 @@ def test_a_pace_counts_once_it_is_remembered():
     schedules, wish = Schedules(4, "run"), np.array([40])
     left(schedules, wish, 1)
     (first,) = schedules.begun
-    assert schedules.paced(-wish, 2).tolist() == [-10]
+    assert paced_by(schedules, -wish, 2) == [-10]
     assert schedules.ended == [first.id]
-    assert schedules.paced(wish, 2).tolist() == [10]
+    assert paced_by(schedules, wish, 2) == [10]
     assert not schedules.ended
     assert schedules.parent(0) == first.id
-    schedules.paced(-wish, 2)
+    paced_by(schedules, -wish, 2)
     schedules.remember([], [])
     assert left(schedules, wish, 3) == [10]
     assert schedules.parent(0) == first.id
@@ -229,6 +248,66 @@ def test_slices_are_all_of_it_and_alike(lots, slices, first):
     assert sum(due) == lots
     assert due[:first] == [0] * first
     assert max(due[first : first + slices]) - min(due[first : first + slices]) <= 1
+
+
+@pytest.mark.parametrize(
+    ("minimum", "expected"),
+    [
+        (1_000.0, [25] * 8),
+        (6_000.0, [66, 67, 67]),
+        (10_001.0, [200]),
+        (20_000.0, [200]),
+        (20_001.0, []),
+    ],
+)
+def test_slices_are_as_many_as_the_venues_minimum_allows(tmp_path, minimum, expected):
+    """200 lots of 100 are wanted, in eight slices at most; what is too small as a
+    whole is no schedule."""
+    wish = (None, 0.02, None)
+    scene, steps = told(
+        tmp_path, lambda step: wish, 10, slices=8, events=least(minimum)
+    )
+    assert [one.lots for one in orders_of(steps)] == expected
+    begun = [one for record in scene.journal.read() for one in record.schedules]
+    assert [(one.lots, one.slices) for one in begun] == [(200, len(expected))][
+        : len(expected)
+    ]
+    if not expected:
+        assert {one.reason for one in steps[-1].denied} == {Reason.BELOW_MINIMUM}
+
+
+def least(notional: float) -> dict[int, list[Reference]]:
+    """From the first boundary on the venue takes nothing smaller in the second."""
+    at_ns = START_NS + BAR_NS
+    return {0: [new_terms(1, at_ns, increment=0.5, minimum_notional=notional)]}
+
+
+def test_slices_that_a_falling_price_has_made_too_small_are_made_anew(tmp_path):
+    """Two of four have left; what is wanted still is cut by what it is worth now."""
+    scene, steps = told(
+        tmp_path,
+        lambda step: (0.0, 0.02, 0.0),
+        12,
+        slices=4,
+        mids=lambda bar: (200, 200 if bar < 3 else 180, 200),
+        events=least(5_000.0),
+    )
+    lots = [one.lots for one in orders_of(steps)]
+    assert lots[:2] == [50, 50]
+    assert min(lots[2:]) * 90 >= 5_000
+    assert (0.02 * CAPITAL - scene.account.portfolio.lots[1] * 90) < 5_000
+
+
+@given(lots=st.integers(1, 500), least=st.integers(0, 200), slices=st.integers(2, 9))
+def test_no_slice_is_smaller_than_the_venue_takes(lots, least, slices):
+    schedules, held = Schedules(slices, RUN), 0
+    for step in range(slices):
+        (paced,) = left(schedules, np.array([lots - held]), step, least)
+        assert paced >= least or least <= 1 or lots < least
+        held += paced
+        if held == lots:
+            break
+    assert held == lots
 
 
 wishes = st.lists(st.lists(st.integers(-9, 9), min_size=3, max_size=3), max_size=20)
@@ -525,6 +604,68 @@ def bare_bars(folder: Path, before: float, latency_ns: int) -> int:
     assert {one.side for one in legs} == {BUY}, "the legs of before are gone"
     scene.journal.close()
     return bare
+
+
+AT_NS = START_NS + 4 * BAR_NS
+NEW_TERMS = {
+    "split": CorporateAction(symbol=0, event_ns=AT_NS, action="split", factor=2.0),
+    "finer": new_terms(0, AT_NS, increment=0.25, lot=0.5),
+}
+
+
+@pytest.mark.parametrize(("name", "after"), [("split", 100), ("finer", 400)])
+def test_new_terms_leave_no_position_without_its_legs(tmp_path, name, after):
+    """The venue takes back what rests of the instrument, and in that very step others
+    leave: of all that is held, at prices in the new terms."""
+
+    def once(step: int) -> tuple[float | None, ...]:
+        return (0.1 if step == 1 else None), None, None
+
+    scene, steps = told(
+        tmp_path,
+        once,
+        7,
+        distances=Distances(300.0, 300.0),
+        mids=lambda bar: (200 if bar < 4 else after, 200, 200),
+        events={3: [NEW_TERMS[name]]},
+    )
+    first, again = steps[1].orders, steps[3].orders
+    kinds, lots = ["stop", "take_profit"], 2 * first[0].lots
+    assert [(one.kind, one.lots) for one in again] == [(kind, lots) for kind in kinds]
+    entry = (200 + 1) * after / 200
+    wanted = triggers(entry, lots, Distances(300.0, 300.0)).values()
+    assert [one.trigger for one in again] == [one.trigger for one in wanted]
+    assert again[0].group == again[1].group != first[0].group
+    asked = [one for record in scene.journal.read() for one in record.requests]
+    assert asked == [Cancel(one.id, AT_NS) for one in first]
+    assert set(scene.venue.open_orders) == {one.id for one in again}
+    assert [order for step in steps[4:] for order in step.orders] == []
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_legs_that_are_being_taken_back_are_not_relied_on(tmp_path, is_lost):
+    """A halt ends before the venue has answered its cancels, or has got them: other
+    legs leave at once, and in the end they are all that rests."""
+    scene = Scene(tmp_path, lambda step: (0.1, 0.0, 0.0))
+    scene.venue.rules = scene.venue.rules._replace(latency_ns=3 * BAR_NS // 2)
+    scene.account.distances = Distances(300.0, 300.0)
+    scene.trader.start()
+    for bar in range(8):
+        scene.step(bar)
+    former = set(scene.venue.open_orders)
+    scene.states.hold(Cause.KILLED, "drill")
+    scene.step(8)
+    scene.states.lift(Cause.KILLED, "over")
+    if is_lost:
+        on_their_way = scene.venue._pending
+        scene.venue._pending = []
+        assert {type(one) for _, _, one in on_their_way} == {Cancel}
+    legs = [one for one in scene.step(9).orders if one.group]
+    assert [one.kind for one in legs] == ["stop", "take_profit"]
+    for bar in range(10, 20):
+        assert scene.step(bar).orders == []
+    assert len(former) == 2
+    assert set(scene.venue.open_orders) == {one.id for one in legs}
 
 
 def test_a_halt_takes_the_legs_back_too(tmp_path):

@@ -4,15 +4,18 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from bot4jax.data.universe import universe
 from bot4jax.runtime.context import Account, Context, Market
 from bot4jax.runtime.contracts import contracts
 from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.limits import Limits, Reason
-from bot4jax.runtime.orders import Order, order_id
-from bot4jax.runtime.targets import orders_from_targets
+from bot4jax.runtime.orders import LARGEST, Order, order_id
+from bot4jax.runtime.targets import Legs, drop_small, leasts, orders_from_targets
 from bot4jax.types import BUY, HALTED, SELL, TRADING, Instrument
+from tests.runtime.test_gate import UNITS, S, column, context, market
 
 NAV = 100_000.0
 LIMITS = Limits(
@@ -130,6 +133,34 @@ def test_the_held_share_itself_asks_for_nothing():
     held = (np.array(lots) * 100.0 / NAV).astype(np.float32)
     made = made_from(held.tolist(), lots, held=held)
     assert (made.orders, made.denied) == ([], [])
+
+
+@given(
+    bid=st.integers(0, 10**9),
+    size=st.floats(1e-9, 1e9),
+    least=st.one_of(st.just(0.0), st.floats(1e-6, 1e12)),
+    is_inverse=st.booleans(),
+)
+def test_the_least_lots_are_the_first_that_are_not_too_small(
+    bid, size, least, is_inverse
+):
+    quotes = market(bid=column(bid), ask=column(bid + 1 if bid else 0))
+    here = context(market_is=quotes)
+    here.contracts = UNITS._replace(
+        size=np.full(S, size),
+        minimum_notional=np.full(S, least),
+        is_inverse=np.full(S, is_inverse),
+    )
+    lots = int(leasts(here)[0])
+    assume(lots < 10**12 or lots == LARGEST)  # floats count no further to the lot
+    assert passes(lots, here) or lots == LARGEST
+    assert lots <= 1 or not passes(lots - 1, here)
+
+
+def passes(lots: int, here: Context) -> bool:
+    """Whether an opening leg of so many lots is left as it is."""
+    legs, _ = drop_small(Legs(column(0), column(0, at0=lots)), here)
+    return int(legs.opening[0]) == lots
 
 
 @pytest.mark.parametrize("lots", [1, -1, 3, 999_983, 123_456_789])

@@ -66,6 +66,27 @@ def test_the_one_too_many_is_denied_and_stops_the_engine(tmp_path):
     assert noted.text.startswith("3 orders alike within 10 s")
 
 
+def test_what_only_reduces_leaves_before_the_engine_stops(tmp_path):
+    """Bought in pieces that differ, and sold whole, in the same order every time: the
+    last one does not leave its position behind, and then all stops."""
+
+    def in_and_out(step: int) -> tuple[float, float, float]:
+        cycle, phase = divmod(step - 1, 3)
+        return (0.01 + 0.0004 * cycle, 0.02, 0.0)[phase], 0.0, 0.0
+
+    limits = msgspec.structs.replace(TIGHT, repeat_seconds=60.0)
+    scene = Waiting(tmp_path, in_and_out, Tactic("ioc"), limits, size=1_000)
+    scene.trader.start()
+    assert scene.through(range(12)) == [1] * 12
+    sent = [one for one in scene.venue.record.received if isinstance(one, Order)]
+    assert len({likeness(one) for one in sent if one.reduce_only}) == 1
+    assert scene.states.is_held(Cause.REPEATING)
+    assert "-200 lots of A" in scene.journal.transitions()[-1].text
+    assert scene.through(range(12, 15)) == [0] * 3
+    assert scene.account.portfolio.lots.tolist() == [0, 0, 0]
+    scene.assert_repeated()
+
+
 def test_it_outlives_a_restart_and_ends_when_a_person_says_so(tmp_path):
     scene = Scene(tmp_path, steady, "limit", TIGHT, size=1)
     scene.trader.start()
@@ -113,11 +134,11 @@ def test_no_span_of_time_ever_holds_more_than_so_many_alike(asked):
         symbol, side, lots, limit = alike
         terms = {"sent_ns": now_ns, "parent": parent}
         one = Order(name, symbol, side, lots, "ioc", limit, **terms)
-        kept, denied = throttle.admitted([one], now_ns)
+        kept, over = throttle.admitted([one], now_ns)
         left = [kept for kept in left if now_ns - kept[0] <= 10 * SECOND]
         alive = {own for _, a, own in left if a == alike}  # slices of one count as one
         is_over = len(alive - {parent}) >= 3 and parent not in alive
-        assert (kept == [], bool(denied)) == (is_over, is_over)
+        assert (kept, over) == (([], [one]) if is_over else ([one], []))
         for order in kept:
             throttle.note(order)
             left.append((now_ns, alike, parent or name))
@@ -137,9 +158,7 @@ def test_what_leaves_together_counts_together():
     batch = [Order(order_id("t", 0, 0, leg), 0, SELL, 5, "market") for leg in range(5)]
     for one in batch[:2]:
         throttle.note(one)
-    kept, denied = throttle.admitted(batch[2:], 0)
-    assert kept == batch[2:3]
-    assert [one.lots.tolist() for one in denied] == [[-5, -5]]
+    assert throttle.admitted(batch[2:], 0) == (batch[2:3], batch[3:])
 
 
 # Patience: who meets nobody asks again.
@@ -164,7 +183,7 @@ class Waiting(Scene):
     def __init__(
         self, folder: Path, targets, tactic: Tactic, limits: Limits = TIGHT, **means
     ) -> None:
-        super().__init__(folder, targets, limits=limits, size=1, **means)
+        super().__init__(folder, targets, limits=limits, **({"size": 1} | means))
         self.account.tactic = tactic
         self.targets, self.bars = targets, list[Closed]()
 

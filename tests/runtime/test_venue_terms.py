@@ -15,6 +15,7 @@ import zmq
 
 from bot4jax.errors import Halted
 from bot4jax.modes.trading import opened_journal, stepping
+from bot4jax.runtime.brackets import NO_LEGS, Distances
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.desk import Desk
 from bot4jax.runtime.intake import Intake
@@ -117,7 +118,13 @@ class Dies(Exception):
     """Where a process would have ended."""
 
 
-def traded(folder: Path, served: Served, kind: Kind = "ioc", dies: tuple = ()) -> Scene:
+def traded(
+    folder: Path,
+    served: Served,
+    kind: Kind = "ioc",
+    dies: tuple = (),
+    distances: Distances = NO_LEGS,
+) -> Scene:
     """Bar after bar, from wherever the journal ends; `dies` at a point of a step."""
     with (
         dealer(served.endpoint, context=served.context) as line,
@@ -131,6 +138,7 @@ def traded(folder: Path, served: Served, kind: Kind = "ioc", dies: tuple = ()) -
         venue = SocketVenue(line, 10.0)
         how = {"journal": journal, "venue": venue, "on_point": on_point}
         scene = Scene(folder, targets, kind, size=SIZE, **how)
+        scene.account.distances = distances
         bars = (closed(scene, bar, served.case) for bar in range(BARS))
         try:
             for _ in stepping(scene.trader, journal, bars):
@@ -172,6 +180,27 @@ def test_engine_and_venue_count_the_same_before_and_after(
     assert {one.symbol for one in record.fills if one.event_ns > BOUNDARY_NS} >= {0, 2}
     navs = [row.nav for row in portfolio.curve[LAST_OLD:]]
     assert np.ptp(navs) < 1e-4 * navs[0], "nothing but spreads was lost"
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("lockstep", [True, False])
+def test_stops_in_the_new_terms_leave_at_the_boundary_and_are_taken(
+    tmp_path, name, lockstep
+):
+    """Whatever rested is cancelled; the position is protected again before the market
+    goes on."""
+    with ExitStack() as stack:
+        served = Served(stack, CASES[name], lockstep=lockstep)
+        traded(tmp_path, served, distances=Distances(300.0, 300.0))
+    record = served.venue.record
+    legs = [one for one in record.received if isinstance(one, Order) and one.group]
+    sent = [one for one in legs if (one.symbol, one.sent_ns) == (0, BOUNDARY_NS)]
+    assert [one.kind for one in sent] == ["stop", "take_profit"]
+    first = {one.order: one for one in reversed(record.answers)}
+    assert [type(first[one.id]) for one in sent] == [Ack, Ack]
+    former = [one for one in legs if one.symbol == 0 and one.sent_ns < BOUNDARY_NS]
+    assert former
+    assert all(sent[0].group != one.group for one in former)
 
 
 @pytest.mark.parametrize("lockstep", [True, False])
