@@ -124,6 +124,7 @@ def statement(
         step=0 if step is None else step.step,
         is_reported=is_reported,
         dedupes=venue.dedupes,
+        prevents_self_trades=venue.prevents_self_trades,
         is_paper=True,
         epoch=epoch,
         positions=venue.position.tolist(),

@@ -81,6 +81,17 @@ def on_paper(found: Statement) -> None:
         )
 
 
+def kept_apart(found: Statement, is_relied_on: bool) -> None:
+    """Somebody keeps orders of ours from trading with each other: raises `Halted` where
+    the venue is relied on, and does not."""
+    if is_relied_on and not found.prevents_self_trades:
+        raise Halted(
+            "This venue lets orders of one account trade with each other, and the "
+            "engine relies on it not to. Say venue.prevents_self_trades=false: then "
+            "nothing that opens rests beside a stop or a take-profit."
+        )
+
+
 def _plan(statement: Statement, last: Step | None) -> Plan:
     if last is None:
         return Plan.NOTHING

@@ -21,6 +21,7 @@ from bot4jax.runtime.orders import Answer, Cancel, Foreign, Request
 from bot4jax.runtime.recovery import (
     Plan,
     held_back,
+    kept_apart,
     on_paper,
     permitted,
     plan,
@@ -83,6 +84,7 @@ class Remembering:
             portfolio = own.portfolio
             left = plan(found, own.run, last, portfolio.lots, portfolio.is_booked)
             own.dedupes = found.dedupes
+            kept_apart(found, own.prevents_self_trades)
             self._book(found.answers)
         except Halted as error:
             own.states.hold(Cause.VENUE, str(error))

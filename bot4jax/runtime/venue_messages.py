@@ -98,6 +98,8 @@ class Statement(Message, frozen=True, kw_only=True):
         default_factory=list
     )
     """of the last report, if `is_reported`; then all that has happened since"""
+    prevents_self_trades: bool = False
+    """of two orders that would trade with each other it ends one"""
 
 
 class Fenced(Message, frozen=True, kw_only=True):
