@@ -15,12 +15,14 @@ from bot4jax.runtime.orders import (
     TRIGGERED_KINDS,
     Answer,
     Cancel,
+    Fill,
     Order,
     Query,
     Replace,
     order_id,
 )
 from bot4jax.runtime.portfolio import Portfolio
+from bot4jax.runtime.resting import meets
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.types import BUY, SELL, UNKNOWN_SIDE
 from tests.runtime.test_venue import KINDS, UNIVERSE, quote, ticks, trade
@@ -39,9 +41,27 @@ class Trading(RuleBasedStateMachine):
         self.now, self.count = 0, 0
         self.waiting: list[Answer] = []
         self.heard: list[Answer] = []
+        self.stood: set[tuple[str, int]] = set()
+        """ids and limits of what rested in the book when the market was last looked at"""
 
     def pass_(self, *rows) -> None:
-        self.waiting += self.venue.advance(ticks(*rows), self.now)
+        said = self.venue.advance(ticks(*rows), self.now)
+        self.waiting += said
+        self.takes_nothing_behind_an_order_of_ours(said)
+
+    def takes_nothing_behind_an_order_of_ours(self, said: list[Answer]) -> None:
+        """What rests all along is better than no price that one of ours has taken."""
+        shelves = self.venue.book.resting.by_symbol.values()
+        stands = [one.order for shelf in shelves for one in shelf]
+        taken = [one for one in said if isinstance(one, Fill) and not one.is_maker]
+        for own in stands:
+            if (own.id, own.limit) not in self.stood:
+                continue
+            way = 1 if own.side == BUY else -1
+            for fill in taken:
+                if fill.symbol == own.symbol and fill.side != own.side:
+                    assert way * own.limit < way * fill.price
+        self.stood = {(one.id, one.limit) for one in stands}
 
     @rule(
         symbol=SLOTS,
@@ -51,8 +71,9 @@ class Trading(RuleBasedStateMachine):
         limit=PRICES,
         trigger=PRICES,
         ends=st.integers(0, 9),
+        reduces=st.booleans(),
     )
-    def order(self, symbol, side, lots, kind, limit, trigger, ends):
+    def order(self, symbol, side, lots, kind, limit, trigger, ends, reduces):
         self.count += 1
         one = Order(
             order_id("machine", self.count, symbol, 0),
@@ -62,6 +83,7 @@ class Trading(RuleBasedStateMachine):
             kind,
             0 if kind in MARKET_KINDS else limit,
             trigger=trigger if kind in TRIGGERED_KINDS else 0,
+            reduce_only=reduces,
             expires_ns=self.now + ends if ends else 0,
             sent_ns=self.now,
         )
@@ -118,6 +140,13 @@ class Trading(RuleBasedStateMachine):
         owned = self.portfolio
         assert (owned.lots + owned.working.buys >= high).all()
         assert (owned.lots - owned.working.sells <= low).all()
+
+    @invariant()
+    def none_of_ours_stands_across_another(self):
+        """Of two that rest no one would trade with the other."""
+        for shelf in self.venue.book.resting.by_symbol.values():
+            own = [one.order for one in shelf]
+            assert not any(meets(one, other) for one in own for other in own)
 
     def teardown(self):
         """Once everything is heard, both agree to the lot."""
