@@ -130,4 +130,5 @@ def statement(
         positions=venue.position.tolist(),
         orders=[named(one) for one in (step.orders if step else ())],
         answers=list(answers),
+        history="" if step is None else step.history,
     )

@@ -42,7 +42,7 @@ class Trading(RuleBasedStateMachine):
         self.waiting: list[Answer] = []
         self.heard: list[Answer] = []
         self.stood: set[tuple[str, int]] = set()
-        """ids and limits of what rested in the book when the market was last looked at"""
+        """ids and limits of what rested in the book before"""
 
     def pass_(self, *rows) -> None:
         said = self.venue.advance(ticks(*rows), self.now)

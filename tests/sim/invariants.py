@@ -227,9 +227,14 @@ def limits(story: Story) -> Iterator[str]:
 def crossings(story: Story, shown: np.ndarray) -> Iterator[str]:
     """No order of ours could have traded with another: of two that stand in the book
     neither is at a price that the other trades at, and none takes from the market what
-    is no better than one of ours. When a stop-limit wakes these quotes tell."""
-    standing, placed, now_ns = Standing(), dict[str, int](), 0
+    is no better than one of ours. When a stop-limit wakes these quotes tell; while
+    everything is taken back the market stands still."""
+    standing, placed, now_ns, whole = Standing(), dict[str, int](), 0, shown
     for one in story.events:
+        if isinstance(one, Heard):
+            is_still = one.step == ALL_BACK
+            has_come = whole["event_ns"] <= one.boundary_ns
+            shown = whole[has_come] if is_still else whole
         event_ns = now_ns if isinstance(one, Heard | Request) else one.event_ns
         if event_ns > now_ns:
             yield from _across(list(_in_book(standing, placed, now_ns, shown)))
