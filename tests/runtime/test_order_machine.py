@@ -15,14 +15,12 @@ from bot4jax.runtime.orders import (
     TRIGGERED_KINDS,
     Answer,
     Cancel,
-    Fill,
     Order,
     Query,
     Replace,
     order_id,
 )
 from bot4jax.runtime.portfolio import Portfolio
-from bot4jax.runtime.resting import meets
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.types import BUY, SELL, UNKNOWN_SIDE
 from tests.runtime.test_venue import KINDS, UNIVERSE, quote, ticks, trade
@@ -41,27 +39,9 @@ class Trading(RuleBasedStateMachine):
         self.now, self.count = 0, 0
         self.waiting: list[Answer] = []
         self.heard: list[Answer] = []
-        self.stood: set[tuple[str, int]] = set()
-        """ids and limits of what rested in the book before"""
 
     def pass_(self, *rows) -> None:
-        said = self.venue.advance(ticks(*rows), self.now)
-        self.waiting += said
-        self.takes_nothing_behind_an_order_of_ours(said)
-
-    def takes_nothing_behind_an_order_of_ours(self, said: list[Answer]) -> None:
-        """What rests all along is better than no price that one of ours has taken."""
-        shelves = self.venue.book.resting.by_symbol.values()
-        stands = [one.order for shelf in shelves for one in shelf]
-        taken = [one for one in said if isinstance(one, Fill) and not one.is_maker]
-        for own in stands:
-            if (own.id, own.limit) not in self.stood:
-                continue
-            way = 1 if own.side == BUY else -1
-            for fill in taken:
-                if fill.symbol == own.symbol and fill.side != own.side:
-                    assert way * own.limit < way * fill.price
-        self.stood = {(one.id, one.limit) for one in stands}
+        self.waiting += self.venue.advance(ticks(*rows), self.now)
 
     @rule(
         symbol=SLOTS,
@@ -140,13 +120,6 @@ class Trading(RuleBasedStateMachine):
         owned = self.portfolio
         assert (owned.lots + owned.working.buys >= high).all()
         assert (owned.lots - owned.working.sells <= low).all()
-
-    @invariant()
-    def none_of_ours_stands_across_another(self):
-        """Of two that rest no one would trade with the other."""
-        for shelf in self.venue.book.resting.by_symbol.values():
-            own = [one.order for one in shelf]
-            assert not any(meets(one, other) for one in own for other in own)
 
     def teardown(self):
         """Once everything is heard, both agree to the lot."""

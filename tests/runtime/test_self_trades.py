@@ -1,8 +1,12 @@
 """The paper venue lets no order trade with another of ours, as exchanges do."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bot4jax.runtime.orders import (
+    MARKET_KINDS,
+    TRIGGERED_KINDS,
     Ack,
     Answer,
     Expired,
@@ -11,10 +15,11 @@ from bot4jax.runtime.orders import (
     Reject,
     Replace,
     Replaced,
+    Request,
 )
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_rules import Refusal
-from bot4jax.types import BUY, HALTED
+from bot4jax.types import BUY, HALTED, SELL
 from tests.runtime.test_venue import (
     UNIVERSE,
     kinds,
@@ -164,3 +169,64 @@ def test_a_venue_that_prevents_nothing_trades_with_the_market_alone():
     woken = after(venue, rows=[*DEEP, quote(10, 110, 112)])
     assert traded(woken) == [(-10, 110, False), (-10, 108, False), (-10, 96, False)]
     assert venue.open_orders == [bid.id]
+
+
+PRICES = st.integers(97, 103)
+KINDS = ["limit", "limit", "limit", "ioc", "stop", "stop_limit", "take_profit", "fok"]
+sides = st.sampled_from([1, -1])
+orders = st.tuples(
+    *(st.just("order"), sides, st.integers(1, 12), st.sampled_from(KINDS)),
+    *(PRICES, PRICES, st.booleans()),
+)
+shown = st.tuples(st.just("quote"), PRICES, st.integers(0, 8))
+deep = st.tuples(st.just("level"), sides, PRICES, st.integers(1, 3))
+moved = st.tuples(st.just("move"), st.integers(0, 3), PRICES)
+told = st.lists(orders | orders | shown | deep | moved, min_size=10, max_size=40)
+
+
+@settings(max_examples=300, deadline=None)
+@given(moves=told)
+def test_whatever_happens_none_of_ours_could_have_traded_with_another(moves):
+    """Of two that rest none is at a price that the other trades at; and none has taken
+    from the market what is no better than one of ours that rests all along."""
+    venue, stood = holding(20), set[tuple[str, int]]()
+    for number, (what, *how) in enumerate(moves, 10):
+        said = after(venue, *asked(venue, number, what, how), rows=rows_of(what, how))
+        rests = [one.order for one in venue.book.resting.by_symbol.get(0, ())]
+        taken = [one for one in said if isinstance(one, Fill) and not one.is_maker]
+        for own in rests:
+            assert not any(crosses(own, one.side, one.limit) for one in rests)
+            if (own.id, own.limit) in stood:
+                assert not any(crosses(own, one.side, one.price) for one in taken)
+        stood = {(one.id, one.limit) for one in rests}
+
+
+def crosses(own: Order, side: int, price: int) -> bool:
+    """Whether somebody else of this side would trade at this price with the order."""
+    way = 1 if own.side == BUY else -1
+    return side != own.side and way * own.limit >= way * price
+
+
+def asked(venue: PaperVenue, number: int, what: str, how: list) -> list[Request]:
+    """A new order, or one of those that rest somewhere else."""
+    if what == "order":
+        sign, lots, kind, limit, trigger, reduces = how
+        prices = {"limit": 0 if kind in MARKET_KINDS else limit}
+        prices |= {"trigger": trigger} if kind in TRIGGERED_KINDS else {}
+        return [order(number, sign * lots, kind, reduce_only=reduces, **prices)]
+    live = list(venue.book.resting.by_id.values())
+    if what == "move" and live:
+        one = live[how[0] % len(live)].order
+        limit = one.limit and how[1]
+        return [Replace(one.id, one.lots, limit, one.trigger, number)]
+    return []
+
+
+def rows_of(what: str, how: list) -> list[tuple]:
+    if what == "quote":
+        bid, size = how
+        return [quote(0, bid, bid + 1, size, size)]
+    if what == "level":
+        sign, price, depth = how
+        return [level(0, BUY if sign > 0 else SELL, price, 5, depth)]
+    return []
