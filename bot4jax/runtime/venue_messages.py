@@ -28,7 +28,7 @@ from bot4jax.runtime.orders import (
 
 MOST_ORDERS = 1 << 16
 
-History = Annotated[str, Meta(pattern="^([0-9a-f]{16})?$")]
+History = Annotated[str, Meta(pattern=r"^([0-9a-f]{16})?\Z")]
 """Of all that a run has asked for, see `recovery.continued`; empty: not told."""
 
 
