@@ -27,6 +27,7 @@ class FillingVenue:
             step=0,
             is_reported=True,
             dedupes=True,
+            prevents_self_trades=True,
             is_paper=True,
             epoch=1,
             positions=[0] * self._symbols,

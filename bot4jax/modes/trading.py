@@ -337,6 +337,7 @@ def make_account(setting: Setting, run: str, states: States) -> Account:
         slices=config.execution.slices,
         distances=distances(config.execution),
         dedupes=config.venue.dedupes,
+        prevents_self_trades=config.venue.prevents_self_trades,
     )
 
 

@@ -31,7 +31,7 @@ from bot4jax.runtime.orders import (
     Replace,
     Request,
 )
-from bot4jax.runtime.own_orders import afforded, apart
+from bot4jax.runtime.own_orders import afforded, apart, sleepers
 from bot4jax.runtime.patience import DESPAIR_NS
 from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.recent import RecentMids, Said
@@ -64,6 +64,8 @@ class Account:
     at this boundary"""
     dedupes: bool = True
     """the venue knows ids again, so that it can be asked for an order"""
+    prevents_self_trades: bool = True
+    """the venue does; else what opens yields to stops and take-profits that sleep"""
 
     def hear(self, closed: Closed) -> None:
         """What acts from the boundary on, once the bar before it is valued."""
@@ -145,7 +147,9 @@ class Account:
         )
         waiting = self.portfolio.working.still_open()
         standing = [one.order for one in waiting]
-        kept, meeting, met = apart(orders, standing, closed.market)
+        legs = [one for one in protecting if isinstance(one, Order)]
+        asleep = () if self.prevents_self_trades else sleepers([*standing, *legs])
+        kept, meeting, met = apart(orders, standing, closed.market, asleep)
         gone = withdrawn(waiting, intent, held, limits) | met
         gone -= {one.order for one in changes}
         names = (one.id for one in standing if one.id in gone)
@@ -153,7 +157,6 @@ class Account:
         beyond = len(cancels) - (len(orders) - len(kept)) - limits.budget
         kept, late = afforded(kept, beyond)
         kept, repeated = self._unrepeated(kept, closed.boundary_ns)
-        legs = [one for one in protecting if isinstance(one, Order)]
         legs, over = self.throttle.admitted(legs, closed.boundary_ns)
         repeated += denied_orders(Reason.REPEATED, over)
         changes += cancels

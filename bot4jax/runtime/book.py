@@ -3,6 +3,11 @@
 What it assumes, on the careful side: our orders take displayed size and it stays taken
 until the quote is stated anew; a resting order waits behind all that was displayed at
 its price; one trade fills at most its own size.
+
+No order trades with another of ours, as exchanges see to it (self-trade prevention):
+before one takes at a price at which another rests, or at a worse one, one of the two
+ends. Of one that only reduces the resting one does (cancel resting); any other ends
+itself (cancel newest), so that what opens never ends what protects.
 """
 
 import math
@@ -50,10 +55,13 @@ class Book:
         fees: Fees,
         say: Callable[[Answer], None],
         believed: Believed = conservative,
+        prevents: bool = True,
     ) -> None:
+        """`prevents`: self-trades; else the market alone is traded with, through
+        whatever of ours rests."""
         slots = len(universe.instruments)
         self.universe, self._fees, self._say = universe, fees, say
-        self._believed = believed
+        self._believed, self._prevents = believed, prevents
         self.displayed = Displayed(slots)
         self.position = np.zeros(slots, np.int64)
         self.resting = Resting()
@@ -77,7 +85,7 @@ class Book:
         live = Live(order, order.lots)
         if order.group in self._groups_over:
             self._say(Cancelled(order.id, live.left, now_ns))
-        elif order.kind == "fok" and self.reachable_lots(order) < order.lots:
+        elif order.kind == "fok" and not self._is_whole(order):
             self._say(Expired(order.id, live.left, now_ns))
         else:
             self._place(live, now_ns, may_rest)
@@ -145,6 +153,16 @@ class Book:
         lots = sum(lots for _, _, lots in self.reachable(order))
         return min(lots, self.room(order)) if order.reduce_only else lots
 
+    def would_take(self, order: Order) -> bool:
+        """Whether it would trade at once, or end another of ours that it meets."""
+        is_offered = next(self.reachable(order), None) is not None
+        return is_offered or bool(self._met(order, order.limit))
+
+    def _is_whole(self, order: Order) -> bool:
+        """Whether all of it would trade at once."""
+        is_stopped = not order.reduce_only and bool(self._met(order, order.limit))
+        return not is_stopped and self.reachable_lots(order) >= order.lots
+
     def _pass(self, records: np.ndarray, clocks: Int[np.ndarray, " N"]) -> None:
         """Market records that wake nothing before the last of them.
 
@@ -200,7 +218,7 @@ class Book:
             self._say(Cancelled(order.id, live.left, now_ns))
         elif order.kind in TRIGGERED_KINDS:
             self.resting.add(live, is_asleep=True)
-        else:
+        elif self._is_alone(live, order.limit, now_ns):
             self._rest(live)
 
     def _is_trading(self, symbol: int) -> bool:
@@ -209,8 +227,8 @@ class Book:
     def _trade(self, live: Live, now_ns: int, may_rest: bool) -> None:
         """Take what can be taken; what is left rests, if the order is of that kind."""
         order = live.order
-        self._take(live, now_ns)
-        if not live.left:
+        is_alone = self._take(live, now_ns)
+        if not is_alone or not live.left:
             return
         is_idle = order.reduce_only and not self.room(order)
         if order.kind not in ("limit", "stop_limit") or is_idle:
@@ -227,15 +245,37 @@ class Book:
         live.ahead, live.shown, live.traded = queue, queue or 0, 0
         self.resting.add(live)
 
-    def _take(self, live: Live, now_ns: int) -> None:
-        """Trade at once with what is displayed and not yet taken."""
+    def _take(self, live: Live, now_ns: int) -> bool:
+        """Trade at once with what is displayed and not yet taken; False where another
+        of ours that it met has ended it."""
         order = live.order
         opposite = SELL if order.side == BUY else BUY
         for level, price, lots in self.reachable(order):
+            if not self._is_alone(live, price, now_ns):
+                return False
             traded = self._fill(live, lots, price, is_maker=False, now_ns=now_ns)
             self.displayed.take(order.symbol, opposite, level, traded)
             if not live.left:
-                return
+                return True
+        return self._is_alone(live, order.limit, now_ns)
+
+    def _is_alone(self, live: Live, price: int, now_ns: int) -> bool:
+        """See to it that none of ours rests where an order that takes comes to this
+        price, 0: to any; False where it is this one that has ended."""
+        order = live.order
+        met = self._met(order, price)
+        if not met or (order.reduce_only and not self.room(order)):
+            return True
+        if not order.reduce_only:
+            self._say(Expired(order.id, live.left, now_ns))
+            return False
+        for own in met:
+            self.leave(own, Expired, now_ns)
+        return True
+
+    def _met(self, order: Order, price: int) -> list[Live]:
+        """Own orders that rest in its way to a price, where they must not trade."""
+        return self.resting.in_way(order, price) if self._prevents else []
 
     def _meet(self, row: tuple[int, ...], now_ns: int) -> None:
         """What one record means for the orders that rest in its instrument; in a halt
@@ -342,7 +382,7 @@ class Book:
     def _fits(self, live: Live, asked: Replace) -> bool:
         """Whether the order can have these terms."""
         order = under_terms(live.order, asked)
-        would_take = order.post_only and next(self.reachable(order), None) is not None
+        would_take = order.post_only and self.would_take(order)
         return asked.lots > live.done and has_terms(order) and not would_take
 
     def _fee(self, symbol: int, lots: int, price: int, is_maker: bool) -> float:

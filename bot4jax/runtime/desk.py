@@ -11,6 +11,7 @@ import numpy as np
 from bot4jax.runtime.local_venue import LocalVenue, statement
 from bot4jax.runtime.messages import Reference, Refused
 from bot4jax.runtime.orders import Answer, Cancel
+from bot4jax.runtime.recovery import differ
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_messages import (
     Alive,
@@ -239,5 +240,8 @@ def _boundary(step: Step, event_ns: int) -> int:
 
 def _fits(inquiry: Inquiry, step: Step) -> bool:
     """Whether an engine goes on from this last step of a record, as `recovery.plan`
-    has it: it knows the step, or has decided the next one."""
-    return inquiry.run == step.run and 0 <= inquiry.step - step.step <= 1
+    has it: it knows the step, or has decided the next one, and all that came before
+    is the same."""
+    if inquiry.run != step.run or not 0 <= inquiry.step - step.step <= 1:
+        return False
+    return not differ(inquiry.history_of(step.step), step.history)

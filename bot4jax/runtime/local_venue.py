@@ -124,9 +124,11 @@ def statement(
         step=0 if step is None else step.step,
         is_reported=is_reported,
         dedupes=venue.dedupes,
+        prevents_self_trades=venue.prevents_self_trades,
         is_paper=True,
         epoch=epoch,
         positions=venue.position.tolist(),
         orders=[named(one) for one in (step.orders if step else ())],
         answers=list(answers),
+        history="" if step is None else step.history,
     )

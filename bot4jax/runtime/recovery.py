@@ -6,8 +6,10 @@ cannot be brought together halts the engine: nothing is guessed.
 """
 
 import enum
-from collections.abc import Callable, Iterable
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 
+import msgspec
 import numpy as np
 from jaxtyping import Int
 
@@ -24,8 +26,10 @@ from bot4jax.runtime.orders import (
     named,
 )
 from bot4jax.runtime.tracking import check_fill
-from bot4jax.runtime.venue_messages import Statement, Step
+from bot4jax.runtime.venue_messages import Inquiry, Statement, Step
 from bot4jax.types import BUY
+
+ENCODER = msgspec.msgpack.Encoder(order="deterministic")
 
 
 class Plan(enum.Enum):
@@ -78,6 +82,44 @@ def on_paper(found: Statement) -> None:
             "This venue trades real money, and no rollout lets this strategy do so. "
             "Name its file by rollout.file=FILE: it begins in shadow; or start a venue "
             "on paper (mode=venue)."
+        )
+
+
+def continued(before: str, boundary_ns: int, requests: Sequence[Request]) -> str:
+    """16 hexadecimal digits of all that a run has asked for, one more step included.
+
+    What was decided counts, whether it left or was held back. Order ids do not tell two
+    runs of one name apart: the same step gives the same ids.
+    """
+    content = ENCODER.encode((before, boundary_ns, requests))
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def differ(ours: str, theirs: str) -> bool:
+    """Whether two histories are both told, and are not the same."""
+    return bool(ours and theirs) and ours != theirs
+
+
+def follows(found: Statement, asked: Inquiry) -> None:
+    """The venue's record is of the very steps that this engine remembers: raises
+    `Halted` where another run of the same name has come as far."""
+    if differ(asked.history_of(found.step), found.history):
+        raise Halted(
+            f"Step {found.step} of the venue's record, or one before it, asked for "
+            "something else than the journal's: a copy of it, or another run of its "
+            "name, trades here. Look at what is owned, then start the venue anew and "
+            "use another run.name."
+        )
+
+
+def kept_apart(found: Statement, is_relied_on: bool) -> None:
+    """Somebody keeps orders of ours from trading with each other: raises `Halted` where
+    the venue is relied on, and does not."""
+    if is_relied_on and not found.prevents_self_trades:
+        raise Halted(
+            "This venue lets orders of one account trade with each other, and the "
+            "engine relies on it not to. Say venue.prevents_self_trades=false: then "
+            "nothing that opens rests beside a stop or a take-profit."
         )
 
 

@@ -20,7 +20,10 @@ from bot4jax.runtime.limits import TradingState
 from bot4jax.runtime.orders import Answer, Cancel, Foreign, Request
 from bot4jax.runtime.recovery import (
     Plan,
+    continued,
+    follows,
     held_back,
+    kept_apart,
     on_paper,
     permitted,
     plan,
@@ -54,6 +57,8 @@ class Remembering:
         self.judge: Callable[[Closed], None] = lambda closed: None
         """says what speaks against opening upon this very bar"""
         self._last: Step | None = None
+        self._before = ""
+        """the history of the step before that one"""
         self._closed: Closed | None = None
         """the bar of the last journaled step"""
         self._unwritten: list[Answer] = []
@@ -76,13 +81,17 @@ class Remembering:
             universe_hash=own.universe.hash,
             bar_ns=self._bar_ns,
             boundary_ns=0 if last is None else last.boundary_ns,
+            history="" if last is None else last.history,
+            history_before=self._before,
         )
         try:
             found = self._venue.ask(asked)
             self.admit(found)
             portfolio = own.portfolio
             left = plan(found, own.run, last, portfolio.lots, portfolio.is_booked)
+            follows(found, asked)
             own.dedupes = found.dedupes
+            kept_apart(found, own.prevents_self_trades)
             self._book(found.answers)
         except Halted as error:
             own.states.hold(Cause.VENUE, str(error))
@@ -167,6 +176,7 @@ class Remembering:
     def _message(self, closed: Closed, requests: Sequence[Request]) -> Step:
         """What leaves in this step, in one."""
         own = self.account
+        self._before = "" if self._last is None else self._last.history
         self._last = Step(
             run=own.run,
             step=self.step_number,
@@ -174,6 +184,7 @@ class Remembering:
             boundary_ns=closed.boundary_ns,
             through_ns=closed.boundary_ns + self._bar_ns,
             orders=list(requests),
+            history=continued(self._before, closed.boundary_ns, requests),
         )
         return self._last
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from bot4jax.runtime.orders import TRIGGERED_KINDS, Order
 from bot4jax.types import BUY
 
@@ -58,6 +60,14 @@ class Resting:
         same = (one for one in self.by_id.values() if one.order.group == order.group)
         return [one for one in same if one.order.id != order.id]
 
+    def in_way(self, order: Order, price: int) -> list[Live]:
+        """Those in the book that an order meets by the time it has come to this price,
+        0: to any."""
+        if not (own := self.by_symbol.get(order.symbol)):
+            return []
+        reaching = msgspec.structs.replace(order, limit=price)
+        return [one for one in own if meets(reaching, one.order)]
+
     def woken(self, symbol: int, bid: int, ask: int) -> list[Live]:
         """Those that this quote wakes."""
         sleeping = self.asleep.get(symbol, ())
@@ -76,6 +86,14 @@ def by_priority(resting: Sequence[Live]) -> list[Live]:
 def is_beyond(price: int, order: Order) -> bool:
     """The price is worse for the order than its limit."""
     return price > order.limit if order.side == BUY else price < order.limit
+
+
+def meets(order: Order, own: Order) -> bool:
+    """Whether both could trade with each other, at whatever price there is."""
+    if order.side == own.side:
+        return False
+    buy, sell = (order, own) if order.side == BUY else (own, order)
+    return not buy.limit or not sell.limit or buy.limit >= sell.limit
 
 
 def is_woken(order: Order, bid: int, ask: int) -> bool:

@@ -74,6 +74,7 @@ class PaperVenue:
             fee_shares(universe, self.rules),
             self._say,
             probabilistic(power) if power else conservative,
+            self.rules.prevents_self_trades,
         )
         self._pending: list[tuple[int, int, Request | Expiry]] = []
         self._serial = 0
@@ -86,6 +87,10 @@ class PaperVenue:
     @property
     def dedupes(self) -> bool:
         return self.rules.dedupes
+
+    @property
+    def prevents_self_trades(self) -> bool:
+        return self.rules.prevents_self_trades
 
     @property
     def clock_ns(self) -> int:
@@ -305,7 +310,7 @@ class PaperVenue:
             return Refusal.TOO_MANY
         if order.reduce_only and not book.room(order):
             return Refusal.WOULD_OPEN
-        if order.post_only and next(book.reachable(order), None):
+        if order.post_only and book.would_take(order):
             return Refusal.WOULD_TAKE
         is_drawn = draw(self.rules.seed, order.id) < self.rules.reject_share
         return Refusal.AT_RANDOM if is_drawn else None

@@ -28,6 +28,9 @@ from bot4jax.runtime.orders import (
 
 MOST_ORDERS = 1 << 16
 
+History = Annotated[str, Meta(pattern=r"^([0-9a-f]{16})?\Z")]
+"""Of all that a run has asked for, see `recovery.continued`; empty: not told."""
+
 
 class Step(Message, frozen=True, kw_only=True):
     """Engine to venue, after each decision: the orders, and how far to go on.
@@ -48,6 +51,8 @@ class Step(Message, frozen=True, kw_only=True):
     )
     epoch: Count = 0
     """as the venue stated it; 0: it was never asked"""
+    history: History = ""
+    """of all steps up to this one, as they were decided"""
 
 
 class Inquiry(Message, frozen=True, kw_only=True):
@@ -67,6 +72,15 @@ class Inquiry(Message, frozen=True, kw_only=True):
     """as in `Alive`, from now on; 0: nobody is watched"""
     agreed_hash: Hash = 0
     """of what both must have read alike, see `config.agreed_hash`; 0: not told"""
+    history: History = ""
+    """of all steps up to that one"""
+    history_before: History = ""
+    """of all steps but that one, which may not have left"""
+
+    def history_of(self, step: int) -> str:
+        """Up to that step or the one before it; empty for any other."""
+        known = {self.step: self.history, self.step - 1: self.history_before}
+        return known.get(step, "")
 
 
 class Statement(Message, frozen=True, kw_only=True):
@@ -98,6 +112,10 @@ class Statement(Message, frozen=True, kw_only=True):
         default_factory=list
     )
     """of the last report, if `is_reported`; then all that has happened since"""
+    prevents_self_trades: bool = False
+    """of two orders that would trade with each other it ends one"""
+    history: History = ""
+    """of all steps up to the last one taken, as whoever sent it told it"""
 
 
 class Fenced(Message, frozen=True, kw_only=True):

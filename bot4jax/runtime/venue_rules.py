@@ -45,6 +45,8 @@ class Rules(NamedTuple):
     reject_share: float = 0.0
     dedupes: bool = True
     """an id that comes twice is traded once"""
+    prevents_self_trades: bool = True
+    """no order trades with another of ours: one of the two ends"""
     queue_power: float = 0.0
     """how queues are believed to shrink, see `resting.probabilistic`; 0: in our
     disfavour"""
@@ -65,6 +67,7 @@ class Rules(NamedTuple):
             seed=own.seed,
             reject_share=own.reject_share,
             dedupes=own.dedupes,
+            prevents_self_trades=own.prevents_self_trades,
             queue_power=own.queue_power,
             orders_per_second=own.orders_per_second,
         )

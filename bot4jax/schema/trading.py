@@ -154,5 +154,8 @@ class Venue(Section, frozen=True):
     """of the last bar's volume that stands on each side, where no sizes are shown"""
     dedupes: bool
     """an order id that comes twice is traded once; false: as venues that do not"""
+    prevents_self_trades: bool
+    """of two orders of ours that would trade with each other one ends; false: the
+    engine alone keeps them apart"""
     reject_share: Annotated[float, Meta(ge=0, lt=1)]
     """share of orders the venue refuses at random, to exercise the paths"""

@@ -51,8 +51,9 @@ class Trading(RuleBasedStateMachine):
         limit=PRICES,
         trigger=PRICES,
         ends=st.integers(0, 9),
+        reduces=st.booleans(),
     )
-    def order(self, symbol, side, lots, kind, limit, trigger, ends):
+    def order(self, symbol, side, lots, kind, limit, trigger, ends, reduces):
         self.count += 1
         one = Order(
             order_id("machine", self.count, symbol, 0),
@@ -62,6 +63,7 @@ class Trading(RuleBasedStateMachine):
             kind,
             0 if kind in MARKET_KINDS else limit,
             trigger=trigger if kind in TRIGGERED_KINDS else 0,
+            reduce_only=reduces,
             expires_ns=self.now + ends if ends else 0,
             sent_ns=self.now,
         )

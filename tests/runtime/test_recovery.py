@@ -17,10 +17,12 @@ from bot4jax.runtime.inputs import FILE, MARK, Inputs, InputsError, packed
 from bot4jax.runtime.journal import Journal, Unwritten
 from bot4jax.runtime.lease import lease
 from bot4jax.runtime.limits import TradingState
+from bot4jax.runtime.local_venue import LocalVenue
 from bot4jax.runtime.orders import Cancel, Fill, Order, Replace, order_id
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.recovery import Plan, plan
 from bot4jax.runtime.states import Cause
+from bot4jax.runtime.targets import Tactic
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_messages import Statement, Step
 from bot4jax.runtime.venue_record import Record
@@ -126,6 +128,40 @@ def test_an_engine_that_is_refused_harms_not_the_one_at_work(tmp_path, calm):
         at_work.kill()
     thread.join(30)
     assert judged(venue.record, calm, len(venue.record.fills)).is_sound
+
+
+@pytest.mark.parametrize(("wish", "is_known"), [(0.02, True), (0.01, False)])
+def test_a_journal_of_other_orders_of_the_same_names_is_not_gone_on_with(
+    tmp_path, wish, is_known
+):
+    """A run of the same name that went another way: it has come as far, its order has
+    the same id, and nothing has traded yet."""
+    venue = LocalVenue(PaperVenue(UNIVERSE, latency_ns=0))
+    passive(tmp_path / "at work", 0.02, venue).step(0)
+    other = passive(tmp_path / "other", wish)
+    (sent,) = other.step(0).orders
+    (record,) = other.journal.read()
+    other.journal.close()
+    again = passive(tmp_path / "other", wish, venue, is_new=False)
+    again.trader.repeat(again.closed(0), record)
+    if is_known:
+        again.trader.start()
+        assert again.account.portfolio.working.ids() == [sent.id]
+        return
+    with pytest.raises(Halted, match="another run of its name"):
+        again.trader.start()
+
+
+def passive(
+    folder: Path, wish: float, venue: LocalVenue | None = None, *, is_new: bool = True
+) -> Scene:
+    """One whose orders rest at the bid."""
+    folder.mkdir(exist_ok=True)
+    scene = Scene(folder, lambda step: (wish, 0.0, 0.0), venue=venue)
+    scene.account.tactic = Tactic("limit", is_passive=True)
+    if is_new:
+        scene.trader.start()
+    return scene
 
 
 def until_stopped(pid: int) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from bot4jax.runtime import brackets, local_venue, working_orders
 from bot4jax.runtime.account import Account
+from bot4jax.runtime.book import Book
 from bot4jax.runtime.inputs import FILE, came_in
 from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.loop import Trader
@@ -37,7 +38,8 @@ from tests.sim.kill import FILLS, Verdict, judged
 from tests.sim.market import closed_bars, new_feed
 from tests.sim.strangers import admitted
 
-SEEDS = range(10)
+SEEDS = range(5, 15)
+"""A few of those at rest are stopped by nobody."""
 
 
 @pytest.fixture(scope="module")
@@ -276,6 +278,15 @@ def test_a_cancel_that_counts_once_it_is_sent_is_seen(
     found = seeds.undisturbed_at_rest(tmp_path).found
     assert (found.lost, found.doubled) == (0, 0)
     assert found.broken
+
+
+def test_a_venue_that_lets_our_orders_meet_is_seen(tmp_path, monkeypatch):
+    """A stop-limit of a calm run wakes between two boundaries, below a bid of ours."""
+    monkeypatch.setattr(Book, "_met", lambda *how: [])
+    calm = seeds.undisturbed_at_rest(tmp_path)
+    (crossing,) = calm.found.broken
+    assert "stood across" in crossing
+    assert "stop_limit" in crossing
 
 
 def test_stops_that_keep_their_size_are_seen(tmp_path, calm_at_rest, monkeypatch):

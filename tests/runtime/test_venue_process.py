@@ -18,6 +18,7 @@ from bot4jax.runtime.local_venue import LocalVenue, statement
 from bot4jax.runtime.messages import CorporateAction, Refused, pack, unpack
 from bot4jax.runtime.orders import Ack, Answer, Cancel, Fill, Order, order_id
 from bot4jax.runtime.publish import publish
+from bot4jax.runtime.recovery import follows
 from bot4jax.runtime.screen import Drop
 from bot4jax.runtime.sockets import (
     bound_endpoint,
@@ -341,6 +342,42 @@ def test_only_an_engine_whose_record_fits_takes_the_place_of_the_one_at_work(
         own.take(msgspec.structs.replace(sent(4), epoch=stated.epoch)),
         type(None) if takes_over else Fenced,
     )
+
+
+@pytest.mark.parametrize("told", ["history", "history_before"])
+@pytest.mark.parametrize(
+    ("theirs", "ours", "takes_over"),
+    [
+        ("a" * 16, "a" * 16, True),
+        ("a" * 16, "b" * 16, False),
+        ("a" * 16, "", True),
+        ("", "b" * 16, True),
+    ],
+)
+def test_an_engine_of_the_same_step_with_another_history_takes_nobodys_place(
+    theirs, ours, takes_over, told
+):
+    """Whether it knows the venue's last step, or has decided the next one."""
+    own = desk()
+    own.hear(stream())
+    at_work = own.take(inquiry())
+    assert isinstance(at_work, Statement)
+    step = msgspec.structs.replace(step_after(1, []), epoch=1, history=theirs)
+    assert own.take(step) is None
+    assert own.report() is not None
+    number = 1 if told == "history" else 2
+    asked = msgspec.structs.replace(inquiry(step=number), **{told: ours})
+    stated = own.take(asked)
+    assert isinstance(stated, Statement)
+    assert stated.history == theirs
+    assert stated.epoch == (2 if takes_over else 0)
+    following = msgspec.structs.replace(step_after(2, []), epoch=1)
+    assert own.take(following) == (Fenced(epoch=2) if takes_over else None)
+    if takes_over:
+        follows(stated, asked)
+    else:
+        with pytest.raises(Halted, match="another run of its name"):
+            follows(stated, asked)
 
 
 @pytest.mark.parametrize("decided", [0, 1])

@@ -7,14 +7,16 @@ against the journal and the ledger, and against limits and distances worked out 
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
 
 from bot4jax.runtime.journal_rows import StepRecord
 from bot4jax.runtime.limits import TradingState
 from bot4jax.runtime.orders import (
+    Ack,
     Cancel,
     Cancelled,
     Expired,
@@ -31,7 +33,16 @@ from bot4jax.runtime.patience import PATIENCE_NS
 from bot4jax.types import BUY, SELL
 from tests.runtime.scene import CAPITAL, LIMITS, SYMBOLS, UNIVERSE
 from tests.sim.engine import RESTING, mids
-from tests.sim.story import ALL_BACK, Event, Heard, Moment, Story, end, moments
+from tests.sim.story import (
+    ALL_BACK,
+    Event,
+    Heard,
+    Moment,
+    Standing,
+    Story,
+    end,
+    moments,
+)
 
 BINDING = msgspec.structs.replace(LIMITS, max_position_share=0.07, max_gross=0.1)
 """Some of what these engines want is beyond both."""
@@ -76,8 +87,10 @@ def examine(
     ledger: Ledger,
     resting: Sequence[str],
     steps: int,
+    shown: np.ndarray,
 ) -> Found:
-    """`journal`: all of it, its end too; `resting`: what the venue says still does."""
+    """`journal`: all of it, its end too; `resting`: what the venue says still does;
+    `shown`: the market's quotes."""
     asked = Counter(one for step in journal for one in (*step.requests, *step.orders))
     got = Counter(as_decided(story, journal))
     known = dict.fromkeys(
@@ -95,6 +108,7 @@ def examine(
             *remains(story, ledger, resting),
             *patience(story),
             *limits(story),
+            *crossings(story, shown),
             *(one for one in protected if one),
         ],
         quiet=len(protected),
@@ -208,6 +222,67 @@ def limits(story: Story) -> Iterator[str]:
                 yield f"step {moment.step} lets slot {slot} come to {most[slot]}"
         if not sum(most) <= BINDING.max_gross * nav:
             yield f"step {moment.step} lets all come to {sum(most)}"
+
+
+def crossings(story: Story, shown: np.ndarray) -> Iterator[str]:
+    """No order of ours could have traded with another: of two that stand in the book
+    neither is at a price that the other trades at, and none takes from the market what
+    is no better than one of ours. When a stop-limit wakes these quotes tell; while
+    everything is taken back the market stands still."""
+    standing, placed, now_ns, whole = Standing(), dict[str, int](), 0, shown
+    for one in story.events:
+        if isinstance(one, Heard):
+            is_still = one.step == ALL_BACK
+            has_come = whole["event_ns"] <= one.boundary_ns
+            shown = whole[has_come] if is_still else whole
+        event_ns = now_ns if isinstance(one, Heard | Request) else one.event_ns
+        if event_ns > now_ns:
+            yield from _across(list(_in_book(standing, placed, now_ns, shown)))
+            now_ns = event_ns
+        if isinstance(one, Fill) and not one.is_maker:
+            taker = msgspec.structs.replace(standing.orders[one.order], limit=one.price)
+            book = _in_book(standing, placed, now_ns, shown)
+            yield from _across([taker, *book], 1)
+        standing.follow(one)
+        if isinstance(one, Ack | Replaced):
+            placed[one.order] = one.event_ns
+
+
+def _across(book: Sequence[Order], first: int | None = None) -> Iterator[str]:
+    """Pairs that would trade with each other, each once; `first`: only those of so many
+    at the beginning."""
+    for n, own in enumerate(book[:first]):
+        for other in book[n + 1 :]:
+            if own.symbol == other.symbol and _cross(own, other):
+                yield f"{own} stood across {other}"
+
+
+def _in_book(
+    standing: Standing, placed: Mapping[str, int], now_ns: int, shown: np.ndarray
+) -> Iterator[Order]:
+    """What rests at a limit, by the quotes up to now."""
+    for name in standing.left:
+        order = standing.orders[name]
+        if name not in placed or order.kind not in ("limit", "stop_limit"):
+            continue
+        if order.kind == "limit" or _has_woken(order, placed[name], now_ns, shown):
+            yield order
+
+
+def _has_woken(order: Order, since_ns: int, now_ns: int, shown: np.ndarray) -> bool:
+    """Whether the quote that stood, or one since, was as bad as its trigger."""
+    own = shown[(shown["symbol"] == order.symbol) & (shown["event_ns"] <= now_ns)]
+    first = max(int((own["event_ns"] <= since_ns).sum()) - 1, 0)
+    prices = own["b"][first:] if order.side == BUY else -own["a"][first:]
+    sign = 1 if order.side == BUY else -1
+    return bool((prices >= sign * order.trigger).any())
+
+
+def _cross(one: Order, other: Order) -> bool:
+    """Whether the buyer of the two pays as much as the seller asks for."""
+    buys = [own.limit for own in (one, other) if own.side == BUY]
+    sells = [own.limit for own in (one, other) if own.side == SELL]
+    return bool(buys and sells) and buys[0] >= sells[0]
 
 
 def protection(story: Story) -> Iterator[str]:

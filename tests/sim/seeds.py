@@ -154,7 +154,7 @@ def rested(folder: Path, venue: StoryVenue, faults: Faults) -> tuple[Found, int]
     own = lives(folder, listening(venue, AT_REST), faults, AT_REST)
     *_, (starts, last) = enumerate(own, 1)
     told = last.journaled(), last.ledger(), venue.open_orders
-    return examine(venue.story, *told, AT_REST.bars), starts
+    return examine(venue.story, *told, AT_REST.bars, market(AT_REST)), starts
 
 
 def without_dedupe(folder: Path, seed: int) -> tuple[Record, bool]:
@@ -352,7 +352,13 @@ def jumping(faults: Faults) -> Iterator[Callable[[], int]]:
 
 def listening(venue: PaperVenue, family: Family = AT_ONCE) -> Desk:
     """A venue's desk that has heard the whole market."""
-    desk, bars = Desk(venue, UNIVERSE.hash), range(family.bars)
-    desk.hear(np.concatenate([quotes(bar, mids(bar), family.size) for bar in bars]))
+    desk = Desk(venue, UNIVERSE.hash)
+    desk.hear(market(family))
     desk.end()
     return desk
+
+
+def market(family: Family) -> np.ndarray:
+    """All of its quotes."""
+    bars = range(family.bars)
+    return np.concatenate([quotes(bar, mids(bar), family.size) for bar in bars])
