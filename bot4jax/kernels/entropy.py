@@ -194,7 +194,9 @@ def upper_bound(window: int) -> float:
 class ApproximateEntropy(TemplateMatches):
     """How much more seldom three returns come again than two, in mean logarithms.
 
-    Again within .2 of training's σ, on returns rounded to 2/85 of it.
+    Again within .2 of training's σ, on returns rounded to 2/85 of it. There is one pair
+    more than there are triples, which leads to −10⁻⁴ where returns repeat themselves:
+    what is below 0 counts as 0.
     """
 
     @staticmethod
@@ -202,7 +204,7 @@ class ApproximateEntropy(TemplateMatches):
         (pairs, triples), window = found.counts, found.counts.pairs.size
         two = log_sum(pairs) / (window - 1) - float(np.log(window - 1))
         three = log_sum(triples) / (window - 2) - float(np.log(window - 2))
-        return two - three
+        return jnp.maximum(two - three, 0.0)
 
     @staticmethod
     def reference(standardised_return: Window) -> float:
@@ -210,4 +212,4 @@ class ApproximateEntropy(TemplateMatches):
             np.log(counts / len(counts)).mean()
             for counts in (own_counts(standardised_return, m) for m in (2, 3))
         )
-        return float(two - three)
+        return max(float(two - three), 0.0)

@@ -338,8 +338,10 @@ class KatzDimension(Shared):
     @staticmethod
     def value(close_path: Float[Array, " W"], moves: Float[Array, " V"]) -> Scalar:
         reach = jnp.abs(close_path - close_path[0]).max()
-        wander = safe_log(safe_divide(reach, jnp.abs(moves).sum(), default=1.0))
-        return float(np.log(moves.size)) / (float(np.log(moves.size)) + wander)
+        # No reach is longer than its path: rounding said so of straight ones.
+        share = jnp.minimum(safe_divide(reach, jnp.abs(moves).sum(), default=1.0), 1.0)
+        steps = float(np.log(moves.size))
+        return steps / (steps + safe_log(share))
 
     @staticmethod
     def reference(close_path: Window) -> float:
@@ -347,7 +349,8 @@ class KatzDimension(Shared):
         if length == 0:
             return 1.0
         steps, reach = np.log(len(close_path) - 1), np.abs(close_path - close_path[0])
-        return float(steps / (steps + np.log(reach.max() / length)))
+        share = min(reach.max() / length, 1.0)
+        return float(steps / (steps + np.log(share)))
 
 
 @fractal(

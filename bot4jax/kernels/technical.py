@@ -236,12 +236,14 @@ class StochasticD14(Windowed):
 
     @staticmethod
     def value(high_path: Path, low_path: Path, close_path: Path) -> Scalar:
+        # Rounding led out of the range, to be masked, where the price rises or falls
+        # straight: 300 thirds made 100.00001, and sizes turned leave −1e-6.
         places = []
         for end in (14, 15, 16):
             bars = slice(end - 14, end)
             low, high = low_path[bars].min(), high_path[bars].max()
             places.append(place(close_path[end - 1], low, high))
-        return 100 * pairwise_sum(places) / 3
+        return jnp.clip(100 * pairwise_sum(places) / 3, 0.0, 100.0)
 
     @staticmethod
     def reference(high_path: Window, low_path: Window, close_path: Window) -> float:
@@ -253,7 +255,7 @@ class StochasticD14(Windowed):
             )
             for end in (14, 15, 16)
         ]
-        return float(100 * np.mean(places))
+        return float(np.clip(100 * np.mean(places), 0.0, 100.0))
 
 
 @technical(
