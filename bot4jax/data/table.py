@@ -100,12 +100,18 @@ def _sides(values: pl.Series) -> pl.Series:
 
 
 def _times(values: pl.Series, times_unit: str) -> pl.Series:
-    """int64 ns; null where it cannot be read."""
+    """int64 ns; null where it cannot be read.
+
+    A type with fractions is read as text with fractions is: cast to whole numbers it
+    would lose what is below one unit, without a word.
+    """
     if values.dtype.is_temporal():
         return values.cast(pl.Datetime("ns"), strict=False).dt.timestamp("ns")
-    whole = values.cast(pl.Int64, strict=False)
-    if whole.null_count() == values.null_count():
-        return whole * TIME_UNITS[times_unit]
-    return (values.cast(pl.Float64, strict=False) * TIME_UNITS[times_unit]).cast(
-        pl.Int64, strict=False
-    )
+    unit = TIME_UNITS[times_unit]
+    if values.dtype.is_integer() or values.dtype == pl.String:
+        whole = values.cast(pl.Int64, strict=False)
+        is_known = whole.null_count() == values.null_count()
+        if is_known and (whole.abs() <= np.iinfo(np.int64).max // unit).all():
+            return whole * unit
+    exact = values.cast(pl.Float64, strict=False) * unit
+    return exact.round().cast(pl.Int64, strict=False)

@@ -8,6 +8,7 @@ import pytest
 
 from bot4jax.data.columns import Columns
 from bot4jax.data.source import DataError
+from bot4jax.data.table import read_columns
 from bot4jax.types import (
     BAR_FLOATS,
     BAR_INTS,
@@ -164,6 +165,38 @@ def test_units_of_time(tmp_path, times, unit):
     path = write(tmp_path / "bars.parquet", table)
     market = Columns(path, BARS, unit, 60.0)
     assert (market.start_ns, market.bar_count) == (60 * NS, 3)
+
+
+FRACTIONS = [60.0, 60.1, 60.25, 119.9, 120.0000001, 1_700_000_000.3]
+"""Seconds with fractions; float64 holds today's to 240 ns."""
+
+
+@pytest.mark.parametrize("dtype", [pl.Float64, pl.Decimal(20, 7), pl.String])
+def test_seconds_with_fractions_are_alike_in_frame_parquet_and_csv(tmp_path, dtype):
+    """Columns of floats were cut to whole seconds, and text was not."""
+    table = pl.DataFrame({"t": FRACTIONS, "v": FRACTIONS})
+    typed = table.with_columns(pl.col("t").cast(dtype))
+    mapping = {"time": "t", "volume": "v"}
+    expected = np.rint(np.array(FRACTIONS) * NS).astype(np.int64).tolist()
+    files = [write(tmp_path / f"f.{kind}", typed) for kind in ("csv", "parquet")]
+    for market in (typed, *files):
+        found = read_columns(market, mapping, "s")["time"]
+        assert found.to_list() == expected
+
+
+def test_a_product_just_below_a_nanosecond_is_rounded():
+    """In float64 1.001 ms are 1,000,999.9999999999 ns, which were cut to 1,000,999."""
+    table = pl.DataFrame({"t": ["1.001", "4.1"]})
+    found = read_columns(table, {"time": "t"}, "ms")["time"]
+    assert found.to_list() == [1_001_000, 4_100_000]
+
+
+@pytest.mark.parametrize("times", [[60, 10**18], ["60", str(10**18)], [60.0, 1e18]])
+def test_a_time_beyond_its_type_is_refused(times):
+    """Nanoseconds that were called seconds came round the end of int64."""
+    table = pl.DataFrame({"t": times})
+    with pytest.raises(DataError, match=r"row 1, time .* a time in s was expected"):
+        read_columns(table, {"time": "t"}, "s")
 
 
 def test_instruments_may_be_given(tmp_path):
