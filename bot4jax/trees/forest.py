@@ -162,6 +162,12 @@ def read_trees(
     model = learner["gradient_booster"]["model"]
     if any(any(tree["split_type"]) for tree in model["trees"]):
         raise ForestError("the model splits on categories; expected numbers only")
+    widest = max((_leaf_width(tree) for tree in model["trees"]), default=1)
+    if widest > 1:
+        raise ForestError(
+            f"the model's leaves are vectors of {widest} numbers; expected one number "
+            "each (multi_strategy=one_output_per_tree)"
+        )
     return [_read_tree(tree) for tree in model["trees"]], list(model["tree_info"])
 
 
@@ -172,6 +178,10 @@ def base_score(
     text = document["learner"]["learner_model_param"]["base_score"]
     score = np.asarray(json.loads(text), np.float32)
     return np.array(np.broadcast_to(score, (classes,)))
+
+
+def _leaf_width(columns: Mapping[str, Any]) -> int:
+    return int(columns["tree_param"]["size_leaf_vector"])
 
 
 def _read_tree(columns: Mapping[str, Any]) -> Tree:

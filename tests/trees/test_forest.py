@@ -167,3 +167,22 @@ def test_forests_that_mean_something_else_are_refused():
     document["learner"]["gradient_booster"]["model"]["trees"][0]["split_type"][0] = 1
     with pytest.raises(ForestError, match="splits on categories"):
         read_trees(document, 3)
+
+
+def test_a_forest_of_vector_leaves_is_refused():
+    """One tree for all classes: its arrays have the same names, and mean another thing.
+
+    Its probabilities were off by .28, without an error.
+    """
+    x, y = training_rows(3)
+    parameters = {
+        "objective": "multi:softprob",
+        "num_class": 3,
+        "max_depth": 2,
+        "nthread": 1,
+        "tree_method": "hist",
+        "multi_strategy": "multi_output_tree",
+    }
+    booster = xgboost.train(parameters, xgboost.DMatrix(x, y), 5)
+    with pytest.raises(ForestError, match="leaves are vectors of 3 numbers"):
+        pack(booster, 15, 2, 3)
