@@ -4,7 +4,6 @@ Compiling takes most of the time: what one test compiled, the next one finds, an
 processes that it starts. Two processes share the tests, and what was compiled.
 """
 
-import gc
 import os
 import shutil
 import sys
@@ -46,13 +45,6 @@ jax.block_until_ready(jax.numpy.zeros(1))
 # no deadline: machines that share cores stall; derandomised: a failure repeats
 hypothesis.settings.register_profile("house", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("house")
-
-
-def pytest_collection_finish():
-    """Look less often for garbage, and not through what stays: modules and tests."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 10)
 
 
 def pytest_unconfigure():
