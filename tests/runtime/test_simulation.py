@@ -231,7 +231,7 @@ def a_cancel_counts_once_it_is_sent(monkeypatch):
         for name in {one.order for one in requests if isinstance(one, Cancel)}:
             if (one := working.by_id[name]).is_open:
                 over = msgspec.structs.replace(one, state=OrderState.CANCELLED)
-                working._follow(name, over)
+                working._follow(one, over)
 
     def lenient(tracked, answer):
         if tracked.state != OrderState.CANCELLED:
