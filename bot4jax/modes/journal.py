@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from bot4jax.config import from_yaml
+from bot4jax.config import expect_journal, from_yaml
 from bot4jax.data.sources import open_source
 from bot4jax.data.universe import Universe
-from bot4jax.errors import Bot4JaxError, CheckpointError, ConfigError, DataError
+from bot4jax.errors import Bot4JaxError, ConfigError, DataError
 from bot4jax.modes.setting import spans
 from bot4jax.runtime.folder import read_manifest
 from bot4jax.runtime.journal import Journal
@@ -78,11 +78,6 @@ def _traded(before: Config, folder: Path, told: Tables) -> Universe:
 @contextmanager
 def reading(folder: Path) -> Iterator[Journal]:
     """A run's journal, whole and unchanged; a running engine keeps its own closed."""
-    path = folder / "journal.sqlite"
-    if not path.is_file():
-        raise CheckpointError(
-            f"{folder} holds no journal.sqlite: name the folder of a run that traded; "
-            "a replay has no journal of its own."
-        )
+    path = expect_journal(folder)
     with closing(Journal.open(path, folder.name)) as found:
         yield found
