@@ -8,6 +8,8 @@ under a second: neither it nor what it imports knows JAX.
 import difflib
 import hashlib
 import math
+import os
+import shlex
 import typing
 import zlib
 from collections.abc import Mapping, Sequence
@@ -24,7 +26,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from bot4jax.errors import ConfigError
+from bot4jax.errors import CheckpointError, ConfigError
 from bot4jax.schema import Config
 from bot4jax.schema.modes import Mode
 from bot4jax.validation import Problems, checked, is_known, unknown_key
@@ -68,12 +70,36 @@ def load(overrides: Sequence[str] = ()) -> Config:
     words, problems = rewritten(overrides)
     tree, failed = _composed(words)
     config, found = checked(tree) if tree is not None else (None, [])
-    return _sound(config, [*problems, *failed, *found])
+    anew = [one for one in found if not _is_told(one, problems)]
+    return _sound(config, [*problems, *failed, *anew])
 
 
 def validate(tree: Mapping[str, Any]) -> Config:
     """The configuration in a plain tree, for one that Hydra has composed already."""
     return _sound(*checked(tree))
+
+
+def said(config: Config, words: Sequence[str]) -> set[str]:
+    """Keys that a command said: named by a word, or with another value than the
+    program's own, by whatever word that came."""
+    own, usual = (leaves(msgspec.to_builtins(one)) for one in (config, load()))
+    named = tuple(word.lstrip("+~").partition("=")[0] for word in words)
+    return {
+        key
+        for key, value in own.items()
+        if key not in usual
+        or value != usual[key]
+        or any(f"{key}.".startswith(f"{name}.") for name in named)
+    }
+
+
+def leaves(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Values by their whole key."""
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        key = f"{above}{name}"
+        found |= leaves(value, f"{key}.") if isinstance(value, dict) else {key: value}
+    return found
 
 
 def conf_folder() -> Path:
@@ -157,6 +183,17 @@ def run_folder(config: Config) -> Path:
     return Path(config.run.root) / name
 
 
+def expect_journal(folder: Path) -> Path:
+    """The journal of a run; raises `CheckpointError` where there is none."""
+    path = folder / "journal.sqlite"
+    if not path.is_file():
+        raise CheckpointError(
+            f"{folder} holds no journal.sqlite: name the folder of a run that traded; "
+            "a replay has no journal of its own."
+        )
+    return path
+
+
 def to_yaml(config: Config) -> str:
     """The whole configuration as it is written into a run's folder."""
     return OmegaConf.to_yaml(OmegaConf.create(msgspec.to_builtins(config)))
@@ -222,7 +259,10 @@ def _problem_of(
     if key.startswith(("hydra.", "hydra/")):
         return None
     if override.is_sweep_override() and not sweep:
-        return f"{key}: several values; write a list as [a,b], or sweep with -m"
+        return (
+            f"{key}: several values; write a list as [a,b], a text with a comma as "
+            f"""'{key}="a,b"', or sweep with -m"""
+        )
     if key in known:
         return _option_problem(override, key, known[key])
     if not is_known(key):
@@ -248,10 +288,37 @@ def _values(override: Override, known: Mapping[str, Sequence[str]]) -> Sequence[
     return list(override.sweep_iterator(transformer=Transformer.str))
 
 
+def _is_told(problem: str, before: Problems) -> bool:
+    """Whether it is about a key whose word is refused already: what was meant by that
+    is not known."""
+    key = problem.partition(":")[0]
+    known = (f"{key}:", f"{key}=")
+    return any(one.lstrip("+").startswith(known) for one in before)
+
+
 def _unreadable(text: str) -> str:
-    is_mode = text in typing.get_args(Mode)
-    advice = f". Did you mean 'mode={text}'?" if is_mode else ""
+    key, has_value, value = text.partition("=")
+    if text in typing.get_args(Mode):
+        advice = f". Did you mean 'mode={text}'?"
+    elif not has_value:
+        advice = ". If it is part of a value with a space, put quotes around the word"
+    else:
+        advice = _quoted(key, value)
     return f"{text}: cannot be read; expected key=value or group=option{advice}"
+
+
+def _quoted(key: str, value: str) -> str:
+    """How a shell must be given a value that is no bare word, if quotes mend it."""
+    meant = os.path.expanduser(value)
+    for mark in '"', "'":
+        word = f"{key}={mark}{meant}{mark}"
+        try:
+            found = OverridesParser.create().parse_override(word)
+        except HydraException:
+            continue
+        if key and "${" not in meant and found.value() == meant:
+            return f". Such a value stands in quotes twice: {shlex.quote(word)}"
+    return ""
 
 
 def _option_problem(override: Override, group: str, known: Sequence[str]) -> str | None:

@@ -6,11 +6,13 @@ reads it once. So `--help` and a mistyped key answer in about a second.
 
 import importlib
 import io
+import logging
 import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -22,6 +24,7 @@ from bot4jax.config import (
     HYDRA_VERSION_BASE,
     announced,
     conf_folder,
+    expect_journal,
     load,
     plain,
     rewritten,
@@ -86,12 +89,31 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def dispatch(config: Config) -> int:
     """Set the environment, import what the mode needs, and serve it."""
+    read = {"journal": config.journal.run, "explain": config.explain.run}
+    if (journaled := read.get(config.mode)) is not None:
+        expect_journal(Path(journaled))  # before all that takes seconds
     prepare(config.hardware)
+    speak_plainly()
     if config.mode not in LISTENING:
         return _served(config)
     is_known = config.run.name or config.run.model is None
     with heard_early(run_folder(config) if is_known else None):
         return _served(config)
+
+
+class Plain(logging.Formatter):
+    """A warning as all else is told: who speaks, and the sentence."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"{record.name.partition('.')[0]}: {super().format(record)}"
+
+
+def speak_plainly() -> None:
+    """Tell warnings on stderr so, unless somebody has said already how to."""
+    told = logging.StreamHandler()
+    told.setLevel(logging.WARNING)
+    told.setFormatter(Plain())
+    logging.basicConfig(handlers=[told])
 
 
 def _served(config: Config) -> int:

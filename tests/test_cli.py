@@ -128,6 +128,24 @@ def test_error_becomes_its_exit_code_and_one_line(mode, capsys, error, code):
     assert capsys.readouterr().err == f"bot4jax: {error}\n"
 
 
+@pytest.mark.parametrize("mode", ["journal", "explain"])
+def test_a_run_without_a_journal_is_told_before_jax_is_imported(mode, tmp_path):
+    words = [f"mode={mode}", f"{mode}.run={tmp_path}"]
+    told = f"import sys; from bot4jax.run import main; code = main({words!r}); "
+    done = command(code=told + "print(code, 'jax' in sys.modules)")
+    assert done.stdout == "3 False\n"
+    assert f"{tmp_path} holds no journal.sqlite" in done.stderr
+
+
+def test_a_warning_is_told_as_errors_are():
+    warn = "logging.getLogger('bot4jax.modes.keeping').warning('%s is damaged', 'it')"
+    done = command(
+        code=f"import logging; from bot4jax import run; "
+        f"run.speak_plainly(); {warn}; logging.info('not told')"
+    )
+    assert (done.returncode, done.stderr) == (0, "bot4jax: it is damaged\n")
+
+
 def test_interrupt_is_130(mode, capsys):
     mode(raising(KeyboardInterrupt()))
     assert run.main([]) == 130

@@ -1,5 +1,6 @@
 """The configuration: one valid default, and every way to spoil it told by key."""
 
+import shlex
 import subprocess
 import sys
 import typing
@@ -448,6 +449,50 @@ def test_hash_sees_every_other_key(default, tree):
         digests.add(config_hash(validate(tree)))
     assert len(digests) == 5
     assert all(len(digest) == 16 and int(digest, 16) >= 0 for digest in digests)
+
+
+@pytest.mark.parametrize(
+    "path", ["~/bars", "/a=b", "/a/(b)", "/it's", "/a;b", '/say "a"', "/a b(c)"]
+)
+def test_a_value_that_needs_quotes_is_told_with_them_and_told_once(path, monkeypatch):
+    """What the sentence says is given to a shell, whose word is read as was meant."""
+    monkeypatch.setenv("HOME", "/home/me")
+    with pytest.raises(ConfigError) as told:
+        load(["data=binance", f"data.path={path}"])
+    (problem,) = told.value.problems
+    advice = problem.rpartition("in quotes twice: ")[2]
+    (word,) = shlex.split(advice)
+    assert load(["data=binance", word]).data.path == path.replace("~", "/home/me")
+
+
+def test_a_value_cut_at_its_space_is_told_to_stand_in_quotes():
+    with pytest.raises(ConfigError, match=r"  b: cannot be read.*a space, put quotes"):
+        load(["data=binance", "data.path=/a", "b"])
+
+
+def test_a_path_with_a_comma_is_told_with_quotes():
+    with pytest.raises(ConfigError) as told:
+        load(["data=binance", "data.path=/a,b"])
+    (problem,) = told.value.problems
+    assert """a text with a comma as 'data.path="a,b"'""" in problem
+    assert load(["data=binance", 'data.path="/a,b"']).data.path == "/a,b"
+
+
+@pytest.mark.parametrize(
+    ("words", "told", "untold"),
+    [
+        ([], set(), {"data.symbols", "run.seed"}),
+        (["data.symbols=1024"], {"data.symbols"}, {"data.bar_seconds", "run.seed"}),
+        (["+run.seed=0"], {"run.seed"}, {"run.root", "data.symbols"}),
+        (["data=simulator"], {"data.symbols", "data.source"}, {"run.seed"}),
+        (["debug=tiny"], {"data.symbols", "spans.train"}, {"run.seed", "labels.ends"}),
+        (["nets.lstm.widths=[64,16]"], {"nets.lstm.widths"}, {"nets.gru.widths"}),
+    ],
+)
+def test_a_command_has_said_what_it_names_and_what_it_changes(words, told, untold):
+    found = config.said(load(words), words)
+    assert told <= found
+    assert not untold & found
 
 
 def test_written_configuration_reads_back_equal(tmp_path, default):

@@ -19,7 +19,16 @@ from bot4jax.data.grid import increment
 from bot4jax.data.origin import digest
 from bot4jax.data.recording import RecordedSource, Recording
 from bot4jax.data.source import BarBlock, DataError
-from bot4jax.data.table import BARS, NAMES, QUOTES, TIME_UNITS, TRADES, read_columns
+from bot4jax.data.table import (
+    BARS,
+    FRAME,
+    NAMES,
+    QUOTES,
+    TIME_UNITS,
+    TRADES,
+    read_columns,
+    read_table,
+)
 from bot4jax.data.universe import universe
 from bot4jax.types import (
     QUOTE,
@@ -94,6 +103,8 @@ class Columns:
         symbols: int = 0,
         instruments: Sequence[Instrument] = (),
     ) -> None:
+        if not mapping:
+            raise DataError(unmapped(market))
         check_mapping(mapping, times_unit)
         bar_ns = round(bar_seconds * 1e9)
         self.has_ticks = "bid" in mapping
@@ -123,6 +134,18 @@ class Columns:
         return digest(self._source, stop)
 
 
+def unmapped(market: str | Path | pl.DataFrame) -> str:
+    """What to do about a file or frame whose columns nobody has named."""
+    is_frame = isinstance(market, pl.DataFrame)
+    table = market if is_frame else read_table(Path(market))
+    return (
+        "data.mapping names no column yet: give each of our names the file's own, as "
+        "in 'data.mapping={time: ts, open: o, …}'. A file of bars needs time, "
+        f"{', '.join(BARS)}; one of ticks time, {', '.join(QUOTES)}. "
+        f"{FRAME if is_frame else market} has {', '.join(table.columns)}."
+    )
+
+
 def check_mapping(mapping: Mapping[str, str], times_unit: str) -> None:
     """Refuse unknown names and a set of columns that makes neither bars nor ticks."""
     unknown = sorted(set(mapping) - set(NAMES))
@@ -143,14 +166,18 @@ def check_mapping(mapping: Mapping[str, str], times_unit: str) -> None:
     mixed = sorted({*QUOTES, *TRADES, "side", "received"} & set(mapping))
     if missing:
         raise DataError(
-            f"The mapping lacks {', '.join(missing)}: a file of "
+            f"The mapping (data.mapping) lacks {', '.join(missing)}: a file of "
             f"{'bars' if is_bars else 'ticks'} needs {', '.join(sorted(needed))}."
+            f"{'' if is_bars or set(QUOTES) & set(mapping) else _OR_BARS}"
         )
     if is_bars and mixed:
         raise DataError(
             f"The mapping holds bars and also {', '.join(mixed)}: give bars and ticks "
             "as two sources."
         )
+
+
+_OR_BARS = f" One of bars needs time, {', '.join(BARS)}."
 
 
 def filled_columns(mapping: Mapping[str, str]) -> tuple[str, ...]:

@@ -31,6 +31,15 @@ from bot4jax.schema.data import (
     SimulatorData,
 )
 
+EXPECTED = {
+    "daily": (
+        "one Parquet file of daily bars, or its folder, with the columns symbol, date, "
+        "open, high, low, close, volume, ret_adj and lag_days"
+    ),
+    "candles": "feather files <BASE>_<QUOTE>-5m.feather, one a pair",
+}
+"""What lies in `data.path`, where that is told in a sentence."""
+
 
 def open_source(config: Config, bars: int) -> Source:
     """The configured market; the simulator makes `bars` of it, others hold theirs."""
@@ -52,9 +61,21 @@ def folder(path: str | None, source: str) -> Path:
         )
     found = Path(path)
     if not found.exists():
+        expected = EXPECTED.get(source, "the folder that holds its files")
         raise DataError(
-            f"data.path={path}: there is no such folder; data={source} looks there for "
-            "its files (README.md, Your own data)."
+            f"data.path={path}: there is no such place; data={source} expects "
+            f"{expected} there (README.md, Your own data)."
+        )
+    return found
+
+
+def within(data: ColumnData) -> Path:
+    """The file of `data=columns`."""
+    found = folder(data.path, data.source) / data.file
+    if not found.is_file():
+        raise DataError(
+            f"data.file={data.file}: there is no such file in data.path={data.path}; "
+            "data=columns expects a Parquet or CSV file there."
         )
     return found
 
@@ -117,7 +138,7 @@ def _candles(data: CandleData, config: Config, bars: int) -> Source:
 
 def _columns(data: ColumnData, config: Config, bars: int) -> Source:
     return Columns(
-        folder(data.path, data.source) / data.file,
+        within(data),
         data.mapping,
         data.times_unit,
         data.bar_seconds,

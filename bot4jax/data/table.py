@@ -22,6 +22,23 @@ NAMES = ("symbol", "time", "received", *BARS, *QUOTES, *TRADES, "side")
 TIME_UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 """Nanoseconds in a unit; columns of a time type need none."""
 
+ISO_TIME = (
+    r"^\s*(?<day>\d{4}-\d{2}-\d{2})"
+    r"(?:[Tt ](?<clock>\d{2}:\d{2})(?::(?<second>\d{2})(?:[.,](?<part>\d{1,9}))?)?"
+    r"\s?(?:[Zz]|(?<sign>[+-])(?<hours>\d{2}):?(?<minutes>\d{2})?)?)?\s*$"
+)
+"""A day, a time of day and its offset, as ISO 8601 writes them; UTC without one."""
+
+HINTS: Mapping[str, str] = dict.fromkeys(
+    ("time", "received"),
+    " Numbers count from 1970 UTC in data.times_unit; text is read as in "
+    "2024-01-02T09:30:00Z, all of a column or none.",
+)
+"""What else may stand in a column."""
+
+ISO_YEARS = range(1700, 2200)
+"""Those that int64 ns hold, with some to spare."""
+
 SIDES = {"buy": BUY, "b": BUY, "1": BUY, "sell": SELL, "s": SELL, "-1": SELL}
 """What a side may be written as, in small letters."""
 
@@ -67,6 +84,8 @@ def _parsed(path: Path, name: str, values: pl.Series, times_unit: str) -> pl.Ser
         parsed, expected = values.cast(pl.String), "a name"
     elif name == "side":
         parsed, expected = _sides(values), f"one of {', '.join(SIDES)} or nothing"
+    elif name in ("time", "received") and is_iso(values):
+        parsed, expected = iso_times(values), "a time such as 2024-01-02T09:30:00Z"
     elif name in ("time", "received"):
         parsed, expected = _times(values, times_unit), f"a time in {times_unit}"
     else:
@@ -77,7 +96,7 @@ def _parsed(path: Path, name: str, values: pl.Series, times_unit: str) -> pl.Ser
         row = int(wrong.arg_max() or 0)
         raise DataError(
             f"{path}, row {row}, {name} (column '{values.name}'): {values[row]!r} was "
-            f"found, {expected} was expected."
+            f"found, {expected} was expected.{HINTS.get(name, '')}"
         )
     return parsed
 
@@ -97,6 +116,35 @@ def _sides(values: pl.Series) -> pl.Series:
     """The aggressor; unknown where the cell is empty, null where it is nonsense."""
     text = values.cast(pl.String).str.to_lowercase().fill_null("")
     return text.replace_strict({**SIDES, "": UNKNOWN_SIDE}, default=None)
+
+
+def is_iso(values: pl.Series) -> bool:
+    """Whether the first time that is told is written as ISO 8601 does, so that all
+    must be."""
+    told = values.drop_nulls()
+    return told.dtype == pl.String and bool(told.head(1).str.contains(ISO_TIME).any())
+
+
+def iso_times(values: pl.Series) -> pl.Series:
+    """int64 ns; null where it is no time of ISO 8601. Without an offset it is UTC."""
+    parts = pl.col("text").str.extract_groups(ISO_TIME).struct
+    second, clock = parts.field("second").fill_null("00"), parts.field("clock")
+    text = pl.concat_str(
+        parts.field("day"), pl.lit("T"), clock.fill_null("00:00"), pl.lit(":"), second
+    )
+    moment = text.str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="us", strict=False)
+    part = parts.field("part").fill_null("").str.pad_end(9, "0").cast(pl.Int64)
+    hours, minutes = (
+        parts.field(name).fill_null("0").cast(pl.Int64) for name in ("hours", "minutes")
+    )
+    behind = pl.when(parts.field("sign") == "-").then(-1).otherwise(1)
+    is_held = moment.dt.year().is_between(ISO_YEARS.start, ISO_YEARS.stop - 1)
+    is_offset = (hours < 24) & (minutes < 60)
+    shift = behind * (hours * 60 + minutes) * 60 * TIME_UNITS["s"]
+    found = moment.dt.timestamp("us") * TIME_UNITS["us"] + part - shift
+    return values.to_frame("text").select(pl.when(is_held & is_offset).then(found))[
+        :, 0
+    ]
 
 
 def _times(values: pl.Series, times_unit: str) -> pl.Series:

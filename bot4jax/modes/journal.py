@@ -1,14 +1,29 @@
 """`mode=journal`: what a run has ordered, filled, denied, decided, and been."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from bot4jax.config import from_yaml
-from bot4jax.errors import CheckpointError, ConfigError
+from bot4jax.config import expect_journal, from_yaml
+from bot4jax.data.sources import open_source
+from bot4jax.data.universe import Universe
+from bot4jax.errors import Bot4JaxError, ConfigError, DataError
+from bot4jax.modes.setting import spans
+from bot4jax.runtime.folder import read_manifest
 from bot4jax.runtime.journal import Journal
-from bot4jax.runtime.journal_tables import export, show, tables
+from bot4jax.runtime.journal_tables import (
+    Tables,
+    export,
+    instruments,
+    named,
+    show,
+    tables,
+)
+from bot4jax.runtime.sources_digest import sources_digest
 from bot4jax.schema import Config
+
+logger = logging.getLogger(__name__)
 
 
 def journal(config: Config) -> int:
@@ -18,23 +33,51 @@ def journal(config: Config) -> int:
         raise ConfigError(["journal.run: mode=journal needs journal.run=FOLDER"])
     folder = Path(own.run)
     with reading(folder) as found:
-        members = len(from_yaml(folder / "config.yaml").ensemble.members)
+        before = from_yaml(folder / "config.yaml")
         steps = [*found.read(), *([found.end] if found.end else [])]
-        told = tables(steps, found.transitions(), members)
+        told = tables(steps, found.transitions(), len(before.ensemble.members))
+    traded = universe_of(before, folder, told)
+    told = named(told, traded.symbols if traded else None)
     show(told, own.rows)
+    if traded:
+        told = {**told, "instruments": instruments(traded)}
     for path in export(told, folder, own.export) if own.export else ():
         print(f"table {path}")
     return 0
 
 
+def universe_of(before: Config, folder: Path, told: Tables) -> Universe | None:
+    """What a run's slots stand for, by its market; None where that is there no more.
+
+    The journal is told all the same: a wrong name would be worse than none.
+    """
+    try:
+        return _traded(before, folder, told)
+    except (Bot4JaxError, OSError) as error:
+        logger.warning(
+            "Slots of %s have no symbols here, and no table of instruments is "
+            "written: the run's market is needed for them. %s",
+            folder,
+            error,
+        )
+        return None
+
+
+def _traded(before: Config, folder: Path, told: Tables) -> Universe:
+    if read_manifest(folder).get("sources_digest") != sources_digest(before):
+        raise DataError("Its files have changed since, or are not there.")
+    found = open_source(before, spans(before).bars).universe
+    slots = told["decisions"]["slot"].n_unique() if len(told["decisions"]) else None
+    if slots not in (None, len(found.symbols)):
+        raise DataError(
+            f"It has {len(found.symbols)} symbols now, and {slots} were traded."
+        )
+    return found
+
+
 @contextmanager
 def reading(folder: Path) -> Iterator[Journal]:
     """A run's journal, whole and unchanged; a running engine keeps its own closed."""
-    path = folder / "journal.sqlite"
-    if not path.is_file():
-        raise CheckpointError(
-            f"{folder} holds no journal.sqlite: name the folder of a run that traded; "
-            "a replay has no journal of its own."
-        )
+    path = expect_journal(folder)
     with closing(Journal.open(path, folder.name)) as found:
         yield found

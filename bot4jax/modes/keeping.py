@@ -4,7 +4,8 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ import msgspec
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from bot4jax.config import from_yaml
+from bot4jax.config import from_yaml, leaves, said
 from bot4jax.data.origin import Origin, digest, origin_of, shown
 from bot4jax.data.source import opens_ns
 from bot4jax.engine import asking
@@ -82,7 +83,8 @@ def kept_at(learned: Learned, state: State, bar: int) -> Kept:
 def adopt(config: Config, model: Path) -> Config:
     """The configuration with everything that the fitted engine of a run fixes.
 
-    What it says otherwise is told, key by key: nobody shall believe that it counts.
+    What the command says otherwise is told, key by key: nobody shall believe that it
+    counts.
     """
     former = from_yaml(model / "config.yaml")
     expect_checkpoint(model)
@@ -90,7 +92,7 @@ def adopt(config: Config, model: Path) -> Config:
     own["trees"] = asked_by(former.trees, config.trees)
     own["run"] = on_the_market(config.run, former)
     adopted = msgspec.structs.replace(config, **own)
-    if changed := differences(config, adopted):
+    if changed := differences(config, adopted, said(config, sys.argv[1:])):
         logger.warning(
             "run.model=%s brings what it was fitted with, in place of this command's "
             "%s. To use this command's, train again.",
@@ -100,23 +102,15 @@ def adopt(config: Config, model: Path) -> Config:
     return adopted
 
 
-def differences(config: Config, adopted: Config) -> list[str]:
-    """Keys whose values the adopted configuration replaces, with both values."""
+def differences(config: Config, adopted: Config, keys: Set[str]) -> list[str]:
+    """Those of these keys whose values the adopted configuration replaces, with both
+    values."""
     before, after = (leaves(msgspec.to_builtins(one)) for one in (config, adopted))
     return [
         f"{key}={shortened(before.get(key))} ({shortened(after.get(key))})"
-        for key in sorted(before.keys() | after.keys())
+        for key in sorted(keys)
         if before.get(key) != after.get(key)
     ]
-
-
-def leaves(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Values by their whole key."""
-    found: dict[str, Any] = {}
-    for name, value in tree.items():
-        key = f"{above}{name}"
-        found |= leaves(value, f"{key}.") if isinstance(value, dict) else {key: value}
-    return found
 
 
 def shortened(value: Any) -> str:

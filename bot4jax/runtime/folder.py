@@ -173,12 +173,17 @@ class RunFolder:
             )
 
     def _former(self) -> dict[str, Any]:
-        """The manifest of the run that lies here; nothing where none can be read."""
-        try:
-            found = json.loads((self.path / MANIFEST).read_bytes())
-        except (OSError, ValueError):
-            return {}
-        return found if isinstance(found, dict) else {}
+        """The manifest of the run that lies here."""
+        return read_manifest(self.path)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a run; nothing where none can be read."""
+    try:
+        found = json.loads((folder / MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def remove(path: Path) -> None:

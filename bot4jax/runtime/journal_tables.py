@@ -1,24 +1,27 @@
 """A journal as tables: for people on a terminal, for scripts in lines, for files.
 
-Instruments are told by slot, prices in increments, sizes in lots, as the journal has
-them: it knows no names.
+The journal knows no names: its rows tell instruments by slot, prices in increments and
+sizes in lots. A universe gives each slot its symbol, and says how much an increment and
+a lot are.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import polars as pl
 from rich.console import Console
 from rich.table import Table
 
+from bot4jax.data.universe import Universe
 from bot4jax.decisions import Decided, unpack_decisions
 from bot4jax.runtime.journal_file import JournalError
 from bot4jax.runtime.journal_rows import StepRecord
 from bot4jax.runtime.limits import TradingState
 from bot4jax.runtime.orders import Fill, Foreign
 from bot4jax.runtime.states import Transition
-from bot4jax.types import BUY
+from bot4jax.types import BUY, Instrument
 
 Tables = Mapping[str, pl.DataFrame]
 
@@ -77,6 +80,23 @@ def unpacked(record: StepRecord, members: int) -> Decided:
     return unpack_decisions(packed, members, symbols)
 
 
+def named(found: Tables, symbols: Sequence[str] | None) -> Tables:
+    """The tables with each slot's symbol beside it; empty where nobody knows them."""
+    return {name: _named(frame, symbols) for name, frame in found.items()}
+
+
+def instruments(universe: Universe) -> pl.DataFrame:
+    """One row a slot: all that turns increments and lots into prices and sizes."""
+    rows = [msgspec.structs.astuple(one) for one in universe.instruments]
+    frame = pl.DataFrame(rows, list(Instrument.__struct_fields__), orient="row")
+    expiry = pl.when(pl.col("expiry_ns") > 0).then("expiry_ns").cast(TIME)
+    return frame.select(
+        pl.int_range(pl.len()).alias("slot"),
+        pl.exclude("expiry_ns"),
+        expiry.alias("expiry"),
+    )
+
+
 def show(found: Tables, rows: int, console: Console | None = None) -> None:
     """Each table's last rows: framed on a terminal, tab-separated lines elsewhere."""
     console = console or Console()
@@ -102,6 +122,15 @@ def export(found: Tables, folder: Path, form: str) -> list[Path]:
 
 def _frame(schema: dict, rows: Iterable[tuple]) -> pl.DataFrame:
     return pl.DataFrame(list(rows), schema, orient="row")
+
+
+def _named(frame: pl.DataFrame, symbols: Sequence[str] | None) -> pl.DataFrame:
+    if "slot" not in frame.columns:
+        return frame
+    known = dict(enumerate(symbols or ()))
+    names = [known.get(slot) for slot in frame["slot"]]
+    place = frame.get_column_index("slot") + 1
+    return frame.insert_column(place, pl.Series("symbol", names, pl.String))
 
 
 def _orders(record: StepRecord) -> Iterable[tuple]:

@@ -6,8 +6,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from bot4jax.config import load
 from bot4jax.data.columns import Columns
 from bot4jax.data.source import DataError
+from bot4jax.data.sources import open_source
 from bot4jax.data.table import read_columns
 from bot4jax.types import (
     BAR_FLOATS,
@@ -240,6 +242,74 @@ def without(mapping, name):
 def test_mapping_that_makes_no_source_is_refused(tmp_path, mapping, message):
     with pytest.raises(DataError, match=message):
         Columns(tmp_path / "unread.csv", mapping)
+
+
+@pytest.mark.parametrize("name", ["bars.csv", "bars.parquet"])
+def test_without_a_mapping_the_key_and_both_kinds_of_file_are_told(tmp_path, name):
+    path = write(tmp_path / name, bar_table())
+    with pytest.raises(DataError, match=r"^data\.mapping names no column") as told:
+        Columns(path, {})
+    assert "bars needs time, open, high, low, close, volume;" in str(told.value)
+    assert "ticks time, bid, ask, bid_size, ask_size." in str(told.value)
+    assert f"{path} has ticker, ts, o, h, l, c, v." in str(told.value)
+
+
+def test_a_file_that_is_not_there_is_told_before_its_mapping(tmp_path):
+    words = ["data=columns", f"data.path={tmp_path}", "data.file=nobodys.csv"]
+    with pytest.raises(DataError, match=r"^data\.file=nobodys\.csv: there is no such"):
+        open_source(load(words), 1)
+
+
+def test_a_panel_that_is_not_there_is_told_with_its_columns(tmp_path):
+    config = load(["data=daily", f"data.path={tmp_path / 'nobodys.parquet'}"])
+    with pytest.raises(DataError, match=r"Parquet file of daily bars.*symbol, date"):
+        open_source(config, 1)
+
+
+ISO = {
+    "2024-01-02T09:30:00Z": "2024-01-02T09:30:00",
+    "2024-01-02T09:30:00": "2024-01-02T09:30:00",
+    "2024-01-02 09:31": "2024-01-02T09:31:00",
+    "2024-01-03": "2024-01-03T00:00:00",
+    "2024-01-03T09:30:00.123456789+0000": "2024-01-03T09:30:00.123456789",
+    "2024-01-03T09:30:00.5+02:00": "2024-01-03T07:30:00.5",
+    "2024-01-03T09:30:00-05:30": "2024-01-03T15:00:00",
+    "1969-12-31T23:59:59.999999999Z": "1969-12-31T23:59:59.999999999",
+}
+"""As files have times, and the same in UTC as NumPy reads it."""
+
+
+@pytest.mark.parametrize("name", ["times.csv", "times.parquet"])
+def test_times_of_iso_8601_are_read_to_the_nanosecond(tmp_path, name):
+    path = write(tmp_path / name, pl.DataFrame({"t": list(ISO)}))
+    found = read_columns(path, {"time": "t"}, "ns")["time"]
+    expected = np.array(list(ISO.values()), "datetime64[ns]").astype(np.int64)
+    np.testing.assert_array_equal(found.to_numpy(), expected)
+
+
+def test_bars_are_the_same_whether_their_times_are_text_or_seconds(tmp_path):
+    text = ["1970-01-01T00:01:00", "1970-01-01T02:01:00+02:00", "1970-01-01 00:02"]
+    plain = write(tmp_path / "plain.csv", bar_table(ts=[60, 60, 120]))
+    told = write(tmp_path / "told.csv", bar_table(ts=text))
+    markets = [Columns(path, BARS, "s", 60.0) for path in (plain, told)]
+    assert len({one.start_ns for one in markets}) == 1
+    assert len({one.digest(one.bar_count) for one in markets}) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *("2024-02-30", "2024-01-02T25:00:00", "2024-01-02T09:30:00+2", "170418780"),
+        *("1066-10-14", "2262-12-31", "2024-01-02T09:30:00.1234567891", "02.01.2024"),
+        *("2024-01-02T09:30:00+25:00", "2024-01-02T09:30:00Zulu"),
+    ],
+)
+def test_what_is_no_time_of_iso_8601_is_named(tmp_path, wrong):
+    table = bar_table(ts=["2024-01-02T09:30:00Z", wrong, "2024-01-02T09:31:00Z"])
+    path = write(tmp_path / "bars.csv", table)
+    message = r"row 1, time .* was found, a time such as 2024-01-02T09:30:00Z was"
+    with pytest.raises(DataError, match=message):
+        Columns(path, BARS, "s", 60.0)
 
 
 def test_unknown_unit_of_time_is_refused(tmp_path):

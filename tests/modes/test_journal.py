@@ -1,6 +1,7 @@
 """The journal's tables say what the database holds, and nothing else."""
 
 import io
+import json
 import sqlite3
 from contextlib import closing
 
@@ -10,6 +11,7 @@ import polars as pl
 import pytest
 from rich.console import Console
 
+from bot4jax.config import to_yaml
 from bot4jax.errors import CheckpointError
 from bot4jax.modes.journal import journal
 from bot4jax.runtime.journal import Journal
@@ -128,7 +130,9 @@ def test_files_hold_every_row(traded, form, tmp_path):
 def test_a_run_is_told_as_its_database_has_it(copied, asked, capsys):
     assert journal(asked(copied, export="parquet")) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == f"table {copied / 'states.parquet'}"
+    assert lines[-2:] == [
+        f"table {copied / f'{name}.parquet'}" for name in ("states", "instruments")
+    ]
     told = {name: pl.read_parquet(copied / f"{name}.parquet") for name in NAMES}
     with closing(sqlite3.connect(copied / "journal.sqlite")) as base:
         for name in ("orders", "fills"):
@@ -140,6 +144,56 @@ def test_a_run_is_told_as_its_database_has_it(copied, asked, capsys):
     assert sorted(told["orders"]["limit"].to_list()) == sorted(limits)
     votes = told["decisions"].select("down", "flat", "up").sum_horizontal()
     np.testing.assert_allclose(votes.to_numpy(), 1.0, atol=1e-5)
+
+
+def test_an_export_says_by_itself_what_was_traded_and_for_how_much(
+    copied, asked, setting
+):
+    """Each fee is a share of what its fill was worth, in the account's currency."""
+    assert journal(asked(copied, export="parquet")) == 0
+    told = {
+        name: pl.read_parquet(copied / f"{name}.parquet")
+        for name in (*NAMES, "instruments")
+    }
+    universe = setting.source.universe
+    assert tuple(told["instruments"]["symbol"]) == universe.symbols
+    for name in ("orders", "fills", "denials", "decisions"):
+        frame = told[name]
+        assert frame.columns.index("symbol") == frame.columns.index("slot") + 1
+        assert frame.height > 0
+        named = [universe.symbols[slot] for slot in frame["slot"]]
+        assert frame["symbol"].to_list() == named
+    paid = told["fills"].join(told["instruments"], on=["slot", "symbol"])
+    worth = pl.col("lots") * pl.col("lot") * pl.col("price") * pl.col("increment")
+    share = paid.select(pl.col("fee") / (worth * pl.col("taker_fee"))).to_series()
+    np.testing.assert_allclose(share.to_numpy(), 1.0, rtol=1e-9)
+
+
+def changed_market(run, folder):
+    """Of other symbols than were traded."""
+    data = msgspec.structs.replace(run.config.data, symbols=17)
+    config = msgspec.structs.replace(run.config, data=data)
+    (folder / "config.yaml").write_text(to_yaml(config))
+
+
+def changed_files(run, folder):
+    """As if the run had read files that are not there any more."""
+    file = folder / "manifest.json"
+    told = json.loads(file.read_text()) | {"sources_digest": "0" * 16}
+    file.write_text(json.dumps(told))
+
+
+@pytest.mark.parametrize("change", [changed_market, changed_files])
+def test_without_the_runs_market_no_slot_gets_a_name(
+    run, copied, asked, caplog, change
+):
+    change(run, copied)
+    assert journal(asked(copied, export="csv")) == 0
+    assert "the run's market is needed" in caplog.text
+    assert not (copied / "instruments.csv").exists()
+    told = pl.read_csv(copied / "orders.csv")
+    assert told.height > 0
+    assert told["symbol"].null_count() == told.height
 
 
 def test_what_cannot_be_read_is_named(copied, asked, tmp_path):
