@@ -128,10 +128,7 @@ def warnings(story: Story) -> str:
     """What keeps a reader from taking a figure for more than it is."""
     market, said = story.market, []
     if story.summary.get("ended_early"):
-        said.append(
-            f"The run was ended after {story.summary['traded_bars']:,} of "
-            f"{market.spans['test']:,} bars: all that follows is of those."
-        )
+        said.append(ended(story.summary["traded_bars"], market.spans["test"]))
     if market.simulated:
         said.append(
             "This market is simulated: it shows that the machine works, and nothing "
@@ -169,6 +166,19 @@ def warnings(story: Story) -> str:
         )
         said.append(f"Ticks that the feed did not let in, by reason: {listed}.")
     return "".join(f'<p class="warn">{one}</p>' for one in said)
+
+
+def ended(traded: int, asked: int) -> str:
+    """How far a run went that a person ended."""
+    if traded < asked:
+        return (
+            f"The run was ended after {traded:,} of {asked:,} bars: all that follows "
+            "is of those."
+        )
+    return (
+        f"The run was ended after all of its {asked:,} bars, while they were traded "
+        "again: what was not traded to its end is left out."
+    )
 
 
 def provenance(manifest: Mapping[str, Any], seconds: Mapping[str, float]) -> str:

@@ -61,7 +61,7 @@ def sections(
         spread_over(paths),
         scan(found),
         latency(config, story, late),
-        trapped(found.caught),
+        trapped(found.caught, config.backtest.traps),
         chance(found, luck),
         *pages(found),
     ]
