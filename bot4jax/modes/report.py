@@ -146,7 +146,8 @@ def warnings(story: Story) -> str:
             "span without one looks sure of itself. On the simulator intervals held "
             "the truth in 65 to 91 of 100 shorter spans, in place of 95. So log loss, "
             "and what is saved of it, stand below without intervals and without a "
-            "verdict."
+            "verdict. Direction and the IC are judged all the same: this is said of "
+            "log loss alone."
         )
     if not market.simulated and market.spans["test"] * market.bar_seconds < 86_400:
         said.append(
