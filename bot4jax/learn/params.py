@@ -299,11 +299,15 @@ def vote_on(
     """
     first, rows = spans
     edges = (first, (rows.start + rows.stop) // 2, len(data.features))
-    voted = []
+    voted, total = [], edges[-1] - first
+
+    def told(stage: str, done: int, of: int) -> None:
+        report(stage, len(voted) + done, total)
+
     for own, part in zip(crossed, starmap(range, pairwise(edges)), strict=True):
         able = crossfit.calibrated(settings, params, own)
         deciding, decided = walk(
-            settings, engine, able, deciding, record, data, part, report
+            settings, engine, able, deciding, record, data, part, told
         )
         voted += [one.probability for one in decided]
     return deciding, np.log(np.stack(voted))

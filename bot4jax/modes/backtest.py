@@ -5,12 +5,11 @@ anew: on what came before, or, where `backtest.split` says so, on both sides of 
 test. Every test begins with the whole capital and nothing held.
 """
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
-import msgspec
 import numpy as np
 
 from bot4jax.decisions import Decided
@@ -36,17 +35,20 @@ from bot4jax.modes import lines, traps
 from bot4jax.modes.evaluation import Scored, evaluate_folds, joined, score
 from bot4jax.modes.feature_facts import family_importance
 from bot4jax.modes.fold_fits import Market, Ready, in_order, in_pieces, warm_bars
+from bot4jax.modes.fold_trades import as_far_as, trades
 from bot4jax.modes.forecasters import Fitted
+from bot4jax.modes.judging import outcome_of
 from bot4jax.modes.keeping import Kept, adopt, anchors_of
 from bot4jax.modes.paths import paths_of
-from bot4jax.modes.plays import FoldPlay, Late, is_causal, late_trade
+from bot4jax.modes.plays import Extent, FoldPlay, is_causal
 from bot4jax.modes.setting import Setting, trading_stage
 from bot4jax.modes.tapes import closed_bars
+from bot4jax.modes.telling import Unlabelled, check_labels
 from bot4jax.modes.telling_backtest import tell_backtest
-from bot4jax.modes.trading import Traded, trade_here
 from bot4jax.runtime.closings import Tape
 from bot4jax.runtime.folder import RunFolder
-from bot4jax.runtime.progress import Report, progress, timed
+from bot4jax.runtime.progress import Report, prefixed, progress, timed
+from bot4jax.runtime.stopping import Ending
 from bot4jax.schema import Config
 from bot4jax.state import State
 
@@ -67,19 +69,22 @@ def backtest(config: Config) -> int:
                 folds = folds_of(setting)
             with timed(seconds, "recording"):
                 market = record_market(setting, folds, report)
-            plays, parts = play_folds(
+            plays, parts, is_ended = play_folds(
                 setting, market, folds, folder.path, report, seconds
             )
             with timed(seconds, "traps"):
-                first = setting._replace(split=plays[0].split)
-                costly = traps.lay(first, market.record, report)
+                first, costly = setting._replace(split=plays[0].split), traps.UNLAID
+                if not is_ended:
+                    costly = traps.lay(first, market.record, prefixed(report, "trap"))
             with timed(seconds, "judging"):
                 scored = [one for one, *_ in parts]
                 whole = joined(scored)
-                require_labels([x.effective for one in parts for x in one], ADVICE)
+                if not is_ended:  # else the report says how few there are
+                    require_labels([x.effective for one in parts for x in one], ADVICE)
                 found = evaluate_folds(setting, folds, scored, whole, costly)
                 paths = paths_of(parts, setting.settings.layout.horizon)
-            tell_backtest(folder, setting, plays, whole, found, paths, seconds)
+            extent = Extent(asked_bars(folds), is_ended)
+            tell_backtest(folder, setting, plays, whole, found, paths, extent, seconds)
         return lines.finished(folder.path)
 
 
@@ -147,6 +152,17 @@ def record_market(setting: Setting, folds: tuple[Fold, ...], report: Report) -> 
     return Market(dataset.record_bars(0, rows), kept)
 
 
+class Folds(NamedTuple):
+    """What all folds came to, test by test in the order of time."""
+
+    plays: list[FoldPlay]
+    """the first of each test"""
+    parts: list[list[Scored]]
+    """what each fold said of it"""
+    is_ended: bool
+    """a person asked for the end before all was traded"""
+
+
 def play_folds(
     setting: Setting,
     market: Market,
@@ -154,26 +170,62 @@ def play_folds(
     folder: Path,
     report: Report,
     seconds: dict[str, float],
-) -> tuple[list[FoldPlay], list[list[Scored]]]:
-    """Every test, in the order of time: its first play, and what each fold said."""
-    plays: dict[int, FoldPlay] = {}
-    parts: dict[int, list[Scored]] = {}
+) -> Folds:
+    """Every test of every fold, or those before somebody asked for the end.
+
+    A test that was ended is told as far as it went, but not beside other folds' plays
+    of all of it, and not before its first label was known.
+    """
+    ending, played = Ending(), {}
     last = max(test.start for fold in folds for test in fold.test)
+    for place, ready, told in tests_of(setting, market, folds, folder, report, seconds):
+        test = ready.setting.split.test
+        is_asked = test.start == last and last not in played
+        try:
+            one = play_test(ready, market, place, told, seconds, is_asked, ending)
+        except Unlabelled:
+            if not played:
+                raise
+            break
+        if test.start not in played or len(one[0].split.test) == len(test):
+            played.setdefault(test.start, []).append(one)
+        if ending.is_asked:
+            break
+    in_time = [played[start] for start in sorted(played)]
+    fewest = min(map(len, in_time)) if ending.is_asked else None
+    return Folds(
+        [own[0][0] for own in in_time],
+        [[sheet for _, sheet in own[:fewest]] for own in in_time],
+        ending.is_asked,
+    )
+
+
+def tests_of(
+    setting: Setting,
+    market: Market,
+    folds: Sequence[Fold],
+    folder: Path,
+    report: Report,
+    seconds: dict[str, float],
+) -> Iterator[tuple[Path, Ready, Report]]:
+    """Each fold's folder and tests, as it is fitted; what is reported says whose."""
     begin = in_order if is_causal(setting.config.backtest) else in_pieces
     for number, fold in enumerate(folds, 1):
-        place = folder if len(folds) == 1 else folder / "folds" / str(number)
+        place, told = folder, report
+        if len(folds) > 1:
+            place = folder / "folds" / str(number)
+            told = prefixed(report, f"fold {number}")
         place.mkdir(parents=True, exist_ok=True)
         with timed(seconds, "learning"):
-            begun = begin(setting, market, fold, place, report)
-        for ready in begun:
-            start = ready.setting.split.test.start
-            is_asked = start == last and start not in plays
-            play, sheet = play_test(ready, market, place, report, seconds, is_asked)
-            plays.setdefault(start, play)
-            parts.setdefault(start, []).append(sheet)
-    return [plays[start] for start in sorted(plays)], [
-        parts[start] for start in sorted(parts)
-    ]
+            begun = begin(setting, market, fold, place, told)
+        for nth, ready in enumerate(begun, 1):
+            many = len(begun) > 1
+            yield place, ready, prefixed(told, f"test {nth}") if many else told
+
+
+def asked_bars(folds: Sequence[Fold]) -> int:
+    """Bars of all tests, each once however many folds leave it out."""
+    return sum(map(len, {test for fold in folds for test in fold.test}))
 
 
 def play_test(
@@ -183,16 +235,25 @@ def play_test(
     report: Report,
     seconds: dict[str, float],
     is_asked: bool,
+    ending: Ending,
 ) -> tuple[FoldPlay, Scored]:
     """Decide on a test, and score every forecaster there.
 
     Of one that `is_asked`, what its features are worth too.
     """
-    setting, kept, state = ready.setting, ready.kept, ready.state
+    traded, late = None, ()
     with timed(seconds, "trading"):
+        if ready.setting.config.backtest.fidelity == "exact":
+            traded, late = trades(ready, place, report, ending)
+            ready = as_far_as(ready, traded)
+        setting, kept, state = ready.setting, ready.kept, ready.state
         seen, counts, silent = seen_in_test(setting, kept, state, market, report)
-        decided, traded = decisions(setting, kept, state, market, seen, place, report)
-        late = tuple(later_trades(setting, kept, state, report)) if traded else ()
+        if traded is None:
+            decided = decisions(setting, kept, state, market, seen, report)
+        else:
+            edge = float(kept.params.threshold)
+            check_labels(place, outcome_of(setting, edge, traded))
+            decided = traded.decided
     with timed(seconds, "judging"):
         known = setting.split, kept.params, ready.data, ready.labels, ready.record
         scored = score(setting, Fitted(*known, seen, decided))
@@ -243,7 +304,7 @@ def seen_in_test(
         kept.params.units,
         jax.device_put(state.observing),
         bars_of_test,
-        lambda done: report("features", done, len(bars_of_test.ints)),
+        lambda done: report("test features", done, len(bars_of_test.ints)),
     )
     return seen, np.asarray(observing.counts), np.asarray(observing.silent)
 
@@ -254,13 +315,9 @@ def decisions(
     state: State,
     market: Market,
     seen: Dataset,
-    place: Path,
     report: Report,
-) -> tuple[list[Decided], Traded | None]:
-    """What the engine decides: traded through gate, journal and venue, or not."""
-    if setting.config.backtest.fidelity == "exact":
-        traded = trade_here(setting, again(kept, state), place, report)
-        return traded.decided, traded
+) -> list[Decided]:
+    """What the engine decides where nothing is traded."""
     _, decided = params.walk(
         setting.settings,
         setting.engine,
@@ -271,28 +328,4 @@ def decisions(
         range(len(seen.features)),
         report,
     )
-    return decided, None
-
-
-def later_trades(
-    setting: Setting, kept: Kept, state: State, report: Report
-) -> Iterator[Late]:
-    """The same span traded again with each of the configured latencies.
-
-    Where a market shows no ticks, an order meets the next opening whatever its way
-    takes: there is nothing to vary.
-    """
-    if not setting.source.has_ticks:
-        return
-    for latency_ms in setting.config.backtest.latencies_ms:
-        venue = msgspec.structs.replace(setting.config.venue, latency_ms=latency_ms)
-        config = msgspec.structs.replace(setting.config, venue=venue)
-        own = setting._replace(config=config)
-        with tempfile.TemporaryDirectory() as folder:
-            traded = trade_here(own, again(kept, state), Path(folder), report)
-        yield late_trade(latency_ms, setting, traded)
-
-
-def again(kept: Kept, state: State) -> Kept:
-    """The checkpoint once more, for trading gives its state away."""
-    return kept._replace(state=jax.device_put(state))
+    return decided

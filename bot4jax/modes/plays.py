@@ -30,6 +30,15 @@ class Late(NamedTuple):
     net: float
 
 
+class Extent(NamedTuple):
+    """How much of a backtest there is."""
+
+    asked: int
+    """bars of all tests, as configured"""
+    is_ended: bool
+    """by a person, before all was traded"""
+
+
 class FoldPlay(NamedTuple):
     """What one fold leaves behind."""
 

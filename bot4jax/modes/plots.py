@@ -10,6 +10,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from bot4jax.learn import health, student
 from bot4jax.learn.evaluate import PRIOR
@@ -124,16 +125,33 @@ def training(axes: Axes, losses: Mapping[str, Float[np.ndarray, " U"]]) -> None:
         width = max(1, len(values) // 20)
         smooth = np.convolve(values, np.ones(width) / width, "valid")
         axes.plot(np.arange(len(smooth)) + width, smooth, color=colour, label=name)
-    axes.set_xlabel("update")
+    by_update(axes, losses)
     axes.set_ylabel("training log loss, nats")
     legend(axes)
+
+
+def by_update(axes: Axes, values: Mapping[str, Float[np.ndarray, " U"]]) -> None:
+    """The same axis for all that is told by update, the first being 1."""
+    updates = max(map(len, values.values()), default=0)
+    axes.set_xlim(1, max(updates, 2))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("update")
+
+
+def lengths(
+    axes: Axes, values: Float[np.ndarray, " U"], colour: str, name: str
+) -> None:
+    """On a scale of powers, which has no place for an update without a gradient."""
+    shown = np.where(values > 0, values, np.nan)
+    updates = np.arange(1, len(shown) + 1)
+    axes.semilogy(updates, shown, color=colour, linewidth=0.8, label=name)
 
 
 def gradients(axes: Axes, norms: Mapping[str, Float[np.ndarray, " U"]]) -> None:
     """Length of each net's gradient before it is clipped."""
     for colour, (name, values) in zip(COLOURS, norms.items(), strict=False):
-        axes.semilogy(values, color=colour, linewidth=0.8, label=name)
-    axes.set_xlabel("update")
+        lengths(axes, values, colour, name)
+    by_update(axes, norms)
     axes.set_ylabel("gradient norm")
     legend(axes)
 
@@ -145,10 +163,10 @@ def ratios(
     and where that warns."""
     for colour, name in zip(COLOURS, nets, strict=False):
         if name in values:
-            axes.semilogy(values[name], color=colour, linewidth=0.8, label=name)
+            lengths(axes, values[name], colour, name)
     for edge in (health.FADING, health.GROWING):
         axes.axhline(edge, color="#c23b57", linewidth=0.8, linestyle="--")
-    axes.set_xlabel("update")
+    by_update(axes, values)
     axes.set_ylabel("first / last layer")
     legend(axes)
 
@@ -158,10 +176,10 @@ def saturated(axes: Axes, shares: Mapping[str, Float[np.ndarray, " U"]]) -> None
     for i, (name, own) in enumerate(shares.items()):
         seen = np.flatnonzero(np.isfinite(own))
         style = {"color": COLOURS[i % len(COLOURS)], "marker": ".", "markersize": 3}
-        axes.plot(seen, 100 * own[seen], linewidth=0.8, label=name, **style)
+        axes.plot(seen + 1, 100 * own[seen], linewidth=0.8, label=name, **style)
     axes.axhline(100 * health.SATURATED, color="#c23b57", linewidth=0.8, linestyle="--")
     axes.set_ylim(0, 100)
-    axes.set_xlabel("update")
+    by_update(axes, shares)
     axes.set_ylabel("saturated gates, %")
     legend(axes)
 

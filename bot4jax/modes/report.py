@@ -128,10 +128,7 @@ def warnings(story: Story) -> str:
     """What keeps a reader from taking a figure for more than it is."""
     market, said = story.market, []
     if story.summary.get("ended_early"):
-        said.append(
-            f"The run was ended after {story.summary['traded_bars']:,} of "
-            f"{market.spans['test']:,} bars: all that follows is of those."
-        )
+        said.append(ended(story.summary["traded_bars"], market.spans["test"]))
     if market.simulated:
         said.append(
             "This market is simulated: it shows that the machine works, and nothing "
@@ -149,7 +146,8 @@ def warnings(story: Story) -> str:
             "span without one looks sure of itself. On the simulator intervals held "
             "the truth in 65 to 91 of 100 shorter spans, in place of 95. So log loss, "
             "and what is saved of it, stand below without intervals and without a "
-            "verdict."
+            "verdict. Direction and the IC are judged all the same: this is said of "
+            "log loss alone."
         )
     if not market.simulated and market.spans["test"] * market.bar_seconds < 86_400:
         said.append(
@@ -169,6 +167,19 @@ def warnings(story: Story) -> str:
         )
         said.append(f"Ticks that the feed did not let in, by reason: {listed}.")
     return "".join(f'<p class="warn">{one}</p>' for one in said)
+
+
+def ended(traded: int, asked: int) -> str:
+    """How far a run went that a person ended."""
+    if traded < asked:
+        return (
+            f"The run was ended after {traded:,} of {asked:,} bars: all that follows "
+            "is of those."
+        )
+    return (
+        f"The run was ended after all of its {asked:,} bars, while they were traded "
+        "again: what was not traded to its end is left out."
+    )
 
 
 def provenance(manifest: Mapping[str, Any], seconds: Mapping[str, float]) -> str:

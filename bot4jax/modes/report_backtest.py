@@ -61,7 +61,7 @@ def sections(
         spread_over(paths),
         scan(found),
         latency(config, story, late),
-        trapped(found.caught),
+        trapped(found.caught, config.backtest.traps),
         chance(found, luck),
         *pages(found),
     ]
@@ -211,7 +211,7 @@ def details(found: Evaluation, name: str, one: Line) -> Iterator[tuple[str, str]
     )
     yield "Brier · ECE", f"{judged.brier:.4f} · {judged.ece:.4f}"
     yield (
-        "macro-F1 · MCC · hit rate",
+        "macro-F1 · MCC · direction hit rate",
         " · ".join(
             f"{value:.3f}" for value in (judged.macro_f1, judged.mcc, judged.hit_rate)
         ),

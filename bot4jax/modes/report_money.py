@@ -73,9 +73,11 @@ def latency(config: Config, story: Story, late: Sequence[Late]) -> str:
     title = section("Latency of orders")
     if config.backtest.fidelity != "exact":
         return title + paragraph("A scan has no orders: the delays above say it all.")
+    missing = unfinished(config, story, late)
     if not late:
         return title + paragraph(
-            "Not varied: this source shows no ticks, and an order meets the next "
+            missing
+            or "Not varied: this source shows no ticks, and an order meets the next "
             "opening whatever its way takes, or backtest.latencies_ms is empty."
         )
     rows = [
@@ -99,9 +101,18 @@ def latency(config: Config, story: Story, late: Sequence[Late]) -> str:
     text = paragraph(
         f"Traded again through the venue. {crossing(late)} Before fees and spread, but "
         "from the mids that stood when the orders traded: what they came too late for "
-        "is lost already."
+        f"is lost already. {missing}"
     )
     return title + text + table(heads, rows)
+
+
+def unfinished(config: Config, story: Story, late: Sequence[Late]) -> str:
+    """Which latencies are missing since the run was ended; nothing where none is."""
+    told = {one.latency_ms for one in late}
+    left = [f"{x:g}" for x in config.backtest.latencies_ms if x not in told]
+    if not left or not story.summary.get("ended_early"):
+        return ""
+    return f"The run was ended before {', '.join(left)} ms: they are left out."
 
 
 def crossing(late: Sequence[Late]) -> str:

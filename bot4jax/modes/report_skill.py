@@ -6,7 +6,7 @@ from bot4jax.learn import health, student
 from bot4jax.learn.calibrate import Calibration
 from bot4jax.learn.evaluate import FLAT, PRIOR, RECENT, Judged
 from bot4jax.learn.gates import OPEN, SHUT
-from bot4jax.learn.pairs import LEAST_CHANCE, Ahead
+from bot4jax.learn.pairs import LEAST_CHANCE, Ahead, holm
 from bot4jax.modes import plots
 from bot4jax.modes.markup import (
     figure,
@@ -39,6 +39,12 @@ REGIMES = (
     "above that of two thirds."
 )
 
+LOSSES = (
+    "Log loss of each net on what it learns from, a running mean over a twentieth of "
+    "the updates, drawn at the last of them. Every picture counts updates from 1."
+)
+"""Below the picture of training."""
+
 COLUMNS = {
     "class prior": "always the shares of the training span: who saves nothing against "
     "it knows nothing",
@@ -55,7 +61,8 @@ COLUMNS = {
     "always",
     "MCC": "Matthews correlation of the likeliest class with the true one; 0 is "
     "guessing",
-    "hit rate": "share of moves whose direction was forecast",
+    "direction hit rate": "share of those labels after which the price moved whose way "
+    "was the likelier of up and down; whoever always says flat leans one way too",
     "IC, rank IC": "information coefficient: correlation of the forecast with the "
     "return that followed, plain and of ranks; t is Newey–West's, made good for few "
     "bars, and p the chance of as much without skill, for a forecaster asked alone: of "
@@ -73,7 +80,7 @@ SKILL_HEADS = (
     "ECE",
     "macro-F1",
     "MCC",
-    "hit rate",
+    "direction hit rate",
     "IC (t; p)",
     "rank IC (t; p)",
 )
@@ -198,14 +205,14 @@ def verdict(story: Story) -> str:
     """Plainly: who is better than always flat, who knows direction, who leads."""
     judged = {**story.members, "ensemble": story.ensemble}
     known = {name: one for name, one in judged.items() if one is not None}
-    better = listed({name: one.p_value for name, one in known.items()})
-    knowing = listed({name: one.direction_p_value for name, one in known.items()})
+    better = listed(holm({name: one.p_value for name, one in known.items()}))
+    knowing = listed(holm({name: one.direction_p_value for name, one in known.items()}))
     is_known = not any(one.is_too_short for one in known.values())
     told = (
-        "Better than always flat, with the shares of the training span and with those "
-        f"of the calibration span, each at p ≤ {SURE:g}: "
-        f"{better if is_known else TOO_SHORT}. "
-        f"Telling up from down, each at p ≤ {SURE:g}: {knowing}."
+        f"Of {len(known)} that are asked at once, at p ≤ {SURE:g} after Holm: better "
+        "than always flat, with the shares of the training span and with those of the "
+        f"calibration span: {better if is_known else TOO_SHORT}. "
+        f"Telling up from down: {knowing}."
     )
     return told if story.ahead is None else f"{told} {lead(story.ahead, is_known)}"
 
@@ -302,7 +309,7 @@ def training(story: Story) -> str:
     return (
         section("Training")
         + "".join(said)
-        + figure(story, plots.training, story.training)
+        + figure(story, plots.training, story.training, caption=LOSSES)
         + figure(story, plots.gradients, story.gradients, caption=gradients(story))
         + first_to_last(story, told.get("first_to_last", {}))
         + gates(story, told.get("saturated", {}))

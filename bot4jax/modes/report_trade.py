@@ -6,7 +6,7 @@ from typing import Any
 
 from bot4jax.modes import plots, summary
 from bot4jax.modes.markup import figure, paragraph, section, table
-from bot4jax.modes.story import Story
+from bot4jax.modes.story import Story, TradeFacts
 from bot4jax.runtime.limits import TradingState
 
 STAGES = {
@@ -58,7 +58,47 @@ def money(story: Story) -> str:
         "of the same decisions: who pays more would also trade less.",
     )
     ladder = table(("at other costs", f"net, {trade.currency}"), rows) if rows else ""
-    return section("Money") + text + chart + ladder
+    return section("Money") + text + between(story) + chart + ladder
+
+
+def between(story: Story) -> str:
+    """What lies between forecasts that order returns rightly and a loss; else nothing.
+
+    Only what was counted: the result before costs, the costs, and the gate's denials.
+    """
+    trade, one = story.trade, story.ensemble
+    if trade is None or one is None or not one.information_coefficient > 0:
+        return ""
+    pnl = trade.pnl
+    if pnl["net"] >= 0:
+        return ""
+    coefficient, lost = one.information_coefficient, pnl["gross"] - pnl["net"]
+    text = (
+        f"The ensemble's IC of {coefficient:.3f} is above zero, and the result below: "
+    )
+    if pnl["gross"] > 0:
+        text += (
+            f"what was traded brought {pnl['gross']:,.2f} at the mids of the decisions "
+            f"and trading it cost {lost:,.2f}, {lost / pnl['gross']:.1f} times as much"
+        )
+    else:
+        text += (
+            "what was held lost by itself, before any cost: it was not what the "
+            "forecasts rank alone, but what sizing and the gate made of them"
+        )
+    return paragraph(f"{text}. {held_back(trade)}")
+
+
+def held_back(trade: TradeFacts) -> str:
+    """How often the gate stopped something or made it smaller, and most often why."""
+    if not trade.denials:
+        return "The gate stopped nothing."
+    most = max(trade.denials, key=lambda name: trade.denials[name])
+    return (
+        f"The gate stopped or made smaller {sum(trade.denials.values()):,} of what was "
+        f"wanted, beside {trade.orders:,} orders that left; most often by {most}, "
+        f"{trade.denials[most]:,} times."
+    )
 
 
 def at_costs(pnl: Mapping[str, Any]) -> dict[str, float]:

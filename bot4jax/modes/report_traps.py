@@ -4,19 +4,22 @@ from bot4jax.modes.markup import paragraph, section, table
 from bot4jax.modes.traps import Caught, alarms
 
 
-def trapped(found: Caught) -> str:
-    """What was laid, what it holds, and plainly whether anything went off."""
+def trapped(found: Caught, is_asked: bool = False) -> str:
+    """What was laid, what it holds, and plainly whether anything went off.
+
+    Traps that were asked for and are not laid: the run was ended before.
+    """
     loud = alarms(found)
     said = "".join(f'<p class="warn">{one}</p>' for one in loud)
     verdict = said or paragraph("No trap for leaks went off.")
-    return (
-        section("Traps for leaks") + verdict + table(("trap", "holds"), rows(found), 1)
-    )
+    heads = "trap", "holds"
+    return section("Traps for leaks") + verdict + table(heads, rows(found, is_asked), 1)
 
 
-def rows(found: Caught) -> list[tuple[str, str]]:
+def rows(found: Caught, is_asked: bool) -> list[tuple[str, str]]:
     """One row a trap."""
-    unlaid = "not laid: backtest.traps=true"
+    why = "the run was ended before" if is_asked else "backtest.traps=true"
+    unlaid = f"not laid: {why}"
     shuffled = unlaid if found.shuffled_t is None else f"t = {found.shuffled_t:.2f}"
     moved = unlaid if found.moved is None else f"{found.moved:,} values"
     least = "not known for this market"

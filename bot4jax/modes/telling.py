@@ -1,5 +1,6 @@
 """The end of a run: its story gathered, its summary and report written."""
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -27,6 +28,10 @@ MEASURES = ("log_loss", "brier", "ece")
 """Of forecasts, by their names in `metrics` and in `Calibration`."""
 
 
+class Unlabelled(DataError):
+    """Nothing that was decided has come true yet."""
+
+
 class Played(NamedTuple):
     """What a run did, before it is judged."""
 
@@ -45,7 +50,7 @@ def tell(folder: RunFolder, setting: Setting, played: Played) -> None:
     """Judge, and write `summary.json` and `report.html`."""
     edge, traded = float(played.kept.params.threshold), played.traded
     outcome = judging.outcome_of(setting, edge, traded)
-    check_labels(folder, outcome)
+    check_labels(folder.path, outcome)
     found = judging.skill(setting, edge, traded, played.learned, outcome)
     facts = judging.market_facts(setting, played.learned, outcome)
     facts = facts._replace(refused=refused(traded))
@@ -81,13 +86,13 @@ def tell(folder: RunFolder, setting: Setting, played: Played) -> None:
     write_report(folder.path / "report.html", story)
 
 
-def check_labels(folder: RunFolder, outcome: Outcome) -> None:
+def check_labels(folder: Path, outcome: Outcome) -> None:
     """Refuse to judge a run that was ended before anything could come true."""
     if not (outcome.weights > 0).any():
-        raise DataError(
+        raise Unlabelled(
             f"{folder.name} ended after {len(outcome.classes)} bars, before the first "
             f"label was known ({outcome.horizon} bars on): there is nothing to judge, "
-            f"and no report. mode=journal journal.run={folder.path} shows what it did."
+            f"and no report. mode=journal journal.run={folder} shows what it did."
         )
 
 

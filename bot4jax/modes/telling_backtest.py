@@ -17,7 +17,7 @@ from bot4jax.modes.evaluation import Evaluation, Line, Scored
 from bot4jax.modes.feature_facts import before_a_test, silent_symbols
 from bot4jax.modes.forecasters import ENSEMBLE
 from bot4jax.modes.paths import Path
-from bot4jax.modes.plays import FoldPlay, Late, is_causal
+from bot4jax.modes.plays import Extent, FoldPlay, Late, is_causal
 from bot4jax.modes.report import write_report
 from bot4jax.modes.report_paths import in_words
 from bot4jax.modes.setting import Setting
@@ -41,6 +41,7 @@ def tell_backtest(
     whole: Scored,
     found: Evaluation,
     paths: Sequence[Path],
+    extent: Extent,
     seconds: dict[str, float],
 ) -> None:
     """Enter the trial, and write `summary.json` and `report.html`."""
@@ -50,10 +51,11 @@ def tell_backtest(
     if trade is not None:
         own = account_earned(trade.curve, capital)
     luck = trials.enter(folder, setting.config, own)
-    late = joined_late(plays)
-    facts = market_facts(setting, plays, whole, found)
+    late = joined_late(plays, extent.is_ended)
+    facts = market_facts(setting, plays, whole, found, extent)
     features = feature_facts(setting, plays)
     counts = figures(folder, setting, plays, found, facts, features, trade)
+    counts |= how_far(plays, extent)
     counts["backtest"] = own_figures(setting, found, paths, luck, late, trade)
     counts["seconds"] = sum(seconds.values())
     folder.write_json("summary.json", counts)
@@ -63,6 +65,13 @@ def tell_backtest(
         setting.config, story, found, luck, late, plays, paths
     )
     write_report(folder.path / "report.html", story, more)
+
+
+def how_far(plays: Sequence[FoldPlay], extent: Extent) -> dict[str, Any]:
+    """How many bars were traded, of what is asked; a scan trades none."""
+    traded = [one.traded.steps for one in plays if one.traded is not None]
+    counts = {"traded_bars": sum(traded)} if traded else {}
+    return counts | {"ended_early": extent.is_ended}
 
 
 def joined_trades(setting: Setting, plays: Iterable[FoldPlay]) -> TradeFacts | None:
@@ -121,9 +130,12 @@ def summed(counts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return total
 
 
-def joined_late(plays: Sequence[FoldPlay]) -> tuple[Late, ...]:
-    """Each latency over all folds, the shortest first."""
-    together = zip(*(one.late for one in plays), strict=True)
+def joined_late(plays: Sequence[FoldPlay], is_ended: bool = False) -> tuple[Late, ...]:
+    """Each latency over all folds, the shortest first.
+
+    Of a run that was ended, those that every fold has come to.
+    """
+    together = zip(*(one.late for one in plays), strict=not is_ended)
     found = (
         Late(
             latency_ms=same[0].latency_ms,
@@ -138,7 +150,11 @@ def joined_late(plays: Sequence[FoldPlay]) -> tuple[Late, ...]:
 
 
 def market_facts(
-    setting: Setting, plays: Sequence[FoldPlay], whole: Scored, found: Evaluation
+    setting: Setting,
+    plays: Sequence[FoldPlay],
+    whole: Scored,
+    found: Evaluation,
+    extent: Extent,
 ) -> MarketFacts:
     """What was read; the spans are those of the last fold, the test that of all."""
     last = plays[-1]
@@ -146,7 +162,7 @@ def market_facts(
     weighed = np.bincount(whole.classes.ravel(), whole.weights.ravel(), len(CLASSES))
     own = {name: sum(map(len, one)) for name, one in last.fold._asdict().items()}
     return facts._replace(
-        spans=own | {"test": len(whole.classes)},
+        spans=own | {"test": extent.asked},
         class_shares=facts.class_shares | {"test": weighed / weighed.sum()},
         labels=int((whole.weights > 0).sum()),
         effective_labels=sum(found.effective),

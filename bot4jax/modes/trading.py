@@ -41,7 +41,7 @@ from bot4jax.runtime.sessions import days
 from bot4jax.runtime.stages import Ages
 from bot4jax.runtime.states import States, Transition
 from bot4jax.runtime.stepped import Stepped
-from bot4jax.runtime.stopping import stoppable
+from bot4jax.runtime.stopping import Ending, stoppable
 from bot4jax.runtime.targets import Tactic
 from bot4jax.runtime.venue import PaperVenue, configured
 from bot4jax.runtime.venue_link import VenueLink
@@ -106,14 +106,20 @@ def paper_venue(setting: Setting) -> PaperVenue:
 
 
 def trade_here(
-    setting: Setting, kept: Kept, folder: Path, report: Report, run: str | None = None
+    setting: Setting,
+    kept: Kept,
+    folder: Path,
+    report: Report,
+    run: str | None = None,
+    ending: Ending | None = None,
 ) -> Traded:
     """Trade the test span in this process: source, engine and venue in turns."""
     venue, span = LocalVenue(paper_venue(setting)), setting.split.test
     tape, bars = tapes.closed_bars(
         setting, kept.state.bars, span.start, span.stop, venue.hear
     )
-    return trade(setting, kept, tape, lambda *_: bars, venue, folder, report, run=run)
+    own = kept, tape, lambda *_: bars, venue, folder, report
+    return trade(setting, *own, run=run, ending=ending)
 
 
 def trade(
@@ -128,13 +134,14 @@ def trade(
     run: str | None = None,
     resumes: bool = False,
     newest: int | None = None,
+    ending: Ending | None = None,
 ) -> Traded:
     """Every closed bar of the test span through the trading loop.
 
     `run` names the orders; without it the folder does. With `resumes` a journal that
     is not finished is gone through first, from `bars` that begin where it began; start
     and recovery are the same way. Of steps, so many of the `newest` are kept whole;
-    None: all.
+    None: all. Whoever trades more than this span hears an `ending` of all of them.
     """
     named, durability = run or folder.name, setting.config.runtime.durability
     with (
@@ -145,7 +152,7 @@ def trade(
         trader = make_trader(setting, kept, venue, journal, publish)
         left = Leavings(len(setting.settings.members), newest)
         total = len(setting.split.test)
-        with stoppable(trader):
+        with stoppable(trader) if ending is None else ending.of(trader):
             with heard_to_the_end(trader):
                 closed = bars(trader, journal)  # people are heard from now on
                 closed = settling(closed, lambda: trader.is_asleep, compiled)

@@ -23,6 +23,9 @@ from bot4jax.modes.forecasters import Fitted
 from bot4jax.modes.setting import Setting
 from bot4jax.runtime.progress import Report
 
+UNLAID = None, None
+"""In place of what the costly traps hold."""
+
 
 class Best(NamedTuple):
     """The best possible forecast of a test span's labels."""
@@ -101,7 +104,7 @@ def lay(
 ) -> tuple[float | None, int | None]:
     """The traps that fit everything once more, on the setting's spans, if asked for."""
     if not setting.config.backtest.traps:
-        return None, None
+        return UNLAID
     return skill_in_shuffled(setting, record, report), moved(setting, record, report)
 
 

@@ -53,6 +53,24 @@ def _bars(console: Console) -> Iterator[Report]:
         yield report
 
 
+def prefixed(report: Report, whose: str) -> Report:
+    """The same reporter, of whom each stage says whose it is."""
+
+    def told(stage: str, done: int, total: int, text: str = "") -> None:
+        report(f"{whose}: {stage}", done, total, text)
+
+    return told
+
+
+def renamed(report: Report, name: str) -> Report:
+    """A reporter of one stage, by another name."""
+
+    def told(stage: str, done: int, total: int, text: str = "") -> None:
+        report(name, done, total, text)
+
+    return told
+
+
 @contextmanager
 def timed(seconds: dict[str, float], part: str) -> Iterator[None]:
     """Notes how long the block took under its name; times of one name add up."""
@@ -63,14 +81,22 @@ def timed(seconds: dict[str, float], part: str) -> Iterator[None]:
 
 
 def plain_lines(console: Console, now: Callable[[], float] = time.monotonic) -> Report:
-    """A reporter of lines, with the time left as the pace so far suggests it."""
+    """A reporter of lines, with the time left as the pace so far suggests it.
+
+    A stage that goes back begins anew; what was said last of it is not said again.
+    """
     began: dict[str, float] = {}
     spoken: dict[str, float] = {}
+    last: dict[str, tuple[int, int, str]] = {}
 
     def report(stage: str, done: int, total: int, text: str = "") -> None:
-        clock = now()
-        is_new = stage not in began
-        began.setdefault(stage, clock)
+        clock, before = now(), last.get(stage)
+        if before == (done, total, text):
+            return
+        is_new = before is None or done < before[0]
+        last[stage] = done, total, text
+        if is_new:
+            began[stage] = clock
         is_due = clock - spoken.get(stage, clock) >= PLAIN_EVERY_S
         if not (is_new or is_due or done >= total):
             return

@@ -352,7 +352,7 @@ def test_a_short_span_has_neither_intervals_of_log_loss_nor_a_verdict(paper, res
         ends = one["saved_log_loss"][1:]
         assert ends == ([0.0, 0.0] if name == PRIOR else [None, None])
     for page in ((folder / "report.html").read_text(), research[2]):
-        assert f"at p ≤ 0.05: {TOO_SHORT}. Telling up from down" in page
+        assert f"of the calibration span: {TOO_SHORT}. Telling up from down" in page
         assert f"after Holm: {TOO_SHORT}." in page
         assert "log loss ± 95 %" not in page
         assert "direction, 10⁻³" in page

@@ -76,13 +76,39 @@ def test_log_loss_has_its_interval_in_a_long_span_alone(story):
 
 def test_the_verdict_on_log_loss_needs_a_long_span_that_on_direction_does_not(story):
     said = report_skill.verdict(story)
-    better, rest = said.split(". Telling up from down, each at p ≤ 0.05: ")
+    better, rest = said.split(". Telling up from down: ")
     ahead = rest.split("after Holm: ")[1]
     own = TOO_SHORT if is_short(story) else "gru, ensemble"
-    assert better.endswith(f"at p ≤ 0.05: {own}")
+    assert better.startswith("Of 2 that are asked at once, at p ≤ 0.05 after Holm: ")
+    assert better.endswith(f"calibration span: {own}")
     assert ahead == f"{own}."
-    knows = story.members["gru"].direction_p_value <= 0.05
+    knows = 2 * story.members["gru"].direction_p_value <= 0.05
     assert rest.startswith("gru, ensemble." if knows else "nobody.")
+
+
+def test_nobody_is_named_for_a_direction_that_many_were_asked_for(skilled):
+    """p = .03: enough of one that is asked alone, too much of two."""
+    one = skilled._replace(direction=-0.01, direction_error=0.005, direction_degrees=40)
+    assert 0.025 < one.direction_p_value < 0.05
+    alone = told(one, LEAST_BARS)._replace(members={}, ahead=None)
+    assert "Telling up from down: ensemble." in report_skill.verdict(alone)
+    both = told(one, LEAST_BARS)
+    assert "Telling up from down: nobody." in report_skill.verdict(both)
+
+
+def test_every_picture_of_training_counts_updates_from_one():
+    """An update without a gradient is a gap, no stroke to the bottom of the scale."""
+    norms = {"gru": np.array([0.0, 0.3, 0.2, 0.1])}
+    drawn = [Figure().subplots() for _ in range(4)]
+    plots.training(drawn[0], norms)
+    plots.gradients(drawn[1], norms)
+    plots.ratios(drawn[2], ["gru"], norms)
+    plots.saturated(drawn[3], norms)
+    for axes in drawn:
+        assert axes.get_xlim() == (1, 4)
+        assert list(axes.lines[0].get_xdata()) == [1, 2, 3, 4]
+    for axes in drawn[1:3]:
+        assert np.isnan(axes.lines[0].get_ydata()[0])
 
 
 def test_the_picture_has_errors_in_a_long_span_alone(story):

@@ -1,0 +1,42 @@
+"""What a report says between forecasts that are right and a result that is not."""
+
+import pytest
+
+from bot4jax.learn.evaluate import Judged
+from bot4jax.modes.report_trade import between
+from bot4jax.modes.story import Story, TradeFacts
+
+
+def told(coefficient: float, gross: float, net: float, **denials: int) -> str:
+    """Of a run with this IC and this result."""
+    one = Judged(**dict.fromkeys(Judged._fields, 0.0))
+    trade = TradeFacts(**dict.fromkeys(TradeFacts._fields))
+    trade = trade._replace(
+        pnl={"gross": gross, "net": net}, orders=1_200, denials=denials
+    )
+    story = Story(**dict.fromkeys(Story._fields))
+    own = one._replace(information_coefficient=coefficient)
+    return between(story._replace(ensemble=own, trade=trade))
+
+
+@pytest.mark.parametrize(
+    ("coefficient", "net"), [(0.08, 1.0), (-0.01, -5.0), (float("nan"), -5.0)]
+)
+def test_nothing_is_explained_that_agrees(coefficient, net):
+    assert told(coefficient, 10.0, net) == ""
+
+
+def test_costs_beyond_what_trading_brought_are_told():
+    said = told(0.082, 200.0, -100.0, NET=7, GROSS=2)
+    assert "IC of 0.082" in said
+    assert "brought 200.00 at the mids" in said
+    assert "cost 300.00, 1.5 times as much" in said
+    assert "smaller 9 of what was wanted, beside 1,200 orders that left" in said
+    assert "most often by NET, 7 times" in said
+
+
+def test_a_loss_before_costs_is_no_matter_of_costs():
+    said = told(0.082, -821.0, -1007.0)
+    assert "lost by itself, before any cost" in said
+    assert "times as much" not in said
+    assert "The gate stopped nothing." in said
