@@ -108,7 +108,7 @@ def test_every_picture_of_training_counts_updates_from_one():
         assert axes.get_xlim() == (1, 4)
         assert list(axes.lines[0].get_xdata()) == [1, 2, 3, 4]
     for axes in drawn[1:3]:
-        assert np.isnan(axes.lines[0].get_ydata()[0])
+        assert np.isnan(np.asarray(axes.lines[0].get_ydata())[0])
 
 
 def test_the_picture_has_errors_in_a_long_span_alone(story):
