@@ -58,6 +58,7 @@ def tell_backtest(
     counts |= how_far(plays, extent)
     counts["backtest"] = own_figures(setting, found, paths, luck, late, trade)
     counts["seconds"] = sum(seconds.values())
+    counts = summary.finite(counts)  # a span that was ended may hold but one label
     folder.write_json("summary.json", counts)
     story = story_of(folder, setting, plays, whole, found, facts, trade, features)
     story = story._replace(summary=counts, seconds=seconds)

@@ -142,9 +142,9 @@ def test_one_ended_before_its_first_label_is_known_says_why_it_has_no_report(
     assert journaled(tmp_path / "b") == bars
 
 
-@pytest.mark.parametrize("bars", [7, 40, BARS])
+@pytest.mark.parametrize("bars", [6, 7, 40, BARS])
 def test_one_ended_after_any_bar_is_told_as_far(run, words, tmp_path, asking, bars):
-    """The first that has a label, one in the middle, and the last."""
+    """The first two that have a label, one in the middle, and the last."""
     seen = asking("paper trading", bars)
     assert mode.backtest(load(traded_again(words, run, tmp_path))) == 0
     summary, page = told(tmp_path)
