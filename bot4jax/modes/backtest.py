@@ -52,6 +52,9 @@ from bot4jax.runtime.stopping import Ending
 from bot4jax.schema import Config
 from bot4jax.state import State
 
+LEAST = 2
+"""Bars with a label in a test that was ended: one alone has no error to be told with."""
+
 ADVICE = "lengthen spans.test, add symbols, or ask for fewer backtest.folds"
 
 
@@ -252,7 +255,7 @@ def play_test(
             decided = decisions(setting, kept, state, market, seen, report)
         else:
             edge = float(kept.params.threshold)
-            check_labels(place, outcome_of(setting, edge, traded))
+            check_labels(place, outcome_of(setting, edge, traded), LEAST)
             decided = traded.decided
     with timed(seconds, "judging"):
         known = setting.split, kept.params, ready.data, ready.labels, ready.record

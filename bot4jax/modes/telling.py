@@ -86,12 +86,13 @@ def tell(folder: RunFolder, setting: Setting, played: Played) -> None:
     write_report(folder.path / "report.html", story)
 
 
-def check_labels(folder: Path, outcome: Outcome) -> None:
-    """Refuse to judge a run that was ended before anything could come true."""
-    if not (outcome.weights > 0).any():
+def check_labels(folder: Path, outcome: Outcome, least: int = 1) -> None:
+    """Refuse to judge a run that was ended before so many bars had a label."""
+    before = "the first label was" if least == 1 else f"labels of {least} bars were"
+    if (outcome.weights > 0).any(1).sum() < least:
         raise Unlabelled(
-            f"{folder.name} ended after {len(outcome.classes)} bars, before the first "
-            f"label was known ({outcome.horizon} bars on): there is nothing to judge, "
+            f"{folder.name} ended after {len(outcome.classes)} bars, before "
+            f"{before} known ({outcome.horizon} bars on): there is nothing to judge, "
             f"and no report. mode=journal journal.run={folder} shows what it did."
         )
 
