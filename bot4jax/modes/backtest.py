@@ -53,7 +53,7 @@ from bot4jax.schema import Config
 from bot4jax.state import State
 
 LEAST = 2
-"""Bars with a label in a test that was ended: one alone has no error to be told with."""
+"""Bars with a label in a test that was ended: one alone has no error to tell."""
 
 ADVICE = "lengthen spans.test, add symbols, or ask for fewer backtest.folds"
 

@@ -134,9 +134,7 @@ def test_one_ended_before_two_bars_have_a_label_says_why_it_has_no_report(
 ):
     asking("paper trading", bars)
     config = load(traded_again(words, run, tmp_path))
-    with pytest.raises(
-        Unlabelled, match=f"b ended after {bars} bars, before labels first"
-    ):
+    with pytest.raises(Unlabelled, match=f"b ended after {bars} bars, before labels"):
         mode.backtest(config)
     assert not (tmp_path / "b" / "report.html").exists()
     assert journaled(tmp_path / "b") == bars
