@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from bot4jax.data.simulator import Simulator
 from bot4jax.learn.ledger import Ledger, Trial
 from bot4jax.learn.selection import deflated_sharpe, period_profits, period_sharpe
-from bot4jax.modes.report_backtest import PASS
+from bot4jax.modes.report_luck import PASS
 
 JOBS, BARS, SYMBOLS, HORIZON = 100, 500, 8, 5
 MARKETS = range(1_000, 1_400)

@@ -21,10 +21,12 @@ LATENCIES = [0.0, 100.0, 500.0]
 BARS = 80
 
 SPOKEN = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     "from bot4jax.runtime import progress; progress.PLAIN_EVERY_S = 0.0; "
     "from bot4jax.run import main; raise SystemExit(main())"
 )
-"""The command line, of which a stage says how far it is after every bar."""
+"""The command line, of which a stage says how far it is after every bar, and which
+hears Ctrl-C even if the tests run in a shell's background."""
 
 
 def traded_again(words, run, root, *more) -> list[str]:
@@ -100,7 +102,7 @@ def test_a_backtest_ended_in_a_replay_leaves_that_and_the_later_ones_out(
 def test_a_scan_promises_no_report_and_is_interrupted_at_once(run, words, tmp_path):
     own = traded_again(words, run, tmp_path, "backtest.fidelity=research")
     code, said = ended_at("vote: 12/", signal.SIGINT, own)
-    assert code == 130
+    assert code == 130, said
     assert said[-1] == "bot4jax: interrupted"
     assert not [one for one in said if "with a report" in one]
     assert not (tmp_path / "b" / "report.html").exists()

@@ -141,7 +141,7 @@ def test_a_long_word_in_the_file_is_told_as_far_as_an_answer_can_hold_it(engine)
         engine.trade_until(lambda: engine.scene.states.is_held(Cause.KILLED))
     said = engine.controls.answer(Control(do="status"))
     assert unpack(pack(said), ControlAnswer) == said
-    assert engine.scene.states.transitions[-1].text == "why " * 50
+    assert engine.scene.states.transitions[-1].text == ("why " * 50).strip()
 
 
 def test_the_switch_stays_pulled_over_a_restart_even_with_a_new_journal(engine):

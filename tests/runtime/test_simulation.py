@@ -318,30 +318,33 @@ def a_step_is_sent_again_without_its_requests(monkeypatch):
 
 
 PLANTED_BETWEEN = [
-    what_a_withdrawal_was_told_is_forgotten,
-    a_step_is_sent_again_without_its_requests,
+    (what_a_withdrawal_was_told_is_forgotten, 4),
+    (a_step_is_sent_again_without_its_requests, 6),
 ]
+"""Faults, and a seed that befalls a run where they matter."""
 
 
-@pytest.mark.parametrize("plant", PLANTED_BETWEEN, ids=lambda plant: plant.__name__)
-def test_faults_between_two_lives_are_seen(tmp_path, calm_at_rest, monkeypatch, plant):
+@pytest.mark.parametrize(("plant", "seed"), PLANTED_BETWEEN)
+def test_faults_between_two_lives_are_seen(
+    tmp_path, calm_at_rest, monkeypatch, plant, seed
+):
     """No engine goes on with a run whose journal and venue know different ends."""
     monkeypatch.setattr(seeds, "STARTS", 40)
     plant(monkeypatch)
     with pytest.raises(seeds.Stuck):
-        seeds.told_at_rest(tmp_path, 6, calm_at_rest)
+        seeds.told_at_rest(tmp_path, seed, calm_at_rest)
 
 
 @pytest.mark.parametrize(
     ("asks", "many"),
-    [(WorkingOrders.ask, (18, 19)), (WorkingOrders.take_back, (6,))],
+    [(WorkingOrders.ask, (3, 18)), (WorkingOrders.take_back, (6,))],
     ids=["replacement", "cancel"],
 )
 def test_what_a_restart_forgets_of_what_is_under_way_is_seen(
     tmp_path, calm_at_rest, monkeypatch, asks, many
 ):
     """A step that is remembered asks for nothing: by the judge of what was asked for
-    too soon, also where a run was disturbed and its record is another by right."""
+    too soon, in runs that were disturbed, so that their record is another by right."""
     remember = Remembering._remember
 
     def forgetful(trader, closed, record):
