@@ -173,8 +173,14 @@ def rest(endpoint: str, within_s: float) -> None:
     """Send orders that nobody fills, and say for ever that all is well."""
     with dealer(endpoint) as socket:
         link = SocketVenue(socket, PATIENCE_S, within_s)
-        asked = {"version": VERSION, "universe_hash": MARKET.hash, "bar_ns": NOW_NS}
-        link.ask(Inquiry(run="bench", step=0, **asked))
+        asked = Inquiry(
+            run="bench",
+            step=0,
+            version=VERSION,
+            universe_hash=MARKET.hash,
+            bar_ns=NOW_NS,
+        )
+        link.ask(asked)
         link.send(resting_step())
         link.settle(2 * NOW_NS)
         while True:
