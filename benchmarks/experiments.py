@@ -135,8 +135,9 @@ def seed_rows(runs: Mapping[str, dict[str, Any]]) -> Iterable[tuple[str, ...]]:
         own = seeds.setdefault(experiment(name, run), [])
         own += [run["forecasters"]] if "forecasters" in run else []
     for which, found in seeds.items():
-        for who in found[0] if len(found) > 1 else ():
-            judged = [one[who] for one in found if is_told(one[who])]
+        asked = dict.fromkeys(who for one in found for who in one)  # later runs ask more
+        for who in asked if len(found) > 1 else ():
+            judged = [one[who] for one in found if who in one and is_told(one[who])]
             if judged:
                 yield which, who.replace("_", " "), *over_seeds(judged)
 

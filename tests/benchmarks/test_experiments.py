@@ -203,6 +203,9 @@ def test_seeds_are_counted_by_what_they_found():
     ]
     told = ("-856.33 (-999.00 … -600.00)", "1", "2", "0.5 (0.5 … 0.5)")
     assert rows[0][3:] == told
+    del runs["link-0"]["forecasters"]["gru"]  # a run from before it was asked
+    own = {row[:3] for row in experiments.seed_rows(runs)}
+    assert own == {("link", "gru", "2"), ("link", "ensemble", "3")}
 
 
 @pytest.mark.parametrize("best", ["gru", "trees"])
