@@ -135,7 +135,8 @@ def seed_rows(runs: Mapping[str, dict[str, Any]]) -> Iterable[tuple[str, ...]]:
         own = seeds.setdefault(experiment(name, run), [])
         own += [run["forecasters"]] if "forecasters" in run else []
     for which, found in seeds.items():
-        asked = dict.fromkeys(who for one in found for who in one)  # later runs ask more
+        # runs from before a rival was asked do not have it
+        asked = dict.fromkeys(who for one in found for who in one)
         for who in asked if len(found) > 1 else ():
             judged = [one[who] for one in found if who in one and is_told(one[who])]
             if judged:
