@@ -3,10 +3,11 @@
 `kill` is of a loop whose forecasts are planned, once with orders that trade at once and
 once with such that rest; `seeds` likewise, each seed once with both. Snapshots are
 written by whole runs with their nets alone, so that kills within one are of such runs,
-each of which dies up to ten times, one after the other on every core. `live` kills them
-at all the other points too, which takes an hour and more for 50. `first=SEED` begins
-with another seed than 0, to repeat one that failed. `out=FILE` writes what came of it
-as JSON, with the commit and the count of every fault.
+each of which dies up to eight times, one after the other on every core; `snapshot` asks
+for another number of those. `live` kills whole runs at all the other points too, which
+takes an hour and more for 50. `first=SEED` begins with another seed than 0, to repeat
+one that failed. `out=FILE` writes what came of it as JSON, with the commit and the count
+of every fault.
 
 The judge is the venue's record, which must be that of an undisturbed run. Where what
 rests is taken back between two steps, or a person stops the engine, it is another by
@@ -34,8 +35,14 @@ from tests.sim.kill import BARS, FIRST_KILL, POINTS, Verdict
 from tests.sim.strangers import admitted
 from tests.sim.whole import SNAPSHOT
 
-USAGE = "usage: python -m tests.sim kill=N live=N seeds=N [first=SEED] [out=FILE]"
+USAGE = (
+    "usage: python -m tests.sim kill=N live=N seeds=N [snapshot=N] [first=SEED] "
+    "[out=FILE]"
+)
 SCHEMA = "bot4jax.sim/1"
+
+ALIKE = -1
+"""As many kills within a snapshot as at any other point."""
 
 HELP = ("help", "-h", "--help")
 
@@ -58,6 +65,7 @@ class Outcome(NamedTuple):
 def main(words: Sequence[str]) -> int:
     """Run both halves, tell of what failed and how to repeat it, and sum up."""
     asked, out = {"kill": 0, "seeds": 0, "live": 0, "first": 0}, None
+    asked["snapshot"] = ALIKE
     if any(word in HELP for word in words):
         print(f"{USAGE}\n\n{__doc__}")
         return 0
@@ -82,11 +90,13 @@ def summed(
     seeds: int,
     live: int,
     first: int,
+    snapshot: int,
 ) -> int:
     """The exit code; the last line counts what was really run."""
     began_s = time.perf_counter()
     found = list(by_kills(folder / "kill", kill))
-    counts = {SNAPSHOT: kill, **dict.fromkeys(POINTS, live)}
+    within = kill if snapshot == ALIKE else snapshot
+    counts = {SNAPSHOT: within, **dict.fromkeys(POINTS, live)}
     found += by_whole_runs(folder / "live", counts)
     found += by_seeds(folder / "seeds", range(first, first + seeds))
     let_in = admitted(folder / "keys", seeds)
@@ -170,7 +180,7 @@ def by_whole_runs(folder: Path, counts: Mapping[str, int]) -> Iterator[Outcome]:
         for deaths, run in runs:
             (point, at), number = deaths[0], len(deaths)
             verdict = run.result()
-            words = f"{'kill' if point == SNAPSHOT else 'live'}={counts[point]}"
+            words = f"{'snapshot' if point == SNAPSHOT else 'live'}={counts[point]}"
             told(verdict, f"{number} × {point} from step {at} on", words)
             kind = f"live {point}"
             yield Outcome(kind, verdict, Counter(), number + 1, kills=number)

@@ -241,7 +241,7 @@ def crossings(story: Story, shown: np.ndarray) -> Iterator[str]:
             now_ns = event_ns
         if isinstance(one, Fill) and not one.is_maker:
             taker = msgspec.structs.replace(standing.orders[one.order], limit=one.price)
-            book = _in_book(standing, placed, now_ns, shown)
+            book = _in_book(standing, placed, now_ns, shown, now_ns - 1)
             yield from _across([taker, *book], 1)
         standing.follow(one)
         if isinstance(one, Ack | Replaced):
@@ -258,14 +258,25 @@ def _across(book: Sequence[Order], first: int | None = None) -> Iterator[str]:
 
 
 def _in_book(
-    standing: Standing, placed: Mapping[str, int], now_ns: int, shown: np.ndarray
+    standing: Standing,
+    placed: Mapping[str, int],
+    now_ns: int,
+    shown: np.ndarray,
+    woken_ns: int | None = None,
 ) -> Iterator[Order]:
-    """What rests at a limit, by the quotes up to now."""
+    """What rests at a limit, by the quotes up to now.
+
+    `woken_ns`: up to when a stop-limit has come and woken, else now as well. Within one
+    moment nobody here knows whether it has before another order takes.
+    """
+    woken_ns = now_ns if woken_ns is None else woken_ns
     for name in standing.left:
         order = standing.orders[name]
         if name not in placed or order.kind not in ("limit", "stop_limit"):
             continue
-        if order.kind == "limit" or _has_woken(order, placed[name], now_ns, shown):
+        since_ns = placed[name]
+        is_awake = since_ns <= woken_ns and _has_woken(order, since_ns, woken_ns, shown)
+        if order.kind == "limit" or is_awake:
             yield order
 
 

@@ -30,7 +30,7 @@ SNAPSHOT = "mid_checkpoint"
 SNAPSHOTS = 4
 """Bars between two of the engine's state."""
 
-DEATHS = 10
+DEATHS = 8
 """Of one run, at most: each life costs the start of Python and of JAX, and only the
 last one what follows the market's end."""
 APART = 6
