@@ -6,8 +6,8 @@ written by whole runs with their nets alone, so that kills within one are of suc
 each of which dies up to eight times, one after the other on every core; `snapshot` asks
 for another number of those. `live` kills whole runs at all the other points too, which
 takes an hour and more for 50. `first=SEED` begins with another seed than 0, to repeat
-one that failed. `out=FILE` writes what came of it as JSON, with the commit and the count
-of every fault.
+one that failed. `out=FILE` writes what came of it as JSON, with the commit and the
+count of every fault.
 
 The judge is the venue's record, which must be that of an undisturbed run. Where what
 rests is taken back between two steps, or a person stops the engine, it is another by
