@@ -1,13 +1,11 @@
 """`python -m tests.sim kill=N live=N seeds=N`: kills a crash point, seeds of faults.
 
 `kill` is of a loop whose forecasts are planned, once with orders that trade at once and
-once with such that rest; `seeds` likewise, each seed once with both. Snapshots are
-written by whole runs with their nets alone, so that kills within one are of such runs,
-each of which dies up to eight times, one after the other on every core; `snapshot` asks
-for another number of those. `live` kills whole runs at all the other points too, which
-takes an hour and more for 50. `first=SEED` begins with another seed than 0, to repeat
-one that failed. `out=FILE` writes what came of it as JSON, with the commit and the
-count of every fault.
+once with such that rest; `seeds` likewise, each seed once with both. `live` is of whole
+runs with their nets, of which each dies up to eight times, one after the other on every
+core; `snapshot` asks for another number of their kills within a snapshot. `first=SEED`
+begins with another seed than 0, to repeat one that failed. `out=FILE` writes what came
+of it as JSON, with the commit and the count of every fault.
 
 The judge is the venue's record, which must be that of an undisturbed run. Where what
 rests is taken back between two steps, or a person stops the engine, it is another by
@@ -42,7 +40,7 @@ USAGE = (
 SCHEMA = "bot4jax.sim/1"
 
 ALIKE = -1
-"""As many kills within a snapshot as at any other point."""
+"""As many kills within a snapshot as at any other point of whole runs."""
 
 HELP = ("help", "-h", "--help")
 
@@ -95,7 +93,7 @@ def summed(
     """The exit code; the last line counts what was really run."""
     began_s = time.perf_counter()
     found = list(by_kills(folder / "kill", kill))
-    within = kill if snapshot == ALIKE else snapshot
+    within = live if snapshot == ALIKE else snapshot
     counts = {SNAPSHOT: within, **dict.fromkeys(POINTS, live)}
     found += by_whole_runs(folder / "live", counts)
     found += by_seeds(folder / "seeds", range(first, first + seeds))

@@ -7,6 +7,7 @@ that orders have the same ids, and trades the same bars with a market and a venu
 import math
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from itertools import accumulate
@@ -37,6 +38,8 @@ APART = 6
 """Steps from one death to the next, so that between them snapshots are written."""
 
 PATIENCE_S = 600
+READING = threading.Lock()
+"""One at a time opens the journal of the run that nobody has killed."""
 
 
 def demo(root: Path) -> Path:
@@ -79,7 +82,8 @@ def killed(
             assert code == KILLED, f"the engine ended with {code} before {point}"
         assert started(config, "engine").wait(PATIENCE_S) == 0
     _, at = deaths[0]
-    return judged(record_at(record), record_of(calm), fills_by(calm)[at - 2])
+    with READING:
+        return judged(record_at(record), record_of(calm), fills_by(calm)[at - 2])
 
 
 @contextmanager
