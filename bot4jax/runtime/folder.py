@@ -131,9 +131,9 @@ class RunFolder:
 
     def _earlier_commits(self) -> list[str]:
         """Of the program that has done a part of this run already, where another."""
-        former = self._former()
+        former, own = self._former(), self.manifest["commit"]
         known = [*former.get("earlier_commits", ()), former.get("commit")]
-        return [one for one in dict.fromkeys(known) if one not in (None, _commit())]
+        return [one for one in dict.fromkeys(known) if one not in (None, own)]
 
     def _hand_over(self) -> None:
         """What the run before still holds takes its journal's place, once the manifest
@@ -202,7 +202,7 @@ def manifest(config: Config, hash_: str) -> dict[str, Any]:
         "command": " ".join(["python -m bot4jax.run", *map(_shown, sys.argv[1:])]),
         "config_hash": hash_,
         "seed": config.run.seed,
-        "commit": _commit(),
+        "commit": _git("rev-parse", "HEAD"),
         "dirty": _is_dirty(),
         "machine": platform.machine(),
         "processor": _processor(),
@@ -224,11 +224,6 @@ def _shown(word: str) -> str:
     """An argument without the paths of this machine."""
     key, found, value = word.partition("=")
     return f"{key}=PATH" if found and "/" in value else word
-
-
-def _commit() -> str | None:
-    """Of the program's own checkout; None where there is none."""
-    return _git("rev-parse", "HEAD")
 
 
 def _is_dirty() -> bool | None:
