@@ -17,7 +17,7 @@ from benchmarks.result import RESULTS
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "promises.md"
 MARK = "<!-- written by python -m benchmarks.faults -->"
 WIDTH = 88
-COUNTED = ("runs", "starts", "lost", "doubled", "differ", "broken")
+COUNTED = ("runs", "kills", "starts", "lost", "doubled", "differ", "broken")
 RESTING, LIVE = "resting ", "live "
 KINDS = {
     "after_ack": "when the answers are booked",

@@ -21,8 +21,9 @@ def test_a_killed_run_ends_as_one_that_was_not(run, endpoints, tmp_path):
     config, at = repeating(run.folder, tmp_path, endpoints), fatal_step(run.folder)
     looked_a_day_ago(Path(config.run.root) / run.folder.name)
     deaths = [("after_journal", at), ("mid_checkpoint", at + 10)]
-    verdict = killed(config, run.folder, tmp_path, deaths)
+    verdict, died = killed(config, run.folder, tmp_path, deaths)
     assert verdict.is_sound, verdict
+    assert died == len(deaths)
     folder = Path(config.run.root) / run.folder.name
     (ours, _), (theirs, _) = journaled(folder), journaled(run.folder)
     assert [one.decisions for one in ours] == [one.decisions for one in theirs]

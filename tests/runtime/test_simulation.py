@@ -379,3 +379,28 @@ def test_the_command_counts_what_it_ran(capsys, tmp_path):
     assert found["command"] == "python -m tests.sim kill=0 seeds=1 first=7 out=PATH"
     assert sim.main(["kills=3"]) == 2
     assert "found 'kills=3'" in capsys.readouterr().err
+
+
+def test_runs_that_end_before_their_last_death_are_followed_by_others(
+    tmp_path, monkeypatch
+):
+    """As many kills as were asked for, whatever each run had time for."""
+    begun, early = [], iter([2, 1, 5])
+
+    def submitted(pool, root, calm, deaths):
+        begun.append((root.name, deaths[0]))
+        died = min(next(early, len(deaths)), len(deaths))
+        return pool.submit(lambda: (Verdict(FILLS, 0, 0, is_same=True), died))
+
+    monkeypatch.setattr(sim, "submitted", submitted)
+    monkeypatch.setattr(sim.whole, "demo", lambda folder: folder)
+    monkeypatch.setattr(sim.whole, "fatal_step", lambda calm: 7)
+    counts = {"mid_checkpoint": 9, "after_send": 3}
+    found = list(sim.by_whole_runs(tmp_path / "live", counts))
+    kills = dict.fromkeys(counts, 0)
+    for one in found:
+        kills[one.kind.removeprefix("live ")] += one.kills
+    assert kills == counts
+    assert [one.kills for one in found] == [2, 1, 3, 6]
+    assert [root for root, _ in begun] == ["0", "1", "2", "3"]
+    assert all(at >= 7 for _, (_, at) in begun)

@@ -1,11 +1,12 @@
 """`python -m tests.sim kill=N live=N seeds=N`: kills a crash point, seeds of faults.
 
 `kill` is of a loop whose forecasts are planned, once with orders that trade at once and
-once with such that rest; `seeds` likewise, each seed once with both. `live` is of whole
-runs with their nets, of which each dies up to eight times, one after the other on every
-core; `snapshot` asks for another number of their kills within a snapshot. `first=SEED`
-begins with another seed than 0, to repeat one that failed. `out=FILE` writes what came
-of it as JSON, with the commit and the count of every fault.
+once with such that rest; `seeds` likewise, each seed once with both. Within a snapshot,
+which only a run with its nets writes, `kill` is of whole runs; `live` is of such at
+every crash point. Each of those dies up to eight times, and as many run at a time as
+there are cores. `first=SEED` begins with another seed than 0, to repeat one that
+failed. `out=FILE` writes what came of it as JSON, with the commit and the count of
+every fault.
 
 The judge is the venue's record, which must be that of an undisturbed run. Where what
 rests is taken back between two steps, or a person stops the engine, it is another by
@@ -33,14 +34,8 @@ from tests.sim.kill import BARS, FIRST_KILL, POINTS, Verdict
 from tests.sim.strangers import admitted
 from tests.sim.whole import SNAPSHOT
 
-USAGE = (
-    "usage: python -m tests.sim kill=N live=N seeds=N [snapshot=N] [first=SEED] "
-    "[out=FILE]"
-)
+USAGE = "usage: python -m tests.sim kill=N live=N seeds=N [first=SEED] [out=FILE]"
 SCHEMA = "bot4jax.sim/1"
-
-ALIKE = -1
-"""As many kills within a snapshot as at any other point of whole runs."""
 
 HELP = ("help", "-h", "--help")
 
@@ -63,7 +58,6 @@ class Outcome(NamedTuple):
 def main(words: Sequence[str]) -> int:
     """Run both halves, tell of what failed and how to repeat it, and sum up."""
     asked, out = {"kill": 0, "seeds": 0, "live": 0, "first": 0}, None
-    asked["snapshot"] = ALIKE
     if any(word in HELP for word in words):
         print(f"{USAGE}\n\n{__doc__}")
         return 0
@@ -88,13 +82,11 @@ def summed(
     seeds: int,
     live: int,
     first: int,
-    snapshot: int,
 ) -> int:
     """The exit code; the last line counts what was really run."""
     began_s = time.perf_counter()
     found = list(by_kills(folder / "kill", kill))
-    within = live if snapshot == ALIKE else snapshot
-    counts = {SNAPSHOT: within, **dict.fromkeys(POINTS, live)}
+    counts = {SNAPSHOT: max(kill, live), **dict.fromkeys(POINTS, live)}
     found += by_whole_runs(folder / "live", counts)
     found += by_seeds(folder / "seeds", range(first, first + seeds))
     let_in = admitted(folder / "keys", seeds)
@@ -168,25 +160,28 @@ def by_whole_runs(folder: Path, counts: Mapping[str, int]) -> Iterator[Outcome]:
         return
     folder.mkdir()
     calm = whole.demo(folder)
-    first = whole.fatal_step(calm)
+    missing, drawn = dict(counts), 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        runs = [
-            (deaths, submitted(pool, folder / f"{n}{k}", calm, deaths))
-            for n, (point, count) in enumerate(counts.items())
-            for k, deaths in enumerate(whole.deadly(point, count, first))
-        ]
-        for deaths, run in runs:
-            (point, at), number = deaths[0], len(deaths)
-            verdict = run.result()
-            words = f"{'snapshot' if point == SNAPSHOT else 'live'}={counts[point]}"
-            told(verdict, f"{number} × {point} from step {at} on", words)
-            kind = f"live {point}"
-            yield Outcome(kind, verdict, Counter(), number + 1, kills=number)
+        while any(missing.values()):
+            first = whole.fatal_step(calm) + drawn % whole.APART
+            runs = []
+            for point, count in missing.items():
+                for deaths in whole.deadly(point, count, first):
+                    root, drawn = folder / str(drawn), drawn + 1
+                    runs.append((deaths, submitted(pool, root, calm, deaths)))
+            for deaths, run in runs:
+                point, at = deaths[0]
+                verdict, died = run.result()
+                missing[point] -= died
+                words = f"live={counts[point]} seeds=0"
+                told(verdict, f"{died} × {point} from step {at} on", words)
+                kind = f"live {point}"
+                yield Outcome(kind, verdict, Counter(), died + 1, kills=died)
 
 
 def submitted(
     pool: Executor, root: Path, calm: Path, deaths: Sequence[tuple[str, int]]
-) -> Future[Verdict]:
+) -> Future[tuple[Verdict, int]]:
     """One that dies so often, between sockets of its own.
 
     Its configuration is composed here: Hydra composes one at a time.
