@@ -16,8 +16,9 @@ import numpy as np
 
 from benchmarks.stage import Stage
 from benchmarks.timing import Laps, page_faults
+from bot4jax.modes.making import make_trader, paper_venue
 from bot4jax.modes.tapes import heard, taken_up, tick_tape
-from bot4jax.modes.trading import make_trader, opened_journal, paper_venue
+from bot4jax.modes.trading import opened_journal
 from bot4jax.runtime.closings import Tape
 from bot4jax.runtime.garbage import settled
 from bot4jax.runtime.local_venue import LocalVenue

@@ -24,8 +24,8 @@ from benchmarks.floors import sync_ms
 from benchmarks.result import Measured
 from benchmarks.timing import Laps, quantiles, rate
 from bot4jax.errors import Bot4JaxError
+from bot4jax.modes.making import make_account
 from bot4jax.modes.setting import Setting, set_stage
-from bot4jax.modes.trading import make_account
 from bot4jax.runtime import context, garbage, gate
 from bot4jax.runtime.account import Account
 from bot4jax.runtime.closings import NO_ARRIVALS, Closed

@@ -17,8 +17,9 @@ from benchmarks.ingest import IDLE_S, PATIENCE_S, LostTicks
 from benchmarks.publishing import publishing
 from benchmarks.stage import Stage
 from bot4jax.modes.keeping import identity
+from bot4jax.modes.making import make_trader
 from bot4jax.modes.tapes import tick_tape
-from bot4jax.modes.trading import make_trader, opened_journal
+from bot4jax.modes.trading import opened_journal
 from bot4jax.runtime.closings import Closed, Tape
 from bot4jax.runtime.engine_snapshots import EngineSnapshots
 from bot4jax.runtime.garbage import settled

@@ -15,8 +15,8 @@ from jaxtyping import Float
 
 from bot4jax.errors import DataError
 from bot4jax.modes.keeping import Kept
+from bot4jax.modes.making import make_account, make_decider
 from bot4jax.modes.setting import Setting
-from bot4jax.modes.trading import make_account, make_decider
 from bot4jax.runtime.account import Account
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.deadline import voice_of

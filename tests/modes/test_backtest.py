@@ -16,7 +16,7 @@ from bot4jax.learn import earnings, ledger, redundancy
 from bot4jax.learn.evaluate import LEAST_BARS, PRIOR
 from bot4jax.learn.folds import pieces_of
 from bot4jax.modes import backtest as mode
-from bot4jax.modes import report_features, trading
+from bot4jax.modes import making, report_features
 from bot4jax.modes.plays import FoldPlay, Late
 from bot4jax.modes.report_money import crossing
 from bot4jax.modes.report_skill import TOO_SHORT
@@ -292,10 +292,10 @@ def test_accounts_go_on_where_the_last_one_ended():
 def test_only_a_run_without_an_end_forgets_its_first_worth(
     stage, monkeypatch, mode, kept
 ):
-    monkeypatch.setattr(trading, "CURVE_ROWS", 4)
+    monkeypatch.setattr(making, "CURVE_ROWS", 4)
     config = msgspec.structs.replace(stage.config, mode=mode)
     setting = stage._replace(config=config)
-    portfolio = trading.make_account(setting, "run", States(print)).portfolio
+    portfolio = making.make_account(setting, "run", States(print)).portfolio
     unknown = np.full(len(portfolio.lots), np.nan)
     bars = range(len(stage.split.test) + 1)
     rows = [portfolio.value(bar, bar, unknown) for bar in bars]
@@ -305,7 +305,7 @@ def test_only_a_run_without_an_end_forgets_its_first_worth(
 def test_the_configured_rate_is_what_short_positions_pay(words):
     """Of 3,650 bps a year a coin that never closes pays ten a day."""
     stage = set_stage(load([*words, *FEW, "venue.borrow.spot_bps=3650"]))
-    portfolio = trading.make_account(stage, "run", States(print)).portfolio
+    portfolio = making.make_account(stage, "run", States(print)).portfolio
     portfolio.lots[0] = -10
     prices = np.full(len(portfolio.lots), 50.0)
     first, second = (portfolio.value(n, n * DAY_NS, prices) for n in (1, 2))

@@ -24,15 +24,10 @@ from bot4jax.errors import Halted
 from bot4jax.learn import boosting
 from bot4jax.modes import tapes
 from bot4jax.modes.keeping import Kept
+from bot4jax.modes.making import make_trader, paper_venue
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.modes.sockets import trade_over_sockets
-from bot4jax.modes.trading import (
-    make_trader,
-    opened_journal,
-    paper_venue,
-    stepping,
-    trade,
-)
+from bot4jax.modes.trading import opened_journal, stepping, trade
 from bot4jax.runtime.closings import Bars, Closed
 from bot4jax.runtime.control import KillFile
 from bot4jax.runtime.control_line import line

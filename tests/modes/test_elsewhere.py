@@ -13,9 +13,9 @@ import pytest
 
 from bot4jax.modes import tapes
 from bot4jax.modes.keeping import Kept
+from bot4jax.modes.making import make_account
 from bot4jax.modes.repeating import gated, journaled
 from bot4jax.modes.replay import CERTIFICATE_VIOLATED
-from bot4jax.modes.trading import make_account
 from bot4jax.runtime.journal_rows import StepRecord
 from bot4jax.runtime.journal_tables import unpacked
 from bot4jax.runtime.states import States

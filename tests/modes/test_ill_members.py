@@ -15,8 +15,9 @@ from bot4jax.engine import Engine
 from bot4jax.kernels.sizing import Clamp
 from bot4jax.modes import tapes
 from bot4jax.modes.keeping import Kept
+from bot4jax.modes.making import make_trader, paper_venue
 from bot4jax.modes.setting import Setting, set_stage
-from bot4jax.modes.trading import make_trader, opened_journal, paper_venue, stepping
+from bot4jax.modes.trading import opened_journal, stepping
 from bot4jax.runtime.local_venue import LocalVenue
 from bot4jax.runtime.stepped import Stepped
 from bot4jax.state import Params, copied

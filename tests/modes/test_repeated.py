@@ -22,10 +22,11 @@ from bot4jax.learn.params import sizing_params
 from bot4jax.modes import tapes
 from bot4jax.modes.journal import reading
 from bot4jax.modes.keeping import Kept, blank, take_up
+from bot4jax.modes.making import paper_venue
 from bot4jax.modes.repeating import Comparison
 from bot4jax.modes.replay import repeated
 from bot4jax.modes.setting import Setting, set_stage, spans
-from bot4jax.modes.trading import paper_venue, trade, trade_here
+from bot4jax.modes.trading import trade, trade_here
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.desk import Desk
 from bot4jax.runtime.inputs import Inputs

@@ -22,11 +22,12 @@ from bot4jax.errors import CheckpointError, ConfigError, DataError
 from bot4jax.modes import tapes
 from bot4jax.modes.journal import reading
 from bot4jax.modes.keeping import take_up
+from bot4jax.modes.making import paper_venue
 from bot4jax.modes.repeating import repeating_of
 from bot4jax.modes.replay import CERTIFICATE_VIOLATED, replay
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.sockets import lateness, passed
-from bot4jax.modes.trading import paper_venue, trade
+from bot4jax.modes.trading import trade
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.deadline import Voice, voice_of
 from bot4jax.runtime.desk import Desk

@@ -18,7 +18,7 @@ from benchmarks import stage
 from bot4jax.config import load
 from bot4jax.kernels import bars
 from bot4jax.learn.params import latency_of
-from bot4jax.modes import tapes, trading
+from bot4jax.modes import making, tapes, trading
 from bot4jax.modes.keeping import Kept, anchors_of
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.runtime.local_venue import LocalVenue
@@ -107,7 +107,7 @@ def problems(
     """What a walk does that a running engine may not."""
     setting, span = scene.setting, scene.setting.split.test
     kept = scene.kept._replace(state=copied(scene.kept.state))
-    watch, venue = Watch(plant), LocalVenue(trading.paper_venue(setting))
+    watch, venue = Watch(plant), LocalVenue(making.paper_venue(setting))
     tape, closed = tapes.closed_bars(
         setting, kept.state.bars, span.start, span.stop, venue.hear
     )

@@ -19,11 +19,12 @@ from bot4jax.config import load, run_folder
 from bot4jax.errors import CheckpointError, ConfigError, Halted
 from bot4jax.modes import evidence, judging, phases, standing, tapes
 from bot4jax.modes.keeping import take_up
+from bot4jax.modes.making import paper_venue
 from bot4jax.modes.phases import Phase, Verdict
 from bot4jax.modes.report_rollout import rollout as section
 from bot4jax.modes.rollout import Rollout, rolled_out
 from bot4jax.modes.standing import Move, Standing
-from bot4jax.modes.trading import Traded, paper_venue, trade
+from bot4jax.modes.trading import Traded, trade
 from bot4jax.runtime.local_venue import LocalVenue
 from bot4jax.runtime.orders import Ack, Answer, Fill, Reject
 from bot4jax.runtime.stages import Stages

@@ -23,8 +23,9 @@ from bot4jax.kernels.outcome import init_pending
 from bot4jax.kernels.rebase import Terms, rebase_pending
 from bot4jax.modes import tapes
 from bot4jax.modes.keeping import blank
+from bot4jax.modes.making import paper_venue
 from bot4jax.modes.setting import Setting, set_stage, stage_on
-from bot4jax.modes.trading import paper_venue, trade
+from bot4jax.modes.trading import trade
 from bot4jax.runtime.closings import Bars, BarTape, Closed, Tape
 from bot4jax.runtime.decider import Decider
 from bot4jax.runtime.feed import Feed

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot4jax.config import load
-from bot4jax.modes.trading import stepping, tactic
+from bot4jax.modes.making import tactic
+from bot4jax.modes.trading import stepping
 from bot4jax.runtime.brackets import (
     PROFIT_LEG,
     STOP_LEG,
