@@ -68,12 +68,13 @@ def calm_at_rest(tmp_path_factory) -> Record:
     return found
 
 
+@pytest.mark.parametrize("at", [30, 41])
 @pytest.mark.parametrize("point", POINTS)
 def test_a_kill_while_orders_rest_loses_and_doubles_nothing(
-    tmp_path, calm_at_rest, point
+    tmp_path, calm_at_rest, point, at
 ):
     """Slices, stops, take-profits and cancels, half a bar on their way."""
-    verdict = killed(tmp_path, point, 30, calm_at_rest, rests=True)
+    verdict = killed(tmp_path, point, at, calm_at_rest, rests=True)
     assert verdict.fills_before >= 50
     assert (verdict.lost, verdict.doubled, verdict.is_same) == (0, 0, True)
 

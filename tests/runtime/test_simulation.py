@@ -33,12 +33,12 @@ from bot4jax.runtime.working_orders import WorkingOrders
 from tests.modes.ways import journal_of
 from tests.runtime.scene import RUN, compared, repeating
 from tests.sim import __main__ as sim
-from tests.sim import seeds
-from tests.sim.kill import FILLS, Verdict, judged
+from tests.sim import kill, seeds
+from tests.sim.kill import FILLS, FIRST_KILL, Verdict, judged
 from tests.sim.market import closed_bars, new_feed
 from tests.sim.strangers import admitted
 
-SEEDS = range(5, 15)
+SEEDS = {"at once": range(5, 25), "at rest": range(5, 15)}
 """A few of those at rest are stopped by nobody."""
 
 
@@ -54,7 +54,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def found(folder, calm) -> list[seeds.Told]:
-    return [seeds.told(folder / str(seed), seed, calm) for seed in SEEDS]
+    return [seeds.told(folder / str(seed), seed, calm) for seed in SEEDS["at once"]]
 
 
 @pytest.fixture(scope="module")
@@ -74,12 +74,12 @@ def calm_at_rest(tmp_path_factory) -> seeds.Calm:
 def found_at_rest(folder, calm_at_rest) -> list[seeds.Told]:
     return [
         seeds.told_at_rest(folder / f"resting {seed}", seed, calm_at_rest)
-        for seed in SEEDS
+        for seed in SEEDS["at rest"]
     ]
 
 
 def test_no_seed_loses_or_doubles_anything(found):
-    assert [one.verdict.is_sound for one in found] == [True] * len(SEEDS)
+    assert [one.verdict.is_sound for one in found] == [True] * len(SEEDS["at once"])
     assert all(one.verdict.fills_before >= 50 for one in found)
     befallen = {name for one in found for name in +one.befallen}
     assert befallen >= {"fenced", "venue silent", "request late", "answer lost"}
@@ -100,16 +100,16 @@ def test_no_seed_loses_or_doubles_orders_that_rest(found_at_rest):
     assert befallen >= {"disk refuses", "power lost", "person stops"}
 
 
-FAMILIES = [seeds.AT_ONCE, seeds.AT_REST]
+FAMILIES = {"at once": seeds.AT_ONCE, "at rest": seeds.AT_REST}
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=["at once", "at rest"])
+@pytest.mark.parametrize("kind", FAMILIES)
 def test_every_seed_is_repeated_by_its_journal_and_what_came_in(
-    folder, found, found_at_rest, family
+    folder, found, found_at_rest, kind
 ):
     """Whatever has befallen the line, the disk, the clock and the engines."""
-    prefix = "resting " if family is seeds.AT_REST else ""
-    for seed in SEEDS:
+    family, prefix = FAMILIES[kind], "resting " if kind == "at rest" else ""
+    for seed in SEEDS[kind]:
         own = folder / f"{prefix}{seed}"
         bars = closed_bars(came_in(own / FILE), new_feed())
         means = family.means
@@ -125,9 +125,27 @@ def transitions(folder: Path) -> list[Transition]:
 
 
 def test_what_fails_is_told_with_the_command_that_repeats_it(capsys):
-    sim.told(Verdict(60, 1, 0, False), "seed 5", "kill=0 seeds=1 first=5")
+    sim.told(Verdict(60, 1, 0, False), "seed 5", "seeds=1 first=5")
     printed = capsys.readouterr().out
-    assert "repeat: python -m tests.sim kill=0 seeds=1 first=5" in printed
+    assert "repeat: python -m tests.sim seeds=1 first=5" in printed
+
+
+def test_one_kill_is_repeated_by_its_number_and_point(tmp_path, capsys, monkeypatch):
+    """One of 50 that failed, and no other: what it told is a command that finds it."""
+    kept = kill.killed
+
+    def lossy(where, point, at, calm, *, rests):
+        verdict = kept(where, point, at, calm, rests=rests)
+        is_it = (point, at, rests) == ("after_send", FIRST_KILL + 2, False)
+        return verdict._replace(lost=1) if is_it else verdict
+
+    monkeypatch.setattr(kill, "killed", lossy)
+    found = list(sim.by_kills(tmp_path / "all", ["after_send"], range(1, 3)))
+    assert sum(one.verdict.lost for one in found) == 1
+    command = capsys.readouterr().out.split("repeat: python -m tests.sim ")[1]
+    assert sim.main(command.split()) == 1
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "sim kills=2 seeds=0 lost=1 doubled=0 admitted=0"
 
 
 def test_the_judge_sees_a_fill_that_is_missing(calm):
@@ -366,7 +384,7 @@ def test_the_command_counts_what_it_ran(capsys, tmp_path):
     out = tmp_path / "table.json"
     assert sim.main(["kill=0", "seeds=1", "first=7", f"out={out}"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last == "sim kills=0 seeds=2 lost=0 doubled=0 admitted=0"
+    assert last == "sim kills=0 seeds=1 lost=0 doubled=0 admitted=0"
     found = json.loads(out.read_text())
     none = dict.fromkeys(sim.COLUMNS, 0) | {"runs": 1}
     assert found["rows"]["seed"] | {"starts": 0} == none

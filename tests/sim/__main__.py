@@ -4,9 +4,9 @@
 once with such that rest; `seeds` likewise, each seed once with both. Within a snapshot,
 which only a run with its nets writes, `kill` is of whole runs; `live` is of such at
 every crash point. Each of those dies up to eight times, and as many run at a time as
-there are cores. `first=SEED` begins with another seed than 0, to repeat one that
-failed. `out=FILE` writes what came of it as JSON, with the commit and the count of
-every fault.
+there are cores. To repeat what failed, `first=N` begins with that seed, or that kill,
+and `point=NAME` kills there alone. `out=FILE` writes what came of it as JSON, with the
+commit and the count of every fault.
 
 The judge is the venue's record, which must be that of an undisturbed run. Where what
 rests is taken back between two steps, or a person stops the engine, it is another by
@@ -34,7 +34,9 @@ from tests.sim.kill import BARS, FIRST_KILL, POINTS, Verdict
 from tests.sim.strangers import admitted
 from tests.sim.whole import SNAPSHOT
 
-USAGE = "usage: python -m tests.sim kill=N live=N seeds=N [first=SEED] [out=FILE]"
+USAGE = (
+    "usage: python -m tests.sim kill=N live=N seeds=N [first=N] [point=NAME] [out=FILE]"
+)
 SCHEMA = "bot4jax.sim/1"
 
 HELP = ("help", "-h", "--help")
@@ -57,7 +59,8 @@ class Outcome(NamedTuple):
 
 def main(words: Sequence[str]) -> int:
     """Run both halves, tell of what failed and how to repeat it, and sum up."""
-    asked, out = {"kill": 0, "seeds": 0, "live": 0, "first": 0}, None
+    asked = {"kill": 0, "seeds": 0, "live": 0, "first": 0}
+    out, points = None, (*POINTS, SNAPSHOT)
     if any(word in HELP for word in words):
         print(f"{USAGE}\n\n{__doc__}")
         return 0
@@ -65,28 +68,34 @@ def main(words: Sequence[str]) -> int:
         name, _, value = word.partition("=")
         if name == "out" and value:
             out = Path(value)
+        elif name == "point" and value in points:
+            points = (value,)
         elif name in asked and value.isdecimal():
             asked[name] = int(value)
         else:
             print(f"{USAGE}; found '{word}'", file=sys.stderr)
             return 2
     with tempfile.TemporaryDirectory(prefix="sim") as folder:
-        return summed(Path(folder), words, out, **asked)
+        return summed(Path(folder), words, out, points, **asked)
 
 
 def summed(
     folder: Path,
     words: Sequence[str],
     out: Path | None,
+    points: Sequence[str],
     kill: int,
     seeds: int,
     live: int,
     first: int,
 ) -> int:
-    """The exit code; the last line counts what was really run."""
+    """The exit code; the last line counts the kills of every kind, and the seeds."""
     began_s = time.perf_counter()
-    found = list(by_kills(folder / "kill", kill))
-    counts = {SNAPSHOT: max(kill, live), **dict.fromkeys(POINTS, live)}
+    planned = [point for point in POINTS if point in points]
+    found = list(by_kills(folder / "kill", planned, range(first, first + kill)))
+    counts = dict.fromkeys(points, live)
+    if SNAPSHOT in counts:
+        counts[SNAPSHOT] = max(kill, live)
     found += by_whole_runs(folder / "live", counts)
     found += by_seeds(folder / "seeds", range(first, first + seeds))
     let_in = admitted(folder / "keys", seeds)
@@ -99,9 +108,9 @@ def summed(
         write(out, {"schema": SCHEMA, **told, **table(found), "admitted": let_in})
     lost = sum(one.verdict.lost for one in found)
     doubled = sum(one.verdict.doubled for one in found)
-    drawn = sum(one.kind in SEEDS for one in found)
-    counts = f"kills={sum(one.kills for one in found)} seeds={drawn}"
-    print(f"sim {counts} lost={lost} doubled={doubled} admitted={let_in}")
+    kills = sum(one.kills for one in found)
+    ended = f"lost={lost} doubled={doubled} admitted={let_in}"
+    print(f"sim kills={kills} seeds={seeds} {ended}")
     is_sound = all(one.verdict.is_sound for one in found)
     return 0 if is_sound and not let_in else 1
 
@@ -139,19 +148,19 @@ def shown(words: Sequence[str]) -> list[str]:
     return ["out=PATH" if word.startswith("out=") else word for word in words]
 
 
-def by_kills(folder: Path, count: int) -> Iterator[Outcome]:
-    """`count` kills at each crash point, at one step after the other: of orders that
-    trade at once, and of such that rest."""
-    for rests in (False, True) if count else ():
+def by_kills(folder: Path, points: Sequence[str], drawn: range) -> Iterator[Outcome]:
+    """Kills at each crash point, at one step after the other: of orders that trade at
+    once, and of such that rest."""
+    for rests in (False, True) if drawn and points else ():
         own = folder / str(rests)
         calm = kill.undisturbed(own / "calm", rests=rests)
-        for point in POINTS:
+        for point, k in product(points, drawn):
             kind = f"resting {point}" if rests else point
-            for k in range(count):
-                at, where = FIRST_KILL + k % (BARS - FIRST_KILL), own / f"{point}-{k}"
-                verdict = kill.killed(where, point, at, calm, rests=rests)
-                told(verdict, f"{kind} of step {at}", f"kill={k + 1} seeds=0")
-                yield Outcome(kind, verdict, Counter(), 2, kills=1)
+            at, where = FIRST_KILL + k % (BARS - FIRST_KILL), own / f"{point}-{k}"
+            verdict = kill.killed(where, point, at, calm, rests=rests)
+            words = f"kill=1 first={k} point={point}"
+            told(verdict, f"{kind} of step {at}", words)
+            yield Outcome(kind, verdict, Counter(), 2, kills=1)
 
 
 def by_whole_runs(folder: Path, counts: Mapping[str, int]) -> Iterator[Outcome]:
@@ -173,7 +182,7 @@ def by_whole_runs(folder: Path, counts: Mapping[str, int]) -> Iterator[Outcome]:
                 point, at = deaths[0]
                 verdict, died = run.result()
                 missing[point] -= died
-                words = f"live={counts[point]} seeds=0"
+                words = f"live={counts[point]} point={point}"
                 told(verdict, f"{died} × {point} from step {at} on", words)
                 kind = f"live {point}"
                 yield Outcome(kind, verdict, Counter(), died + 1, kills=died)
@@ -200,7 +209,7 @@ def by_seeds(folder: Path, drawn: range) -> Iterator[Outcome]:
     at_rest = partial(seeds.told_at_rest, calm=calm)
     families = zip(SEEDS, (at_once, at_rest), strict=True)
     for (kind, trade), seed in product(families, drawn):
-        words = f"kill=0 seeds=1 first={seed}"
+        words = f"seeds=1 first={seed}"
         try:
             found = trade(folder / f"{kind} {seed}", seed)
         except BaseException:
