@@ -29,7 +29,7 @@ from bot4jax.learn import baselines, labels, metrics
 from bot4jax.learn.folds import walk_forward
 from bot4jax.learn.metrics import Skill
 from bot4jax.learn.splits import purge_gap
-from bot4jax.modes.setting import spans
+from bot4jax.modes.spans import spans
 
 SUSPECTED = 20
 """Seeds in which the experiment's page saw a trace."""

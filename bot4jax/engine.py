@@ -17,7 +17,7 @@ fusing it with `conclude` saves one dispatch and costs that equality.
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import jax
@@ -92,8 +92,13 @@ class Engine(NamedTuple):
     """what is decided of a glance where `observe` or `conclude` takes too long"""
 
 
+@lru_cache(maxsize=4)
 def compile_engine(settings: Settings) -> Engine:
-    """The engine's functions, compiled when first called and never again."""
+    """The engine's functions, compiled when first called and never again.
+
+    Whoever asks with equal settings in the same process has the same ones: a run and
+    the backtest after it, each fold of one, both passes of a certificate.
+    """
     return Engine(
         absorb=jax.jit(absorb, donate_argnums=0),
         reopen=jax.jit(bars.reopen, donate_argnums=0),

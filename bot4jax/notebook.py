@@ -24,7 +24,8 @@ from bot4jax.kernels.planning import Plan
 from bot4jax.kernels.usable import RawFeatures
 from bot4jax.learn.dataset import BarRecord, fit_scales, record_bars
 from bot4jax.modes.keeping import anchors_of
-from bot4jax.modes.setting import Setting, spans, stage_on
+from bot4jax.modes.setting import Setting, stage_on
+from bot4jax.modes.spans import spans
 from bot4jax.modes.tapes import closed_bars
 from bot4jax.schema import Config
 from bot4jax.schema.data import ColumnData

@@ -8,13 +8,20 @@ offsets from a per-symbol anchor, trades and quotes in increments, mids in *half
 increments (bid + ask), so that no mid is ever rounded. Sizes on the host are int64
 *lots*; on the device float32 base volume. Times on the host are int64 ns of event
 time; on the device int32 fractions, `FRACTION` to the bar.
+
+Shapes of the device's arrays are for readers alone: a feed and a venue use these words
+too, and start without JAX.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
-from jaxtyping import Array, Float, Int
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float, Int
 
 FRACTION = 1 << 20
 """Device time units in one bar."""

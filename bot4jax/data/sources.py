@@ -1,22 +1,15 @@
-"""The source that a configuration names."""
+"""The source that a configuration names.
+
+Its module alone is imported: a feed and a venue of the simulator start without Polars,
+and without JAX.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bot4jax import plugins
-from bot4jax.data.binance import Binance
-from bot4jax.data.candles import Candles
-from bot4jax.data.columns import Columns
-from bot4jax.data.daily import Daily
-from bot4jax.data.forex import Forex
-from bot4jax.data.lean import Lean
-from bot4jax.data.listing import Listing
-from bot4jax.data.lobster import Lobster
-from bot4jax.data.simulator import Simulator
 from bot4jax.data.source import DataError, Source
 from bot4jax.errors import ConfigError
-from bot4jax.registry import SOURCES
 from bot4jax.schema import Config
 from bot4jax.schema.data import (
     BinanceData,
@@ -81,6 +74,8 @@ def within(data: ColumnData) -> Path:
 
 
 def _simulator(data: SimulatorData, config: Config, bars: int) -> Source:
+    from bot4jax.data.simulator import Simulator
+
     return Simulator(
         symbols=data.symbols,
         bars=bars,
@@ -98,18 +93,26 @@ def _simulator(data: SimulatorData, config: Config, bars: int) -> Source:
 
 
 def _binance(data: BinanceData, config: Config, bars: int) -> Source:
+    from bot4jax.data.binance import Binance
+
     return Binance(folder(data.path, data.source), data.bar_seconds, data.symbols)
 
 
 def _lean(data: LeanData, config: Config, bars: int) -> Source:
+    from bot4jax.data.lean import Lean
+
     return Lean(folder(data.path, data.source), data.bar_seconds, data.symbols)
 
 
 def _forex(data: ForexData, config: Config, bars: int) -> Source:
+    from bot4jax.data.forex import Forex
+
     return Forex(folder(data.path, data.source), data.bar_seconds, data.symbols)
 
 
 def _lobster(data: LobsterData, config: Config, bars: int) -> Source:
+    from bot4jax.data.lobster import Lobster
+
     return Lobster(folder(data.path, data.source), data.bar_seconds, data.symbols)
 
 
@@ -121,6 +124,9 @@ def _fi2010(data: Fi2010Data, config: Config, bars: int) -> Source:
 
 
 def _daily(data: DailyData, config: Config, bars: int) -> Source:
+    from bot4jax.data.daily import Daily
+    from bot4jax.data.listing import Listing
+
     train = config.features.window + config.spans.train
     terms = Listing(
         data.symbols,
@@ -133,10 +139,14 @@ def _daily(data: DailyData, config: Config, bars: int) -> Source:
 
 
 def _candles(data: CandleData, config: Config, bars: int) -> Source:
+    from bot4jax.data.candles import Candles
+
     return Candles(folder(data.path, data.source), data.bar_seconds, data.symbols)
 
 
 def _columns(data: ColumnData, config: Config, bars: int) -> Source:
+    from bot4jax.data.columns import Columns
+
     return Columns(
         within(data),
         data.mapping,
@@ -147,6 +157,9 @@ def _columns(data: ColumnData, config: Config, bars: int) -> Source:
 
 
 def _plugin(data: PluginData, config: Config, bars: int) -> Source:
+    from bot4jax import plugins
+    from bot4jax.registry import SOURCES
+
     plugins.load(config.plugins)
     if data.name not in SOURCES:
         raise ConfigError(

@@ -20,7 +20,7 @@ from bot4jax.errors import ConfigError
 from bot4jax.kernels.sizing import Clamp
 from bot4jax.modes.families import shifts
 from bot4jax.modes.journal import reading
-from bot4jax.modes.setting import spans
+from bot4jax.modes.spans import spans
 from bot4jax.runtime.journal_rows import StepRecord
 from bot4jax.runtime.journal_tables import show, unpacked
 from bot4jax.runtime.limits import Reason

@@ -1,7 +1,7 @@
 """`mode=feed`: the unseen bars of a source, sent to whoever trades them."""
 
 from bot4jax.data.sources import open_source
-from bot4jax.modes.setting import spans
+from bot4jax.modes.spans import spans
 from bot4jax.runtime.curve import Keyring
 from bot4jax.runtime.publish import serve
 from bot4jax.schema import Config

@@ -21,7 +21,8 @@ from bot4jax.learn.labelling import Labels, labels_at
 from bot4jax.learn.params import Learned
 from bot4jax.learn.splits import Split
 from bot4jax.modes.keeping import Kept, keep, kept_at, place_of, seat, take_up
-from bot4jax.modes.setting import Setting, reach
+from bot4jax.modes.setting import Setting
+from bot4jax.modes.spans import reach
 from bot4jax.nets import zoo
 from bot4jax.runtime.progress import Report
 from bot4jax.state import Params, State, counting_anew, init_deciding, init_observing

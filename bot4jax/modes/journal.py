@@ -9,7 +9,7 @@ from bot4jax.config import expect_journal, from_yaml
 from bot4jax.data.sources import open_source
 from bot4jax.data.universe import Universe
 from bot4jax.errors import Bot4JaxError, ConfigError, DataError
-from bot4jax.modes.setting import spans
+from bot4jax.modes.spans import spans
 from bot4jax.runtime.folder import read_manifest
 from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.journal_tables import (

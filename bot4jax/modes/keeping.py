@@ -249,14 +249,16 @@ def seat(folder: Path, setting: Setting) -> Setting:
     is silent then, and weighs nothing.
     """
     features, path = len(setting.settings.plan.specs), folder / "trees" / "forest.json"
+    is_fused = setting.config.trees.predictor == "fused"
+    read = tree_fit.intact if is_fused else tree_fit.load
     try:
-        booster = tree_fit.load(path, features, len(CLASSES))
+        booster = read(path, features, len(CLASSES))
     except forest.ForestError as error:
         if setting.config.trees.damaged == "refuse":
             raise
         logger.warning("%s. Until then trees says nothing (trees.damaged=off).", error)
         return setting._replace(engine=asking(setting.engine, no_margins))
-    if setting.config.trees.predictor == "fused":
+    if is_fused:
         return setting
     engine = seated(setting.config, setting.settings, setting.engine, booster)
     return setting._replace(engine=engine)

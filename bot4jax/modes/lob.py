@@ -14,7 +14,8 @@ from bot4jax.learn.lob import Book, Piece, Side
 from bot4jax.learn.lob_contest import Judged, Task, contest
 from bot4jax.modes import lines
 from bot4jax.modes.report_lob import tell_lob
-from bot4jax.modes.setting import net_sizes, spans
+from bot4jax.modes.setting import net_sizes
+from bot4jax.modes.spans import spans
 from bot4jax.runtime.folder import RunFolder
 from bot4jax.runtime.progress import Report, progress, timed
 from bot4jax.schema import Config

@@ -1,22 +1,24 @@
-"""The report's pictures, as SVG that stands in the page itself."""
+"""The report's pictures, as SVG that stands in the page itself.
+
+Matplotlib is imported once there is something to draw: no run waits for it to begin.
+"""
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
 from jaxtyping import Float
-from matplotlib.axes import Axes
-from matplotlib.dates import ConciseDateFormatter
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from bot4jax.learn import health, student
 from bot4jax.learn.evaluate import PRIOR
 from bot4jax.learn.metrics import Reliability
 from bot4jax.learn.novelty import Segment
 from bot4jax.modes.story import Bound, Story
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 STYLE: Any = {
     "font.size": 9,
@@ -34,7 +36,7 @@ COLOURS = ("#2f6fed", "#e07a1f", "#2a9d5c", "#a04fd1", "#c23b57", "#6b7785")
 SIZE = (7.2, 3.0)
 
 
-def svg(figure: Figure, simulated: bool) -> str:
+def svg(figure: "Figure", simulated: bool) -> str:
     """The figure as an SVG element; simulated markets say so in the picture."""
     if simulated:
         figure.text(0.005, 1, "SIMULATED", color="#c23b57", size=8)
@@ -46,13 +48,16 @@ def svg(figure: Figure, simulated: bool) -> str:
 
 def drawn(simulated: bool, draw, *arguments) -> str:
     """One picture of one panel: `draw(axes, …)`."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=SIZE, layout="constrained")
         draw(figure.subplots(), *arguments)
         return svg(figure, simulated)
 
 
-def legend(axes: Axes) -> None:
+def legend(axes: "Axes") -> None:
     """Above the picture, where it hides nothing."""
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=6)
 
@@ -61,7 +66,7 @@ def spoken(names: Iterable[str]) -> list[str]:
     return [name.replace("_", " ") for name in names]
 
 
-def skill(axes: Axes, story: Story) -> None:
+def skill(axes: "Axes", story: Story) -> None:
     """Log loss of every forecaster less the class prior's, with paired intervals where
     the span is long enough for them."""
     judged = dict(story.members)
@@ -87,14 +92,14 @@ def skill(axes: Axes, story: Story) -> None:
         _mark_bound(axes, story.bound, prior)
 
 
-def _mark_bound(axes: Axes, bound: Bound, prior: float) -> None:
+def _mark_bound(axes: "Axes", bound: Bound, prior: float) -> None:
     at, reach = (bound.log_loss - prior) * 1e3, 1.96e3 * bound.standard_error
     axes.axvspan(at - reach, at + reach, color=COLOURS[2], alpha=0.15, linewidth=0)
     axes.axvline(at, color=COLOURS[2], linestyle="--", label="best possible forecast")
     legend(axes)
 
 
-def reliability(axes: Axes, curves: Mapping[str, Reliability]) -> None:
+def reliability(axes: "Axes", curves: Mapping[str, Reliability]) -> None:
     """How often a class came true where the ensemble gave it that probability."""
     for colour, (name, curve) in zip(COLOURS, curves.items(), strict=False):
         size = 12 + 160 * curve.share
@@ -108,7 +113,9 @@ def reliability(axes: Axes, curves: Mapping[str, Reliability]) -> None:
     legend(axes)
 
 
-def weights(axes: Axes, names: Sequence[str], values: Float[np.ndarray, "T W"]) -> None:
+def weights(
+    axes: "Axes", names: Sequence[str], values: Float[np.ndarray, "T W"]
+) -> None:
     """The members' weights, bar by bar; the fallback's on top."""
     axes.stackplot(
         np.arange(len(values)), values.T, labels=[*names, "fallback"], colors=COLOURS
@@ -119,7 +126,7 @@ def weights(axes: Axes, names: Sequence[str], values: Float[np.ndarray, "T W"]) 
     legend(axes)
 
 
-def training(axes: Axes, losses: Mapping[str, Float[np.ndarray, " U"]]) -> None:
+def training(axes: "Axes", losses: Mapping[str, Float[np.ndarray, " U"]]) -> None:
     """Loss of each net, a running mean over a twentieth of the updates."""
     for colour, (name, values) in zip(COLOURS, losses.items(), strict=False):
         width = max(1, len(values) // 20)
@@ -130,8 +137,10 @@ def training(axes: Axes, losses: Mapping[str, Float[np.ndarray, " U"]]) -> None:
     legend(axes)
 
 
-def by_update(axes: Axes, values: Mapping[str, Float[np.ndarray, " U"]]) -> None:
+def by_update(axes: "Axes", values: Mapping[str, Float[np.ndarray, " U"]]) -> None:
     """The same axis for all that is told by update, the first being 1."""
+    from matplotlib.ticker import MaxNLocator
+
     updates = max(map(len, values.values()), default=0)
     axes.set_xlim(1, max(updates, 2))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -139,7 +148,7 @@ def by_update(axes: Axes, values: Mapping[str, Float[np.ndarray, " U"]]) -> None
 
 
 def lengths(
-    axes: Axes, values: Float[np.ndarray, " U"], colour: str, name: str
+    axes: "Axes", values: Float[np.ndarray, " U"], colour: str, name: str
 ) -> None:
     """On a scale of powers, which has no place for an update without a gradient."""
     shown = np.where(values > 0, values, np.nan)
@@ -147,7 +156,7 @@ def lengths(
     axes.semilogy(updates, shown, color=colour, linewidth=0.8, label=name)
 
 
-def gradients(axes: Axes, norms: Mapping[str, Float[np.ndarray, " U"]]) -> None:
+def gradients(axes: "Axes", norms: Mapping[str, Float[np.ndarray, " U"]]) -> None:
     """Length of each net's gradient before it is clipped."""
     for colour, (name, values) in zip(COLOURS, norms.items(), strict=False):
         lengths(axes, values, colour, name)
@@ -157,7 +166,7 @@ def gradients(axes: Axes, norms: Mapping[str, Float[np.ndarray, " U"]]) -> None:
 
 
 def ratios(
-    axes: Axes, nets: Iterable[str], values: Mapping[str, Float[np.ndarray, " U"]]
+    axes: "Axes", nets: Iterable[str], values: Mapping[str, Float[np.ndarray, " U"]]
 ) -> None:
     """Gradient of first over last layer, by net, in the colours of all nets' gradients;
     and where that warns."""
@@ -171,7 +180,7 @@ def ratios(
     legend(axes)
 
 
-def saturated(axes: Axes, shares: Mapping[str, Float[np.ndarray, " U"]]) -> None:
+def saturated(axes: "Axes", shares: Mapping[str, Float[np.ndarray, " U"]]) -> None:
     """Gates nearly shut or open, by layer, at the updates that were looked at."""
     for i, (name, own) in enumerate(shares.items()):
         seen = np.flatnonzero(np.isfinite(own))
@@ -184,8 +193,10 @@ def saturated(axes: Axes, shares: Mapping[str, Float[np.ndarray, " U"]]) -> None
     legend(axes)
 
 
-def equity(axes: Axes, story: Story) -> None:
+def equity(axes: "Axes", story: Story) -> None:
     """Net asset value over the test span, and at the mids of the decisions."""
+    from matplotlib.dates import ConciseDateFormatter
+
     if story.trade is None:
         return
     curve = story.trade.curve
@@ -202,7 +213,7 @@ def equity(axes: Axes, story: Story) -> None:
     legend(axes)
 
 
-def novelty(axes: Axes, parts: Sequence[Segment], expected: float) -> None:
+def novelty(axes: "Axes", parts: Sequence[Segment], expected: float) -> None:
     """Share of rows beyond the training bars' edge, part by part of the test span."""
     centres = [one.first + one.bars / 2 for one in parts]
     shares = [100 * one.beyond for one in parts]
@@ -216,7 +227,7 @@ def novelty(axes: Axes, parts: Sequence[Segment], expected: float) -> None:
     legend(axes)
 
 
-def latency(axes: Axes, stages: Mapping[str, Mapping[str, float]]) -> None:
+def latency(axes: "Axes", stages: Mapping[str, Mapping[str, float]]) -> None:
     """p50 and p99 of every stage of a step."""
     names = list(stages)[::-1]
     shown = spoken(names)

@@ -14,7 +14,8 @@ from bot4jax.data.universe import Universe
 from bot4jax.engine import Engine, compile_engine
 from bot4jax.errors import ConfigError, DataError
 from bot4jax.kernels import planning
-from bot4jax.learn.splits import Split, purged_split
+from bot4jax.learn.splits import Split
+from bot4jax.modes.spans import spans
 from bot4jax.nets.sizes import NETS, NetSizes
 from bot4jax.schema import Config
 from bot4jax.state import Settings
@@ -22,9 +23,6 @@ from bot4jax.types import FRACTION, Layout
 
 BESIDE = ("trees",)
 """Members that are no nets."""
-
-LONGEST_LAG = 16
-"""Bars before the window that features may reach back to."""
 
 NAMED = 5
 """Symbols that a refusal tells by name."""
@@ -43,23 +41,6 @@ class Setting(NamedTuple):
     split: Split
     settings: Settings
     engine: Engine
-
-
-def spans(config: Config) -> Split:
-    """Warm-up, training, calibration and test, in bars since the source's first."""
-    return purged_split(
-        config.spans.train,
-        config.spans.calibrate,
-        config.spans.test,
-        config.labels.horizon,
-        latency_bars=1,
-        warmup=reach(config),
-    )
-
-
-def reach(config: Config) -> int:
-    """Bars that a feature looks back to."""
-    return config.features.window + LONGEST_LAG
 
 
 def set_stage(config: Config) -> Setting:

@@ -1,7 +1,7 @@
 """`mode=venue`: a paper venue that answers whoever trades the source."""
 
 from bot4jax.data.sources import open_source
-from bot4jax.modes.setting import spans
+from bot4jax.modes.spans import spans
 from bot4jax.runtime.venue_process import run_venue
 from bot4jax.schema import Config
 

@@ -16,13 +16,14 @@ from bot4jax.kernels.rebase import Terms
 from bot4jax.runtime import indicative
 from bot4jax.runtime.batches import Batch, Close, Reopen
 from bot4jax.runtime.context import Market
+from bot4jax.runtime.device_terms import unchanged
 from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.market import Quotes
 from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.mids import Mids
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.stages import Stages
-from bot4jax.runtime.terms import changes_terms, unchanged
+from bot4jax.runtime.terms import changes_terms
 from bot4jax.state import copied
 from bot4jax.types import BAR_FLOATS, BAR_INTS, REFERENCE, SNAPSHOT
 

@@ -16,13 +16,14 @@ from jaxtyping import Int
 from bot4jax.data.universe import Universe
 from bot4jax.kernels.rebase import Terms
 from bot4jax.runtime.batches import ROTATION, Batch, Close, Reopen
+from bot4jax.runtime.device_terms import terms_after
 from bot4jax.runtime.disorder import Disorder
 from bot4jax.runtime.earlier import EarlierMids
 from bot4jax.runtime.early import Early
 from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.pack import instrument_terms, pack
 from bot4jax.runtime.publishers import Counters
-from bot4jax.runtime.terms import terms_after, universe_after
+from bot4jax.runtime.terms import universe_after
 from bot4jax.types import CONFLATED, LATE, PACKED, TICK
 
 LOG = logging.getLogger(__name__)

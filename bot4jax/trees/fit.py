@@ -1,19 +1,26 @@
-"""Fitting, saving and loading a gradient-boosted forest with XGBoost."""
+"""Fitting, saving and loading a gradient-boosted forest with XGBoost.
+
+XGBoost is imported by whoever fits or asks a forest of its own: it brings scikit-learn
+and pandas where they are installed, and an engine that is started anew needs none.
+"""
 
 import hashlib
 import json
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import xgboost
 from jaxtyping import Float, Int
-from xgboost.callback import TrainingCallback
 
 from bot4jax import durable
 from bot4jax.trees.forest import ForestError, model_document
+
+if TYPE_CHECKING:
+    from xgboost import Booster, QuantileDMatrix
+    from xgboost.callback import TrainingCallback
 
 Progress = Callable[[int, int], None]
 """called with the rounds that are done and those that are due"""
@@ -56,15 +63,17 @@ def fit_forest(
     weights: Float[np.ndarray, " N"],
     settings: Settings,
     progress: Progress | None = None,
-) -> xgboost.Booster:
+) -> "Booster":
     """Boosted trees of the class probabilities; NaN is a missing value.
 
     Rows of weight 0 are left out, and the others' weights are scaled to a mean of 1, so
     that `min_child_weight` counts samples however much their labels overlap.
     """
+    import xgboost
+
     require_device(settings.device)
     matrix = _matrix(Rows(features, labels, weights), settings)
-    callbacks = [] if progress is None else [_Rounds(settings.rounds, progress)]
+    callbacks = [] if progress is None else [_telling(settings.rounds, progress)]
     return xgboost.train(
         _parameters(settings), matrix, settings.rounds, callbacks=callbacks
     )
@@ -75,6 +84,8 @@ def best_rounds(fitted: Rows, watched: Rows, settings: Settings, patience: int) 
 
     Boosting stops once `patience` rounds in a row have not lowered it.
     """
+    import xgboost
+
     require_device(settings.device)
     matrix = _matrix(fitted, settings)
     booster = xgboost.train(
@@ -90,6 +101,8 @@ def best_rounds(fitted: Rows, watched: Rows, settings: Settings, patience: int) 
 
 def require_device(device: str) -> None:
     """Refuse what XGBoost does not run on: it would only warn and take the CPU."""
+    import xgboost
+
     with warnings.catch_warnings():
         # Builds word it differently; what is read back decides.
         warnings.filterwarnings("ignore", ".*(Device is changed|No visible GPU)")
@@ -104,7 +117,7 @@ def require_device(device: str) -> None:
         )
 
 
-def save(booster: xgboost.Booster, path: Path) -> None:
+def save(booster: "Booster", path: Path) -> None:
     """Write the forest as XGBoost's JSON, with a digest among its attributes.
 
     A reader sees the old file or all of the new one.
@@ -115,19 +128,44 @@ def save(booster: xgboost.Booster, path: Path) -> None:
     durable.write(path, json.dumps(document))
 
 
-def load(path: Path, features: int, classes: int) -> xgboost.Booster:
+def load(path: Path, features: int, classes: int) -> "Booster":
     """Read a forest that `save` wrote, or raise a `ForestError` that names the file.
 
     The digest is compared before XGBoost sees the file, for it follows a damaged index
-    out of its memory. What else damaged files raise is of many kinds: all are caught.
+    out of its memory.
     """
-    try:
+    import xgboost
+
+    document = intact(path, features, classes)
+    with _refusing(path):
+        return xgboost.Booster(model_file=bytearray(json.dumps(document).encode()))
+
+
+def intact(path: Path, features: int, classes: int) -> dict[str, Any]:
+    """The document of a forest that `save` wrote, or the same error; without XGBoost.
+
+    What damaged files raise is of many kinds: all are caught.
+    """
+    with _refusing(path):
         document = json.loads(path.read_bytes())
         written = document["learner"]["attributes"].pop(DIGEST)
         if written != _digest(document):
             raise ValueError("its contents do not match their digest")
-        text = json.dumps(document).encode()
-        booster = xgboost.Booster(model_file=bytearray(text))
+        sizes = document["learner"]["learner_model_param"]
+        found = int(sizes["num_feature"]), int(sizes["num_class"])
+    if found != (features, classes):
+        raise ForestError(
+            f"{path}: a forest of {found[0]} features and {found[1]} classes; "
+            f"expected {features} and {classes}: fit it again for these features"
+        )
+    return document
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """Whatever goes wrong with a file's contents is told as a `ForestError`."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise ForestError(f"{path}: no such file; fit the forest first") from error
     except Exception as error:
@@ -136,21 +174,18 @@ def load(path: Path, features: int, classes: int) -> xgboost.Booster:
             f"{path}: not a forest that was saved whole "
             f"({type(error).__name__}: {reason}); fit it again or restore the file"
         ) from error
-    _expect_shape(path, booster, document, features, classes)
-    return booster
 
 
-class _Rounds(TrainingCallback):
+def _telling(rounds: int, progress: Progress) -> "TrainingCallback":
     """Tells `progress` after every round."""
+    from xgboost.callback import TrainingCallback
 
-    def __init__(self, rounds: int, progress: Progress) -> None:
-        super().__init__()
-        self.rounds = rounds
-        self.progress = progress
+    class Telling(TrainingCallback):
+        def after_iteration(self, model, epoch: int, evals_log) -> bool:
+            progress(epoch + 1, rounds)
+            return False
 
-    def after_iteration(self, model, epoch: int, evals_log) -> bool:
-        self.progress(epoch + 1, self.rounds)
-        return False
+    return Telling()
 
 
 def _parameters(settings: Settings) -> dict[str, object]:
@@ -176,30 +211,16 @@ def _digest(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
-def _expect_shape(
-    path: Path,
-    booster: xgboost.Booster,
-    document: Mapping[str, Any],
-    features: int,
-    classes: int,
-) -> None:
-    found_classes = int(document["learner"]["learner_model_param"]["num_class"])
-    found = (booster.num_features(), found_classes)
-    if found != (features, classes):
-        raise ForestError(
-            f"{path}: a forest of {found[0]} features and {found[1]} classes; "
-            f"expected {features} and {classes}: fit it again for these features"
-        )
-
-
 def _matrix(
-    rows: Rows, settings: Settings, bins: xgboost.QuantileDMatrix | None = None
-) -> xgboost.QuantileDMatrix:
+    rows: Rows, settings: Settings, bins: "QuantileDMatrix | None" = None
+) -> "QuantileDMatrix":
     """The rows that count, in quantiles of their own or in those of `bins`."""
+    from xgboost import QuantileDMatrix
+
     features, labels, weights = rows
     kept = _usable_rows(features, labels, weights, settings.classes)
     weight = weights[kept] / weights[kept].mean(dtype=np.float64)
-    return xgboost.QuantileDMatrix(
+    return QuantileDMatrix(
         features[kept],
         labels[kept],
         weight=weight,

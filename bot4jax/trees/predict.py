@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.dlpack
 import numpy as np
-import xgboost
 from jaxtyping import Array, Float
 
 from bot4jax.trees.fit import require_device
 from bot4jax.trees.forest import ForestError
+
+if TYPE_CHECKING:
+    from xgboost import Booster
 
 Scores = Float[np.ndarray, "S F"] | Float[Array, "S F"]
 Margins = Callable[[Scores], Float[np.ndarray, "S C"] | Float[Array, "S C"]]
@@ -20,7 +22,7 @@ Margins = Callable[[Scores], Float[np.ndarray, "S C"] | Float[Array, "S C"]]
 MARGINS: dict[str, Any] = {"predict_type": "margin"}
 
 
-def asker(booster: xgboost.Booster, threads: int = 2, device: str = "cpu") -> Margins:
+def asker(booster: "Booster", threads: int = 2, device: str = "cpu") -> Margins:
     """The booster's log odds as a function of feature scores, NaN a missing value.
 
     Scores are read where they lie. The answer is a copy: XGBoost hands out a view of a
@@ -37,9 +39,7 @@ def asker(booster: xgboost.Booster, threads: int = 2, device: str = "cpu") -> Ma
     return margins
 
 
-def handed_over(
-    booster: xgboost.Booster, arrays: Any, finish: Callable[[], None]
-) -> Margins:
+def handed_over(booster: "Booster", arrays: Any, finish: Callable[[], None]) -> Margins:
     """The same on the device that scores lie on: by DLPack nothing crosses to the host.
 
     `arrays` is the module whose arrays XGBoost takes there. It computes in a stream of
@@ -68,17 +68,19 @@ def cupy() -> tuple[Any, Callable[[], None]]:
 
 
 def probabilities(
-    booster: xgboost.Booster, features: Float[np.ndarray, "N F"]
+    booster: "Booster", features: Float[np.ndarray, "N F"]
 ) -> Float[np.ndarray, "N C"]:
     """Class probabilities, all rows at once.
 
     By a matrix, which is copied to wherever the booster computes: `inplace_predict`
     would warn of rows that lie on the host when that is a GPU, and do the same.
     """
-    return booster.predict(xgboost.DMatrix(features))
+    from xgboost import DMatrix
+
+    return booster.predict(DMatrix(features))
 
 
-def gain(booster: xgboost.Booster, names: Sequence[str]) -> dict[str, float]:
+def gain(booster: "Booster", names: Sequence[str]) -> dict[str, float]:
     """Each feature's share of the loss that all splits together have saved."""
     score = booster.get_score(importance_type="total_gain")
     saved = np.array([score.get(f"f{i}", 0.0) for i in range(len(names))], np.float64)
@@ -86,7 +88,7 @@ def gain(booster: xgboost.Booster, names: Sequence[str]) -> dict[str, float]:
 
 
 def contributions(
-    booster: xgboost.Booster, features: Float[np.ndarray, "N F"], names: Sequence[str]
+    booster: "Booster", features: Float[np.ndarray, "N F"], names: Sequence[str]
 ) -> dict[str, float]:
     """Each feature's share of what moves the log odds away from their mean.
 
@@ -97,10 +99,12 @@ def contributions(
 
 
 def shap_values(
-    booster: xgboost.Booster, features: Float[np.ndarray, "N F"]
+    booster: "Booster", features: Float[np.ndarray, "N F"]
 ) -> Float[np.ndarray, "N C P"]:
     """What each feature adds to each class's log odds; last, what all rows share."""
-    return booster.predict(xgboost.DMatrix(features), pred_contribs=True)
+    from xgboost import DMatrix
+
+    return booster.predict(DMatrix(features), pred_contribs=True)
 
 
 def _shares(parts: np.ndarray, names: Sequence[str]) -> dict[str, float]:

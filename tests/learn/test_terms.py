@@ -3,7 +3,7 @@
 import numpy as np
 
 from bot4jax.learn.dataset import BarRecord, price_factors
-from bot4jax.runtime.terms import unchanged
+from bot4jax.runtime.device_terms import unchanged
 from bot4jax.types import BAR_FLOATS, BAR_INTS
 
 BARS, SYMBOLS = 6, 2

@@ -1,11 +1,13 @@
 """`mode=feed` sends exactly the bars of the test span."""
 
+import subprocess
+import sys
 import threading
 
 from bot4jax.config import load
 from bot4jax.data.sources import open_source
 from bot4jax.modes.feed import feed
-from bot4jax.modes.setting import spans
+from bot4jax.modes.spans import spans
 from bot4jax.runtime.publish import receive
 from bot4jax.runtime.sockets import subscriber
 from bot4jax.runtime.wire import MAGIC
@@ -37,3 +39,25 @@ def test_the_test_span_arrives_whole(tmp_path):
         one.records.tobytes() for one in expected
     ]
     assert got[-1].sent_ns == source.start_ns + split.test.stop * source.bar_ns
+
+
+STARTED = """
+import sys
+from bot4jax.config import load
+from bot4jax.data.sources import open_source
+from bot4jax.modes import children, feed, venue
+from bot4jax.modes.spans import spans
+
+split = spans(config := load(["debug=tiny"]))
+source = open_source(config, split.bars)
+assert sum(1 for _ in source.frames(split.test.start, split.test.start + 2))
+print(sorted({"flax", "jax", "polars"} & set(sys.modules)))
+"""
+
+
+def test_a_feed_and_a_venue_start_without_jax():
+    """Nor Polars, where no file is read; what they import is most of their start."""
+    done = subprocess.run(
+        [sys.executable, "-c", STARTED], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"

@@ -25,7 +25,8 @@ from bot4jax.modes.keeping import Kept, blank, take_up
 from bot4jax.modes.making import paper_venue
 from bot4jax.modes.repeating import Comparison
 from bot4jax.modes.replay import repeated
-from bot4jax.modes.setting import Setting, set_stage, spans
+from bot4jax.modes.setting import Setting, set_stage
+from bot4jax.modes.spans import spans
 from bot4jax.modes.trading import trade, trade_here
 from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.desk import Desk

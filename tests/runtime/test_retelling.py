@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot4jax.runtime.batches import Close
+from bot4jax.runtime.device_terms import terms_after
 from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.ledger import (
     PAYMENTS,
@@ -37,7 +38,7 @@ from bot4jax.runtime.messages import (
 from bot4jax.runtime.publish import begun
 from bot4jax.runtime.reference import acts_ns, carried, told
 from bot4jax.runtime.standing import Standing
-from bot4jax.runtime.terms import terms_after, universe_after
+from bot4jax.runtime.terms import universe_after
 from bot4jax.runtime.wire import decode, encode
 from bot4jax.types import BEGIN, LEDGER, QUOTE, REFERENCE, TICK, TICKS, Frame
 from tests.runtime.small_market import MARKET, new_terms

@@ -28,12 +28,13 @@ from bot4jax.modes.setting import Setting, set_stage, stage_on
 from bot4jax.modes.trading import trade
 from bot4jax.runtime.closings import Bars, BarTape, Closed, Tape
 from bot4jax.runtime.decider import Decider
+from bot4jax.runtime.device_terms import terms_after
 from bot4jax.runtime.feed import Feed
 from bot4jax.runtime.local_venue import LocalVenue
 from bot4jax.runtime.messages import CorporateAction, InstrumentChange, Reference
 from bot4jax.runtime.publish import Arrival, begun
 from bot4jax.runtime.reference import carried
-from bot4jax.runtime.terms import CHANGING, terms_after
+from bot4jax.runtime.terms import CHANGING
 from bot4jax.state import Seen, Units, init_deciding, init_observing
 from bot4jax.types import BOOK, QUOTE, REFERENCE, TICKS, TRADE, Frame
 from tests.data.test_bars import panel

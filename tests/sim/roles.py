@@ -38,7 +38,7 @@ Kept = tuple[list[Request], list[Answer]]
 
 def market(config: Config) -> None:
     """Publish the test span to all listeners; leave when they have."""
-    from bot4jax.modes.setting import spans
+    from bot4jax.modes.spans import spans
 
     split, ends = spans(config), config.runtime.endpoints
     source = open_source(config, split.bars)
@@ -68,7 +68,7 @@ def broadcast(socket: zmq.Socket, desk: SnapshotDesk, buffers: Sequence[bytes]) 
 
 def venue(config: Config, path: Path) -> None:
     """Be the paper venue until the engine says goodbye; what it knows is written."""
-    from bot4jax.modes.setting import spans
+    from bot4jax.modes.spans import spans
 
     known: list[PaperVenue] = []
     configured = venue_process.configured

@@ -12,6 +12,7 @@ from bot4jax.trees.fit import (
     Settings,
     best_rounds,
     fit_forest,
+    intact,
     load,
     save,
 )
@@ -181,20 +182,23 @@ def damaged(text: bytes) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.parametrize("read", [load, intact])
 @pytest.mark.parametrize("damage", damaged(b"").keys())
-def test_a_damaged_file_is_refused_by_name(booster, tmp_path, damage):
+def test_a_damaged_file_is_refused_by_name(booster, tmp_path, damage, read):
     path = tmp_path / "forest.json"
     save(booster, path)
     path.write_bytes(damaged(path.read_bytes())[damage])
     with pytest.raises(ForestError, match=r"forest\.json: not a forest that was"):
-        load(path, features=3, classes=3)
+        read(path, features=3, classes=3)
 
 
-def test_a_missing_file_is_refused_by_name(tmp_path):
+@pytest.mark.parametrize("read", [load, intact])
+def test_a_missing_file_is_refused_by_name(tmp_path, read):
     with pytest.raises(ForestError, match=r"absent\.json: no such file"):
-        load(tmp_path / "absent.json", features=3, classes=3)
+        read(tmp_path / "absent.json", features=3, classes=3)
 
 
+@pytest.mark.parametrize("read", [load, intact])
 @pytest.mark.parametrize(
     ("features", "classes", "found"),
     [
@@ -203,13 +207,13 @@ def test_a_missing_file_is_refused_by_name(tmp_path):
     ],
 )
 def test_a_forest_of_another_shape_is_refused(
-    booster, tmp_path, features, classes, found
+    booster, tmp_path, features, classes, found, read
 ):
     path = tmp_path / "forest.json"
     save(booster, path)
     of = r"forest\.json: a forest of 3 features and 3 classes; "
     with pytest.raises(ForestError, match=of + found):
-        load(path, features, classes)
+        read(path, features, classes)
 
 
 def test_no_changed_byte_goes_unseen(booster, tmp_path):
