@@ -273,12 +273,14 @@ def test_a_kill_waits_for_nobody_who_asks_and_never_reads(engine, monkeypatch):
     monkeypatch.setattr("bot4jax.runtime.control.LIMITS", patient)
     deaf = LIMITS._replace(receive_high_water=1, send_high_water=0)
     word = [b"", pack(Control(do="status"))]
-    with listening(engine.controls, engine.endpoint):
-        with dealer(engine.endpoint, limits=deaf) as asker:
-            for _ in range(20_000):
-                asker.send_multipart(word)
-            with line(engine.endpoint, PATIENCE_S) as ask:
-                assert ask(Control(do="kill", reason="drill")).state == "halted"
+    with (
+        listening(engine.controls, engine.endpoint),
+        dealer(engine.endpoint, limits=deaf) as asker,
+    ):
+        for _ in range(20_000):
+            asker.send_multipart(word)
+        with line(engine.endpoint, PATIENCE_S) as ask:
+            assert ask(Control(do="kill", reason="drill")).state == "halted"
 
 
 def test_a_word_that_waits_when_the_run_ends_is_not_done(engine):

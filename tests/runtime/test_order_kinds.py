@@ -236,7 +236,8 @@ def taken_twice(group: str = "") -> PaperVenue:
     """A venue that does not dedupe, at which one order rests twice."""
     bid = order(1, 4, "limit", 100, group=group)
     venue, _ = venue_with(bid, bid, dedupes=False)
-    assert venue.open_orders == [bid.id] and len(venue.book.resting.all()) == 2
+    assert venue.open_orders == [bid.id]
+    assert len(venue.book.resting.all()) == 2
     return venue
 
 
