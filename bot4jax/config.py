@@ -33,6 +33,9 @@ from bot4jax.validation import Problems, checked, is_known, unknown_key
 
 HYDRA_VERSION_BASE = "1.3"
 
+ADOPTING = ("demo", "backtest", "live")
+"""modes that begin with what `run.model` was fitted with"""
+
 IRRELEVANT = (
     ("run", "name"),
     ("run", "root"),
@@ -183,6 +186,20 @@ def run_folder(config: Config) -> Path:
     return Path(config.run.root) / name
 
 
+def expect_runs(config: Config) -> None:
+    """The runs that the mode begins by reading are there: for before all that takes
+    seconds."""
+    mode, model = config.mode, config.run.model
+    if mode in ADOPTING and model is not None:
+        expect_configuration(Path(model) / "config.yaml")
+    if mode == "replay" and config.replay.run is not None:
+        expect_configuration(Path(config.replay.run) / "config.yaml")
+    read = {"journal": config.journal, "explain": config.explain}
+    read |= {"replay": config.replay}
+    if mode in read and (journaled := read[mode].run) is not None:
+        expect_journal(Path(journaled))
+
+
 def expect_journal(folder: Path) -> Path:
     """The journal of a run; raises `CheckpointError` where there is none."""
     path = folder / "journal.sqlite"
@@ -194,6 +211,13 @@ def expect_journal(folder: Path) -> Path:
     return path
 
 
+def expect_configuration(path: Path) -> None:
+    """Raises `ConfigError` where a run has written none."""
+    if not path.is_file():
+        wanted = "name the folder of a run, such as runs/demo-simulator"
+        raise ConfigError([f"{path.parent}: holds no {path.name}; {wanted}"])
+
+
 def to_yaml(config: Config) -> str:
     """The whole configuration as it is written into a run's folder."""
     return OmegaConf.to_yaml(OmegaConf.create(msgspec.to_builtins(config)))
@@ -201,9 +225,7 @@ def to_yaml(config: Config) -> str:
 
 def from_yaml(path: Path) -> Config:
     """The configuration that a run has written into its folder."""
-    if not path.is_file():
-        wanted = "name the folder of a run, such as runs/demo-simulator"
-        raise ConfigError([f"{path.parent}: holds no {path.name}; {wanted}"])
+    expect_configuration(path)
     try:
         tree = plain(OmegaConf.load(path))
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:

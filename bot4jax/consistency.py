@@ -272,6 +272,9 @@ def _mode_problems(config: Config) -> Iterator[str]:
         yield "replay.run: mode=replay needs replay.run=FOLDER of a recorded run"
     if mode == "journal" and config.journal.run is None:
         yield "journal.run: mode=journal needs journal.run=FOLDER of a run"
+    if mode == "explain" and None in (config.explain.run, config.explain.symbol):
+        wanted = "explain.run=FOLDER of a run and explain.symbol=NAME"
+        yield f"explain: mode=explain needs {wanted}"
     if mode == "live" and config.rollout.file and config.runtime.speed != 1:
         yield (
             f"runtime.speed: {config.runtime.speed:g}, but what a rollout rests on is "

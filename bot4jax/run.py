@@ -12,7 +12,6 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import hydra
@@ -24,7 +23,7 @@ from bot4jax.config import (
     HYDRA_VERSION_BASE,
     announced,
     conf_folder,
-    expect_journal,
+    expect_runs,
     load,
     plain,
     rewritten,
@@ -89,9 +88,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def dispatch(config: Config) -> int:
     """Set the environment, import what the mode needs, and serve it."""
-    read = {"journal": config.journal.run, "explain": config.explain.run}
-    if (journaled := read.get(config.mode)) is not None:
-        expect_journal(Path(journaled))  # before all that takes seconds
+    expect_runs(config)  # before all that takes seconds
     prepare(config.hardware)
     speak_plainly()
     if config.mode not in LISTENING:

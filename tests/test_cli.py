@@ -128,13 +128,43 @@ def test_error_becomes_its_exit_code_and_one_line(mode, capsys, error, code):
     assert capsys.readouterr().err == f"bot4jax: {error}\n"
 
 
-@pytest.mark.parametrize("mode", ["journal", "explain"])
-def test_a_run_without_a_journal_is_told_before_jax_is_imported(mode, tmp_path):
-    words = [f"mode={mode}", f"{mode}.run={tmp_path}"]
-    told = f"import sys; from bot4jax.run import main; code = main({words!r}); "
+def without_jax(*words):
+    """The command's exit code and complaint; JAX was not imported for it."""
+    told = f"import sys; from bot4jax.run import main; code = main({list(words)!r}); "
     done = command(code=told + "print(code, 'jax' in sys.modules)")
-    assert done.stdout == "3 False\n"
-    assert f"{tmp_path} holds no journal.sqlite" in done.stderr
+    code, is_imported = done.stdout.split()
+    assert is_imported == "False"
+    return int(code), done.stderr
+
+
+@pytest.mark.parametrize("mode", ["journal", "explain", "replay"])
+def test_a_run_without_a_journal_is_told_before_jax_is_imported(mode, tmp_path):
+    (tmp_path / "config.yaml").touch()
+    words = ["explain.symbol=A"] if mode == "explain" else []
+    code, said = without_jax(f"mode={mode}", f"{mode}.run={tmp_path}", *words)
+    assert code == 3
+    assert f"{tmp_path} holds no journal.sqlite" in said
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("mode=replay", "replay.run={}"),
+        *(
+            (f"mode={mode}", "run.model={}", "run.name=own")
+            for mode in ("live", "backtest", "demo")
+        ),
+    ],
+)
+def test_what_is_no_run_is_told_before_jax_is_imported(words, tmp_path):
+    code, said = without_jax(*(word.format(tmp_path) for word in words))
+    assert code == 2
+    assert f"{tmp_path}: holds no config.yaml" in said
+
+
+def test_what_explain_lacks_is_told_before_jax_is_imported(tmp_path):
+    code, said = without_jax("mode=explain", f"explain.run={tmp_path}")
+    assert (code, "explain.symbol=NAME" in said) == (2, True)
 
 
 def test_a_warning_is_told_as_errors_are():

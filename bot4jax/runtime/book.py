@@ -121,7 +121,7 @@ class Book:
     ) -> None:
         """New terms: what rests of it goes, what is held is counted anew."""
         slot = event.symbol
-        for live in tuple(self.resting.by_id.values()):
+        for live in self.resting.all():
             if live.order.symbol == slot:
                 self.leave(live, Cancelled, self.clock_ns)
         lots = ratio(self.universe.instruments[slot], event).lots
@@ -202,7 +202,7 @@ class Book:
             return
         bid, ask = self.displayed.quotes[symbol, :2].tolist()
         for live in self.resting.woken(symbol, bid, ask):
-            if live.order.id in self.resting.by_id:  # else a rival woke before it
+            if self.resting.holds(live):  # else a rival woke before it
                 self.resting.remove(live)
                 self._end_rivals(live.order, self.clock_ns)
                 self._trade(live, self.clock_ns, may_rest=True)
@@ -337,7 +337,7 @@ class Book:
     ) -> int:
         """Trade up to `lots` of the order at `price`; how many it became."""
         order = live.order
-        if is_maker and order.id not in self.resting.by_id:
+        if is_maker and not self.resting.holds(live):
             return 0  # a rival has ended it within the same record
         room = self.room(order) if order.reduce_only else live.left
         lots = min(lots, live.left, room)
@@ -372,7 +372,7 @@ class Book:
     def _settle(self, live: Live, now_ns: int) -> None:
         """A resting order that is filled, or has nothing left to reduce, leaves."""
         order = live.order
-        if order.id not in self.resting.by_id:
+        if not self.resting.holds(live):
             return
         if not live.left:
             self.resting.remove(live)

@@ -364,9 +364,10 @@ def _parted(parts: list[bytes]) -> tuple[list[bytes], bytes]:
 
 
 def _send(socket: zmq.Socket, sender: list[bytes], said: ControlAnswer) -> None:
-    """Whoever has gone meanwhile is not answered."""
+    """Whoever has gone meanwhile, or asks and never reads, is not answered: the next
+    word may be a kill, and waits for nobody."""
     with suppress(zmq.ZMQError):
-        socket.send_multipart([*sender, pack(said)])
+        socket.send_multipart([*sender, pack(said)], zmq.NOBLOCK)
 
 
 def _keep(controls: Controls) -> None:

@@ -9,7 +9,7 @@ from bot4jax.runtime.orders import TRIGGERED_KINDS, Order
 from bot4jax.types import BUY
 
 
-@dataclass
+@dataclass(eq=False)
 class Live:
     """An order in the book, or on its way into it."""
 
@@ -37,6 +37,7 @@ class Resting:
     by_symbol: dict[int, list[Live]] = field(default_factory=dict)
     asleep: dict[int, list[Live]] = field(default_factory=dict)
     by_id: dict[str, Live] = field(default_factory=dict)
+    """of an id that was taken twice, at a venue that does not dedupe, one of both"""
 
     def add(self, live: Live, *, is_asleep: bool = False) -> None:
         self.by_id[live.order.id] = live
@@ -52,13 +53,32 @@ class Resting:
             shelf[symbol] = others
             if not others:
                 del shelf[symbol]
+            twins = [one for one in others if one.order.id == live.order.id]
+            self.by_id.update({one.order.id: one for one in twins})
+
+    def holds(self, live: Live) -> bool:
+        """Whether this very order rests or sleeps, and not only another of its id."""
+        named = self.by_id.get(live.order.id)
+        return named is live or (named is not None and live in self._twins())
+
+    def all(self) -> list[Live]:
+        """Every one, whatever it is called."""
+        return [*self.by_id.values(), *self._twins()]
 
     def rivals(self, order: Order) -> list[Live]:
         """The others of an order's group."""
         if not order.group:
             return []
-        same = (one for one in self.by_id.values() if one.order.group == order.group)
+        same = (one for one in self.all() if one.order.group == order.group)
         return [one for one in same if one.order.id != order.id]
+
+    def _twins(self) -> list[Live]:
+        """Those whose id another bears too, and is found by."""
+        shelves = [*self.by_symbol.values(), *self.asleep.values()]
+        if sum(map(len, shelves)) == len(self.by_id):
+            return []
+        found = (one for shelf in shelves for one in shelf)
+        return [one for one in found if self.by_id[one.order.id] is not one]
 
     def in_way(self, order: Order, price: int) -> list[Live]:
         """Those in the book that an order meets by the time it has come to this price,

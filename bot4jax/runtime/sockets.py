@@ -2,12 +2,17 @@
 
 Every maker is a context manager that closes what it opened. Sending never blocks for
 ever (`SNDTIMEO`), closing never waits unless asked (`LINGER`), a giant message is
-refused by the library (`MAXMSGSIZE`) and each queue has a written bound.
+refused by the library (`MAXMSGSIZE`) and each queue has a written bound. An address is
+nobody else's: over TCP the system sees to that, and for files we do.
 """
 
+import errno
 import ipaddress
+import socket as system
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 import zmq
@@ -18,6 +23,7 @@ from bot4jax.runtime.curve import Calling, Serving, guarded, prove
 LOOPBACK_4 = ipaddress.ip_network("127.0.0.0/8")
 LOOPBACK_6 = ipaddress.ip_address("::1")
 LOCAL_TRANSPORTS = ("ipc", "inproc")
+FILES = "ipc://"
 
 
 class Limits(NamedTuple):
@@ -163,6 +169,8 @@ def _attach(socket: zmq.Socket, endpoint: str, is_server: bool, curve: Curve) ->
     check_endpoint(endpoint, is_proven=curve is not None)
     if endpoint.startswith("tcp://["):
         socket.setsockopt(zmq.IPV6, 1)
+    if is_server and endpoint.startswith(FILES):
+        _expect_free(endpoint)
     try:
         if is_server:
             socket.bind(endpoint)
@@ -174,6 +182,31 @@ def _attach(socket: zmq.Socket, endpoint: str, is_server: bool, curve: Curve) ->
             f"Cannot {verb} '{endpoint}': {error.strerror}. Is another process using "
             "it? Choose a free port."
         ) from error
+
+
+def _expect_free(endpoint: str) -> None:
+    """Refuse a file that somebody listens at, or that is something else: the library
+    would remove either without a word, and listen in its place."""
+    path = Path(endpoint.removeprefix(FILES))
+    try:
+        is_socket = stat.S_ISSOCK(path.lstat().st_mode)
+    except OSError:  # none is there, or binding tells why not
+        return
+    if is_socket and not _is_heard(path):
+        return
+    what = "another process listens there" if is_socket else "it is another file"
+    raise EndpointError(
+        f"Cannot listen at '{endpoint}': {what}. End that process, or choose a path "
+        "at which nothing lies."
+    )
+
+
+def _is_heard(path: Path) -> bool:
+    """Whether somebody listens at a socket's file; one that a process has left behind
+    refuses who calls."""
+    with system.socket(system.AF_UNIX, system.SOCK_STREAM) as caller:
+        caller.setblocking(False)
+        return caller.connect_ex(str(path)) != errno.ECONNREFUSED
 
 
 def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

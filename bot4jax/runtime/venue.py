@@ -174,7 +174,7 @@ class PaperVenue:
         """
         for _, known in self._coming():
             known.may_rest = False
-        taken = list(self.book.resting.by_id.values())
+        taken = self.book.resting.all()
         for live in taken:
             self.book.leave(live, Cancelled, self.clock_ns)
         return len(taken)

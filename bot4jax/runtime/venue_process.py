@@ -175,9 +175,10 @@ def take(
 
 
 def _send(socket: zmq.Socket, engine: bytes, answer: FromVenue) -> None:
-    """Send to an engine that may be gone: the next one will ask."""
+    """Send to an engine that may be gone: the next one will ask. Nobody is waited for:
+    a stranger that never reads would hold up all others."""
     try:
-        socket.send_multipart([engine, pack(answer)])
+        socket.send_multipart([engine, pack(answer)], zmq.NOBLOCK)
     except zmq.ZMQError as error:
         if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
             raise

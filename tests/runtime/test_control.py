@@ -18,7 +18,7 @@ from bot4jax.runtime.folder import RunFolder
 from bot4jax.runtime.limits import TradingState
 from bot4jax.runtime.messages import Control, ControlAnswer, pack, unpack
 from bot4jax.runtime.orders import Order
-from bot4jax.runtime.sockets import dealer, router
+from bot4jax.runtime.sockets import LIMITS, dealer, router
 from bot4jax.runtime.states import Cause
 from tests.runtime.scene import Scene, resting
 
@@ -265,6 +265,22 @@ def test_a_kill_waits_for_nobody_who_waits_for_the_loop(engine, do):
         engine.trade_until(lambda: not person.is_alive())
     assert [one.accepted for one in answers] == [do != "reset"]
     assert {Cause.KILLED} <= set(engine.scene.states.causes)
+
+
+def test_a_kill_waits_for_nobody_who_asks_and_never_reads(engine, monkeypatch):
+    """Every answer to such a one would hold the next word up."""
+    patient = LIMITS._replace(send_high_water=1, send_timeout_ms=60_000)
+    monkeypatch.setattr("bot4jax.runtime.control.LIMITS", patient)
+    deaf = LIMITS._replace(receive_high_water=1, send_high_water=0)
+    word = [b"", pack(Control(do="status"))]
+    with (
+        listening(engine.controls, engine.endpoint),
+        dealer(engine.endpoint, limits=deaf) as asker,
+    ):
+        for _ in range(20_000):
+            asker.send_multipart(word)
+        with line(engine.endpoint, PATIENCE_S) as ask:
+            assert ask(Control(do="kill", reason="drill")).state == "halted"
 
 
 def test_a_word_that_waits_when_the_run_ends_is_not_done(engine):

@@ -232,6 +232,48 @@ def test_what_was_refused_before_it_came_never_trades(is_cancel, dedupes):
     assert (venue.position[0], venue.open_orders) == (0, [])
 
 
+def taken_twice(group: str = "") -> PaperVenue:
+    """A venue that does not dedupe, at which one order rests twice."""
+    bid = order(1, 4, "limit", 100, group=group)
+    venue, _ = venue_with(bid, bid, dedupes=False)
+    assert venue.open_orders == [bid.id]
+    assert len(venue.book.resting.all()) == 2
+    return venue
+
+
+def test_an_order_that_was_taken_twice_trades_twice():
+    venue = taken_twice()
+    answers = venue.advance(ticks(trade(2, 99, 50)))
+    assert [one.lots for one in answers if isinstance(one, Fill)] == [4, 4]
+    assert (venue.position[0], venue.open_orders) == (8, [])
+
+
+def test_nothing_of_an_order_that_was_taken_twice_is_left_resting():
+    venue = taken_twice()
+    assert venue.take_back() == 2
+    assert kinds(venue.advance(NOTHING)) == [Cancelled] * 2
+    assert venue.advance(ticks(trade(2, 99, 50))) == []
+
+
+def test_a_group_ends_both_of_an_order_that_was_taken_twice():
+    venue = taken_twice(GROUP)
+    venue.submit([order(2, 1, "market", group=GROUP)], 2)
+    assert kinds(venue.advance(NOTHING, 3)) == [Ack, Fill, Cancelled, Cancelled]
+    assert venue.open_orders == []
+
+
+def test_a_sale_of_ours_meets_what_is_left_of_an_order_that_was_taken_twice():
+    venue = taken_twice()
+    venue.position[0] = 10
+    (bid,) = venue.open_orders
+    venue.submit([Cancel(bid)], 2)
+    assert kinds(venue.advance(NOTHING, 3)) == [Cancelled]
+    assert venue.open_orders == [bid]
+    venue.submit([order(2, -4, "limit", 99, reduce_only=True)], 3)
+    assert kinds(venue.advance(NOTHING, 4)) == [Ack, Expired, Fill]
+    assert venue.open_orders == []
+
+
 def test_more_orders_in_a_second_than_the_venue_takes_are_rejected():
     asked = [order(number, 1, "market") for number in range(5)]
     venue, answers = venue_with(*asked, orders_per_second=3)

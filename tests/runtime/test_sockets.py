@@ -1,6 +1,8 @@
 """Sockets stay on this machine, have bounds, and are closed by their opener."""
 
 import gc
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -155,6 +157,45 @@ def test_a_taken_port_is_named():
         taken = bound_endpoint(source)
         with pytest.raises(EndpointError, match=taken), router(taken):
             pass
+
+
+@pytest.mark.parametrize("maker", [publisher, router])
+def test_a_file_that_somebody_listens_at_is_nobody_else_s(tmp_path, maker):
+    """The library would remove it, and the first would never be heard again."""
+    endpoint = f"ipc://{tmp_path}/orders"
+    with router(endpoint) as first:
+        with pytest.raises(EndpointError, match="another process"), maker(endpoint):
+            pass
+        with dealer(endpoint, b"engine") as engine:
+            engine.send(b"order")
+            assert received(first) == [b"engine", b"order"]
+
+
+def test_a_socket_s_file_that_was_left_behind_is_taken_over(tmp_path):
+    endpoint = f"ipc://{tmp_path}/orders"
+    dies = "import os,sys,zmq; zmq.Context().socket(zmq.ROUTER).bind(sys.argv[1])"
+    command = [sys.executable, "-c", f"{dies}; os._exit(0)", endpoint]
+    subprocess.run(command, check=True)
+    assert (tmp_path / "orders").is_socket()
+    with router(endpoint) as venue, dealer(endpoint, b"engine") as engine:
+        engine.send(b"order")
+        assert received(venue) == [b"engine", b"order"]
+
+
+@pytest.mark.parametrize("is_link", [True, False])
+def test_no_other_file_is_removed_to_listen_in_its_place(tmp_path, is_link):
+    other, place = tmp_path / "journal.sqlite", tmp_path / "place"
+    other.write_text("precious")
+    if is_link:
+        place.symlink_to(other)
+    else:
+        place = other
+    with (
+        pytest.raises(EndpointError, match="another file"),
+        router(f"ipc://{place}"),
+    ):
+        pass
+    assert (place.is_symlink(), other.read_text()) == (is_link, "precious")
 
 
 @pytest.mark.parametrize("maker", [subscriber, publisher, dealer, router])

@@ -12,6 +12,7 @@ import zmq
 
 from bot4jax.data.universe import universe
 from bot4jax.errors import Halted
+from bot4jax.runtime.dead_man import DeadMan
 from bot4jax.runtime.desk import Desk
 from bot4jax.runtime.intake import Intake
 from bot4jax.runtime.local_venue import LocalVenue, statement
@@ -21,6 +22,7 @@ from bot4jax.runtime.publish import publish
 from bot4jax.runtime.recovery import follows
 from bot4jax.runtime.screen import Drop
 from bot4jax.runtime.sockets import (
+    LIMITS,
     bound_endpoint,
     dealer,
     publisher,
@@ -41,7 +43,7 @@ from bot4jax.runtime.venue_messages import (
     unpack_from_engine,
     unpack_from_venue,
 )
-from bot4jax.runtime.venue_process import Sockets, serve
+from bot4jax.runtime.venue_process import Sockets, serve, take
 from bot4jax.runtime.wire import VERSION, encode
 from bot4jax.types import (
     BEGIN,
@@ -639,6 +641,31 @@ def test_a_stranger_neither_gets_the_reports_nor_ends_the_venue(wires):
     line.thread.join(10)
     assert line.error is None
     assert line.intake.refused["peer"] == 2
+
+
+def test_a_stranger_that_never_reads_holds_nobody_up(tmp_path):
+    """Each refusal would be waited for, and whoever comes behind it with it."""
+    endpoint, count, mine = f"ipc://{tmp_path}/orders", 20_000, intake()
+    patient = LIMITS._replace(send_high_water=1, send_timeout_ms=60_000)
+    deaf = LIMITS._replace(receive_high_water=1, send_high_water=0)
+
+    def hear(orders: zmq.Socket) -> None:
+        own, switch = desk(), DeadMan()
+        for _ in range(count):
+            take(own, mine, orders, b"", switch)
+
+    with (
+        router(endpoint, patient) as orders,
+        dealer(endpoint, limits=deaf) as stranger,
+    ):
+        for _ in range(count):
+            stranger.send(b"not a message")
+        thread = threading.Thread(target=hear, args=(orders,), daemon=True)
+        thread.start()
+        thread.join(20)
+        heard = mine.refused["message"]
+        thread.join(120)
+    assert heard == count
 
 
 @pytest.fixture
