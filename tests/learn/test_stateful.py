@@ -18,7 +18,8 @@ from tests.learn.small_fit import FEATURES, SIZES, fitted, hardware, samples, se
 OWN = settings(epochs=1, checkpoint_every=1)
 FORM = Form(SIZES, OWN.parts, hardware().products)
 LANES, GROUPS, SEED = 4, 3, 3
-VISITS = schedule.visits(*samples().labels.shape, OWN, SEED)
+BARS, SYMBOLS = samples().labels.shape
+VISITS = schedule.visits(BARS, SYMBOLS, OWN, SEED)
 PACES = schedule.paces(OWN, len(VISITS))
 WORTH = fit.worth_of(samples(), OWN)
 
@@ -26,7 +27,7 @@ STEP = jax.jit(partial(zoo.step, SIZES))
 UPDATE = jax.jit(partial(update.update, FORM))
 
 ROUNDING = 1e-5
-"""Other shapes are other executables. A fresh carry is apart by a hundred times that."""
+"""Other shapes are other executables; a fresh carry is apart by a hundred times that."""
 
 
 @pytest.fixture(scope="module")
