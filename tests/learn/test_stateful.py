@@ -27,7 +27,7 @@ STEP = jax.jit(partial(zoo.step, SIZES))
 UPDATE = jax.jit(partial(update.update, FORM))
 
 ROUNDING = 1e-5
-"""Other shapes are other executables; a fresh carry is apart by a hundred times that."""
+"""Other shapes are other executables; a fresh carry is off by a hundred times that."""
 
 
 @pytest.fixture(scope="module")
