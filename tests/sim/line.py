@@ -79,8 +79,8 @@ class Exchange:
     def recv_multipart(self) -> tuple[bytes, bytes]:
         return self._came.popleft()
 
-    def send_multipart(self, parts: Sequence[bytes]) -> None:
-        """To an engine that may be gone."""
+    def send_multipart(self, parts: Sequence[bytes], flags: int = 0) -> None:
+        """To an engine that may be gone; nothing here is waited for."""
         peer, message = parts
         if self.line is not None and self.line.peer == peer:
             self.line.hear(message)
