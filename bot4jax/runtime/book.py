@@ -28,6 +28,7 @@ from bot4jax.runtime.orders import (
     Order,
     Replace,
     Replaced,
+    opposite,
     under_terms,
 )
 from bot4jax.runtime.resting import (
@@ -40,7 +41,7 @@ from bot4jax.runtime.resting import (
     is_woken,
 )
 from bot4jax.runtime.terms import ChangedTerms, converted, ratio, universe_after
-from bot4jax.types import BUY, QUOTE, SELL, STATUS, TRADE, TRADING
+from bot4jax.types import BUY, QUOTE, STATUS, TRADE, TRADING
 
 Fees = Sequence[tuple[float, float]]
 """(taker, maker) share of notional by slot."""
@@ -142,8 +143,8 @@ class Book:
 
     def reachable(self, order: Order) -> Iterator[tuple[int, int, int]]:
         """(level, price, lots left) of the opposite side within the order's limit."""
-        opposite = SELL if order.side == BUY else BUY
-        for level, price, lots in self.displayed.side(order.symbol, opposite):
+        across = opposite(order.side)
+        for level, price, lots in self.displayed.side(order.symbol, across):
             if order.limit and is_beyond(price, order):
                 return
             yield level, price, lots
@@ -249,12 +250,12 @@ class Book:
         """Trade at once with what is displayed and not yet taken; False where another
         of ours that it met has ended it."""
         order = live.order
-        opposite = SELL if order.side == BUY else BUY
+        across = opposite(order.side)
         for level, price, lots in self.reachable(order):
             if not self._is_alone(live, price, now_ns):
                 return False
             traded = self._fill(live, lots, price, is_maker=False, now_ns=now_ns)
-            self.displayed.take(order.symbol, opposite, level, traded)
+            self.displayed.take(order.symbol, across, level, traded)
             if not live.left:
                 return True
         return self._is_alone(live, order.limit, now_ns)
@@ -325,12 +326,12 @@ class Book:
             elif own > 0 and not is_beyond(own, order):
                 live.ahead, live.shown, live.traded = 0, 0, 0  # nobody else is there
             if other > 0 and not is_beyond(other, order):
-                opposite = SELL if is_buy else BUY
-                size -= self.displayed.taken_at_best(order.symbol, opposite)
+                across = opposite(order.side)
+                size -= self.displayed.taken_at_best(order.symbol, across)
                 traded = self._fill(
                     live, size, order.limit, is_maker=True, now_ns=now_ns
                 )
-                self.displayed.take(order.symbol, opposite, 0, traded)
+                self.displayed.take(order.symbol, across, 0, traded)
 
     def _fill(
         self, live: Live, lots: int, price: int, *, is_maker: bool, now_ns: int

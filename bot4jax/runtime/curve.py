@@ -129,6 +129,11 @@ def own_keys(folder: Path, name: str) -> tuple[bytes, bytes]:
             )
     if secret is None:
         raise KeysError(f"{path} holds no secret key; make one with mode=keys.")
+    if zmq.curve_public(secret) != public:
+        raise KeysError(
+            f"{path} holds two keys that are no pair: nobody would answer to them. "
+            "Restore it from a copy, or make new keys."
+        )
     return public, secret
 
 

@@ -28,7 +28,9 @@ from bot4jax.runtime.journal_file import (
     Durability,
     JournalError,
     connected,
+    expect_whole_log,
     identify,
+    leave,
 )
 from bot4jax.runtime.journal_rows import NO_BAR, Closing, StepRecord
 from bot4jax.runtime.limits import TradingState
@@ -84,6 +86,7 @@ class Journal:
         """Every page of it is sound, every row was committed as it stands."""
         connection = connected(path, durability, vfs)
         try:
+            expect_whole_log(connection, path)
             if (found := connection.pragma("quick_check")) != "ok":
                 raise apsw.CorruptError(found)
             identify(connection, path, run)
@@ -98,7 +101,7 @@ class Journal:
                     "Restore it from a copy, or use another run.name."
                 )
         except BaseException:
-            connection.close()
+            leave(connection)
             raise
         return journal
 

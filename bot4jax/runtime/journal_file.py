@@ -7,6 +7,7 @@ from typing import Literal
 import apsw
 
 from bot4jax.errors import Bot4JaxError
+from bot4jax.runtime.journal_log import is_changed
 from bot4jax.runtime.journal_rows import TABLES
 
 SCHEMA = "bot4jax.journal/11"
@@ -43,6 +44,22 @@ def connected(path: Path, durability: Durability, vfs: str | None) -> apsw.Conne
         connection.close()
         raise JournalError(f"{path} is not a journal: {error}.") from error
     return connection
+
+
+def expect_whole_log(connection: apsw.Connection, path: Path) -> None:
+    """Refuse a journal of whose log SQLite would pass over what was committed."""
+    log = path.with_name(f"{path.name}-wal")
+    if is_changed(log, int(connection.pragma("page_size"))):
+        raise JournalError(
+            f"The journal {path} was changed: in {log.name} steps lie behind a page "
+            "that is damaged. Restore both from a copy, or use another run.name."
+        )
+
+
+def leave(connection: apsw.Connection) -> None:
+    """Let go of a journal that is refused, as it is: its log may be what mends it."""
+    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    connection.close()
 
 
 def identify(connection: apsw.Connection, path: Path, run: str) -> None:

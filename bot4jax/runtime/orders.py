@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from bot4jax.types import BUY, SELL
+
 SMALLEST_NS, LARGEST_NS = -(2**62), 2**62
 LARGEST = 2**53
 """Of prices in increments and sizes in lots: exact in every language's doubles."""
@@ -24,8 +26,8 @@ MARKET_KINDS = frozenset({"market", "stop", "take_profit"})
 TRIGGERED_KINDS = frozenset({"stop", "stop_limit", "take_profit"})
 """Sleep at the venue until the quote that they would trade with reaches a price."""
 Lots = Annotated[int, Meta(gt=0, le=LARGEST)]
-GroupId = Annotated[str, Meta(pattern=r"^([0-9a-f]{16})?\Z")]
-"""An id like an order's, or nothing."""
+SomeId = Annotated[str, Meta(pattern=r"^([0-9a-f]{16})?\Z")]
+"""Sixteen hexadecimal digits like an order's, or nothing."""
 Signed = Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
 Price = Annotated[int, Meta(ge=0, le=LARGEST)]
 Count = Annotated[int, Meta(ge=0, lt=2**53)]
@@ -61,9 +63,9 @@ class Order(Plain, frozen=True, tag="order"):
     for all others"""
     expires_ns: Nanoseconds = 0
     """event time at which it ends by itself; 0: it stands until it is taken back"""
-    group: GroupId = ""
+    group: SomeId = ""
     """one cancels the others: the first to wake or trade ends the rest of its group"""
-    parent: GroupId = ""
+    parent: SomeId = ""
     """id of the schedule that it is a slice of"""
 
 
@@ -100,6 +102,11 @@ Change = Cancel | Replace | Query
 """What can be asked about an order that was sent."""
 
 Request = Order | Change
+
+
+def opposite(side: int) -> Side:
+    """Of buying selling, of selling buying."""
+    return SELL if side == BUY else BUY
 
 
 def named(request: Request) -> OrderId:

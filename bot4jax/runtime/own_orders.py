@@ -13,9 +13,8 @@ from collections.abc import Iterable, Sequence
 from bot4jax.runtime.context import Market
 from bot4jax.runtime.gate import Denied, denied_orders
 from bot4jax.runtime.limits import Reason
-from bot4jax.runtime.orders import TRIGGERED_KINDS, Order, OrderId
+from bot4jax.runtime.orders import TRIGGERED_KINDS, Order, OrderId, opposite
 from bot4jax.runtime.resting import is_woken, meets
-from bot4jax.types import BUY, SELL
 
 
 def apart(
@@ -55,9 +54,9 @@ def yielding(orders: Sequence[Order], legs: Sequence[Order]) -> list[Order]:
     the limit of a stop-limit follows the position. That may have woken already and
     stand in the book: then nothing may come its way at all.
     """
-    across = {(one.symbol, _opposite(one.side)) for one in legs}
+    across = {(one.symbol, opposite(one.side)) for one in legs}
     limits = [one for one in legs if one.kind == "stop_limit"]
-    before = {(one.symbol, _opposite(one.side)) for one in limits}
+    before = {(one.symbol, opposite(one.side)) for one in limits}
     return [
         one
         for one in orders
@@ -89,7 +88,3 @@ def afforded(orders: list[Order], beyond: int) -> tuple[list[Order], list[Denied
     names = {one.id for one in late}
     kept = [one for one in orders if one.id not in names]
     return kept, denied_orders(Reason.ORDER_BUDGET, late)
-
-
-def _opposite(side: int) -> int:
-    return SELL if side == BUY else BUY

@@ -24,11 +24,12 @@ from bot4jax.runtime.orders import (
     OrderId,
     Request,
     Signed,
+    SomeId,
 )
 
 MOST_ORDERS = 1 << 16
 
-History = Annotated[str, Meta(pattern=r"^([0-9a-f]{16})?\Z")]
+History = SomeId
 """Of all that a run has asked for, see `recovery.continued`; empty: not told."""
 
 

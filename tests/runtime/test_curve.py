@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import zmq
+from zmq.auth import load_certificate
 
 from bot4jax import run
 from bot4jax.errors import Bot4JaxError
@@ -420,6 +421,17 @@ def test_a_secret_that_others_can_reach_is_refused(tmp_path, place, mode):
     (keys / place).chmod(mode)
     with pytest.raises(KeysError, match=rf"has mode {mode:04o}, expected 0\d00"):
         ring(keys, "feed")
+
+
+def test_two_keys_that_are_no_pair_are_refused(tmp_path):
+    """CURVE would be silent, and the feed or the venue seem so."""
+    make_keys(tmp_path, ["engine", "venue"])
+    path = tmp_path / "engine.key_secret"
+    theirs = load_certificate(tmp_path / "venue.key")[0]
+    ours = load_certificate(path)[0]
+    path.write_bytes(path.read_bytes().replace(ours, theirs))
+    with pytest.raises(KeysError, match="no pair"):
+        ring(tmp_path, "engine")
 
 
 def test_what_is_missing_is_named(tmp_path):

@@ -290,11 +290,48 @@ def test_a_log_torn_anywhere_recovers_to_the_last_whole_step(torn, tmp_path):
     assert expected_seen == {-1, 0, 1, 2, 3}
 
 
-def test_a_flipped_bit_in_the_log_ends_the_journal_before_it(torn, tmp_path):
+def test_a_flipped_bit_in_the_logs_last_step_ends_the_journal_before_it(torn, tmp_path):
+    """As a crash would have it that left the step unfinished."""
     path, lengths = torn
     log = bytearray(log_of(path).read_bytes())
-    log[lengths[1] + FRAME_HEADER + 100] ^= 4
-    assert reopened(path, bytes(log), tmp_path)[0] == 1
+    log[lengths[2] + FRAME_HEADER + 100] ^= 4
+    assert reopened(path, bytes(log), tmp_path)[0] == 2
+
+
+def test_a_bit_flipped_before_the_logs_last_step_is_refused_by_name(torn, tmp_path):
+    """SQLite would pass over all that lies behind, and forget it as it is closed."""
+    path, lengths = torn
+    whole, copy = log_of(path).read_bytes(), tmp_path / path.name
+    shutil.copy(path, copy)
+    for at in range(0, lengths[2], 211):
+        log = bytearray(whole)
+        log[at] ^= 1 << at % 8
+        log_of(copy).write_bytes(log)
+        with pytest.raises(JournalError, match="lie behind a page that is damaged"):
+            Journal.open(copy, RUN)
+        assert log_of(copy).read_bytes() == log, "nothing is left to be mended"
+    log_of(copy).write_bytes(whole)
+    journal = Journal.open(copy, RUN)
+    assert journal.last_step == 3
+    journal.close()
+
+
+def test_what_an_older_log_has_left_behind_is_no_damage(tmp_path):
+    """A log that was folded in is written anew from its beginning."""
+    path = tmp_path / "journal.sqlite"
+    journal = written(path, 4)
+    folder = tmp_path / "crashed"
+    folder.mkdir()
+    before = log_of(path).stat().st_size
+    journal._connection.execute("PRAGMA wal_checkpoint(RESTART)")
+    journal.commit(record(4))
+    assert log_of(path).stat().st_size == before
+    for one in (path, log_of(path)):
+        shutil.copy(one, folder / one.name)
+    journal.close()
+    again = Journal.open(folder / path.name, RUN)
+    assert (again.last_step, again.verify()) == (4, None)
+    again.close()
 
 
 CHANGES = [
