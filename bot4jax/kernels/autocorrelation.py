@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bot4jax.kernels.moments import correlation, mean, pearson, resolved, variance
-from bot4jax.numerics import safe_divide, safe_root
+from bot4jax.numerics import safe_divide
 from bot4jax.registry import Additive, Scalar, Terms, feature
 
 statistical = partial(feature, category="statistical")
@@ -18,6 +18,11 @@ LAGS = (1, 2, 3, 4, 5, 6, 10)
 """Lags whose pairs are summed."""
 TRIPLES = (1, 2, 3)
 """Distances between the three returns whose products are summed."""
+
+CUBIC = 0.15
+"""The same share of which third moments need more, for they lose its power of 1½."""
+UNEXPLAINED = 0.1
+"""Share of the variance that nearer lags must leave, or a further one's is rounding."""
 
 FLAT = "A variance of at most 10⁻⁵ of the mean square counts as none."
 
@@ -49,7 +54,7 @@ class LaggedPairs(Additive):
         pairs = [term for y in earlier for term in (y, y**2, z * y)]
         products = [earlier[k - 1] * earlier[2 * k - 1] for k in TRIPLES]
         triples = [term for one in products for term in (one, z * one)]
-        return z, z**2, *pairs, *triples
+        return z, z**2, *pairs, *triples, (z - standardised_return_1_ago) ** 2
 
     @staticmethod
     def at(lag: int, sums: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
@@ -102,8 +107,7 @@ for lag in (1, 2, 5, 10):
 class PartialAutocorrelation(LaggedPairs):
     """Correlation with returns `lag` bars earlier that nearer ones do not explain.
 
-    Durbin's recursion on the window's autocorrelations. Where those leave nothing to
-    explain, further lags are 0.
+    Durbin's recursion on the window's autocorrelations.
     """
 
     def __init__(self, lag: int) -> None:
@@ -120,17 +124,23 @@ class PartialAutocorrelation(LaggedPairs):
                     explained + row[j] * acf[k - 1 - j],
                     left - row[j] * acf[j],
                 )
-            last = jnp.where(left > 1e-3, safe_divide(own - explained, left), 0.0)
+            last = (own - explained) / jnp.where(left > UNEXPLAINED, left, jnp.nan)
             row = [row[j] - last * row[k - 1 - j] for j in range(k)] + [last]
         return row[-1]
 
     def reference(self, standardised_return: Window) -> float:
         z, width = standardised_return, len(standardised_return) - self.lag
-        acf = [1.0] + [
-            pearson(z[-width:], z[-width - k : -k]) for k in range(1, self.lag + 1)
-        ]
+        acf = np.array(
+            [1.0]
+            + [pearson(z[-width:], z[-width - k : -k]) for k in range(1, self.lag + 1)]
+        )
         apart = np.abs(np.subtract.outer(range(self.lag), range(self.lag)))
-        toeplitz = np.array(acf)[apart]
+        toeplitz = acf[apart]
+        # What k lags leave unexplained is the ratio of neighbouring determinants.
+        sizes = [np.linalg.det(toeplitz[:k, :k]) for k in range(self.lag + 1)]
+        left = [sizes[k + 1] / sizes[k] for k in range(self.lag) if sizes[k]]
+        if not min(left) > UNEXPLAINED:
+            return np.nan
         return float(np.linalg.solve(toeplitz, acf[1:])[-1])
 
 
@@ -160,9 +170,8 @@ class ComplexityEstimate(LaggedPairs):
 
     @staticmethod
     def finish(*sums: Scalar) -> Scalar:
-        z, zz, count = sums[0], sums[1], sums[-1]
-        _, yy, zy = LaggedPairs.at(1, sums)
-        return safe_root(safe_divide(zz + yy - 2 * zy, variance(z, zz, count)))
+        z, zz, steps, count = sums[0], sums[1], sums[-2], sums[-1]
+        return jnp.sqrt(safe_divide(steps, variance(z, zz, count)))
 
     @staticmethod
     def reference(standardised_return: Window) -> float:
@@ -189,14 +198,14 @@ class ThirdOrderCumulant(LaggedPairs):
         y, _, zy = LaggedPairs.at(self.lag, sums)
         x, _, zx = LaggedPairs.at(2 * self.lag, sums)
         yx, zyx = LaggedPairs.triples(self.lag, sums)
-        m, spread = mean(z, count), variance(z, zz, count)
+        m, spread = mean(z, count), variance(z, zz, count, CUBIC)
         pairs, ones = mean(zy + zx + yx, count), mean(z + y + x, count)
         centred = mean(zyx, count) - m * pairs + m**2 * ones - m**3
-        return safe_divide(centred, spread * safe_root(spread))
+        return safe_divide(centred, spread * jnp.sqrt(spread))
 
     def reference(self, standardised_return: Window) -> float:
         newest = standardised_return[2 * self.lag :]
-        spread = resolved(newest)
+        spread = resolved(newest, CUBIC)
         if spread == 0:
             return 0.0
         z = (standardised_return - newest.mean()) / np.sqrt(spread)

@@ -6,6 +6,7 @@ symbol is never explained by itself.
 
 from functools import partial
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -19,7 +20,7 @@ from bot4jax.kernels.moments import (
     variance,
 )
 from bot4jax.kernels.tolerances import REGRESSION
-from bot4jax.numerics import safe_divide, safe_root
+from bot4jax.numerics import safe_divide
 from bot4jax.registry import Additive, Scalar, Terms, feature
 
 cross_sectional = partial(feature, category="cross-sectional")
@@ -155,7 +156,7 @@ class ResidualReturn(MarketModel):
         m: Scalar, mm: Scalar, r: Scalar, rr: Scalar, rm: Scalar, count: Scalar
     ) -> Scalar:
         own = mean(r, count) - slope(m, mm, r, rm, count) * mean(m, count)
-        return safe_divide(own, safe_root(variance(r, rr, count)))
+        return safe_divide(own, jnp.sqrt(variance(r, rr, count)))
 
     @staticmethod
     def reference(log_return: Window, market_return: Window) -> float:

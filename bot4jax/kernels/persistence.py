@@ -43,17 +43,17 @@ def expectations(window: int) -> Window:
 
 
 def summing(size: int) -> Float[np.ndarray, "N N"]:
-    """The matrix that turns a box of returns into sums about their mean."""
-    about_mean = np.eye(size) - 1 / size
-    return (about_mean @ np.triu(np.ones((size, size)))).astype(np.float32)
+    """The matrix that turns a box of returns into their running sums."""
+    return np.triu(np.ones((size, size))).astype(np.float32)
 
 
 def rescaled_range(z: Float[Array, " N"]) -> Scalar:
     """Of one box of returns; 0 where they do not differ."""
-    sums = jnp.matmul(z, summing(z.size), precision=jax.lax.Precision.HIGHEST)
-    square = (z**2).mean()
-    spread = square - z.mean() ** 2
-    differs = spread > RESOLUTION * square
+    apart = z - z.mean()
+    apart = apart - apart.mean()  # what rounding left in it
+    sums = jnp.matmul(apart, summing(z.size), precision=jax.lax.Precision.HIGHEST)
+    spread = (apart**2).mean()
+    differs = spread > RESOLUTION * (z**2).mean()
     found = safe_divide(sums.max() - sums.min(), safe_root(spread))
     return jnp.where(differs, found, 0.0)
 
@@ -107,7 +107,7 @@ def own_range(standardised_return: Window, size: int) -> float:
     """Mean rescaled range by its definition, box by box."""
     found = []
     for box in standardised_return.reshape(-1, size):
-        if resolved(box) > 0:
+        if resolved(box, RESOLUTION) > 0:
             sums = np.cumsum(box - box.mean())
             found.append(np.ptp(np.append(0.0, sums)) / box.std())
     return float(np.mean(found)) if found else 0.0

@@ -27,6 +27,8 @@ WAVELET, MODE = "db4", "periodization"
 BOUNDARY = "`db4`, periodic at the window's ends (`periodization`)."
 SILENT = 1e-5
 """Share of the window's energy below which a level holds nothing but rounding."""
+DISTINCT = 2e-4
+"""Share of the window's energy from which on a level's fourth moment is known."""
 
 ROSSO = "Rosso et al. (2001), Wavelet Entropy: a New Tool for Analysis of Short Signals"
 
@@ -128,13 +130,18 @@ class WaveletKurtosis(OfLevel):
         centred = own - own.mean()
         spread = (centred**2).mean()
         found = safe_divide((centred**4).mean(), spread**2) - 3
-        return jnp.where(spread * own.size > SILENT, found, 0.0)
+        share = spread * own.size
+        known = jnp.where(share > DISTINCT, found, jnp.nan)
+        return jnp.where(share > SILENT, known, 0.0)
 
     def reference(self, standardised_return: Window) -> float:
         own = own_details(standardised_return, self.level)
         centred = own - own.mean()
-        if own.var() * len(own) <= SILENT:
+        share = own.var() * len(own)
+        if share <= SILENT:
             return 0.0
+        if share <= DISTINCT:
+            return np.nan
         return float((centred**4).mean() / own.var() ** 2) - 3
 
 
