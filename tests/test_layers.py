@@ -210,7 +210,7 @@ def unsafe_reads(source):
 
 
 def _names_pickle(call):
-    """Whether a call is given the name of such a module, as `import_module` takes it."""
+    """Whether a call is given the name of such a module, to import it by."""
     texts = [one.value for one in call.args if isinstance(one, ast.Constant)]
     return any(one in BY_PICKLE for one in texts if isinstance(one, str))
 
