@@ -40,6 +40,7 @@ from tests.runtime.scene import (
     compared,
     repeating,
 )
+from tests.runtime.test_pauses import wait_until
 from tests.sim.kill import BARS, KILLED, PATIENCE_S, begun, served, started
 
 TIGHT = msgspec.structs.replace(LIMITS, repeats=3, repeat_seconds=10.0)
@@ -132,7 +133,7 @@ def test_a_killed_engine_that_repeated_itself_opens_nothing_before_a_person_look
     what the venue has heard."""
     venue = PaperVenue(UNIVERSE, latency_ns=0)
     thread, endpoint = served(tmp_path, venue)
-    people, tight = f"ipc://{tmp_path}/people", {"limits": TIGHT_FOR_A_MINUTE}
+    people, tight = tmp_path / "people", {"limits": TIGHT_FOR_A_MINUTE}
 
     def sent() -> list[Order]:
         return [one for one in venue.record.received if isinstance(one, Order)]
@@ -146,7 +147,7 @@ def test_a_killed_engine_that_repeated_itself_opens_nothing_before_a_person_look
         point = "after_journal" if at == 26 else "after_send"
         assert started(tmp_path, endpoint, point, at, **tight) == KILLED
         assert sent() == before
-    engine = begun(tmp_path, endpoint, people=people, **tight)
+    engine = begun(tmp_path, endpoint, people=f"ipc://{people}", **tight)
     answers = []
     person = Thread(target=lambda: answers.append(reset(people)))
     person.start()
@@ -163,9 +164,10 @@ def test_a_killed_engine_that_repeated_itself_opens_nothing_before_a_person_look
     assert after[-1].step == noted[2].step < BARS
 
 
-def reset(endpoint: str) -> bool:
-    """A person has looked."""
-    with line(endpoint) as ask:
+def reset(socket: Path) -> bool:
+    """A person has looked, and waits for the engine to be there."""
+    wait_until(socket.exists)
+    with line(f"ipc://{socket}") as ask:
         return ask(Control(do="reset", reason="looked into it")).accepted
 
 
