@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -21,6 +21,7 @@ from jaxtyping import Float
 
 from benchmarks import reaction
 from benchmarks.floors import sync_ms
+from benchmarks.planned import closing_of
 from benchmarks.result import Measured
 from benchmarks.timing import Laps, quantiles, rate
 from bot4jax.errors import Bot4JaxError
@@ -28,8 +29,7 @@ from bot4jax.modes.making import make_account
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.runtime import context, garbage, gate
 from bot4jax.runtime.account import Account
-from bot4jax.runtime.closings import NO_ARRIVALS, Closed
-from bot4jax.runtime.context import Market
+from bot4jax.runtime.closings import Closed
 from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.garbage import settled
 from bot4jax.runtime.journal import Journal
@@ -42,16 +42,12 @@ from bot4jax.runtime.states import States
 from bot4jax.runtime.targets import proposals_from_targets
 from bot4jax.runtime.venue_messages import Step
 from bot4jax.schema import Config
-from bot4jax.types import TRADING
 
 SHARE = 1e-2
 """Largest position, of the capital: every change is many lots."""
 
 ROWS = 22
 """Numbers of a symbol in the decisions of five members, as they are journaled."""
-
-DISPLAYED = 2**40
-"""Lots at each quote: nothing is made smaller."""
 
 
 class NotMeasured(Bot4JaxError):
@@ -91,7 +87,7 @@ def measure(config: Config, steps: int, warmup: int, report: Report) -> Measured
         ms = found.laps.values[stage, "ms"][warmup:]
         times = quantiles(ms, stage, "ms", warmup, least)
         rows += [times, rate(times, found.orders, "orders/s")]
-    return Measured(rows + reaction.rows(config, report), {}, {})
+    return Measured(rows + reaction.rows(unlimited(config), report), {}, {})
 
 
 def unlimited(config: Config) -> Config:
@@ -114,7 +110,8 @@ def unlimited(config: Config) -> Config:
 def walk(setting: Setting, folder: Path, steps: int, report: Report) -> Timed:
     """Step after step, each filled whole before the next."""
     account = make_account(setting, "bench", States(lambda transition: None))
-    slots, laps = len(setting.source.universe.instruments), Laps()
+    anchors, laps = np.asarray(setting.source.anchors, np.int64), Laps()
+    slots = len(anchors)
     rng = np.random.default_rng(setting.config.run.seed)
     signs = np.where(np.arange(slots) % 2, 1, -1)
     answers: list[Answer] = []
@@ -122,7 +119,7 @@ def walk(setting: Setting, folder: Path, steps: int, report: Report) -> Timed:
     path = folder / "journal.sqlite"
     with closing(Journal.open(path, "bench")) as journal, settled():
         for step in range(1, steps + 1):
-            closed = closing_of(setting, step)
+            closed = closing_of(anchors, setting.source.bar_ns, step)
             for one in answers:
                 account.portfolio.apply(one)
             wish = Wish(
@@ -190,30 +187,6 @@ def journaled(
         )
     )
     return orders, message, (time.perf_counter() - began) * 1e3
-
-
-def closing_of(setting: Setting, step: int) -> Closed:
-    """A boundary at which every symbol has a quote; no device takes part."""
-    source = setting.source
-    bid, slots = np.asarray(source.anchors, np.int64), len(source.anchors)
-    now_ns = source.bar_ns * step
-    size, seen = np.full(slots, DISPLAYED), np.full(slots, now_ns)
-    trading = np.full(slots, TRADING)
-    nothing: Any = np.zeros((1, slots))
-    return Closed(
-        step,
-        now_ns,
-        nothing,
-        nothing,
-        Market(bid, bid + 1, seen, trading, size, size),
-        0.0,
-        now_ns,
-        0,
-        0,
-        NO_ARRIVALS,
-        stale=np.zeros(slots, bool),
-        newest_ns=now_ns,
-    )
 
 
 def filled(order: Order) -> tuple[Answer, Answer]:

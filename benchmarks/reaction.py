@@ -1,10 +1,12 @@
 """How soon the switches act: a person's, and the venue's on a dead or stopped engine.
 
-An engine has orders resting at a venue. A person pulls the kill switch, and the time
-is taken until the venue's word for every cancel is booked. Or the engine, a process of
-its own, is killed or stopped, and the time is taken until the venue has taken
-everything back; the floor is the silence that it was asked to allow, less what may have
-passed already.
+An engine, a process of its own, takes step after step as fast as it can: each takes
+back what the one before has left resting, and sends as many orders again. A person
+pulls the kill switch at its control socket, and the time is taken until it says that it
+is halted, and until it says that the kill is journaled and the venue's word for every
+cancel booked. Or an engine whose orders rest is killed or stopped, and the time is
+taken until the venue has taken everything back; the floor is the silence that it was
+asked to allow, less what may have passed already.
 """
 
 import multiprocessing
@@ -15,31 +17,35 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from itertools import count
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
+from benchmarks.planned import closing_of, planned
 from benchmarks.result import Row
 from benchmarks.timing import quantiles
-from bot4jax.data.universe import universe
+from bot4jax.data.universe import Universe, universe
 from bot4jax.errors import Bot4JaxError
 from bot4jax.runtime.account import Account
-from bot4jax.runtime.control import Controls, KillFile
+from bot4jax.runtime.control import Controls, KillFile, listening
+from bot4jax.runtime.control_line import Ask, line
 from bot4jax.runtime.dead_man import BEATS
 from bot4jax.runtime.desk import Desk
 from bot4jax.runtime.intake import Intake
 from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.limits import Limits
 from bot4jax.runtime.loop import Trader
-from bot4jax.runtime.messages import Control
+from bot4jax.runtime.messages import Control, ControlAnswer
 from bot4jax.runtime.orders import Order, order_id
 from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.progress import Report
-from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.sockets import dealer, router, subscriber
 from bot4jax.runtime.states import States
+from bot4jax.runtime.targets import Tactic
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import SocketVenue
 from bot4jax.runtime.venue_messages import Inquiry, Step
@@ -51,9 +57,15 @@ from bot4jax.types import BUY, QUOTE, TICK, Instrument
 WITHIN_S = 0.5
 """Silence that the engine asks the venue to allow."""
 
+KILLS, BETWEEN = 30, 20
+"""Of the kill switch, and steps from a reset to the next one."""
 ROUNDS, RESTING = 5, 100
 PATIENCE_S = 60.0
 MARKET = universe([Instrument(symbol="A")])
+FLOW = universe([Instrument(symbol=f"S{number}") for number in range(RESTING)])
+BID = 100
+SHARE = 1e-3
+"""Largest position, of the capital: far more lots than the venue displays."""
 NOW_NS = 1_000_000_000
 ENDS: dict[str, signal.Signals] = {
     "dead_man_killed": signal.SIGKILL,
@@ -68,22 +80,24 @@ class StillResting(Bot4JaxError):
 
 
 def rows(config: Config, report: Report) -> list[Row]:
-    """Milliseconds to the venue's word, then to an empty book of either end."""
-    pulled = [kill_ms(config) for _ in range(ROUNDS)]
-    found = [quantiles(pulled, "kill_switch", "ms", 0)]
+    """Milliseconds to either word of a kill, then to an empty book of either end."""
+    heard, done = kills_ms(Limits.from_config(config.risk), report)
+    found = [quantiles(heard, "kill_switch_heard", "ms", 0)]
+    found.append(quantiles(done, "kill_switch", "ms", 0))
     floor = WITHIN_S * (1 - 1 / BEATS) * 1e3
     for stage, end in ENDS.items():
         times = []
-        for done in range(1, ROUNDS + 1):
+        for number in range(1, ROUNDS + 1):
             times.append(reaction_ms(end))
-            report(f"reactions, {stage}", done, ROUNDS)
+            report(f"reactions, {stage}", number, ROUNDS)
         found.append(quantiles(times, stage, "ms", 0, floor))
     return found
 
 
 def reaction_ms(end: signal.Signals) -> float:
     """One engine, ended this way while its orders rest."""
-    with venue_served() as (venue, endpoint), engine_at(endpoint) as process:
+    own = rest, WITHIN_S
+    with venue_served() as (venue, endpoint), engine_at(endpoint, *own) as process:
         wait_until(lambda: len(venue.open_orders) == RESTING)
         time.sleep(WITHIN_S)
         if len(venue.open_orders) < RESTING:
@@ -94,73 +108,98 @@ def reaction_ms(end: signal.Signals) -> float:
         return (time.perf_counter() - began) * 1e3
 
 
-def kill_ms(config: Config) -> float:
-    """From a person's word to the venue's that nothing rests, the loop being idle."""
-    with (
-        venue_served() as (venue, endpoint),
-        dealer(endpoint) as socket,
-        tempfile.TemporaryDirectory(prefix="b4") as folder,
-        closing(Journal.open(Path(folder) / "journal.sqlite", "bench")) as journal,
-    ):
-        trader = waiting(config, SocketVenue(socket, PATIENCE_S), journal)
+def kills_ms(limits: Limits, report: Report) -> tuple[list[float], list[float]]:
+    """From a person's word to the answer, and to the one that says that nothing rests;
+    the engine is at work each time, and is let go on after it."""
+    heard, done = list[float](), list[float]()
+    with tempfile.TemporaryDirectory(prefix="b4") as folder:
+        own = trade_on, folder, limits
+        people = Path(folder) / "people"
+        with (
+            venue_served(FLOW) as (venue, endpoint),
+            engine_at(endpoint, *own),
+            line(f"ipc://{people}", PATIENCE_S) as ask,
+        ):
+            wait_until(people.exists)
+            for number in range(1, KILLS + 1):
+                at_work(ask)
+                began = time.perf_counter()
+                ask(Control(do="kill", reason="bench"))
+                heard.append((time.perf_counter() - began) * 1e3)
+                wait_until(lambda: is_settled(ask(STATUS)), pause_s=0.0)
+                done.append((time.perf_counter() - began) * 1e3)
+                if venue.open_orders:
+                    raise StillResting("The venue has not taken back what rests.")
+                ask(Control(do="reset", reason="bench"))
+                report("reactions, kill_switch", number, KILLS)
+    return heard, done
+
+
+STATUS = Control(do="status")
+
+
+def at_work(ask: Ask) -> None:
+    """Return when the engine has gone on for a while, and most of its orders rest."""
+    until = ask(STATUS).step + BETWEEN
+
+    def is_so() -> bool:
+        said = ask(STATUS)
+        is_full = said.open_orders >= RESTING // 2
+        return said.state == "active" and said.step >= until and is_full
+
+    wait_until(is_so)
+
+
+def is_settled(said: ControlAnswer) -> bool:
+    return "KILLED" in said.causes and not said.open_orders
+
+
+def trade_on(endpoint: str, folder: str, limits: Limits) -> None:
+    """Step after step until the process is ended; people are heard before each."""
+    journal = Journal.open(Path(folder) / "journal.sqlite", "bench")
+    with dealer(endpoint) as socket, closing(journal):
+        states = States(journal.note)
+        link = SocketVenue(socket, PATIENCE_S)
+        trader = Trader(
+            decider=planned(turning, RESTING),
+            account=Account(
+                *(FLOW, Portfolio(FLOW, 1e6), limits, "bench", states, Tactic("limit"))
+            ),
+            venue=link,
+            journal=journal,
+            publish=lambda stepped: None,
+            bar_ns=NOW_NS,
+        )
         controls = Controls(trader, KillFile(Path(folder)))
-        began = time.perf_counter()
-        controls.answer(Control(do="kill", reason="bench"))
-        for _ in controls.attended(silence()):
-            if not trader.account.portfolio.working.ids():
-                break
-        took_ms = (time.perf_counter() - began) * 1e3
-        if venue.open_orders or trader.account.portfolio.working.ids():
-            raise StillResting("The venue has not taken back what rests.")
-        return took_ms
+        link.attend = controls.attend
+        bids = np.full(RESTING, BID)
+        with listening(controls, f"ipc://{folder}/people"):
+            trader.start()
+            for step in count(1):
+                controls.attend()
+                trader.step(closing_of(bids, NOW_NS, step))
 
 
-def waiting(config: Config, link: SocketVenue, journal: Journal) -> Trader:
-    """A trading loop whose orders rest; nothing is decided in it."""
-    unused: Any = None
-    states = States(journal.note)
-    limits = Limits.from_config(config.risk)
-    account = Account(MARKET, Portfolio(MARKET, 1e6), limits, "bench", states)
-    trader = Trader(
-        decider=unused,
-        account=account,
-        venue=link,
-        journal=journal,
-        publish=lambda stepped: None,
-        bar_ns=NOW_NS,
-    )
-    trader.start()
-    step = resting_step()
-    for one in step.orders:
-        if isinstance(one, Order):
-            account.portfolio.working.expect(one)
-    link.send(step)
-    for answer in link.settle(2 * NOW_NS):
-        account.portfolio.apply(answer)
-    return trader
+def turning(step: int) -> Float[np.ndarray, " S"]:
+    """All is bought in one step and sold in the next: what rests is never wanted."""
+    return np.full(RESTING, SHARE if step % 2 else -SHARE)
 
 
-def silence() -> Iterator[Arrival]:
-    """What the loop hears while no tick comes."""
-    give_up_s = time.monotonic() + PATIENCE_S
-    while time.monotonic() < give_up_s:
-        yield Arrival(None, 0.0, 0)
-        time.sleep(1e-3)
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
+def wait_until(is_so: Callable[[], bool], pause_s: float = 1e-3) -> None:
     give_up_s = time.monotonic() + PATIENCE_S
     while not is_so():
         if time.monotonic() > give_up_s:
             raise StillResting(f"Nothing has changed within {PATIENCE_S:g} s.")
-        time.sleep(1e-3)
+        time.sleep(pause_s)
 
 
 @contextmanager
-def engine_at(endpoint: str) -> Iterator[BaseProcess]:
-    """An engine's process, gone when the block ends."""
+def engine_at(
+    endpoint: str, run: Callable[..., None], *how: Any
+) -> Iterator[BaseProcess]:
+    """A process that runs an engine, gone when the block ends."""
     spawning = multiprocessing.get_context("spawn")
-    process = spawning.Process(target=rest, args=(endpoint, WITHIN_S), daemon=True)
+    process = spawning.Process(target=run, args=(endpoint, *how), daemon=True)
     process.start()
     try:
         yield process
@@ -202,15 +241,18 @@ def resting_step() -> Step:
 
 
 @contextmanager
-def venue_served() -> Iterator[tuple[PaperVenue, str]]:
+def venue_served(market: Universe = MARKET) -> Iterator[tuple[PaperVenue, str]]:
     """A venue behind a socket, whose market stands still."""
+    slots = range(len(market.instruments))
+    quotes = [(QUOTE, 0, 0, slot, 1, BID, BID + 1, 9, 9) for slot in slots]
     with tempfile.TemporaryDirectory(prefix="b4") as folder:
         endpoint = f"ipc://{Path(folder) / 'orders'}"
-        venue = PaperVenue(MARKET)
-        desk = Desk(venue, MARKET.hash)
-        desk.hear(np.array([(QUOTE, 0, 0, 0, 1, 100, 101, 9, 9)], TICK))
+        venue = PaperVenue(market)
+        desk = Desk(venue, market.hash)
+        desk.hear(np.array(quotes, TICK))
         desk.end()
-        intake = Intake(MARKET.hash, np.array([100]), skew_limit_ns=0)
+        anchors = np.full(len(slots), BID)
+        intake = Intake(market.hash, anchors, skew_limit_ns=0)
         silent = f"ipc://{Path(folder) / 'ticks'}"
 
         def run() -> None:

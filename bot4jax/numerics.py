@@ -11,6 +11,9 @@ from jaxtyping import Array, Float, Int
 BLOCK = 16
 """Bars of one block of `WindowSums`."""
 
+NEARLY_ALL = -1 + 2.0**-24
+"""The nearest float32 to a loss of everything."""
+
 BEYOND = np.iinfo(np.int32).max
 """Larger than the sort key of any number."""
 
@@ -20,6 +23,14 @@ def safe_divide(numerator: Array, denominator: Array, default: float = 0.0) -> A
     is_zero = denominator == 0
     quotient = numerator / jnp.where(is_zero, 1, denominator)
     return jnp.where(is_zero, jnp.asarray(default, quotient.dtype), quotient)
+
+
+def log_growth(growth: Array) -> Array:
+    """`log(1 + growth)` of a price's relative move; finite, whatever it has lost.
+
+    A price that has fallen to less than a 2²⁵th has lost all of itself in float32.
+    """
+    return jnp.log1p(jnp.maximum(growth, NEARLY_ALL))
 
 
 def safe_log(value: Array, floor: float = 1e-30) -> Array:

@@ -345,6 +345,15 @@ def test_with_keys_a_numeric_address_is_accepted(tree, address):
     assert validate(tree).runtime.endpoints.ticks == address
 
 
+@pytest.mark.parametrize("address", ["tcp://0.0.0.0:6000", "tcp://[2001:db8::1]:6000"])
+def test_the_control_socket_stays_on_this_machine_with_keys_too(tree, address):
+    """Who may stop the engine, or let it go on, sits here."""
+    tree["keys"]["folder"] = "keys"
+    tree["runtime"]["endpoints"]["control"] = address
+    (problem,) = problems(tree)
+    assert problem.startswith("runtime.endpoints.control: ")
+
+
 @pytest.mark.parametrize("address", ["tcp://localhost:5555", "tcp://*:5555"])
 def test_names_are_refused_with_keys_too(tree, address):
     tree["keys"]["folder"] = "keys"

@@ -99,6 +99,13 @@ KEYED = {"Generator", "SeedSequence", "Philox", "PCG64", "PCG64DXSM", "SFC64"}
 """of `numpy.random`: types that are made from a seed"""
 
 
+BY_PICKLE = {
+    *("pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib"),
+    *("marshal", "shelve", "jsonpickle", "pandas.read_pickle", "torch.load"),
+}
+"""What runs whatever somebody has written into a file or a message."""
+
+
 def room(module):
     return module.split(".")[0]
 
@@ -186,6 +193,28 @@ def impure_calls(source):
                 yield f"line {node.lineno}: {name}"
 
 
+def unsafe_reads(source):
+    """Imports and calls by which a file or a message could run code of its own."""
+    tree = ast.parse(source)
+    names = aliases(tree)
+    found = set(imports(tree)) | {dotted(node, names) for node in ast.walk(tree)}
+    for name in sorted(one for one in found if one):
+        if is_allowed(name, BY_PICKLE):
+            yield name
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+            if not (isinstance(node.value, ast.Constant) and node.value.value is False):
+                yield f"line {node.value.lineno}: allow_pickle"
+        elif isinstance(node, ast.Call) and _names_pickle(node):
+            yield f"line {node.lineno}: import by name"
+
+
+def _names_pickle(call):
+    """Whether a call is given the name of such a module, to import it by."""
+    texts = [one.value for one in call.args if isinstance(one, ast.Constant)]
+    return any(one in BY_PICKLE for one in texts if isinstance(one, str))
+
+
 def calls_at_import(source):
     """Array functions of JAX that run when the module is imported."""
     tree = ast.parse(source)
@@ -228,6 +257,11 @@ def reads_a_clock(call):
 @pytest.mark.parametrize("module", MODULES)
 def test_computes_nothing_when_imported(module):
     assert list(calls_at_import(MODULES[module].read_text())) == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_is_unpickled(module):
+    assert list(unsafe_reads(MODULES[module].read_text())) == []
 
 
 def test_every_module_has_a_rule():
@@ -303,6 +337,40 @@ def test_timers_and_keyed_chance_pass(source):
 )
 def test_planted_computation_at_import_is_seen(source):
     assert len(list(calls_at_import(source))) == 1
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle",
+        "import pickle as p",
+        "from pickle import loads",
+        "def late():\n    import marshal",
+        "import shelve",
+        "from dill import load",
+        "import cloudpickle",
+        "import importlib\nimportlib.import_module('pickle')",
+        "__import__('marshal')",
+        "import numpy as np\nnp.load(path, allow_pickle=True)",
+        "import numpy as np\nnp.load(path, allow_pickle=is_trusted)",
+        "from torch import load\nload(path)",
+    ],
+)
+def test_planted_pickle_is_seen(source):
+    assert list(unsafe_reads(source)) != []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import numpy as np\nnp.load(path)",
+        "import numpy as np\nnp.load(path, allow_pickle=False)",
+        "import json\njson.load(file)",
+        "import pickleball",
+    ],
+)
+def test_what_reads_numbers_and_text_passes(source):
+    assert list(unsafe_reads(source)) == []
 
 
 def test_computation_inside_a_function_passes():

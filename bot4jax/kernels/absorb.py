@@ -27,7 +27,7 @@ from bot4jax.kernels.bars import (
     TRADES,
     OpenBars,
 )
-from bot4jax.numerics import safe_divide, safe_root
+from bot4jax.numerics import log_growth, safe_divide, safe_root
 from bot4jax.types import (
     BOOK,
     BUY,
@@ -250,7 +250,7 @@ def _squared_returns(batch: _Batch, ints: Array, floats: Array) -> tuple[Array, 
         earlier = _before(rows, batch.bid, carried[:, 0])
         base = anchor + earlier.astype(jnp.float32)
         moved = safe_divide((batch.bid - earlier).astype(jnp.float32), base)
-        return jnp.where(ever >= back, jnp.log1p(moved) ** 2, 0.0)
+        return jnp.where(ever >= back, log_growth(moved) ** 2, 0.0)
 
     return squared(batch.previous_trade, 1), squared(batch.fifth_trade, GRID) / GRID
 

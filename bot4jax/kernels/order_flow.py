@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from bot4jax.kernels.history import BOOK_LEVELS
 from bot4jax.kernels.moments import mean
 from bot4jax.kernels.tolerances import CANCELLING, PRICE_AND_MORE
-from bot4jax.numerics import safe_divide
+from bot4jax.numerics import log_growth, safe_divide
 from bot4jax.registry import Additive, Incremental, Scalar, Terms, feature
 
 order_flow = partial(feature, category="order flow")
@@ -177,7 +177,7 @@ class MicropriceMomentum(Incremental):
     def update(
         state: Float[Array, " K"], log_return: Scalar, microprice_offset: Scalar
     ) -> tuple[Float[Array, " K"], Scalar]:
-        newest = jnp.log1p(microprice_offset)
+        newest = log_growth(microprice_offset)
         state = jnp.concatenate([state[1:] - log_return, newest[None]])
         return state, state[-1] - state[0]
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from bot4jax.numerics import safe_divide
+from bot4jax.numerics import log_growth, safe_divide
 from bot4jax.types import Bar
 
 
@@ -48,4 +48,4 @@ def log_ratio(bar: Bar, mid: Array, base: Array) -> Float[Array, " S"]:
     """log(mid / base) of two mids; exact where the difference is small."""
     moved = (mid - base).astype(jnp.float32) / 2
     below = bar.anchor + base.astype(jnp.float32) / 2
-    return jnp.log1p(safe_divide(moved, below))
+    return log_growth(safe_divide(moved, below))

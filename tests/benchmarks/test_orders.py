@@ -16,6 +16,7 @@ def config():
 
 def test_every_order_of_a_step_passes_and_is_measured(config, monkeypatch):
     monkeypatch.setattr(reaction, "ROUNDS", 1)
+    monkeypatch.setattr(reaction, "KILLS", 2)
     # a machine that stalls for half a second would look like an engine that has died
     monkeypatch.setattr(reaction, "WITHIN_S", 3.0)
     found = orders.measure(config, 3, 1, lambda *told: None)
@@ -24,6 +25,7 @@ def test_every_order_of_a_step_passes_and_is_measured(config, monkeypatch):
         ("gate", "orders/s"),
         ("journaled", "ms"),
         ("journaled", "orders/s"),
+        ("kill_switch_heard", "ms"),
         ("kill_switch", "ms"),
         ("dead_man_killed", "ms"),
         ("dead_man_stopped", "ms"),
@@ -31,6 +33,9 @@ def test_every_order_of_a_step_passes_and_is_measured(config, monkeypatch):
     by_stage = {row.stage: row for row in found.rows if row.unit == "orders/s"}
     assert by_stage["gate"].n == by_stage["journaled"].n == 3
     assert by_stage["journaled"].floor is not None
+    heard, done = (row for row in found.rows if row.stage.startswith("kill_switch"))
+    assert heard.n == done.n == 2
+    assert 0 < heard.p50 < done.p50
     for row in found.rows[-2:]:
         assert row.floor is not None
         assert row.p50 > 0

@@ -30,10 +30,12 @@ PARTS: dict[str, Any] = dict.fromkeys(Engine._fields, _unused) | {
 ENGINE = Engine(**PARTS)
 
 
-def tape_of(feed: Feed) -> Tape:
-    """Its prices are counted from 100."""
-    anchors = jnp.full(len(feed.universe.instruments), 100.0)
-    return Tape(ENGINE, feed, bars.init_bars(anchors), jnp.int32(0), feed.universe)
+def tape_of(feed: Feed, anchors: np.ndarray | None = None) -> Tape:
+    """Its prices are counted from the anchors, increments; without any from 100."""
+    if anchors is None:
+        anchors = np.full(len(feed.universe.instruments), 100)
+    opened = bars.init_bars(jnp.asarray(anchors, jnp.float32))
+    return Tape(ENGINE, feed, opened, jnp.int32(0), feed.universe)
 
 
 def arrivals(frames: Iterable[Frame], idles: bool = False) -> Iterator[Arrival]:
@@ -50,7 +52,7 @@ def rows_of(closed: Iterable[Closed]) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def closed_on_device(
-    feed: Feed, frames: Sequence[Frame]
+    feed: Feed, frames: Sequence[Frame], anchors: np.ndarray | None = None
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """The bars that the frames close."""
-    return rows_of(tape_of(feed).closed(arrivals(frames)))
+    return rows_of(tape_of(feed, anchors).closed(arrivals(frames)))

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bot4jax.runtime import brackets, local_venue, working_orders
+from bot4jax.runtime import brackets, local_venue, states, working_orders
 from bot4jax.runtime.account import Account
 from bot4jax.runtime.book import Book
 from bot4jax.runtime.inputs import FILE, came_in
@@ -24,14 +24,15 @@ from bot4jax.runtime.orders import (
     Replaced,
 )
 from bot4jax.runtime.remembering import Remembering
-from bot4jax.runtime.states import Transition
+from bot4jax.runtime.states import OF_THE_PROCESS, Cause, Transition
+from bot4jax.runtime.throttle import Throttle, likeness
 from bot4jax.runtime.tracking import OrderState, follow
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import SocketVenue
 from bot4jax.runtime.venue_record import Record
 from bot4jax.runtime.working_orders import WorkingOrders
 from tests.modes.ways import journal_of
-from tests.runtime.scene import RUN, compared, repeating
+from tests.runtime.scene import BAR_NS, RUN, compared, repeating
 from tests.sim import __main__ as sim
 from tests.sim import kill, seeds
 from tests.sim.kill import FILLS, FIRST_KILL, Verdict, judged
@@ -374,6 +375,58 @@ def test_what_a_restart_forgets_of_what_is_under_way_is_seen(
     for seed in many:
         found = seeds.told_at_rest(tmp_path / str(seed), seed, calm_at_rest).verdict
         assert any("asks too soon" in one for one in found.broken), seed
+
+
+@pytest.fixture(scope="module")
+def calm_repeating(tmp_path_factory) -> Record:
+    """Of an engine that wants the same over and over; a person lets it go on once."""
+    calm = seeds.undisturbed(tmp_path_factory.mktemp("repeating"), seeds.REPEATING)
+    sent = [one for one in calm.received if isinstance(one, Order)]
+    for one in sent:
+        alike = [other for other in sent if likeness(other) == likeness(one)]
+        ago = [(one.sent_ns - other.sent_ns) / BAR_NS for other in alike]
+        assert sum(0 <= bars <= seeds.REPEAT_S for bars in ago) <= seeds.REPEATS
+    assert [one.step for one in sent] == [*range(1, 18), *range(28, 34)]
+    return calm
+
+
+def test_no_seed_lets_an_engine_go_on_that_repeats_itself(tmp_path, calm_repeating):
+    """Until a person looks, however often it is started anew meanwhile, and again when
+    it goes on as before: the venue hears what it hears of an undisturbed run."""
+    for seed in SEEDS[:5]:
+        told = seeds.told(tmp_path / str(seed), seed, calm_repeating, seeds.REPEATING)
+        assert (told.verdict.is_sound, told.starts > 5) == (True, True), seed
+    with closing(Journal.open(tmp_path / str(seed) / "journal.sqlite", RUN)) as journal:
+        own = [one for one in journal.transitions() if one.cause == "REPEATING"]
+    assert [one.is_held for one in own] == [True, False, True]
+    assert own[1].step == seeds.REPEATING.reset
+
+
+def a_restart_forgets_what_repeats(monkeypatch):
+    monkeypatch.setattr(states, "OF_THE_PROCESS", OF_THE_PROCESS | {Cause.REPEATING})
+
+
+def a_restart_forgets_what_left(monkeypatch):
+    remember = Remembering._remember
+
+    def forgetful(trader, closed, record):
+        with pytest.MonkeyPatch.context() as moment:
+            moment.setattr(Throttle, "note", lambda throttle, order: None)
+            remember(trader, closed, record)
+
+    monkeypatch.setattr(Remembering, "_remember", forgetful)
+
+
+FORGETFUL = [a_restart_forgets_what_repeats, a_restart_forgets_what_left]
+
+
+@pytest.mark.parametrize("plant", FORGETFUL, ids=lambda plant: plant.__name__)
+def test_a_restart_that_forgets_what_repeats_is_seen(
+    tmp_path, calm_repeating, monkeypatch, plant
+):
+    plant(monkeypatch)
+    own = tmp_path, SEEDS[0], calm_repeating, seeds.REPEATING
+    assert seeds.told(*own).verdict.doubled > 0
 
 
 def test_strangers_are_not_heard(tmp_path):

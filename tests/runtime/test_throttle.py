@@ -1,7 +1,9 @@
 """One order over and over stops the engine until a person says otherwise."""
 
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Thread
 
 import msgspec
 import pytest
@@ -9,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot4jax.runtime.closings import Closed
+from bot4jax.runtime.control_line import line
 from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.limits import Limits, Reason, TradingState
 from bot4jax.runtime.local_venue import LocalVenue
+from bot4jax.runtime.messages import Control
 from bot4jax.runtime.orders import (
     Ack,
     Answer,
@@ -36,8 +40,11 @@ from tests.runtime.scene import (
     compared,
     repeating,
 )
+from tests.runtime.test_pauses import wait_until
+from tests.sim.kill import BARS, KILLED, PATIENCE_S, begun, served, started
 
 TIGHT = msgspec.structs.replace(LIMITS, repeats=3, repeat_seconds=10.0)
+TIGHT_FOR_A_MINUTE = msgspec.structs.replace(TIGHT, repeat_seconds=60.0)
 SECOND = 1_000_000_000
 
 
@@ -117,6 +124,65 @@ def test_what_left_before_a_restart_still_counts(tmp_path):
     again.states.lift(Cause.STARTING, "recovered")
     assert sent(again, range(2, 5)) == [1, 0, 0]
     assert again.states.is_held(Cause.REPEATING)
+
+
+def test_a_killed_engine_that_repeated_itself_opens_nothing_before_a_person_looks(
+    tmp_path,
+):
+    """Real processes and SIGKILL; the wishes go on all the while, and what is judged is
+    what the venue has heard."""
+    venue = PaperVenue(UNIVERSE, latency_ns=0)
+    thread, endpoint = served(tmp_path, venue)
+    people, tight = tmp_path / "people", {"limits": TIGHT_FOR_A_MINUTE}
+
+    def sent() -> list[Order]:
+        return [one for one in venue.record.received if isinstance(one, Order)]
+
+    assert started(tmp_path, endpoint, "after_send", 20, **tight) == KILLED
+    before = sent()
+    last = before[-1].step
+    assert last < 20, "nothing has repeated itself"
+    assert most_alike(before, tight["limits"]) == 3
+    for at in (26, 40):  # before an order, and when it has left, if one does
+        point = "after_journal" if at == 26 else "after_send"
+        assert started(tmp_path, endpoint, point, at, **tight) == KILLED
+        assert sent() == before
+    engine = begun(tmp_path, endpoint, people=f"ipc://{people}", **tight)
+    answers = []
+    person = Thread(target=lambda: answers.append(reset(people)))
+    person.start()
+    engine.join(PATIENCE_S)
+    person.join(PATIENCE_S)
+    thread.join(30)
+    assert (engine.exitcode, answers) == (0, [True])
+    after = sent()[len(before) :]
+    assert after[0].step == 41
+    with closing(Journal.open(tmp_path / "journal.sqlite", RUN)) as journal:
+        noted = [one for one in journal.transitions() if one.cause == "REPEATING"]
+    assert [one.is_held for one in noted][:3] == [True, False, True]
+    assert last == noted[0].step
+    assert after[-1].step == noted[2].step < BARS
+
+
+def reset(socket: Path) -> bool:
+    """A person has looked, and waits for the engine to be there."""
+    wait_until(socket.exists)
+    with line(f"ipc://{socket}") as ask:
+        return ask(Control(do="reset", reason="looked into it")).accepted
+
+
+def most_alike(sent: list[Order], limits: Limits) -> int:
+    """Of orders that open something, within the time: counted plainly."""
+    span_ns = limits.repeat_seconds * 1e9
+    opening = [one for one in sent if not one.reduce_only]
+    return max(
+        sum(
+            likeness(other) == likeness(one)
+            and 0 <= one.sent_ns - other.sent_ns <= span_ns
+            for other in opening
+        )
+        for one in opening
+    )
 
 
 orders = st.tuples(

@@ -7,8 +7,9 @@ by step.
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ from typing import Any
 from bot4jax.errors import Halted
 from bot4jax.modes.trading import opened_journal, stepping
 from bot4jax.runtime.brackets import Distances
-from bot4jax.runtime.control import Controls, KillFile
+from bot4jax.runtime.control import Controls, KillFile, listening
 from bot4jax.runtime.lease import lease
+from bot4jax.runtime.limits import Limits
 from bot4jax.runtime.sockets import dealer
 from bot4jax.runtime.targets import Tactic
 from bot4jax.runtime.venue_link import SocketVenue
-from tests.runtime.scene import RUN, Scene
+from tests.runtime.scene import LIMITS, RUN, Scene
 
 VENUE_TIMEOUT_S = 20.0
 
@@ -63,11 +65,14 @@ def trade(
     end: int = signal.SIGKILL,
     timeout_s: float = VENUE_TIMEOUT_S,
     rests: bool = False,
+    limits: Limits = LIMITS,
+    people: str = "",
 ) -> None:
     """All bars, from wherever the journal ends; the signal comes at `point` of `at`.
 
     With `rests`, orders may rest, are sent in slices and have stops and take-profits,
-    so that cancels and replacements travel too.
+    so that cancels and replacements travel too. Where `people` are heard, at that
+    endpoint, nothing begins before one of them has spoken.
 
     An engine that halts leaves with the code of the command line, and says why in
     the file `ended`.
@@ -77,7 +82,8 @@ def trade(
         venue = SocketVenue(socket, timeout_s)
         try:
             die = partial(act, point=point, at=at, end=end)
-            run(folder, venue, bars, die, RESTING if rests else {})
+            means = RESTING if rests else {}
+            run(folder, venue, bars, die, means, limits, people)
         except Halted as error:
             (folder / "ended").write_text(str(error))
             sys.exit(error.exit_code)
@@ -89,12 +95,15 @@ def run(
     bars: int,
     on_point: Callable[[str, int], None],
     means: Mapping[str, Any],
+    limits: Limits = LIMITS,
+    people: str = "",
 ) -> None:
     """The engine's life; `means` are those of its account, where others are wanted."""
     with closing(opened_journal(folder, RUN, resumes=True)) as journal:
         scene = Scene(
             folder,
             targets,
+            limits=limits,
             venue=venue,
             journal=journal,
             on_point=lambda name: on_point(name, scene.trader.step_number),
@@ -102,12 +111,15 @@ def run(
         for name, value in means.items():
             setattr(scene.account, name, value)
         controls = Controls(scene.trader, KillFile(folder))
-        controls.attend()
-        closed = (scene.closed(bar, mids(bar)) for bar in range(bars))
-        for _ in stepping(scene.trader, journal, closed):
+        with listening(controls, people) if people else nullcontext():
+            while people and not controls.waiting:
+                time.sleep(0.001)
             controls.attend()
-        scene.trader.finish(0)
-        scene.trader.leave()
+            closed = (scene.closed(bar, mids(bar)) for bar in range(bars))
+            for _ in stepping(scene.trader, journal, closed):
+                controls.attend()
+            scene.trader.finish(0)
+            scene.trader.leave()
 
 
 def act(name: str, step: int, point: str, at: int, end: int) -> None:

@@ -109,7 +109,12 @@ def undisturbed(folder: Path, *, rests: bool = False) -> Record:
 
 
 def served(
-    folder: Path, venue: PaperVenue, *, is_left: bool = False
+    folder: Path,
+    venue: PaperVenue,
+    *,
+    is_left: bool = False,
+    bars: int = BARS,
+    size: int = SIZE,
 ) -> tuple[threading.Thread, str]:
     """A venue behind a socket, which has heard the whole market.
 
@@ -118,7 +123,7 @@ def served(
     folder.mkdir(parents=True, exist_ok=True)
     endpoint, ticks = f"ipc://{folder}/orders", f"ipc://{folder}/ticks"
     desk = Desk(venue, UNIVERSE.hash)
-    desk.hear(np.concatenate([quotes(bar, mids(bar), SIZE) for bar in range(BARS)]))
+    desk.hear(np.concatenate([quotes(bar, mids(bar), size) for bar in range(bars)]))
     desk.end()
     intake = Intake(UNIVERSE.hash, np.full(SYMBOLS, 200), skew_limit_ns=0)
 
@@ -132,16 +137,16 @@ def served(
     return thread, endpoint
 
 
-def started(folder: Path, endpoint: str, *how, rests: bool = False) -> int | None:
-    """How the engine's process ended; `how` as `engine.trade` takes it."""
-    process = begun(folder, endpoint, *how, rests=rests)
+def started(folder: Path, endpoint: str, *how, **means) -> int | None:
+    """How the engine's process ended; the rest is as `engine.trade` takes it."""
+    process = begun(folder, endpoint, *how, **means)
     process.join(PATIENCE_S)
     return process.exitcode
 
 
-def begun(folder: Path, endpoint: str, *how, rests: bool = False) -> BaseProcess:
+def begun(folder: Path, endpoint: str, *how, **means) -> BaseProcess:
     """An engine that is running."""
     words = folder, endpoint, BARS, *how
-    process = FORKING.Process(target=trade, args=words, kwargs={"rests": rests})
+    process = FORKING.Process(target=trade, args=words, kwargs=means)
     process.start()
     return process

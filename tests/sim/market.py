@@ -27,7 +27,9 @@ class Death(BaseException):
     """A process ends here, and nothing after this line has happened."""
 
 
-def frames(bars: int, size: int) -> list[Frame]:
+def frames(
+    bars: int, size: int, mids: Callable[[int], Sequence[int]] = mids
+) -> list[Frame]:
     """One frame a bar, and the end."""
     made = []
     for bar in range(bars):

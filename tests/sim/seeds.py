@@ -9,7 +9,7 @@ that of a run nothing has befallen.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import apsw
+import msgspec
 import numpy as np
 
 from bot4jax.errors import Halted
@@ -83,6 +84,12 @@ class Family(NamedTuple):
     bars: int
     size: int
     """displayed on each side, in lots"""
+    mids: Callable[[int], Sequence[int]] = mids
+    """by bar, in increments"""
+    reset: int = 0
+    """step after which a person looks, and lets an engine go on that repeats itself"""
+    least: int = FILLS
+    """fills without which a run proves little"""
 
 
 AT_ONCE = Family(targets, LIMITS, {}, (), bars=BARS, size=SIZE)
@@ -92,6 +99,31 @@ LATE = tuple(BAR_NS * tenths // 10 for tenths in (3, 7, 11, 16))
 AT_REST = Family(hesitant, BINDING, RESTING, LATE, bars=45, size=350)
 """Orders rest, in slices, under stops and take-profits; cancels and replacements are
 on their way too, some longer than a bar: they overtake each other."""
+
+REPEATS, REPEAT_S = 3, 10
+"""So many orders alike, in so many bars of a second, are the most."""
+
+
+def looping(step: int) -> tuple[float, float, float]:
+    """Wishes that differ, and then as much more in every step: the same order over and
+    over."""
+    n = min(step, 12)
+    return 0.0015 * n * (n + 1) + 0.02 * (step - n), 0.0, 0.0
+
+
+FEW_ALIKE = msgspec.structs.replace(
+    LIMITS, repeats=REPEATS, repeat_seconds=float(REPEAT_S)
+)
+REPEATING = Family(
+    *(looping, FEW_ALIKE, {}, ()),
+    bars=40,
+    size=100_000,
+    mids=lambda bar: (200, 200, 200),
+    reset=27,
+    least=15,
+)
+"""Its last wishes are all the same order: it is stopped after three, is let go on when
+those are long gone, and is stopped again."""
 
 
 class Calm(NamedTuple):
@@ -118,12 +150,14 @@ class Told(NamedTuple):
     """moments at which stops were compared with what they protect"""
 
 
-def told(folder: Path, seed: int, calm: Record) -> Told:
+def told(folder: Path, seed: int, calm: Record, family: Family = AT_ONCE) -> Told:
     """Trade all bars under the seed's faults, and judge the venue's record."""
     faults, venue = Faults(seed), PaperVenue(UNIVERSE, latency_ns=0)
-    starts = sum(1 for _ in lives(folder, listening(venue), faults))
+    desk = listening(venue, family)
+    starts = sum(1 for _ in lives(folder, desk, faults, family))
     record = venue.record
-    return Told(judged(record, calm, len(record.fills)), starts, faults.befallen)
+    verdict = judged(record, calm, len(record.fills))._replace(least=family.least)
+    return Told(verdict, starts, faults.befallen)
 
 
 def told_at_rest(folder: Path, seed: int, calm: Calm) -> Told:
@@ -170,10 +204,11 @@ def without_dedupe(folder: Path, seed: int) -> tuple[Record, bool]:
     return venue.record, True
 
 
-def undisturbed(folder: Path) -> Record:
+def undisturbed(folder: Path, family: Family = AT_ONCE) -> Record:
     """The record of a run that nothing befalls."""
-    venue = PaperVenue(UNIVERSE, latency_ns=0)
-    assert sum(1 for _ in lives(folder, listening(venue), Faults(0, share=0.0))) == 1
+    venue, nothing = PaperVenue(UNIVERSE, latency_ns=0), Faults(0, share=0.0)
+    desk = listening(venue, family)
+    assert sum(1 for _ in lives(folder, desk, nothing, family)) == 1
     return venue.record
 
 
@@ -282,10 +317,9 @@ class Life:
             setattr(scene.account, name, value)
         self._account = scene.account
         scene.trader.mark = self._noted(inputs)
-        sent = frames(self._family.bars, self._family.size)[
-            max(0, journal.last_step - 1) :
-        ]
-
+        family = self._family
+        whole = frames(family.bars, family.size, family.mids)
+        sent = whole[max(0, journal.last_step - 1) :]
         feed = new_feed()
 
         def heard() -> Iterator[Arrival]:
@@ -295,9 +329,10 @@ class Life:
 
         for _ in stepping(scene.trader, journal, closed_bars(heard(), feed)):
             exchange.deliver_late()
-            if self._family is AT_REST:
+            if family is AT_REST:
                 self._attend(scene)
-        ended(scene.trader, journal, START_NS + self._family.bars * BAR_NS)
+            self._reset(scene)
+        ended(scene.trader, journal, START_NS + family.bars * BAR_NS)
 
     def _attend(self, scene: Scene) -> None:
         """A person may stop the engine between two steps, and lets it go on after the
@@ -309,6 +344,11 @@ class Life:
             states.lift(Cause.KILLED, "enough")
         elif self._faults.befalls("person stops", 0.5):
             scene.trader.halt(Cause.KILLED, "drill")
+
+    def _reset(self, scene: Scene) -> None:
+        states, step = scene.states, scene.trader.step_number
+        if step == self._family.reset and not states.is_held(Cause.STARTING):
+            states.lift(Cause.REPEATING, "looked into it")
 
     def _at_point(self, name: str) -> None:
         if self._faults.befalls(f"death {name}"):
@@ -361,4 +401,4 @@ def listening(venue: PaperVenue, family: Family = AT_ONCE) -> Desk:
 def market(family: Family) -> np.ndarray:
     """All of its quotes."""
     bars = range(family.bars)
-    return np.concatenate([quotes(bar, mids(bar), family.size) for bar in bars])
+    return np.concatenate([quotes(bar, family.mids(bar), family.size) for bar in bars])
