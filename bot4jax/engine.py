@@ -92,7 +92,7 @@ class Engine(NamedTuple):
     """what is decided of a glance where `observe` or `conclude` takes too long"""
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def compile_engine(settings: Settings) -> Engine:
     """The engine's functions, compiled when first called and never again.
 

@@ -188,6 +188,12 @@ def apart(settings: Settings, state: Observing) -> Observing:
 
 def copied(state: Tree) -> Tree:
     """The same in buffers of its own: a step gives away those that it is given."""
+    return _copied(state)
+
+
+@jax.jit
+def _copied(state: Tree) -> Tree:
+    """One program for all arrays: one for each shape takes a start longer."""
     return jax.tree.map(jnp.copy, state)
 
 

@@ -28,12 +28,13 @@ IS_SIMPLE = platform.machine() != "x86_64" or not elsewhere.dispatched()
 
 @pytest.mark.skipif(IS_SIMPLE, reason="nothing can be left out of this processor")
 def test_another_machine_makes_the_same_orders_of_journaled_decisions(
-    run, words, tmp_path, project
+    few, words, tmp_path, project
 ):
-    """Its own decisions differ from the journal's, and it says by how much."""
+    """Its own decisions differ from the journal's, and it says by how much. A net and a
+    forest show that: over there all is compiled anew."""
     here = elsewhere.place()
     module = [sys.executable, "-m", "tests.modes.elsewhere"]
-    asked = ["mode=replay", f"replay.run={run.folder}", "run.name=elsewhere"]
+    asked = ["mode=replay", f"replay.run={few}", "run.name=elsewhere"]
     changed = elsewhere.lacking(here["numpy"], str(tmp_path))
     done = subprocess.run(
         [*module, *words, *asked],
@@ -46,14 +47,14 @@ def test_another_machine_makes_the_same_orders_of_journaled_decisions(
     *told, summary, _, there = done.stdout.splitlines()
     assert_is_elsewhere(json.loads(there), here)
     assert done.returncode == CERTIFICATE_VIOLATED, done.stderr
-    found = json.loads((run.folder.parent / "elsewhere" / "replay.json").read_text())
+    found = json.loads((few.parent / "elsewhere" / "replay.json").read_text())
     assert summary.startswith("summary ")
     assert found["decisions_differ"] == found["steps"] > 0
     assert f"differ in decisions (by {found['worst']:.2g} at most)" in told[0]
     assert found["worst"] > 0
     assert found["orders"] >= 100
     assert found["gated_again_differ"] == 0
-    told_of = json.loads((run.folder.parent / "elsewhere" / "summary.json").read_text())
+    told_of = json.loads((few.parent / "elsewhere" / "summary.json").read_text())
     assert told_of["recompiles"] == 0
     assert told[1].endswith("orders, denials and cancels are the same, bit by bit")
 
