@@ -1,6 +1,7 @@
 """What the engine adds to its rooms: who votes, what opens nothing, what is packed."""
 
 import math
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -312,7 +313,15 @@ def test_a_decision_that_is_late_is_calibrated_as_in_its_regime(settings, params
     volatility = jnp.asarray([2.5e-3, 5e-4, 1.5e-3, 1e-3])
     risk = seen.risk._replace(volatility=volatility)
     glanced = seen._replace(values=seen.values[:, settings.reads], risk=risk)
-    packed = engine.fall_back(settings, rules, glanced, *market(), jnp.asarray(FLAT))
+    fall_back = jax.jit(engine.fall_back, static_argnums=0)
+    packed = fall_back(settings, rules, glanced, *market(), jnp.asarray(FLAT))
     found = unpack_decisions(np.asarray(packed), len(MEMBERS), SYMBOLS).probability
     odds = np.log(found[:, 0] / found[:, 1])
     np.testing.assert_allclose(odds, 2.0 / np.array([2.0, 0.5, 1.0, 0.5]), rtol=1e-5)
+
+
+def test_equal_settings_have_the_same_engine(settings):
+    """A backtest's folds, or a run and what judges it, trace and load nothing anew."""
+    own = engine.compile_engine(settings)
+    assert engine.compile_engine(replace(settings)) is own
+    assert engine.compile_engine(replace(settings, regimes=2)) is not own
