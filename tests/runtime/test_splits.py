@@ -402,6 +402,8 @@ def test_a_restart_and_a_replay_carry_the_same_factors(tmp_path):
         for one in inputs.heard(arriving(told_frames())):
             saved.append((jax.tree.map(np.array, tape.open_bars), len(bars)))
             bars += rows_of(tape.closed([one]))
+    factor = BAR_FLOATS.index("adjustment")
+    assert {float(floats[factor, 0]) for _, floats in bars} == {1.0, *FACTORS.values()}
     heard = list(came_in(tmp_path / FILE))
     assert len(heard) == len(saved)
     again = rows_of(told_tape().closed(heard))
