@@ -36,6 +36,10 @@ FLAT = 0.05
 their bound (`runtime.portfolio`), and pages are kept that were needed once."""
 
 
+UNDER_WAY_MIB = 1.0
+"""Growth of less is that of a step which was looked at elsewhere on its way."""
+
+
 class Recompiled(Bot4JaxError):
     """Something was compiled while an engine ran."""
 
@@ -101,7 +105,7 @@ def measure(config: Config, steps: int, warmup: int, report: Report) -> Measured
 
 def flat(held: list[tuple[int, float]], steps: int, name: str = "memory") -> float:
     """MiB that `steps` bars add; raises `Grown` where that is more than `FLAT`."""
-    grown, most = growth(held) * steps, FLAT * held[0][1]
+    grown, most = growth(held) * steps, max(FLAT * held[0][1], UNDER_WAY_MIB)
     if grown > most:
         raise Grown(
             f"The {name} grew by {grown:.3g} MiB over {steps} bars; expected at most "

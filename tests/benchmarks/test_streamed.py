@@ -43,7 +43,9 @@ def test_a_long_stream_is_looked_at_while_it_lasts(config):
     assert rows["memory"].n == rows["device"].n == 300
     assert abs(rows["growth"].p50) < 8
     assert rows["device"].p50 > 0
-    assert abs(rows["device growth"].p50) < 0.05 * rows["device at first"].p50
+    assert abs(rows["device growth"].p50) < 0.1
+    apart = rows["device at last"].p50 - rows["device at first"].p50
+    assert abs(apart) < 0.1
     assert rows["ticks"].p50 > 300 * 8
     assert rows["orders"].p50 > 0
 
