@@ -1,4 +1,8 @@
-"""A venue that fills every order whole at its limit, so that no time is spent there."""
+"""A venue that fills every order whole at its limit, so that no time is spent there.
+
+It is in the engine's own process, where sending is no more than packing; `filler.py`
+puts it behind sockets.
+"""
 
 from collections.abc import Sequence
 
@@ -38,20 +42,7 @@ class FillingVenue:
 
     def send(self, step: Step) -> None:
         pack(step)
-        orders = [one for one in step.orders if isinstance(one, Order)]
-        self._answers = [
-            Fill(
-                one.id,
-                one.symbol,
-                one.side,
-                one.lots,
-                one.limit,
-                fee=0.0,
-                is_maker=False,
-                event_ns=step.boundary_ns,
-            )
-            for one in orders
-        ]
+        self._answers = filled(step)
 
     def take_back(self, cancels: Sequence[Cancel]) -> Sequence[Answer]:
         """Nothing ever rests."""
@@ -71,3 +62,21 @@ class FillingVenue:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def filled(step: Step) -> list[Answer]:
+    """Every order of a step, at its boundary."""
+    return [
+        Fill(
+            one.id,
+            one.symbol,
+            one.side,
+            one.lots,
+            one.limit,
+            fee=0.0,
+            is_maker=False,
+            event_ns=step.boundary_ns,
+        )
+        for one in step.orders
+        if isinstance(one, Order)
+    ]

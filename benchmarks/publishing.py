@@ -13,7 +13,7 @@ from bot4jax.schema import Config
 
 @contextmanager
 def publishing(
-    module: str, config: Config, *words: float, last_s: float = 0.0
+    module: str, config: Config, *words: float | str, last_s: float = 0.0
 ) -> Iterator[str]:
     """`python -m module ENDPOINT words…`, told the configuration; yields the endpoint.
 

@@ -26,9 +26,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     unit: str
     """ms · s · bars/s · decisions/s · orders/s · ticks/s · windows/s · GB/s ·
     GFLOP/s · faults (page faults a call) · MiB (temporary memory of one compiled
-    function) · ticks, orders (a step) · ms of 100 samples · ms of the bank (a
-    feature's share of one call for all) · features, features without a peer · symbols
-    (that parts and peers were measured on)"""
+    function) · ticks, orders (a step) · decisions (of n) · ms of 100 samples · ms of
+    the bank (a feature's share of one call for all) · features, features without a peer
+    · symbols (that parts and peers were measured on)"""
     n: int
     """measurements"""
     warmup: int

@@ -2,24 +2,27 @@
 
 A publisher is a process of its own, a thread reads its socket, what comes in is written
 and hashed, decisions are gated and journaled, snapshots of the state are written. Only
-the venue is none: see `filling.py`.
+the venue is none that trades: see `filling.py` and, behind sockets, `filler.py`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from benchmarks.filler import filling
 from benchmarks.filling import FillingVenue
 from benchmarks.ingest import IDLE_S, PATIENCE_S, LostTicks
 from benchmarks.publishing import publishing
 from benchmarks.stage import Stage
 from bot4jax.modes.keeping import identity
 from bot4jax.modes.making import make_trader
+from bot4jax.modes.sockets import batch
 from bot4jax.modes.tapes import tick_tape
 from bot4jax.modes.trading import opened_journal
+from bot4jax.runtime.client import send_signals
 from bot4jax.runtime.closings import Closed, Tape
 from bot4jax.runtime.engine_snapshots import EngineSnapshots
 from bot4jax.runtime.garbage import settled
@@ -29,6 +32,7 @@ from bot4jax.runtime.publish import receive
 from bot4jax.runtime.reception import received
 from bot4jax.runtime.sockets import subscriber
 from bot4jax.runtime.stepped import Stepped
+from bot4jax.runtime.venue_link import VenueLink
 from bot4jax.runtime.wire import MAGIC
 
 
@@ -51,11 +55,19 @@ class Streamed(NamedTuple):
             )
 
 
+Publish = Callable[[Stepped], None]
+
+
 @contextmanager
 def streamed(
-    stage: Stage, ticks_per_s: float, folder: Path, bars: int
+    stage: Stage,
+    ticks_per_s: float,
+    folder: Path,
+    bars: int,
+    has_sockets: bool = False,
 ) -> Iterator[Streamed]:
-    """A market at this pace, and the engine that trades it."""
+    """A market at this pace, and the engine that trades it; orders and signals leave
+    through sockets where it `has_sockets`, else the venue is in this process."""
     setting, first = stage.setting, stage.span.start
     source, capacity = setting.source, setting.config.runtime.capacity
     tape = tick_tape(setting, stage.kept.state.bars, first)
@@ -71,9 +83,11 @@ def streamed(
         journal = stack.enter_context(
             closing(opened_journal(folder, folder.name, resumes=False))
         )
-        venue = FillingVenue(setting.settings.layout.symbols)
+        venue, publish = FillingVenue(setting.settings.layout.symbols), unheard
+        if has_sockets:
+            venue, publish = stack.enter_context(over_sockets(stage, folder.name))
         live = setting._replace(config=replace(setting.config, mode="live"))
-        trader = make_trader(live, stage.kept, venue, journal, lambda stepped: None)
+        trader = make_trader(live, stage.kept, venue, journal, publish)
         trader.mark = inputs.mark
         deadline_s = setting.config.runtime.deadline_ms / 1e3
         trader.decider.patience = lambda step: deadline_s
@@ -87,3 +101,19 @@ def streamed(
         heard = snapshots.taken(inputs.heard(arrivals))
         stack.enter_context(settled())
         yield Streamed(trader, tape, tape.closed(heard))
+
+
+def unheard(stepped: Stepped) -> None:
+    """Nobody wants to be told of steps."""
+
+
+@contextmanager
+def over_sockets(stage: Stage, run: str) -> Iterator[tuple[VenueLink, Publish]]:
+    """A venue in another process, and signals of each step, as `mode=live` has them."""
+    universe = stage.setting.source.universe
+    with filling(stage.setting.config, len(universe.instruments)) as line:
+
+        def publish(stepped: Stepped) -> None:
+            send_signals(line.signals, batch(universe, run, stepped))
+
+        yield line.venue, publish

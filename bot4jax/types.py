@@ -258,7 +258,10 @@ class Bar(NamedTuple):
     bid_depth_10: Float[Array, " S"]
     ask_depth_10: Float[Array, " S"]
     adjustment: Float[Array, " S"]
-    """point-in-time factor of corporate actions, 1 where there was none"""
+    """what corporate actions at its opening made of a share, 1 where there was none:
+    its holder's return since the bar before over that of the quoted price. 7 where a
+    share became seven, in that bar alone. Bars from ticks know of splits, and their
+    prices are the quoted ones; prices of ready-made bars may have it in them"""
 
 
 BAR_INTS = Bar._fields[: Bar._fields.index("anchor")]

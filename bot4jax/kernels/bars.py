@@ -244,6 +244,7 @@ def _next_bars(bars: OpenBars, ints: dict, floats: dict) -> OpenBars:
     carried |= {
         "earlier_signed_offset": floats["signed_offset"],
         "earlier_effective": floats["effective_spread"],
+        "adjustment": jnp.ones_like(floats["anchor"]),  # told once, see `rebase_bars`
     }
     whole = jnp.stack([(ints | kept)[name] for name in INTS], 1)
     parts = jnp.stack([(floats | carried)[name] for name in FLOATS], 1)

@@ -61,7 +61,10 @@ class Terms(NamedTuple):
 
 
 def rebase_bars(bars: OpenBars, terms: Terms) -> OpenBars:
-    """Open bars that nothing has entered yet."""
+    """Open bars that nothing has entered yet.
+
+    Their adjustment is what the events make of a share, and 1 again in the bars behind.
+    """
     ints, floats = bars.ints, bars.floats
     prices = {name: terms.whole(ints[:, INTS[name]]) for name in WHOLE}
     prices |= {name: terms.half(ints[:, INTS[name]]) for name in HALF}
@@ -72,6 +75,7 @@ def rebase_bars(bars: OpenBars, terms: Terms) -> OpenBars:
         "bid_size": terms.volume,
         "ask_size": terms.volume,
         "earlier_signed_offset": terms.price,
+        "adjustment": terms.volume,
     }
     for name, factor in sizes.items():
         floats = floats.at[:, FLOATS[name]].multiply(factor)

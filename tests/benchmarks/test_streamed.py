@@ -1,5 +1,6 @@
 """A steady stream is decided upon bar by bar, and a long one leaves nothing behind."""
 
+import jax
 import msgspec
 import numpy as np
 import pytest
@@ -23,11 +24,12 @@ def config(tmp_path_factory):
 def test_a_steady_stream_is_decided_upon_in_all_its_stages(config):
     found = latency.measure(config, 8, 4, lambda *told: None, 20_000.0)
     rows = {row.stage: row for row in found.rows}
-    assert list(rows)[:2] == ["decision", "age"]
+    assert list(rows)[:3] == ["decision", "age", "late"]
     assert {"absorb", "close", "decide", "gate", "inputs", "journal", "send"} <= set(
         rows
     )
-    assert rows["decision"].n == 8
+    assert rows["decision"].n == rows["late"].n == 8
+    assert 0 <= rows["late"].p50 <= 8
     # A piece of what waits may hold the last ticks of one bar and the next one's first.
     assert rows["age"].n == pytest.approx(8 * 2_000, abs=2 * 512)
     assert 0 < rows["decision"].p50 <= rows["decision"].p99
@@ -38,8 +40,12 @@ def test_a_long_stream_is_looked_at_while_it_lasts(config):
     found = soak.measure(config, 300, 20, lambda *told: None)
     rows = {row.stage: row for row in found.rows}
     assert rows["recompiles"].p50 == 0
-    assert rows["memory"].n == 300
+    assert rows["memory"].n == rows["device"].n == 300
     assert abs(rows["growth"].p50) < 8
+    assert rows["device"].p50 > 0
+    assert abs(rows["device growth"].p50) < 0.1
+    apart = rows["device at last"].p50 - rows["device at first"].p50
+    assert abs(apart) < 0.1
     assert rows["ticks"].p50 > 300 * 8
     assert rows["orders"].p50 > 0
 
@@ -61,6 +67,28 @@ def test_memory_that_does_not_stay_flat_ends_a_soak():
     assert soak.flat(held, steps=8) == pytest.approx(4.0)
     with pytest.raises(soak.Grown, match="20 MiB over 40 bars; expected at most 5"):
         soak.flat(held, steps=40)
+
+
+def test_what_stays_on_the_device_ends_a_soak(config, monkeypatch):
+    """64 KiB a bar, which nobody sees in what the system says of the process."""
+    kept, steps = [], Streamed.steps
+
+    def keeping(stream, count):
+        for one in steps(stream, count):
+            kept.append(jax.device_put(np.zeros(1 << 14, np.float32)))
+            yield one
+
+    monkeypatch.setattr(Streamed, "steps", keeping)
+    with pytest.raises(soak.Grown, match="The device grew by"):
+        soak.measure(config, 60, 4, lambda *told: None)
+
+
+def test_what_is_given_away_counts_no_more_on_the_device():
+    before, mib = soak.device_mib(), soak.MIB // 4
+    one = jax.device_put(np.zeros(3 * mib, np.float32))
+    assert soak.device_mib() - before == pytest.approx(3.0, abs=0.01)
+    one.delete()
+    assert soak.device_mib() == pytest.approx(before, abs=0.01)
 
 
 def test_a_stream_is_as_long_and_as_dense_as_asked(config):

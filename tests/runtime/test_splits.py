@@ -15,12 +15,15 @@ import pytest
 
 from benchmarks import stage
 from bot4jax.config import load
+from bot4jax.data.daily import Rows, corporate_actions
 from bot4jax.data.source import Source
+from bot4jax.kernels import CATALOGUE
 from bot4jax.kernels.bars import init_bars
 from bot4jax.kernels.clean import init_scaler
 from bot4jax.kernels.history import Scales
 from bot4jax.kernels.outcome import init_pending
 from bot4jax.kernels.rebase import Terms, rebase_pending
+from bot4jax.learn.dataset import price_factors, record_bars
 from bot4jax.modes import tapes
 from bot4jax.modes.keeping import blank
 from bot4jax.modes.making import paper_venue
@@ -30,16 +33,29 @@ from bot4jax.runtime.closings import Bars, BarTape, Closed, Tape
 from bot4jax.runtime.decider import Decider
 from bot4jax.runtime.device_terms import terms_after
 from bot4jax.runtime.feed import Feed
+from bot4jax.runtime.inputs import FILE, Inputs, came_in
 from bot4jax.runtime.local_venue import LocalVenue
 from bot4jax.runtime.messages import CorporateAction, InstrumentChange, Reference
 from bot4jax.runtime.publish import Arrival, begun
 from bot4jax.runtime.reference import carried
 from bot4jax.runtime.terms import CHANGING
 from bot4jax.state import Seen, Units, init_deciding, init_observing
-from bot4jax.types import BOOK, QUOTE, REFERENCE, TICKS, TRADE, Frame
+from bot4jax.types import (
+    BAR_FLOATS,
+    BAR_INTS,
+    BOOK,
+    QUOTE,
+    REFERENCE,
+    TICKS,
+    TRADE,
+    Frame,
+)
 from tests.data.test_bars import panel
 from tests.data.test_bars import source as bar_source
 from tests.modes.ways import silent
+from tests.runtime import test_retelling as told
+from tests.runtime.device_bars import ENGINE, rows_of
+from tests.runtime.device_bars import arrivals as arriving
 from tests.runtime.small_market import MARKET
 
 FACTOR, WINDOW = 4, 16
@@ -301,3 +317,119 @@ def test_entries_and_closes_of_unknown_labels_move_along():
     pending = init_pending(2, 1, 2)._replace(entry=offsets, close=offsets)
     moved = rebase_pending(pending, Terms(*(jnp.asarray(one) for one in terms)))
     assert moved.entry.tolist() == moved.close.tolist() == [[10, 40]] * 3
+
+
+def columns_of(bars: Iterable[Closed], name: str) -> np.ndarray:
+    """One column of every bar, `[T, S]`, float64."""
+    rows = rows_of(bars)
+    if name in BAR_INTS:
+        return np.stack([ints[BAR_INTS.index(name)] for ints, _ in rows]) / 1.0
+    found = [floats[BAR_FLOATS.index(name)] for _, floats in rows]
+    return np.stack(found).astype(np.float64)
+
+
+def mids_of(bars: Iterable[Closed]) -> np.ndarray:
+    """At closing, in the increments of then."""
+    return columns_of(bars, "anchor") + columns_of(bars, "mid_close") / 2
+
+
+@pytest.mark.parametrize("name", ["split", "increment"])
+def test_the_first_bar_in_new_shares_carries_the_factor_as_the_daily_panel_has_it(
+    setting, undisturbed, name
+):
+    """The panel tells it from quoted closes and the returns of who holds the share;
+    finer increments make no other share of it."""
+    calm, own = undisturbed[0], walked(setting, events(setting.source)[name])[0]
+    owned, quoted = mids_of(calm), mids_of(own)
+    if name == "increment":
+        quoted[SPLIT_BAR:, 0] /= FACTOR  # their prices say the same in quarters
+        quoted[:, 0] *= FACTOR
+    nothing, there = np.zeros_like(owned), np.ones(owned.shape, bool)
+    returns = np.vstack([nothing[:1], owned[1:] / owned[:-1] - 1])
+    rows = Rows(*[quoted] * 4, nothing, returns, nothing, ~there, there)
+    expected = corporate_actions(rows, there)
+    assert expected[SPLIT_BAR, 0] == pytest.approx(FACTOR if name == "split" else 1)
+    found = columns_of(own, "adjustment")
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert (found != 1).sum() == (name == "split")
+
+
+def test_nothing_takes_the_factor_into_account_twice(setting):
+    """Prices of a record are brought to one term by what the events made of them; the
+    factor beside them says the same once more, and nobody multiplies by it."""
+    own = walked(setting, events(setting.source)["split"])[0]
+    record = record_bars(own[0].bar, ((one.ints, one.floats) for one in own))
+    factor = price_factors([one.terms for one in own], record.ints.shape[-1])
+    assert factor is not None
+    adjusted = np.cumprod(columns_of(own, "adjustment"), axis=0)
+    np.testing.assert_allclose(factor * adjusted, 1.0)
+    assert not [one.name for one in CATALOGUE.values() if "adjustment" in one.columns]
+
+
+def told_tape() -> Tape:
+    """Before a market of three symbols, of which some are split."""
+    anchors = jnp.asarray(told.ANCHORS, jnp.float32)
+    return Tape(ENGINE, told.new_feed(), init_bars(anchors), jnp.int32(0), MARKET)
+
+
+FACTORS = {1: 4.0, 4: 0.5}
+"""Of the first symbol, behind those bars."""
+
+
+def told_frames() -> list[Frame]:
+    return told.market([(bar, told.split(bar, 0, f)) for bar, f in FACTORS.items()])
+
+
+def test_two_splits_carry_their_factors_once_each():
+    bars = told_tape().closed(arriving(told_frames()))
+    found = columns_of(bars, "adjustment")
+    assert found[:, 0].tolist() == [FACTORS.get(t - 1, 1.0) for t in range(len(found))]
+    assert (found[:, 1:] == 1).all()
+
+
+def test_ticks_that_begin_a_bar_anew_leave_it_its_factor(setting):
+    tape, closed = split_tape(setting)
+    found = columns_of(closed, "adjustment")
+    assert tape.feed.counters.reordered > 0
+    expected = [FACTOR if t == SPLIT_BAR else 1 for t in range(BARS)]
+    assert found[:, 0].tolist() == expected
+
+
+def test_a_restart_and_a_replay_carry_the_same_factors(tmp_path):
+    """Woken at any frame with the open bars of then; and all heard again."""
+    tape, saved, bars = told_tape(), [], []
+    with Inputs(tmp_path) as inputs:
+        for one in inputs.heard(arriving(told_frames())):
+            saved.append((jax.tree.map(np.array, tape.open_bars), len(bars)))
+            bars += rows_of(tape.closed([one]))
+    factor = BAR_FLOATS.index("adjustment")
+    assert {float(floats[factor, 0]) for _, floats in bars} == {1.0, *FACTORS.values()}
+    heard = list(came_in(tmp_path / FILE))
+    assert len(heard) == len(saved)
+    again = rows_of(told_tape().closed(heard))
+    jax.tree.map(np.testing.assert_array_equal, again, bars)
+    for cut, (open_bars, closed) in enumerate(saved):
+        woken = told_tape()
+        woken.is_asleep = True
+        list(woken.closed(heard[:cut]))
+        woken.is_asleep = False
+        woken.open_bars = jax.tree.map(jnp.array, open_bars)
+        rest = rows_of(woken.closed(heard[cut:]))
+        jax.tree.map(np.testing.assert_array_equal, rest, bars[closed:])
+
+
+@pytest.mark.parametrize("lost", [1, 3])
+def test_who_is_told_of_a_split_by_a_snapshot_carries_its_factor_once(lost):
+    """The frame of the split alone, and a snapshot within its bar: in the bar of an
+    undisturbed run; so many bars as well: in the first one in the new terms."""
+    frames = told.market([(1, told.SPLIT)])  # quotes of two bars, it, those of others
+    again = told.heartbeat_at(frames[2], told.BAR + 300)
+    if lost == 1:
+        came = [*frames[:2], again, told.snapshot_of(frames[:3]), *frames[3:]]
+        at = 2
+    else:
+        came = [frames[5], told.snapshot_of(frames[:6]), *frames[6:]]
+        at = 5
+    found = columns_of(told_tape().closed(arriving(came)), "adjustment")
+    assert found[:, 0].tolist() == [4.0 if t == at else 1.0 for t in range(len(found))]
+    assert (found[:, 1:] == 1).all()
