@@ -17,6 +17,7 @@ from bot4jax.modes.markup import (
     with_error,
     with_t,
 )
+from bot4jax.modes.report_contests import contests
 from bot4jax.modes.story import Story
 
 SURE = 0.05
@@ -180,7 +181,7 @@ def reading(story: Story) -> str:
         "where to. Intervals have two sides; p values ask for one, the better, and "
         f"none is told below {LEAST_CHANCE:g}."
     )
-    text += paragraph(verdict(story))
+    text += paragraph(verdict(story)) + contests(story)
     if story.bound is not None:
         text += paragraph(
             f"The simulator's best possible forecast has a log loss of "
