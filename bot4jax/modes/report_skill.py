@@ -301,6 +301,27 @@ def vote(story: Story) -> str:
     return section("Vote") + text + chart
 
 
+def members(story: Story) -> str:
+    """How many numbers each member was fitted to."""
+    rows = [
+        (NETS.get(name, name), f"{count:,}")
+        for name, count in story.summary.get("parameters", {}).items()
+    ]
+    if grown := story.summary.get("forest"):
+        told = "{trees:,} trees, {splits:,} splits, {leaves:,} leaves".format(**grown)
+        rows.append(("trees", told))
+    heads = ("member", "weights that were fitted")
+    return section("Members") + table(heads, rows) if rows else ""
+
+
+NETS = {
+    "stem": "the stem, which all nets share",
+    "heads": "the heads, one a net",
+    "total": "all nets together",
+}
+"""What is no member by itself, as its row is called."""
+
+
 def training(story: Story) -> str:
     """How the nets were fitted."""
     if not story.training:

@@ -52,6 +52,14 @@ class Forest(NamedTuple):
     """log odds before the first tree"""
 
 
+class Counts(NamedTuple):
+    """What a forest was fitted to, its padding left out."""
+
+    trees: int
+    splits: int
+    leaves: int
+
+
 class Tree(NamedTuple):
     """One tree as XGBoost writes it: the columns of its nodes, the root first."""
 
@@ -108,6 +116,24 @@ def blank(capacity_trees: int, depth: int, classes: int) -> Forest:
         for column in _complete(BLANK, depth)
     ]
     return Forest(*columns, base=jnp.zeros(classes, jnp.float32))
+
+
+def counts(forest: Forest) -> Counts:
+    """How many trees say something, and their splits and leaves.
+
+    Below a leaf a padded tree has blank nodes and the leaf's own value again and again;
+    no split has the same value on both sides, for it would save nothing.
+    """
+    value = np.asarray(forest.leaf)
+    same, splits = np.ones(value.shape, bool), np.zeros(value.shape[1], np.int64)
+    while len(value) > 1:
+        left, right = value[0::2], value[1::2]
+        same = same[0::2] & same[1::2] & (left == right)
+        splits += (~same).sum(0)
+        value = left
+    leaves = splits + 1
+    says = (splits > 0) | (value[0] != 0)
+    return Counts(*(int(x[says].sum()) for x in (np.ones_like(leaves), splits, leaves)))
 
 
 def margins(forest: Forest, x: Float[Array, "S F"]) -> Float[Array, "S C"]:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import experiments, looks, luck, origins, rungs
+from benchmarks import experiments, looks, luck, origins, regimes, rungs
 from bot4jax.config import groups, load, run_folder, to_yaml
 from bot4jax.data.binance import MARKETS
 from bot4jax.kernels import CATALOGUE, catalogue_hash
-from bot4jax.learn import selection
+from bot4jax.learn import ledger, selection
 from bot4jax.learn.evaluate import Judged
 from bot4jax.modes.summary import CHANCES
 
@@ -371,3 +371,42 @@ def test_a_step_of_the_ladder_stands_beside_the_time_of_its_lstm():
     assert ensemble[-1] == "+1; -1,234 at 500 ms"
     assert list(rungs.rows("link-3", kept, timed)) == []
     assert [row[1][:2] for row in rungs.costs(timed)] == ["3:", "5:", "3:", "5:"]
+
+
+def test_an_ablation_of_calibration_is_two_looks(tmp_path):
+    """In its root's ledger and among those published, once however often repeated."""
+    config = load([f"run.root={tmp_path}", "run.seed=7", "data=simulator"])
+    first = looks.Look("simulator 7", "x", (1.0, 0.0), 0.1, 90)
+    looks.write(tmp_path, [first])
+    losses = {"none": 1.02, "volatility": 1.03}
+    for _ in range(2):
+        regimes.enter(config, losses, 400, tmp_path)
+    (known, *own) = sorted(looks.read(tmp_path), key=lambda one: one.outcome)
+    assert known == first
+    assert [(one.market, one.outcome) for one in own] == [
+        ("simulator 7", (1.02,)),
+        ("simulator 7", (1.03,)),
+    ]
+    entered = ledger.read(tmp_path / ledger.NAME).on("simulator 7")
+    assert (entered.count, len(entered.trials)) == (2, 4)
+    hashes = {one.config_hash for one in entered.trials}
+    assert hashes == {one.config_hash for one in own}
+    assert {one.sharpe for one in entered.trials} == {None}
+
+
+def test_the_ablation_that_findings_publish_is_charged_for():
+    """Two looks a row of its table, at the market of the row."""
+    page = (experiments.PAGE.parent / "findings.md").read_text()
+    below = page.split("## A calibration for each regime")[1].split("\n## ")[0]
+    sources = {"bac": "lean", "eurusd": "forex", "us_daily": "daily"}
+    kept = {(one.market, one.outcome) for one in looks.read(experiments.FOUND)}
+    told = [line.split("|") for line in below.splitlines() if " … " in line]
+    assert len(told) == 7
+    for _, name, seed, _, _, loss, added, *_ in told:
+        own = sources.get(name.strip(), name.strip())
+        if own in ("link", "no_link"):
+            own = f"simulator {seed.strip()}"
+        one = float(loss)
+        other = one + float(added.split("(")[0].replace("−", "-")) / 1e3
+        assert (own, (one,)) in kept
+        assert (own, (round(other, 5),)) in kept

@@ -9,9 +9,11 @@ import pytest
 import xgboost
 
 from bot4jax.trees.forest import (
+    MAX_DEPTH,
     ForestError,
     base_score,
     blank,
+    counts,
     log_probability,
     margins,
     model_document,
@@ -186,3 +188,16 @@ def test_a_forest_of_vector_leaves_is_refused():
     booster = xgboost.train(parameters, xgboost.DMatrix(x, y), 5)
     with pytest.raises(ForestError, match="leaves are vectors of 3 numbers"):
         pack(booster, 15, 2, 3)
+
+
+@pytest.mark.parametrize(("classes", "depth"), [(2, 1), (3, 4), (3, 8)])
+def test_splits_and_leaves_are_those_of_xgboost(classes, depth):
+    """Its padding, to more levels and more trees, is counted by nobody."""
+    booster = boosted(classes, depth)
+    nodes = booster.trees_to_dataframe()
+    is_leaf = nodes["Feature"] == "Leaf"
+    truth = (classes * 5, int((~is_leaf).sum()), int(is_leaf.sum()))
+    levels = min(depth + 1, MAX_DEPTH)
+    packed = pack(booster, capacity_trees=classes * 7, depth=levels, classes=classes)
+    assert counts(packed) == truth
+    assert counts(blank(classes * 7, levels, classes)) == (0, 0, 0)
