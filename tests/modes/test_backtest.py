@@ -380,3 +380,19 @@ def test_a_short_span_says_who_beats_the_best_baseline(paper, exact, research):
                     assert own["own"] == pytest.approx(judged[figure], abs=1e-6)
         assert "In order (IC) the best baseline on the calibration span is" in page
         assert "In direction (hit rate) the best baseline on the" in page
+
+
+def test_every_report_says_how_large_its_members_are(paper, exact, research):
+    """Each net with its weights; a binary tree has a leaf more than splits."""
+    folder, told = paper
+    pages = ((folder / "report.html").read_text(), exact[1], research[2])
+    for summary, page in zip((told, exact[0], research[1]), pages, strict=True):
+        counts, grown = dict(summary["parameters"]), summary["forest"]
+        total = counts.pop("total")
+        assert sum(counts.values()) == total
+        assert set(summary["members"]) - {"trees"} < set(counts)
+        for name in set(summary["members"]) - {"trees"}:
+            assert f"<td>{name}</td><td>{counts[name]:,}</td>" in page
+        if grown is not None:
+            assert grown["leaves"] == grown["splits"] + grown["trees"] > 0
+            assert f"{grown['trees']:,} trees, {grown['splits']:,} splits" in page
