@@ -17,14 +17,21 @@ from benchmarks import looks, luck, origins, rungs
 from benchmarks.markdown import table
 from benchmarks.origins import experiment
 from benchmarks.skill import beyond_flat, chance, less, order, reach, saved, together
+from bot4jax.modes import report_contests
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "experiments.md"
 FOUND = PAGE.with_suffix("")
 OPENS = "<!-- written by python -m benchmarks.experiments -->"
 CLOSES = "<!-- end -->"
 
+Run = dict[str, Any]
+"""What is kept of a run."""
+
 JUDGED = (
+    "bars",
     "log_loss",
+    "log_loss_error",
+    "log_loss_degrees",
     "excess",
     "excess_error",
     "recent_excess",
@@ -55,6 +62,21 @@ HEAD = (
     "Holm's p",
     "macro-F1",
     "scan, % of capital (95 %)",
+)
+TIMES_HEAD = (
+    "experiment",
+    "runs",
+    "symbols",
+    "seconds of a run: least … most",
+    "minutes of all",
+)
+CONTEST_HEAD = (
+    "experiment",
+    "forecaster",
+    "in",
+    "runs",
+    "lead on the best baseline: mean (least … most)",
+    *report_contests.VERDICTS.values(),
 )
 SEEDS_HEAD = (
     "experiment",
@@ -119,6 +141,8 @@ def section() -> str:
     books = [row for name, one in runs.items() for row in book_rows(name, one)]
     parts = (
         table(origins.HEAD, origins.rows(runs)),
+        table(TIMES_HEAD, time_rows(runs)),
+        *contest_section(runs),
         table(SEEDS_HEAD, seed_rows(runs)),
         rungs.section(runs),
         table(luck.HEAD, luck.rows(runs, looks.read(FOUND))),
@@ -126,6 +150,63 @@ def section() -> str:
         table(LOB_HEAD, books),
     )
     return "\n" + "\n\n".join(parts) + "\n\n"
+
+
+def by_experiment(runs: Mapping[str, Run]) -> dict[str, list[Run]]:
+    """The runs of each experiment, in the order of their names."""
+    found: dict[str, list[Run]] = {}
+    for name, run in runs.items():
+        found.setdefault(experiment(name, run), []).append(run)
+    return found
+
+
+def time_rows(runs: Mapping[str, Run]) -> Iterable[tuple[str, ...]]:
+    """How long one run of each experiment took, and all of them."""
+    for which, found in by_experiment(runs).items():
+        took = [one["seconds"] for one in found]
+        symbols = sorted({one["symbols"] for one in found})
+        yield (
+            which,
+            str(len(found)),
+            ", ".join(map(str, symbols)),
+            f"{min(took):.0f} … {max(took):.0f}",
+            f"{sum(took) / 60:.1f}",
+        )
+
+
+def contest_section(runs: Mapping[str, Run]) -> list[str]:
+    """Who beats the best baseline; nothing where no run was asked."""
+    found = list(contest_rows(runs))
+    return [table(CONTEST_HEAD, found)] if found else []
+
+
+def contest_rows(runs: Mapping[str, Run]) -> Iterable[tuple[str, ...]]:
+    """Order and direction beside the best baseline, over the runs that were asked."""
+    for which, found in by_experiment(runs).items():
+        asked = [
+            (figure, who, own)
+            for run in found
+            for figure, one in run.get("best_baseline", {}).get("contests", {}).items()
+            for who, own in one["beside"].items()
+        ]
+        for figure, who in dict.fromkeys((figure, who) for figure, who, _ in asked):
+            own = [x for figure_, who_, x in asked if (figure_, who_) == (figure, who)]
+            yield which, who.replace("_", " "), *contested(figure, own)
+
+
+def contested(figure: str, beside: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    """A figure's name, how many runs, their leads, and how many of each verdict."""
+    name, times, form = report_contests.FIGURES[figure]
+    leads = [times * one["lead"] for one in beside if one["lead"] is not None]
+    yield name
+    yield str(len(beside))
+    told = (
+        (f"{x:+{form}}" for x in (mean(leads), min(leads), max(leads))) if leads else ()
+    )
+    yield "{} ({} … {})".format(*told) if leads else "–"
+    counts = Counter(one["verdict"] for one in beside)
+    for verdict in report_contests.VERDICTS:
+        yield str(counts[verdict])
 
 
 def seed_rows(runs: Mapping[str, dict[str, Any]]) -> Iterable[tuple[str, ...]]:

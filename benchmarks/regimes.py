@@ -7,16 +7,23 @@ calibrated in both ways on the bars behind it (`ensemble.regimes`, `none` and
 `volatility`). Both decide on the same test span, which nothing was fitted on. A row of
 the table is a forecaster: its log loss with one calibration, what regimes add to it
 (below zero they are better) with the interval of the pair, and its temperatures.
+
+Both are looks at the test span: each enters a line in the ledger of `run.root`, and one
+in `docs/experiments/looks.jsonl`, by which the page of experiments charges its market.
 """
 
 import logging
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from jaxtyping import Float
 
+from benchmarks import looks
+from benchmarks.looks import Look
 from benchmarks.markdown import table
 from bot4jax.config import load
 from bot4jax.decisions import Decided
@@ -27,11 +34,16 @@ from bot4jax.learn.dataset import BarRecord, Dataset, record_bars
 from bot4jax.learn.labelling import label_as_configured
 from bot4jax.learn.labels import bars_lived, outcomes, sample_weights
 from bot4jax.learn.params import Fitted, Learned
+from bot4jax.modes import trials
 from bot4jax.modes.keeping import anchors_of
 from bot4jax.modes.report_skill import temperatures
 from bot4jax.modes.setting import Setting, set_stage, stage_on
 from bot4jax.modes.tapes import closed_bars
+from bot4jax.runtime.folder import RunFolder
+from bot4jax.schema import Config
 from bot4jax.state import copied
+
+FOUND = Path(__file__).resolve().parent.parent / "docs" / "experiments"
 
 WAYS = ("none", "volatility")
 ENSEMBLE = "ensemble"
@@ -71,8 +83,7 @@ def fitted(setting: Setting, before: BarRecord) -> Fitted:
 
 def told(setting: Setting, record: BarRecord, common: Fitted, way: str) -> Told:
     """The test span as it is decided on with one way of calibrating."""
-    ensemble = msgspec.structs.replace(setting.config.ensemble, regimes=way)
-    config = msgspec.structs.replace(setting.config, ensemble=ensemble)
+    config = calibrated_as(setting.config, way)
     own, split = stage_on(config, setting.source, setting.split), setting.split
     learned = params.calibrated(
         config,
@@ -101,6 +112,28 @@ def told(setting: Setting, record: BarRecord, common: Fitted, way: str) -> Told:
     return judged(own, learned, seen, decided)
 
 
+def calibrated_as(config: Config, way: str) -> Config:
+    """The same run with one way of calibrating."""
+    ensemble = msgspec.structs.replace(config.ensemble, regimes=way)
+    return msgspec.structs.replace(config, ensemble=ensemble)
+
+
+def enter(config: Config, losses: Mapping[str, float], bars: int, found: Path) -> None:
+    """Write down that the test span was looked at, by the ensemble's log loss each way.
+
+    In the ledger of its root, and among the looks that are published; nothing was
+    traded, so neither has a ratio.
+    """
+    known = looks.read(found)
+    for way, loss in losses.items():
+        own = calibrated_as(config, way)
+        folder = RunFolder(own)
+        trials.written(folder, own, bars // own.labels.horizon)
+        run = {"data": own.data.source, "seed": own.run.seed}
+        known.append(Look(looks.market_of(run), folder.hash, (loss,), None, None))
+    looks.write(found, sorted(set(known), key=repr))
+
+
 def judged(
     setting: Setting, learned: Learned, seen: Dataset, decided: list[Decided]
 ) -> Told:
@@ -125,6 +158,11 @@ def main(words: list[str]) -> None:
     record, horizon = recorded(setting), setting.settings.layout.horizon
     common = fitted(setting, record.part(range(setting.split.test.start)))
     one, apart = (told(setting, record, common, way) for way in WAYS)
+    losses = {
+        way: metrics.weighted_mean(own.losses[ENSEMBLE], own.weights)
+        for way, own in zip(WAYS, (one, apart), strict=True)
+    }
+    enter(setting.config, losses, len(setting.split.test), FOUND)
     rows = [
         (
             name,

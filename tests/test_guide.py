@@ -4,6 +4,7 @@ import datetime
 import json
 import re
 
+import jax
 import numpy as np
 import polars as pl
 import pytest
@@ -11,9 +12,12 @@ import pytest
 from bot4jax import plugins
 from bot4jax.config import load
 from bot4jax.errors import ConfigError
+from bot4jax.kernels import CATALOGUE
 from bot4jax.modes import certify
 from bot4jax.modes.setting import net_sizes, set_stage
+from bot4jax.nets import zoo
 from bot4jax.registry import select
+from bot4jax.types import CLASSES
 from tests.checks import CHECKS, Evidence
 
 
@@ -27,6 +31,27 @@ def examples(guide: str, heading: str) -> list[str]:
     below = guide.split(f"{heading}\n", 1)[1]
     part = re.split(r"^##", below, maxsplit=1, flags=re.MULTILINE)[0]
     return re.findall(r"^```python\n(.*?)^```", part, re.MULTILINE | re.DOTALL)
+
+
+def test_the_members_are_as_large_as_the_table_says(guide):
+    """Both presets, from the code, with all features."""
+    columns = []
+    for preset in ("cpu", "full"):
+        config = load([f"preset={preset}"])
+        sizes = net_sizes(config)
+        shapes = jax.eval_shape(lambda own=sizes: zoo.init(own, len(CATALOGUE), 0))
+        counts = zoo.parameter_counts(sizes, shapes)
+        trees = config.trees.rounds * len(CLASSES), config.trees.depth
+        columns.append(
+            [*(f"{n:,}" for n in counts.values()), "{} of {}".format(*trees)]
+        )
+        assert config.features.names == "all"
+    assert f"with all {len(CATALOGUE)} features" in guide
+    names = "stem, which all nets share", "lstm", "gru", "cnn", "transformer"
+    names += "heads, one a net", "all nets", "trees, at most"
+    for name, small, large in zip(names, *columns, strict=True):
+        row = f"| {name} | {small} | {large} |"
+        assert row in guide.replace(" levels |", " |"), row
 
 
 def test_the_notebook_runs(guide, tmp_path, monkeypatch):

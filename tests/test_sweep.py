@@ -26,6 +26,7 @@ from bot4jax.config import (
     load,
     rewritten,
 )
+from bot4jax.learn import ledger
 from tests.contract import check_summary
 
 WORDS = [
@@ -101,6 +102,11 @@ def test_a_killed_sweep_goes_on_with_what_is_missing(killed):
     for one in told:
         check_summary(one)
         assert sum(own["weight"] for own in one["members"].values()) == pytest.approx(1)
+    entered = ledger.read(root / ledger.NAME)
+    assert {(one.run, one.kind) for one in entered.trials} == {
+        (name, "train") for name in JOBS
+    }, "every job is a trial, though none has a result"
+    assert entered.on("simulator 1").charged(entered.trials[0]) >= 3
     assert sum(line.startswith("summary ") for line in out.splitlines()) == 3
 
 

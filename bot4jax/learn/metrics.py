@@ -192,19 +192,34 @@ def information_coefficient(
     than `LEAST_CROSS_SECTION` symbols, over all bars together. With `ranks` it is
     Spearman's. The lag of the t statistic covers labels that overlap.
     """
-    counts = weights > 0
-    is_wide = counts.sum(1) >= LEAST_CROSS_SECTION
-    if is_wide.any():
-        rows = zip(forecast[is_wide], returns[is_wide], counts[is_wide], strict=True)
-        series = np.array([_correlation(f[c], r[c], ranks) for f, r, c in rows])
-    else:
-        series = _pooled_series(forecast, returns, counts, ranks)
+    series = information_series(forecast, returns, weights > 0, ranks)
     series = series[np.isfinite(series)]
     if not series.size:
         return Skill(nan, nan, nan, 0)
     usual = int(4 * (len(series) / 100) ** (2 / 9))
     t, degrees = student_t(series, max(horizon - 1, usual), horizon)
     return Skill(float(series.mean()), t, degrees, len(series))
+
+
+def information_series(
+    forecast: Float[np.ndarray, "T S"],
+    returns: Float[np.ndarray, "T S"],
+    counts: Bool[np.ndarray, "T S"],
+    ranks: bool = False,
+) -> Float[np.ndarray, " T"]:
+    """What each bar adds to the information coefficient, the mean of all that do.
+
+    NaN for bars that add nothing: of too few symbols where others have enough, and
+    where one side is constant.
+    """
+    is_wide = counts.sum(1) >= LEAST_CROSS_SECTION
+    series = np.full(len(counts), np.nan)
+    if is_wide.any():
+        rows = zip(forecast[is_wide], returns[is_wide], counts[is_wide], strict=True)
+        series[is_wide] = [_correlation(f[c], r[c], ranks) for f, r, c in rows]
+    else:
+        series[counts.any(1)] = _pooled_series(forecast, returns, counts, ranks)
+    return series
 
 
 def student_t(

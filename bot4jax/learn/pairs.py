@@ -6,7 +6,8 @@ counts with all symbols together.
 
 from collections.abc import Mapping
 from math import nan
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -44,6 +45,53 @@ class Paired(NamedTuple):
         return max(told, LEAST_CHANCE)
 
 
+Verdict = Literal["better", "worse", "not told apart", "the same"]
+"""On a forecaster beside another; the same: not one label differs."""
+
+
+class Match(NamedTuple):
+    """A forecaster beside another in a figure of which more is better."""
+
+    own: float
+    rival: float
+    """the other's, on the same labels"""
+    lead: float
+    """mean difference; above zero is ahead"""
+    error: float
+    """standard error over time, all symbols together"""
+    degrees: float
+    """of freedom of the error"""
+
+    @property
+    def p_value(self) -> float:
+        """Chance of being as far apart, either way, of two that are as good; NaN for
+        the same forecast. Nothing below `LEAST_CHANCE`, as for `Paired`."""
+        if not self.error > TINY:
+            return nan
+        far = abs(self.lead) / self.error
+        return max(2 * student.chance(far, self.degrees), LEAST_CHANCE)
+
+
+class Contest(NamedTuple):
+    """Members and the ensemble beside the baseline that is best in one figure."""
+
+    rivals: tuple[str, ...]
+    """by fold, who had the most of it on its calibration span"""
+    beside: dict[str, Match]
+    p_values: dict[str, float]
+    """two-sided, Holm's, of all who are asked and of all figures together"""
+
+    def verdict(self, name: str, level: float) -> Verdict:
+        """Plainly; what has no p value of the same forecast, or of no label, is told
+        apart from nothing."""
+        one, p = self.beside[name], self.p_values[name]
+        if one.error <= TINY:
+            return "the same"
+        if not p <= level:
+            return "not told apart"
+        return "better" if one.lead > 0 else "worse"
+
+
 class Ahead(NamedTuple):
     """Members and the ensemble beside the best baseline."""
 
@@ -52,6 +100,8 @@ class Ahead(NamedTuple):
     beside: dict[str, Paired]
     p_values: dict[str, float]
     """Holm's, of all of them together; NaN for one who is the rival"""
+    contests: Mapping[str, Contest] = MappingProxyType({})
+    """by figure: order and direction, which a short span can tell (`matches`)"""
 
 
 def paired(

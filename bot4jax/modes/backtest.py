@@ -270,6 +270,7 @@ def play_test(
         split=setting.split,
         fold=ready.fold,
         learned=ready.learned,
+        params=kept.params,
         decided=decided,
         traded=traded,
         late=late,

@@ -16,6 +16,7 @@ from bot4jax.data.source import closes_ns
 from bot4jax.learn import (
     bootstrap,
     evaluate,
+    matches,
     metrics,
     pairs,
     research,
@@ -27,6 +28,7 @@ from bot4jax.learn.borrowing import Lending, daily_rates, ends_of_days
 from bot4jax.learn.evaluate import FLAT, PRIOR, RECENT, Judged, Outcome
 from bot4jax.learn.folds import Fold
 from bot4jax.learn.labels import bars_lived, outcomes, sample_weights
+from bot4jax.learn.matches import Rival
 from bot4jax.learn.pairs import Ahead
 from bot4jax.learn.research import Book
 from bot4jax.learn.selection import Overfit, overfitting
@@ -61,6 +63,8 @@ class Scored(NamedTuple):
     """simulated markets only"""
     rival: np.ndarray
     """name of the best baseline on the calibration span; one a fold"""
+    by_figure: Mapping[str, np.ndarray]
+    """the same of who is the best in each figure of `matches.MEASURES`"""
 
     @property
     def effective(self) -> int:
@@ -132,7 +136,7 @@ def score(setting: Setting, fold: Fitted) -> Scored:
     weights = sample_weights(
         moved, test.volatility, test.live, horizon, bars_lived(*terms)
     )
-    said, rival = forecasts_of(setting, fold)
+    said, rival, by_figure = forecasts_of(setting, fold)
     return Scored(
         moved,
         classes,
@@ -150,6 +154,7 @@ def score(setting: Setting, fold: Fitted) -> Scored:
         ),
         best_of(setting, fold),
         np.array([rival]),
+        {figure: np.array([one]) for figure, one in by_figure.items()},
     )
 
 
@@ -238,21 +243,45 @@ def evaluate_folds(
         caught=caught(
             setting, cut, whole.best, whole.classes, whole.weights, said, costly
         ),
-        ahead=ahead(setting, folds, whole),
+        ahead=ahead(setting, folds, whole, which),
     )
 
 
-def ahead(setting: Setting, folds: Sequence[Scored], whole: Scored) -> Ahead:
-    """Members and ensemble beside each fold's best baseline, all folds together."""
-    rivals = tuple(whole.rival.tolist())
-    by_fold = zip(folds, rivals, strict=True)
-    rival = np.concatenate([one.forecasts[who].probability for one, who in by_fold])
+def ahead(
+    setting: Setting,
+    folds: Sequence[Scored],
+    whole: Scored,
+    which: Int[np.ndarray, " T"],
+) -> Ahead:
+    """Members and ensemble beside each fold's best baseline, all folds together.
+
+    `which` says of every bar what fold it is of.
+    """
+    rivals, probability = rival_of(folds, whole.rival)
+    by_figure = {
+        figure: Rival(*rival_of(folds, names))
+        for figure, names in whole.by_figure.items()
+    }
     said = {
         name: whole.forecasts[name].probability
         for name in (*setting.settings.members, ENSEMBLE)
     }
     horizon = setting.settings.layout.horizon
-    return pairs.beside(said, rival, rivals, whole.classes, whole.weights, horizon)
+    found = pairs.beside(
+        said, probability, rivals, whole.classes, whole.weights, horizon
+    )
+    outcome = Outcome(whole.returns, whole.classes, whole.weights, horizon, which)
+    return found._replace(contests=matches.contests(said, by_figure, outcome))
+
+
+def rival_of(
+    folds: Sequence[Scored], names: np.ndarray
+) -> tuple[tuple[str, ...], Float[np.ndarray, "T S C"]]:
+    """Who each fold's best baseline is, and what it says of all bars."""
+    rivals = tuple(names.tolist())
+    by_fold = zip(folds, rivals, strict=True)
+    said = [one.forecasts[who].probability for one, who in by_fold]
+    return rivals, np.concatenate(said)
 
 
 def line(

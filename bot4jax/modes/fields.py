@@ -13,8 +13,11 @@ from bot4jax.modes.feature_facts import share_beyond
 from bot4jax.modes.setting import Setting, account_currency
 from bot4jax.modes.story import FeatureFacts, MarketFacts, TradeFacts
 from bot4jax.modes.trading import Traded
+from bot4jax.nets import zoo
 from bot4jax.registry import catalogue_hash
 from bot4jax.runtime.folder import RunFolder
+from bot4jax.state import Params
+from bot4jax.trees import forest
 
 
 class Judgement(NamedTuple):
@@ -84,6 +87,17 @@ def of_the_forecasts(
         "best_baseline": judged.ahead and summary.ahead(judged.ahead),
         "decisions": sum(int((one.flags & 1 == 0).sum()) for one in decided),
     }
+
+
+def of_the_members(setting: Setting, params: Params) -> dict[str, Any]:
+    """How many numbers each member was fitted to; of a backtest those of the last fold.
+
+    Nets share a stem, and each has a head; a forest has splits and leaves.
+    """
+    nets = zoo.parameter_counts(setting.settings.sizes, params.nets)
+    has_trees = "trees" in setting.settings.members
+    grown = forest.counts(params.forest)._asdict() if has_trees else None
+    return {"parameters": nets, "forest": grown}
 
 
 def of_the_trade(setting: Setting, trade: TradeFacts | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from bot4jax.decisions import Decided
 from bot4jax.kernels.calibration import straighten
-from bot4jax.learn import evaluate, isotonic, research, rivals
+from bot4jax.learn import evaluate, isotonic, matches, research, rivals
 from bot4jax.learn.alpha158 import Candles
 from bot4jax.learn.boosting import stopping_of, tree_settings
 from bot4jax.learn.dataset import BarRecord, Dataset
@@ -59,13 +59,16 @@ class Said(NamedTuple):
     forecasts: dict[str, Forecast]
     """the members in their order, the ensemble, then the baselines"""
     rival: str
+    """by log loss"""
+    by_figure: dict[str, str]
+    """and by each of `matches.MEASURES`"""
 
 
 def forecasts_of(setting: Setting, fold: Fitted) -> Said:
     """What everyone said of the test."""
     by_member = np.stack([one.member_probability for one in fold.decided], axis=1)
     members = dict(zip(setting.settings.members, by_member, strict=True))
-    others, rival = baselines(setting, fold, members.get("trees"))
+    others, rival, by_figure = baselines(setting, fold, members.get("trees"))
     said = {
         name: Forecast(one, research.confidence(one))
         for name, one in (members | others).items()
@@ -77,13 +80,15 @@ def forecasts_of(setting: Setting, fold: Fitted) -> Said:
     said[ENSEMBLE] = own
     for name in FLAT:
         said[name] = said[name]._replace(confidence=np.zeros_like(own.confidence))
-    return Said({name: said[name] for name in (*members, ENSEMBLE, *others)}, rival)
+    ordered = {name: said[name] for name in (*members, ENSEMBLE, *others)}
+    return Said(ordered, rival, by_figure)
 
 
 def baselines(
     setting: Setting, fold: Fitted, boosted: Float[np.ndarray, "T S C"] | None
-) -> tuple[dict[str, Float[np.ndarray, "T S C"]], str]:
-    """What each says of the test, fitted on the fold's training span; and the best.
+) -> tuple[dict[str, Float[np.ndarray, "T S C"]], str, dict[str, str]]:
+    """What each says of the test, fitted on the fold's training span; and the best, by
+    log loss and by each figure.
 
     Gradient boosting alone is the forest that is fitted with every ensemble, and as the
     ensemble's own it is `boosted`. Whoever was fitted is calibrated on the calibration
@@ -119,11 +124,12 @@ def baselines(
     }
     said |= {name: evaluate.tempered(one, asked.known) for name, one in raw.items()}
     best = evaluate.best_baseline(said, asked.known)
+    by_figure = matches.best_by_figure(said, asked.known)
     said = as_members(setting.settings, said, asked.known)
     tested = {name: one[-asked.bars :] for name, one in said.items()}
     if boosted is not None:
         tested["gradient_boosting"] = boosted
-    return tested, best
+    return tested, best, by_figure
 
 
 def as_members(

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from bot4jax.data.bound import Bound, bayes_log_loss
 from bot4jax.data.simulator import Simulator
-from bot4jax.learn import evaluate, pairs
+from bot4jax.learn import evaluate, matches, pairs
 from bot4jax.learn.evaluate import PRIOR, RECENT, Judged, Outcome
 from bot4jax.learn.labelling import rows_of
 from bot4jax.learn.labels import (
@@ -17,6 +17,7 @@ from bot4jax.learn.labels import (
     outcomes,
     sample_weights,
 )
+from bot4jax.learn.matches import Rival
 from bot4jax.learn.pairs import Ahead
 from bot4jax.learn.params import Learned
 from bot4jax.modes import summary
@@ -112,10 +113,11 @@ def skill(
     """Members, ensemble, baselines and the bound, on the same labels."""
     members, bars = setting.settings.members, len(outcome.classes)
     asked = forecasts_of(setting, traded, learned, outcome)
-    best = None
+    best, by_figure = None, {}
     if learned is not None:
         known = known_of(setting, learned)
         best = evaluate.best_baseline(asked, known)
+        by_figure = matches.best_by_figure(asked, known)
         asked = as_members(setting.settings, asked, known)
     simple = {name: one[-bars:] for name, one in asked.items()}
     flat = {"prior": simple.get(PRIOR), "recent": simple.get(RECENT)}
@@ -125,6 +127,8 @@ def skill(
     if best is not None:
         everyone = said | {"ensemble": traded.probability}
         ahead = pairs.beside(everyone, simple[best], (best,), *outcome[1:4])
+        rivals = {name: Rival((who,), simple[who]) for name, who in by_figure.items()}
+        ahead = ahead._replace(contests=matches.contests(everyone, rivals, outcome))
     return Skill(
         {name: judge(one) for name, one in said.items()},
         judge(traded.probability),

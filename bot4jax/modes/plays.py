@@ -16,6 +16,7 @@ from bot4jax.modes import judging, summary
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.trading import Traded
 from bot4jax.schema.modes import Backtest
+from bot4jax.state import Params
 
 
 class Late(NamedTuple):
@@ -48,6 +49,8 @@ class FoldPlay(NamedTuple):
     """as they lie in time"""
     learned: Learned | None
     """None where the members come from elsewhere"""
+    params: Params
+    """that its test was decided with"""
     decided: Sequence[Decided]
     traded: Traded | None
     """None in a scan"""

@@ -11,7 +11,7 @@ from bot4jax.learn.folds import LEAST_LABELS
 from bot4jax.modes.markup import folded, paragraph, section, table
 from bot4jax.modes.report_features import features
 from bot4jax.modes.report_rollout import rollout
-from bot4jax.modes.report_skill import calibration, skill, training, vote
+from bot4jax.modes.report_skill import calibration, members, skill, training, vote
 from bot4jax.modes.report_trade import denials, money, speed, states
 from bot4jax.modes.story import Story
 
@@ -60,6 +60,7 @@ def page(story: Story, more: Sequence[str] = ()) -> str:
         *more,
         calibration(story),
         vote(story),
+        members(story),
         money(story),
         denials(story),
         states(story),

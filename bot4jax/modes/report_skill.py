@@ -17,6 +17,7 @@ from bot4jax.modes.markup import (
     with_error,
     with_t,
 )
+from bot4jax.modes.report_contests import contests
 from bot4jax.modes.story import Story
 
 SURE = 0.05
@@ -180,7 +181,7 @@ def reading(story: Story) -> str:
         "where to. Intervals have two sides; p values ask for one, the better, and "
         f"none is told below {LEAST_CHANCE:g}."
     )
-    text += paragraph(verdict(story))
+    text += paragraph(verdict(story)) + contests(story)
     if story.bound is not None:
         text += paragraph(
             f"The simulator's best possible forecast has a log loss of "
@@ -298,6 +299,27 @@ def vote(story: Story) -> str:
         "a few features, speaks where a member has nothing finite to say."
     )
     return section("Vote") + text + chart
+
+
+def members(story: Story) -> str:
+    """How many numbers each member was fitted to."""
+    rows = [
+        (NETS.get(name, name), f"{count:,}")
+        for name, count in story.summary.get("parameters", {}).items()
+    ]
+    if grown := story.summary.get("forest"):
+        told = "{trees:,} trees, {splits:,} splits, {leaves:,} leaves".format(**grown)
+        rows.append(("trees", told))
+    heads = ("member", "weights that were fitted")
+    return section("Members") + table(heads, rows) if rows else ""
+
+
+NETS = {
+    "stem": "the stem, which all nets share",
+    "heads": "the heads, one a net",
+    "total": "all nets together",
+}
+"""What is no member by itself, as its row is called."""
 
 
 def training(story: Story) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from bot4jax.learn.evaluate import Judged
-from bot4jax.learn.pairs import Ahead
+from bot4jax.learn.matches import LEVEL
+from bot4jax.learn.pairs import Ahead, Contest
 from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.publishers import Counters
 
@@ -16,6 +17,9 @@ COSTS = (0.0, 0.5, 1.0, 2.0)
 """Times the cost at which the same decisions are paid for."""
 
 PARTS = ("gross", "fees", "spread", "delay", "slippage", "funding", "net")
+
+CHANCES = ("p_value", "prior_p_value", "recent_p_value", "direction_p_value")
+"""Of a forecaster, beside its figures."""
 
 TICKS = ("sent", "absorbed", "late", "dropped", "conflated", "reordered", "unordered")
 
@@ -34,9 +38,8 @@ def member(judged: Judged, weight: float) -> dict[str, float | None]:
 
 def forecaster(judged: Judged) -> dict[str, float | None]:
     """A forecaster's figures on the test span."""
-    chances = ("p_value", "prior_p_value", "recent_p_value", "direction_p_value")
     return finite(
-        {**judged._asdict(), **{name: getattr(judged, name) for name in chances}}
+        {**judged._asdict(), **{name: getattr(judged, name) for name in CHANCES}}
     )
 
 
@@ -46,6 +49,19 @@ def ahead(found: Ahead) -> dict[str, Any]:
         name: finite(
             {**one._asdict(), "p_value": one.p_value, "holm": found.p_values[name]}
         )
+        for name, one in found.beside.items()
+    }
+    contests = {figure: contest(one) for figure, one in found.contests.items()}
+    return {"rivals": list(found.rivals), "beside": beside, "contests": contests}
+
+
+def contest(found: Contest) -> dict[str, Any]:
+    """Who the best baseline of a figure was, and everyone's lead on it."""
+    beside = {
+        name: finite(
+            {**one._asdict(), "p_value": one.p_value, "holm": found.p_values[name]}
+        )
+        | {"verdict": found.verdict(name, LEVEL)}
         for name, one in found.beside.items()
     }
     return {"rivals": list(found.rivals), "beside": beside}

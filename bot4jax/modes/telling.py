@@ -20,7 +20,6 @@ from bot4jax.modes.setting import Setting
 from bot4jax.modes.story import FeatureFacts, MarketFacts, Story, TradeFacts
 from bot4jax.modes.summary import finite
 from bot4jax.modes.trading import Traded
-from bot4jax.nets import zoo
 from bot4jax.runtime.folder import RunFolder
 from bot4jax.types import CLASSES
 
@@ -104,6 +103,7 @@ def tell_training(
 
     Members are judged on the calibration span, on which one number of each was fitted.
     """
+    enter_if_swept(folder, setting)
     facts = judging.market_facts(setting, learned, None)
     features = before_a_test(setting, learned)
     counts = fields.of_the_run(folder, setting, facts) | {
@@ -115,9 +115,7 @@ def tell_training(
         **fields.of_the_engine([]),
         **fields.of_the_features(features),
         "resumed_from": None,
-        "parameters": zoo.parameter_counts(
-            setting.settings.sizes, learned.members.nets
-        ),
+        **fields.of_the_members(setting, learned.params),
         "gradients": gradients(learned),
         "seconds": sum(seconds.values()),
     }
@@ -146,6 +144,16 @@ def tell_training(
         seconds=seconds,
     )
     write_report(folder.path / "report.html", story)
+
+
+def enter_if_swept(folder: RunFolder, setting: Setting) -> None:
+    """Write a job of a sweep down as a look: of several fits one is chosen by theirs.
+
+    Of several processes that learn together the first does.
+    """
+    config = setting.config
+    if config.run.sweep is not None and config.hardware.process == 0:
+        trials.written(folder, config, 0)
 
 
 def of_the_calibration(setting: Setting, learned: Learned) -> dict[str, Any]:
@@ -244,6 +252,7 @@ def figures(
         "transitions": [msgspec.to_builtins(one) for one in traded.transitions],
         "resumed_from": played.resumed_from,
         "gradients": gradients(played.learned),
+        **fields.of_the_members(setting, played.kept.params),
         "rollout": played.rollout,
         "seconds": sum(played.seconds.values()),
     }

@@ -264,6 +264,7 @@ def figures(
         "resumed_from": None,
         "bayes_bound": limit and limit._asdict(),
         "gradients": gradients(plays[-1].learned),
+        **fields.of_the_members(setting, plays[-1].params),
     }
 
 

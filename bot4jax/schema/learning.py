@@ -86,8 +86,9 @@ class Trees(Section, frozen=True):
 
     rounds: Count
     """trees a class"""
-    depth: Annotated[int, Meta(ge=1, le=8)]
-    """splits from root to leaf"""
+    depth: Annotated[int, Meta(ge=1, le=14)]
+    """splits from root to leaf; above 8 the forest in the step takes a gather a level,
+    above 14 its complete trees would fill the memory"""
     learning_rate: PositiveShare
     """η: share of each tree's step that is taken"""
     min_child_weight: NonNegative

@@ -3,7 +3,8 @@
 All trees are padded to complete binary trees of one depth, the symbols lie on the minor
 axis, and the leaves fold into each other by `where`, deepest level first. Every node is
 an operation of its own: the compiler fuses those, but writes out the steps of a whole
-level at once, which takes several times as long.
+level at once, which takes several times as long. Trees of more than `FOLDED` levels
+have too many nodes for that: each row walks down them, a gather a level.
 
 The arrays are parameters and the number of trees is a declared capacity: a retrained
 forest takes the place of the old one without a new compilation.
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
     from xgboost import Booster
 
 
-MAX_DEPTH = 8
-"""Deeper trees have too many nodes to lay side by side in one program."""
+FOLDED = 8
+"""Levels up to which all nodes are compared: more are too many for one program."""
+
+MAX_DEPTH = 14
+"""Complete trees of more would fill the memory: a level more is twice the nodes."""
 
 
 class ForestError(Bot4JaxError):
@@ -50,6 +54,14 @@ class Forest(NamedTuple):
     """log odds up to a constant"""
     base: Float[Array, " C"]
     """log odds before the first tree"""
+
+
+class Counts(NamedTuple):
+    """What a forest was fitted to, its padding left out."""
+
+    trees: int
+    splits: int
+    leaves: int
 
 
 class Tree(NamedTuple):
@@ -82,7 +94,7 @@ def pack(booster: "Booster", capacity_trees: int, depth: int, classes: int) -> F
     if not 1 <= depth <= MAX_DEPTH:
         raise ForestError(
             f"depth {depth}: the fused forest has 1 to {MAX_DEPTH} levels; choose "
-            "trees.depth within them"
+            "trees.depth within them, and more trees.rounds for what is finer"
         )
     document = model_document(booster)
     trees, owners = read_trees(document, classes)
@@ -110,6 +122,24 @@ def blank(capacity_trees: int, depth: int, classes: int) -> Forest:
     return Forest(*columns, base=jnp.zeros(classes, jnp.float32))
 
 
+def counts(forest: Forest) -> Counts:
+    """How many trees say something, and their splits and leaves.
+
+    Below a leaf a padded tree has blank nodes and the leaf's own value again and again;
+    no split has the same value on both sides, for it would save nothing.
+    """
+    value = np.asarray(forest.leaf)
+    same, splits = np.ones(value.shape, bool), np.zeros(value.shape[1], np.int64)
+    while len(value) > 1:
+        left, right = value[0::2], value[1::2]
+        same = same[0::2] & same[1::2] & (left == right)
+        splits += (~same).sum(0)
+        value = left
+    leaves = splits + 1
+    says = (splits > 0) | (value[0] != 0)
+    return Counts(*(int(x[says].sum()) for x in (np.ones_like(leaves), splits, leaves)))
+
+
 def margins(forest: Forest, x: Float[Array, "S F"]) -> Float[Array, "S C"]:
     """Log odds of the classes up to a constant; NaN is a missing value.
 
@@ -124,7 +154,8 @@ def margins(forest: Forest, x: Float[Array, "S F"]) -> Float[Array, "S C"]:
     lifted = jnp.where(jnp.isnan(columns), jnp.inf, columns)
     doubled = jnp.concatenate([columns, lifted])
     row = forest.feature + jnp.where(forest.nan_right, columns.shape[0], 0)
-    leaf = _fold(forest, doubled, row).reshape(classes, trees // classes, x.shape[0])
+    reached = _fold if len(row) < 2**FOLDED else _walk
+    leaf = reached(forest, doubled, row).reshape(classes, trees // classes, x.shape[0])
     base = jnp.broadcast_to(forest.base[:, None], (classes, x.shape[0]))
 
     def add(tree: Array, total: Array) -> Array:
@@ -238,3 +269,19 @@ def _fold(
             for k in range(len(value) // 2)
         ]
     return value[0]
+
+
+def _walk(
+    forest: Forest, doubled: Float[Array, "F2 S"], row: Int[Array, "N trees"]
+) -> Float[Array, "trees S"]:
+    """The same by one node a level: as many levels as there are, whatever the rows."""
+    nodes, trees = row.shape
+    tree = jnp.arange(trees, dtype=jnp.int32)[:, None]
+    symbol = jnp.arange(doubled.shape[1], dtype=jnp.int32)[None]
+    at = jnp.zeros((trees, doubled.shape[1]), jnp.int32)
+    for _ in range(nodes.bit_length()):
+        which = row.at[at, tree].get(mode="clip")
+        value = doubled.at[which, symbol].get(mode="clip")
+        is_right = value >= forest.threshold.at[at, tree].get(mode="clip")
+        at = 2 * at + 1 + is_right.astype(jnp.int32)
+    return forest.leaf.at[at - nodes, tree].get(mode="clip")

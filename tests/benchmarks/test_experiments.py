@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import experiments, looks, luck, origins, rungs
+from benchmarks import experiments, looks, luck, origins, regimes, rungs
 from bot4jax.config import groups, load, run_folder, to_yaml
 from bot4jax.data.binance import MARKETS
 from bot4jax.kernels import CATALOGUE, catalogue_hash
-from bot4jax.learn import selection
+from bot4jax.learn import ledger, selection
+from bot4jax.learn.evaluate import Judged
+from bot4jax.modes.summary import CHANCES
 
 
 def test_every_experiment_is_on_the_page():
@@ -82,6 +84,51 @@ def test_rows_tell_what_a_summary_says():
     assert ensemble[8:10] == ("–", "–")
     assert flat[4] == "–"
     assert list(experiments.book_rows("a", kept)) == []
+
+
+def contest(verdicts):
+    """A lead of a tenth for each, and what was said of it."""
+    own = {"own": 0.2, "rival": 0.1, "lead": 0.1, "error": 0.01, "degrees": 9.0}
+    return {
+        "rivals": ["flat"],
+        "beside": {name: own | {"verdict": one} for name, one in verdicts.items()},
+    }
+
+
+def test_who_beats_the_best_baseline_is_counted_over_seeds():
+    """Of runs that were asked; where none was there is no table."""
+    runs = {"old-0": experiments.taken(summary())}
+    assert experiments.contest_section(runs) == []
+    for seed, verdict in enumerate(("better", "not told apart", "better")):
+        found = contest({"gru": verdict, "ensemble": "worse"})
+        found["beside"]["gru"]["lead"] = 0.01 * seed
+        asked = summary()["best_baseline"] | {"contests": {"hit_rate": found}}
+        told = summary(seed=seed, best_baseline=asked)
+        runs[f"link-{seed}"] = experiments.taken(told)
+    gru, ensemble = experiments.contest_rows(runs)
+    assert len(gru) == len(experiments.CONTEST_HEAD)
+    assert gru[:4] == ("link", "gru", "direction (hit rate)", "3")
+    assert gru[4:] == ("+1.00 (+0.00 … +2.00)", "2", "0", "1", "0")
+    assert ensemble[4:] == ("+10.00 (+10.00 … +10.00)", "0", "3", "0", "0")
+    assert len(experiments.contest_section(runs)) == 1
+
+
+def test_how_long_each_run_took_is_told_and_all_together():
+    kept = experiments.taken(summary())
+    runs = {f"link-{x}": kept | {"seed": x, "seconds": 60.0 * x} for x in (1, 2)}
+    assert list(experiments.time_rows(runs)) == [("link", "2", "2", "60 … 120", "3.0")]
+
+
+def test_every_published_run_ended_within_fifteen_minutes():
+    for path in experiments.FOUND.glob("*.json"):
+        assert json.loads(path.read_text())["seconds"] <= 15 * 60, path.name
+
+
+def test_a_summary_keeps_what_tells_the_generation_of_its_errors():
+    """By the fields that a run's own summary has."""
+    assert set(experiments.JUDGED) <= {*Judged._fields, *CHANCES}
+    kept = experiments.taken(summary())["forecasters"]["gru"]
+    assert {"degrees", "recent_degrees", "log_loss_degrees"} <= set(kept)
 
 
 def test_who_was_never_asked_of_the_recent_prior_is_called_better_by_nobody():
@@ -324,3 +371,42 @@ def test_a_step_of_the_ladder_stands_beside_the_time_of_its_lstm():
     assert ensemble[-1] == "+1; -1,234 at 500 ms"
     assert list(rungs.rows("link-3", kept, timed)) == []
     assert [row[1][:2] for row in rungs.costs(timed)] == ["3:", "5:", "3:", "5:"]
+
+
+def test_an_ablation_of_calibration_is_two_looks(tmp_path):
+    """In its root's ledger and among those published, once however often repeated."""
+    config = load([f"run.root={tmp_path}", "run.seed=7", "data=simulator"])
+    first = looks.Look("simulator 7", "x", (1.0, 0.0), 0.1, 90)
+    looks.write(tmp_path, [first])
+    losses = {"none": 1.02, "volatility": 1.03}
+    for _ in range(2):
+        regimes.enter(config, losses, 400, tmp_path)
+    (known, *own) = sorted(looks.read(tmp_path), key=lambda one: one.outcome)
+    assert known == first
+    assert [(one.market, one.outcome) for one in own] == [
+        ("simulator 7", (1.02,)),
+        ("simulator 7", (1.03,)),
+    ]
+    entered = ledger.read(tmp_path / ledger.NAME).on("simulator 7")
+    assert (entered.count, len(entered.trials)) == (2, 4)
+    hashes = {one.config_hash for one in entered.trials}
+    assert hashes == {one.config_hash for one in own}
+    assert {one.sharpe for one in entered.trials} == {None}
+
+
+def test_the_ablation_that_findings_publish_is_charged_for():
+    """Two looks a row of its table, at the market of the row."""
+    page = (experiments.PAGE.parent / "findings.md").read_text()
+    below = page.split("## A calibration for each regime")[1].split("\n## ")[0]
+    sources = {"bac": "lean", "eurusd": "forex", "us_daily": "daily"}
+    kept = {(one.market, one.outcome) for one in looks.read(experiments.FOUND)}
+    told = [line.split("|") for line in below.splitlines() if " … " in line]
+    assert len(told) == 7
+    for _, name, seed, _, _, loss, added, *_ in told:
+        own = sources.get(name.strip(), name.strip())
+        if own in ("link", "no_link"):
+            own = f"simulator {seed.strip()}"
+        one = float(loss)
+        other = one + float(added.split("(")[0].replace("−", "-")) / 1e3
+        assert (own, (one,)) in kept
+        assert (own, (round(other, 5),)) in kept

@@ -13,12 +13,20 @@ import pytest
 from bot4jax.learn import fit, resume, schedule, update
 from bot4jax.learn.update import Form, begin
 from bot4jax.nets import zoo
-from tests.learn.small_fit import FEATURES, SIZES, fitted, hardware, samples, settings
+from tests.learn.small_fit import (
+    BARS,
+    FEATURES,
+    SIZES,
+    SYMBOLS,
+    fitted,
+    hardware,
+    samples,
+    settings,
+)
 
 OWN = settings(epochs=1, checkpoint_every=1)
 FORM = Form(SIZES, OWN.parts, hardware().products)
 LANES, GROUPS, SEED = 4, 3, 3
-BARS, SYMBOLS = samples().labels.shape
 VISITS = schedule.visits(BARS, SYMBOLS, OWN, SEED)
 PACES = schedule.paces(OWN, len(VISITS))
 WORTH = fit.worth_of(samples(), OWN)
@@ -27,7 +35,7 @@ STEP = jax.jit(partial(zoo.step, SIZES))
 UPDATE = jax.jit(partial(update.update, FORM))
 
 ROUNDING = 1e-5
-"""Other shapes are other executables; a fresh carry is off by a hundred times that."""
+"""Other shapes are other executables; a fresh carry is a hundred times farther."""
 
 
 @pytest.fixture(scope="module")

@@ -358,3 +358,41 @@ def test_a_short_span_has_neither_intervals_of_log_loss_nor_a_verdict(paper, res
         assert "direction, 10⁻³" in page
     assert "nobody can say of a span as short as this" in research[2]
     assert "Holm's&nbsp;p" not in research[2]
+
+
+def test_a_short_span_says_who_beats_the_best_baseline(paper, exact, research):
+    """In order and direction, of every member and the ensemble, of each fold's best."""
+    folder, told = paper
+    pages = ((folder / "report.html").read_text(), exact[1], research[2])
+    for summary, page in zip((told, exact[0], research[1]), pages, strict=True):
+        everyone = {*summary["members"], "ensemble"}
+        for figure, one in summary["best_baseline"]["contests"].items():
+            assert set(one["rivals"]) <= set(summary["baselines"])
+            assert set(one["beside"]) == everyone
+            for name, own in one["beside"].items():
+                judged = (summary["members"] | {"ensemble": summary["ensemble"]})[name]
+                if None in (own["own"], judged[figure]):
+                    continue
+                assert own["lead"] == pytest.approx(own["own"] - own["rival"])
+                whole = {"class_prior", "recent_prior", "last_return"}
+                whole |= {"logistic_regression", "gradient_boosting"}
+                if set(one["rivals"]) <= whole and len(one["rivals"]) == 1:
+                    assert own["own"] == pytest.approx(judged[figure], abs=1e-6)
+        assert "In order (IC) the best baseline on the calibration span is" in page
+        assert "In direction (hit rate) the best baseline on the" in page
+
+
+def test_every_report_says_how_large_its_members_are(paper, exact, research):
+    """Each net with its weights; a binary tree has a leaf more than splits."""
+    folder, told = paper
+    pages = ((folder / "report.html").read_text(), exact[1], research[2])
+    for summary, page in zip((told, exact[0], research[1]), pages, strict=True):
+        counts, grown = dict(summary["parameters"]), summary["forest"]
+        total = counts.pop("total")
+        assert sum(counts.values()) == total
+        assert set(summary["members"]) - {"trees"} < set(counts)
+        for name in set(summary["members"]) - {"trees"}:
+            assert f"<td>{name}</td><td>{counts[name]:,}</td>" in page
+        if grown is not None:
+            assert grown["leaves"] == grown["splits"] + grown["trees"] > 0
+            assert f"{grown['trees']:,} trees, {grown['splits']:,} splits" in page

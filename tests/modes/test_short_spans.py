@@ -7,12 +7,14 @@ from matplotlib.figure import Figure
 
 from bot4jax.learn.bootstrap import Interval
 from bot4jax.learn.evaluate import LEAST_BARS, PRIOR, Judged, Outcome, judge
-from bot4jax.learn.pairs import Ahead, Paired
+from bot4jax.learn.pairs import Ahead, Contest, Match, Paired
 from bot4jax.modes import (
     plots,
     report,
     report_backtest,
+    report_contests,
     report_skill,
+    summary,
     telling_backtest,
 )
 from bot4jax.modes.evaluation import Line
@@ -55,6 +57,65 @@ def told(one: Judged, bars: int) -> Story:
         baselines={PRIOR: own},
         ahead=Ahead(("last_return",), beside, chances),
     )
+
+
+def contested(one: Judged) -> Story:
+    """Of four beside two best baselines, each is something else; the span is short."""
+    same = Match(0.02, 0.02, 0.0, 0.0, 9.0)
+    beside = {
+        "gru": Match(0.05, 0.02, 0.03, 0.005, 9.0),
+        "lstm": Match(-0.01, 0.02, -0.03, 0.005, 9.0),
+        "trees": same,
+        "ensemble": Match(0.03, 0.02, 0.01, 0.01, 9.0),
+    }
+    chances = {"gru": 0.01, "lstm": 0.02, "trees": np.nan, "ensemble": 0.3}
+    order = Contest(("last_return", "last_return", "own"), beside, chances)
+    nobody = Contest(("class_prior",), {"gru": same}, {"gru": np.nan})
+    found = {"information_coefficient": order, "hit_rate": nobody}
+    story = told(one, LEAST_BARS - 1)
+    assert story.ahead is not None
+    return story._replace(ahead=story.ahead._replace(contests=found))
+
+
+def test_a_short_span_says_plainly_who_beats_the_best_baseline(skilled):
+    """In order and direction: better, worse, not told apart, with every lead."""
+    story = contested(skilled)
+    page = report_skill.reading(story._replace(market=market_of(story), bound=None))
+    assert (
+        "In order (IC) the best baseline on the calibration span is last return and "
+        "own. Beside it, at p ≤ 0.05 after Holm, better: gru (+0.030 ± 0.011); worse: "
+        "lstm (-0.030 ± 0.011); not to be told apart: ensemble (+0.010 ± 0.023); the "
+        "same forecast: trees." in page
+    )
+    assert (
+        "In direction (hit rate) the best baseline on the calibration span is class "
+        "prior (always flat). Beside it, at p ≤ 0.05 after Holm, better: nobody; "
+        "worse: nobody; not to be told apart: nobody; the same forecast: gru." in page
+    )
+    row = "<td>ensemble</td><td>order (IC)</td><td>0.030</td><td>0.020</td>"
+    assert f"{row}<td>+0.010 ± 0.023</td><td>0.3</td>" in page
+    assert TOO_SHORT in page  # of log loss, all the same
+    assert story.ahead is not None
+    kept = summary.ahead(story.ahead)["contests"]["information_coefficient"]
+    verdicts = {name: one["verdict"] for name, one in kept["beside"].items()}
+    assert verdicts == {
+        "gru": "better",
+        "lstm": "worse",
+        "trees": "the same",
+        "ensemble": "not told apart",
+    }
+    assert kept["beside"]["gru"]["lead"] == 0.03
+    assert kept["beside"]["trees"]["holm"] is None
+
+
+def market_of(story: Story) -> MarketFacts:
+    return story.market._replace(labels=900, class_shares={})
+
+
+def test_without_a_baseline_nobody_is_compared_with_one(skilled):
+    alone = told(skilled, LEAST_BARS)
+    assert report_contests.contests(alone) == ""
+    assert report_contests.contests(alone._replace(ahead=None)) == ""
 
 
 @pytest.fixture(params=[LEAST_BARS - 1, LEAST_BARS])

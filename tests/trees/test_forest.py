@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 import xgboost
 
+from bot4jax.trees import forest as trees_forest
 from bot4jax.trees.forest import (
+    FOLDED,
+    MAX_DEPTH,
     ForestError,
     base_score,
     blank,
+    counts,
     log_probability,
     margins,
     model_document,
@@ -51,6 +55,12 @@ def boosted(classes: int, depth: int, rounds: int = 5) -> xgboost.Booster:
     return xgboost.train(parameters, xgboost.DMatrix(x, y), rounds)
 
 
+def deepest(booster: xgboost.Booster) -> int:
+    """Levels of the deepest tree, of its text: a line's indent is its level."""
+    lines = "".join(booster.get_dump()).splitlines()
+    return max(len(line) - len(line.lstrip("\t")) for line in lines)
+
+
 def planted_rows(booster: xgboost.Booster, classes: int) -> np.ndarray:
     """Random rows, with NaN, ±inf, every threshold and the floats beside it."""
     rng = np.random.default_rng(1)
@@ -68,9 +78,15 @@ def planted_rows(booster: xgboost.Booster, classes: int) -> np.ndarray:
     return x
 
 
-@pytest.mark.parametrize(("classes", "depth"), [(2, 1), (3, 4), (4, 3), (5, 2), (3, 8)])
+SHALLOW = [(2, 1), (3, 4), (4, 3), (5, 2), (3, FOLDED)]
+DEEP = [(3, FOLDED + 1), (2, 11), (3, MAX_DEPTH)]
+"""Trees whose rows walk down them, a node a level."""
+
+
+@pytest.mark.parametrize(("classes", "depth"), SHALLOW + DEEP)
 def test_equals_xgboost(classes, depth):
     booster = boosted(classes, depth)
+    assert deepest(booster) == depth
     x = planted_rows(booster, classes)
     forest = pack(booster, capacity_trees=classes * 6, depth=depth, classes=classes)
     expected = booster.inplace_predict(x, predict_type="margin")
@@ -150,7 +166,7 @@ def test_a_blank_forest_has_the_shapes_of_a_full_one_and_no_opinion():
         (16, 4, 3, "declare a multiple of 3, at least 15"),
         (15, 3, 3, "deeper than 3 levels"),
         (15, 4, 2, "gbtree of 3 classes; expected a gbtree of 2"),
-        (15, 9, 3, "trees.depth"),
+        (15, MAX_DEPTH + 1, 3, "trees.depth"),
     ],
 )
 def test_a_forest_that_does_not_fit_is_refused(capacity, depth, classes, found):
@@ -186,3 +202,29 @@ def test_a_forest_of_vector_leaves_is_refused():
     booster = xgboost.train(parameters, xgboost.DMatrix(x, y), 5)
     with pytest.raises(ForestError, match="leaves are vectors of 3 numbers"):
         pack(booster, 15, 2, 3)
+
+
+@pytest.mark.parametrize(("classes", "depth"), [(2, 1), (3, 4), (3, 8)])
+def test_splits_and_leaves_are_those_of_xgboost(classes, depth):
+    """Its padding, to more levels and more trees, is counted by nobody."""
+    booster = boosted(classes, depth)
+    nodes = booster.trees_to_dataframe()
+    is_leaf = nodes["Feature"] == "Leaf"
+    truth = (classes * 5, int((~is_leaf).sum()), int(is_leaf.sum()))
+    levels = min(depth + 1, MAX_DEPTH)
+    packed = pack(booster, capacity_trees=classes * 7, depth=levels, classes=classes)
+    assert counts(packed) == truth
+    assert counts(blank(classes * 7, levels, classes)) == (0, 0, 0)
+
+
+def test_rows_that_walk_reach_what_folding_reaches(monkeypatch):
+    """The same trees by both ways, and padded to more levels than are folded."""
+    booster = boosted(3, 5)
+    x = planted_rows(booster, 3)
+    packed = pack(booster, 18, 5, 3)
+    folded = log_odds(packed, x)
+    deeper = log_odds(pack(booster, 18, FOLDED + 2, 3), x)
+    monkeypatch.setattr(trees_forest, "FOLDED", 1)
+    walked = jax.jit(lambda own, rows: margins(own, rows))(packed, x)
+    np.testing.assert_array_equal(walked, folded)
+    np.testing.assert_array_equal(deeper, folded)
