@@ -209,7 +209,8 @@ class Bar(NamedTuple):
     conflated: Int[Array, " S"]
     """records that stand for several; 1 where something of the bar is not known"""
     live: Int[Array, " S"]
-    """1 if anything was received in the bar and the symbol trades"""
+    """1 if anything was received in the bar and the symbol trades; `ENDED` where it has
+    ended for good, and who held it was paid the close; else 0"""
     # float32
     anchor: Float[Array, " S"]
     """increments; price in increments = anchor + offset"""
@@ -260,6 +261,10 @@ class Bar(NamedTuple):
     adjustment: Float[Array, " S"]
     """point-in-time factor of corporate actions, 1 where there was none"""
 
+
+ENDED = -1
+"""Of `Bar.live`, from the bar on after the one that paid what a symbol was worth in the
+end. It is not live, but what became of who held it is known."""
 
 BAR_INTS = Bar._fields[: Bar._fields.index("anchor")]
 BAR_FLOATS = Bar._fields[Bar._fields.index("anchor") :]
