@@ -31,7 +31,7 @@ def data_of(record: BarRecord, seed: int) -> Dataset:
         volatility=rng.uniform(1e-3, 3e-3, shape).astype(np.float32),
         beta=rng.normal(1, 0.2, shape).astype(np.float32),
         market_volatility=rng.uniform(1e-3, 2e-3, BARS).astype(np.float32),
-        half_spread=rng.uniform(1e-4, 5e-4, shape).astype(np.float32),
+        half_spread=rng.uniform(5e-4, 2e-3, shape).astype(np.float32),
         close=record.price("mid_close"),
         entry=record.price("mid_entry"),
         live=record.live(),
