@@ -143,7 +143,9 @@ def judged(
     terms = seen.entry, seen.close, seen.volatility, edge, horizon, barriers
     moved, classes = outcomes(*terms)
     lived = bars_lived(*terms)
-    weights = sample_weights(moved, seen.volatility, seen.live, horizon, lived)
+    weights = sample_weights(
+        moved, seen.volatility, seen.live, horizon, lived, seen.settled
+    )
     said = np.stack([one.member_probability for one in decided], axis=1)
     spoken = dict(zip(setting.settings.members, said, strict=True))
     spoken[ENSEMBLE] = np.stack([one.probability for one in decided])

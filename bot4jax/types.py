@@ -209,7 +209,8 @@ class Bar(NamedTuple):
     conflated: Int[Array, " S"]
     """records that stand for several; 1 where something of the bar is not known"""
     live: Int[Array, " S"]
-    """1 if anything was received in the bar and the symbol trades"""
+    """1 if anything was received in the bar and the symbol trades; `ENDED` where it has
+    ended for good, and who held it was paid the close; else 0"""
     # float32
     anchor: Float[Array, " S"]
     """increments; price in increments = anchor + offset"""
@@ -263,6 +264,10 @@ class Bar(NamedTuple):
     share became seven, in that bar alone. Bars from ticks know of splits, and their
     prices are the quoted ones; prices of ready-made bars may have it in them"""
 
+
+ENDED = -1
+"""Of `Bar.live`, from the bar on after the one that paid what a symbol was worth in the
+end. It is not live, but what became of who held it is known."""
 
 BAR_INTS = Bar._fields[: Bar._fields.index("anchor")]
 BAR_FLOATS = Bar._fields[Bar._fields.index("anchor") :]

@@ -52,7 +52,8 @@ class Columns:
         self, bars: Bar, returns: np.ndarray, volume: np.ndarray, levels: np.ndarray
     ) -> None:
         exact: list[Any] = [np.asarray(column, np.float64) for column in bars]
-        self.bars = Bar(*exact)
+        own = Bar(*exact)
+        self.bars = own._replace(live=(own.live > 0).astype(np.float64))
         self.scale = returns.astype(np.float64)
         self.lot = volume.astype(np.float64)
         self.levels = levels.astype(np.float64)

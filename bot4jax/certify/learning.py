@@ -72,7 +72,7 @@ def hindsight(
     returns, classes = outcomes(
         data.entry, data.close, scale, threshold, horizon, has_barriers
     )
-    weights = sample_weights(returns, scale, data.live, horizon)
+    weights = sample_weights(returns, scale, data.live, horizon, settled=data.settled)
     edge = threshold * scale.astype(np.float64) * horizon**0.5
     ends = range(1 if has_barriers else horizon, horizon + 1)
     moves = [forward_returns(data.entry, data.close, bars) for bars in ends]

@@ -17,7 +17,7 @@ from bot4jax.data.origin import digest_of
 from bot4jax.data.recording import check_span
 from bot4jax.data.source import BarBlock, DataError
 from bot4jax.data.universe import Universe
-from bot4jax.types import BAR_FLOATS, BAR_INTS, Frame
+from bot4jax.types import BAR_FLOATS, BAR_INTS, ENDED, Frame
 
 COLUMNS = (
     "mid_open",
@@ -69,7 +69,9 @@ class BarSource:
 
     A bar that is not live repeats the last close with zero volume; before its first
     live bar a symbol stands at its anchor, its first price. An order decided on one bar
-    meets the open of the next, which is therefore the entry price.
+    meets the open of the next, which is therefore the entry price. `ended` is the first
+    bar of each symbol in which it is known to have ended for good, or one that never
+    comes: nobody has, where nothing is said.
     """
 
     columns: tuple[str, ...] = COLUMNS
@@ -77,7 +79,12 @@ class BarSource:
     has_ticks = False
 
     def __init__(
-        self, universe: Universe, panel: Panel, bar_ns: int, start_ns: int
+        self,
+        universe: Universe,
+        panel: Panel,
+        bar_ns: int,
+        start_ns: int,
+        ended: Int[np.ndarray, " S"] | None = None,
     ) -> None:
         increments = universe.column("increment").astype(np.float64)
         check_live(panel, universe)
@@ -88,6 +95,9 @@ class BarSource:
         self.panel = repeated(panel)
         self.anchors = np.rint(self.panel.close[0] / increments).astype(np.int64)
         self._increments = increments
+        self._ended = np.full(len(increments), self.bar_count)
+        if ended is not None:
+            self._ended = ended
         check_range(self.panel, self.anchors, universe)
 
     def frames(self, first: int, stop: int) -> Iterator[Frame]:
@@ -100,7 +110,9 @@ class BarSource:
         for index in range(first, stop):
             row = Panel(*(column[index] for column in self.panel))
             before = self.panel.close[max(index - 1, 0)]
-            yield bar_block(index, row, before, self.anchors, self._increments)
+            block = bar_block(index, row, before, self.anchors, self._increments)
+            block.ints[_INTS["live"], index >= self._ended] = ENDED
+            yield block
 
     def digest(self, stop: int) -> str:
         """Of the first `stop` bars as they were read, see `origin.py`."""

@@ -104,14 +104,14 @@ class Daily(BarSource):
         names = table["symbol"].unique().sort().to_list()
         rows = on_calendar(table, days, names)
         panel, reasons = adjusted(rows)
-        panel = delisted(panel, rows.is_there, terms.delisting_return)
+        panel, ended = delisted(panel, rows.is_there, terms.delisting_return)
         is_kept = np.any(panel.live, axis=0)
         kept = [names[slot] for slot in np.flatnonzero(is_kept)]
         panel = Panel(*(column[:, is_kept] for column in panel))
         steps = increments(first_where(panel.live, panel.close))
         instruments = [share(*pair) for pair in zip(kept, steps.tolist(), strict=True)]
         start_ns = int(days.dt.timestamp("ns")[0])
-        super().__init__(universe(instruments), panel, DAY_NS, start_ns)
+        super().__init__(universe(instruments), panel, DAY_NS, start_ns, ended[is_kept])
         self.dates = days.to_list()
         """trading day of each bar"""
         self.opens_ns = days.dt.timestamp("ns").to_numpy()

@@ -24,6 +24,7 @@ from bot4jax.data.source import DataError
 
 ROWS, LEVELS = 149, 10
 BOOK = slice(0, 4 * LEVELS)
+SIZES = slice(1, 4 * LEVELS, 2)
 LABELS = slice(144, 149)
 """10, 20, 30, 50 and 100 events ahead."""
 
@@ -72,6 +73,8 @@ def read_matrix(path: Path) -> Float[np.ndarray, "149 N"]:
         )
     if not np.isin(matrix[LABELS], (1, 2, 3)).all():
         raise DataError(f"{path}: rows 144–148 hold other labels than 1, 2 and 3.")
+    if not np.isfinite(matrix[BOOK]).all():
+        raise DataError(f"{path}: rows 0–39, the book, hold what is no finite number.")
     asks, bids = matrix[0], matrix[2]
     if not ((bids > 0) & (asks > bids)).all():
         raise DataError(
@@ -79,6 +82,8 @@ def read_matrix(path: Path) -> Float[np.ndarray, "149 N"]:
             "to scores or to 0 … 1 are no prices any more: use the files in decimal "
             "precision (DecPre)."
         )
+    if not (matrix[SIZES] >= 0).all():
+        raise DataError(f"{path}: rows 0–39, the book, hold a size below 0.")
     return matrix
 
 

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 from bot4jax.data.bars import Panel, last_live
 
-ENDED = 5
+ABSENT = 5
 """Days before the panel's last without a row: then a share has ended, and does not just
 lack a row."""
 
@@ -44,7 +44,7 @@ def listed(table: pl.DataFrame, days: pl.Series, terms: Listing) -> list[str] | 
     if not (terms.symbols or terms.least_price or terms.least_dollars):
         return None
     known = days[: max(terms.days, 1)]
-    recent = known[-ENDED:]
+    recent = known[-ABSENT:]
     by_symbol = (
         table.filter(pl.col("date").is_in(known.implode()))
         .sort("date")
@@ -66,20 +66,27 @@ def listed(table: pl.DataFrame, days: pl.Series, terms: Listing) -> list[str] | 
     return [symbol for _, symbol in sorted(ranks)[: terms.symbols or None]]
 
 
-def delisted(panel: Panel, is_there: Bool[np.ndarray, "T S"], returned: float) -> Panel:
+def delisted(
+    panel: Panel, is_there: Bool[np.ndarray, "T S"], returned: float
+) -> tuple[Panel, Int[np.ndarray, " S"]]:
     """The panel with one more live bar of every share that ends, at the stated return.
 
     Who holds it then has lost that much, and can sell at that price on that day alone.
+    From the day after, known with the second value, it has ended for good. Of a share
+    whose price just stands nobody knows that it does not come back, nor of one that
+    goes on: that day never comes.
     """
+    ended = np.full(is_there.shape[1], len(is_there))
     if returned == 0:
-        return panel
+        return panel, ended
     last = last_live(is_there)[-1]
-    ends = np.flatnonzero((last >= 0) & (last < len(is_there) - ENDED))
+    ends = np.flatnonzero((last >= 0) & (last < len(is_there) - ABSENT))
     own, before = (last[ends] + 1, ends), (last[ends], ends)
+    ended[ends] = last[ends] + 2
     columns = {name: column.copy() for name, column in panel._asdict().items()}
     for name in ("open", "high", "low", "close"):
         columns[name][own] = panel.close[before] * (1 + returned)
     columns["volume"][own] = panel.volume[before]
     columns["live"][own] = panel.live[:, ends].any(0)
     columns["adjustment"][own] = 1.0
-    return Panel(**columns)
+    return Panel(**columns), ended

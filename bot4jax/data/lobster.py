@@ -41,6 +41,8 @@ VISIBLE, HIDDEN, HALT = 4, 5, 7
 """Types of message: an execution against a displayed or a hidden order, a halt. The
 others add to orders, shrink them, or tell of auctions: the book shows what they did."""
 
+DAY_S = 86_400
+
 EMPTY = 9_999_999_999
 """Absolute price of a level that holds nothing."""
 
@@ -140,7 +142,46 @@ def read_day(day: Day) -> tuple[np.ndarray, Int[np.ndarray, "N L 2 2"]]:
     wrong = np.flatnonzero(np.diff(messages[:, 0]) < 0)
     if wrong.size:
         raise DataError(f"{day.messages}, line {wrong[0] + 2}: time runs backwards.")
-    return messages, books.astype(np.int64).reshape(-1, day.levels, 2, 2)
+    books = books.reshape(-1, day.levels, 2, 2)
+    expect(day.messages, message_rules(messages))
+    expect(day.books, book_rules(books))
+    return messages, books.astype(np.int64)
+
+
+def message_rules(messages: np.ndarray) -> dict[str, Bool[np.ndarray, " N"]]:
+    """What is expected of a message, and of which it holds."""
+    seconds, kind, _, size, price, _ = messages.T
+    is_trade = np.isin(kind, (VISIBLE, HIDDEN))
+    return {
+        "a time within the day": (seconds >= 0) & (seconds < DAY_S),
+        "whole numbers behind the time": is_whole(messages[:, 1:]).all(1),
+        "an execution of a size and at a price above 0": ~is_trade
+        | ((size > 0) & (price > 0)),
+    }
+
+
+def book_rules(books: np.ndarray) -> dict[str, Bool[np.ndarray, " N"]]:
+    """What is expected of a book, and of which it holds."""
+    price, size = books[..., 0], books[..., 1]
+    is_price = (price > 0) | (np.abs(price) == EMPTY)
+    return {
+        "whole numbers": is_whole(books).all((1, 2, 3)),
+        "prices above 0, or ±9999999999 where a level is empty": is_price.all((1, 2)),
+        "sizes from 0 on": (size >= 0).all((1, 2)),
+    }
+
+
+def is_whole(numbers: np.ndarray) -> Bool[np.ndarray, "..."]:
+    """Numbers that float64 holds as the integers that they are."""
+    return (np.abs(numbers) < 1 << 53) & (np.floor(numbers) == numbers)
+
+
+def expect(path: Path, rules: dict[str, Bool[np.ndarray, " N"]]) -> None:
+    """Refuse the first line that breaks a rule."""
+    for expected, holds in rules.items():
+        if not holds.all():
+            line = int(np.argmin(holds)) + 1
+            raise DataError(f"{path}, line {line}: {expected} was expected.")
 
 
 def numbers(path: Path, fields: int) -> np.ndarray:

@@ -209,7 +209,7 @@ def _returns(bar: Bar, past: Past, scales: Scales) -> dict[str, Array]:
         "previous_over_close": -log_return,
         "standardised_range": safe_divide(high - low, scales.returns),
         "standardised_body": safe_divide(-opened, scales.returns),
-        "live": bar.live.astype(jnp.float32),
+        "live": (bar.live > 0).astype(jnp.float32),
         "follows": is_known.astype(jnp.float32),
     }
 

@@ -51,7 +51,7 @@ class Matured(NamedTuple):
     label: Int[Array, " S"]
     """0 down, 1 flat, 2 up"""
     counts: Bool[Array, " S"]
-    """live at the decision, at the entry and at the end"""
+    """live at the decision and at the entry, and at the end live or ended for good"""
 
 
 def init_moments(scales: Scales) -> Moments:
@@ -141,7 +141,7 @@ def mature(
         passed = jax.vmap(lambda mid: history.log_ratio(bar, mid, entry))
         returns = jnp.concatenate([passed(pending.close[way]), log_return[None]])
         log_return = first_beyond(returns, threshold * scale)
-    counts = pending.live[made] & entry_live & (bar.live > 0) & (scale > 0)
+    counts = pending.live[made] & entry_live & (bar.live != 0) & (scale > 0)
     return Matured(
         log_probability=pending.log_probability[made],
         label=classify(log_return, threshold * scale),

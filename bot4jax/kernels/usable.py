@@ -41,7 +41,7 @@ def count_whole(whole: Int[Array, "2 S"], bar: Bar) -> Int[Array, "2 S"]:
     A bar that was conflated lacks quotes; one that was masked as well, trades.
     """
     lacks_quotes = bar.conflated > 0
-    lacks_trades = lacks_quotes & (bar.live == 0)
+    lacks_trades = lacks_quotes & (bar.live <= 0)
     return jnp.where(jnp.stack([lacks_quotes, lacks_trades]), 0, whole + 1)
 
 

@@ -67,7 +67,14 @@ class BarRecord(NamedTuple):
 
     def live(self) -> Bool[np.ndarray, "T S"]:
         """Where a decision could be made and met."""
-        found = self.column("live") > 0
+        return self._behind_warm_up(self.column("live") > 0)
+
+    def settled(self) -> Bool[np.ndarray, "T S"]:
+        """Where a label can end: who is live, or has ended for good (`types.ENDED`)."""
+        return self._behind_warm_up(self.column("live") != 0)
+
+    def _behind_warm_up(self, found: Bool[np.ndarray, "T S"]) -> np.ndarray:
+        """The same, nowhere in the bars that only warm up."""
         for seam in self.seams:
             found[seam : seam + self.warm] = False
         return found
@@ -89,6 +96,8 @@ class Dataset(NamedTuple):
     entry: Float[np.ndarray, "T S"]
     """mid that an order decided on the previous bar meets, increments"""
     live: Bool[np.ndarray, "T S"]
+    settled: Bool[np.ndarray, "T S"]
+    """where a label can end: live, or ended for good"""
 
     def part(self, span: range) -> "Dataset":
         """The bars numbered `span.start … span.stop − 1`."""
@@ -225,6 +234,7 @@ def dataset(record: BarRecord, rows: Iterable[Seen], shelf: Shelf = MEMORY) -> D
         close=record.price("mid_close"),
         entry=record.price("mid_entry"),
         live=record.live(),
+        settled=record.settled(),
     )
 
 

@@ -71,9 +71,10 @@ def tell_unlabelled(data: Dataset, train: range, horizon: int) -> None:
     So it is of daily bars that count weekends: a label of five bars is then known of
     Wednesdays and Thursdays alone.
     """
-    live = data.live[rows_of(data, train)]
+    own = rows_of(data, train)
+    live, settled = data.live[own], data.settled[own]
     decided = live[: max(len(live) - horizon, 0)]
-    lost = decided & ~is_tradable(live, horizon)[: len(decided)]
+    lost = decided & ~is_tradable(live, horizon, settled)[: len(decided)]
     if lost.sum() > MOST_UNLABELLED * decided.sum():
         logger.warning(
             "%.0f %% of the %s decisions in training have no label: their symbol is "
@@ -183,13 +184,16 @@ def _weighed(
     """
     returns = forward_returns(data.entry, data.close, horizon)
     scale, own = data.volatility, rows_of(data, train)
-    weights = sample_weights(returns, scale, data.live, horizon, lived)
+    weights = sample_weights(
+        returns, scale, data.live, horizon, lived, settled=data.settled
+    )
     weights[own] = sample_weights(
         returns[own],
         scale[own],
         data.live[own],
         horizon,
         None if lived is None else lived[own],
+        data.settled[own],
     )
     return weights
 

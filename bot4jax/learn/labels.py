@@ -185,12 +185,20 @@ def is_measurable(
     return np.isfinite(returns) & np.isfinite(scale) & (scale > 0)
 
 
-def is_tradable(live: Bool[np.ndarray, "T S"], horizon: int) -> Bool[np.ndarray, "T S"]:
-    """Live at the decision, at the entry and at the end of the label."""
+def is_tradable(
+    live: Bool[np.ndarray, "T S"],
+    horizon: int,
+    settled: Bool[np.ndarray, "T S"] | None = None,
+) -> Bool[np.ndarray, "T S"]:
+    """Live at the decision and at the entry, settled at the end of the label.
+
+    `settled` is where one knows what is held to be worth the close: where a symbol is
+    live, and where it has ended for good. Without it that is where it is live.
+    """
     tradable = np.zeros(live.shape, bool)
-    reach = len(live) - horizon
+    reach, ends = len(live) - horizon, live if settled is None else settled
     if reach > 0:
-        tradable[:reach] = live[:reach] & live[1 : 1 + reach] & live[horizon:]
+        tradable[:reach] = live[:reach] & live[1 : 1 + reach] & ends[horizon:]
     return tradable
 
 
@@ -200,14 +208,15 @@ def sample_weights(
     live: Bool[np.ndarray, "T S"],
     horizon: int,
     lived: Int[np.ndarray, "T S"] | None = None,
+    settled: Bool[np.ndarray, "T S"] | None = None,
 ) -> Float[np.ndarray, "T S"]:
     """How much each sample is worth: its average uniqueness over the bars it `lived`.
 
     Those are the horizon's where nothing else is said. 0 where the symbol was stale or
     halted at the decision, the entry or the end, and where the return or its scale is
-    unknown.
+    unknown. Who is known to have ended by then counts (`settled`, see `is_tradable`).
     """
-    counted = is_measurable(returns, scale) & is_tradable(live, horizon)
+    counted = is_measurable(returns, scale) & is_tradable(live, horizon, settled)
     return average_uniqueness(counted, horizon, lived).astype(np.float32)
 
 

@@ -147,6 +147,8 @@ def macro_f1(counts: Float[np.ndarray, "C C"]) -> float:
     """Mean F1 over the classes that occur or are chosen, from a `confusion`."""
     either = counts.sum(0) + counts.sum(1)
     occurs = either > 0
+    if not occurs.any():
+        return nan
     return float(np.mean(2 * np.diag(counts)[occurs] / either[occurs]))
 
 
@@ -156,6 +158,8 @@ def mcc(counts: Float[np.ndarray, "C C"]) -> float:
     Formula: cov(X, Y) / √(cov(X, X)·cov(Y, Y)) of the classes' indicators.
     """
     total = counts.sum()
+    if not total > 0:
+        return nan
     true, chosen = counts.sum(1), counts.sum(0)
     shared = np.trace(counts) * total - true @ chosen
     spread = (total**2 - true @ true) * (total**2 - chosen @ chosen)
@@ -176,7 +180,8 @@ def hit_rate(
     """Share of signed forecasts whose sign came true; flat returns do not count."""
     weight = np.ones(forecast.shape) if weights is None else weights
     counted = np.where((forecast != 0) & (returns != 0), weight, 0.0)
-    return weighted_mean(np.sign(forecast) == np.sign(returns), counted)
+    agrees = np.where(np.isnan(forecast), nan, np.sign(forecast) == np.sign(returns))
+    return weighted_mean(agrees, counted)
 
 
 def information_coefficient(

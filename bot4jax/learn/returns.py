@@ -10,6 +10,7 @@ from math import sqrt
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from bot4jax.learn.metrics import ROUNDING
 from bot4jax.types import Instrument
 
 LEAST_DAYS = 30
@@ -48,7 +49,7 @@ def sharpe(daily_returns: Float[np.ndarray, " D"], days: float) -> float | None:
     if len(daily_returns) < LEAST_DAYS:
         return None
     spread = daily_returns.std(ddof=1)
-    if not spread > 0:
+    if not spread > ROUNDING * np.abs(daily_returns).max():
         return None
     return float(daily_returns.mean() / spread * sqrt(days))
 

@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from bot4jax.learn.metrics import ROUNDING
+
 EULER = 0.5772156649015329
 """Euler–Mascheroni constant"""
 
@@ -50,9 +52,12 @@ class Overfit(NamedTuple):
 
 def period_sharpe(profits: Float[np.ndarray, " T"]) -> float:
     """Mean over standard deviation; NaN where the profits are constant or too few."""
-    if len(profits) < LEAST_PERIODS or not profits.std(ddof=1) > 0:
+    if len(profits) < LEAST_PERIODS:
         return float("nan")
-    return float(profits.mean() / profits.std(ddof=1))
+    spread = profits.std(ddof=1)
+    if not spread > ROUNDING * np.abs(profits).max():
+        return float("nan")
+    return float(profits.mean() / spread)
 
 
 def period_profits(

@@ -134,7 +134,12 @@ def score(setting: Setting, fold: Fitted) -> Scored:
     )
     moved, classes = outcomes(*terms)
     weights = sample_weights(
-        moved, test.volatility, test.live, horizon, bars_lived(*terms)
+        moved,
+        test.volatility,
+        test.live,
+        horizon,
+        bars_lived(*terms),
+        test.settled,
     )
     said, rival, by_figure = forecasts_of(setting, fold)
     return Scored(

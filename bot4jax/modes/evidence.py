@@ -84,7 +84,8 @@ def labelled(
     returns, classes = outcomes(
         entry, close, scale, threshold, horizon, setting.settings.has_barriers
     )
-    counted = is_measurable(returns, scale) & is_tradable(record.live(), horizon)
+    counted = is_measurable(returns, scale)
+    counted &= is_tradable(record.live(), horizon, record.settled())
     return classes[0], counted[0]
 
 

@@ -41,8 +41,14 @@ def outcome_of(setting: Setting, threshold: float, traded: Traded) -> Outcome:
         setting.settings.has_barriers,
     )
     returns, classes = outcomes(*terms)
-    live, lived = record.column("live") > 0, bars_lived(*terms)
-    weights = sample_weights(returns, traded.volatility, live, horizon, lived)
+    weights = sample_weights(
+        returns,
+        traded.volatility,
+        record.live(),
+        horizon,
+        bars_lived(*terms),
+        record.settled(),
+    )
     return Outcome(returns, classes, weights, horizon, evaluate.one_fold(returns))
 
 

@@ -68,11 +68,15 @@ def with_error(
     if value != value:
         return "–"
     side = student.reach(degrees) * error
+    is_known &= side == side  # of a bar or two nobody knows an error
     return f"{value:+.1f} ± {side:.1f}" if is_known else f"{value:+.1f}"
 
 
 def with_t(value: float, t: float, p: float) -> str:
-    """A coefficient, its t and p values; a forecaster that never varies has none."""
+    """A coefficient, its t and p values; a forecaster that never varies has none, and
+    a bar or two have no error."""
+    if t != t:
+        return number(value)
     return f"{value:.3f} ({t:.1f}; {chance(p)})" if value == value else "–"
 
 
@@ -91,9 +95,9 @@ def ratio(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def number(value: float) -> str:
+def number(value: float, digits: int = 3) -> str:
     """A figure, or a dash where it is not defined."""
-    return f"{value:.3f}" if value == value else "–"
+    return f"{value:.{digits}f}" if value == value else "–"
 
 
 def shown(name: str) -> str:

@@ -11,6 +11,7 @@ from bot4jax.modes.evaluation import Evaluation, Line
 from bot4jax.modes.markup import (
     folded,
     interval,
+    number,
     paragraph,
     percent,
     ratio,
@@ -209,11 +210,11 @@ def details(found: Evaluation, name: str, one: Line) -> Iterator[tuple[str, str]
         "saved by fold, 10⁻³ nats",
         ", ".join(f"{1e3 * gain:.2f}" for gain in found.gains[name]),
     )
-    yield "Brier · ECE", f"{judged.brier:.4f} · {judged.ece:.4f}"
+    yield "Brier · ECE", f"{number(judged.brier, 4)} · {number(judged.ece, 4)}"
     yield (
         "macro-F1 · MCC · direction hit rate",
         " · ".join(
-            f"{value:.3f}" for value in (judged.macro_f1, judged.mcc, judged.hit_rate)
+            number(value) for value in (judged.macro_f1, judged.mcc, judged.hit_rate)
         ),
     )
     yield "IC (t; p)", with_t(*orders(judged)[0])

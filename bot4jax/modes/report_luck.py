@@ -38,12 +38,11 @@ def chance(found: Evaluation, luck: Luck) -> str:
             )
         )
     torn = f" Lines {list(tried.damaged)} of it are damaged." if tried.damaged else ""
-    verdict = "is" if one.probability >= PASS else "is not"
     text = paragraph(
         "Every look at a test span is entered in the ledger beside the run folders. "
         "The deflated Sharpe ratio is the probability that the true ratio of the "
         "ensemble's net profit is above what the best of so many worthless trials "
-        f"would show; here luck {verdict} an unlikely explanation.{torn} The "
+        f"would show; {verdict(one.probability)}.{torn} The "
         "probability of overfitting is how often the forecaster with the best Sharpe "
         "ratio after costs in one half of time is not above the median in the other, "
         "among those that trade and differ from each other; and how often the trial "
@@ -51,6 +50,14 @@ def chance(found: Evaluation, luck: Luck) -> str:
         f"profits are at hand: {luck.compared:,} of {tried.count:,}."
     )
     return title + text + table(("", ""), rows) + folded("Trials", anew(luck))
+
+
+def verdict(probability: float) -> str:
+    """Whether luck explains the result; without a ratio there is nothing to explain."""
+    if probability != probability:
+        return "here there is none, for the profit never varied, or periods are too few"
+    is_it = "is" if probability >= PASS else "is not"
+    return f"here luck {is_it} an unlikely explanation"
 
 
 def anew(luck: Luck) -> str:

@@ -11,6 +11,7 @@ from bot4jax.modes import plots
 from bot4jax.modes.markup import (
     figure,
     folded,
+    number,
     paragraph,
     section,
     table,
@@ -130,20 +131,17 @@ def scores(name: str, one: Judged) -> tuple[str, ...]:
             "–" if name in none else with_error(1e3 * x, 1e3 * e, degrees, is_known)
             for none, x, e, degrees, is_known in beside
         ),
-        f"{one.brier:.4f}",
-        f"{one.ece:.4f}",
-        f"{one.macro_f1:.3f}",
-        f"{one.mcc:.3f}",
-        f"{one.hit_rate:.3f}",
+        *(number(x, 4) for x in (one.brier, one.ece)),
+        *(number(x) for x in (one.macro_f1, one.mcc, one.hit_rate)),
         *(with_t(*each) for each in orders(one)),
     )
 
 
 def log_loss(one: Judged) -> str:
     """With its interval, where the span is long enough to know it."""
-    if one.is_too_short:
-        return f"{one.log_loss:.4f}"
     side = student.reach(one.log_loss_degrees) * one.log_loss_error
+    if one.is_too_short or side != side:
+        return number(one.log_loss, 4)
     return f"{one.log_loss:.4f} ± {side:.4f}"
 
 

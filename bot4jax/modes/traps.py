@@ -134,7 +134,9 @@ def skill_in_shuffled(setting: Setting, record: BarRecord, report: Report) -> fl
     )
     forecast = metrics.direction(np.stack([one.probability for one in decided]))
     returns = forward_returns(seen.entry, seen.close, horizon)
-    weights = sample_weights(returns, seen.volatility, seen.live, horizon)
+    weights = sample_weights(
+        returns, seen.volatility, seen.live, horizon, settled=seen.settled
+    )
     ends = sentinels.ends_of_blocks(split.test.stop, horizon)[split.test.start :]
     return sentinels.shuffled_skill(forecast, returns, weights, ends)
 

@@ -143,7 +143,8 @@ def counts(forest: Forest) -> Counts:
 def margins(forest: Forest, x: Float[Array, "S F"]) -> Float[Array, "S C"]:
     """Log odds of the classes up to a constant; NaN is a missing value.
 
-    Infinities compare like any number; subnormal numbers (below 1e-38) count as zero.
+    Infinities compare like any number; subnormal numbers (below 1e-38) count as zero,
+    as the device takes them, on whichever side of a subnormal threshold zero lies.
     A missing value is sent right by comparing +inf in its place, and left by comparing
     NaN itself, for NaN >= threshold is false. The trees are added one after the other
     onto the base, in the order in which XGBoost adds them: the result is bit-equal to
@@ -245,10 +246,21 @@ def _complete(tree: Tree, depth: int) -> tuple[np.ndarray, ...]:
     )
     return (
         feature.astype(np.int32),
-        threshold.astype(np.float32),
+        _normal(threshold.astype(np.float32)),
         nan_right,
         tree.value[at].astype(np.float32),
     )
+
+
+def _normal(threshold: Float[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
+    """Thresholds that part the same numbers and are not subnormal themselves.
+
+    The device would take such a one for zero. Zero lies below the least normal number,
+    as below a positive subnormal one, and not below zero, as not below a negative one.
+    """
+    least = np.finfo(np.float32).tiny
+    is_subnormal = (np.abs(threshold) < least) & (threshold != 0)
+    return np.where(is_subnormal, np.where(threshold > 0, least, 0.0), threshold)
 
 
 def _fold(

@@ -9,7 +9,7 @@ import pytest
 from bot4jax.data.daily import SCHEMA, Daily
 from bot4jax.data.listing import EVERYBODY, Listing
 from bot4jax.data.source import DataError
-from bot4jax.types import BAR_FLOATS, BAR_INTS
+from bot4jax.types import BAR_FLOATS, BAR_INTS, ENDED
 
 MONDAY = date(2015, 4, 6)
 
@@ -232,7 +232,9 @@ def test_a_share_that_ends_can_be_charged_a_loss(tmp_path):
     after = closes(charged, "ENDS")
     np.testing.assert_allclose(after[:4], before[:4])
     np.testing.assert_allclose(after[4:], 0.7 * before[3], rtol=1e-4)
-    assert column(charged, "ENDS", "live") == [1] * 5 + [0] * 7
+    assert column(plain, "ENDS", "live") == [1] * 4 + [0] * 8
+    assert column(charged, "ENDS", "live") == [1] * 5 + [ENDED] * 7
+    assert not charged.panel.live[5:, charged.universe.symbols.index("ENDS")].any()
     np.testing.assert_array_equal(
         column(charged, "ENDS", "mid_open")[4], column(charged, "ENDS", "mid_close")[4]
     )

@@ -76,6 +76,9 @@ def wrong(change):
         (wrong(lambda m: m[144].fill(0)), "other labels than 1, 2 and 3"),
         (wrong(lambda m: m[:40].__imul__(-1)), "decimal precision"),
         (wrong(lambda m: m[0].fill(0.1)), "best asks do not lie above best bids"),
+        (wrong(lambda m: m[9].fill(np.nan)), "hold what is no finite number"),
+        (wrong(lambda m: m[4].fill(np.inf)), "hold what is no finite number"),
+        (wrong(lambda m: m[39].fill(-1)), "hold a size below 0"),
     ],
 )
 def test_another_layout_is_refused(tmp_path, values, found):

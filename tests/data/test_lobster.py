@@ -121,6 +121,33 @@ def test_days_and_shares_come_in_order(tmp_path):
         ({"messages": [*MESSAGES[:-1], "1,1,1,1,1,1"]}, "line 9: time runs backwards"),
         ({"messages": [*MESSAGES[:-1], "x,1,1,1,1,1"]}, r"message_2\.csv is damaged"),
         ({"messages": [*MESSAGES[:-1], ",1,1,1,1,1"]}, "line 9: a number is missing"),
+        (
+            {"messages": ["-1,1,1,1,1,1", *MESSAGES[1:]]},
+            "line 1: a time within the day",
+        ),
+        ({"messages": [*MESSAGES[:-1], "nan,1,1,1,1,1"]}, "line 9: a time within"),
+        ({"messages": [*MESSAGES[:-1], "86400,1,1,1,1,1"]}, "line 9: a time within"),
+        ({"messages": [*MESSAGES[:-1], f"{OPEN + 8},4,7,nan,9,1"]}, "whole numbers"),
+        ({"messages": [*MESSAGES[:-1], f"{OPEN + 8},4,7,1,9.5,1"]}, "whole numbers"),
+        ({"messages": [*MESSAGES[:-1], f"{OPEN + 8},4,7,1,0,1"]}, "price above 0 was"),
+        (
+            {"messages": [*MESSAGES[:-1], f"{OPEN + 8},5,7,0,9,1"]},
+            "an execution of a size",
+        ),
+        ({"books": [*BOOKS[:-1], BOOKS[-1].replace(",300", ",nan")]}, "line 9: whole"),
+        (
+            {"books": [*BOOKS[:-1], BOOKS[-1].replace("1000400", "inf")]},
+            "9: whole numbers",
+        ),
+        ({"books": [*BOOKS[:-1], BOOKS[-1].replace("1000400", "1e20")]}, "9: whole"),
+        (
+            {"books": [*BOOKS[:-1], BOOKS[-1].replace("1000400", "0")]},
+            "9: prices above 0",
+        ),
+        (
+            {"books": [*BOOKS[:-1], BOOKS[-1].replace(",300", ",-3")]},
+            "9: sizes from 0 on",
+        ),
     ],
 )
 def test_damage_is_named(tmp_path, change, found):

@@ -31,6 +31,7 @@ def market(half_spread: float) -> Dataset:
         close=close,
         entry=np.vstack([close[:1], close[:-1]]),
         live=np.ones(shape, bool),
+        settled=np.ones(shape, bool),
     )
 
 
@@ -165,7 +166,8 @@ def test_decisions_without_a_label_are_told(config, caplog):
     own = msgspec.structs.replace(config.labels, threshold="quantile")
     plain, data = msgspec.structs.replace(config, labels=own), market(0.0)
     weekday = np.arange(BARS) % 7 < 5
-    sparse = data._replace(live=np.broadcast_to(weekday[:, None], data.live.shape))
+    sparse = np.broadcast_to(weekday[:, None], data.live.shape)
+    sparse = data._replace(live=sparse, settled=sparse)
     label_as_configured(plain, data, TRAIN, HORIZON)
     assert not caplog.records
     label_as_configured(plain, sparse, TRAIN, HORIZON)

@@ -225,3 +225,16 @@ def test_t_without_skill_is_as_rarely_large_as_students(bars):
 def test_too_short_or_constant_series_have_no_t():
     assert np.isnan(newey_west_t(np.arange(5.0), 4))
     assert np.isnan(newey_west_t(np.ones(50), 4))
+
+
+def test_a_forecast_that_is_no_number_is_no_miss():
+    """Nor does it count where it weighs nothing."""
+    said, came = np.array([1.0, np.nan, -1.0]), np.array([1.0, 1.0, 1.0])
+    assert np.isnan(hit_rate(said, came))
+    assert hit_rate(said, came, np.array([1.0, 0.0, 1.0])) == 0.5
+
+
+def test_without_a_weight_there_is_nothing_to_score():
+    nothing = np.zeros((3, 3))
+    assert np.isnan(macro_f1(nothing))
+    assert np.isnan(mcc(nothing))

@@ -30,6 +30,7 @@ def market(seed: int = 0) -> Dataset:
         close=close,
         entry=close * np.exp(rng.normal(0, 5e-4, shape)),
         live=rng.random(shape) < 0.9,
+        settled=np.ones(shape, bool),
     )
 
 

@@ -9,6 +9,7 @@ from scipy import stats
 from bot4jax.data.simulator import Simulator
 from bot4jax.learn import ledger
 from bot4jax.learn.ledger import Trial
+from bot4jax.learn.returns import sharpe
 from bot4jax.learn.selection import (
     deflated_sharpe,
     expected_best,
@@ -72,6 +73,16 @@ def test_equal_trials_do_not_do_away_with_luck():
 def test_what_never_moves_has_no_ratio():
     assert np.isnan(period_sharpe(np.ones(9)))
     assert np.isnan(deflated_sharpe(np.zeros(9), 5).probability)
+
+
+def test_what_earns_the_same_in_every_period_has_no_ratio():
+    """Its deviation was the rounding of its mean: a ratio of 10¹⁵, sure as can be."""
+    same = np.full(20, 0.1)
+    assert same.std(ddof=1) > 0
+    assert np.isnan(period_sharpe(same))
+    assert np.isnan(deflated_sharpe(same, 5).probability)
+    assert sharpe(np.full(45, 0.1), 365.0) is None
+    assert period_sharpe(same + 1e-6 * np.arange(20)) > 0
 
 
 def test_periods_are_whole():

@@ -13,6 +13,7 @@ from bot4jax.modes import (
     report,
     report_backtest,
     report_contests,
+    report_luck,
     report_skill,
     summary,
     telling_backtest,
@@ -192,3 +193,27 @@ def test_a_backtest_tells_no_ends_of_a_short_span(story):
         assert (shown, kept) == ("2.000", [0.002, None, None])
     else:
         assert (shown, kept) == ("2.000 [1.000, 3.000]", list(GAIN))
+
+
+@pytest.mark.parametrize(
+    ("bars", "weight"), [(1, 1.0), (2, 1.0), (30, 0.0)], ids=["one", "two", "no label"]
+)
+def test_what_nobody_knows_is_a_dash_and_never_nan(bars, weight):
+    """Of a bar or two there is no error, without a label no score."""
+    random = np.random.default_rng(2)
+    shape = bars, 12
+    said, flat = random.dirichlet([2, 2, 2], shape), np.full((*shape, 3), 1 / 3)
+    classes = random.integers(0, 3, shape).astype(np.int32)
+    weights, folds = np.full(shape, weight, np.float32), np.zeros(bars, int)
+    outcome = Outcome(random.normal(size=shape), classes, weights, 3, folds)
+    one = judge(said, outcome, flat, flat)
+    for pretended in (bars, LEAST_BARS):
+        cells = report_skill.scores("gru", told(one, pretended).members["gru"])
+        assert not [cell for cell in cells if "nan" in cell]
+        assert ("–" in cells) is not weight
+
+
+def test_where_no_profit_varied_luck_explains_nothing():
+    assert report_luck.verdict(0.96) == "here luck is an unlikely explanation"
+    assert report_luck.verdict(0.94) == "here luck is not an unlikely explanation"
+    assert "here there is none" in report_luck.verdict(float("nan"))

@@ -117,6 +117,25 @@ def test_planted_rows_tell_left_from_right():
     assert (log_odds(flipped, x) != right).any()
 
 
+def test_subnormal_thresholds_part_what_the_device_can_tell_apart():
+    """It takes subnormal numbers for zero, thresholds among them: zero went right of a
+    positive one, where XGBoost sends it left."""
+    booster = boosted(3, 4)
+    document = json.loads(bytes(booster.save_raw("json")))
+    trees = document["learner"]["gradient_booster"]["model"]["trees"]
+    rng = np.random.default_rng(0)
+    for tree in trees:
+        inner = [i for i, left in enumerate(tree["left_children"]) if left >= 0]
+        for node in inner:
+            tree["split_conditions"][node] = float(rng.choice([-1e-40, 1e-40, 0.0]))
+    changed = xgboost.Booster(model_file=bytearray(json.dumps(document).encode()))
+    x = rng.choice([0.0, -0.0, TINY, -TINY, 1.0, -1.0, np.nan], (400, FEATURES))
+    x = x.astype(np.float32)
+    expected = changed.inplace_predict(x, predict_type="margin")
+    found = log_odds(pack(changed, 18, 4, 3), x)
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_shallow_trees_fit_into_a_deeper_forest():
     booster = boosted(3, 2)
     x = planted_rows(booster, 3)
