@@ -72,11 +72,11 @@ def flooded(
 ) -> Iterator[Flood]:
     """Flooded from now on, until the block ends."""
     command = [sys.executable, flooding.__file__, endpoint, str(PEERS), str(each)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, bufsize=0, **pipes) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, bufsize=0, stdin=pipe, stdout=pipe) as process:
         assert process.stdin is not None
-        with process.stdin as pipe:
-            pipe.write(msgspec.msgpack.encode(messages))
+        with process.stdin as words:
+            words.write(msgspec.msgpack.encode(messages))
         try:
             yield Flood(process)
         finally:

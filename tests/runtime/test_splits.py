@@ -346,7 +346,8 @@ def test_the_first_bar_in_new_shares_carries_the_factor_as_the_daily_panel_has_i
         quoted[:, 0] *= FACTOR
     nothing, there = np.zeros_like(owned), np.ones(owned.shape, bool)
     returns = np.vstack([nothing[:1], owned[1:] / owned[:-1] - 1])
-    rows = Rows(*[quoted] * 4, nothing, returns, nothing, ~there, there)
+    prices = (quoted, quoted, quoted, quoted)
+    rows = Rows(*prices, nothing, returns, nothing, ~there, there)
     expected = corporate_actions(rows, there)
     assert expected[SPLIT_BAR, 0] == pytest.approx(FACTOR if name == "split" else 1)
     found = columns_of(own, "adjustment")
