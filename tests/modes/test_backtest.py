@@ -29,6 +29,7 @@ from bot4jax.modes.telling_backtest import (
 )
 from bot4jax.runtime.equity import DAY_NS, EquityRow
 from bot4jax.runtime.states import States, Transition
+from bot4jax.state import Params
 from tests.contract import check_summary
 from tests.small_stage import FEW
 
@@ -227,10 +228,9 @@ def a_play(stage, **own) -> FoldPlay:
     """A fold of which nothing else is asked."""
     fold, counts = pieces_of(stage.split), np.zeros((2, 1))
     silent = np.zeros(stage.settings.layout.symbols)
-    play = FoldPlay(
-        *(stage.split, fold, None, [], None, (), counts, silent, 7, LIVE, {}, None)
-    )
-    return play._replace(**own)
+    params = Params(**dict.fromkeys(Params._fields))
+    first, then = (stage.split, fold, None, params, []), (None, (), counts, silent)
+    return FoldPlay(*first, *then, 7, LIVE, {}, None)._replace(**own)
 
 
 def test_features_that_move_together_are_told_where_somebody_has_looked(stage):
