@@ -10,7 +10,7 @@ was received.
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -148,7 +148,11 @@ def read_day(day: Day) -> tuple[np.ndarray, Int[np.ndarray, "N L 2 2"]]:
     return messages, books.astype(np.int64)
 
 
-def message_rules(messages: np.ndarray) -> dict[str, Bool[np.ndarray, " N"]]:
+Rules = dict[str, Any]
+"""What is expected of each line, and a mask `[N]` of the lines that are so."""
+
+
+def message_rules(messages: np.ndarray) -> Rules:
     """What is expected of a message, and of which it holds."""
     seconds, kind, _, size, price, _ = messages.T
     is_trade = np.isin(kind, (VISIBLE, HIDDEN))
@@ -160,7 +164,7 @@ def message_rules(messages: np.ndarray) -> dict[str, Bool[np.ndarray, " N"]]:
     }
 
 
-def book_rules(books: np.ndarray) -> dict[str, Bool[np.ndarray, " N"]]:
+def book_rules(books: np.ndarray) -> Rules:
     """What is expected of a book, and of which it holds."""
     price, size = books[..., 0], books[..., 1]
     is_price = (price > 0) | (np.abs(price) == EMPTY)
@@ -173,10 +177,10 @@ def book_rules(books: np.ndarray) -> dict[str, Bool[np.ndarray, " N"]]:
 
 def is_whole(numbers: np.ndarray) -> Bool[np.ndarray, "..."]:
     """Numbers that float64 holds as the integers that they are."""
-    return (np.abs(numbers) < 1 << 53) & (np.floor(numbers) == numbers)
+    return np.logical_and(np.abs(numbers) < 1 << 53, np.floor(numbers) == numbers)
 
 
-def expect(path: Path, rules: dict[str, Bool[np.ndarray, " N"]]) -> None:
+def expect(path: Path, rules: Rules) -> None:
     """Refuse the first line that breaks a rule."""
     for expected, holds in rules.items():
         if not holds.all():

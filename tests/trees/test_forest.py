@@ -129,8 +129,8 @@ def test_subnormal_thresholds_part_what_the_device_can_tell_apart():
         for node in inner:
             tree["split_conditions"][node] = float(rng.choice([-1e-40, 1e-40, 0.0]))
     changed = xgboost.Booster(model_file=bytearray(json.dumps(document).encode()))
-    x = rng.choice([0.0, -0.0, TINY, -TINY, 1.0, -1.0, np.nan], (400, FEATURES))
-    x = x.astype(np.float32)
+    values = np.array([0.0, -0.0, TINY, -TINY, 1.0, -1.0, np.nan], np.float32)
+    x = rng.choice(values, (400, FEATURES))
     expected = changed.inplace_predict(x, predict_type="margin")
     found = log_odds(pack(changed, 18, 4, 3), x)
     np.testing.assert_array_equal(found, expected)
