@@ -6,7 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from bot4jax.kernels.moments import correlation, mean, pearson, resolved, variance
+from bot4jax.kernels.moments import (
+    DISTINCT,
+    correlation,
+    mean,
+    pearson,
+    resolved,
+    variance,
+)
 from bot4jax.numerics import safe_divide
 from bot4jax.registry import Additive, Scalar, Terms, feature
 
@@ -21,10 +28,11 @@ TRIPLES = (1, 2, 3)
 
 CUBIC = 0.15
 """The same share of which third moments need more, for they lose its power of 1½."""
-UNEXPLAINED = 0.1
-"""Share of the variance that nearer lags must leave, or a further one's is rounding."""
 
-FLAT = "A variance of at most 10⁻⁵ of the mean square counts as none."
+FLAT = (
+    "A variance of at most 10⁻⁵ of the mean square counts as none; one of up to {} is "
+    "not told well enough, and masked."
+)
 
 
 class LaggedPairs(Additive):
@@ -81,7 +89,8 @@ class Autocorrelation(LaggedPairs):
     def __init__(self, lag: int) -> None:
         self.lag = lag
         self.__doc__ = (
-            f"Autocorrelation of returns at lag {lag}, over the last W pairs.\n\n{FLAT}"
+            f"Autocorrelation of returns at lag {lag}, over the last W pairs."
+            f"\n\n{FLAT.format(DISTINCT)}"
         )
 
     def finish(self, *sums: Scalar) -> Scalar:
@@ -107,12 +116,16 @@ for lag in (1, 2, 5, 10):
 class PartialAutocorrelation(LaggedPairs):
     """Correlation with returns `lag` bars earlier that nearer ones do not explain.
 
-    Durbin's recursion on the window's autocorrelations.
+    Durbin's recursion on the window's autocorrelations. Where those leave nothing to
+    explain, further lags are 0.
     """
 
     def __init__(self, lag: int) -> None:
         self.lag = lag
-        self.__doc__ = f"Partial autocorrelation of returns at lag {lag}.\n\n{FLAT}"
+        self.__doc__ = (
+            f"Partial autocorrelation of returns at lag {lag}."
+            f"\n\n{FLAT.format(DISTINCT)}"
+        )
 
     def finish(self, *sums: Scalar) -> Scalar:
         acf = [LaggedPairs.correlation(k, sums) for k in range(1, self.lag + 1)]
@@ -124,23 +137,19 @@ class PartialAutocorrelation(LaggedPairs):
                     explained + row[j] * acf[k - 1 - j],
                     left - row[j] * acf[j],
                 )
-            last = (own - explained) / jnp.where(left > UNEXPLAINED, left, jnp.nan)
+            last = jnp.where(left <= 1e-3, 0.0, safe_divide(own - explained, left))
             row = [row[j] - last * row[k - 1 - j] for j in range(k)] + [last]
         return row[-1]
 
     def reference(self, standardised_return: Window) -> float:
         z, width = standardised_return, len(standardised_return) - self.lag
-        acf = np.array(
-            [1.0]
-            + [pearson(z[-width:], z[-width - k : -k]) for k in range(1, self.lag + 1)]
-        )
-        apart = np.abs(np.subtract.outer(range(self.lag), range(self.lag)))
-        toeplitz = acf[apart]
-        # What k lags leave unexplained is the ratio of neighbouring determinants.
-        sizes = [np.linalg.det(toeplitz[:k, :k]) for k in range(self.lag + 1)]
-        left = [sizes[k + 1] / sizes[k] for k in range(self.lag) if sizes[k]]
-        if not min(left) > UNEXPLAINED:
+        acf = [1.0] + [
+            pearson(z[-width:], z[-width - k : -k]) for k in range(1, self.lag + 1)
+        ]
+        if np.isnan(acf).any():
             return np.nan
+        apart = np.abs(np.subtract.outer(range(self.lag), range(self.lag)))
+        toeplitz = np.array(acf)[apart]
         return float(np.linalg.solve(toeplitz, acf[1:])[-1])
 
 
@@ -165,7 +174,8 @@ for lag in (2, 5):
 class ComplexityEstimate(LaggedPairs):
     """Root of the summed squared changes of z-scored returns; 0 on a flat window.
 
-    A variance of at most 10⁻⁵ of the mean square counts as none.
+    A variance of at most 10⁻⁵ of the mean square counts as none; one of up to .04 is
+    not told well enough, and masked.
     """
 
     @staticmethod
@@ -190,7 +200,7 @@ class ThirdOrderCumulant(LaggedPairs):
         self.lag = lag
         self.__doc__ = (
             f"Mean product of three z-scored returns {lag} bars apart; 0 if flat."
-            f"\n\n{FLAT}"
+            f"\n\n{FLAT.format(CUBIC)}"
         )
 
     def finish(self, *sums: Scalar) -> Scalar:

@@ -125,7 +125,8 @@ class MarketBeta(MarketModel):
 class MarketCorrelation(MarketModel):
     """Correlation of the symbol's return with the market's; 0 where either is flat.
 
-    A variance of at most 10⁻⁵ of the mean square counts as none.
+    A variance of at most 10⁻⁵ of the mean square counts as none; one of up to .04 is
+    not told well enough, and masked.
     """
 
     @staticmethod
@@ -148,7 +149,8 @@ class MarketCorrelation(MarketModel):
 class ResidualReturn(MarketModel):
     """Mean return that the market does not explain, in the symbol's own σ.
 
-    A variance of at most 10⁻⁵ of the mean square counts as none.
+    A variance of at most 10⁻⁵ of the mean square counts as none; one of up to .04 is
+    not told well enough, and masked.
     """
 
     @staticmethod

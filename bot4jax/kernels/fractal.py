@@ -28,11 +28,6 @@ KANTELHARDT = (
 )
 FLAT = 1e-30
 """Mean square below which a path is a line in every box of a size."""
-DISTINCT = 3e-12
-"""Share of the squared move over the window from which on float32 tells what lines
-leave of the path."""
-LOOKS = 4
-"""Bars of a window at which it is looked how far the price has come since."""
 SPANS = (1, 2, 4, 8, 16)
 """Bars over which the generalised Hurst exponent takes differences."""
 STEPS = (1, 2, 4, 8)
@@ -156,17 +151,11 @@ class Fluctuations(Incremental):
         path = log_path(close_path_window[-lengths[-1] :])
         residuals = newest_residuals(path, len(lengths))
         state, kept = box_rings.push(state, residuals, lengths, bar)
-        squares = jnp.stack([own.sum() for own in kept]) / window
-        reach = jnp.abs(jnp.log1p(close_path_window[:: window // LOOKS])).max()
-        is_told = (squares <= FLAT) | (squares > DISTINCT * reach**2)
-        return state, jnp.where(is_told, squares, jnp.nan)
+        return state, jnp.stack([own.sum() for own in kept]) / window
 
 
 def fluctuations(log_return: Window) -> Window:
-    """The mean square of each scale by its definition: a line fitted a box.
-
-    No number where a line all but fits a path that leads far.
-    """
+    """The mean square of each scale by its definition: a line fitted a box."""
     profile = np.cumsum(log_return - log_return.mean())
     found = []
     for scale in scales(len(profile)):
@@ -174,11 +163,7 @@ def fluctuations(log_return: Window) -> Window:
         boxes = profile.reshape(-1, scale).T
         slope, level = np.polyfit(time, boxes, 1)
         found.append(((boxes - np.outer(time, slope) - level) ** 2).mean())
-    squares, every = np.array(found), len(profile) // LOOKS
-    since = np.cumsum(log_return[::-1])[::-1]
-    reach = np.abs(since[1::every]).max()
-    is_told = (squares <= FLAT) | (squares > DISTINCT * reach**2)
-    return np.where(is_told, squares, np.nan)
+    return np.array(found)
 
 
 def corrected(squares: Float[Array, " K"]) -> Float[Array, " K"]:
@@ -201,13 +186,13 @@ class DetrendedFluctuation(Fluctuations):
     def finish(squares: Float[Array, " K"]) -> Scalar:
         sizes = np.log(2.0) * np.arange(squares.size)
         found = fitted_slope(sizes, corrected(squares))
-        is_flat = (squares <= FLAT).any()
+        is_flat = (squares <= FLAT).any() & jnp.isfinite(found)
         return jnp.where(is_flat, 0.5, found)
 
     @staticmethod
     def reference(log_return: Window) -> float:
         squares, sizes = fluctuations(log_return), scales(len(log_return))
-        if len(sizes) > 1 and np.nanmin(squares) <= FLAT:
+        if len(sizes) > 1 and squares.min() <= FLAT:
             return 0.5
         excess = np.log(squares) / 2 - of_chance(len(squares))
         return own_slope(np.log(sizes), excess)
@@ -241,7 +226,7 @@ class FluctuationCrossover(Fluctuations):
     def reference(log_return: Window) -> float:
         squares, sizes = fluctuations(log_return), np.log(scales(len(log_return)))
         half = (len(squares) + 1) // 2
-        if half > 1 and np.nanmin(squares) <= FLAT:
+        if half > 1 and squares.min() <= FLAT:
             return 1.0
         excess = np.log(squares) / 2 - of_chance(len(squares))
         short, long = (

@@ -30,8 +30,6 @@ AS_STRONG = 1 - 2**-10
 """Cycles of this share of the highest power count as equals. Two or three moves in a
 window give a row of peaks that differ by anything from 1e-8 on, which float32 cannot
 tell apart; at a thousandth there are few."""
-DISTINCT = 5e-6
-"""Share of the returns' energy from which on float32 tells what a line leaves."""
 WELCH = "Welch (1967), The Use of Fast Fourier Transform for Power Spectra"
 
 
@@ -66,10 +64,7 @@ def power(standardised_return: Float[Array, "S W"]) -> Float[Array, "S K"]:
     spectrum = jnp.fft.rfft(tapered)[:, 1:]
     sides = np.full(window // 2, 2.0, np.float32)
     sides[-1] = 1.0  # the fastest cycle has no mirror image
-    found = (spectrum.real**2 + spectrum.imag**2) * sides[None]
-    level = window * (x**2).sum(1, keepdims=True)
-    is_told = found.sum(1, keepdims=True) > DISTINCT * level
-    return jnp.where(is_told | (level == 0), found, jnp.nan)
+    return (spectrum.real**2 + spectrum.imag**2) * sides[None]
 
 
 @intermediate
@@ -109,11 +104,10 @@ def shares(standardised_return: Window) -> Window:
     spectrum = np.fft.rfft((standardised_return - trend) * hann(window))
     density = np.abs(spectrum) ** 2
     density[1:-1] *= 2
-    total, level = density[1:].sum(), window * (standardised_return**2).sum()
-    if level == 0:
-        return np.zeros(window // 2)
-    is_told = total > DISTINCT * level
-    return density[1:] / total if is_told else np.full(window // 2, np.nan)
+    total = density[1:].sum()
+    # A straight line leaves nothing but rounding.
+    is_flat = total <= 1e-20 * max((standardised_return**2).sum(), 1e-300)
+    return np.zeros(window // 2) if is_flat else density[1:] / total
 
 
 class RelativePower(Shared):

@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from bot4jax.kernels.moments import entropy, shannon
 from bot4jax.kernels.tolerances import SINGULAR
-from bot4jax.numerics import pairwise_sum, safe_divide, safe_log, safe_root
+from bot4jax.numerics import pairwise_sum, safe_divide, safe_log
 from bot4jax.registry import Additive, Scalar, Terms, feature
 
 information = partial(feature, category="information")
@@ -28,8 +28,6 @@ TERCILES = (-0.4307273, 0.4307273)
 """Edges that cut the standard normal distribution into three equal parts."""
 VOLUMES = (0.5, 2.0)
 """Edges of little, ordinary and much volume, in median bar volumes."""
-DISTINCT = 5e-3
-"""Share of the largest eigenvalue from which on the smallest one's root is known."""
 
 SHANNON = "Shannon (1948), A Mathematical Theory of Communication"
 
@@ -261,10 +259,7 @@ class SvdEntropy(Additive):
 
     @staticmethod
     def finish(*sums: Scalar) -> Scalar:
-        values = eigenvalues(*sums[:6])
-        least = DISTINCT * values[0]
-        is_told = (values[2] > least) | (values[0] == 0)
-        roots = [jnp.where(is_told, safe_root(one), jnp.nan) for one in values]
+        roots = [jnp.sqrt(jnp.maximum(one, 0.0)) for one in eigenvalues(*sums[:6])]
         total = pairwise_sum(roots)
         shares = [safe_divide(root, total) for root in roots]
         found = pairwise_sum([share * safe_log(share) for share in shares])
@@ -276,9 +271,7 @@ class SvdEntropy(Additive):
         values = np.linalg.svd(triples, compute_uv=False)
         if values.sum() == 0:
             return 0.0
-        if values[2] ** 2 <= DISTINCT * values[0] ** 2:
-            return np.nan
-        shares = values / values.sum()
+        shares = values[values > 0] / values.sum()
         return float(-(shares * np.log(shares)).sum() / np.log(3))
 
 

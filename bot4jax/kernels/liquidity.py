@@ -24,8 +24,6 @@ SMALLEST_DEPTH = 1e-6
 
 WIDEST = 0.999
 """Half a spread over the mid at most: a bid is worth something."""
-DISTINCT = 2e-3
-"""Share of the means' product from which on sums tell a covariance of returns."""
 
 HUANG_STOLL = "Huang & Stoll (1996), Dealer versus Auction Markets"
 DEMSETZ = "Demsetz (1968), The Cost of Transacting"
@@ -125,10 +123,7 @@ class RollSpread(Additive):
     def finish(
         x: Scalar, y: Scalar, xy: Scalar, pairs: Scalar, count: Scalar
     ) -> Scalar:
-        shared = covariance(x, y, xy, pairs)
-        drift = mean(x, pairs) * mean(y, pairs)
-        is_told = jnp.abs(shared) >= DISTINCT * jnp.abs(drift)
-        return jnp.where(is_told, 2 * safe_root(-shared), jnp.nan)
+        return 2 * safe_root(-covariance(x, y, xy, pairs))
 
     @staticmethod
     def reference(
@@ -139,8 +134,6 @@ class RollSpread(Additive):
             return 0.0
         x, y = trade_return[pairs], earlier_trade_return[pairs]
         shared = ((x - x.mean()) * (y - y.mean())).mean()
-        if abs(shared) < DISTINCT * abs(x.mean() * y.mean()):
-            return np.nan
         return float(2 * np.sqrt(max(-shared, 0.0)))
 
 

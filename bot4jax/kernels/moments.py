@@ -43,7 +43,8 @@ def covariance(x: Scalar, y: Scalar, xy: Scalar, count: Scalar) -> Scalar:
 
 def slope(x: Scalar, xx: Scalar, y: Scalar, xy: Scalar, count: Scalar) -> Scalar:
     """Least-squares slope of y on x; 0 where x does not vary."""
-    return safe_divide(covariance(x, y, xy, count), variance(x, xx, count))
+    spread = variance(x, xx, count, RESOLUTION)
+    return safe_divide(covariance(x, y, xy, count), spread)
 
 
 def correlation(
@@ -81,7 +82,7 @@ def pearson(x: Float[np.ndarray, " W"], y: Float[np.ndarray, " W"]) -> float:
 
 def least_squares(x: Float[np.ndarray, " W"], y: Float[np.ndarray, " W"]) -> float:
     """Least-squares slope of y on x, 0 where x does not vary."""
-    spread = resolved(x)
+    spread = resolved(x, RESOLUTION)
     if spread == 0:
         return 0.0
     return float(((x - x.mean()) * (y - y.mean())).mean() / spread)

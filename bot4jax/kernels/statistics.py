@@ -234,7 +234,8 @@ class TimeReversalAsymmetry(ReturnShape):
 class AbsoluteAutocorrelation(ReturnShape):
     """Correlation of absolute returns with those one bar earlier.
 
-    A variance of at most 10⁻⁵ of the mean square counts as none.
+    A variance of at most 10⁻⁵ of the mean square counts as none; one of up to .04 is
+    not told well enough, and masked.
     """
 
     @staticmethod
