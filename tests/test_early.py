@@ -26,7 +26,10 @@ def hears(process: int) -> bool:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it is asked of /proc")
 def test_a_process_that_has_begun_nothing_keeps_the_signal(tmp_path):
-    words = ["mode=live", "runtime.speed=1", f"run.model={tmp_path}/none"]
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.yaml").write_text("mode: nothing\n")  # read once JAX is there
+    words = ["mode=live", "runtime.speed=1", f"run.model={model}"]
     words += [f"run.root={tmp_path}", "run.name=one"]
     command = [sys.executable, "-m", "bot4jax.run", *words]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
