@@ -130,7 +130,7 @@ def served(
     def run() -> None:
         silence = suppress(Halted) if is_left else nullcontext()
         with silence, router(endpoint) as orders, subscriber(ticks) as market:
-            serve(desk, intake, Sockets(market, orders), patience_s=30.0)
+            serve(desk, intake, Sockets(market, orders), patience_s=PATIENCE_S)
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
