@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bot4jax.config import config_hash
 from bot4jax.learn import earnings, ledger, selection
 from bot4jax.learn.earnings import Earned
 from bot4jax.learn.ledger import Ledger, Trial
@@ -121,14 +122,15 @@ def written(
 ) -> Tried:
     """Write a look down; beside it all that were taken at its market.
 
-    One that came to no profit has no ratio, and counts as any other.
+    One that came to no profit has no ratio, and counts as any other. A replay looks by
+    the configuration of the run that it repeats, and is no look of its own.
     """
     market, path = market_of(config), Path(config.run.root) / ledger.NAME
     trial = Trial(
         run=folder.name,
         kind=config.mode,
         data=market,
-        config_hash=folder.hash,
+        config_hash=config_hash(config),
         seed=config.run.seed,
         sharpe=sharpe,
         period_seconds=seconds,

@@ -66,9 +66,11 @@ def run(words) -> Run:
 
 
 @pytest.fixture(scope="session")
-def few(words) -> Path:
-    """Folder of a run of few features and members, for whoever asks not for more."""
-    config = load(["mode=demo", "run.name=few", *words, *FEW])
+def few(words, tmp_path_factory) -> Path:
+    """Folder of a run of few features and members, for whoever asks not for more; its
+    root has a ledger of its own."""
+    root = tmp_path_factory.mktemp("few")
+    config = load(["mode=demo", "run.name=few", *words, f"run.root={root}", *FEW])
     assert demo.demo(config) == 0
     return Path(config.run.root) / "few"
 

@@ -175,8 +175,9 @@ def test_trials_of_one_span_are_compared_bar_by_bar(paper, exact, stage, words):
     model, same = f"run.model={paper[0]}", "backtest.latencies_ms=[]"
     summary, report = backtest(words, root, model, same, "strategy.capital=2e5")
     own, tried = summary["backtest"]["trials"], ledger.read(root / ledger.NAME)
-    assert [one.kind for one in tried.trials] == ["demo", "backtest"]
-    kept = [earnings.read(root, one.earned or "") for one in tried.trials]
+    looks = tried.distinct.values()
+    assert [one.kind for one in looks] == ["demo", "backtest"]
+    kept = [earnings.read(root, one.earned or "") for one in looks]
     assert kept[0] is not None
     assert kept[1] is not None
     assert kept[0].span == kept[1].span

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from bot4jax.learn import ledger
 from bot4jax.modes import tapes
 from bot4jax.modes.keeping import Kept
 from bot4jax.modes.making import make_account
@@ -35,6 +36,7 @@ def test_another_machine_makes_the_same_orders_of_journaled_decisions(
     here = elsewhere.place()
     module = [sys.executable, "-m", "tests.modes.elsewhere"]
     asked = ["mode=replay", f"replay.run={few}", "run.name=elsewhere"]
+    asked += [f"run.root={tmp_path}"]
     changed = elsewhere.lacking(here["numpy"], str(tmp_path))
     done = subprocess.run(
         [*module, *words, *asked],
@@ -47,15 +49,18 @@ def test_another_machine_makes_the_same_orders_of_journaled_decisions(
     *told, summary, _, there = done.stdout.splitlines()
     assert_is_elsewhere(json.loads(there), here)
     assert done.returncode == CERTIFICATE_VIOLATED, done.stderr
-    found = json.loads((few.parent / "elsewhere" / "replay.json").read_text())
+    found = json.loads((tmp_path / "elsewhere" / "replay.json").read_text())
     assert summary.startswith("summary ")
     assert found["decisions_differ"] == found["steps"] > 0
     assert f"differ in decisions (by {found['worst']:.2g} at most)" in told[0]
     assert found["worst"] > 0
     assert found["orders"] >= 100
     assert found["gated_again_differ"] == 0
-    told_of = json.loads((few.parent / "elsewhere" / "summary.json").read_text())
+    told_of = json.loads((tmp_path / "elsewhere" / "summary.json").read_text())
     assert told_of["recompiles"] == 0
+    tried = ledger.read(few.parent / ledger.NAME)
+    looks = [one.run for one in tried.distinct.values() if one.kind == "demo"]
+    assert looks == ["elsewhere"], "a replay is the look of the run that it repeats"
     assert told[1].endswith("orders, denials and cancels are the same, bit by bit")
 
 

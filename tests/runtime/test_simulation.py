@@ -393,7 +393,7 @@ def calm_repeating(tmp_path_factory) -> Record:
 def test_no_seed_lets_an_engine_go_on_that_repeats_itself(tmp_path, calm_repeating):
     """Until a person looks, however often it is started anew meanwhile, and again when
     it goes on as before: the venue hears what it hears of an undisturbed run."""
-    for seed in SEEDS[:5]:
+    for seed in SEEDS["at once"][:5]:
         told = seeds.told(tmp_path / str(seed), seed, calm_repeating, seeds.REPEATING)
         assert (told.verdict.is_sound, told.starts > 5) == (True, True), seed
     with closing(Journal.open(tmp_path / str(seed) / "journal.sqlite", RUN)) as journal:
@@ -425,7 +425,7 @@ def test_a_restart_that_forgets_what_repeats_is_seen(
     tmp_path, calm_repeating, monkeypatch, plant
 ):
     plant(monkeypatch)
-    own = tmp_path, SEEDS[0], calm_repeating, seeds.REPEATING
+    own = tmp_path, SEEDS["at once"][0], calm_repeating, seeds.REPEATING
     assert seeds.told(*own).verdict.doubled > 0
 
 
