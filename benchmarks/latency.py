@@ -11,6 +11,8 @@ all ticks. `late` is how many decisions were not the members', who missed the de
 import time
 from math import ceil
 
+import msgspec
+
 from benchmarks.result import Measured, Row
 from benchmarks.stage import set_up
 from benchmarks.steady import PER_MESSAGE
@@ -74,16 +76,8 @@ def rings(stream: Streamed) -> dict[str, Ring]:
 
 def counted(late: int, steps: int, warmup: int) -> Row:
     """How many of so many decisions were not the members'."""
-    found = float(late)
-    return Row(
-        stage="late",
-        unit="decisions",
-        n=steps,
-        warmup=warmup,
-        p50=found,
-        p99=found,
-        p999=found,
-    )
+    found = one("late", late, "decisions")
+    return msgspec.structs.replace(found, n=steps, warmup=warmup)
 
 
 def age_row(ages: Ages, warmup: int) -> Row:

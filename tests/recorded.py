@@ -65,6 +65,23 @@ def recorded_bars(seed: int, count: int) -> Bar:
     return Bar(**typed)
 
 
+def at_mids(bars: Bar, anchor: np.ndarray, close: np.ndarray) -> Bar:
+    """The same bars at other prices `[T, S]`: each opens at the close before it, opens
+    and closes at its high and low, and bids a half or a whole increment below. The ask
+    is left to whoever knows the spread; anchors are `[S]`."""
+    opened = np.vstack([close[:1], close[:-1]])
+    return bars._replace(
+        anchor=np.broadcast_to(anchor.astype(np.float32), close.shape),
+        live=np.ones_like(close),
+        mid_open=opened,
+        mid_entry=opened,
+        mid_close=close,
+        mid_high=np.maximum(opened, close),
+        mid_low=np.minimum(opened, close),
+        bid=(close - 1) // 2,
+    )
+
+
 def cut(bars: Bar, start: int, stop: int) -> Bar:
     return of_columns(column[start:stop] for column in bars)
 

@@ -40,19 +40,8 @@ def paths():
 def straight(evidence):
     """Bars of those prices, which open and close at their highs and lows."""
     _, anchors, close = paths()
-    opened = np.vstack([close[:1], close[:-1]])
-    bid = (close - 1) // 2
-    bars = recorded.recorded_bars(7, BARS)._replace(
-        anchor=np.broadcast_to(anchors.astype(np.float32), close.shape),
-        live=np.ones_like(close),
-        mid_open=opened,
-        mid_entry=opened,
-        mid_close=close,
-        mid_high=np.maximum(opened, close),
-        mid_low=np.minimum(opened, close),
-        bid=bid,
-        ask=bid + 1,
-    )
+    bars = recorded.at_mids(recorded.recorded_bars(7, BARS), anchors, close)
+    bars = bars._replace(ask=bars.bid + 1)
     moves = np.abs(np.diff(close, axis=0)).mean(0) / 2 / anchors
     units = recorded.units()
     found = Evidence(evidence.plan.specs, bars)

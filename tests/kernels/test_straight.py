@@ -40,21 +40,11 @@ def paths():
 def straight(evidence):
     """Bars of those prices, which open and close at their highs and lows."""
     _, anchors, close = paths()
-    opened = np.vstack([close[:1], close[:-1]])
-    bid = (close - 1) // 2
-    trades = recorded.recorded_bars(7, BARS)
-    bars = trades._replace(
-        anchor=np.broadcast_to(anchors.astype(np.float32), close.shape),
-        live=np.ones_like(close),
-        mid_open=opened,
-        mid_entry=opened,
-        mid_close=close,
-        mid_high=np.maximum(opened, close),
-        mid_low=np.minimum(opened, close),
-        bid=bid,
-        ask=close - bid,
-        trade_close=bid,
-        trade_count=np.maximum(trades.trade_count, 1),
+    bars = recorded.at_mids(recorded.recorded_bars(7, BARS), anchors, close)
+    bars = bars._replace(
+        ask=close - bars.bid,
+        trade_close=bars.bid,
+        trade_count=np.maximum(bars.trade_count, 1),
     )
     price = anchors + close / 2
     moves = np.sqrt((np.diff(np.log(price), axis=0) ** 2).mean(0))

@@ -75,7 +75,7 @@ def markets(records):
     return own, Dataset(FIRST, *columns)
 
 
-def same(pair, names):
+def assert_same(pair, names):
     """These fields of the two, to the bit."""
     own, other = pair
     for name in names:
@@ -95,7 +95,7 @@ def test_the_markets_differ_outside_of_training(markets):
 
 def test_units(records):
     scales = [dataset.fit_scales(one, TRAIN) for one in records]
-    same(scales, scales[0]._fields)
+    assert_same(scales, scales[0]._fields)
 
 
 def test_scaler(markets, monkeypatch):
@@ -103,12 +103,12 @@ def test_scaler(markets, monkeypatch):
     for most in (dataset.SCALER_SAMPLES, 300):
         monkeypatch.setattr(dataset, "SCALER_SAMPLES", most)
         scalers = [dataset.fit_scores(one, TRAIN, seed=5) for one in markets]
-        same(scalers, scalers[0]._fields)
+        assert_same(scalers, scalers[0]._fields)
 
 
 def test_novelty(markets):
     fitted = [novelty.fit_novelty(one, TRAIN, seed=5) for one in markets]
-    same(fitted, fitted[0]._fields)
+    assert_same(fitted, fitted[0]._fields)
 
 
 def test_edges_of_regimes(markets):
@@ -124,13 +124,13 @@ def test_labels_their_edge_and_worth_and_every_sample(markets, threshold, ends):
     own = msgspec.structs.replace(own, class_weights=(3.0, 1.0, 2.0))
     config = msgspec.structs.replace(config, labels=own)
     labels = [label_as_configured(config, one, TRAIN, HORIZON) for one in markets]
-    same(labels, ["threshold", "shares", "class_mean", "class_square"])
+    assert_same(labels, ["threshold", "shares", "class_mean", "class_square"])
     assert np.all(labels[0].class_square > 0)
     samples = [
         params.samples_of(config, *pair, TRAIN)
         for pair in zip(markets, labels, strict=True)
     ]
-    same(samples, ["features", "weights"])
+    assert_same(samples, ["features", "weights"])
     known = samples[0].weights > 0
     assert known[:-HORIZON].any(1).all()
     assert not known[-HORIZON:].any(), "their labels would end behind the span"
