@@ -127,6 +127,15 @@ def net_flops(sizes: NetSizes, features: int) -> int:
     return 2 * entries + 4 * own.blocks * own.width * own.context
 
 
+def update_flops(sizes: NetSizes, features: int) -> int:
+    """Operations of all products of one symbol and bar in one update.
+
+    Each product has two more on the way back, for the gradients of either factor; the
+    scores that the stem reads need none.
+    """
+    return 3 * net_flops(sizes, features) - 2 * features * sizes.stem
+
+
 def stem_shape(sizes: NetSizes, symbols: int, features: int) -> tuple[int, int, int]:
     """The product that all nets share, as `[m, k] × [k, n]`."""
     return symbols, features, sizes.stem

@@ -98,6 +98,7 @@ def unlimited(config: Config) -> Config:
         max_net=1e6,
         max_margin=1e6,
         orders_per_step=1 << 16,
+        orders_per_second=1 << 20,
         messages_per_second=1 << 20,
         daily_loss_share=1.0,
         drawdown_share=1.0,

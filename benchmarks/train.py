@@ -2,23 +2,28 @@
 
 One update of the preset's LSTM: a chunk of bars of a group of symbols forwards and
 backwards, the gradient clipped, one step of AdamW. A window is one symbol's chunk.
-PyTorch starts from the same weights, and must end at the same loss and weights.
+PyTorch starts from the same weights, and must end at the same loss and weights. The
+floor is what the products of the update take at the best rate of the machine, measured
+in the same turns.
 """
 
 import time
+from collections.abc import Sequence
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 from jaxtyping import Array
 
+from benchmarks import floors, products
 from benchmarks.contest import Entry, contest, expect_equal
 from benchmarks.members import random_nets
 from benchmarks.nets import lstm_alone, width
 from benchmarks.peers import is_here
-from benchmarks.result import Measured
-from benchmarks.timing import rate, rounded
+from benchmarks.result import Measured, Row
+from benchmarks.timing import one, rate, rounded
 from bot4jax.learn.schedule import Pace, Samples, pace
 from bot4jax.learn.update import Form, begin, update
 from bot4jax.modes.setting import net_sizes
@@ -40,7 +45,8 @@ class Learner:
     """Our update, again and again on the same chunk."""
 
     def __init__(self, sizes: NetSizes, own: Train, batch: Samples, seed: int) -> None:
-        _, symbols, features = batch.features.shape
+        bars, symbols, features = batch.features.shape
+        self.flops = bars * symbols * floors.update_flops(sizes, features)
         self.batch = jax.tree.map(jnp.asarray, batch)
         self.pace, self.worth = peak(own), np.float32(batch.weights.sum())
         self.params = random_nets(sizes, features, seed)
@@ -73,15 +79,30 @@ def measure(config: Config, steps: int, warmup: int, report: Report) -> Measured
         Entry("update", "bot4jax", ours),
         *pytorch_entries(lstm, own, batch, ours),
     ]
-    rows = contest(entries, steps, warmup, report)
-    rates = [rate(row, group, "windows/s") for row in rows]
-    times = {row.impl: row.p50 for row in rows}
+    shapes = (*floors.SQUARES, floors.layer_shape(lstm, group))
+    rows = contest([*entries, *products.entries(shapes)], steps, warmup, report)
+    gflops = products.best_gflops(rows, shapes)
+    timed = _with_floor(rows, ours.flops / gflops / 1e6)
+    updates = [row for row in timed if row.stage == "update"]
+    rates = [rate(row, group, "windows/s") for row in updates]
+    times = {row.impl: row.p50 for row in updates}
     ratios = {
         name: rounded(ms / times["bot4jax"])
         for name, ms in times.items()
         if name != "bot4jax"
     }
-    return Measured([*rates, *rows], ratios, {"update": ours.compile_s})
+    machine = one("matrix_product", gflops, "GFLOP/s", "machine")
+    return Measured([*rates, *timed, machine], ratios, {"update": ours.compile_s})
+
+
+def _with_floor(rows: Sequence[Row], least_ms: float) -> list[Row]:
+    """Beside our update what its products need at the best rate."""
+    return [
+        msgspec.structs.replace(row, floor=rounded(least_ms))
+        if (row.stage, row.impl) == ("update", "bot4jax")
+        else row
+        for row in rows
+    ]
 
 
 def chunk(config: Config) -> Samples:

@@ -202,6 +202,7 @@ def _limit_problems(config: Config) -> Iterator[str]:
         ("max_net", "max_gross"),
         ("daily_loss_share", "drawdown_share"),
         ("orders_per_step", "messages_per_second"),
+        ("orders_per_second", "messages_per_second"),
     )
     for inner, outer in pairs:
         if getattr(risk, inner) > getattr(risk, outer):

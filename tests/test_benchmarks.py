@@ -381,6 +381,14 @@ class TestFloors:
         products = 10 * 48 + 3 * (48 + 48) * 48 + 48 * 3
         assert floors.net_flops(sizes, features=10) == 2 * products
 
+    def test_operations_of_an_update(self):
+        """Stem, three gates of input and state, head, and the gradients of all their
+        factors, but for those of the scores."""
+        sizes = NetSizes(members=("gru",))
+        stem, behind = 10 * 48, 3 * (48 + 48) * 48 + 48 * 3
+        products = 2 * stem + 3 * behind
+        assert floors.update_flops(sizes, features=10) == 2 * products
+
     def test_operations_of_attention(self):
         """Four heads that share one key and value of 8, over 32 bars."""
         sizes = NetSizes(members=("transformer",))

@@ -134,7 +134,9 @@ class Account:
         changes = self._changes(closed, state, step)
         leaving = {one.order for one in changes if isinstance(one, Cancel)}
         protecting = self._protection(closed, state, step, leaving)
+        legs = [one for one in protecting if isinstance(one, Order)]
         limits.budget -= len(changes) + len(protecting)
+        limits.orders -= len(legs)
         orders, denied = orders_from_targets(
             intent,
             held,
@@ -147,7 +149,6 @@ class Account:
         )
         waiting = self.portfolio.working.still_open()
         standing = [one.order for one in waiting]
-        legs = [one for one in protecting if isinstance(one, Order)]
         asleep = () if self.prevents_self_trades else sleepers([*standing, *legs])
         kept, meeting, met = apart(orders, standing, closed.market, asleep)
         gone = withdrawn(waiting, intent, held, limits) | met
@@ -170,6 +171,7 @@ class Account:
         """
         limits, now_ns = self.limits, closed.boundary_ns
         left = limits.messages_per_second - self.said.within_second(now_ns)
+        orders = limits.orders_per_second - self.ordered.within_second(now_ns)
         return Context(
             self.portfolio.units,
             limits,
@@ -180,6 +182,7 @@ class Account:
             stale=closed.stale,
             concerned=self.headlines.concerned,
             budget=min(limits.orders_per_step, left),
+            orders=orders,
             period=self.mids.period,
         )
 
@@ -233,7 +236,9 @@ class Account:
     def expect(self, closed: Closed, requests: Sequence[Request]) -> None:
         """Requests leave, decided at the mids of the boundary."""
         mids = self._mids(closed)
+        orders = sum(isinstance(one, Order) for one in requests)
         self.said.note(closed.boundary_ns, len(requests))
+        self.ordered.note(closed.boundary_ns, orders)
         for one in requests:
             match one:
                 case Order():
@@ -293,6 +298,11 @@ class Account:
     @cached_property
     def said(self) -> Said:
         """How much was asked of the venue lately."""
+        return Said()
+
+    @cached_property
+    def ordered(self) -> Said:
+        """How many orders were among it."""
         return Said()
 
     @cached_property

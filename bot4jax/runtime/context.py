@@ -1,10 +1,10 @@
 """What a step may still do: limits in whole lots and units, and what is left of them.
 
-What a lot is worth becomes whole units once a step, rounded up, and limits whole lots
-or units, rounded down (`runtime.money`); after that only whole numbers are added and
-compared. Exposure is the worst case per side: the position plus all open buys, and the
-position less all open sells, never netted. The margin that it binds is its share by
-instrument, and nothing frees it by offsetting.
+What a lot is worth at the quote becomes whole units once a step, exactly and then
+rounded up, and limits whole lots or units, rounded down (`runtime.money`); after that
+only whole numbers are added and compared. Exposure is the worst case per side: the
+position plus all open buys, and the position less all open sells, never netted. The
+margin that it binds is its share by instrument, and nothing frees it by offsetting.
 """
 
 from fractions import Fraction
@@ -14,18 +14,21 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from bot4jax.runtime.contracts import Contracts
-from bot4jax.runtime.equity import DAY_NS, EquityRow
+from bot4jax.runtime.equity import DAY_NS, EquityRow, Lost
 from bot4jax.runtime.limits import Limits, Reason, TradingState
 from bot4jax.runtime.money import (
     MOST,
     UNITS,
     Bracket,
+    Ratio,
     bracketed,
     capital,
     part,
     parts,
     products,
+    rounded,
     share,
+    times,
     written,
 )
 from bot4jax.runtime.orders import LARGEST
@@ -67,10 +70,7 @@ class Account(NamedTuple):
     """last known prices: they value a position whose quote is missing"""
     rates: Float[np.ndarray, " S"]
     nav: float
-    daily_loss: float
-    drawdown: float
-    losses: int
-    """in a row"""
+    lost: Lost
 
 
 def account(portfolio: Portfolio, row: EquityRow) -> Account:
@@ -82,9 +82,7 @@ def account(portfolio: Portfolio, row: EquityRow) -> Account:
         marks=portfolio.marks,
         rates=portfolio.rates,
         nav=row.nav,
-        daily_loss=row.daily_loss,
-        drawdown=row.drawdown,
-        losses=row.losses,
+        lost=portfolio.lost,
     )
 
 
@@ -116,16 +114,18 @@ class Context:
         state: TradingState = TradingState.ACTIVE,
         stale: Bool[np.ndarray, " S"] | None = None,
         budget: int | None = None,
+        orders: int | None = None,
         period: MidRange | None = None,
         concerned: Bool[np.ndarray, " S"] | None = None,
     ) -> None:
         """`stale`: symbols of which the feed missed something that no snapshot has
         healed yet; `concerned`: those of which news last; `budget`: messages that may
-        leave, without it a whole step's; `period`: where mids were lately, without it
-        only where they are."""
+        leave, without it a whole step's; `orders`: orders among them, without it as
+        many; `period`: where mids were lately, without it only where they are."""
         self.contracts, self.limits, self.state = units, limits, state
         self.market, self.owned, self.slots = market, owned, len(units.size)
         self.budget = limits.orders_per_step if budget is None else budget
+        self.orders = self.budget if orders is None else orders
         here = market.bid + market.ask
         self.period = MidRange(here, here) if period is None else period
         none = np.zeros(self.slots, bool)
@@ -135,7 +135,7 @@ class Context:
         self.refused = _refusals(limits, market, is_over, is_stale, has_news, now_ns)
         self.is_priced = (self.refused == 0) | EXCUSED[self.refused]
         self.unit = _unit_values(units, market, owned)
-        self.value, self.bound = _worths(self.unit, units.margin)
+        self.value, self.bound = _worths(units, market, owned, self.unit)
         nav = capital(owned.nav)
         most_an_order = share(limits.max_order_notional, UNITS)
         self.order_lots = _whole_lots(most_an_order, self.value.high)
@@ -163,13 +163,13 @@ class Context:
 
 
 def _opening_stop(limits: Limits, owned: Account, state: TradingState) -> Reason | None:
-    if not 0 < owned.nav < float("inf"):
+    if not capital(owned.nav) > 0:
         return Reason.NO_CAPITAL
-    if not owned.daily_loss <= limits.daily_loss_share:
+    if not owned.lost.of_day.within(limits.daily_loss_share):
         return Reason.DAILY_LOSS
-    if not owned.drawdown <= limits.drawdown_share:
+    if not owned.lost.of_peak.within(limits.drawdown_share):
         return Reason.DRAWDOWN
-    if not owned.losses <= limits.losses_in_a_row:
+    if not owned.lost.in_a_row <= limits.losses_in_a_row:
         return Reason.LOSING
     return None if state == TradingState.ACTIVE else Reason.REDUCING
 
@@ -207,14 +207,35 @@ def _unit_values(
 
 
 def _worths(
-    unit: Float[np.ndarray, " S"], margin: Float[np.ndarray, " S"]
+    units: Contracts,
+    market: Market,
+    owned: Account,
+    unit: Float[np.ndarray, " S"],
 ) -> tuple[Bracket, Bracket]:
     """Units that one lot is worth, and that it binds; what binds more than is counted,
     or nobody knows how much, is worth nothing that is known."""
+    has_quote = (market.bid > 0) & (market.bid <= market.ask) & (market.ask <= LARGEST)
+    is_quoted = has_quote & (owned.rates == 1.0)
+    price = np.where(is_quoted, market.bid + market.ask, 1)
+    exact = _at(units.worth, price, units), _at(units.binds, price, units)
     with np.errstate(invalid="ignore", over="ignore"):
-        bound = unit * margin
-    is_known = (bound >= 0) & (bound <= MOST // UNITS)
-    return bracketed(np.where(is_known, unit, np.nan)), bracketed(bound)
+        rough = bracketed(unit), bracketed(unit * units.margin)
+    value, bound = (
+        Bracket(*(np.where(is_quoted, *pair) for pair in zip(*two, strict=True)))
+        for two in zip(exact, rough, strict=True)
+    )
+    is_known = (bound.high > 0) | (units.margin == 0)
+    return Bracket(*(np.where(is_known, one, 0) for one in value)), bound
+
+
+def _at(worth: Ratio, price: Int[np.ndarray, " S"], units: Contracts) -> Bracket:
+    """What a lot is worth at twice the mid."""
+    return rounded(
+        Ratio(
+            times(worth.over, np.where(units.is_inverse, 1, price)),
+            times(worth.under, np.where(units.is_inverse, price, 1)),
+        )
+    )
 
 
 def _whole_lots(money: int, value: Int[np.ndarray, " S"]) -> Int[np.ndarray, " S"]:

@@ -1,10 +1,16 @@
-"""The account at one boundary, and the losses that limits are set to."""
+"""The account at one boundary, and the losses that limits are set to.
+
+A loss is whole units of money (`runtime.money`): what there was is rounded up and what
+is left down, and the share of it that may be lost is rounded down as well.
+"""
 
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+from bot4jax.runtime.money import capital, capital_up, share
 
 DAY_NS = 86_400_000_000_000
 
@@ -52,12 +58,39 @@ ROW = np.dtype(list(EquityRow.__annotations__.items()))
 """The same as a row of an array: whole numbers of 64 bits and doubles."""
 
 
-class Lost(NamedTuple):
-    """Losses at one boundary, as `EquityRow` has them."""
+class Loss(NamedTuple):
+    """Units that were lost, of so many that there were."""
 
-    daily_loss: float
-    drawdown: float
-    losses: int
+    lost: int
+    of: int
+
+    @property
+    def share(self) -> float:
+        """For people; NaN while it is unknown."""
+        return self.lost / self.of if self.is_known else math.nan
+
+    @property
+    def is_known(self) -> bool:
+        return self.of > 0
+
+    def within(self, limit: float) -> bool:
+        """Whether at most this share was lost; what is unknown is within no limit."""
+        return self.is_known and self.lost <= share(limit, self.of)
+
+
+UNKNOWN = Loss(0, 0)
+
+
+class Lost(NamedTuple):
+    """Losses at one boundary."""
+
+    of_day: Loss
+    of_peak: Loss
+    in_a_row: int
+    """as `EquityRow.losses`"""
+
+
+NOTHING_LOST = Lost(Loss(0, 1), Loss(0, 1), 0)
 
 
 class Losses:
@@ -87,7 +120,14 @@ class Losses:
         if ended:
             self._in_a_row = 0 if _total(ended) >= 0 else self._in_a_row + 1
         self._last = nav
-        return Lost(1.0 - nav / self._day_began, 1.0 - nav / self._peak, self._in_a_row)
+        since = (_loss(nav, then) for then in (self._day_began, self._peak))
+        return Lost(*since, self._in_a_row)
+
+
+def _loss(now: float, then: float) -> Loss:
+    if not math.isfinite(now):
+        return UNKNOWN
+    return Loss(capital_up(then) - capital(now), capital(then))
 
 
 def _total(results: Sequence[float]) -> float:

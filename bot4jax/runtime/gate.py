@@ -81,7 +81,10 @@ def admit(proposals: Proposals, context: Context) -> tuple[list[int], list[Denie
     slots, lots = proposals.symbols[taken], proposals.lots[taken]
     np.add.at(context.high, slots, np.maximum(lots, 0))
     np.add.at(context.low, slots, np.minimum(lots, 0))
-    context.exposure, context.budget = verdict.exposure, context.budget - len(taken)
+    context.exposure = verdict.exposure
+    context.budget, context.orders = (
+        one - len(taken) for one in (context.budget, context.orders)
+    )
     denied = []
     for reason in np.unique(verdict.reasons[verdict.reasons > 0]).tolist():
         at = np.flatnonzero(verdict.reasons == reason)
@@ -106,7 +109,7 @@ def judge(proposals: Proposals, context: Context) -> Verdict:
         adds[:, ahead:],
         Exposure(*map(sum, before)),
         context.most,
-        context.budget - ahead,
+        _room(context) - ahead,
     )
     reasons = own.copy()
     reasons[rows[ahead:]] = against
@@ -142,9 +145,14 @@ def _passing(
     left = Exposure(*map(sub, context.most, context.exposure))
     is_within = np.where(adds[2] > 0, long <= left.long, short <= left.short)
     is_within &= (gross <= left.gross) & (bound <= left.bound)
-    is_within &= np.arange(len(reduces)) < context.budget
+    is_within &= np.arange(len(reduces)) < _room(context)
     stopped = np.flatnonzero(~(reduces | is_within))
     return int(stopped[0]) if len(stopped) else len(reduces)
+
+
+def _room(context: Context) -> int:
+    """How many orders may still leave, of which each is a message."""
+    return min(context.budget, context.orders)
 
 
 def _additions(

@@ -95,8 +95,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     period_seconds: float
     orders_per_step: int
     """with cancels and replacements; cancels and reductions count, and always pass"""
+    orders_per_second: int
+    """of event time, orders alone; reductions count, and always pass"""
     messages_per_second: int
-    """of event time, counted alike"""
+    """of event time, counted as those of a step"""
     max_participation: float
     """opening orders: times the size at the opposite best quote"""
     stale_seconds: float

@@ -81,7 +81,7 @@ class Trader(Remembering):
         waited_s = clock.lap("venue_wait")
         self.on_point("after_ack")
         equity = own.value(closed, self.step_number)
-        own.states.weigh(equity, own.limits)
+        own.states.weigh(closed.boundary_ns, own.portfolio.lost, own.limits)
         own.hear(closed)
         own.headlines.judge(own.states)
         self._miss(closed)

@@ -1,18 +1,20 @@
 """Money, and shares of something, as whole numbers: rounded against us, never wrapped.
 
 What is used up is rounded up, what may be used is rounded down. Doubles end here: a
-limit is the decimal that a person wrote, the capital the very double that it is, and
-what a lot is worth a product of doubles, true to their last digits, before it is
-rounded. What comes of them is exact, whatever the sizes.
+limit is the decimal that a person wrote, so are an instrument's terms, and the capital
+is the very double that it is. What comes of them is exact, whatever the sizes. Only
+where no quote stands, or a rate of another currency comes in, what a lot is worth is a
+product of doubles, true to their last digits, before it is rounded.
 """
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 UNITS = 10**8
 """To one of the account's currency. A lot of a coin that is worth a hundred-thousandth
@@ -37,6 +39,13 @@ class Bracket(NamedTuple):
     """0: not known, not positive, or more than `MOST`"""
 
 
+class Ratio(NamedTuple):
+    """Exact numbers in lowest terms; Python's own where 64 bits will not do."""
+
+    over: Shaped[np.ndarray, " S"]
+    under: Shaped[np.ndarray, " S"]
+
+
 @lru_cache
 def written(number: float) -> Fraction:
     """The shortest decimal that is this double: what a person has written."""
@@ -50,6 +59,11 @@ def capital(money: float) -> int:
         return -1
     over, under = float(money).as_integer_ratio()
     return over * UNITS // under
+
+
+def capital_up(money: float) -> int:
+    """Units, rounded up; −1 where it is not known."""
+    return -capital(-money) if math.isfinite(money) else -1
 
 
 def share(number: float, whole: int) -> int:
@@ -86,6 +100,37 @@ def bracketed(money: Float[np.ndarray, " S"]) -> Bracket:
     is_known = (money > 0) & (money <= MOST // UNITS)
     exact = np.where(is_known, money, 0.0) * UNITS
     return Bracket(*(to(exact).astype(np.int64) for to in (np.floor, np.ceil)))
+
+
+def counted(numbers: Sequence[int]) -> Shaped[np.ndarray, " n"]:
+    """Whole numbers of 64 bits, or Python's own where one is larger than `MOST`."""
+    return np.array(numbers, np.int64 if max(numbers, default=0) <= MOST else object)
+
+
+def ratios(numbers: Sequence[Fraction]) -> Ratio:
+    """The same numbers by their terms."""
+    terms = (one.as_integer_ratio() for one in numbers)
+    over, under = zip(*terms, strict=True)
+    return Ratio(counted(over), counted(under))
+
+
+def rounded(exact: Ratio) -> Bracket:
+    """To whole units either way."""
+    low, high = exact.over // exact.under, -(-exact.over // exact.under)
+    is_known = (high > 0) & (high <= MOST)
+    known = (np.where(is_known, one, 0) for one in (low, high))
+    return Bracket(*(one.astype(np.int64) for one in known))
+
+
+def times(
+    one: Shaped[np.ndarray, " S"], other: Shaped[np.ndarray, " S"]
+) -> Shaped[np.ndarray, " S"]:
+    """Whole numbers, none below 0, multiplied exactly; doubles tell whether 64 bits
+    will do, as in `products`."""
+    size = one.astype(np.float64) * other.astype(np.float64)
+    if size.max(initial=0.0) < MOST:
+        return (one * other).astype(np.int64)
+    return one.astype(object) * other.astype(object)
 
 
 def products(

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from bot4jax.data.universe import Universe, notional, profit
 from bot4jax.runtime.contracts import contracts, exposures, profits
-from bot4jax.runtime.equity import ROW, EquityRow, Losses
+from bot4jax.runtime.equity import NOTHING_LOST, ROW, EquityRow, Losses
 from bot4jax.runtime.messages import (
     CorporateAction,
     Funding,
@@ -91,6 +91,8 @@ class Portfolio:
         self.foreign = 0
         """trades of others on this account that were booked"""
         self._losses = Losses(capital, days(universe))
+        self.lost = NOTHING_LOST
+        """as of the last valued boundary"""
         self._day_ended = days_ended(universe)
         self._trip = np.zeros(slots)
         """what has come of each position since it was last 0, settlement currency"""
@@ -210,6 +212,7 @@ class Portfolio:
         nav = self.capital + self._total(self._earned() + unrealised)
         ended = [result * float(self.rates[slot]) for slot, result in self._ended]
         self._ended.clear()
+        self.lost = self._losses.seen(nav, boundary_ns, ended)
         row = EquityRow(
             step=step,
             boundary_ns=boundary_ns,
@@ -224,7 +227,9 @@ class Portfolio:
             spread=self._total(self.spread),
             delay=self._total(self.delay),
             turnover=self._total(self.turnover),
-            **self._losses.seen(nav, boundary_ns, ended)._asdict(),
+            daily_loss=self.lost.of_day.share,
+            drawdown=self.lost.of_peak.share,
+            losses=self.lost.in_a_row,
         )
         self._curve.add(row)
         return row

@@ -16,7 +16,7 @@ from typing import Annotated, NamedTuple, Self
 import msgspec
 from msgspec import Meta
 
-from bot4jax.runtime.equity import EquityRow
+from bot4jax.runtime.equity import Lost
 from bot4jax.runtime.limits import Limits, TradingState
 from bot4jax.runtime.sessions import utc_day
 from bot4jax.runtime.steady import steady_clock
@@ -226,19 +226,21 @@ class States:
         """The day of losses that a former process held."""
         self._loss_day = max(self._loss_day, self._day_of(boundary_ns))
 
-    def weigh(self, row: EquityRow, limits: Limits) -> None:
-        """Hold what the losses ask for. A loss that is not a number is the gate's."""
-        day = self._day_of(row.boundary_ns)
+    def weigh(self, boundary_ns: int, lost: Lost, limits: Limits) -> None:
+        """Hold what the losses ask for. A loss that is not known is the gate's."""
+        day = self._day_of(boundary_ns)
         for cause in OF_THE_DAY if day > self._loss_day else ():
             self.lift(cause, "a new day of the market")
-        for cause, share, limit in (
-            (Cause.DAILY_LOSS, row.daily_loss, limits.daily_loss_share),
-            (Cause.DRAWDOWN, row.drawdown, limits.drawdown_share),
+        for cause, loss, limit in (
+            (Cause.DAILY_LOSS, lost.of_day, limits.daily_loss_share),
+            (Cause.DRAWDOWN, lost.of_peak, limits.drawdown_share),
         ):
-            if share > limit:
-                self.hold(cause, f"{share:.2%} are lost, {limit:.2%} is the limit")
-        if row.losses > limits.losses_in_a_row:
-            self.hold(Cause.LOSING, f"{row.losses} boundaries in a row came to a loss")
+            if loss.is_known and not loss.within(limit):
+                self.hold(cause, f"{loss.share:.2%} are lost, {limit:.2%} is the limit")
+        if lost.in_a_row > limits.losses_in_a_row:
+            self.hold(
+                Cause.LOSING, f"{lost.in_a_row} boundaries in a row came to a loss"
+            )
         self._loss_day = max(self._loss_day, day)
 
     def begin(self, step: int) -> None:

@@ -222,31 +222,20 @@ def shrink(legs: Legs, context: Context) -> tuple[Legs, list[Denied]]:
 
 def drop_small(legs: Legs, context: Context) -> tuple[Legs, list[Denied]]:
     """No opening leg under the venue's least notional; reductions may be small."""
-    least = context.contracts.minimum_notional
-    notional = _quote_notional(legs.opening, context)
-    is_small = (legs.opening != 0) & ~(notional >= least)
+    is_small = (legs.opening != 0) & ~(abs(legs.opening) >= leasts(context))
     denied = _denials(Reason.BELOW_MINIMUM, is_small, legs.opening)
     return legs._replace(opening=np.where(is_small, 0, legs.opening)), denied
 
 
 def leasts(context: Context) -> Int[np.ndarray, " S"]:
-    """The fewest lots that `drop_small` lets pass, by slot; `LARGEST` where none."""
-    least = context.contracts.minimum_notional
-    with np.errstate(invalid="ignore", divide="ignore"):
-        one = _quote_notional(np.ones(len(least), np.int64), context)
-        lots = np.where(least > 0, np.floor(least / one), 0.0)
-    lots = np.where(lots <= LARGEST, lots, LARGEST).astype(np.int64)
-    is_short = ~(_quote_notional(lots, context) >= least)
-    return np.minimum(lots + is_short, LARGEST)
-
-
-def _quote_notional(
-    lots: Int[np.ndarray, " S"], context: Context
-) -> Float[np.ndarray, " S"]:
-    """In quote currency: contracts of inverse instruments are quote units already."""
-    units = context.contracts
-    mid = (context.market.bid + context.market.ask) * (units.increment / 2)
-    return abs(lots) * units.size * np.where(units.is_inverse, 1.0, mid)
+    """The fewest lots that come to the venue's least notional, by slot: whole numbers
+    alone. One more than any order has where none do."""
+    units, market = context.contracts, context.market
+    price = np.where(units.is_inverse, 1, market.bid + market.ask)
+    lots = -(-units.least // np.maximum(price, 1))
+    is_counted = (price > 0) | (units.least == 0)
+    most = LARGEST + 1
+    return np.where(is_counted, np.minimum(lots, most), most).astype(np.int64)
 
 
 def _unpriced(

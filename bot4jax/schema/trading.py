@@ -78,8 +78,11 @@ class Risk(Section, frozen=True):
     orders_per_step: Count
     """messages one decision may send: orders, cancels, replacements; openings beyond
     are deferred and counted, all others pass"""
+    orders_per_second: Count
+    """orders alone within a second of event time; openings beyond are deferred and
+    counted, reductions pass"""
     messages_per_second: Count
-    """the same within a second of event time"""
+    """messages, as of a step, within a second of event time"""
     max_participation: Positive
     """× the size at the best quote that an order would take"""
     stale_seconds: Positive

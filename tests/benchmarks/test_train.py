@@ -27,6 +27,8 @@ def test_windows_a_second(serve):
     result = serve("train", "train.chunk=5")
     rate, ms = result.row("update", "windows/s"), result.row("update", "ms")
     assert rate.p50 == pytest.approx(16 / ms.p50 * 1e3, rel=1e-4)
+    assert 0 < ms.floor < ms.p50
+    assert rate.floor == pytest.approx(16 / ms.floor * 1e3, rel=1e-4)
     assert set(result.ratios) == ({"pytorch"} if is_here("torch") else set())
 
 

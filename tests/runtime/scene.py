@@ -58,6 +58,7 @@ LIMITS = Limits(
     period_collar_bps=1e9,
     period_seconds=60.0,
     orders_per_step=10,
+    orders_per_second=1_000_000,
     messages_per_second=1_000_000,
     max_participation=1e6,
     stale_seconds=5.0,

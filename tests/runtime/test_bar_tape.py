@@ -49,7 +49,7 @@ def test_each_trading_day_is_a_day_of_the_account(tmp_path):
     losses, worth, told = Losses(1e6, day_of), 1e6, []
     for one in closed:
         worth *= 0.992
-        told.append(losses.seen(worth, one.boundary_ns, ()).daily_loss)
+        told.append(losses.seen(worth, one.boundary_ns, ()).of_day.share)
     np.testing.assert_allclose(told, 0.008)
 
 

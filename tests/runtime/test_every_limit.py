@@ -9,10 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import pytest
 from jaxtyping import Float, Int
 
+from bot4jax.data.universe import Universe, universe
+from bot4jax.runtime.contracts import contracts
 from bot4jax.runtime.equity import DAY_NS
 from bot4jax.runtime.limits import Limits, Reason
 from bot4jax.runtime.orders import Order
@@ -43,6 +46,7 @@ LOOSE: dict[str, Any] = {
     "period_collar_bps": 1e9,
     "period_seconds": NEVER,
     "orders_per_step": 10**6,
+    "orders_per_second": 10**6,
     "messages_per_second": 10**6,
     "max_participation": 1e9,
     "stale_seconds": 1e9,
@@ -60,6 +64,8 @@ class Moment(NamedTuple):
     opening: list[Order]
     messages: int
     """all of the step"""
+    orders: int
+    """of the second before it, which is the step's"""
     sent: list[Order]
     """in this run so far"""
     mids: list[Int[np.ndarray, " S"]]
@@ -116,7 +122,7 @@ def traded(
     rng, wish, reasons = np.random.default_rng(1), np.full(SYMBOLS, 0.1), set()
     scene = Scene(folder, lambda step: wish, limits=Limits(**limits), size=model.size)
     own, venue = scene.account, scene.venue
-    own.portfolio.units = own.portfolio.units._replace(margin=MARGINS)
+    own.portfolio.units = contracts(with_margins(own.universe))
     own.tactic = model.tactic
     venue.rules = venue.rules._replace(reject_share=model.refused)
     scene.trader.start()
@@ -146,10 +152,16 @@ def traded(
             grow(before.high, before.low, one, one.lots)
         opening = [one for one in new if isinstance(one, Order) and not one.reduce_only]
         lost = losses(venue.record, answered)
-        told = (opening, len(new), sent, list(mids), before, list(navs), ages_s, lost)
+        asked = len(new), sum(isinstance(one, Order) for one in new)
+        told = (opening, *asked, sent, list(mids), before, list(navs), ages_s, lost)
         moments += [Moment(*told)] * bool(opening)
     scene.journal.close()
     return moments, reasons
+
+
+def with_margins(whole: Universe) -> Universe:
+    pairs = zip(whole.instruments, MARGINS.tolist(), strict=True)
+    return universe([msgspec.structs.replace(one, margin=own) for one, own in pairs])
 
 
 def off_mids(seconds: int) -> Callable[[Moment], float]:
@@ -226,6 +238,7 @@ CASES: dict[str, Case] = {
         bound=1_500.0,
     ),
     "orders_per_step": Case(2, Reason.ORDER_BUDGET, lambda now: now.messages),
+    "orders_per_second": Case(2, Reason.ORDER_BUDGET, lambda now: now.orders),
     "messages_per_second": Case(2, Reason.ORDER_BUDGET, lambda now: now.messages),
     "max_participation": Case(
         0.1,

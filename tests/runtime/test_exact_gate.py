@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from bot4jax.data.universe import universe
 from bot4jax.runtime.context import Account, Context, Market
 from bot4jax.runtime.contracts import contracts
+from bot4jax.runtime.equity import NOTHING_LOST
 from bot4jax.runtime.gate import (
     Proposals,
     furthest,
@@ -25,6 +26,7 @@ from bot4jax.runtime.gate import (
     within_period,
 )
 from bot4jax.runtime.limits import WIDER_COLLAR, Limits, Reason
+from bot4jax.runtime.money import MOST
 from bot4jax.runtime.orders import LARGEST
 from bot4jax.runtime.recent import MidRange
 from bot4jax.types import TRADING, Instrument
@@ -81,11 +83,15 @@ def slots(most_lots: int) -> st.SearchStrategy[list[Slot]]:
 
 def context(owned: list[Slot], **limits: Any) -> Context:
     each = [
-        Instrument(symbol=f"S{k}", increment=0.5, lot=float(one.size))
+        Instrument(
+            symbol=f"S{k}",
+            increment=0.5,
+            lot=float(one.size),
+            margin=float(one.margin),
+        )
         for k, one in enumerate(owned)
     ]
     units = contracts(universe(each))
-    units = units._replace(margin=np.array([float(one.margin) for one in owned]))
     count = len(owned)
     bid = np.array([one.mid2 // 2 for one in owned])
     ask = np.array([one.mid2 - one.mid2 // 2 for one in owned])
@@ -98,9 +104,7 @@ def context(owned: list[Slot], **limits: Any) -> Context:
             marks=np.ones(count),
             rates=np.array([float(one.rate) for one in owned]),
             nav=NAV,
-            daily_loss=0.0,
-            drawdown=0.0,
-            losses=0,
+            lost=NOTHING_LOST,
         ),
         now_ns=0,
     )
@@ -293,11 +297,48 @@ def test_nothing_opens_while_what_is_held_has_no_value_that_counts(mark, lots):
     assert judge(rows, blind).reasons.tolist() == [Reason.GROSS, 0]
 
 
-@pytest.mark.parametrize("margin", [np.nan, np.inf, -0.1, 1e300])
+def whole(exact: Fraction) -> tuple[int, int]:
+    """Units to either side; 0 where that is more than is counted."""
+    low, high = math.floor(exact / UNIT), math.ceil(exact / UNIT)
+    return (low, high) if 0 < high <= MOST else (0, 0)
+
+
+@example(kind="spot", mid2=6, tick=0.1, lot=0.1, many=1.0, margin=0.7)
+@example(kind="linear", mid2=2 * LARGEST, tick=1e-8, lot=1e-8, many=1.0, margin=0.1)
+@example(kind="inverse", mid2=3, tick=0.1, lot=1.0, many=100.0, margin=0.01)
+@given(
+    kind=st.sampled_from(["spot", "linear", "inverse"]),
+    mid2=st.one_of(st.integers(2, 10**6), st.integers(2, 2 * LARGEST)),
+    tick=st.decimals("1e-8", 1000, places=8).map(float),
+    lot=st.decimals("1e-8", 10**6, places=8).map(float),
+    many=st.sampled_from([1.0, 0.1, 10.0, 50.0, 0.003]),
+    margin=st.decimals(0, 2, places=4).map(float),
+)
+def test_what_a_lot_is_worth_is_exact_whatever_its_terms(
+    kind, mid2, tick, lot, many, margin
+):
+    """Terms as they are written. In doubles .3 * .1 is more than .03."""
+    terms = {"increment": tick, "lot": lot, "multiplier": many, "margin": margin}
+    each = [Instrument(symbol="A", kind=kind, **terms)]
+    one = Slot(mid2, Fraction(1), Fraction(1), Fraction(1), 0, 0, 0)
+    here = context([one])
+    there = Context(contracts(universe(each)), here.limits, here.market, here.owned, 0)
+    ticks, lots, times, share = (Fraction(repr(x)) for x in (tick, lot, many, margin))
+    mid = Fraction(mid2, 2) * ticks
+    worth = lots * times * (1 / mid if kind == "inverse" else mid)
+    value, bound = whole(worth), whole(worth * share)
+    is_known = bound[1] > 0 or share == 0
+    found = [tuple(int(side[0]) for side in one) for one in (there.value, there.bound)]
+    assert found == [value if is_known else (0, 0), bound]
+
+
+@pytest.mark.parametrize("margin", [np.nan, np.inf, -0.1, 1e12, 1e300])
 def test_nothing_opens_where_nobody_knows_what_it_binds(margin):
     one = Slot(400, Fraction(1), Fraction(1), Fraction(1), 0, 0, 0)
     here = context([one, one])
-    units = here.contracts._replace(margin=np.array([margin, 1.0]))
+    each = [Instrument(symbol=f"S{k}", increment=0.5, margin=margin) for k in (0, 1)]
+    each[1] = msgspec.structs.replace(each[1], margin=1.0)
+    units = contracts(universe(each))
     blind = Context(units, here.limits, here.market, here.owned, 0)
     found = judge(asked([(0, 1), (1, 1)]), blind)
     assert found.reasons.tolist() == [Reason.ORDER_NOTIONAL, 0]

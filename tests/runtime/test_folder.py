@@ -15,7 +15,7 @@ from bot4jax import durable
 from bot4jax.config import from_yaml, load
 from bot4jax.errors import ConfigError, Halted
 from bot4jax.runtime import folder as runtime_folder
-from bot4jax.runtime.equity import DAY_NS
+from bot4jax.runtime.equity import DAY_NS, NOTHING_LOST
 from bot4jax.runtime.folder import RunFolder
 from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.states import Cause, States
@@ -324,14 +324,14 @@ def test_a_days_loss_is_carried_until_its_day_is_over(tmp_path):
     noted = []
     for restarts in (False, True):
         states = States(noted.append, states.transitions)
-        limits, flat = scene.account.limits, scene.account.portfolio.curve[0]
+        limits = scene.account.limits
         before, day = START_NS - DAY_NS, START_NS + BAR_NS
         for boundary_ns in (before, before + 1, day, START_NS + DAY_NS - 1):
             if restarts:
                 states.recall(boundary_ns)
-            states.weigh(flat._replace(boundary_ns=boundary_ns), limits)
+            states.weigh(boundary_ns, NOTHING_LOST, limits)
             assert states.causes == (Cause.DAILY_LOSS,)
-    states.weigh(flat._replace(boundary_ns=START_NS + DAY_NS), limits)
+    states.weigh(START_NS + DAY_NS, NOTHING_LOST, limits)
     assert states.causes == ()
 
 

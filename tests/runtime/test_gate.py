@@ -14,7 +14,7 @@ from bot4jax.data.universe import universe
 from bot4jax.runtime import money
 from bot4jax.runtime.context import Account, Context, Market
 from bot4jax.runtime.contracts import contracts
-from bot4jax.runtime.equity import DAY_NS
+from bot4jax.runtime.equity import DAY_NS, NOTHING_LOST, UNKNOWN, Loss, Lost
 from bot4jax.runtime.gate import (
     Proposals,
     admit,
@@ -59,6 +59,7 @@ LIMITS = Limits(
     period_collar_bps=200.0,
     period_seconds=60.0,
     orders_per_step=10,
+    orders_per_second=1_000_000,
     messages_per_second=20,
     max_participation=1.0,
     stale_seconds=5.0,
@@ -99,6 +100,15 @@ def traded(volume: np.ndarray, days: float = 1.0) -> Market:
     return market(volume=volume, since_ns=NOW - round(days * DAY_NS))
 
 
+def lost(day: float | None = 0.0, peak: float | None = 0.0, in_a_row: int = 0) -> Lost:
+    """Shares of the capital; None: nobody knows."""
+    of_day, of_peak = (
+        UNKNOWN if one is None else Loss(round(one * 10**6), 10**6)
+        for one in (day, peak)
+    )
+    return Lost(of_day, of_peak, in_a_row)
+
+
 def owned(**changes) -> Account:
     usual = Account(
         lots=column(0),
@@ -107,9 +117,7 @@ def owned(**changes) -> Account:
         marks=np.full(S, 100.0),
         rates=np.ones(S),
         nav=NAV,
-        daily_loss=0.0,
-        drawdown=0.0,
-        losses=0,
+        lost=NOTHING_LOST,
     )
     return usual._replace(**changes)
 
@@ -204,12 +212,11 @@ DENIED = [
     (Reason.NO_CAPITAL, BUY_10, {"owned_is": owned(nav=NAN)}),
     (Reason.NO_CAPITAL, BUY_10, {"owned_is": owned(nav=0.0)}),
     (Reason.NO_CAPITAL, BUY_10, {"owned_is": owned(nav=float("inf"))}),
-    (Reason.DAILY_LOSS, BUY_10, {"owned_is": owned(daily_loss=0.0201)}),
-    (Reason.DAILY_LOSS, BUY_10, {"owned_is": owned(daily_loss=NAN)}),
-    (Reason.DRAWDOWN, BUY_10, {"owned_is": owned(drawdown=0.1001)}),
-    (Reason.DRAWDOWN, BUY_10, {"owned_is": owned(drawdown=NAN)}),
-    (Reason.LOSING, BUY_10, {"owned_is": owned(losses=4)}),
-    (Reason.LOSING, BUY_10, {"owned_is": owned(losses=NAN)}),
+    (Reason.DAILY_LOSS, BUY_10, {"owned_is": owned(lost=lost(day=0.0201))}),
+    (Reason.DAILY_LOSS, BUY_10, {"owned_is": owned(lost=lost(day=None))}),
+    (Reason.DRAWDOWN, BUY_10, {"owned_is": owned(lost=lost(peak=0.1001))}),
+    (Reason.DRAWDOWN, BUY_10, {"owned_is": owned(lost=lost(peak=None))}),
+    (Reason.LOSING, BUY_10, {"owned_is": owned(lost=lost(in_a_row=4))}),
     (
         Reason.ORDER_LOTS,
         order(1_001),
@@ -266,6 +273,8 @@ DENIED = [
     (Reason.ORDER_BUDGET, BUY_10, {"limits": {"orders_per_step": 0}}),
     (Reason.ORDER_BUDGET, BUY_10, {"budget": 0}),
     (Reason.ORDER_BUDGET, BUY_10, {"budget": -3}),
+    (Reason.ORDER_BUDGET, BUY_10, {"orders": 0}),
+    (Reason.ORDER_BUDGET, BUY_10, {"orders": -3, "budget": 9}),
 ]
 IN_SIZING = {Reason.NON_FINITE_TARGET, Reason.BELOW_MINIMUM, Reason.PARTICIPATION}
 
@@ -282,7 +291,7 @@ def test_every_reason_can_be_reached():
 
 
 def test_what_is_exactly_at_every_limit_passes():
-    exact = owned(daily_loss=0.02, drawdown=0.1, lots=column(0, at0=100, at1=-200))
+    exact = owned(lost=lost(0.02, 0.1), lots=column(0, at0=100, at1=-200))
     quotes = market(quote_ns=column(NOW - 5 * SECOND))
     here = context(owned_is=exact, market_is=quotes, stale=(1,))
     assert check(order(200, limit=202), here) is None
@@ -305,14 +314,15 @@ PASSING = [
         {"concerned": np.ones(S, bool)},
         {"limits": {"max_order_notional": 1.0, "max_position_share": 0.001}},
         {"limits": {"max_gross": 0.0, "max_net": 0.0, "max_margin": 0.0}},
-        {"owned_is": owned(lots=column(0, at0=300), daily_loss=0.5)},
-        {"owned_is": owned(lots=column(0, at0=300), drawdown=NAN)},
+        {"owned_is": owned(lots=column(0, at0=300), lost=lost(day=0.5))},
+        {"owned_is": owned(lots=column(0, at0=300), lost=lost(peak=None))},
         {"owned_is": owned(lots=column(0, at0=300), nav=-1.0)},
-        {"owned_is": owned(lots=column(0, at0=300), losses=9)},
+        {"owned_is": owned(lots=column(0, at0=300), lost=lost(in_a_row=9))},
         {"limits": {"max_order_lots": 1}},
         {"market_is": market(volume=column(0))},
         {"period": MidRange(column(300), column(500))},
         {"budget": -3},
+        {"orders": -3},
         {"expiry_ns": 1},
     ],
 )
@@ -350,7 +360,7 @@ def test_a_second_reduction_of_the_same_lots_is_not_one():
 
 def test_what_is_exactly_at_a_limit_of_the_past_passes():
     """One order of 10 lots at 201: every limit that looks back is just reached."""
-    at_most = owned(losses=3, open_buys=column(10))
+    at_most = owned(lost=lost(in_a_row=3), open_buys=column(10))
     two_days = traded(column(400), days=2.0)
     ends = MidRange(column(395), column(410))  # 201 lies 1.8 % above, 1.95 % below
     here = context(owned_is=at_most, market_is=two_days, period=ends, budget=1)
@@ -464,9 +474,7 @@ def test_an_inverse_contract_is_valued_in_its_coin():
             marks=np.array([100.0]),
             rates=np.array([100.0]),
             nav=NAV,
-            daily_loss=0.0,
-            drawdown=0.0,
-            losses=0,
+            lost=NOTHING_LOST,
         ),
         NOW,
     )
@@ -510,7 +518,14 @@ def test_exposure_grows_with_each_accepted_order():
 
 def test_margin_is_bound_by_each_instruments_own_share_and_never_netted():
     """A tenth, a half and all of the notional, by sides; one lot is worth 100."""
-    units = UNITS._replace(margin=np.array([0.1, 0.5, 1.0, 0.0]))
+    units = contracts(
+        universe(
+            [
+                Instrument(symbol=f"S{margin}", increment=0.5, margin=margin)
+                for margin in (0.1, 0.5, 1.0, 0.0)
+            ]
+        )
+    )
     lots, sells = column(0, at0=100, at1=-100), column(0, at2=50)
     account = owned(lots=lots, open_sells=sells)
     limits = msgspec.structs.replace(LIMITS, max_margin=0.13, max_gross=9, max_net=9)

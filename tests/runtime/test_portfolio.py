@@ -290,13 +290,13 @@ def test_what_ended_trips_come_to_does_not_depend_on_who_adds_it_up(ended):
     """5.6 · 10⁻¹⁷ are lost. Python's own sum says 0 of some orders of these until 3.11,
     and never from 3.12 on."""
     losses = Losses(CAPITAL, lambda boundary_ns: 0)
-    assert losses.seen(CAPITAL, 0, ended).losses == 1
+    assert losses.seen(CAPITAL, 0, ended).in_a_row == 1
 
 
 @pytest.mark.parametrize("ended", [[np.nan], [np.inf, -np.inf], [1e308, 1e308, -1.0]])
 def test_what_has_no_sum_is_a_loss(ended):
     losses = Losses(CAPITAL, lambda boundary_ns: 0)
-    assert losses.seen(CAPITAL, 0, ended).losses == 1
+    assert losses.seen(CAPITAL, 0, ended).in_a_row == 1
 
 
 def test_a_missing_price_keeps_the_last_one():

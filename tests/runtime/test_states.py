@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bot4jax.data.universe import universe
 from bot4jax.errors import Halted
-from bot4jax.runtime.equity import EquityRow, Losses
+from bot4jax.runtime.equity import Losses
 from bot4jax.runtime.journal import Journal, Unwritten
 from bot4jax.runtime.limits import Reason, TradingState
 from bot4jax.runtime.orders import Fill, Order
@@ -165,8 +165,7 @@ def test_a_days_loss_ends_with_the_session_of_its_market():
     def weigh(states: States, nav: float, hours: int) -> tuple[Cause, ...]:
         boundary_ns = session + hours * hour_ns
         lost = losses.seen(nav, boundary_ns, ())
-        row = EquityRow._make([1, boundary_ns, nav, *[0.0] * 10, *lost])
-        states.weigh(row, LIMITS)
+        states.weigh(boundary_ns, lost, LIMITS)
         return states.causes
 
     assert weigh(first, 100.0, -14) == ()  # after midnight, before the session

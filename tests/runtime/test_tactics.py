@@ -495,6 +495,33 @@ def test_what_was_said_within_the_second_leaves_less(tmp_path):
     assert [one.reason for one in stepped.denied] == [Reason.ORDER_BUDGET]
 
 
+def test_orders_of_the_second_leave_less_and_cancels_are_none(tmp_path):
+    """A second step comes half a bar after the first, which has sent three of four."""
+    limits = msgspec.structs.replace(LIMITS, orders_per_second=4)
+    scene = Scene(tmp_path, lambda step: 0.01 * step * np.ones(3), limits=limits)
+    scene.trader.start()
+    scene.account.expect(scene.closed(0), [Cancel("0" * 16, START_NS)] * 9)
+    assert len(scene.step(0).orders) == 3
+    closed = scene.closed(1)
+    early = closed._replace(boundary_ns=closed.boundary_ns - BAR_NS // 2)
+    stepped = scene.trader.step(early)
+    assert len(stepped.orders) == 1
+    assert [one.reason for one in stepped.denied] == [Reason.ORDER_BUDGET]
+
+
+def test_legs_and_reductions_use_up_the_orders_of_the_second(tmp_path):
+    """Six legs leave beside one reduction, and nothing opens."""
+    limits = msgspec.structs.replace(LIMITS, orders_per_second=4)
+    first, then = (0.02, 0.02, 0.02), (0.04, 0.01, 0.02)
+    scene = Scene(tmp_path, lambda step: first if step == 1 else then, limits=limits)
+    scene.account.distances = PROTECTED
+    scene.trader.start()
+    assert len(scene.step(0).orders) == 3
+    second = scene.step(1)
+    assert [one.symbol for one in second.orders] == [1, 0, 0, 1, 1, 2, 2]
+    assert second.denied[-1].reason == Reason.ORDER_BUDGET
+
+
 def test_nothing_opens_far_from_where_the_market_was(tmp_path):
     """A price that has run away is not followed until it has stood for the period."""
     limits = msgspec.structs.replace(

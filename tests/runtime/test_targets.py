@@ -1,21 +1,24 @@
 """Targets become the nearest whole lots, in legs that reduce or open."""
 
+import math
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot4jax.data.universe import universe
 from bot4jax.runtime.context import Account, Context, Market
 from bot4jax.runtime.contracts import contracts
+from bot4jax.runtime.equity import NOTHING_LOST
 from bot4jax.runtime.gate import Denied
 from bot4jax.runtime.limits import Limits, Reason
 from bot4jax.runtime.orders import LARGEST, Order, order_id
 from bot4jax.runtime.targets import Legs, drop_small, leasts, orders_from_targets
 from bot4jax.types import BUY, HALTED, SELL, TRADING, Instrument
-from tests.runtime.test_gate import UNITS, S, column, context, market
+from tests.runtime.test_gate import S, column, context, market
 
 NAV = 100_000.0
 LIMITS = Limits(
@@ -30,6 +33,7 @@ LIMITS = Limits(
     period_collar_bps=1e9,
     period_seconds=60.0,
     orders_per_step=10,
+    orders_per_second=1_000_000,
     messages_per_second=10**6,
     max_participation=0.5,
     stale_seconds=5.0,
@@ -79,9 +83,7 @@ def made_from(
         marks=np.full(count, 100.0) if marks is None else marks,
         rates=np.ones(count),
         nav=nav,
-        daily_loss=0.0,
-        drawdown=0.0,
-        losses=0,
+        lost=NOTHING_LOST,
     )
     quotes = Market(**(columns | market_changes))
     context = Context(contracts(universe(each)), LIMITS, quotes, owned, now_ns=0)
@@ -135,26 +137,32 @@ def test_the_held_share_itself_asks_for_nothing():
     assert (made.orders, made.denied) == ([], [])
 
 
+@example(bid=1, tick=0.01, size=0.01, least=0.00135, is_inverse=False)
+@example(bid=LARGEST - 1, tick=1e-8, size=1e-9, least=1e12, is_inverse=False)
 @given(
-    bid=st.integers(0, 10**9),
-    size=st.floats(1e-9, 1e9),
-    least=st.one_of(st.just(0.0), st.floats(1e-6, 1e12)),
+    bid=st.integers(0, LARGEST - 1),
+    tick=st.decimals("1e-8", 1000, places=8).map(float),
+    size=st.decimals("1e-9", 10**9, places=9).map(float),
+    least=st.decimals(0, 10**12, places=6).map(float),
     is_inverse=st.booleans(),
 )
-def test_the_least_lots_are_the_first_that_are_not_too_small(
-    bid, size, least, is_inverse
+def test_the_least_lots_are_the_first_that_come_to_the_least_notional(
+    bid, tick, size, least, is_inverse
 ):
-    quotes = market(bid=column(bid), ask=column(bid + 1 if bid else 0))
-    here = context(market_is=quotes)
-    here.contracts = UNITS._replace(
-        size=np.full(S, size),
-        minimum_notional=np.full(S, least),
-        is_inverse=np.full(S, is_inverse),
-    )
-    lots = int(leasts(here)[0])
-    assume(lots < 10**12 or lots == LARGEST)  # floats count no further to the lot
-    assert passes(lots, here) or lots == LARGEST
-    assert lots <= 1 or not passes(lots - 1, here)
+    """Of decimals as they are written: 9 lots of .01 at .015 come to .00135, of which
+    doubles make less."""
+    kind = "inverse" if is_inverse else "linear"
+    terms = {"kind": kind, "increment": tick, "lot": size, "minimum_notional": least}
+    each = [Instrument(symbol=f"S{k}", **terms) for k in range(S)]
+    here = context(market_is=market(bid=column(bid), ask=column(bid + (bid > 0))))
+    here.contracts = contracts(universe(each))
+    ticks, lot, bound = (Fraction(repr(each)) for each in (tick, size, least))
+    turn = lot * (1 if is_inverse else Fraction(2 * bid + 1, 2) * ticks * (bid > 0))
+    expected = math.ceil(bound / turn) if turn else (LARGEST + 1) * (bound > 0)
+    expected = min(expected, LARGEST + 1)
+    assert leasts(here).tolist() == [expected] * S
+    assert passes(min(expected, LARGEST), here) == (expected <= LARGEST)
+    assert expected <= 1 or not passes(expected - 1, here)
 
 
 def passes(lots: int, here: Context) -> bool:
