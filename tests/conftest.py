@@ -11,10 +11,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from bot4jax.environment import CPU_FLAGS
+
 os.environ["JAX_PLATFORMS"] = "cpu"
+# as every process that is started: who compiles alike decides alike
 os.environ["XLA_FLAGS"] = " ".join(
     flag
-    for flag in os.environ.get("XLA_FLAGS", "").split()
+    for flag in (*CPU_FLAGS, *os.environ.get("XLA_FLAGS", "").split())
     if "host_platform_device_count" not in flag
 )
 # processes share the cores: what waits for its other threads keeps none of them busy

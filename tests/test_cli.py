@@ -264,6 +264,20 @@ def test_allocator_takes_every_parameter():
     assert command(code=code).stdout == "True\n"
 
 
+def test_the_flags_of_the_user_come_behind_those_of_a_cpu():
+    """XLA takes the last of several."""
+    code = (
+        "import os; from bot4jax.config import load\n"
+        "from bot4jax.environment import prepare\n"
+        "prepare(load([]).hardware)\n"
+        "print(os.environ['XLA_FLAGS'].split())\n"
+        "import jax; print(jax.device_count())"
+    )
+    theirs = "--xla_cpu_prefer_vector_width=128"
+    found = command(code=code, XLA_FLAGS=theirs).stdout
+    assert found == f"{[*environment.CPU_FLAGS, theirs]}\n1\n"
+
+
 def test_gpu_leaves_memory_to_others_and_keeps_float32_whole():
     code = (
         "import os; from bot4jax.config import load\n"
