@@ -2,24 +2,19 @@
 
 What it assumes, on the careful side: our orders take displayed size and it stays taken
 until the quote is stated anew; a resting order waits behind all that was displayed at
-its price; one trade fills at most its own size.
-
-No order trades with another of ours, as exchanges see to it (self-trade prevention):
-before one takes at a price at which another rests, or at a worse one, one of the two
-ends. Of one that only reduces the resting one does (cancel resting); any other ends
-itself (cancel newest), so that what opens never ends what protects.
+its price; one trade fills at most its own size. No order trades with another of ours
+(`self_trades.py`).
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from jaxtyping import Int
 
-from bot4jax.data.universe import Universe, notional
+from bot4jax.data.universe import Universe
 from bot4jax.runtime.displayed import Displayed
 from bot4jax.runtime.orders import (
-    MARKET_KINDS,
     TRIGGERED_KINDS,
     Answer,
     Cancelled,
@@ -28,23 +23,16 @@ from bot4jax.runtime.orders import (
     Order,
     Replace,
     Replaced,
+    has_terms,
     opposite,
     under_terms,
 )
-from bot4jax.runtime.resting import (
-    Believed,
-    Live,
-    Resting,
-    by_priority,
-    conservative,
-    is_beyond,
-    is_woken,
-)
-from bot4jax.runtime.terms import ChangedTerms, converted, ratio, universe_after
+from bot4jax.runtime.queues import Believed, conservative
+from bot4jax.runtime.resting import Live, Resting, by_priority, is_beyond, is_woken
+from bot4jax.runtime.self_trades import SelfTrades
+from bot4jax.runtime.terms import ChangedTerms
+from bot4jax.runtime.venue_holdings import Fees, Holdings
 from bot4jax.types import BUY, QUOTE, STATUS, TRADE, TRADING
-
-Fees = Sequence[tuple[float, float]]
-"""(taker, maker) share of notional by slot."""
 
 
 class Book:
@@ -58,14 +46,12 @@ class Book:
         believed: Believed = conservative,
         prevents: bool = True,
     ) -> None:
-        """`prevents`: self-trades; else the market alone is traded with, through
-        whatever of ours rests."""
-        slots = len(universe.instruments)
-        self.universe, self._fees, self._say = universe, fees, say
-        self._believed, self._prevents = believed, prevents
-        self.displayed = Displayed(slots)
-        self.position = np.zeros(slots, np.int64)
+        """`prevents`: whether no order trades with another of ours."""
+        self.holdings = Holdings(universe, fees)
+        self._say, self._believed = say, believed
+        self.displayed = Displayed(len(universe.instruments))
         self.resting = Resting()
+        self._self_trades = SelfTrades(self.resting, prevents)
         self._groups_over: dict[str, str] = {}
         """and the order that ended each"""
         self.clock_ns = -(2**62)
@@ -75,7 +61,7 @@ class Book:
         """Let market records pass; a quote that wakes an order cuts them in two, and so
         does a status, before and behind itself."""
         while len(records):
-            cut = self._until_woken(records[: _until_status(records)])
+            cut = self.resting.until_woken(records[: _until_status(records)])
             self._pass(records[:cut], clocks[:cut])
             if self.resting.asleep:
                 self._wake(int(records["symbol"][cut - 1]))
@@ -115,31 +101,19 @@ class Book:
             self.resting.remove(live)
             self._place(live, now_ns, may_rest=True)
 
-    def change(
-        self,
-        event: ChangedTerms,
-        fees: Callable[[Universe], Fees],
-    ) -> None:
+    def change(self, event: ChangedTerms, fees: Callable[[Universe], Fees]) -> None:
         """New terms: what rests of it goes, what is held is counted anew."""
         slot = event.symbol
         for live in self.resting.all():
             if live.order.symbol == slot:
                 self.leave(live, Cancelled, self.clock_ns)
-        lots = ratio(self.universe.instruments[slot], event).lots
-        self.position[slot], _ = converted(int(self.position[slot]), lots)
-        self.universe = universe_after(self.universe, [event])
-        self._fees = fees(self.universe)
+        self.holdings.change(event, fees)
         self.displayed.forget([slot])
 
     def forget(self, group: str, order: str) -> None:
         """The order that ended a group is asked for no more, nor is the group."""
         if self._groups_over.get(group) == order:
             del self._groups_over[group]
-
-    def room(self, order: Order) -> int:
-        """Lots a reduce-only order may trade now."""
-        held = int(self.position[order.symbol])
-        return max(-held if order.side == BUY else held, 0)
 
     def reachable(self, order: Order) -> Iterator[tuple[int, int, int]]:
         """(level, price, lots left) of the opposite side within the order's limit."""
@@ -152,17 +126,17 @@ class Book:
     def reachable_lots(self, order: Order) -> int:
         """What would trade at once."""
         lots = sum(lots for _, _, lots in self.reachable(order))
-        return min(lots, self.room(order)) if order.reduce_only else lots
+        return min(lots, self.holdings.room(order)) if order.reduce_only else lots
 
     def would_take(self, order: Order) -> bool:
         """Whether it would trade at once, or end another of ours that it meets."""
         is_offered = next(self.reachable(order), None) is not None
-        return is_offered or bool(self._met(order, order.limit))
+        return is_offered or bool(self._self_trades.met(order, order.limit))
 
     def _is_whole(self, order: Order) -> bool:
         """Whether all of it would trade at once."""
-        is_stopped = not order.reduce_only and bool(self._met(order, order.limit))
-        return not is_stopped and self.reachable_lots(order) >= order.lots
+        is_ended = self._self_trades.is_ended(order, order.limit)
+        return not is_ended and self.reachable_lots(order) >= order.lots
 
     def _pass(self, records: np.ndarray, clocks: Int[np.ndarray, " N"]) -> None:
         """Market records that wake nothing before the last of them.
@@ -180,20 +154,6 @@ class Book:
             records[rows].tolist(), clocks[rows].tolist(), strict=True
         ):
             self._meet(row, now_ns)
-
-    def _until_woken(self, records: np.ndarray) -> int:
-        """How many records pass until one wakes an order, itself included."""
-        if not self.resting.asleep:
-            return len(records)
-        symbols = np.fromiter(self.resting.asleep, np.int64)
-        is_quote = records["kind"] == QUOTE
-        for row in np.flatnonzero(is_quote & np.isin(records["symbol"], symbols)):
-            symbol, bid, ask = (
-                int(records[row][name]) for name in ("symbol", "a", "b")
-            )
-            if self.resting.woken(symbol, bid, ask):
-                return int(row) + 1
-        return len(records)
 
     def _wake(self, symbol: int) -> None:
         """What the quote that has just passed wakes; while halted all sleep on."""
@@ -231,8 +191,7 @@ class Book:
         is_alone = self._take(live, now_ns)
         if not is_alone or not live.left:
             return
-        is_idle = order.reduce_only and not self.room(order)
-        if order.kind not in ("limit", "stop_limit") or is_idle:
+        if order.kind not in ("limit", "stop_limit") or self.holdings.is_idle(order):
             self._say(Expired(order.id, live.left, now_ns))
         elif not may_rest:
             self._say(Cancelled(order.id, live.left, now_ns))
@@ -242,13 +201,13 @@ class Book:
     def _rest(self, live: Live) -> None:
         """At the end of the queue at its price."""
         order = live.order
-        queue = self.displayed.queue(order.symbol, order.side, order.limit)
-        live.ahead, live.shown, live.traded = queue, queue or 0, 0
+        shown = self.displayed.queue(order.symbol, order.side, order.limit)
+        live.queue.join(shown)
         self.resting.add(live)
 
     def _take(self, live: Live, now_ns: int) -> bool:
-        """Trade at once with what is displayed and not yet taken; False where another
-        of ours that it met has ended it."""
+        """Trade at once with what is displayed and not yet taken; False where it has
+        ended before another of ours."""
         order = live.order
         across = opposite(order.side)
         for level, price, lots in self.reachable(order):
@@ -261,22 +220,16 @@ class Book:
         return self._is_alone(live, order.limit, now_ns)
 
     def _is_alone(self, live: Live, price: int, now_ns: int) -> bool:
-        """See to it that none of ours rests where an order that takes comes to this
-        price, 0: to any; False where it is this one that has ended."""
+        """See to it that an order that takes at this price, 0: at any, meets none of
+        ours; False where it is this one that has ended."""
         order = live.order
-        met = self._met(order, price)
-        if not met or (order.reduce_only and not self.room(order)):
-            return True
-        if not order.reduce_only:
+        if self._self_trades.is_ended(order, price):
             self._say(Expired(order.id, live.left, now_ns))
             return False
-        for own in met:
-            self.leave(own, Expired, now_ns)
+        if not self.holdings.is_idle(order):
+            for own in self._self_trades.yielding(order, price):
+                self.leave(own, Expired, now_ns)
         return True
-
-    def _met(self, order: Order, price: int) -> list[Live]:
-        """Own orders that rest in its way to a price, where they must not trade."""
-        return self.resting.in_way(order, price) if self._prevents else []
 
     def _meet(self, row: tuple[int, ...], now_ns: int) -> None:
         """What one record means for the orders that rest in its instrument; in a halt
@@ -298,16 +251,11 @@ class Book:
         """A trade takes the queue at its price and everything that was better."""
         left = size
         for live in resting:
-            order, ahead = live.order, 0.0
+            order = live.order
             if side == order.side or is_beyond(price, order):
                 continue
-            if price != order.limit:
-                live.ahead, live.shown, live.traded = 0, 0, 0  # they have all traded
-            else:
-                if live.ahead is None:
-                    continue
-                ahead, live.ahead = live.ahead, max(live.ahead - size, 0)
-                live.traded += size
+            if (ahead := _ahead(live, price, size)) is None:
+                continue
             lots = math.floor(left - ahead)
             left -= self._fill(live, lots, order.limit, is_maker=True, now_ns=now_ns)
 
@@ -321,10 +269,9 @@ class Book:
             own, own_size = (bid, bid_size) if is_buy else (ask, ask_size)
             other, size = (ask, ask_size) if is_buy else (bid, bid_size)
             if own == order.limit:
-                live.ahead = max(self._believed(live, own_size), 0)
-                live.shown, live.traded = own_size, 0
+                live.queue.look(own_size, self._believed)
             elif own > 0 and not is_beyond(own, order):
-                live.ahead, live.shown, live.traded = 0, 0, 0  # nobody else is there
+                live.queue.join(0)  # nobody else is there
             if other > 0 and not is_beyond(other, order):
                 across = opposite(order.side)
                 size -= self.displayed.taken_at_best(order.symbol, across)
@@ -340,10 +287,10 @@ class Book:
         order = live.order
         if is_maker and not self.resting.holds(live):
             return 0  # a rival has ended it within the same record
-        room = self.room(order) if order.reduce_only else live.left
+        room = self.holdings.room(order) if order.reduce_only else live.left
         lots = min(lots, live.left, room)
         if lots > 0:
-            fee = self._fee(order.symbol, lots, price, is_maker)
+            fee = self.holdings.fee(order.symbol, lots, price, is_maker)
             self._say(
                 Fill(
                     order=order.id,
@@ -358,7 +305,7 @@ class Book:
                 )
             )
             live.left, live.fills = live.left - lots, live.fills + 1
-            self.position[order.symbol] += lots if order.side == BUY else -lots
+            self.holdings.trade(order, lots)
             self._end_rivals(order, now_ns)
         self._settle(live, now_ns)
         return max(lots, 0)
@@ -377,7 +324,7 @@ class Book:
             return
         if not live.left:
             self.resting.remove(live)
-        elif order.reduce_only and not self.room(order):
+        elif self.holdings.is_idle(order):
             self.leave(live, Expired, now_ns)
 
     def _fits(self, live: Live, asked: Replace) -> bool:
@@ -386,20 +333,17 @@ class Book:
         would_take = order.post_only and self.would_take(order)
         return asked.lots > live.done and has_terms(order) and not would_take
 
-    def _fee(self, symbol: int, lots: int, price: int, is_maker: bool) -> float:
-        instrument = self.universe.instruments[symbol]
-        worth = notional(instrument, lots, price * instrument.increment)
-        return worth * self._fees[symbol][is_maker]
+
+def _ahead(live: Live, price: int, size: int) -> float | None:
+    """Lots of a trade that others took before the order; None: it is not known how
+    many."""
+    if price == live.order.limit:
+        return live.queue.shrink(size)
+    live.queue.join(0)  # they have all traded
+    return 0
 
 
 def _until_status(records: np.ndarray) -> int:
     """How many records pass under one status; a record that changes it is alone."""
     changes = np.flatnonzero(records["kind"] == STATUS)
     return max(int(changes[0]), 1) if len(changes) else len(records)
-
-
-def has_terms(order: Order) -> bool:
-    """It has a limit and a trigger if, and only if, its kind needs them."""
-    has_limit = order.limit == 0 if order.kind in MARKET_KINDS else order.limit > 0
-    is_asleep = order.kind in TRIGGERED_KINDS
-    return has_limit and (order.trigger > 0) == is_asleep

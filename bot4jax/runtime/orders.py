@@ -225,6 +225,13 @@ def is_named(order: Order, run: str) -> bool:
     return any(order.id == order_id(run, step, symbol, leg) for leg in LEGS)
 
 
+def has_terms(order: Order) -> bool:
+    """It has a limit and a trigger if, and only if, its kind needs them."""
+    has_limit = order.limit == 0 if order.kind in MARKET_KINDS else order.limit > 0
+    is_asleep = order.kind in TRIGGERED_KINDS
+    return has_limit and (order.trigger > 0) == is_asleep
+
+
 def under_terms(order: Order, terms: Replace | Replaced) -> Order:
     """The order under terms that are asked for, or that hold now."""
     return msgspec.structs.replace(

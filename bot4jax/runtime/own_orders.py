@@ -14,7 +14,8 @@ from bot4jax.runtime.context import Market
 from bot4jax.runtime.gate import Denied, denied_orders
 from bot4jax.runtime.limits import Reason
 from bot4jax.runtime.orders import TRIGGERED_KINDS, Order, OrderId, opposite
-from bot4jax.runtime.resting import is_woken, meets
+from bot4jax.runtime.resting import is_woken
+from bot4jax.runtime.self_trades import meets
 
 
 def apart(

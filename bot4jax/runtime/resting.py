@@ -1,12 +1,13 @@
 """Orders that rest in a venue's book or sleep beside it, and who comes first."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import msgspec
+import numpy as np
 
 from bot4jax.runtime.orders import TRIGGERED_KINDS, Order
-from bot4jax.types import BUY
+from bot4jax.runtime.queues import Queue
+from bot4jax.types import BUY, QUOTE
 
 
 @dataclass(eq=False)
@@ -17,12 +18,8 @@ class Live:
     left: int
     fills: int = 0
     replaced: int = 0
-    ahead: float | None = None
-    """lots displayed before it at its price; None: unknown, wait for a trade beyond"""
-    shown: int = 0
-    """lots displayed at its price when that was last looked at"""
-    traded: int = 0
-    """lots of others that have traded at its price since"""
+    queue: Queue = field(default_factory=Queue)
+    """at its price"""
 
     @property
     def done(self) -> int:
@@ -80,13 +77,19 @@ class Resting:
         found = (one for shelf in shelves for one in shelf)
         return [one for one in found if self.by_id[one.order.id] is not one]
 
-    def in_way(self, order: Order, price: int) -> list[Live]:
-        """Those in the book that an order meets by the time it has come to this price,
-        0: to any."""
-        if not (own := self.by_symbol.get(order.symbol)):
-            return []
-        reaching = msgspec.structs.replace(order, limit=price)
-        return [one for one in own if meets(reaching, one.order)]
+    def until_woken(self, records: np.ndarray) -> int:
+        """How many records pass until a quote wakes one, itself included."""
+        if not self.asleep:
+            return len(records)
+        symbols = np.fromiter(self.asleep, np.int64)
+        is_quote = records["kind"] == QUOTE
+        for row in np.flatnonzero(is_quote & np.isin(records["symbol"], symbols)):
+            symbol, bid, ask = (
+                int(records[row][name]) for name in ("symbol", "a", "b")
+            )
+            if self.woken(symbol, bid, ask):
+                return int(row) + 1
+        return len(records)
 
     def woken(self, symbol: int, bid: int, ask: int) -> list[Live]:
         """Those that this quote wakes."""
@@ -108,14 +111,6 @@ def is_beyond(price: int, order: Order) -> bool:
     return price > order.limit if order.side == BUY else price < order.limit
 
 
-def meets(order: Order, own: Order) -> bool:
-    """Whether both could trade with each other, at whatever price there is."""
-    if order.side == own.side:
-        return False
-    buy, sell = (order, own) if order.side == BUY else (own, order)
-    return not buy.limit or not sell.limit or buy.limit >= sell.limit
-
-
 def is_woken(order: Order, bid: int, ask: int) -> bool:
     """Whether a sleeping order wakes at this quote; always, if it does not sleep.
 
@@ -128,37 +123,3 @@ def is_woken(order: Order, bid: int, ask: int) -> bool:
     waits_for_rise = (order.side == BUY) != (order.kind == "take_profit")
     is_there = price >= order.trigger if waits_for_rise else price <= order.trigger
     return price > 0 and is_there
-
-
-Believed = Callable[[Live, int], float]
-"""How many lots stand ahead once the quote at an order's price shows so many."""
-
-
-def conservative(live: Live, shown: int) -> float:
-    """What leaves the queue stood behind the order, unless so little is left.
-
-    Who joins later stands behind.
-    """
-    return shown if live.ahead is None else min(live.ahead, shown)
-
-
-def probabilistic(power: float) -> Believed:
-    """What leaves the queue without a trade stood ahead or behind by their sizes.
-
-    The share that stood behind is behind^power / (ahead^power + behind^power): who
-    waits in front cancels more rarely (the queue models of hftbacktest, 2023).
-    """
-
-    def ahead(live: Live, shown: int) -> float:
-        if live.ahead is None:
-            return shown
-        left = live.shown - shown - live.traded
-        if left <= 0:
-            return min(live.ahead, shown)
-        behind = max(live.shown - live.ahead, 0.0)
-        weights = live.ahead**power + behind**power
-        share = behind**power / weights if weights > 0 else 1.0
-        short = min(behind - share * left, 0.0)
-        return max(min(live.ahead - (1.0 - share) * left + short, shown), 0.0)
-
-    return ahead

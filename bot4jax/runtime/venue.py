@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Int
 
 from bot4jax.data.universe import Universe
-from bot4jax.runtime.book import Book, has_terms
+from bot4jax.runtime.book import Book
 from bot4jax.runtime.latency import Latency, draw
 from bot4jax.runtime.messages import Reference
 from bot4jax.runtime.orders import (
@@ -35,8 +35,9 @@ from bot4jax.runtime.orders import (
     Reject,
     Replace,
     Request,
+    has_terms,
 )
-from bot4jax.runtime.resting import conservative, probabilistic
+from bot4jax.runtime.queues import conservative, probabilistic
 from bot4jax.runtime.terms import changes_terms
 from bot4jax.runtime.venue_memory import Known, Memory
 from bot4jax.runtime.venue_record import NoRecord, Record
@@ -98,7 +99,7 @@ class PaperVenue:
 
     @property
     def position(self) -> Int[np.ndarray, " S"]:
-        return self.book.position
+        return self.book.holdings.position
 
     def submit(
         self,
@@ -308,7 +309,7 @@ class PaperVenue:
             return Refusal.NOT_TRADING
         if self._is_too_many(now_ns):
             return Refusal.TOO_MANY
-        if order.reduce_only and not book.room(order):
+        if book.holdings.is_idle(order):
             return Refusal.WOULD_OPEN
         if order.post_only and book.would_take(order):
             return Refusal.WOULD_TAKE

@@ -48,7 +48,7 @@ class Rules(NamedTuple):
     prevents_self_trades: bool = True
     """no order trades with another of ours: one of the two ends"""
     queue_power: float = 0.0
-    """how queues are believed to shrink, see `resting.probabilistic`; 0: in our
+    """how queues are believed to shrink, see `queues.probabilistic`; 0: in our
     disfavour"""
     orders_per_second: int = 0
     """more are refused; 0: any number"""

@@ -20,7 +20,7 @@ from bot4jax.runtime.orders import (
     Replace,
     Replaced,
 )
-from bot4jax.runtime.resting import Live, conservative, probabilistic
+from bot4jax.runtime.queues import Queue, conservative, probabilistic
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_rules import Refusal
 from bot4jax.types import BUY
@@ -354,13 +354,13 @@ def test_measured_latencies_are_read_and_damage_is_named(tmp_path):
 
 def test_a_queue_that_shrinks_without_trades_is_believed_to_shrink_by_its_rule():
     """30 were ahead, 40 joined; 20 leave the 70 that are shown then."""
-    live = Live(order(1, 5, "limit", 100), 5, ahead=30.0, shown=70)
-    assert conservative(live, 50) == 30.0
-    assert probabilistic(1.0)(live, 50) == pytest.approx(30 - 20 * 30 / 70)
+    queue = Queue(ahead=30.0, shown=70)
+    assert conservative(queue, 50) == 30.0
+    assert probabilistic(1.0)(queue, 50) == pytest.approx(30 - 20 * 30 / 70)
     late = 40**3 / (30**3 + 40**3)
-    assert probabilistic(3.0)(live, 50) == pytest.approx(30 - 20 * (1 - late))
-    live.traded = 20
-    assert probabilistic(3.0)(live, 50) == 30.0, "trades have taken their part already"
+    assert probabilistic(3.0)(queue, 50) == pytest.approx(30 - 20 * (1 - late))
+    queue.traded = 20
+    assert probabilistic(3.0)(queue, 50) == 30.0, "trades have taken their part already"
 
 
 @given(
@@ -373,8 +373,8 @@ def test_a_queue_that_shrinks_without_trades_is_believed_to_shrink_by_its_rule()
 def test_no_rule_believes_in_more_ahead_than_before_or_than_is_shown(
     ahead, joined, traded_lots, shown, power
 ):
-    live = Live(order(1, 5), 5, ahead=ahead, shown=ahead + joined, traded=traded_lots)
-    careful, likely = conservative(live, shown), probabilistic(power)(live, shown)
+    queue = Queue(ahead, ahead + joined, traded_lots)
+    careful, likely = conservative(queue, shown), probabilistic(power)(queue, shown)
     assert 0 <= likely <= careful + 1e-9
     assert careful == min(ahead, shown)
 

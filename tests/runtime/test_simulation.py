@@ -9,7 +9,6 @@ import pytest
 
 from bot4jax.runtime import brackets, local_venue, states, working_orders
 from bot4jax.runtime.account import Account
-from bot4jax.runtime.book import Book
 from bot4jax.runtime.inputs import FILE, came_in
 from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.loop import Trader
@@ -24,6 +23,7 @@ from bot4jax.runtime.orders import (
     Replaced,
 )
 from bot4jax.runtime.remembering import Remembering
+from bot4jax.runtime.self_trades import SelfTrades
 from bot4jax.runtime.states import OF_THE_PROCESS, Cause, Transition
 from bot4jax.runtime.throttle import Throttle, likeness
 from bot4jax.runtime.tracking import OrderState, follow
@@ -301,7 +301,7 @@ def test_a_cancel_that_counts_once_it_is_sent_is_seen(
 
 def test_a_venue_that_lets_our_orders_meet_is_seen(tmp_path, monkeypatch):
     """A stop-limit of a calm run wakes between two boundaries, below a bid of ours."""
-    monkeypatch.setattr(Book, "_met", lambda *how: [])
+    monkeypatch.setattr(SelfTrades, "met", lambda *how: [])
     calm = seeds.undisturbed_at_rest(tmp_path)
     (crossing,) = calm.found.broken
     assert "stood across" in crossing
