@@ -350,7 +350,7 @@ def test_with_keys_a_numeric_address_is_accepted(tree, address):
 def test_a_pause_is_no_longer_than_a_message_can_say(tree, seconds):
     tree["control"]["seconds"] = seconds
     (problem,) = problems(tree)
-    assert problem.startswith("control.seconds: expected a number <= ")
+    assert problem.startswith("control.seconds: expected a number >= 0 and <= ")
     tree["control"]["seconds"] = 1e9
     longest = Control(do="pause", lasts_ns=round(validate(tree).control.seconds * 1e9))
     assert unpack(pack(longest), Control) == longest

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -395,13 +396,15 @@ def test_a_pipe_in_the_file_s_place_counts_as_pulled_and_is_not_waited_for(
 
 
 def test_no_more_of_the_file_is_read_than_a_message_can_say(tmp_path):
-    kill = KillFile(tmp_path)
-    with kill.path.open("wb") as file:
-        file.write(b"drill")
-        file.truncate(1 << 36)
+    kill, mebibyte = KillFile(tmp_path), 1 << 20
+    kill.path.write_bytes(b"drill" + bytes(32 * mebibyte))
+    tracemalloc.start()
     text = kill.text()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
     assert text is not None
     assert text.rstrip("\0") == "drill"
+    assert most < mebibyte
 
 
 @pytest.mark.parametrize("make", [a_folder, a_link_to_itself, a_link_to_nothing])
