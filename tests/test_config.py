@@ -18,6 +18,7 @@ from bot4jax.config import (
     validate,
 )
 from bot4jax.errors import ConfigError
+from bot4jax.runtime.messages import Control, pack, unpack
 from bot4jax.schema import Config
 from bot4jax.schema.bounds import Section
 from bot4jax.schema.data import AnyData, SimulatorData
@@ -343,6 +344,16 @@ def test_with_keys_a_numeric_address_is_accepted(tree, address):
     tree["keys"]["folder"] = "keys"
     tree["runtime"]["endpoints"]["ticks"] = address
     assert validate(tree).runtime.endpoints.ticks == address
+
+
+@pytest.mark.parametrize("seconds", [1e10, 1e12, 1e300])
+def test_a_pause_is_no_longer_than_a_message_can_say(tree, seconds):
+    tree["control"]["seconds"] = seconds
+    (problem,) = problems(tree)
+    assert problem.startswith("control.seconds: expected a number >= 0 and <= ")
+    tree["control"]["seconds"] = 1e9
+    longest = Control(do="pause", lasts_ns=round(validate(tree).control.seconds * 1e9))
+    assert unpack(pack(longest), Control) == longest
 
 
 @pytest.mark.parametrize("address", ["tcp://0.0.0.0:6000", "tcp://[2001:db8::1]:6000"])

@@ -8,6 +8,7 @@ nobody for another's word: each is answered when it is done. A reset lifts what 
 pulled before it was asked for, and nothing that was pulled since.
 """
 
+import os
 import queue
 import signal
 import threading
@@ -52,6 +53,9 @@ LINGER_MS = 1_000
 MOST_WAITING = 64
 """Words at once that the loop has not heard; who says more is to say it again."""
 
+MOST_READ = 4_096
+"""Bytes of the file that are looked at: whatever lies there, it is read at once."""
+
 Sight = tuple[int, int, str]
 """Of a file: its number, when it was last written (ns), what it says."""
 
@@ -68,7 +72,8 @@ class KillFile:
         Whatever else stands in its place and cannot be read was put there by somebody.
         """
         try:
-            found = self.path.read_text(encoding="utf-8", errors="replace")
+            with open(self.path, "rb", buffering=0, opener=_unblocked) as file:
+                found = (file.read(MOST_READ) or b"").decode(errors="replace")
         except OSError as error:
             is_nothing = isinstance(error, FileNotFoundError)
             if is_nothing and not self.path.is_symlink():
@@ -107,6 +112,11 @@ class KillFile:
                 f"{self.path} cannot be removed ({error.strerror}): the kill switch "
                 "stays pulled. Remove it yourself, then say it again."
             ) from error
+
+
+def _unblocked(path: str, flags: int) -> int:
+    """A pipe in the file's place must not be waited for: nobody may ever write it."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 class _Request(NamedTuple):

@@ -99,13 +99,16 @@ NO_KEYS = Keyring(None, "")
 
 
 def make_keys(folder: Path, names: Sequence[str]) -> list[Path]:
-    """Pairs of keys for names that have none yet; all of them are allowed."""
+    """Pairs of keys for names of which no key is there yet; all of them are allowed.
+
+    A public key alone is that of somebody whose secret lies elsewhere: it stays.
+    """
     before = os.umask(0o077)
     try:
         (folder / ALLOWED).mkdir(parents=True, exist_ok=True)
         made = []
         for name in names:
-            if (folder / f"{name}.key_secret").exists():
+            if (folder / f"{name}.key_secret").exists() or is_elsewhere(folder, name):
                 continue
             public, secret = create_certificates(folder, name)
             (folder / ALLOWED / f"{name}.key").write_bytes(Path(public).read_bytes())
@@ -113,6 +116,13 @@ def make_keys(folder: Path, names: Sequence[str]) -> list[Path]:
         return made
     finally:
         os.umask(before)
+
+
+def is_elsewhere(folder: Path, name: str) -> bool:
+    """Whether a public key of this name is there, and not its secret."""
+    public = folder / f"{name}.key", folder / ALLOWED / f"{name}.key"
+    has_secret = (folder / f"{name}.key_secret").exists()
+    return not has_secret and any(map(os.path.lexists, public))
 
 
 def own_keys(folder: Path, name: str) -> tuple[bytes, bytes]:

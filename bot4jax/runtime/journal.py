@@ -13,7 +13,7 @@ index: each is named for its step, and looked at before it is written.
 
 import hashlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -175,10 +175,14 @@ class Journal:
         )
 
     def shed(self) -> None:
-        """The run is told: what came in was of use to a restart only."""
+        """The run is told: what came in was of use to a restart only.
+
+        The file is written anew without it where there is room to; else it stays large.
+        """
         with self._durable("The end"):
             self._connection.execute("DELETE FROM inputs")
-        self._connection.execute("VACUUM")
+        with suppress(apsw.FullError, apsw.IOError):
+            self._connection.execute("VACUUM")
 
     def read(self, first: int = 0, stop: int | None = None) -> Generator[StepRecord]:
         """Steps `first … stop − 1` as they were committed, the end not among them."""

@@ -40,6 +40,10 @@ FILL |= {"side": pl.String, "lots": pl.Int64, "price": pl.Int64, "fee": pl.Float
 FILL |= {"is_maker": pl.Boolean, "number": pl.Int64, "foreign": pl.String}
 DENIAL = {"step": pl.Int64, "time": TIME, "reason": pl.String, "slot": pl.Int64}
 DENIAL |= {"lots": pl.Int64}
+DECISION = {"step": pl.Int64, "time": TIME, "slot": pl.Int64, "down": pl.Float32}
+DECISION |= {"flat": pl.Float32, "up": pl.Float32, "confidence": pl.Float32}
+DECISION |= {"disagreement": pl.Float32, "intent": pl.Float32, "flags": pl.Int32}
+DECISION |= {"regime": pl.Int64}
 STATE = {"step": pl.Int64, "time": TIME, "cause": pl.String, "is_held": pl.Boolean}
 STATE |= {"state": pl.String, "text": pl.String, "is_reset": pl.Boolean}
 
@@ -64,7 +68,7 @@ def tables(
 def decisions(steps: Iterable[StepRecord], members: int) -> pl.DataFrame:
     """One row a step and slot: the vote and what was wanted of it."""
     parts = [_decided(one, unpacked(one, members)) for one in steps]
-    return pl.concat(parts) if parts else pl.DataFrame()
+    return pl.concat(parts) if parts else pl.DataFrame(schema=DECISION)
 
 
 def unpacked(record: StepRecord, members: int) -> Decided:

@@ -10,6 +10,7 @@ from bot4jax.data.universe import Universe
 from bot4jax.runtime.context import Market
 from bot4jax.runtime.displayed import Displayed
 from bot4jax.runtime.mids import Mids, MidsHeard
+from bot4jax.runtime.orders import LARGEST
 from bot4jax.runtime.terms import ChangedTerms, converted, ratio, universe_after
 from bot4jax.types import NEVER, QUOTE, TRADE
 
@@ -60,7 +61,9 @@ class Quotes:
         self._mids.forget(event.symbol)
         lots = ratio(self._universe.instruments[event.symbol], event).lots
         traded = int(self._volume[event.symbol])
-        self._volume[event.symbol], _ = converted(traded, lots)
+        is_counted = traded * lots <= LARGEST
+        whole = converted(traded, lots)[0] if is_counted else LARGEST
+        self._volume[event.symbol] = whole
         self._universe = universe_after(self._universe, [event])
 
     def recount(self, slot: int) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from bot4jax.errors import Bot4JaxError
-from bot4jax.runtime.orders import Count, Nanoseconds, Price, Slot, Text
+from bot4jax.runtime.orders import LARGEST, Count, Nanoseconds, Slot, Text
 
 SIGNALS_TOPIC = b"signals"
 """First part of every message on the signals socket."""
@@ -30,7 +30,8 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Fee = Annotated[float, Meta(ge=-1, le=1)]
 Leverage = Annotated[float, Meta(ge=-1_000, le=1_000)]
 Amount = Annotated[float, Meta(ge=0, le=1e15)]
-Positive = Annotated[float, Meta(gt=0, le=1e15)]
+Positive = Annotated[float, Meta(ge=1e-18, le=1e15)]
+"""What terms are of; products of two and their quotients stay numbers."""
 Version = Annotated[int, Meta(ge=0, lt=256)]
 Slots = Annotated[list[Slot], Meta(max_length=MOST_SYMBOLS)]
 
@@ -111,7 +112,7 @@ class Mark(Message, frozen=True, kw_only=True):
 
     symbol: Slot
     event_ns: Nanoseconds
-    price: Price
+    price: Annotated[int, Meta(ge=1, le=LARGEST)]
     """increments"""
 
 
@@ -121,7 +122,7 @@ class CorporateAction(Message, frozen=True, kw_only=True):
     symbol: Slot
     event_ns: Nanoseconds
     action: Literal["split", "dividend"]
-    factor: Annotated[float, Meta(gt=0, le=10_000)] = 1.0
+    factor: Annotated[float, Meta(ge=1e-6, le=10_000)] = 1.0
     amount: Amount = 0.0
 
 

@@ -146,7 +146,8 @@ class Portfolio:
             told, marked = self._told_marks[event.symbol], self._priced()[event.symbol]
             self._pay(event.symbol, event.rate, told if np.isfinite(told) else marked)
         elif isinstance(event, CorporateAction) and event.action == "dividend":
-            self._pay(event.symbol, -1.0, event.amount)
+            if not self.units.is_inverse[event.symbol]:  # of which nobody holds a share
+                self._pay(event.symbol, -1.0, event.amount)
         elif changes_terms(event):
             self._change(event)
 

@@ -12,6 +12,7 @@ import msgspec
 from bot4jax.data.universe import Universe
 from bot4jax.errors import Halted
 from bot4jax.runtime.messages import CorporateAction, InstrumentChange, Reference
+from bot4jax.runtime.orders import LARGEST
 from bot4jax.types import Instrument
 
 ChangedTerms = CorporateAction | InstrumentChange
@@ -70,8 +71,17 @@ def universe_after(universe: Universe, events: Iterable[Reference]) -> Universe:
 
 
 def converted(lots: int, factor: float) -> tuple[int, float]:
-    """So many old lots in new ones: whole ones, and what is broken off."""
+    """So many old lots in new ones: whole ones, and what is broken off.
+
+    More than can be counted raise `Halted`: terms so much finer are a mistake.
+    """
     exact = lots * factor
+    if not abs(exact) <= LARGEST:
+        raise Halted(
+            f"{lots} lots are {exact:.6g} of those that an event has made of them, but "
+            f"{LARGEST} at most can be counted. Look at what its publisher has told, "
+            "and at the account; then go on under another run.name."
+        )
     nearest = round(exact)
     if abs(exact - nearest) <= ROUNDING * max(abs(exact), 1.0):
         return nearest, 0.0

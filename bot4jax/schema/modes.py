@@ -93,8 +93,8 @@ class Control(Section, frozen=True):
     ends both, a drawdown and news; news lets only reductions pass while it lasts"""
     reason: Annotated[str, Meta(min_length=1, max_length=200)] | None
     """for the journal"""
-    seconds: NonNegative
-    """s that a pause or news lasts; 0: until a reset"""
+    seconds: Annotated[float, Meta(ge=0, le=1e9)]
+    """s that a pause or news lasts, at most 31 years; 0: until a reset"""
 
 
 class Backtest(Section, frozen=True):

@@ -127,6 +127,22 @@ def test_files_hold_every_row(traded, form, tmp_path):
         assert read(path).columns == frame.columns
 
 
+@pytest.mark.parametrize("form", WRITERS)
+def test_the_tables_of_a_journal_without_a_step_have_their_columns(
+    traded, form, tmp_path
+):
+    """As of an engine that died before its first; whoever reads them finds no rows."""
+    told, _ = traded
+    nothing = tables([], [], MEMBERS)
+    assert {name: one.schema for name, one in nothing.items()} == {
+        name: one.schema for name, one in told.items()
+    }
+    read = {"parquet": pl.read_parquet, "csv": pl.read_csv}[form]
+    for path, frame in zip(export(nothing, tmp_path, form), told.values(), strict=True):
+        assert read(path).columns == frame.columns
+        assert read(path).height == 0
+
+
 def test_a_run_is_told_as_its_database_has_it(copied, asked, capsys):
     assert journal(asked(copied, export="parquet")) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -373,6 +374,37 @@ def a_link_to_itself(path: Path) -> None:
 
 def a_link_to_nothing(path: Path) -> None:
     path.symlink_to(path.parent / "gone" / "KILL")
+
+
+@pytest.mark.parametrize("has_writer", [False, True])
+def test_a_pipe_in_the_file_s_place_counts_as_pulled_and_is_not_waited_for(
+    tmp_path, has_writer
+):
+    """The loop would stand still in it, and so would whoever says it by the socket."""
+    kill = KillFile(tmp_path)
+    os.mkfifo(kill.path)
+    writer = os.open(kill.path, os.O_RDWR) if has_writer else None
+    found: list[str | None] = []
+    reader = threading.Thread(target=lambda: found.append(kill.text()), daemon=True)
+    reader.start()
+    reader.join(5)
+    if writer is not None:
+        os.close(writer)
+    assert found == ["the file KILL"]
+    kill.remove()
+    assert kill.text() is None
+
+
+def test_no_more_of_the_file_is_read_than_a_message_can_say(tmp_path):
+    kill, mebibyte = KillFile(tmp_path), 1 << 20
+    kill.path.write_bytes(b"drill" + bytes(32 * mebibyte))
+    tracemalloc.start()
+    text = kill.text()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert text is not None
+    assert text.rstrip("\0") == "drill"
+    assert most < mebibyte
 
 
 @pytest.mark.parametrize("make", [a_folder, a_link_to_itself, a_link_to_nothing])

@@ -414,6 +414,23 @@ def test_keys_that_are_there_stay(tmp_path):
     assert (keys / "feed.key_secret").read_bytes() == before
 
 
+@pytest.mark.parametrize("place", ["feed.key", "allowed/feed.key"])
+def test_the_public_key_of_another_machine_stays(tmp_path, capsys, place):
+    """As where a venue's machine makes its own keys after the feed's were copied there:
+    another public key in that place, and nobody would hear the feed any more."""
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    make_keys(theirs, ("feed",))
+    (ours / "allowed").mkdir(parents=True)
+    (ours / place).write_bytes((theirs / "feed.key").read_bytes())
+    words = ["mode=keys", f"keys.folder={ours}", "keys.names=[feed,venue]"]
+    assert run.main(words) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert (ours / place).read_bytes() == (theirs / "feed.key").read_bytes()
+    assert [one for one in ours.rglob("feed*")] == [ours / place]
+    assert (ours / "venue.key_secret").exists()
+    assert printed[-2].startswith(f"left {ours}/feed.key: its secret is elsewhere")
+
+
 @pytest.mark.parametrize(("place", "mode"), [("feed.key_secret", 0o640), (".", 0o711)])
 def test_a_secret_that_others_can_reach_is_refused(tmp_path, place, mode):
     keys = tmp_path / "keys"

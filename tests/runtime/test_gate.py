@@ -41,7 +41,7 @@ from bot4jax.types import (
     TRADING,
     Instrument,
 )
-from tests.runtime.small_market import MARKET
+from tests.runtime.small_market import MARKET, new_terms
 
 S = 4
 SECOND = 1_000_000_000
@@ -435,6 +435,10 @@ def test_a_days_volume_is_counted_from_the_trades_that_are_shown():
     counted = quotes.market().volume
     assert counted is not None
     assert counted[:3].tolist() == [0, 4, 20], "in the shares that there are now"
+    quotes.hear(new_terms(2, 60, lot=1e-15))
+    counted = quotes.market().volume
+    assert counted is not None
+    assert counted[:3].tolist() == [0, 4, 2**53], "as much as can be counted"
 
 
 def test_nothing_opens_before_the_first_trade_of_a_source_that_shows_them():

@@ -576,6 +576,31 @@ def test_a_failing_disk_halts_and_nothing_is_half_written(
     journal.close()
 
 
+@pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC])
+def test_a_disk_without_room_for_a_smaller_journal_leaves_it_large_and_whole(
+    tmp_path, seam, error
+):
+    """To make it smaller takes as much room again; the run has ended, and is told."""
+    seam.error, sizes = error, set[int]()
+    for writes in (0, 5, *range(20, 140, 10)):
+        path = tmp_path / f"{writes}.sqlite"
+        with closing(Journal.open(path, RUN, "power_loss", seam.name)) as journal:
+            journal.commit(msgspec.structs.replace(record(1), inputs=bytes(1 << 18)))
+            journal.finish(9, record(1).answers)
+            seam.writes_left = writes
+            is_shed = True
+            try:
+                journal.shed()
+            except Halted:
+                is_shed = False
+            seam.writes_left = None
+        with closing(Journal.open(path, RUN)) as journal:
+            assert journal.is_finished
+            assert (journal.marks() == []) == is_shed
+        sizes |= {path.stat().st_size >> 18} if is_shed else set()
+    assert sizes == {0, 1}, "with the room, and without"
+
+
 def after_power_loss(folder: Path, seam: Seam, steps: int, durability) -> int:
     """The last step that is there when only synced bytes are."""
     journal = Journal.open(folder / "journal.sqlite", RUN, durability, seam.name)

@@ -31,8 +31,9 @@ from bot4jax.runtime.orders import (
     Order,
     Reject,
 )
+from bot4jax.runtime.terms import ratio
 from bot4jax.runtime.venue_messages import Goodbye, Report, Step
-from bot4jax.types import BUY, SELL
+from bot4jax.types import BUY, SELL, Instrument
 
 ID = "00ff00ff00ff00ff"
 ORDER = Order(ID, 3, BUY, 10, "limit", 6_000_000, post_only=True, step=4, sent_ns=9)
@@ -107,6 +108,19 @@ def test_the_wire_is_plain_messagepack_with_names():
     assert raw["type"] == "signals"
     assert raw["signals"][0]["probability"] == [0.25, 0.5, 0.25]
     assert msgspec.msgpack.decode(pack(STEP))["orders"][1]["type"] == "cancel"
+
+
+@pytest.mark.parametrize("name", ["increment", "lot", "multiplier"])
+def test_no_term_is_so_small_that_nothing_can_be_divided_by_it(name):
+    """What products of them round to 0 would end whoever takes the event up."""
+    terms = {"increment": 1.0, "lot": 1e-18, "minimum_notional": 0.0}
+    terms |= {"multiplier": 1e-18, "maker_fee": 0.0, "taker_fee": 0.0, "margin": 1.0}
+    least = InstrumentChange(symbol=0, event_ns=1, expiry_ns=0, **terms)
+    assert unpack_reference(pack(least)) == least
+    assert ratio(Instrument(symbol="A", lot=1e15, multiplier=1e15), least).lots < 1e67
+    raw = msgspec.msgpack.decode(pack(least)) | {name: 5e-324}
+    with pytest.raises(MessageError, match=name):
+        unpack_reference(msgspec.msgpack.encode(raw))
 
 
 @pytest.mark.parametrize(

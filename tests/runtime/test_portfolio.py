@@ -10,6 +10,7 @@ from bot4jax.data.universe import notional, profit, universe
 from bot4jax.errors import Halted
 from bot4jax.runtime.contracts import contracts, exposures, profits
 from bot4jax.runtime.equity import DAY_NS, Losses
+from bot4jax.runtime.messages import CorporateAction
 from bot4jax.runtime.mids import Mids
 from bot4jax.runtime.orders import (
     Ack,
@@ -23,6 +24,7 @@ from bot4jax.runtime.orders import (
 from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.recovery import _booked
 from bot4jax.runtime.tracking import OrderError
+from bot4jax.runtime.venue import PaperVenue
 from bot4jax.types import BUY, SELL, Instrument
 from tests.runtime.small_market import new_terms
 
@@ -442,3 +444,24 @@ def test_a_multiplier_that_leaves_no_whole_lots_halts_and_changes_nothing(multip
     )
     flat.hear(changed)
     assert flat.units.size[0] == multiplier
+
+
+def test_lots_so_much_finer_that_nobody_can_count_them_halt_and_change_nothing():
+    """Of a publisher that has mistaken its units; the venue does the same."""
+    market = universe([Instrument(symbol="A", kind="linear", settlement="USD")])
+    held, venue = Portfolio(market, 10_000.0), PaperVenue(market)
+    held.apply(Foreign(0, BUY, 15, 100, 0.0, 0, "given"))
+    venue.trade_otherwise(0, 15, 100, "given")
+    for owner in (held, venue):
+        with pytest.raises(Halted, match=r"15 lots are 1\.5e\+16 of those"):
+            owner.hear(new_terms(0, 1, lot=1e-15))
+    assert (held.universe, held.lots[0], venue.position[0]) == (market, 15, 15)
+
+
+@pytest.mark.parametrize("amount", [0.0, 0.5])
+def test_contracts_that_are_paid_in_a_coin_receive_no_dividend(amount):
+    one = book()
+    one.apply(Foreign(2, BUY, 15, 100, 0.0, 0, "given"))
+    told = CorporateAction(symbol=2, event_ns=1, action="dividend", amount=amount)
+    one.hear(told)
+    assert one.funding.tolist() == one.flows.tolist() == [0.0] * len(INSTRUMENTS)

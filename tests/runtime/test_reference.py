@@ -105,7 +105,9 @@ def test_bounds_hold_for_every_number():
     for one in (
         Funding(symbol=1, event_ns=900, rate=float("nan")),
         CorporateAction(symbol=0, event_ns=1, action="split", factor=0.0),
+        CorporateAction(symbol=0, event_ns=1, action="split", factor=1e-300),
         Mark(symbol=0, event_ns=1, price=-1),
+        Mark(symbol=0, event_ns=1, price=0),
     ):
         with pytest.raises(MessageError, match="Refused"):
             told(carried([one]))
