@@ -1,12 +1,16 @@
-"""Names that nobody knows are told before anything is said of the run's folder."""
+"""What is refused before the run's folder is opened, and leaves nothing behind."""
 
 import json
+from contextlib import closing
 
 import pytest
 
-from bot4jax.config import load
+from bot4jax.config import load, to_yaml
 from bot4jax.errors import ConfigError
 from bot4jax.modes import backtest, certify, demo, lob
+from bot4jax.modes.replay import replay
+from bot4jax.runtime.journal import Journal
+from bot4jax.runtime.journal_file import JournalError
 
 MODES = {
     "demo": demo.demo,
@@ -42,3 +46,18 @@ def test_a_mistyped_name_is_told_before_a_run_of_another_configuration(
     assert WORDS[word] in str(found.value)
     assert "another configuration" not in str(found.value)
     assert [one.name for one in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_replay_of_a_run_at_work_leaves_nothing_behind(tmp_path):
+    """Its engine keeps the journal closed; a lease would lie there for no folder."""
+    former, root = tmp_path / "former", tmp_path / "runs"
+    former.mkdir()
+    words = ["debug=tiny", f"run.root={root}"]
+    (former / "config.yaml").write_text(to_yaml(load(words)))
+    asked = load([*words, "mode=replay", f"replay.run={former}"])
+    with (
+        closing(Journal.open(former / "journal.sqlite", former.name)),
+        pytest.raises(JournalError, match="Another process is using"),
+    ):
+        replay(asked)
+    assert not root.exists()
