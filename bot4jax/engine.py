@@ -17,7 +17,7 @@ fusing it with `conclude` saves one dispatch and costs that equality.
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -46,6 +46,7 @@ from bot4jax.kernels.sizing import Risk
 from bot4jax.kernels.vote import VoteState
 from bot4jax.nets import zoo
 from bot4jax.nets.fallback import fallback
+from bot4jax.nets.kept import kept_for_nets
 from bot4jax.numerics import safe_divide
 from bot4jax.state import (
     Deciding,
@@ -92,12 +93,12 @@ class Engine(NamedTuple):
     """what is decided of a glance where `observe` or `conclude` takes too long"""
 
 
-@lru_cache(maxsize=8)
+@kept_for_nets(8)
 def compile_engine(settings: Settings) -> Engine:
     """The engine's functions, compiled when first called and never again.
 
-    Whoever asks with equal settings in the same process has the same ones: a run and
-    the backtest after it, each fold of one, both passes of a certificate.
+    Whoever asks with equal settings and nets in the same process has the same ones: a
+    run and the backtest after it, each fold of one, both passes of a certificate.
     """
     return Engine(
         absorb=jax.jit(absorb, donate_argnums=0),

@@ -1,6 +1,6 @@
 """What every member must keep: serving is training, bar by bar and slot by slot."""
 
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from bot4jax.certify.rows import Check, Row, Subject, moved, same_bits, within
 from bot4jax.learn import fit
 from bot4jax.nets import zoo
+from bot4jax.nets.kept import kept_for_nets
 from bot4jax.nets.sizes import NetSizes
 from bot4jax.trees import forest
 from bot4jax.trees import predict as tree_predict
@@ -187,6 +188,6 @@ def served(
 FORMS = (by_steps, by_unrolling)
 
 
-@lru_cache(maxsize=4)
+@kept_for_nets(4)
 def _compiled_step(sizes: NetSizes) -> Any:
     return jax.jit(partial(zoo.step, sizes))

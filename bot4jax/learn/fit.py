@@ -6,7 +6,7 @@ its symbols ended the last one in, so training sees the states that serving will
 
 import logging
 from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,6 +42,7 @@ from bot4jax.learn.schedule import (
 from bot4jax.learn.update import Fitting, Form, begin, update
 from bot4jax.nets import zoo
 from bot4jax.nets.fallback import FallbackParams
+from bot4jax.nets.kept import kept_for_nets
 from bot4jax.nets.sizes import NetSizes
 from bot4jax.schema.learning import Train
 from bot4jax.schema.process import Hardware
@@ -134,14 +135,14 @@ def descend(own: Fit, report: Report, place: Place) -> tuple[zoo.NetParams, list
     return mesh.on_host(state.mean), rows
 
 
-@lru_cache(maxsize=4)
+@kept_for_nets(4)
 def compiled_update(devices: Mesh, form: Form) -> Callable:
     """The update over a mesh; one compilation for all spans."""
     carry = jax.eval_shape(lambda: zoo.init_carry(form.sizes, devices.size))
     return mesh.compiled(devices, partial(update, form), carry)
 
 
-@lru_cache(maxsize=4)
+@kept_for_nets(4)
 def glance(devices: Mesh, form: Form) -> Callable:
     """The share of saturated gates over a mesh."""
     return mesh.looking(devices, partial(gates.saturated, form))
@@ -237,7 +238,7 @@ def net_probabilities(
     return np.concatenate(found), carry
 
 
-@lru_cache(maxsize=16)
+@kept_for_nets(16)
 def _compiled(form: Callable, sizes: NetSizes) -> Callable:
     """One compilation for all spans."""
     return jax.jit(partial(form, sizes))

@@ -26,6 +26,10 @@ BLOCKS = 10
 LEAST_PERIODS = 3
 """Below them there is no third moment to speak of."""
 
+ALIKE = 1e-6
+"""Of the largest profit: multiples of each other differ by less, for holdings are
+float32, which rounds by 2⁻²⁴, and each is a product of a few."""
+
 
 class Deflated(NamedTuple):
     """A Sharpe ratio beside the best that luck alone would have found."""
@@ -47,7 +51,7 @@ class Overfit(NamedTuple):
     """share of ways in which the best was below the median later"""
     ways: int
     candidates: int
-    """that differ from each other and moved at all"""
+    """that moved at all, and are no multiples of each other"""
 
 
 def period_sharpe(profits: Float[np.ndarray, " T"]) -> float:
@@ -133,20 +137,35 @@ def overfitting(
     Time is cut into an even number of equal blocks. For every choice of half of them,
     the candidate of the largest Sharpe ratio there is ranked in the other half; the
     result is the share of choices in which the logit of its relative rank is not above
-    0. Who never moves has no ratio and is no candidate, and of equals one is enough.
-    None with fewer than two candidates or too few periods.
+    0. Who never moves has no ratio and is no candidate. Of positive multiples of each
+    other, who have the same ratio in every half, one is. None with fewer than two
+    candidates or too few periods.
 
     Source: Bailey, Borwein, López de Prado & Zhu (2017), The Probability of Backtest
     Overfitting.
     """
-    moving = np.unique(profits[:, np.ptp(profits, axis=0) > 0], axis=1)
-    length, candidates = len(profits) // blocks, moving.shape[1]
-    if candidates < 2 or length < LEAST_PERIODS:
+    length = len(profits) // blocks
+    if length < LEAST_PERIODS:
         return None
-    cut = moving[: length * blocks].reshape(blocks, length, candidates)
+    whole = profits[: length * blocks]
+    differing = _differing(whole[:, np.ptp(whole, axis=0) > 0])
+    if (candidates := differing.shape[1]) < 2:
+        return None
+    cut = differing.reshape(blocks, length, candidates)
     logits = list(_logits(cut.sum(1), (cut**2).sum(1), length))
     share = float(np.mean(np.array(logits) <= 0))
     return Overfit(share, len(logits), candidates)
+
+
+def _differing(profits: Float[np.ndarray, "T N"]) -> Float[np.ndarray, "T M"]:
+    """The first of those that are positive multiples of each other."""
+    shapes = (profits / np.abs(profits).max(0)).T
+    means, kept = shapes.mean(1), list[int]()
+    for one in range(len(shapes)):
+        near = [other for other in kept if abs(means[other] - means[one]) <= ALIKE]
+        if not any(np.abs(shapes[k] - shapes[one]).max() <= ALIKE for k in near):
+            kept.append(one)
+    return profits[:, kept]
 
 
 def _logits(total: np.ndarray, square: np.ndarray, length: int) -> Iterator[float]:

@@ -41,7 +41,7 @@ from bot4jax.modes.judging import outcome_of
 from bot4jax.modes.keeping import Kept, adopt, anchors_of
 from bot4jax.modes.paths import paths_of
 from bot4jax.modes.plays import Extent, FoldPlay, is_causal
-from bot4jax.modes.setting import Setting, trading_stage
+from bot4jax.modes.setting import Setting, expect_known, trading_stage
 from bot4jax.modes.tapes import closed_bars
 from bot4jax.modes.telling import Unlabelled, check_labels
 from bot4jax.modes.telling_backtest import tell_backtest
@@ -62,6 +62,7 @@ def backtest(config: Config) -> int:
     """Judge the members of `run.model`, or of each fold's own fit, on unseen bars."""
     if config.run.model is not None:
         config = adopt(config, Path(config.run.model))
+    expect_known(config)
     with RunFolder(config) as folder:
         if folder.open() and folder.is_finished:
             return lines.finished(folder.path)

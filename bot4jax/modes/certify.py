@@ -10,7 +10,7 @@ from bot4jax.certify.rows import Row
 from bot4jax.kernels import bars
 from bot4jax.learn.dataset import record_bars
 from bot4jax.modes.keeping import anchors_of
-from bot4jax.modes.setting import Setting, set_stage
+from bot4jax.modes.setting import Setting, expect_known, set_stage
 from bot4jax.modes.tapes import closed_bars
 from bot4jax.runtime.folder import RunFolder
 from bot4jax.runtime.progress import Report, progress
@@ -21,6 +21,7 @@ CERTIFICATE_VIOLATED = 4
 
 def certify(config: Config) -> int:
     """Write `certificate.json` and name it; 4 where a row has not passed."""
+    expect_known(config)
     with RunFolder(config) as folder:
         folder.open(is_anew=True)
         with progress() as report:

@@ -7,7 +7,7 @@ from bot4jax.modes import lines
 from bot4jax.modes.joining import joined
 from bot4jax.modes.keeping import Kept, adopt, keep, seat, take_up
 from bot4jax.modes.learning import train as learn
-from bot4jax.modes.setting import Setting, set_stage, trading_stage
+from bot4jax.modes.setting import Setting, expect_known, set_stage, trading_stage
 from bot4jax.modes.sockets import trade_with_children
 from bot4jax.modes.telling import Played, tell, tell_training
 from bot4jax.modes.trading import trade_here
@@ -23,6 +23,7 @@ def demo(config: Config) -> int:
     """
     if config.run.model is not None:
         config = adopt(config, Path(config.run.model))
+    expect_known(config)
     with RunFolder(config) as folder:
         resumed_from = folder.open()
         if resumed_from and folder.is_finished:
@@ -53,6 +54,7 @@ def train(config: Config) -> int:
 
 
 def _train(config: Config) -> int:
+    expect_known(config)
     with RunFolder(config) as folder:
         if folder.open() and folder.is_finished:
             return lines.finished(folder.path)

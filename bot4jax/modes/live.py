@@ -9,7 +9,7 @@ from bot4jax.errors import ConfigError
 from bot4jax.modes import lines
 from bot4jax.modes.keeping import Kept, adopt, seat, take_up
 from bot4jax.modes.rollout import Rollout, rolled_out
-from bot4jax.modes.setting import Setting, trading_stage
+from bot4jax.modes.setting import Setting, expect_known, trading_stage
 from bot4jax.modes.sockets import trade_over_sockets
 from bot4jax.modes.telling import Played, tell
 from bot4jax.modes.trading import Report, Traded, shed
@@ -39,6 +39,7 @@ def live(config: Config) -> int:
 def traded_live(config: Config, model: Path, rollout: Rollout | None) -> int:
     """The run, within what its rollout allows."""
     EARLY.aim(run_folder(config))
+    expect_known(config)
     with RunFolder(config) as folder:
         if folder.open() and folder.is_finished:
             return lines.finished(folder.path)

@@ -14,7 +14,7 @@ from bot4jax.learn.lob import Book, Piece, Side
 from bot4jax.learn.lob_contest import Judged, Task, contest
 from bot4jax.modes import lines
 from bot4jax.modes.report_lob import tell_lob
-from bot4jax.modes.setting import net_sizes
+from bot4jax.modes.setting import expect_known, net_sizes
 from bot4jax.modes.spans import spans
 from bot4jax.runtime.folder import RunFolder
 from bot4jax.runtime.progress import Report, progress, timed
@@ -24,6 +24,7 @@ from bot4jax.types import CLASSES
 
 def lob(config: Config) -> int:
     """Fit and judge every label and horizon; `summary.json` and `report.html`."""
+    expect_known(config)
     with RunFolder(config) as folder:
         if folder.open() and folder.is_finished:
             return lines.finished(folder.path)

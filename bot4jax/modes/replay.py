@@ -41,7 +41,7 @@ def replay(config: Config) -> int:
         raise ConfigError(["replay.run: mode=replay needs replay.run=FOLDER of a run"])
     former = Path(config.replay.run)
     before = from_yaml(former / "config.yaml")
-    with RunFolder(config) as folder, reading(former) as journal:
+    with reading(former) as journal, RunFolder(config) as folder:
         folder.open(is_anew=True)
         began = time.perf_counter()
         with progress() as report:

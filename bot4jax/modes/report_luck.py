@@ -45,7 +45,7 @@ def chance(found: Evaluation, luck: Luck) -> str:
         f"would show; {verdict(one.probability)}.{torn} The "
         "probability of overfitting is how often the forecaster with the best Sharpe "
         "ratio after costs in one half of time is not above the median in the other, "
-        "among those that trade and differ from each other; and how often the trial "
+        "among those that trade and differ in more than size; and how often the trial "
         "is, among those that looked at the same bars of this market and whose "
         f"profits are at hand: {luck.compared:,} of {tried.count:,}."
     )

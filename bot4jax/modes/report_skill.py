@@ -1,6 +1,7 @@
 """The report's sections on forecasts: skill, calibration, vote, the fit of the nets."""
 
 from collections.abc import Iterable, Mapping
+from math import isnan
 
 from bot4jax.learn import health, student
 from bot4jax.learn.calibrate import Calibration
@@ -26,6 +27,9 @@ SURE = 0.05
 
 TOO_SHORT = "the span is too short to say"
 """In place of a verdict on log loss."""
+
+NOTHING_MOVED = "there was nothing to tell, for no label is up or down"
+"""In place of one on direction."""
 
 SEEN = (
     "Where curves stand behind the temperature, what is told <i>after</i> is of the "
@@ -205,15 +209,21 @@ def verdict(story: Story) -> str:
     judged = {**story.members, "ensemble": story.ensemble}
     known = {name: one for name, one in judged.items() if one is not None}
     better = listed(holm({name: one.p_value for name, one in known.items()}))
-    knowing = listed(holm({name: one.direction_p_value for name, one in known.items()}))
     is_known = not any(one.is_too_short for one in known.values())
     told = (
         f"Of {len(known)} that are asked at once, at p ≤ {SURE:g} after Holm: better "
         "than always flat, with the shares of the training span and with those of the "
         f"calibration span: {better if is_known else TOO_SHORT}. "
-        f"Telling up from down: {knowing}."
+        f"Telling up from down: {knowing(known)}."
     )
     return told if story.ahead is None else f"{told} {lead(story.ahead, is_known)}"
+
+
+def knowing(known: Mapping[str, Judged]) -> str:
+    """Who knows direction, or that there was none to know."""
+    if known and all(isnan(one.direction) for one in known.values()):
+        return NOTHING_MOVED
+    return listed(holm({name: one.direction_p_value for name, one in known.items()}))
 
 
 def lead(ahead: Ahead, is_known: bool) -> str:

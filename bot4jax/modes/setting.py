@@ -126,7 +126,11 @@ def stage_on(config: Config, source: Source, split: Split) -> Setting:
 
 
 def expect_known(config: Config) -> None:
-    """Tell at once of every feature and member that neither we nor plugins bring."""
+    """Tell of every feature and member that neither we nor plugins bring.
+
+    Before a run's folder is opened: with such a name it would be of another
+    configuration, and the advice to remove the run that lies there.
+    """
     plugins.load(config.plugins)
     known = *NETS, *registry.NETS, *BESIDE
     problems = [

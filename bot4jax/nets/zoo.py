@@ -6,7 +6,7 @@ leaf for each vector that a layer remembers, and for each ring.
 """
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from itertools import chain, islice
 from math import lcm, prod
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from bot4jax.nets.carry import Carry, Clock, Net, advance
 from bot4jax.nets.cnn import CNN
 from bot4jax.nets.gru import gru
 from bot4jax.nets.heads import Heads
+from bot4jax.nets.kept import kept_for_nets
 from bot4jax.nets.lstm import lstm
 from bot4jax.nets.packing import (
     Plan,
@@ -262,7 +263,7 @@ class _Blueprint(NamedTuple):
     many weights they have"""
 
 
-@lru_cache(maxsize=16)
+@kept_for_nets(16)
 def _blueprint(sizes: NetSizes, features: int) -> _Blueprint:
     prior = np.ones(len(CLASSES))
     some = _build(sizes, features, prior, np.random.default_rng(0))

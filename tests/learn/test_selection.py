@@ -142,6 +142,63 @@ def test_who_never_trades_or_repeats_another_is_no_candidate():
     assert overfitting(np.zeros((100, 4))) is None
 
 
+def test_of_multiples_of_each_other_one_is_a_candidate():
+    """They have the same Sharpe ratio in every half, and would take ranks from others.
+
+    Profits are whole numbers, so that the truth needs no tolerance: two columns are
+    multiples if all their cross products are equal.
+    """
+    rng = np.random.default_rng(6)
+    drawn = rng.integers(-9, 10, (60, 4))
+    drawn[:, 1] += 2
+    times = np.array([3, 7, 1, -1, 5])
+    table = np.hstack([drawn, drawn[:, [1, 1, 2, 0, 3]] * times])
+    kept = first_of_multiples(table)
+    assert kept == [0, 1, 2, 3, 7], "what loses where another earns is another"
+    found = overfitting(table.astype(float), blocks=6)
+    assert found is not None
+    own = plain_overfitting(table[:, kept].astype(float), 6)
+    assert (found.probability, found.ways, found.candidates) == (*own, 5)
+    assert own != plain_overfitting(table.astype(float), 6), "it matters here"
+
+
+def first_of_multiples(table):
+    """Columns that are no positive multiple of an earlier one, by exact products."""
+
+    def is_multiple(a, b):
+        return (np.outer(a, b) == np.outer(b, a)).all() and a @ b > 0
+
+    kept = []
+    for one, own in enumerate(table.T):
+        if not any(is_multiple(own, table[:, other]) for other in kept):
+            kept.append(one)
+    return kept
+
+
+def test_holdings_that_are_multiples_but_for_rounding_are_one_candidate():
+    """float32 holdings of one way in three sizes; who adds 10⁻⁴ of another is new."""
+    rng = np.random.default_rng(7)
+    moves, sides = rng.normal(size=(200, 8)), rng.choice([-1.0, 1.0], (200, 8))
+    sizes = np.float32([0.1, 0.3, 0.7])
+    alike = [(np.float32(sides) * one * moves).sum(1) for one in sizes]
+    other = rng.normal(size=200)
+    found = overfitting(np.stack([*alike, other], axis=1))
+    assert found == overfitting(np.stack([alike[0], other], axis=1))
+    assert found is not None
+    nearly = alike[0] + 1e-4 * other
+    told = overfitting(np.stack([alike[0], nearly, other], axis=1))
+    assert (found.candidates, told and told.candidates) == (2, 3)
+
+
+def test_who_differs_in_no_whole_block_is_no_candidate_of_its_own():
+    """103 periods are ten blocks of ten; what was earned in the last three is not
+    ranked."""
+    profits = np.random.default_rng(8).normal(size=(103, 3))
+    late = profits[:, :1].copy()
+    late[100:] = 5.0
+    assert overfitting(np.hstack([profits, late])) == overfitting(profits)
+
+
 def test_of_a_hundred_random_strategies_without_a_link_few_pass(tmp_path):
     """A market that cannot be foretold; each strategy is a trial in the ledger."""
     profits = random_strategies(trials=100)

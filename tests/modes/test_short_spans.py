@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from bot4jax.learn.bootstrap import Interval
 from bot4jax.learn.evaluate import LEAST_BARS, PRIOR, Judged, Outcome, judge
+from bot4jax.learn.labels import FLAT, UP
 from bot4jax.learn.pairs import Ahead, Contest, Match, Paired
 from bot4jax.modes import (
     plots,
@@ -19,7 +20,7 @@ from bot4jax.modes import (
     telling_backtest,
 )
 from bot4jax.modes.evaluation import Line
-from bot4jax.modes.report_skill import SKILL_HEADS, TOO_SHORT
+from bot4jax.modes.report_skill import NOTHING_MOVED, SKILL_HEADS, TOO_SHORT
 from bot4jax.modes.story import MarketFacts, Story
 
 GAIN = Interval(0.002, 0.001, 0.003)
@@ -156,6 +157,25 @@ def test_nobody_is_named_for_a_direction_that_many_were_asked_for(skilled):
     assert "Telling up from down: ensemble." in report_skill.verdict(alone)
     both = told(one, LEAST_BARS)
     assert "Telling up from down: nobody." in report_skill.verdict(both)
+
+
+def test_where_nothing_moved_nobody_is_blamed_for_not_knowing_where_to():
+    """All labels are flat; with a single one up, whoever does not know it is nobody."""
+    classes, flat = np.full((300, 4), FLAT, np.int32), np.full((300, 4, 3), 1 / 3)
+    still = judged(classes, flat)
+    assert np.isnan(still.direction)
+    said = report_skill.verdict(told(still, LEAST_BARS))
+    assert f"Telling up from down: {NOTHING_MOVED}. The best baseline" in said
+    classes[7, 1] = UP
+    once = report_skill.verdict(told(judged(classes, flat), LEAST_BARS))
+    assert "Telling up from down: nobody." in once
+
+
+def judged(classes: np.ndarray, said: np.ndarray) -> Judged:
+    """A forecaster of these labels, beside one that is always flat."""
+    ones, folds = np.ones(classes.shape, np.float32), np.zeros(len(classes), int)
+    moved = np.random.default_rng(3).normal(size=classes.shape)
+    return judge(said, Outcome(moved, classes, ones, 3, folds), said, said)
 
 
 def test_every_picture_of_training_counts_updates_from_one():
