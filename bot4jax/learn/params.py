@@ -95,6 +95,8 @@ class Learned(NamedTuple):
     """of each member and of the vote, before and after"""
     novelty: Novelty
     """distance from the training bars; reported, never read by a decision"""
+    alarms: tuple[str, ...] = ()
+    """of traps for leaks around the fit, in sentences"""
 
 
 def learn(

@@ -104,12 +104,14 @@ def moved_by_the_future(
     """Values of rows before `cut` that change when the bars from there on do.
 
     `prepare` is everything that is fitted and computed, from recorded bars to rows; the
-    bars from `cut` on come in the opposite order. Anything but 0 is a leak.
+    bars from `cut` on come in the opposite order, and first: what remembers the market
+    as a run went through it would say the same of it once more. Anything but 0 is a
+    leak.
     """
     turned = np.arange(len(record.ints))
     turned[cut:] = turned[cut:][::-1]
     other = BarRecord(record.first, record.ints[turned], record.floats[turned])
-    before, after = (np.asarray(prepare(one))[:cut] for one in (record, other))
+    before, after = (np.asarray(prepare(one))[:cut] for one in (other, record))
     is_same = (before == after) | (np.isnan(before) & np.isnan(after))
     return int((~is_same).sum())
 

@@ -77,15 +77,15 @@ def backtest(config: Config) -> int:
                 setting, market, folds, folder.path, report, seconds
             )
             with timed(seconds, "traps"):
-                first, costly = setting._replace(split=plays[0].split), traps.UNLAID
+                first, laid = setting._replace(split=plays[0].split), traps.UNLAID
                 if not is_ended:
-                    costly = traps.lay(first, market.record, prefixed(report, "trap"))
+                    laid = traps.lay(first, market.record, prefixed(report, "trap"))
             with timed(seconds, "judging"):
                 scored = [one for one, *_ in parts]
                 whole = joined(scored)
                 if not is_ended:  # else the report says how few there are
                     require_labels([x.effective for one in parts for x in one], ADVICE)
-                found = evaluate_folds(setting, folds, scored, whole, costly)
+                found = evaluate_folds(setting, folds, scored, whole, laid)
                 paths = paths_of(parts, setting.settings.layout.horizon)
             extent = Extent(asked_bars(folds), is_ended)
             tell_backtest(folder, setting, plays, whole, found, paths, extent, seconds)

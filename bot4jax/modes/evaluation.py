@@ -35,7 +35,7 @@ from bot4jax.learn.selection import Overfit, overfitting
 from bot4jax.learn.sentinels import Fading
 from bot4jax.modes.forecasters import ENSEMBLE, Fitted, Forecast, forecasts_of
 from bot4jax.modes.setting import Setting
-from bot4jax.modes.traps import Best, Caught, best_of, caught
+from bot4jax.modes.traps import Best, Caught, Laid, best_of, caught
 from bot4jax.runtime.sessions import days_ended
 
 DELAYS = (0, 1, 2)
@@ -227,11 +227,11 @@ def evaluate_folds(
     cut: Sequence[Fold],
     folds: Sequence[Scored],
     whole: Scored,
-    costly: tuple[float | None, int | None],
+    laid: Laid,
 ) -> Evaluation:
     """Folds judged together, and their gains one by one.
 
-    `cut` are the spans of all folds, those of other paths too; `costly` are traps.
+    `cut` are the spans of all folds, those of other paths too; `laid` are traps.
     """
     horizon, names = setting.settings.layout.horizon, list(whole.forecasts)
     nets = {name: one[0].net() for name, one in whole.books.items()}
@@ -246,7 +246,7 @@ def evaluate_folds(
         net=nets[ENSEMBLE],
         fading=sentinels.fading(whole.late, whole.weights, horizon),
         caught=caught(
-            setting, cut, whole.best, whole.classes, whole.weights, said, costly
+            setting, cut, whole.best, whole.classes, whole.weights, said, laid
         ),
         ahead=ahead(setting, folds, whole, which),
     )

@@ -127,7 +127,8 @@ def cards(story: Story) -> str:
 
 def warnings(story: Story) -> str:
     """What keeps a reader from taking a figure for more than it is."""
-    market, said = story.market, []
+    market = story.market
+    said = list(story.summary.get("alarms", ()))
     if story.summary.get("ended_early"):
         said.append(ended(story.summary["traded_bars"], market.spans["test"]))
     if market.simulated:

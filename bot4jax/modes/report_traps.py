@@ -18,10 +18,11 @@ def trapped(found: Caught, is_asked: bool = False) -> str:
 
 def rows(found: Caught, is_asked: bool) -> list[tuple[str, str]]:
     """One row a trap."""
-    why = "the run was ended before" if is_asked else "backtest.traps=true"
-    unlaid = f"not laid: {why}"
+    ended = "not laid: the run was ended before"
+    unlaid = ended if is_asked else "not laid: backtest.traps=true"
     shuffled = unlaid if found.shuffled_t is None else f"t = {found.shuffled_t:.2f}"
-    moved = unlaid if found.moved is None else f"{found.moved:,} values"
+    moved = ended if found.moved is None else f"{found.moved:,} values"
+    strayed = ended if found.moved is None else str(len(found.strayed))
     least = "not known for this market"
     if found.excess:
         name, one = min(
@@ -36,4 +37,5 @@ def rows(found: Caught, is_asked: bool) -> list[tuple[str, str]]:
         ("log loss above the best possible forecast", least),
         ("skill on shuffled bars, everything fitted on them", shuffled),
         ("training rows that change with later bars", moved),
+        ("features of plugins that are not their definition", strayed),
     ]

@@ -117,6 +117,7 @@ def tell_training(
         "resumed_from": None,
         **fields.of_the_members(setting, learned.params),
         "gradients": gradients(learned),
+        "alarms": list(learned.alarms),
         "seconds": sum(seconds.values()),
     }
     folder.write_json("summary.json", counts)
@@ -252,6 +253,7 @@ def figures(
         "transitions": [msgspec.to_builtins(one) for one in traded.transitions],
         "resumed_from": played.resumed_from,
         "gradients": gradients(played.learned),
+        "alarms": [] if played.learned is None else list(played.learned.alarms),
         **fields.of_the_members(setting, played.kept.params),
         "rollout": played.rollout,
         "seconds": sum(played.seconds.values()),

@@ -309,6 +309,7 @@ def trapped(found: Caught) -> dict[str, Any]:
         "above_the_bound": excess,
         "shuffled_t": found.shuffled_t,
         "moved": found.moved,
+        "strayed": list(found.strayed),
     }
 
 

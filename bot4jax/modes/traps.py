@@ -1,8 +1,10 @@
-"""Traps for leaks around a backtest: what an honest pipeline cannot do.
+"""Traps for leaks around what is fitted: what an honest pipeline cannot do.
 
-Two cost nothing and are always laid: spans that overlap, and forecasts better than the
-best possible one of a simulated market. Two fit everything once more and are laid by
-`backtest.traps=true`: skill on shuffled bars, and rows that change with the future.
+Four cost little and are always laid: spans that overlap, forecasts better than the best
+possible one of a simulated market, and, on the newest bars, scores that change with
+later ones and features of plugins that are not their definition. `backtest.traps=true`
+fits everything once more: skill on shuffled bars, and all training rows beside another
+future.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,19 +14,43 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from bot4jax import plugins
+from bot4jax.certify import features, records
+from bot4jax.certify.columns import Columns
 from bot4jax.data import bound
 from bot4jax.data.bound import Bound, Excess
 from bot4jax.data.simulator import Simulator
 from bot4jax.learn import dataset, metrics, params, sentinels
 from bot4jax.learn.dataset import BarRecord
-from bot4jax.learn.folds import Fold, overlaps
+from bot4jax.learn.folds import Fold, overlaps, pieces_of
 from bot4jax.learn.labels import forward_returns, sample_weights
+from bot4jax.learn.splits import Split
 from bot4jax.modes.forecasters import Fitted
 from bot4jax.modes.setting import Setting
+from bot4jax.modes.spans import reach
+from bot4jax.registry import FeatureSpec
 from bot4jax.runtime.progress import Report
 
-UNLAID = None, None
-"""In place of what the costly traps hold."""
+NEWEST = 64
+"""Bars, behind those that features look back to, that what is always laid goes through:
+half of them to fit units on, half as their future."""
+
+DEFINED = 100
+"""Values of a plugin's feature that are asked for by its definition."""
+
+
+class Laid(NamedTuple):
+    """What those traps hold that go through bars; None where one was not laid."""
+
+    shuffled_t: float | None = None
+    """of forecasts at the ends of shuffled blocks"""
+    moved: int | None = None
+    """values before a moment that the bars after it change"""
+    strayed: tuple[str, ...] = ()
+    """features of plugins that are not their definition"""
+
+
+UNLAID = Laid()
 
 
 class Best(NamedTuple):
@@ -45,9 +71,9 @@ class Caught(NamedTuple):
     excess: dict[str, Excess]
     """of each forecaster over the best one, on the same labels"""
     shuffled_t: float | None
-    """of forecasts at the ends of shuffled blocks"""
     moved: int | None
-    """values before a moment that the bars after it change"""
+    strayed: tuple[str, ...] = ()
+    """these three as in `Laid`"""
 
 
 def best_of(setting: Setting, fold: Fitted) -> Best | None:
@@ -77,9 +103,9 @@ def caught(
     classes: Int[np.ndarray, "T S"],
     weights: Float[np.ndarray, "T S"],
     said: Mapping[str, Float[np.ndarray, "T S C"]],
-    costly: tuple[float | None, int | None],
+    laid: Laid,
 ) -> Caught:
-    """The traps of all folds together; `costly` are those laid by configuration."""
+    """The traps of all folds together; `laid` are those that went through bars."""
     horizon, found = setting.settings.layout.horizon, {}
     bars = horizon + max(one.stop for fold in cut for span in fold for one in span)
     shared = tuple(
@@ -96,16 +122,45 @@ def caught(
             name: bound.excess_log_loss(truth, one, rows & np.isfinite(one).all(-1))
             for name, one in said.items()
         }
-    return Caught(shared, limit, found, *costly)
+    return Caught(shared, limit, found, *laid)
 
 
-def lay(
-    setting: Setting, record: BarRecord, report: Report
-) -> tuple[float | None, int | None]:
-    """The traps that fit everything once more, on the setting's spans, if asked for."""
+def lay(setting: Setting, record: BarRecord, report: Report) -> Laid:
+    """Those that go through bars: the newest, or, if asked for, all of training."""
+    found = laid_on_the_newest(setting, record, report)
     if not setting.config.backtest.traps:
-        return UNLAID
-    return skill_in_shuffled(setting, record, report), moved(setting, record, report)
+        return found
+    return found._replace(
+        shuffled_t=skill_in_shuffled(setting, record, report),
+        moved=max(found.moved or 0, moved(setting, record, report)),
+    )
+
+
+def of_a_fit(setting: Setting, record: BarRecord, report: Report) -> Caught:
+    """What is always laid around a single fit, before anything was forecast."""
+    horizon, split = setting.settings.layout.horizon, setting.split
+    shared = overlaps(pieces_of(split), horizon, split.test.stop + horizon)
+    laid = laid_on_the_newest(setting, record, report)
+    return Caught(shared, None, {}, *laid)
+
+
+def laid_on_the_newest(setting: Setting, record: BarRecord, report: Report) -> Laid:
+    """Whether units and scores know later bars, and plugins do as they define.
+
+    All is fitted as always, on a small span of the newest bars.
+    """
+    part, split = newest(setting, record)
+    found = moved_in(setting, part, split, split.train.stop, report)
+    return Laid(None, found, strayed(setting, part, split, report))
+
+
+def newest(setting: Setting, record: BarRecord) -> tuple[BarRecord, Split]:
+    """The record's newest bars, the first half of the warm ones as a training span."""
+    warm, stop = reach(setting.config), record.first + len(record.ints)
+    part = record.part(range(max(stop - warm - NEWEST, record.first), stop))
+    middle = part.first + warm + (stop - part.first - warm) // 2
+    train = range(part.first + warm, middle)
+    return part, Split(train, range(middle, stop), range(stop, stop))
 
 
 def skill_in_shuffled(setting: Setting, record: BarRecord, report: Report) -> float:
@@ -144,6 +199,14 @@ def skill_in_shuffled(setting: Setting, record: BarRecord, report: Report) -> fl
 def moved(setting: Setting, record: BarRecord, report: Report) -> int:
     """Feature scores of training that the bars behind it change."""
     split = setting.split
+    before = record.part(range(split.test.start))
+    return moved_in(setting, before, split, split.calibrate.start, report)
+
+
+def moved_in(
+    setting: Setting, record: BarRecord, split: Split, cut: int, report: Report
+) -> int:
+    """Feature scores before a bar that the record's bars from there on change."""
 
     def prepare(one: BarRecord) -> Float[np.ndarray, "T N"]:
         *_, data = params.prepare(
@@ -151,8 +214,47 @@ def moved(setting: Setting, record: BarRecord, report: Report) -> int:
         )
         return data.features.reshape(len(data.features), -1)
 
-    before = record.part(range(split.test.start))
-    return sentinels.moved_by_the_future(prepare, before, split.calibrate.start)
+    return sentinels.moved_by_the_future(prepare, record, cut - record.first)
+
+
+def strayed(
+    setting: Setting, record: BarRecord, split: Split, report: Report
+) -> tuple[str, ...]:
+    """Features of plugins that are not what they define of the bars up to each.
+
+    A table of the whole market in a plugin's hand knows bars that no record brings, so
+    no other future can move what is read from it. A definition is given its window
+    alone.
+    """
+    settings, config = setting.settings, setting.config
+    brought = [
+        (i, spec)
+        for i, spec in enumerate(settings.plan.specs)
+        if spec.name not in settings.plan.absent
+        and any(plugins.is_from(spec, one) for one in config.plugins)
+    ]
+    if not brought:
+        return ()
+    scales = dataset.fit_scales(record, split.train)
+    units = records.raw_units(settings, scales, params.latency_of(config))
+    stage = records.Stage(settings, setting.engine, units)
+    data = records.observed(stage, record, report)
+    columns = Columns(records.bars_of(record), *map(np.asarray, scales))
+    return tuple(
+        spec.name
+        for i, spec in brought
+        if is_strayed(setting, spec, records.said(data, i), columns)
+    )
+
+
+def is_strayed(
+    setting: Setting, spec: FeatureSpec, said: features.Said, columns: Columns
+) -> bool:
+    """Whether some of a feature's values lie beyond what rounding explains."""
+    random = np.random.default_rng(setting.config.run.seed)
+    length = spec.reach(setting.settings.layout.window)
+    row = features.parity(spec, said, columns, length, DEFINED, random)
+    return row.worst is None or row.worst > row.tolerance
 
 
 def alarms(found: Caught) -> list[str]:
@@ -172,4 +274,10 @@ def alarms(found: Caught) -> list[str]:
         )
     if found.moved:
         said.append(f"{found.moved:,} values of training change with later bars.")
+    said += [
+        f"{name} is not what it defines of the bars up to then: it reads something "
+        "else, as a table of the whole market, or one of its two forms is wrong. "
+        "mode=certify says by how much."
+        for name in found.strayed
+    ]
     return said

@@ -103,6 +103,20 @@ def test_a_feature_that_looks_ahead_is_caught_by_the_future():
     assert leaking > 0
 
 
+def test_a_feature_that_remembers_a_former_pass_is_caught_by_the_future():
+    """What a run has gone through before says the same as the first of two passes."""
+    seen = {}
+
+    def remembered(record: BarRecord) -> np.ndarray:
+        moved = features(record)[:, :, 0]
+        known = [seen.get(t + 1, now) for t, now in enumerate(moved)]
+        seen.update(enumerate(moved))
+        return np.stack(known)
+
+    remembered(market())
+    assert sentinels.moved_by_the_future(remembered, market(), cut=600) > 0
+
+
 def test_a_scaler_fitted_on_everything_is_caught_by_the_future():
     everything = sentinels.moved_by_the_future(
         lambda record: features(record, range(610)), market(), cut=600

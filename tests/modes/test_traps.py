@@ -8,7 +8,7 @@ from bot4jax.data.bound import Excess
 from bot4jax.learn.folds import Fold
 from bot4jax.learn.labels import forward_returns
 from bot4jax.modes.report_traps import trapped
-from bot4jax.modes.traps import Best, Caught, alarms, caught
+from bot4jax.modes.traps import UNLAID, Best, Caught, alarms, caught
 
 HONEST = Caught((), None, {"ensemble": Excess(1e-3, 1e-3)}, 0.5, 0)
 
@@ -23,6 +23,7 @@ HONEST = Caught((), None, {"ensemble": Excess(1e-3, 1e-3)}, 0.5, 0)
         ),
         ({"shuffled_t": 3.1}, "Shuffled bars are forecast with t = 3.1"),
         ({"moved": 12}, "12 values of training change"),
+        ({"strayed": ("mine",)}, "mine is not what it defines"),
     ],
 )
 def test_each_leak_raises_its_alarm(leak, said):
@@ -56,7 +57,7 @@ def test_a_forecast_that_knows_the_labels_beats_the_bound(setting):
     best, weights = Best(chances, np.ones(shape, bool)), np.ones(shape)
     said = {"oracle": told, "prior": chances}
     fold = Fold((range(10, 50),), (range(60, 80),), (range(90, 120),))
-    found = caught(setting, [fold], best, classes, weights, said, (None, None))
+    found = caught(setting, [fold], best, classes, weights, said, UNLAID)
     (one,) = alarms(found)
     assert one.startswith("oracle beats the best possible forecast")
     assert found.excess["prior"].log_loss == pytest.approx(0)
@@ -66,5 +67,5 @@ def test_spans_without_a_gap_are_caught(setting):
     """A label of five bars at the end of training lives in the next span."""
     fold = Fold((range(10, 50),), (range(50, 80),), (range(86, 120),))
     nothing = np.ones((0, 1))
-    found = caught(setting, [fold], None, nothing, nothing, {}, (None, None))
+    found = caught(setting, [fold], None, nothing, nothing, {}, UNLAID)
     assert found.overlaps == ("fold 1: train and calibrate",)
