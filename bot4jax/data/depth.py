@@ -32,6 +32,8 @@ class BookStates(NamedTuple):
     """0 where a level is empty"""
     published: Int[np.ndarray, "N K"] | None = None
     """classes that the data set itself gives, by horizon"""
+    block: int = 1
+    """events from one row to the next"""
 
     @property
     def mid(self) -> Float[np.ndarray, " N"]:

@@ -2,9 +2,10 @@
 
 Source: Ntakaris, Magris, Kanniainen, Gabbouj & Iosifidis (2018), Benchmark dataset for
 mid-price forecasting of limit order book data with machine learning methods. A file is
-a matrix of 149 rows, an event a column: rows 0–39 the book (ask price, ask size, bid
-price, bid size of each level), 40–143 features, 144–148 the class of the next 10, 20,
-30, 50 and 100 events: 1 up, 2 flat, 3 down.
+a matrix of 149 rows, every tenth event a column: rows 0–39 the book (ask price, ask
+size, bid price, bid size of each level), 40–143 features, 144–148 the class of the next
+10, 20, 30, 50 and 100 events, which are the next 1, 2, 3, 5 and 10 columns: 1 up, 2
+flat, 3 down. Of the blocks of ten speak Zhang, Zohren & Roberts (2019), DeepLOB.
 
 Neither stocks nor days are marked within a file. The first training file holds one day
 and so does every test file, the next one: those are read, a file a day. Within a day
@@ -28,6 +29,9 @@ SIZES = slice(1, 4 * LEVELS, 2)
 LABELS = slice(144, 149)
 """10, 20, 30, 50 and 100 events ahead."""
 
+BLOCK = 10
+"""Events from one column to the next."""
+
 JUMP = 0.02
 """Relative move of the mid between two events that no share makes within a day."""
 
@@ -35,7 +39,7 @@ JUMP = 0.02
 def fi2010_states(folder: Path, symbols: int = 0, most: int = 0) -> list[BookStates]:
     """The books of every share and day of the folder's files, in the order of days.
 
-    At most the first `symbols` shares of a file and the first `most` events of each;
+    At most the first `symbols` shares of a file and the first `most` columns of each;
     0: all.
     """
     found = [
@@ -99,4 +103,4 @@ def shares(day: int, matrix: Float[np.ndarray, "149 N"]) -> Iterator[BookStates]
         price, size = (book[..., i].transpose(0, 2, 1) for i in (0, 1))
         at = day + np.arange(stop - start) / (stop - start)
         labels = (3 - own[LABELS].T).astype(np.int64)
-        yield BookStates(f"share {number}", day, at, price, size, labels)
+        yield BookStates(f"share {number}", day, at, price, size, labels, BLOCK)

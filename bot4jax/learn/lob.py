@@ -1,10 +1,11 @@
 """Limit-order-book benchmark: from book states to rows, labels and lanes.
 
-The clock is the event. Labels look `k` events ahead, and there are two of them. The
-*smoothed* one compares the mean mid behind with the mean mid ahead (Ntakaris et al.
-2018; Zhang, Zohren & Roberts 2019, DeepLOB): half of it has happened already, so that
-whoever knows the past mean knows much of the label. The *honest* one compares the mean
-ahead with the mid that stands now.
+The clock is the event; where a data set shows every tenth one only, `k` events are
+`k`/10 rows. Labels look `k` events ahead, and there are two of them. The *smoothed* one
+compares the mean mid behind with the mean mid ahead (Ntakaris et al. 2018; Zhang,
+Zohren & Roberts 2019, DeepLOB): half of it has happened already, so that whoever knows
+the past mean knows much of the label. The *honest* one compares the mean ahead with the
+mid that stands now.
 """
 
 from collections.abc import Sequence
@@ -61,12 +62,13 @@ class Side(NamedTuple):
 
 
 class Dropped(NamedTuple):
-    """Events of a symbol and day on one side: too few for the longest label."""
+    """Rows of a symbol and day on one side: too few for the longest label."""
 
     symbol: str
     day: int
     side: str
     events: int
+    """rows, which are events but where a data set shows some of them only"""
 
 
 class Cut(NamedTuple):
@@ -118,16 +120,16 @@ def pieces(
     """
     shares = (train_share, train_share + calibrate_share)
     cuts = np.quantile(np.concatenate([one.at for one in states]), shares)
-    least, sides, dropped = 2 * max(horizons), ([], [], []), []
+    sides, dropped = ([], [], []), []
     for one in states:
         which = np.searchsorted(cuts, one.at, side="right")
         for number, side in enumerate(sides):
             part = one.part(which == number)
-            events = len(part.at)
-            if events > least:
+            count, least = len(part.at), 2 * rows_ahead(one, max(horizons))
+            if count > least:
                 side.append(part)
-            elif events:
-                dropped.append(Dropped(one.symbol, one.day, SIDES[number], events))
+            elif count:
+                dropped.append(Dropped(one.symbol, one.day, SIDES[number], count))
     units = {one.symbol: _units(sides[0], one.symbol, horizons) for one in sides[0]}
     _require_all(sides[1:], set(units), shares)
     train, calibrate, test = (_pieces(horizons, units, side) for side in sides)
@@ -177,7 +179,9 @@ def _piece(
     score = np.clip(np.nan_to_num(score), -CLIP, CLIP).astype(np.float32)
     mid, given = states.mid, {}
     moves = {
-        (kind, k): move(mid, k, kind == "smoothed") for kind in KINDS for k in horizons
+        (kind, k): move(mid, rows_ahead(states, k), kind == "smoothed")
+        for kind in KINDS
+        for k in horizons
     }
     if states.published is not None:
         columns = states.published.T
@@ -204,10 +208,15 @@ def raw_features(
     best = states.size[:, :, 0]
     imbalance = (best[:, BID] - best[:, ASK]) / best.sum(1)
     moved = np.diff(np.log(mid), prepend=np.log(mid[:1]))
-    means = [mid / mean_behind(mid, k) - 1 for k in horizons]
+    means = [mid / mean_behind(mid, rows_ahead(states, k)) - 1 for k in horizons]
     columns = [moved, best_flow(states), imbalance, *means]
     levels = [one.reshape(len(mid), -1) for one in (apart, queues)]
     return np.concatenate([*levels, np.stack(columns, axis=1)], axis=1)
+
+
+def rows_ahead(states: BookStates, k: int) -> int:
+    """Rows that so many events come to."""
+    return k // states.block
 
 
 def best_flow(states: BookStates) -> Float[np.ndarray, " N"]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bot4jax import durable
-from bot4jax.data.fi2010 import JUMP
+from bot4jax.data.fi2010 import BLOCK, JUMP
 from bot4jax.learn import lob, student
 from bot4jax.learn.lob import Book
 from bot4jax.learn.lob_contest import ALWAYS, ENSEMBLE, LINEAR, Judged, Score
@@ -169,9 +169,11 @@ def shares_of_days(book: Book) -> str:
     odd = [str(day) for day, count in found.items() if count != usual]
     doubt = f" Day {', '.join(odd)} differs: doubt its shares." if odd else ""
     return (
-        f"Shares are told apart where the mid jumps by more than {100 * JUMP:g} %: "
-        f"{days}.{doubt} The last k events before each of the {jumps} jumps have no "
-        "label, for its mean would be of two shares."
+        f"A row is every {BLOCK}th event: labels of k events look k/{BLOCK} rows "
+        "ahead, as those do that the data set gives, and all counts are of rows. "
+        "Shares are told apart where the mid jumps by more than "
+        f"{100 * JUMP:g} %: {days}.{doubt} The last k events before each of the "
+        f"{jumps} jumps have no label, for its mean would be of two shares."
     )
 
 

@@ -117,7 +117,7 @@ class Backtest(Section, frozen=True):
     allowed; empty: only `venue.latency_ms`"""
     traps: bool
     """true: also lay the traps for leaks that fit everything once more: shuffled bars,
-    changed futures"""
+    another future behind the whole training span"""
 
 
 class Catalogue(Section, frozen=True):
@@ -154,7 +154,8 @@ class Lob(Section, frozen=True):
     horizons: Annotated[tuple[Count, ...], Meta(min_length=1)]
     """events ahead that labels look"""
     events: CountOrNone
-    """of each symbol and day, at most, the first ones; 0: all"""
+    """of each symbol and day, at most, the first ones; 0: all; FI-2010 shows every
+    tenth event, and its rows are counted here and below"""
     train_share: ProperShare
     """of all events, by time, that are trained on"""
     calibrate_share: ProperShare

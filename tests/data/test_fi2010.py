@@ -42,6 +42,7 @@ def test_shares_are_parted_where_the_price_jumps(tmp_path):
         ("share 2", 1, 3),
     ]
     one = found[1]
+    assert one.block == 10  # events from one row to the next
     np.testing.assert_allclose(one.mid, [0.39, 0.3901], atol=1e-7)
     np.testing.assert_allclose(one.price[0, ASK], 0.39 + 1e-4 * np.arange(1, 11))
     np.testing.assert_allclose(one.price[0, BID], 0.39 - 1e-4 * np.arange(1, 11))

@@ -51,6 +51,19 @@ def test_moves_are_those_of_a_slow_walk(k):
             assert smoothed[t] == pytest.approx(ahead.mean() / behind.mean() - 1)
 
 
+def test_events_are_counted_in_blocks_where_rows_are_blocks():
+    """FI-2010 shows every tenth event: labels of 30 and 70 look 3 and 7 rows ahead."""
+    one, later = states(), states(day=1)
+    plain = lob.pieces([one, later], HORIZONS, 0.5, 0.2)
+    tenths = [own._replace(block=10) for own in (one, later)]
+    found = lob.pieces(tenths, tuple(10 * k for k in HORIZONS), 0.5, 0.2)
+    assert found.dropped == plain.dropped
+    for own, same in zip(found.test, plain.test, strict=True):
+        np.testing.assert_array_equal(own.features, same.features)
+        for (kind, k), moved in same.moves.items():
+            np.testing.assert_array_equal(own.moves[kind, 10 * k], moved)
+
+
 def test_half_of_the_smoothed_label_of_a_random_walk_has_happened():
     """How far the mid lies from its mean tells it; nothing tells the honest one."""
     mid = 1e4 + np.cumsum(np.random.default_rng(0).normal(size=200_000))

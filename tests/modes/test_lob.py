@@ -73,14 +73,14 @@ def test_a_look_at_the_test_is_written_down(told):
 
 
 def test_shares_that_jumps_made_are_counted_and_named(tmp_path):
-    """A hundred events behind a jump are a share, and too few for a label."""
-    mids = np.repeat([0.26, 0.39, 0.45], [2_000, 2_000, 100])
+    """Twenty rows behind a jump are a share, and too few for a label of ten."""
+    mids = np.repeat([0.26, 0.39, 0.45], [2_000, 2_000, 20])
     write(tmp_path, "Train_Dst_NoAuction_DecPre_CF_1", matrix(mids[:4_000]))
     write(tmp_path, "Test_Dst_NoAuction_DecPre_CF_1", matrix(mids, seed=1))
     config = load(["experiment=lob", "data=fi2010", f"data.path={tmp_path}"])
     book = lob.read(config)
     assert {(one.symbol, one.day) for one in book.dropped} == {("share 3", 1)}
-    assert sum(one.events for one in book.dropped) == 100
+    assert sum(one.events for one in book.dropped) == 20
     told = left_out(config, book)
     assert "jumps by more than 2 %: 2 on day 0, 3 on day 1." in told
     assert "Day 1 differs: doubt its shares." in told
@@ -88,7 +88,7 @@ def test_shares_that_jumps_made_are_counted_and_named(tmp_path):
     flat = {"share 1": 0.0, "share 2": 0.0}
     train = rows.classes(book.train.pieces, ("honest", 10), flat)
     assert [np.flatnonzero(one == -1).tolist() for one in train] == [
-        list(range(len(one) - 10, len(one))) for one in train
+        [len(one) - 1] for one in train
     ]
     assert told.count("<b>share 3</b>, day 1, ") == 3
 
