@@ -18,7 +18,8 @@ from bot4jax.modes.setting import trading_stage
 from tests.modes.ways import silent
 
 NAMES = "mean,standard_deviation,autocorrelation_1,relative_spread"
-FOLDS = ["spans.test=140", "backtest.refit=true", "backtest.folds=2"]
+SHORT = ["spans.test=140", "backtest.refit=true", "backtest.folds=2"]
+SHORT += ["backtest.fidelity=research"]
 
 LAST_RETURN = """
 import jax
@@ -67,7 +68,7 @@ class LastReturn(Incremental):
 @pytest.fixture(scope="module")
 def closes(words, tmp_path_factory) -> Path:
     """The market's closing mids, as somebody might have them at hand."""
-    setting = trading_stage(load([*words, f"features.names=[{NAMES}]", *FOLDS]))
+    setting = trading_stage(load([*words, f"features.names=[{NAMES}]", *SHORT]))
     market = mode.record_market(setting, mode.folds_of(setting), silent)
     path = tmp_path_factory.mktemp("table") / "closes.npy"
     np.save(path, market.record.price("mid_close"))
@@ -83,7 +84,7 @@ def asked(words, module, closes, tmp_path):
         name = "own_return" if is_honest else "next_return"
         text = LAST_RETURN.format(table=str(closes), name=name, is_honest=is_honest)
         own += [f"plugins=[{module(name, text)}]", f"features.names=[{NAMES},{name}]"]
-        own += ["ensemble.members=[trees]", "ensemble.cap=1", f"mode={asked_for}"]
+        own += ["ensemble.members=[gru]", "ensemble.cap=1", f"mode={asked_for}"]
         return [*own, f"run.root={tmp_path}", "run.name=planted"]
 
     return by
@@ -98,9 +99,9 @@ def told(words: list[str], serve=mode.backtest):
     return summary, (folder / "report.html").read_text()
 
 
-def backtest(words: list[str], *more: str):
+def backtest(words: list[str]):
     """What the traps of a backtest hold, and the report."""
-    summary, report = told([*words, *FOLDS, "backtest.fidelity=research", *more])
+    summary, report = told([*words, *SHORT])
     return summary["backtest"]["traps"], report
 
 
@@ -125,18 +126,17 @@ def test_a_clean_backtest_raises_no_alarm(asked):
     assert "No trap for leaks went off." in report
 
 
-@pytest.mark.parametrize("ends", ["horizon", "barriers"])
-def test_a_feature_that_reads_the_next_bar_from_a_table_is_caught(asked, ends):
-    """By its definition anywhere; beside the best forecast where that is known."""
-    words = asked("backtest", is_honest=False)
-    found, report = backtest(words, f"labels.ends={ends}")
-    assert found["strayed"] == ["next_return"]
-    said = "next_return is not what it defines of the bars up to then"
-    assert [one for one in found["alarms"] if one.startswith(said)]
-    assert said in report
-    beaten = [x for x in found["alarms"] if "beats the best possible forecast" in x]
-    assert bool(beaten) == (ends == "horizon")
-    assert "gone within one bar" in report
+def test_a_feature_that_reads_the_next_bar_from_a_table_is_caught(asked):
+    """No other future moves a table, and in so short a span the best possible forecast
+    is beaten by nobody: but for its definition it would be told as skill."""
+    words = [*asked("backtest", is_honest=False), *SHORT]
+    summary, report = told(words)
+    assert summary["ensemble"]["information_t"] > 4
+    found = summary["backtest"]["traps"]
+    assert (found["strayed"], found["moved"]) == (["next_return"], 0)
+    (alarm,) = found["alarms"]
+    assert alarm.startswith("next_return is not what it defines of the bars up to then")
+    assert f'<p class="warn">{alarm}</p>' in report
 
 
 def test_a_scaler_fitted_on_everything_is_caught(asked, monkeypatch):
@@ -156,12 +156,9 @@ def test_folds_whose_labels_overlap_are_caught(asked, monkeypatch):
 
 
 def test_training_alone_finds_all_three(asked, monkeypatch):
-    clean, _ = told(asked("train", is_honest=True), demo.train)
-    assert clean["alarms"] == []
     plant_a_greedy_scaler(monkeypatch)
     monkeypatch.setattr(splits, "purge_gap", without_a_gap)
-    words = [*asked("train", is_honest=False), "run.fresh=true"]
-    summary, report = told(words, demo.train)
+    summary, report = told(asked("train", is_honest=False), demo.train)
     shared, moved, strayed = summary["alarms"][1:]
     assert shared == "Labels of two spans share a bar: calibrate and test."
     assert moved.endswith("values of training change with later bars.")
