@@ -120,21 +120,17 @@ def features(day: Day, horizons: list[int]) -> np.ndarray:
 def sides(days: list[Day]) -> list[list[Day]]:
     """Before 60 % of all events, behind 70 %, and between."""
     edges = np.quantile(np.concatenate([one.at for one in days]), [0.6, 0.7])
-    parts = []
-    for number in range(3):
-        rows = [(x.at >= edges[0]).astype(int) + (x.at >= edges[1]) for x in days]
-        parts.append(
-            [
-                Day(
-                    one.symbol,
-                    *(column[which == number] for column in one[1:4]),
-                    {k: own[which == number] for k, own in one.given.items()},
-                )
-                for one, which in zip(days, rows, strict=True)
-                if (which == number).any()
-            ]
-        )
-    return parts
+    which = [(x.at >= edges[0]).astype(int) + (x.at >= edges[1]) for x in days]
+    parts = (
+        [part(one, rows == number) for one, rows in zip(days, which, strict=True)]
+        for number in range(3)
+    )
+    return [[one for one in side if len(one.at)] for side in parts]
+
+
+def part(day: Day, rows: np.ndarray) -> Day:
+    given = {k: own[rows] for k, own in day.given.items()}
+    return Day(day.symbol, day.at[rows], day.price[rows], day.size[rows], given)
 
 
 def benchmark(days: list[Day], kind: str, k: int, ks: list[int], block: int):
@@ -234,8 +230,8 @@ def write_lobster(folder, symbols=("AAA", "BBB"), events: int = 2_500) -> list[D
         # bars begin with the first whole second; the last one's end is cut off
         kept = np.arange(events)
         kept = kept[(kept >= 10) & (kept < events - 10) & ~is_hidden]
-        own = (one[kept].astype(float) for one in (price, size))
-        found.append(Day(symbol, seconds[kept] / 86_400, *own, {}))
+        at, prices, sizes = seconds[kept] / 86_400, price[kept] * 1.0, size[kept] * 1.0
+        found.append(Day(symbol, at, prices, sizes, {}))
     return found
 
 
