@@ -179,8 +179,8 @@ def test_holdings_that_are_multiples_but_for_rounding_are_one_candidate():
     """float32 holdings of one way in three sizes; who adds 10⁻⁴ of another is new."""
     rng = np.random.default_rng(7)
     moves, sides = rng.normal(size=(200, 8)), rng.choice([-1.0, 1.0], (200, 8))
-    sizes = np.float32([0.1, 0.3, 0.7])
-    alike = [(np.float32(sides) * sizes[k] * moves).sum(1) for k in range(3)]
+    sizes = np.array([0.1, 0.3, 0.7], np.float32)
+    alike = [(np.float32(sides) * one * moves).sum(1) for one in sizes]
     other = rng.normal(size=200)
     found = overfitting(np.stack([*alike, other], axis=1))
     assert found == overfitting(np.stack([alike[0], other], axis=1))
