@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from bot4jax.learn import student
+from bot4jax.learn.evaluate import FLAT
 from bot4jax.learn.matches import LEVEL
 from bot4jax.learn.pairs import Contest, Match, Verdict
 from bot4jax.modes.markup import chance, paragraph, shown, table
@@ -53,6 +54,14 @@ MEANING = (
 )
 
 
+CONSTANT = (
+    " A constant leans one way all the time: its hit rate is the share of moves that "
+    "went there, and the intervals allow for how that falls."
+)
+"""Of a baseline in direction; that it leans the right way, it owes the calibration
+span."""
+
+
 def sentence(figure: str, found: Contest) -> str:
     """Who is what in a figure, with the lead on the best baseline."""
     rivals = " and ".join(shown(name) for name in dict.fromkeys(found.rivals))
@@ -62,9 +71,10 @@ def sentence(figure: str, found: Contest) -> str:
         if verdict != "the same" or names(figure, found, verdict)
     )
     name, *_ = FIGURES[figure]
+    is_constant = figure == "hit_rate" and not {*FLAT}.isdisjoint(found.rivals)
     return (
         f"In {name} the best baseline on the calibration span is {rivals}. Beside it, "
-        f"at p ≤ {LEVEL:g} after Holm, {told}."
+        f"at p ≤ {LEVEL:g} after Holm, {told}.{CONSTANT if is_constant else ''}"
     )
 
 

@@ -153,6 +153,26 @@ def test_the_best_of_the_test_is_the_luckiest_and_the_one_chosen_before_is_not()
         assert np.mean(luckiest[figure]) < -0.5
 
 
+def test_a_constant_that_leant_the_right_way_before_the_test_has_no_luck_left_in_it():
+    """Always up and always down, of a market without a drift whose symbols move
+    together, beside who knows nothing: the better of the test would seem ahead."""
+    chosen, luckiest = list[Match](), list[Match]()
+    for seed in range(MARKETS):
+        known, outcome, random = market(seed, bars=2 * BARS)
+        ways = {"up": np.ones_like(known), "down": -np.ones_like(known)}
+        said = {name: probabilities(way) for name, way in ways.items()}
+        own = speaker(known, random, 0.0)[BARS:]
+        early, late = cut(outcome, slice(BARS)), cut(outcome, slice(BARS, None))
+        for found, span in ((chosen, early), (luckiest, late)):
+            best = matches.best_by_figure(said, span)[HITS]
+            found.append(beside(HITS, own, said[best][BARS:], late))
+    sure = 3 * np.sqrt(0.05 * 0.95 / MARKETS)
+    assert np.mean([one.p_value <= 0.05 for one in chosen]) <= 0.05 + sure
+    leads = [np.array([x.lead / x.error for x in one]) for one in (chosen, luckiest)]
+    assert abs(leads[0].mean()) < 3 * leads[0].std() / np.sqrt(MARKETS)
+    assert leads[1].mean() < -0.5
+
+
 def test_the_coefficient_is_that_which_is_told_of_everyone():
     """Of many symbols and of few, beside who says nothing."""
     for symbols in (SYMBOLS, 2):

@@ -179,7 +179,7 @@ def test_holdings_that_are_multiples_but_for_rounding_are_one_candidate():
     """float32 holdings of one way in three sizes; who adds 10⁻⁴ of another is new."""
     rng = np.random.default_rng(7)
     moves, sides = rng.normal(size=(200, 8)), rng.choice([-1.0, 1.0], (200, 8))
-    sizes = np.float32([0.1, 0.3, 0.7])
+    sizes = np.array([0.1, 0.3, 0.7], np.float32)
     alike = [(np.float32(sides) * one * moves).sum(1) for one in sizes]
     other = rng.normal(size=200)
     found = overfitting(np.stack([*alike, other], axis=1))

@@ -92,8 +92,11 @@ def test_a_short_span_says_plainly_who_beats_the_best_baseline(skilled):
     assert (
         "In direction (hit rate) the best baseline on the calibration span is class "
         "prior (always flat). Beside it, at p ≤ 0.05 after Holm, better: nobody; "
-        "worse: nobody; not to be told apart: nobody; the same forecast: gru." in page
+        "worse: nobody; not to be told apart: nobody; the same forecast: gru. A "
+        "constant leans one way all the time: its hit rate is the share of moves that "
+        "went there, and the intervals allow for how that falls." in page
     )
+    assert page.count("leans one way all the time") == 1, "in direction alone"
     row = "<td>ensemble</td><td>order (IC)</td><td>0.030</td><td>0.020</td>"
     assert f"{row}<td>+0.010 ± 0.023</td><td>0.3</td>" in page
     assert TOO_SHORT in page  # of log loss, all the same
