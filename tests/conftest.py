@@ -69,6 +69,7 @@ LONG = (
     "tests/test_sweep.py",
     "tests/nets/test_zoo.py",
     "tests/runtime/test_disorder.py",
+    "tests/runtime/test_cut_connections.py",
     "tests/runtime/test_fallback.py",
     "tests/learn/test_mesh.py",
     "tests/test_guide.py",
