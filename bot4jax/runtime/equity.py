@@ -120,8 +120,8 @@ class Losses:
         if ended:
             self._in_a_row = 0 if _total(ended) >= 0 else self._in_a_row + 1
         self._last = nav
-        since = (_loss(nav, then) for then in (self._day_began, self._peak))
-        return Lost(*since, self._in_a_row)
+        of_day, of_peak = _loss(nav, self._day_began), _loss(nav, self._peak)
+        return Lost(of_day, of_peak, self._in_a_row)
 
 
 def _loss(now: float, then: float) -> Loss:
