@@ -67,6 +67,9 @@ LAUNCHERS = {
 }
 """Options of `conf/sweep` and the package that starts jobs so."""
 
+APART = ("sweep=slurm", "hydra/launcher=submitit")
+"""Words of launchers that start a process for each job."""
+
 
 def load(overrides: Sequence[str] = ()) -> Config:
     """The configuration that these words compose to, or all its problems."""
@@ -135,13 +138,14 @@ def rewritten(
     """
     parser, known = OverridesParser.create(), groups()
     words, problems = [], []
+    is_apart = any(text.startswith(APART) for text in overrides)
     for text in overrides:
         try:
             override = parser.parse_override(text)
         except HydraException:
             problems.append(_unreadable(text))
             continue
-        if problem := _problem_of(override, known, sweep):
+        if problem := _problem_of(override, known, sweep, is_apart):
             problems.append(problem)
         else:
             words.append(_forced(override.key_or_group, text, known))
@@ -162,11 +166,26 @@ def announced(words: Sequence[str]) -> list[str]:
 
 def config_hash(config: Config) -> str:
     """16 hex digits that are equal when, and only when, results should be."""
+    canonical = msgspec.json.encode(_relevant(config), order="sorted")
+    return hashlib.sha256(canonical).hexdigest()[:16]
+
+
+def differing(former: Config, own: Config) -> list[str]:
+    """Keys by which results may differ, with both values."""
+    before, after = (leaves(_relevant(one)) for one in (former, own))
+    return [
+        f"{key} was {before.get(key)} and is {after.get(key)}"
+        for key in {**before, **after}
+        if before.get(key) != after.get(key)
+    ]
+
+
+def _relevant(config: Config) -> dict[str, Any]:
+    """What results depend on."""
     tree = msgspec.to_builtins(config)
     for section, key in IRRELEVANT:
         del tree[section][key]
-    canonical = msgspec.json.encode(tree, order="sorted")
-    return hashlib.sha256(canonical).hexdigest()[:16]
+    return tree
 
 
 def agreed_hash(config: Config) -> int:
@@ -272,7 +291,7 @@ def _resolved(node: DictConfig | ListConfig, key: Any) -> Any:
 
 
 def _problem_of(
-    override: Override, known: Mapping[str, Sequence[str]], sweep: bool
+    override: Override, known: Mapping[str, Sequence[str]], sweep: bool, is_apart: bool
 ) -> str | None:
     """Why an override cannot be composed, or None."""
     key = override.key_or_group
@@ -285,6 +304,11 @@ def _problem_of(
             f"{key}: several values; write a list as [a,b], a text with a comma as "
             f"""'{key}="a,b"', or sweep with -m"""
         )
+    if override.is_sweep_override() and not is_apart and _is_of_the_process(key):
+        return (
+            f"{key}: jobs of a sweep share processes, and JAX looks at the hardware "
+            "once in each; start one sweep for each value, or use sweep=slurm"
+        )
     if key in known:
         return _option_problem(override, key, known[key])
     if not is_known(key):
@@ -292,6 +316,11 @@ def _problem_of(
     if override.is_delete():
         return f"{key}: cannot be deleted; set it to another value"
     return None
+
+
+def _is_of_the_process(key: str) -> bool:
+    """Whether it counts once in a process, before JAX is imported."""
+    return key.partition(".")[0] == "hardware" and key != "hardware.products"
 
 
 def _jobs(words: Sequence[str]) -> int:

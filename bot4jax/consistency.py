@@ -1,6 +1,7 @@
 """Contradictions: what every key allows alone, but not together."""
 
 import ipaddress
+import os
 import re
 import typing
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ WITHOUT_DATA = ("replay", "journal", "doctor", "catalogue", "keys", "control")
 
 FITTING = ("train", "certify", "lob")
 """modes that fit members, whatever lies elsewhere"""
+
+LONGEST_SOCKET = 107
+"""bytes of a socket's path: `sun_path` of unix(7) holds 108, the last of them zero"""
 
 LOCAL_SOCKETS = ("control",)
 """sockets that stay on this machine, keys or not: who may stop the engine sits here"""
@@ -49,6 +53,17 @@ def _endpoint_problems(config: Config) -> Iterator[str]:
         seen[address] = name
 
 
+def _too_long(path: str) -> str | None:
+    """Why a socket cannot lie at a path; None where it can."""
+    length = len(os.fsencode(path))
+    if length <= LONGEST_SOCKET:
+        return None
+    return (
+        f"expected at most {LONGEST_SOCKET} bytes behind ipc://, all that the system "
+        f"has for the path of a socket, found {length}"
+    )
+
+
 def _unreachable(address: str, is_proven: bool) -> str | None:
     """Why an address is refused; None for a local file, or a number with a port that
     is of this machine or behind keys.
@@ -56,7 +71,7 @@ def _unreachable(address: str, is_proven: bool) -> str | None:
     Names are refused too: what `localhost` stands for is decided elsewhere.
     """
     if re.fullmatch(r"ipc://.+", address):
-        return None
+        return _too_long(address.removeprefix("ipc://"))
     parts = re.fullmatch(r"tcp://\[?([^\]]*?)\]?:(\d{1,5})", address)
     if not parts or not 1 <= int(parts[2]) <= 65_535:
         return f"expected tcp://127.0.0.1:PORT or ipc://FILE, found '{address}'"

@@ -1,7 +1,9 @@
 """What must be so before JAX is imported: it reads its environment once."""
 
 import ctypes
+import multiprocessing
 import os
+import signal
 from pathlib import Path
 
 from bot4jax.schema.process import Hardware
@@ -15,6 +17,9 @@ faults."""
 CPU_FLAGS = ("--xla_cpu_prefer_vector_width=512",)
 """What XLA is told on a CPU: to fill AVX-512's vectors, where its own choice is half of
 them. Processors that have none compile the same code as without."""
+
+PARENT_DEATH_SIGNAL = 1
+"""PR_SET_PDEATHSIG of prctl(2)"""
 
 GPU_FLAGS = (
     "--xla_gpu_deterministic_ops=true",
@@ -56,6 +61,22 @@ def join(hardware: Hardware) -> None:
     jax.distributed.initialize(
         hardware.coordinator, hardware.processes, hardware.process
     )
+
+
+def end_with_parent() -> None:
+    """A worker of a sweep is killed with the process that began it.
+
+    It would go on in its run's folder, and with what else it had been given, while the
+    sweep is started again. Linux alone knows how; elsewhere the folder's lease keeps
+    them apart.
+    """
+    parent = multiprocessing.parent_process()
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if parent is None or prctl is None:
+        return
+    prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent.pid:  # it was over before that
+        os._exit(1)
 
 
 def cache_folder() -> Path:

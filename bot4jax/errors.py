@@ -5,6 +5,7 @@ Bot4JaxError
 ├── DataError        3   market data are missing or malformed
 ├── CheckpointError  3   a checkpoint or a run folder cannot be trusted or is missing
 ├── TrainingError    3   the nets learn nothing from these data
+├── StorageError     3   a file cannot be written or read: of the disk, not of us
 ├── Halted           5   trading stopped and a person must look
 └── SweepError       …   one of several runs failed; its exit code
 
@@ -52,6 +53,12 @@ class CheckpointError(Bot4JaxError):
 
 class TrainingError(Bot4JaxError):
     """Nets that learn nothing: names the layer and what to change."""
+
+    exit_code = 3
+
+
+class StorageError(Bot4JaxError):
+    """What the system refuses of a file: a full disk, one that may only be read."""
 
     exit_code = 3
 

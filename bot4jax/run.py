@@ -11,6 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from importlib import metadata
 from typing import Any
 
@@ -30,9 +31,10 @@ from bot4jax.config import (
     run_folder,
     validate,
 )
+from bot4jax.durable import explained
 from bot4jax.early import heard_early
-from bot4jax.environment import prepare
-from bot4jax.errors import Bot4JaxError, ConfigError, SweepError
+from bot4jax.environment import end_with_parent, prepare
+from bot4jax.errors import Bot4JaxError, ConfigError, Halted, SweepError
 from bot4jax.schema import Config
 from bot4jax.usage import usage
 
@@ -67,7 +69,10 @@ MODES = {
 LISTENING = ("demo", "live")
 """Modes whose runs SIGUSR1 stops."""
 
-INTERRUPTED = 130
+DEFECT, INTERRUPTED = 1, 130
+
+ANNOUNCED = ("run.sweep=", "run.jobs=")
+"""Words of every job of a sweep that nobody has typed."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -138,22 +143,36 @@ def through_hydra(words: Sequence[str]) -> int:
         )(job)()
     except HydraException as error:  # a folder or a name of configurations
         raise ConfigError([str(error)]) from None
+    except BrokenProcessPool as error:
+        raise Halted(
+            "A worker of the sweep was killed, for want of memory perhaps, and the "
+            "jobs beside it with it. The same command goes on with what is missing; "
+            "hydra.launcher.n_jobs=1 has one job at a time."
+        ) from error
     finally:
         sys.argv = before
     return 0
 
 
 def job(tree: Any) -> None:
-    """One run of those that Hydra starts; a failed one is raised once all have run."""
-    code = _guarded(lambda: dispatch(validate(_numbered(plain(tree)))))
+    """One run of those that Hydra starts; a failed one is raised once all have run.
+
+    Ctrl-C is meant for all of them.
+    """
+    end_with_parent()
+    code = _with_traceback(lambda: dispatch(validate(_numbered(plain(tree)))))
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
     if code:
+        _blame(code)
         raise SweepError(code)
 
 
 def _guarded(serve: Callable[[], int]) -> int:
     """The exit code; what can be told in a sentence is told on stderr."""
     try:
-        return serve()
+        with explained():
+            return serve()
     except SweepError as error:
         return error.exit_code
     except Bot4JaxError as error:
@@ -164,6 +183,26 @@ def _guarded(serve: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("bot4jax: interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def _with_traceback(serve: Callable[[], int]) -> int:
+    """The exit code; a defect is told here, for a sweep tells one of several."""
+    try:
+        return _guarded(serve)
+    except Exception:
+        traceback.print_exc()
+        return DEFECT
+
+
+def _blame(code: int) -> None:
+    """Say on stderr which job of a sweep has failed, and what was asked of it."""
+    own = HydraConfig.get()
+    if own.mode != RunMode.MULTIRUN:
+        return
+    words = [one.lstrip("+") for one in own.overrides.task]
+    asked = " ".join(one for one in words if not one.startswith(ANNOUNCED))
+    told = f"bot4jax: job {own.job.num} of the sweep failed with exit code {code}"
+    print(f"{told}: {asked}", file=sys.stderr)
 
 
 def _is_override(word: str) -> bool:

@@ -1,6 +1,7 @@
 """The command line as a user meets it: in a process of its own, and mode by mode."""
 
 import ctypes
+import errno
 import io
 import os
 import socket
@@ -221,6 +222,53 @@ def test_failed_job_of_a_sweep_fails_it_after_the_others(mode, tmp_path, capsys)
     assert run.main(["-m", "run.seed=1,2", f"run.root={tmp_path}"]) == 3
     assert seen == [1, 2]
     assert "bot4jax: no such file\n" in capsys.readouterr().err
+
+
+def test_every_failed_job_of_a_sweep_is_named_and_no_defect_is_lost(
+    mode, tmp_path, capsys
+):
+    """Hydra names the first alone, and tells no other's traceback."""
+    errors = {1: DataError("no such file"), 2: ZeroDivisionError("a defect")}
+
+    def served(config):
+        if config.run.seed in errors:
+            raise errors[config.run.seed]
+        return 0
+
+    mode(served)
+    assert run.main(["-m", "run.seed=1,2,3", f"run.root={tmp_path}"]) == 3
+    told = capsys.readouterr().err
+    assert "job 0 of the sweep failed with exit code 3: run.seed=1 " in told
+    assert "job 1 of the sweep failed with exit code 1: run.seed=2 " in told
+    assert "ZeroDivisionError: a defect" in told
+    assert "job 2" not in told
+
+
+def test_ctrl_c_ends_a_sweep_and_not_one_job_of_it(mode, tmp_path, capsys):
+    seen = []
+
+    def served(config):
+        seen.append(config.run.seed)
+        raise KeyboardInterrupt
+
+    mode(served)
+    assert run.main(["-m", "run.seed=1,2,3", f"run.root={tmp_path}"]) == 130
+    assert seen == [1]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
+def test_what_the_disk_refuses_is_told_in_a_line_with_its_path(mode, capsys, number):
+    mode(raising(OSError(number, os.strerror(number), "runs/one/summary.json")))
+    assert run.main([]) == 3
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith("bot4jax: runs/one/summary.json: ")
+    assert os.strerror(number).lower() in told
+
+
+def test_a_missing_file_of_ours_is_a_defect(mode):
+    mode(raising(FileNotFoundError(2, "No such file", "journal.sqlite")))
+    with pytest.raises(FileNotFoundError):
+        run.main([])
 
 
 def test_problem_of_a_sweep_is_told_before_any_job(mode, capsys):

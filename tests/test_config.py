@@ -3,10 +3,12 @@
 import shlex
 import subprocess
 import sys
+import tempfile
 import typing
 
 import msgspec
 import pytest
+import zmq
 
 from bot4jax import config, run, types, usage
 from bot4jax.config import (
@@ -337,6 +339,25 @@ def test_socket_beyond_this_machine_is_refused(tree, address):
 def test_local_socket_is_accepted(tree, address):
     tree["runtime"]["endpoints"]["ticks"] = address
     assert validate(tree).runtime.endpoints.ticks == address
+
+
+@pytest.mark.parametrize("letter", ["x", "ü"])
+def test_a_socket_s_path_may_be_as_long_as_the_system_has_room_for(tree, letter):
+    """ZeroMQ is asked where that ends, in bytes."""
+    with tempfile.TemporaryDirectory(prefix="b4") as folder, zmq.Context() as context:
+        room = 107 - len(f"{folder}/")
+        longest = letter * (room // len(letter.encode()))
+        longest = f"ipc://{folder}/{longest}" + "x" * (room % len(letter.encode()))
+        with context.socket(zmq.PULL) as socket:
+            socket.bind(longest)
+            with pytest.raises(zmq.ZMQError):
+                socket.bind(f"{longest}x")
+    endpoints = tree["runtime"]["endpoints"]
+    endpoints["ticks"] = longest
+    assert validate(tree).runtime.endpoints.ticks == longest
+    endpoints["ticks"] = f"{longest}x"
+    (problem,) = problems(tree)
+    assert problem.startswith("runtime.endpoints.ticks: expected at most 107 bytes")
 
 
 @pytest.mark.parametrize("address", ["tcp://0.0.0.0:6000", "tcp://[2001:db8::1]:6000"])

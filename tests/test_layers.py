@@ -26,7 +26,7 @@ NUMERIC = BASE | {"engine", "state", "decisions", "kernels", "nets", "trees"}
 MAY_IMPORT = {
     "types": set(),
     "errors": set(),
-    "durable": set(),
+    "durable": {"errors"},
     "schema": {"schema"},
     "numerics": {"types"},
     "registry": {"types", "numerics", "errors"},

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from bot4jax.config import (
     load,
     rewritten,
 )
+from bot4jax.errors import Halted
 from bot4jax.learn import ledger
 from tests.contract import check_summary
 
@@ -50,13 +52,14 @@ FLAGS = "--xla_backend_optimization_level=0"
 """Compiled in half the time: nothing here is about speed or about bits."""
 
 
-def started(root: Path) -> subprocess.Popen:
+def started(root: Path, words: Sequence[str] = WORDS) -> subprocess.Popen:
     """The sweep, in a group of processes of its own, its compilations kept."""
     known = {k: v for k, v in os.environ.items() if not k.startswith(("JAX", "XLA"))}
     own = {"XDG_CACHE_HOME": str(root / "cache"), "XLA_FLAGS": FLAGS}
     own["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    own["PYTHONPATH"] = os.pathsep.join([str(root), *sys.path])
     return subprocess.Popen(
-        [sys.executable, "-m", "bot4jax.run", *WORDS, f"run.root={root}"],
+        [sys.executable, "-m", "bot4jax.run", *words, f"run.root={root}"],
         env=known | own,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -110,6 +113,59 @@ def test_a_killed_sweep_goes_on_with_what_is_missing(killed):
     assert sum(line.startswith("summary ") for line in out.splitlines()) == 3
 
 
+def at_work(root: Path, does: str) -> list[str]:
+    """Words of a sweep of two jobs at a time that do something else, and tell of it
+    by a file that bears the number of their process."""
+    own = (
+        f"import os, pathlib, time; pathlib.Path(f'{root}/{{os.getpid()}}.pid').touch()"
+    )
+    (root / "busy.py").write_text(f"{own}\n{does}\n")
+    words = ["mode=catalogue", "plugins=[busy]", "run.seed=range(6)"]
+    return ["-m", "sweep=joblib", *words]
+
+
+def workers(root: Path) -> set[int]:
+    return {int(one.stem) for one in root.glob("*.pid")}
+
+
+def is_alive(process: int) -> bool:
+    """A dead one that nobody has asked for is dead."""
+    try:
+        return " Z " not in Path(f"/proc/{process}/stat").read_text()
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system can")
+def test_workers_end_with_the_sweep_that_began_them(tmp_path):
+    """Else they went on in their runs' folders, and with jobs that they had been given
+    beforehand, while the sweep was started again."""
+    with started(tmp_path, at_work(tmp_path, "time.sleep(100)")) as sweep:
+        until(lambda: len(workers(tmp_path)) == 2)
+        os.kill(sweep.pid, signal.SIGKILL)
+    try:
+        until(lambda: not any(map(is_alive, workers(tmp_path))), 10)
+    finally:
+        for one in filter(is_alive, workers(tmp_path)):
+            os.kill(one, signal.SIGKILL)
+    assert len(workers(tmp_path)) == 2
+
+
+def test_a_killed_worker_is_told_in_a_sentence(tmp_path):
+    with started(tmp_path, at_work(tmp_path, "os.kill(os.getpid(), 9)")) as sweep:
+        _, told = sweep.communicate(timeout=100)
+    assert sweep.returncode == Halted.exit_code
+    assert "bot4jax: A worker of the sweep was killed" in told
+    assert "Traceback" not in told
+
+
+def until(is_so: Callable[[], bool], seconds: float = 100) -> None:
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 @pytest.mark.parametrize(
     ("words", "jobs"),
     [
@@ -141,6 +197,18 @@ def test_a_sweep_is_named_by_what_is_tried_not_by_who_starts_it():
     assert name == again
     assert load([name]).run.sweep == name.split("'")[1]
     assert announced(["++run.seed=1,3", "++labels.horizon=3"])[0] != name
+
+
+@pytest.mark.parametrize(
+    "word", ["hardware=cpu,gpu", "hardware.devices=1,8", "hardware.threads=range(1,3)"]
+)
+def test_no_sweep_changes_hardware_in_a_process_that_has_its_own(word):
+    """JAX has looked by then: every job would have run on what the first was given."""
+    (problem,) = rewritten([word], sweep=True)[1]
+    assert problem.startswith(f"{word.partition('=')[0]}: ")
+    assert rewritten([word, "sweep=slurm"], sweep=True)[1] == []
+    assert rewritten(["hardware.products=float32,bfloat16"], sweep=True)[1] == []
+    assert rewritten(["hardware=cpu", "hardware.devices=8"], sweep=True)[1] == []
 
 
 def test_every_launcher_has_an_option_and_a_package():

@@ -9,9 +9,11 @@ one before it would too.
 import hashlib
 import json
 import logging
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -29,6 +31,9 @@ SEAL = "manifest.sha256"
 """The manifest's own hash, as `sha256sum --check` reads it."""
 ARRAYS = "arrays"
 UNFINISHED = ".unfinished-"
+
+PAGE, ROUND = 4096, 16
+"""Bytes that a file takes at least, and files that every checkpoint has."""
 
 Tree = TypeVar("Tree")
 logger = logging.getLogger(__name__)
@@ -80,9 +85,10 @@ def save(folder: Path, step: int, tree: Any, identity: Identity, keep: int = 3) 
     draft = folder.absolute() / f"{UNFINISHED}{step}"
     previous = max((s for s in steps(folder) if s < step), default=None)
     try:
-        _write_arrays(draft / ARRAYS, tree)
-        _write_manifest(draft, step, previous, identity)
-        _put_in_place(draft, folder / str(step))
+        with durable.named(folder / str(step)):
+            _write_arrays(draft / ARRAYS, tree)
+            _write_manifest(draft, step, previous, identity)
+            _put_in_place(draft, folder / str(step))
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
@@ -211,8 +217,35 @@ def _write_arrays(at: Path, tree: Any) -> None:
     held = {k: leaf for k, leaf in _leaves(tree).items() if leaf.size}
     if jax.process_count() > 1:  # Orbax takes no arrays of one process's own devices
         held = jax.device_get(held)
-    with _orbax() as writer:
-        writer.save(at, held)
+    _expect_room(at.parent, held)
+    before = _quiet(logging.CRITICAL)
+    try:
+        with _orbax() as writer:
+            writer.save(at, held)
+    except ValueError as error:  # TensorStore tells in words what the disk refuses
+        if refused := durable.of_the_disk(error):
+            raise refused from error
+        raise
+    _quiet(before)
+
+
+def _expect_room(folder: Path, held: Mapping[str, Any]) -> None:
+    """Ask the disk for as much first: Orbax fails in many threads, and no two alike."""
+    folder.mkdir(parents=True, exist_ok=True)
+    size = PAGE * ROUND + sum(PAGE + leaf.nbytes for leaf in held.values())
+    with TemporaryFile(dir=folder) as file:
+        os.posix_fallocate(file.fileno(), 0, size)
+
+
+def _quiet(level: int) -> int:
+    """Let Orbax tell no less than this; what it told before.
+
+    What goes wrong is raised, and its threads tell their tracebacks too, long after.
+    """
+    before = logging.getLogger("absl").level
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(level)
+    return before
 
 
 def _read_arrays(at: Path, like: Tree) -> Tree:
@@ -324,6 +357,11 @@ def _put_in_place(draft: Path, final: Path) -> None:
     replaced = final.with_name(f"{UNFINISHED}{final.name}-replaced")
     if final.exists():
         final.rename(replaced)
-    draft.rename(final)
+    try:
+        draft.rename(final)
+    except OSError:
+        if replaced.exists():
+            replaced.rename(final)
+        raise
     durable.sync(final.parent)
     shutil.rmtree(replaced, ignore_errors=True)

@@ -113,7 +113,8 @@ def fit_nets(
 def descend(own: Fit, report: Report, place: Place) -> tuple[zoo.NetParams, list[Row]]:
     """Update after update, from where it was cut off; the mean of the last weights."""
     plan = plan_of(own)
-    name = resume.identity(own.form, own.samples, own.lanes, own.settings, own.seed)
+    devices = own.mesh.size
+    name = resume.identity(own.form, own.samples, devices, own.settings, own.seed)
     state, carries, rows = taken_up(own, len(plan), place, name)
     learn, look = compiled_update(own.mesh, own.form), glance(own.mesh, own.form)
     worth = worth_of(own.samples, own.settings)

@@ -11,6 +11,8 @@ from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
+from bot4jax import durable
+
 NAME = "trials.jsonl"
 SCHEMA = "bot4jax.trial/3"
 FORMER = "bot4jax.trial/2"
@@ -95,7 +97,8 @@ class Ledger(NamedTuple):
 def append(path: Path, trial: Trial) -> None:
     """Add one line, whole, after all that other processes add; durable on return.
 
-    A line that a killed process left torn is closed first, so that it spoils no other.
+    A line that a killed process left torn is closed first, so that it spoils no other;
+    of one that the disk has no room for nothing is left.
     """
     text = json.dumps({"schema": SCHEMA, **_finite(trial)}, allow_nan=False)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,8 +106,7 @@ def append(path: Path, trial: Trial) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         start = b"\n" if _is_torn(descriptor) else b""
-        os.write(descriptor, start + text.encode() + b"\n")
-        os.fsync(descriptor)
+        durable.append(path, descriptor, start + text.encode() + b"\n")
     finally:
         os.close(descriptor)
 

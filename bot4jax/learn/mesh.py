@@ -14,6 +14,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from bot4jax.errors import ConfigError
 from bot4jax.learn.schedule import Samples
 from bot4jax.nets import zoo
 
@@ -23,6 +24,13 @@ AXIS = "symbols"
 def mesh_of(devices: int) -> Mesh:
     """The first so many devices of all processes; 0: all of them."""
     known = jax.devices()
+    if not devices <= len(known):
+        raise ConfigError(
+            [
+                f"hardware.devices: expected at most {len(known)}, which is all that "
+                f"JAX has in this process, found {devices}"
+            ]
+        )
     return Mesh(np.array(known[: devices or len(known)]), (AXIS,))
 
 

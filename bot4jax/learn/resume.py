@@ -40,21 +40,23 @@ class Progress(NamedTuple):
 
 
 def identity(
-    form: Form, samples: Samples, lanes: int, settings: Train, seed: int
+    form: Form, samples: Samples, devices: int, settings: Train, seed: int
 ) -> Identity:
     """What a fit must share with the one that it goes on from.
 
+    Other devices add gradients up in another order, so their number is told by name.
     Labels and weights come from every price there is, features by formulas that may
     have changed: `SEEN` bars of them stand for the rest, which may be long and on disk.
     """
-    shape = (*samples.features.shape, lanes)
     settings = msgspec.structs.replace(settings, checkpoint_every=0, samples="memory")
+    shape = samples.features.shape
     words = [form.sizes, form.parts, form.products, shape, settings, seed]
     found = hashlib.sha256(msgspec.json.encode(words))
     for column in (samples.labels, samples.weights):
         found.update(np.ascontiguousarray(column).data)
     features = digest(samples.features)
-    return Identity(found.hexdigest()[:16], catalogue_hash=features, features=())
+    own = f"{found.hexdigest()[:16]} on {devices} device{'s' * (devices > 1)}"
+    return Identity(own, catalogue_hash=features, features=())
 
 
 def digest(features: Float[np.ndarray, "T S F"]) -> str:

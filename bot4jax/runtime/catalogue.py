@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bot4jax import plugins
+from bot4jax import durable, plugins
 from bot4jax.kernels import CATALOGUE, catalogue_hash
 from bot4jax.registry import FeatureSpec
 from bot4jax.schema import Config
@@ -57,7 +57,7 @@ def catalogue(config: Config) -> int:
     if config.catalogue.write:
         DOCUMENT.parent.mkdir(parents=True, exist_ok=True)
         text = document(specs, catalogue_hash(), truths())
-        DOCUMENT.write_text(text, encoding="utf-8")
+        durable.write(DOCUMENT, text)
         Console().print(f"features {DOCUMENT}", highlight=False)
     return 0
 

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import zmq
@@ -23,6 +24,8 @@ from zmq.auth.thread import ThreadAuthenticator
 from zmq.utils import z85
 from zmq.utils.monitor import recv_monitor_message
 
+from bot4jax import durable
+from bot4jax.durable import named
 from bot4jax.errors import Bot4JaxError
 
 logger = logging.getLogger(__name__)
@@ -110,9 +113,7 @@ def make_keys(folder: Path, names: Sequence[str]) -> list[Path]:
         for name in names:
             if (folder / f"{name}.key_secret").exists() or is_elsewhere(folder, name):
                 continue
-            public, secret = create_certificates(folder, name)
-            (folder / ALLOWED / f"{name}.key").write_bytes(Path(public).read_bytes())
-            made += [Path(public), Path(secret)]
+            made += _made(folder, name)
         return made
     finally:
         os.umask(before)
@@ -123,6 +124,23 @@ def is_elsewhere(folder: Path, name: str) -> bool:
     public = folder / f"{name}.key", folder / ALLOWED / f"{name}.key"
     has_secret = (folder / f"{name}.key_secret").exists()
     return not has_secret and any(map(os.path.lexists, public))
+
+
+def _made(folder: Path, name: str) -> tuple[Path, Path]:
+    """A pair, whole: what is there of one that could not be is taken away, for a public
+    key without its secret would count as one of another machine."""
+    with named(folder), TemporaryDirectory(dir=folder, prefix=".") as draft:
+        public, secret = map(Path, create_certificates(draft, name))
+        ours = [place / public.name for place in (folder / ALLOWED, folder)]
+        try:
+            for path in ours:
+                durable.write(path, public.read_bytes())
+            durable.write(folder / secret.name, secret.read_bytes())
+        except BaseException:
+            for path in ours:
+                path.unlink(missing_ok=True)
+            raise
+    return folder / public.name, folder / secret.name
 
 
 def own_keys(folder: Path, name: str) -> tuple[bytes, bytes]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from bot4jax import durable
-from bot4jax.config import config_hash, run_folder, to_yaml
+from bot4jax.config import config_hash, differing, from_yaml, run_folder, to_yaml
 from bot4jax.errors import ConfigError, Halted
 from bot4jax.runtime.carrying import CARRIED, JOURNAL, carry, held_causes
 from bot4jax.runtime.lease import lease, out_of_reach
@@ -27,6 +27,9 @@ KILL = "KILL"
 """File in a run's folder that stops its engine; only a reset removes it."""
 
 MANIFEST = "manifest.json"
+
+MOST_NAMED = 4
+"""Keys that are told of another configuration."""
 
 OPENING = frozenset({"config.yaml", MANIFEST, CLOCK, KILL, CARRIED})
 """What is written before there is any result, or while the run before is removed."""
@@ -82,7 +85,8 @@ class RunFolder:
         if before not in (None, self.hash):
             raise ConfigError(
                 [
-                    f"run.name: {self.path} holds a run of another configuration; "
+                    f"run.name: {self.path} holds a run of another configuration"
+                    f"{self._changed()}; "
                     "choose another run.name, or run.fresh=true to remove that run"
                 ]
             )
@@ -157,6 +161,17 @@ class RunFolder:
                 ]
             )
         return former
+
+    def _changed(self) -> str:
+        """The first keys that the run which lies here had otherwise, where it is known
+        whole."""
+        try:
+            former = from_yaml(self.path / "config.yaml")
+        except ConfigError:
+            return ""
+        keys = differing(former, self._config)
+        more = f", and {len(keys) - MOST_NAMED} more" if len(keys) > MOST_NAMED else ""
+        return f" ({', '.join(keys[:MOST_NAMED])}{more})" if keys else ""
 
     def _expect_sources(self, sources: str | None) -> None:
         """Refuse to go on with, or tell again, what was made of other files."""

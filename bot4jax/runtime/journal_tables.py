@@ -5,6 +5,7 @@ sizes in lots. A universe gives each slot its symbol, and says how much an incre
 a lot are.
 """
 
+import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
+from bot4jax import durable
 from bot4jax.data.universe import Universe
 from bot4jax.decisions import Decided, unpack_decisions
 from bot4jax.runtime.journal_file import JournalError
@@ -25,7 +27,7 @@ from bot4jax.types import BUY, Instrument
 
 Tables = Mapping[str, pl.DataFrame]
 
-WRITERS: Mapping[str, Callable[[pl.DataFrame, Path], None]] = {
+WRITERS: Mapping[str, Callable[[pl.DataFrame, io.BytesIO], None]] = {
     "parquet": pl.DataFrame.write_parquet,
     "csv": pl.DataFrame.write_csv,
 }
@@ -118,9 +120,9 @@ def export(found: Tables, folder: Path, form: str) -> list[Path]:
     """Write every table whole, as `<folder>/<table>.<form>`."""
     paths = [folder / f"{name}.{form}" for name in found]
     for path, frame in zip(paths, found.values(), strict=True):
-        part = path.with_name(path.name + ".part")
-        WRITERS[form](frame, part)
-        part.replace(path)
+        whole = io.BytesIO()
+        WRITERS[form](frame, whole)
+        durable.write(path, whole.getvalue())
     return paths
 
 

@@ -19,10 +19,14 @@ def lease(
     folder: Path, instead: str = "run.name", place: str = "run.root"
 ) -> Iterator[None]:
     """Hold the folder, or a file, while the block lasts, or refuse if somebody else
-    does; `instead`: the key by which another one is named, `place`: another place."""
+    does; `instead`: the key by which another one is named, `place`: another place.
+
+    A link's lease is that of what it leads to.
+    """
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        file = folder.with_name(f".{folder.name}.lease")
+        real = Path(os.path.realpath(folder))
+        real.parent.mkdir(parents=True, exist_ok=True)
+        file = real.with_name(f".{real.name}.lease")
         handle = os.open(file, os.O_CREAT | os.O_RDWR, 0o600)
     except OSError as error:
         raise out_of_reach(folder, error, place) from error

@@ -25,6 +25,9 @@ LOOPBACK_6 = ipaddress.ip_address("::1")
 LOCAL_TRANSPORTS = ("ipc", "inproc")
 FILES = "ipc://"
 
+OTHER_PORT = "Is another process using it? Choose a free port."
+OTHER_PATH = "Choose a short path in a folder that is there and that you may write in."
+
 
 class Limits(NamedTuple):
     """Bounds of one socket."""
@@ -178,9 +181,10 @@ def _attach(socket: zmq.Socket, endpoint: str, is_server: bool, curve: Curve) ->
             socket.connect(endpoint)
     except zmq.ZMQError as error:
         verb = "listen at" if is_server else "connect to"
+        is_file = endpoint.startswith(FILES)
+        advice = OTHER_PATH if is_file else OTHER_PORT
         raise EndpointError(
-            f"Cannot {verb} '{endpoint}': {error.strerror}. Is another process using "
-            "it? Choose a free port."
+            f"Cannot {verb} '{endpoint}': {error.strerror}. {advice}"
         ) from error
 
 

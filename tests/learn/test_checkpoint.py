@@ -3,6 +3,7 @@
 import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -23,6 +24,7 @@ from bot4jax.learn.checkpoint import (
     steps,
     verify,
 )
+from tests.small_disk import is_told, no_room
 
 IDENTITY = Identity("c0ffee", "fe11", ("return", "spread"))
 
@@ -164,6 +166,33 @@ def test_an_interrupted_save_leaves_nothing(tmp_path, monkeypatch, room, stage):
         with pytest.raises(KeyboardInterrupt):
             save(tmp_path, 2, state(2), IDENTITY)
     assert [at.name for at in tmp_path.iterdir()] == ["1"]
+    assert bits(restore(tmp_path, state(), IDENTITY)[0]) == bits(state(1))
+
+
+@pytest.mark.parametrize("room", [0, 100, 700])
+def test_a_full_disk_is_told_by_its_path_and_the_one_before_stays(tmp_path, room):
+    save(tmp_path, 1, state(1), IDENTITY)
+    for step in (1, 2):
+        with no_room(room), pytest.raises(OSError, match=" ") as told:
+            save(tmp_path, step, state(2), IDENTITY)
+        assert is_told(told.value, tmp_path / str(step))
+        assert [at.name for at in tmp_path.iterdir()] == ["1"]
+    assert bits(restore(tmp_path, state(), IDENTITY)[0]) == bits(state(1))
+
+
+def test_one_that_cannot_be_replaced_stays(tmp_path, monkeypatch):
+    save(tmp_path, 1, state(1), IDENTITY)
+    rename = Path.rename
+
+    def refused(path: Path, to: Path) -> Path:
+        if path.name.endswith(f"{checkpoint.UNFINISHED}1") and to.name == "1":
+            raise OSError(28, "No space left on device", str(to))
+        return rename(path, to)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", refused)
+        with pytest.raises(OSError, match="No space"):
+            save(tmp_path, 1, state(2), IDENTITY)
     assert bits(restore(tmp_path, state(), IDENTITY)[0]) == bits(state(1))
 
 

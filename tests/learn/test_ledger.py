@@ -6,6 +6,7 @@ import multiprocessing
 import pytest
 
 from bot4jax.learn.ledger import NAME, Trial, append, read
+from tests.small_disk import is_told, no_room
 
 
 def trial(number: int, data: str = "simulator") -> Trial:
@@ -113,6 +114,20 @@ def test_a_torn_last_line_is_named_counted_and_spoils_nothing(path, kept):
     assert found.damaged == torn
     assert found.count == 3
     assert found.trials[-1] == trial(3)
+
+
+@pytest.mark.parametrize("room", [0, 1, 40])
+def test_a_trial_without_room_leaves_no_part_of_a_line(path, room):
+    """It would count as one that was tried, and once more when it is entered."""
+    append(path, trial(1))
+    whole = path.read_bytes()
+    with no_room(len(whole) + room), pytest.raises(OSError, match="large") as told:
+        append(path, trial(2))
+    assert is_told(told.value, path)
+    assert path.read_bytes() == whole
+    append(path, trial(2))
+    assert read(path).count == 2
+    assert not read(path).damaged
 
 
 def test_lines_of_another_schema_are_named(path):

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 
+from bot4jax.errors import ConfigError
 from bot4jax.learn import mesh
 from tests.learn.small_fit import SIZES, fitted, hardware, settings, undisturbed
 
@@ -102,6 +103,14 @@ def test_products_in_bfloat16_learn_nearly_the_same(alone):
     assert 1e-5 < apart.max() < 2e-2
     assert history.loss[-6:].mean() < history.loss[:6].mean()
     assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(params))
+
+
+def test_devices_that_are_not_there_are_refused():
+    """Fewer would be taken without a word, by a configuration that says otherwise."""
+    known = len(jax.devices())
+    assert mesh.mesh_of(known).size == known
+    with pytest.raises(ConfigError, match=f"at most {known},.* found {known + 1}"):
+        mesh.mesh_of(known + 1)
 
 
 def test_batches_are_filled_up_to_whole_devices_and_parts():

@@ -1,5 +1,6 @@
 """A fit that was cut off ends with the bits of one that never was."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -125,6 +126,24 @@ def test_features_of_another_formula_are_refused(copied):
     other[..., 2] *= 1.001
     with pytest.raises(CheckpointError, match="catalogue_hash"):
         fitted(copied, data=samples()._replace(features=other))
+
+
+def test_another_number_of_devices_is_refused_by_name(copied):
+    """Gradients would add up in another order, and the bits be those of no fit."""
+    told = "from tests.learn.small_fit import Path, fitted, hardware, sys\n"
+    told += "fitted(Path(sys.argv[1]), on=hardware(devices=0))"
+    flags = "--xla_force_host_platform_device_count=2"
+    done = subprocess.run(
+        [sys.executable, "-c", told, str(copied)],
+        env=os.environ | {"XLA_FLAGS": flags},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert "CheckpointError" in last
+    assert "on 1 device; expected" in last
+    assert "on 2 devices" in last
 
 
 def test_how_often_it_is_kept_changes_nothing(whole, tmp_path):

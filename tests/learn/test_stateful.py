@@ -42,7 +42,7 @@ ROUNDING = 1e-5
 def between(tmp_path_factory):
     """What was learnt behind every number of updates, and what is remembered there."""
     folder = tmp_path_factory.mktemp("stateful")
-    name = resume.identity(FORM, samples(), LANES, OWN, SEED)
+    name = resume.identity(FORM, samples(), 1, OWN, SEED)
     like = resume.blank(FORM, FEATURES, LANES, GROUPS, len(VISITS))
     first = zoo.init(SIZES, FEATURES, SEED, schedule.class_prior(samples()))
     found = [(begin(first), ())]

@@ -20,6 +20,7 @@ from bot4jax.runtime.journal_tables import WRITERS, export, show, tables
 from bot4jax.runtime.limits import Reason
 from bot4jax.runtime.orders import Fill
 from tests.runtime.scene import MEMBERS, SYMBOLS, Scene
+from tests.small_disk import is_told, no_room
 
 NAMES = ["orders", "fills", "denials", "decisions", "states"]
 
@@ -141,6 +142,17 @@ def test_the_tables_of_a_journal_without_a_step_have_their_columns(
     for path, frame in zip(export(nothing, tmp_path, form), told.values(), strict=True):
         assert read(path).columns == frame.columns
         assert read(path).height == 0
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_an_export_without_room_leaves_the_one_before(traded, form, tmp_path):
+    told, _ = traded
+    before = [one.read_bytes() for one in export(told, tmp_path, form)]
+    with no_room(100), pytest.raises(OSError, match="large") as refused:
+        export(told, tmp_path, form)
+    assert is_told(refused.value, tmp_path / f"{NAMES[0]}.{form}")
+    assert [(tmp_path / f"{one}.{form}").read_bytes() for one in NAMES] == before
+    assert len(list(tmp_path.iterdir())) == len(NAMES)
 
 
 def test_a_run_is_told_as_its_database_has_it(copied, asked, capsys):

@@ -15,7 +15,7 @@ import pytest
 import zmq
 from zmq.auth import load_certificate
 
-from bot4jax import run
+from bot4jax import durable, run
 from bot4jax.errors import Bot4JaxError
 from bot4jax.runtime import curve
 from bot4jax.runtime.client import send_signals, subscribe
@@ -26,6 +26,7 @@ from bot4jax.runtime.curve import (
     KeysError,
     key_files,
     make_keys,
+    own_keys,
 )
 from bot4jax.runtime.messages import Signals
 from bot4jax.runtime.publish import receive, serve
@@ -42,6 +43,7 @@ from bot4jax.runtime.subscribers import Subscribers
 from bot4jax.runtime.wire import MAGIC
 from bot4jax.schema.process import Endpoints
 from tests.runtime.small_market import BAR_NS, MARKET, stream
+from tests.small_disk import is_told, no_room
 
 ANY_PORT = "tcp://127.0.0.1:*"
 PATIENCE_MS = 20_000
@@ -429,6 +431,27 @@ def test_the_public_key_of_another_machine_stays(tmp_path, capsys, place):
     assert [one for one in ours.rglob("feed*")] == [ours / place]
     assert (ours / "venue.key_secret").exists()
     assert printed[-2].startswith(f"left {ours}/feed.key: its secret is elsewhere")
+
+
+def test_a_pair_that_was_cut_off_is_made_anew(tmp_path, monkeypatch):
+    """Half of it would be left alone run after run, as another machine's."""
+    write = durable.write
+
+    def full(path: Path, content: bytes) -> Path:
+        with no_room(0 if path.name == "feed.key_secret" else 1_000):
+            return write(path, content)
+
+    for stage in (no_room(100), monkeypatch.context()):
+        with stage as patch:
+            if patch is not None:
+                patch.setattr(durable, "write", full)
+            with pytest.raises(OSError, match="large") as told:
+                make_keys(tmp_path, ("feed",))
+        assert is_told(told.value, tmp_path)
+        assert [one.name for one in tmp_path.rglob("*")] == ["allowed"]
+    assert len(make_keys(tmp_path, ("feed",))) == 2
+    (allowed,) = (tmp_path / "allowed").iterdir()
+    assert own_keys(tmp_path, "feed")[0] == load_certificate(allowed)[0]
 
 
 @pytest.mark.parametrize(("place", "mode"), [("feed.key_secret", 0o640), (".", 0o711)])

@@ -4,10 +4,12 @@ import struct
 import subprocess
 import sys
 
+import pytest
 from tensorboardX.crc32c import crc32c
 from tensorboardX.proto import event_pb2
 
 from bot4jax.runtime.events import events
+from tests.small_disk import is_told, no_room
 
 
 def records(path):
@@ -64,6 +66,21 @@ def test_a_fit_that_goes_on_takes_back_what_it_tells_again(tmp_path):
     found, purged = scalars(tmp_path)
     assert purged[-1] == 3
     assert found == {(1, "norm"): 1.0, (2, "norm"): 1.0, (3, "norm"): 2.0}
+
+
+def test_a_full_disk_is_told_and_holds_nobody_up(tmp_path):
+    """A thread that has died of it would be waited for without an end."""
+
+    def many() -> None:
+        with events(tmp_path) as log:
+            for update in range(1_000):
+                log(update, {"norm": 1.0})
+
+    with no_room(5_000), pytest.raises(OSError, match="large") as told:
+        many()
+    assert is_told(told.value, tmp_path)
+    (file,) = tmp_path.iterdir()
+    assert file.stat().st_size <= 5_000
 
 
 def test_whoever_starts_does_not_wait_for_the_writer():

@@ -127,6 +127,38 @@ def test_another_configuration_is_refused_and_changes_nothing(config, kept):
     assert (kept.path / "config.yaml").read_bytes() == before
 
 
+def test_of_another_configuration_the_keys_are_named(config, kept):
+    """Those by which results differ, and of many the first."""
+    own = config("hardware.products=bfloat16", "train.parts=2", "runtime.speed=0")
+    with pytest.raises(ConfigError) as told:
+        RunFolder(own).open()
+    for word in ("hardware.products was float32 and is bfloat16", "train.parts was 1"):
+        assert word in str(told.value)
+    with pytest.raises(ConfigError, match=", and 1 more\\)"):
+        RunFolder(
+            config(
+                "run.seed=1", *(f"spans.{one}=500" for one in SPANS), "train.parts=2"
+            )
+        ).open()
+    (kept.path / "config.yaml").unlink()
+    with pytest.raises(ConfigError, match="another configuration; choose"):
+        RunFolder(own).open()
+
+
+SPANS = ("train", "calibrate", "test")
+
+
+def test_a_link_to_a_run_at_work_is_that_run(config, kept):
+    """By another name two processes would write in one folder."""
+    (kept.path.parent / "two").symlink_to(kept.path)
+    with (
+        RunFolder(config()),
+        pytest.raises(Halted, match="two"),
+        RunFolder(config("run.name=two")),
+    ):
+        pass
+
+
 def without(path: Path) -> None:
     path.unlink()
 
