@@ -1,21 +1,21 @@
 """What a fit says of itself, update by update, in files that TensorBoard reads.
 
-What they are made of is imported with the first update: it imports PyTorch wherever
-that is installed, for which whoever only starts the program would wait. tensorboardX's
-own writer is not used: a full disk ends its thread, and who tells it more waits for
-ever.
+Their writer is imported with the first update: it imports PyTorch wherever that is
+installed, for which whoever only starts the program would wait. It is the one that
+writes at once: tensorboardX's other one has a thread, which a full disk ends, and who
+tells it more waits for ever.
 """
 
-import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from io import FileIO
 from pathlib import Path
-from socket import gethostname
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bot4jax.durable import named
 from bot4jax.runtime.steady import steady_clock
+
+if TYPE_CHECKING:
+    from tensorboardX.event_file_writer import EventsWriter
 
 Log = Callable[[int, Mapping[str, float]], None]
 
@@ -28,34 +28,36 @@ def events(folder: Path) -> Iterator[Log]:
     another file and takes back what the one before told of the same updates.
     """
     with ExitStack() as stack:
-        files: list[FileIO] = []
+        writers: list[EventsWriter] = []
 
         def log(update: int, values: Mapping[str, float]) -> None:
-            told = [_scalar(update, *one) for one in values.items()]
             with named(folder):
-                if not files:
-                    files.append(stack.enter_context(_opened(folder, update)))
-                    told = [*_beginning(update), *told]
-                _put(files[0], b"".join(map(_record, told)))
+                if not writers:
+                    writers.append(_begun(folder, update))
+                    stack.callback(_end, writers[0], folder)
+                for name, value in values.items():
+                    writers[0].write_event(_scalar(update, name, value))
+                writers[0].flush()
 
         yield log
 
 
-def _opened(folder: Path, update: int) -> FileIO:
-    """A new file by its first update, for files of one second would have one name."""
-    folder.mkdir(parents=True, exist_ok=True)
-    seconds = steady_clock()() // 10**9
-    name = f"events.out.tfevents.{seconds}.{gethostname()}.{update:09}"
-    return FileIO(folder / name, "w")
-
-
-def _beginning(update: int) -> tuple[Any, Any]:
-    """What a file begins with: its version, and that whatever was told of this update
-    and of later ones is taken back."""
+def _begun(folder: Path, update: int) -> "EventsWriter":
+    """A new file by its first update, for files of one second would have one name. It
+    takes back whatever was told of this update and of later ones."""
+    from tensorboardX.event_file_writer import EventsWriter
     from tensorboardX.proto.event_pb2 import SessionLog  # pyright: ignore
 
+    folder.mkdir(parents=True, exist_ok=True)
+    writer = EventsWriter(str(folder / "events"), f".{update:09}")
     begins = SessionLog(status=SessionLog.START)
-    return _event(file_version="brain.Event:2"), _event(step=update, session_log=begins)
+    writer.write_event(_event(step=update, session_log=begins))
+    return writer
+
+
+def _end(writer: "EventsWriter", folder: Path) -> None:
+    with named(folder):
+        writer.close()
 
 
 def _scalar(update: int, name: str, value: float) -> Any:
@@ -68,20 +70,3 @@ def _event(**told: Any) -> Any:
     from tensorboardX.proto.event_pb2 import Event  # pyright: ignore
 
     return Event(wall_time=steady_clock()() / 1e9, **told)
-
-
-def _record(event: Any) -> bytes:
-    """An event as TFRecord: length, its masked checksum, content, its own."""
-    from tensorboardX.record_writer import masked_crc32c
-
-    body = event.SerializeToString()
-    head = struct.pack("<Q", len(body))
-    sums = (struct.pack("<I", masked_crc32c(one)) for one in (head, body))
-    return b"".join((head, next(sums), body, next(sums)))
-
-
-def _put(file: FileIO, content: bytes) -> None:
-    """All of it: a disk that fills up takes the first bytes without a word."""
-    left = memoryview(content)
-    while left:
-        left = left[file.write(left) :]
