@@ -18,11 +18,11 @@ def trapped(found: Caught, is_asked: bool = False) -> str:
 
 def rows(found: Caught, is_asked: bool) -> list[tuple[str, str]]:
     """One row a trap."""
-    ended = "not laid: the run was ended before"
-    unlaid = ended if is_asked else "not laid: backtest.traps=true"
+    why = "the run was ended before" if is_asked else "backtest.traps=true"
+    unlaid = f"not laid: {why}"
     shuffled = unlaid if found.shuffled_t is None else f"t = {found.shuffled_t:.2f}"
-    moved = ended if found.moved is None else f"{found.moved:,} values"
-    strayed = ended if found.moved is None else str(len(found.strayed))
+    moved = unlaid if found.moved is None else f"{found.moved:,} values"
+    strayed = "there are none" if found.moved is None else str(len(found.strayed))
     least = "not known for this market"
     if found.excess:
         name, one = min(

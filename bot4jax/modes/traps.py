@@ -1,10 +1,11 @@
 """Traps for leaks around what is fitted: what an honest pipeline cannot do.
 
-Four cost little and are always laid: spans that overlap, forecasts better than the best
-possible one of a simulated market, and, on the newest bars, scores that change with
-later ones and features of plugins that are not their definition. `backtest.traps=true`
-fits everything once more: skill on shuffled bars, and all training rows beside another
-future.
+Two cost nothing and are always laid: spans that overlap, and forecasts better than the
+best possible one of a simulated market. Two go through the newest bars and are laid
+where plugins bring something, for of our own code tests hold them: scores that change
+with later bars, and features of plugins that are not their definition.
+`backtest.traps=true` fits everything once more: skill on shuffled bars, and all
+training rows beside another future.
 """
 
 from collections.abc import Mapping, Sequence
@@ -126,7 +127,8 @@ def caught(
 
 
 def lay(setting: Setting, record: BarRecord, report: Report) -> Laid:
-    """Those that go through bars: the newest, or, if asked for, all of training."""
+    """Those that go through bars: the newest, where there are plugins, and, if asked
+    for, all of training."""
     found = laid_on_the_newest(setting, record, report)
     if not setting.config.backtest.traps:
         return found
@@ -137,7 +139,7 @@ def lay(setting: Setting, record: BarRecord, report: Report) -> Laid:
 
 
 def of_a_fit(setting: Setting, record: BarRecord, report: Report) -> Caught:
-    """What is always laid around a single fit, before anything was forecast."""
+    """What is laid around a single fit, before anything was forecast."""
     horizon, split = setting.settings.layout.horizon, setting.split
     shared = overlaps(pieces_of(split), horizon, split.test.stop + horizon)
     laid = laid_on_the_newest(setting, record, report)
@@ -147,8 +149,10 @@ def of_a_fit(setting: Setting, record: BarRecord, report: Report) -> Caught:
 def laid_on_the_newest(setting: Setting, record: BarRecord, report: Report) -> Laid:
     """Whether units and scores know later bars, and plugins do as they define.
 
-    All is fitted as always, on a small span of the newest bars.
+    All is fitted as always, on a small span of the newest bars, if there are plugins.
     """
+    if not setting.config.plugins:
+        return UNLAID
     part, split = newest(setting, record)
     found = moved_in(setting, part, split, split.train.stop, report)
     return Laid(None, found, strayed(setting, part, split, report))

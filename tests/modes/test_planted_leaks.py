@@ -1,7 +1,8 @@
 """Leaks planted where a user would have them: the run itself finds them and says which.
 
 A plugin reads the next bar from a table, the scaler is fitted on all that it is given,
-and spans stand without a gap. Nothing is asked for: these traps are always laid.
+and spans stand without a gap. Nothing is asked for: where there are plugins these traps
+are always laid.
 """
 
 import json
