@@ -37,6 +37,7 @@ from bot4jax.runtime.orders import (
 from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.schedule import Schedule, Schedules
 from bot4jax.runtime.states import Cause
+from bot4jax.runtime.stepped import Stepped
 from bot4jax.runtime.targets import IOC, Tactic
 from bot4jax.runtime.venue import PaperVenue
 from bot4jax.runtime.venue_link import VenueLink
@@ -470,14 +471,20 @@ def test_the_configuration_says_how_is_traded(kind, has_ticks, expected):
     assert tactic(staged) == expected  # pyright: ignore[reportArgumentType]
 
 
-def test_legs_and_reductions_use_up_the_budget_and_are_never_refused_by_it(tmp_path):
-    limits = msgspec.structs.replace(LIMITS, orders_per_step=4)
+def shifted(folder: Path, **limits: int) -> tuple[Scene, Stepped]:
+    """Three protected positions, and a step that adds to the first, sells of the second
+    and brings six legs."""
     first, then = (0.02, 0.02, 0.02), (0.04, 0.01, 0.02)
-    scene = Scene(tmp_path, lambda step: first if step == 1 else then, limits=limits)
+    tight = msgspec.structs.replace(LIMITS, **limits)
+    scene = Scene(folder, lambda step: first if step == 1 else then, limits=tight)
     scene.account.distances = PROTECTED
     scene.trader.start()
     assert len(scene.step(0).orders) == 3
-    second = scene.step(1)
+    return scene, scene.step(1)
+
+
+def test_legs_and_reductions_use_up_the_budget_and_are_never_refused_by_it(tmp_path):
+    scene, second = shifted(tmp_path, orders_per_step=4)
     assert [one.symbol for one in second.orders] == [1, 0, 0, 1, 1, 2, 2]
     assert [one.reduce_only for one in second.orders] == [True] * 7
     assert second.denied[-1].reason == Reason.ORDER_BUDGET
@@ -511,13 +518,7 @@ def test_orders_of_the_second_leave_less_and_cancels_are_none(tmp_path):
 
 def test_legs_and_reductions_use_up_the_orders_of_the_second(tmp_path):
     """Six legs leave beside one reduction, and nothing opens."""
-    limits = msgspec.structs.replace(LIMITS, orders_per_second=4)
-    first, then = (0.02, 0.02, 0.02), (0.04, 0.01, 0.02)
-    scene = Scene(tmp_path, lambda step: first if step == 1 else then, limits=limits)
-    scene.account.distances = PROTECTED
-    scene.trader.start()
-    assert len(scene.step(0).orders) == 3
-    second = scene.step(1)
+    _, second = shifted(tmp_path, orders_per_second=4)
     assert [one.symbol for one in second.orders] == [1, 0, 0, 1, 1, 2, 2]
     assert second.denied[-1].reason == Reason.ORDER_BUDGET
 
