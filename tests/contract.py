@@ -14,7 +14,8 @@ SUMMARY = frozenset(
 BARS = ["train", "calibrate", "test"]
 TICKS = {"sent", "absorbed", "late", "dropped"}
 MEMBER = {"log_loss", "brier", "ece", "weight"}
-PNL = {"gross", "fees", "spread", "delay", "slippage", "funding", "net", "currency"}
+PNL = {"gross", "fees", "spread", "delay", "slippage", "adverse", "funding", "net"}
+PNL |= {"currency"}
 
 
 def check_summary(found: dict) -> None:

@@ -110,7 +110,18 @@ def of_the_trade(setting: Setting, trade: TradeFacts | None) -> dict[str, Any]:
         "partial_fills": trade.partial_fills,
         "denials": trade.denials,
         "pnl": trade.pnl,
+        "account": trade.ratios and summary.finite(trade.ratios._asdict()),
+        "resting": resting(trade),
     }
+
+
+def resting(trade: TradeFacts) -> dict[str, float]:
+    """What orders that rested traded, earned of half spreads, and lost of it to mids
+    that moved on, `bars` later."""
+    row = trade.curve[-1] if trade.curve else None
+    names = "rested", "earned", "adverse"
+    sums = {name: 0.0 if row is None else getattr(row, name) for name in names}
+    return {**sums, "bars": trade.horizon}
 
 
 def of_the_engine(traded: Sequence[Traded]) -> dict[str, Any]:

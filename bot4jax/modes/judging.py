@@ -197,5 +197,6 @@ def trade_facts(setting: Setting, traded: Traded) -> TradeFacts:
         sells=totals.fills[SELL],
         denials=totals.denials,
         sentences={reason.name: reason.sentence for reason in Reason},
+        horizon=setting.settings.layout.horizon,
         transitions=traded.transitions,
     )

@@ -72,7 +72,14 @@ def make_account(setting: Setting, run: str, states: States) -> Account:
     borrow = daily_rates(source.universe.instruments, config.venue.borrow)
     return Account(
         universe=source.universe,
-        portfolio=Portfolio(source.universe, capital, base, rows=rows, borrow=borrow),
+        portfolio=Portfolio(
+            source.universe,
+            capital,
+            base,
+            rows=rows,
+            borrow=borrow,
+            horizon=setting.settings.layout.horizon,
+        ),
         limits=Limits.from_config(config.risk),
         run=run,
         states=states,

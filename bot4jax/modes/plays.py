@@ -27,7 +27,7 @@ class Late(NamedTuple):
     before: float
     """costs, from the mids as fills traded: what moved on the orders' way is lost"""
     cost: float
-    """fees and spread"""
+    """fees, spread, and adverse selection of what rested"""
     net: float
 
 

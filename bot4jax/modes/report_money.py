@@ -99,7 +99,7 @@ def latency(config: Config, story: Story, late: Sequence[Late]) -> str:
         "break-even, × cost",
     )
     text = paragraph(
-        f"Traded again through the venue. {crossing(late)} Before fees and spread, but "
+        f"Traded again through the venue. {crossing(late)} Before costs, but "
         "from the mids that stood when the orders traded: what they came too late for "
         f"is lost already. {missing}"
     )

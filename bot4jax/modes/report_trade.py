@@ -1,12 +1,26 @@
 """The report's sections on trading: money, denials, states, how long steps took."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+import numpy as np
+
+from bot4jax.learn import bootstrap
+from bot4jax.learn.bootstrap import Interval
+from bot4jax.learn.returns import LEAST_DAYS, break_even
 from bot4jax.modes import plots, summary
-from bot4jax.modes.markup import figure, paragraph, section, table
+from bot4jax.modes.markup import (
+    figure,
+    interval,
+    paragraph,
+    percent,
+    ratio,
+    section,
+    table,
+)
 from bot4jax.modes.story import Story, TradeFacts
+from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.limits import TradingState
 
 STAGES = {
@@ -26,9 +40,10 @@ STAGES = {
 """What happens in a stage of a step."""
 
 LADDER = {
-    True: "Costs are fees and spread: of other costs delay and funding stay.",
-    False: "Fees and spread together were earned, as by orders that rest: such trades "
-    "have no cost to multiply.",
+    True: "Costs are fees, spread and adverse selection: of other costs delay and "
+    "funding stay.",
+    False: "Fees, spread and adverse selection together were earned, as by orders that "
+    "rest: such trades have no cost to multiply.",
 }
 """What is said of other costs, by whether they are told."""
 
@@ -57,8 +72,52 @@ def money(story: Story) -> str:
         caption="Positions are worth the mid at each bar's close. A table below is "
         "of the same decisions: who pays more would also trade less.",
     )
-    ladder = table(("at other costs", f"net, {trade.currency}"), rows) if rows else ""
-    return section("Money") + text + between(story) + chart + ladder
+    if rows:
+        even = break_even(pnl["net"] + summary.cost(pnl), summary.cost(pnl))
+        rows.append(("break-even, × cost", ratio(even)))
+    ladder = table(("at other costs", f"net, {trade.currency}"), rows)
+    told = text + made(trade) + between(story)
+    return section("Money") + told + chart + ladder + risked(trade)
+
+
+def risked(trade: TradeFacts) -> str:
+    """What was earned beside what was risked; nothing where no bar was traded."""
+    if (one := trade.ratios) is None:
+        return ""
+    rows = [
+        ("Sharpe · Sortino", f"{ratio(one.sharpe)} · {ratio(one.sortino)}"),
+        ("largest drawdown", f"{percent(one.drawdown)} %"),
+        ("profit factor of bars", ratio(one.profit_factor)),
+        ("turnover a bar", f"{percent(one.turnover)} % of the capital"),
+    ]
+    few = f"Sharpe and Sortino ratios are annual, from the profits of {one.days:,} "
+    few += f"days, and not given under {LEAST_DAYS}."
+    return table(("the account", ""), rows) + paragraph(few)
+
+
+def made(trade: TradeFacts) -> str:
+    """What orders that rested earned, and kept of it; nothing where none traded."""
+    if not trade.curve or not (row := trade.curve[-1]).rested > 0:
+        return ""
+    lost = adverse_bps(trade.curve, trade.horizon)
+    earned, is_known = 1e4 * row.earned / row.rested, bool(np.isfinite(lost.low))
+    moved = interval(lost, 1.0, ".3f", is_known)
+    return paragraph(
+        f"Orders that rested traded {row.rested:,.2f} {trade.currency} and earned "
+        f"{earned:.3f} bps of it, from the mids before the trades to their prices. In "
+        f"the {trade.horizon} bars that followed mids moved {moved} bps against them: "
+        f"<b>adverse selection</b> of {row.adverse:,.2f}, a part of the result at the "
+        f"mids of the decisions. Of the half spread {earned - lost.value:.3f} bps are "
+        "left before fees. What forecasts were right about is in it too, with the "
+        "other sign; the last fills of a run, whose bars are not over, are not."
+    )
+
+
+def adverse_bps(curve: Sequence[EquityRow], horizon: int) -> Interval:
+    """By how much mids moved against what rested, bps of its turnover, over time."""
+    lost, traded = np.diff([(row.adverse, row.rested) for row in curve], axis=0).T
+    bps = 1e4 * np.divide(lost, traded, out=np.zeros_like(lost), where=traded > 0)
+    return bootstrap.mean(bps[:, None], traded[:, None], horizon).interval
 
 
 def between(story: Story) -> str:

@@ -13,6 +13,7 @@ from bot4jax.learn.metrics import Reliability
 from bot4jax.learn.novelty import Segment
 from bot4jax.learn.pairs import Ahead
 from bot4jax.learn.redundancy import Pair
+from bot4jax.modes.ratios import Ratios
 from bot4jax.runtime.equity import EquityRow
 from bot4jax.runtime.states import Transition
 
@@ -82,6 +83,10 @@ class TradeFacts(NamedTuple):
     """by reason"""
     sentences: dict[str, str]
     """what each reason means"""
+    horizon: int
+    """bars after which adverse selection is looked at"""
+    ratios: Ratios | None
+    """of the curve; None without a bar"""
     transitions: list[Transition]
     """how the state of the engine changed, and why"""
 

@@ -16,7 +16,7 @@ SCHEMA = "bot4jax.summary/1"
 COSTS = (0.0, 0.5, 1.0, 2.0)
 """Times the cost at which the same decisions are paid for."""
 
-PARTS = ("gross", "fees", "spread", "delay", "slippage", "funding", "net")
+PARTS = ("gross", "fees", "spread", "delay", "slippage", "adverse", "funding", "net")
 
 CHANCES = ("p_value", "prior_p_value", "recent_p_value", "direction_p_value")
 """Of a forecaster, beside its figures."""
@@ -88,7 +88,7 @@ def untraded(currency: str | None) -> dict[str, Any]:
 
 def pnl(row: EquityRow | None, currency: str | None) -> dict[str, Any]:
     """Profit and loss: gross at the mids of the decisions, what it fell short by, and
-    what is left; slippage is spread and delay together."""
+    what is left; slippage is spread and delay together, adverse a part of gross."""
     if row is None:
         return {**dict.fromkeys(PARTS, 0.0), "currency": currency}
     traded = row.realised + row.unrealised
@@ -98,6 +98,7 @@ def pnl(row: EquityRow | None, currency: str | None) -> dict[str, Any]:
         "spread": row.spread,
         "delay": row.delay,
         "slippage": row.slippage,
+        "adverse": row.adverse,
         "funding": row.funding,
         "net": traded - row.fees - row.funding,
         "currency": currency,
@@ -107,9 +108,11 @@ def pnl(row: EquityRow | None, currency: str | None) -> dict[str, Any]:
 def cost(pnl: Mapping[str, Any]) -> float:
     """What a market asks for trading: another would ask more or less of it.
 
-    What moved before the orders arrived, and what is paid for holding, is no price.
+    Who rests earns the spread and pays by adverse selection; mids that went its way
+    are no discount. What moved before the orders arrived, and what is paid for holding,
+    is no price.
     """
-    return pnl["fees"] + pnl["spread"]
+    return pnl["fees"] + pnl["spread"] + max(pnl["adverse"], 0.0)
 
 
 def net_at_cost(pnl: Mapping[str, Any]) -> dict[str, float]:

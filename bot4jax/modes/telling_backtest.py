@@ -18,6 +18,7 @@ from bot4jax.modes.feature_facts import before_a_test, silent_symbols
 from bot4jax.modes.forecasters import ENSEMBLE
 from bot4jax.modes.paths import Path
 from bot4jax.modes.plays import Extent, FoldPlay, Late, is_causal
+from bot4jax.modes.ratios import ratios_of
 from bot4jax.modes.report import write_report
 from bot4jax.modes.report_paths import in_words
 from bot4jax.modes.setting import Setting
@@ -31,6 +32,7 @@ from bot4jax.runtime.states import Transition
 from bot4jax.types import CLASSES
 
 CARRIED = ("realised", "unrealised", "fees", "funding", "spread", "delay", "turnover")
+CARRIED += ("rested", "earned", "adverse")
 """Of an account: what the next fold's begins without, and adds up over folds."""
 
 
@@ -85,9 +87,11 @@ def joined_trades(setting: Setting, plays: Iterable[FoldPlay]) -> TradeFacts | N
     if not facts:
         return None
     first = facts[0]
+    curve = chained([one.curve for one in facts], setting.config.strategy.capital)
     counts = ("orders", "fills", "partial_fills", "buys", "sells")
     return first._replace(
-        curve=chained([one.curve for one in facts], setting.config.strategy.capital),
+        curve=curve,
+        ratios=ratios_of(setting, curve),
         pnl=summed([one.pnl for one in facts]) | {"currency": first.currency},
         denials=summed([one.denials for one in facts]),
         transitions=told_apart([one.transitions for one in facts]),

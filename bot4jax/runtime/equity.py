@@ -40,6 +40,13 @@ class EquityRow(NamedTuple):
     delay: float
     """of those mids from the mids at decision: what the market moved meanwhile"""
     turnover: float
+    rested: float
+    """turnover of what rested and traded, once the mids of `adverse` are known"""
+    earned: float
+    """by it, of the half spreads: part of `spread`, with the other sign"""
+    adverse: float
+    """what mids then moved against it, over the bars that labels look ahead: adverse
+    selection, part of the profits already; negative: in our favour"""
     daily_loss: float
     """share of the asset value with which the market's day began"""
     drawdown: float

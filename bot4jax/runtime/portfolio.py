@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bot4jax.data.universe import Universe, notional, profit
+from bot4jax.runtime.adverse import Adverse, Rested
 from bot4jax.runtime.contracts import contracts, exposures, profits
 from bot4jax.runtime.equity import NOTHING_LOST, ROW, EquityRow, Losses
 from bot4jax.runtime.messages import (
@@ -49,10 +50,12 @@ class Portfolio:
         kept: int = 65_536,
         rows: int = 4_096,
         borrow: Float[np.ndarray, " S"] | float = 0.0,
+        horizon: int = 1,
     ) -> None:
         """`kept`: how many orders are remembered, to know a repeated answer; `rows`:
         how many boundaries of the curve, the newest; `borrow`: share of its worth that
-        a short position pays its lender for a day."""
+        a short position pays its lender for a day; `horizon`: bars after which one
+        looks at what became of fills that rested."""
         if not capital > 0:
             raise ValueError(f"The capital must be positive, found {capital}.")
         slots = len(universe.instruments)
@@ -85,6 +88,7 @@ class Portfolio:
         self.delay = np.zeros(slots)
         """from the mids at decision to the mids as fills traded"""
         self.turnover = np.zeros(slots)
+        self.adverse = Adverse(slots, horizon)
         self.flows = np.zeros(slots)
         """cash received, settlement currency"""
         self._curve = Ring(rows, ROW)
@@ -180,6 +184,7 @@ class Portfolio:
         self.units = contracts(self.universe)
         for prices in (self.entry, self.marks, self._told_marks):
             prices[slot] *= ratio(before, event).price
+        self.adverse.forget(slot)
         if broken:
             now, price = self.universe.instruments[slot], float(self._priced()[slot])
             gained = profit(now, broken, float(self.entry[slot]), price)
@@ -206,6 +211,8 @@ class Portfolio:
         self.fall_short()  # what nobody has told the mids of
         self._begin_day(boundary_ns)
         self.marks = np.where(np.isfinite(prices), prices, self.marks)
+        if np.isfinite(prices).any():  # else no bar has closed: the run has ended
+            self.adverse.look(self.universe, self.marks)
         self.rates = self._as_of(rates or {})
         held = exposures(self.units, self.lots, self._priced())
         self._owed = self._borrow * np.maximum(-held, 0.0)
@@ -228,6 +235,9 @@ class Portfolio:
             spread=self._total(self.spread),
             delay=self._total(self.delay),
             turnover=self._total(self.turnover),
+            rested=self._total(self.adverse.turnover),
+            earned=self._total(self.adverse.earned),
+            adverse=self._total(self.adverse.lost),
             daily_loss=self.lost.of_day.share,
             drawdown=self.lost.of_peak.share,
             losses=self.lost.in_a_row,
@@ -311,6 +321,9 @@ class Portfolio:
             self.spread[slot] += profit(instrument, signed, then, price)
         if math.isfinite(then) and math.isfinite(decided):
             self.delay[slot] += profit(instrument, signed, decided, then)
+        if fill.is_maker:
+            known = mid * instrument.increment
+            self.adverse.add(Rested(slot, signed, known, price))
 
     def _move(
         self, slot: int, instrument: Instrument, signed: int, price: float
