@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -240,13 +242,28 @@ SET = {
 }
 
 
+@dataclass
+class RayTerms:
+    """What is handed to `ray.init`, and to every task."""
+
+    init: dict[str, Any] = field(default_factory=lambda: {"address": None})
+    remote: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class RayLauncher:
+    """The keys of hydra-ray-launcher 1.2.2 (`_config.py`), and no others."""
+
+    _target_: str = "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher"
+    ray: RayTerms = field(default_factory=RayTerms)
+
+
 @pytest.mark.parametrize("option", NAMES)
 def test_launchers_compose(option):
-    """Ray's plugin is in no extra: a blank of its shape stands for it."""
-    blank = {"_target_": "ray", "ray": {"remote": {}}}
+    """Ray's plugin is in no extra: its keys stand for it, and refuse any other."""
     if option == "ray":
         store = ConfigStore.instance()
-        store.store("ray", blank, "hydra/launcher", provider="a test")
+        store.store("ray", RayLauncher, "hydra/launcher", provider="a test")
     with initialize_config_dir(str(conf_folder()), version_base=HYDRA_VERSION_BASE):
         words = [f"sweep={option}"]
         composed = compose("config", words, return_hydra_config=True)

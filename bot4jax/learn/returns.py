@@ -20,7 +20,7 @@ DAYS_A_YEAR = {"always": 365.0, "xnys": 252.0}
 """Days of trading, by the calendar of an instrument."""
 
 CAPACITY_SHARE = 0.05
-"""Of the trades, that may be larger than the market lets pass: the largest few decide
+"""Of the turnover, that may be in symbols which let less pass: the thinnest few decide
 nothing."""
 
 
@@ -101,17 +101,25 @@ def capacity(
     volume: Float[np.ndarray, "T S"],
     participation: float,
 ) -> float | None:
-    """Largest capital of which 95 % of the trades stay within a share of the volume.
+    """Largest capital of which 95 % trades within a share of the market's volume.
 
-    `traded` are shares of the capital, `volume` what the market traded in the same bar,
-    in money. It knows nothing of the prices that a larger trade would move: an upper
-    bound. None where nothing was traded or no volume is known.
+    `traded` are shares of the capital, `volume` what the market traded in the same
+    bars, in money: a symbol's are added up over the bars in which it is traded, for a
+    bar of a second in which nobody else does would forbid all capital. It knows nothing
+    of the prices that a larger trade would move: an upper bound. None where nothing was
+    traded or no volume is known.
     """
     counted: Bool[np.ndarray, "T S"] = (traded > 0) & np.isfinite(volume)
-    if not counted.any() or not (volume[counted] > 0).any():
+    asked, shown = (np.where(counted, x, 0.0).sum(0) for x in (traded, volume))
+    if not shown.any():
         return None
-    most = participation * volume[counted] / traded[counted]
-    return float(np.quantile(most, CAPACITY_SHARE, method="inverted_cdf"))
+    is_asked = asked > 0
+    own = asked[is_asked]
+    most = participation * shown[is_asked] / own
+    order = np.argsort(most)
+    reached = np.cumsum(own[order])
+    place = np.searchsorted(reached, CAPACITY_SHARE * reached[-1])
+    return float(most[order][place])
 
 
 def break_even(gross: float, cost: float) -> float | None:

@@ -22,6 +22,7 @@ from bot4jax.learn.pairs import Ahead
 from bot4jax.learn.params import Learned
 from bot4jax.modes import summary
 from bot4jax.modes.forecasters import as_members
+from bot4jax.modes.ratios import ratios_of
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.story import MarketFacts, TradeFacts
 from bot4jax.modes.trading import Traded
@@ -198,5 +199,6 @@ def trade_facts(setting: Setting, traded: Traded) -> TradeFacts:
         denials=totals.denials,
         sentences={reason.name: reason.sentence for reason in Reason},
         horizon=setting.settings.layout.horizon,
+        ratios=ratios_of(setting, curve),
         transitions=traded.transitions,
     )

@@ -193,9 +193,10 @@ def pages(found: Evaluation) -> Iterator[str]:
     yield section("Forecaster by forecaster")
     yield paragraph(
         "Sharpe and Sortino ratios are annual, from daily profits, and not given under "
-        f"{LEAST_DAYS} days. Capacity is the largest capital of which 95 % of the "
-        "trades stay within venue.participation of the bar's volume; it knows nothing "
-        "of the prices that larger trades would move."
+        f"{LEAST_DAYS} days. Capacity is the largest capital of which the symbols with "
+        "95 % of the turnover ask for at most venue.participation of what the market "
+        "traded in the same bars; it knows nothing of the prices that larger trades "
+        "would move."
     )
     for name, one in found.lines.items():
         yield folded(shown(name), table(("", ""), list(details(found, name, one))))

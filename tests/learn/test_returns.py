@@ -90,14 +90,28 @@ def test_turnover_begins_from_nothing():
     assert turnover(holdings) == pytest.approx(0.8 / 3)
 
 
-def test_capacity_is_what_all_but_the_largest_trades_leave():
-    traded, volume = np.full((40, 1), 0.1), np.arange(1, 41.0)[:, None]
-    # of 40 trades 2 are 5 %, so the second smallest volume decides
+def test_capacity_is_what_all_but_the_thinnest_symbols_leave():
+    traded, volume = np.full((1, 40), 0.1), np.arange(1, 41.0)[None]
+    # of 40 equal symbols 2 are 5 %, so the second thinnest decides
     assert capacity(traded, volume, participation=0.5) == pytest.approx(0.5 * 2 / 0.1)
-    traded[:2] = 0.0
+    traded[:, :2] = 0.0
     assert capacity(traded, volume, 0.5) == pytest.approx(0.5 * 4 / 0.1)
     assert capacity(0 * traded, volume, 0.5) is None
     assert capacity(traded, np.full_like(volume, np.nan), 0.5) is None
+
+
+def test_seconds_in_which_nobody_trades_do_not_forbid_all_capital():
+    """Half of the bars are empty; who trades in all of them takes part in the others'
+    volume. Bars in which nothing is asked for, or nothing is known, lend none."""
+    volume = np.array([[0.0, 0.0], [40.0, 10.0], [0.0, 0.0], [20.0, 10.0]])
+    traded = np.array([[0.1, 0.1]] * 4)
+    most = 0.5 * np.array([60 / 0.4, 20 / 0.4])
+    assert capacity(traded[:, :1], volume[:, :1], 0.5) == pytest.approx(most[0])
+    assert capacity(traded, volume, 0.5) == pytest.approx(most.min())
+    traded[3] = 0.0
+    assert capacity(traded, volume, 0.5) == pytest.approx(0.5 * 10 / 0.3)
+    volume[1, 1] = np.nan
+    assert capacity(traded, volume, 0.5) == 0.0
 
 
 def test_break_even_is_how_often_the_cost_is_earned():

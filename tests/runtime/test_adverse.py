@@ -9,8 +9,12 @@ from bot4jax.modes.report_trade import adverse_bps, at_costs, made
 from bot4jax.modes.story import TradeFacts
 from bot4jax.runtime.adverse import Adverse, Rested
 from bot4jax.runtime.equity import EquityRow
+from bot4jax.runtime.messages import CorporateAction
+from bot4jax.runtime.mids import Mids
+from bot4jax.runtime.orders import Fill, Order, order_id
+from bot4jax.runtime.portfolio import Portfolio
 from bot4jax.runtime.targets import Tactic
-from bot4jax.types import Instrument
+from bot4jax.types import BUY, Instrument
 from tests.runtime.scene import BAR_NS, Scene, compared, repeating
 
 MARKET = universe(
@@ -73,6 +77,26 @@ def test_prices_of_other_terms_are_not_compared():
     for _ in range(3):
         found.look(MARKET, np.array([50.0, 1.0]))
     assert not found.turnover.any()
+
+
+@pytest.mark.parametrize("is_split", [False, True])
+def test_a_split_before_the_look_leaves_its_fills_untold(is_split):
+    """Ten shares at 50 that are twenty at 25 have lost nothing."""
+    own = Portfolio(MARKET, 1e6, horizon=2)
+    sent = Order(order_id("test", 1, 0, 0), 0, BUY, 10, "limit", 100)
+    own.working.expect(sent, 50.0)
+    own.apply(Fill(sent.id, 0, BUY, 10, 100, 0.0, is_maker=True, event_ns=5))
+    own.fall_short(Mids(np.array([201, 201]), []))
+    own.value(1, 10, np.array([50.0, 100.0]), {"BTC": 1.0})
+    if is_split:
+        said = CorporateAction(symbol=0, event_ns=11, action="split", factor=2.0)
+        own.hear(said)
+    price = 25.0 if is_split else 50.0
+    for step in (2, 3):
+        prices = np.array([price, 100.0])
+        row = own.value(step, 10 * step, prices, {"BTC": 1.0})
+    expected = (0, 0) if is_split else (500.0, 2.5)
+    assert (row.rested, row.adverse) == pytest.approx(expected)
 
 
 MIDS = (200, 196, 190, 190, 190)
