@@ -54,15 +54,16 @@ FLAGS = "--xla_backend_optimization_level=0"
 """Compiled in half the time: nothing here is about speed or about bits."""
 
 
-def started(root: Path, words: Sequence[str] = WORDS) -> subprocess.Popen:
-    """The sweep, in a group of processes of its own, its compilations kept."""
+def started(root: Path, words: Sequence[str] = WORDS, **terms: str) -> subprocess.Popen:
+    """The sweep, in a group of processes of its own, its compilations kept; `terms` are
+    of its environment."""
     known = {k: v for k, v in os.environ.items() if not k.startswith(("JAX", "XLA"))}
     own = {"XDG_CACHE_HOME": str(root / "cache"), "XLA_FLAGS": FLAGS}
     own["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     own["PYTHONPATH"] = os.pathsep.join([str(root), *sys.path])
     return subprocess.Popen(
         [sys.executable, "-m", "bot4jax.run", *words, f"run.root={root}"],
-        env=known | own,
+        env=known | own | terms,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -161,6 +162,49 @@ def test_a_killed_worker_is_told_in_a_sentence(tmp_path):
     assert "Traceback" not in told
 
 
+CLUSTER = {
+    "sbatch": """for task in 0 1; do
+  (export SLURM_JOB_ID=7$task SLURM_ARRAY_JOB_ID=7 SLURM_ARRAY_TASK_ID=$task
+   export SLURM_NTASKS=1 SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_NODEID=0
+   export SLURM_JOB_NUM_NODES=1 SLURM_JOB_NODELIST=here
+   exec bash "${@: -1}") > /dev/null 2>&1 &
+done
+echo Submitted batch job 7""",
+    "srun": """while [[ $1 = --* ]]; do
+  [ $1 = --unbuffered ] || shift
+  shift
+done
+exec "$@\"""",
+    "sacct": """echo "JobID|State|NodeList"
+echo "7_0|RUNNING|here"
+echo "7_1|RUNNING|here\"""",
+}
+"""As much of Slurm as submitit speaks to: an array's two tasks run here, at once."""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Slurm's words are shell scripts")
+def test_slurm_is_handed_jobs_that_run(tmp_path):
+    """Submitit's own files and processes; only the cluster is made up."""
+    words = at_work(tmp_path, "")[2:-1]
+    (tmp_path / "bin").mkdir()
+    for name, text in CLUSTER.items():
+        script = tmp_path / "bin" / name
+        script.write_text(f"#!/usr/bin/env bash\n{text}\n")
+        script.chmod(0o755)
+    words = ["-m", "sweep=slurm", *words, "run.seed=1,2"]
+    path = os.pathsep.join([str(tmp_path / "bin"), os.environ["PATH"]])
+    with started(tmp_path, words, PATH=path) as sweep:
+        _, err = sweep.communicate(timeout=100)
+    assert (sweep.returncode, err) == (0, "")
+    assert len(workers(tmp_path)) == 3, "who asks for them, and one for each"
+    (asked,) = tmp_path.glob("sweep/.submitit/*/*_submission.sh")
+    terms = set(asked.read_text().splitlines())
+    assert terms >= {"#SBATCH --array=0-1%2", "#SBATCH --time=240"}
+    assert terms >= {"#SBATCH --mem=32GB", "#SBATCH --cpus-per-task=8"}
+    told = tmp_path.glob("sweep/.submitit/7_*/*_result.pkl")
+    assert len(list(told)) == 2
+
+
 def until(is_so: Callable[[], bool], seconds: float = 100) -> None:
     end = time.monotonic() + seconds
     while not is_so():
@@ -238,7 +282,9 @@ SET = {
         "partition": None,
         "array_parallelism": 16,
     },
-    "ray": {"ray": {"remote": {"num_cpus": 2, "num_gpus": 0}}},
+    "ray": {
+        "ray": {"init": {"address": None}, "remote": {"num_cpus": 2, "num_gpus": 0}}
+    },
 }
 
 

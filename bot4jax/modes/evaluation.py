@@ -25,6 +25,7 @@ from bot4jax.learn import (
 )
 from bot4jax.learn.bootstrap import Interval, sum_interval
 from bot4jax.learn.borrowing import Lending, daily_rates, ends_of_days
+from bot4jax.learn.dataset import BarRecord
 from bot4jax.learn.evaluate import FLAT, PRIOR, RECENT, Judged, Outcome
 from bot4jax.learn.folds import Fold
 from bot4jax.learn.labels import bars_lived, outcomes, sample_weights
@@ -203,13 +204,24 @@ def traded_money(setting: Setting, fold: Fitted) -> Float[np.ndarray, "T S"]:
 
     That is the next one; the last bar's are met at its own close. NaN where unknown.
     """
-    span, source = fold.split.test, setting.source
-    own = fold.record.part(span).column("quote_turnover")
+    source = setting.source
+    own = money_in(fold.record.part(fold.split.test), source.columns)
     turnover = np.concatenate([own[1:], own[-1:]])
-    if "quote_turnover" not in source.columns:
-        return np.full(turnover.shape, np.nan)
     increment = np.array([one.increment for one in source.universe.instruments])
     return turnover * increment
+
+
+def money_in(record: BarRecord, columns: Sequence[str]) -> Float[np.ndarray, "T S"]:
+    """What the market traded in each bar, increments × units; NaN where unknown.
+
+    Bars that come ready-made tell how much, and not at which prices: it is taken at
+    their close.
+    """
+    if "quote_turnover" in columns:
+        return record.column("quote_turnover").astype(np.float64)
+    if "base_turnover" in columns:
+        return record.column("base_turnover") * record.price("mid_close")
+    return np.full(record.column("base_turnover").shape, np.nan)
 
 
 def joined(folds: Sequence[Scored]) -> Scored:

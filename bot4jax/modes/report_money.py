@@ -117,8 +117,14 @@ def unfinished(config: Config, story: Story, late: Sequence[Late]) -> str:
 
 def crossing(late: Sequence[Late]) -> str:
     """The latency at which nothing is left, on a line between those measured."""
+    if not any(one.fills for one in late):
+        return "Nothing was traded at any latency."
     if late[0].net <= 0:
-        return f"Nothing is left even at {late[0].latency_ms:g} ms."
+        none = f"at {late[0].latency_ms:g} ms"
+        if longer := [f"{one.latency_ms:g}" for one in late if one.net > 0]:
+            some = f"something at {', '.join(longer)} ms"
+            return f"Nothing is left {none}, {some}: latency is not what takes it."
+        return f"Nothing is left even {none}."
     for before, after in itertools.pairwise(late):
         if after.net <= 0:
             share = before.net / (before.net - after.net)

@@ -91,11 +91,11 @@ def test_turnover_begins_from_nothing():
 
 
 def test_capacity_is_what_all_but_the_thinnest_symbols_leave():
-    traded, volume = np.full((1, 40), 0.1), np.arange(1, 41.0)[None]
+    traded, volume = np.full((1, 40), 0.125), np.arange(1, 41.0)[None]
     # of 40 equal symbols 2 are 5 %, so the second thinnest decides
-    assert capacity(traded, volume, participation=0.5) == pytest.approx(0.5 * 2 / 0.1)
+    assert capacity(traded, volume, participation=0.5) == pytest.approx(0.5 * 2 / 0.125)
     traded[:, :2] = 0.0
-    assert capacity(traded, volume, 0.5) == pytest.approx(0.5 * 4 / 0.1)
+    assert capacity(traded, volume, 0.5) == pytest.approx(0.5 * 4 / 0.125)
     assert capacity(0 * traded, volume, 0.5) is None
     assert capacity(traded, np.full_like(volume, np.nan), 0.5) is None
 

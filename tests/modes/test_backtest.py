@@ -327,6 +327,21 @@ def test_the_latency_that_takes_everything(net, said):
     assert said in crossing(late)
 
 
+@pytest.mark.parametrize(
+    ("net", "fills", "said"),
+    [
+        ((-1, 2), 3, "Nothing is left at 0 ms, something at 100 ms: latency is not"),
+        ((0, 0), 0, "Nothing was traded at any latency."),
+    ],
+)
+def test_no_latency_is_said_to_take_what_another_leaves_or_nobody_traded(
+    net, fills, said
+):
+    pairs = zip((0.0, 100.0), net, strict=True)
+    found = crossing([Late(ms, fills, 0.0, 0.0, n) for ms, n in pairs])
+    assert found.startswith(said)
+
+
 def test_nothing_in_the_report_is_not_a_number(exact, research):
     for report in (exact[1], research[2]):
         assert "nan" not in report.split("Provenance")[0].replace("finance", "").lower()

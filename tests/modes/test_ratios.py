@@ -35,6 +35,7 @@ def test_ratios_are_those_of_whole_days(stage):
     capital, rng = stage.config.strategy.capital, np.random.default_rng(1)
     gains = rng.normal(20.0, 900.0, DAYS * BARS)
     found = ratios_of(stage, curve(gains, capital))
+    assert found is not None
     daily = gains.reshape(DAYS, BARS).sum(1) / capital
     year = 365**0.5
     assert found.days == DAYS
@@ -52,6 +53,7 @@ def test_ratios_are_those_of_whole_days(stage):
 def test_no_annual_figure_of_less_than_thirty_days(stage):
     gains = np.tile([900.0, -500.0], 29 * BARS // 2)
     found = ratios_of(stage, curve(gains, stage.config.strategy.capital))
+    assert found is not None
     assert (found.days, found.sharpe, found.sortino) == (29, None, None)
     assert found.profit_factor == pytest.approx(1.8)
     trade = TradeFacts(**dict.fromkeys(TradeFacts._fields))
