@@ -167,7 +167,7 @@ CLUSTER = {
   (export SLURM_JOB_ID=7$task SLURM_ARRAY_JOB_ID=7 SLURM_ARRAY_TASK_ID=$task
    export SLURM_NTASKS=1 SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_NODEID=0
    export SLURM_JOB_NUM_NODES=1 SLURM_JOB_NODELIST=here
-   exec bash "${@: -1}") > /dev/null 2>&1 &
+   exec bash "${@: -1}") > "$0.$task" 2>&1 &
 done
 echo Submitted batch job 7""",
     "srun": """while [[ $1 = --* ]]; do
@@ -185,24 +185,23 @@ echo "7_1|RUNNING|here\"""",
 @pytest.mark.skipif(sys.platform == "win32", reason="Slurm's words are shell scripts")
 def test_slurm_is_handed_jobs_that_run(tmp_path):
     """Submitit's own files and processes; only the cluster is made up."""
-    words = at_work(tmp_path, "")[2:-1]
     (tmp_path / "bin").mkdir()
     for name, text in CLUSTER.items():
         script = tmp_path / "bin" / name
         script.write_text(f"#!/usr/bin/env bash\n{text}\n")
         script.chmod(0o755)
-    words = ["-m", "sweep=slurm", *words, "run.seed=1,2"]
+    words = ["-m", "sweep=slurm", "mode=catalogue", "run.seed=1,2"]
     path = os.pathsep.join([str(tmp_path / "bin"), os.environ["PATH"]])
     with started(tmp_path, words, PATH=path) as sweep:
         _, err = sweep.communicate(timeout=100)
-    assert (sweep.returncode, err) == (0, "")
-    assert len(workers(tmp_path)) == 3, "who asks for them, and one for each"
+    assert sweep.returncode == 0, err
     (asked,) = tmp_path.glob("sweep/.submitit/*/*_submission.sh")
     terms = set(asked.read_text().splitlines())
     assert terms >= {"#SBATCH --array=0-1%2", "#SBATCH --time=240"}
     assert terms >= {"#SBATCH --mem=32GB", "#SBATCH --cpus-per-task=8"}
-    told = tmp_path.glob("sweep/.submitit/7_*/*_result.pkl")
-    assert len(list(told)) == 2
+    for task in range(2):
+        told = (tmp_path / "bin" / f"sbatch.{task}").read_text()
+        assert "order_flow_imbalance" in told
 
 
 def until(is_so: Callable[[], bool], seconds: float = 100) -> None:
