@@ -16,7 +16,8 @@ from bot4jax.registry import FeatureSpec, select
 from bot4jax.schema import Config
 from bot4jax.schema.learning import Trees
 from bot4jax.state import Settings
-from bot4jax.trees.forest import Forest
+from bot4jax.trees.forest import MAX_LEAVES, Forest, laid_out
+from bot4jax.trees.model import Tree
 from bot4jax.types import CLASSES
 
 HEAD_DEVIATION = 0.1
@@ -52,14 +53,26 @@ def random_nets(sizes: NetSizes, features: int, seed: int) -> zoo.NetParams:
 
 
 def random_forest(trees: Trees, features: int, seed: int) -> Forest:
-    """Full trees; their thresholds lie where robust scores lie."""
-    random = np.random.default_rng(seed)
-    count, nodes = trees.rounds * len(CLASSES), 2**trees.depth - 1
-    leaves = random.normal(0, LEAF_DEVIATION / trees.rounds**0.5, (nodes + 1, count))
-    return Forest(
-        feature=jnp.asarray(random.integers(0, features, (nodes, count)), jnp.int32),
-        threshold=jnp.asarray(random.normal(size=(nodes, count)), jnp.float32),
-        nan_right=jnp.asarray(random.random((nodes, count)) < 0.5),
-        leaf=jnp.asarray(leaves, jnp.float32),
-        base=jnp.zeros(len(CLASSES), jnp.float32),
+    """Full trees, as deep as may be; their thresholds lie where robust scores lie."""
+    random, count = np.random.default_rng(seed), trees.rounds * len(CLASSES)
+    deviation = LEAF_DEVIATION / trees.rounds**0.5
+    levels = min(trees.depth, MAX_LEAVES.bit_length() - 1)
+    full = [random_tree(levels, features, deviation, random) for _ in range(count)]
+    return laid_out(full, trees.depth, np.zeros(len(CLASSES), np.float32))
+
+
+def random_tree(
+    levels: int, features: int, deviation: float, random: np.random.Generator
+) -> Tree:
+    """A complete tree; its leaves deviate as told, log odds."""
+    nodes = 2 ** (levels + 1) - 1
+    first = 2 * np.arange(nodes) + 1
+    is_split = first < nodes
+    normal = random.normal(size=nodes)
+    return Tree(
+        left=np.where(is_split, first, -1),
+        feature=random.integers(0, features, nodes),
+        value=np.where(is_split, normal, deviation * normal).astype(np.float32),
+        default_left=random.random(nodes) < 0.5,
+        splits=tuple(2**level for level in range(levels)),
     )

@@ -39,6 +39,7 @@ from bot4jax.schema.modes import Run
 from bot4jax.state import Params, State, Units, init_state
 from bot4jax.trees import fit as tree_fit
 from bot4jax.trees import forest
+from bot4jax.trees.model import ForestError
 from bot4jax.types import CLASSES
 
 ADOPTED = (
@@ -253,7 +254,7 @@ def seat(folder: Path, setting: Setting) -> Setting:
     read = tree_fit.intact if is_fused else tree_fit.load
     try:
         booster = read(path, features, len(CLASSES))
-    except forest.ForestError as error:
+    except ForestError as error:
         if setting.config.trees.damaged == "refuse":
             raise
         logger.warning("%s. Until then trees says nothing (trees.damaged=off).", error)

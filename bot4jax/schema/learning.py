@@ -86,9 +86,9 @@ class Trees(Section, frozen=True):
 
     rounds: Count
     """trees a class"""
-    depth: Annotated[int, Meta(ge=1, le=14)]
-    """splits from root to leaf; above 8 the forest in the step takes a gather a level,
-    above 14 its complete trees would fill the memory"""
+    depth: Count
+    """splits from root to leaf; above 7 each row walks down the trees in the step, a
+    few gathers a level; no tree has more than 16,384 leaves"""
     learning_rate: PositiveShare
     """η: share of each tree's step that is taken"""
     min_child_weight: NonNegative

@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bot4jax import durable
-from bot4jax.trees.forest import ForestError, model_document
+from bot4jax.trees.forest import MAX_LEAVES
+from bot4jax.trees.model import ForestError, model_document, read_trees
 
 if TYPE_CHECKING:
     from xgboost import Booster, QuantileDMatrix
@@ -144,7 +145,8 @@ def load(path: Path, features: int, classes: int) -> "Booster":
 def intact(path: Path, features: int, classes: int) -> dict[str, Any]:
     """The document of a forest that `save` wrote, or the same error; without XGBoost.
 
-    What damaged files raise is of many kinds: all are caught.
+    What damaged files raise is of many kinds: all are caught. A digest may be of a
+    document that means nothing, so its trees are read node by node.
     """
     with _refusing(path):
         document = json.loads(path.read_bytes())
@@ -158,6 +160,8 @@ def intact(path: Path, features: int, classes: int) -> dict[str, Any]:
             f"{path}: a forest of {found[0]} features and {found[1]} classes; "
             f"expected {features} and {classes}: fit it again for these features"
         )
+    with _refusing(path):
+        read_trees(document, classes)
     return document
 
 
@@ -197,6 +201,7 @@ def _parameters(settings: Settings) -> dict[str, object]:
         "nthread": settings.threads,
         "seed": settings.seed,
         "max_depth": settings.depth,
+        "max_leaves": MAX_LEAVES,
         "eta": settings.learning_rate,
         "min_child_weight": settings.min_child_weight,
         "gamma": settings.gamma,

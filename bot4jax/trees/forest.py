@@ -1,18 +1,21 @@
-"""A gradient-boosted forest inside the compiled step: every node compared at once.
+"""A gradient-boosted forest inside the compiled step, in one of two layouts by depth.
 
-All trees are padded to complete binary trees of one depth, the symbols lie on the minor
-axis, and the leaves fold into each other by `where`, deepest level first. Every node is
-an operation of its own: the compiler fuses those, but writes out the steps of a whole
-level at once, which takes several times as long. Trees of more than `FOLDED` levels
-have too many nodes for that: each row walks down them, a gather a level.
+*Folded*, up to `FOLDED` levels: all trees are padded to complete binary trees of one
+depth, every node is compared at once, and the leaves fold into each other by `where`,
+deepest level first. Every node is an operation of its own: the compiler fuses those,
+but writes out the steps of a whole level at once, which takes several times as long.
 
-The arrays are parameters and the number of trees is a declared capacity: a retrained
-forest takes the place of the old one without a new compilation.
+*Walked*, beyond: complete trees would double with every level, so each tree is a table
+of the nodes that it has, and each row walks down it, a few gathers a level. Every row
+takes as many steps as there are levels, whatever it holds: a leaf leads to itself.
+
+The symbols lie on the minor axis. The arrays are parameters, and the numbers of trees,
+levels and leaves are declared capacities: a retrained forest takes the place of the old
+one without a new compilation.
 """
 
-import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,26 +23,29 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from bot4jax.errors import Bot4JaxError
+from bot4jax.trees.model import (
+    ForestError,
+    Tree,
+    base_score,
+    model_document,
+    read_trees,
+)
 
 if TYPE_CHECKING:
     from xgboost import Booster
 
 
-FOLDED = 8
-"""Levels up to which all nodes are compared: more are too many for one program."""
+FOLDED = 7
+"""Levels up to which comparing all nodes is quicker than walking: with one more they
+are too many for the compiler to fuse."""
 
-MAX_DEPTH = 14
-"""Complete trees of more would fill the memory: a level more is twice the nodes."""
-
-
-class ForestError(Bot4JaxError):
-    """A forest that cannot be used: says which, what was found, what was expected."""
-
-    exit_code = 3
+MAX_LEAVES = 2**14
+"""Leaves of a tree at most, unless told otherwise, and of those that we fit: the least
+weight of a leaf in `conf/trees` leaves hardly more to 100,000 rows, whatever the depth,
+and tables have to hold as many."""
 
 
-class Forest(NamedTuple):
+class Folded(NamedTuple):
     """Complete binary trees (`N` nodes, `L` = N + 1 leaves each), grouped by class.
 
     Node `n` has the children 2n + 1 (left) and 2n + 2 (right). Trees past the fitted
@@ -56,6 +62,29 @@ class Forest(NamedTuple):
     """log odds before the first tree"""
 
 
+class Walked(NamedTuple):
+    """Tables of `N` nodes a tree, one behind the other, grouped by class.
+
+    Nodes past those of a tree are leaves that nobody reaches, trees past the fitted
+    ones leaves of zero.
+    """
+
+    asks: Int[Array, "trees N"]
+    """0: nothing, for it is a leaf; 2f + 1: feature f; 2f + 2: the same, and what is
+    missing goes right"""
+    value: Float[Array, "trees N"]
+    """a threshold, as above; of a leaf, its log odds"""
+    left: Int[Array, "trees N"]
+    """place of the first child among all nodes, behind which lies the second; a leaf's
+    own place"""
+    splits: Int[Array, " depth"]
+    """in each level of all trees; a row walks down as many levels as are declared"""
+    base: Float[Array, " C"]
+
+
+Forest = Folded | Walked
+
+
 class Counts(NamedTuple):
     """What a forest was fitted to, its padding left out."""
 
@@ -64,38 +93,29 @@ class Counts(NamedTuple):
     leaves: int
 
 
-class Tree(NamedTuple):
-    """One tree as XGBoost writes it: the columns of its nodes, the root first."""
-
-    left: Int[np.ndarray, " nodes"]
-    right: Int[np.ndarray, " nodes"]
-    feature: Int[np.ndarray, " nodes"]
-    value: Float[np.ndarray, " nodes"]
-    """the threshold of a node, the weight of a leaf"""
-    default_left: Bool[np.ndarray, " nodes"]
-
-
 BLANK = Tree(
     left=np.array([-1]),
-    right=np.array([-1]),
     feature=np.array([0]),
-    value=np.array([0.0]),
+    value=np.array([0.0], np.float32),
     default_left=np.array([True]),
+    splits=(),
 )
 """A leaf that adds nothing: fills the forest up to its capacity."""
 
 
-def pack(booster: "Booster", capacity_trees: int, depth: int, classes: int) -> Forest:
-    """The forest's arrays; the same shapes for every forest of these three numbers.
+def pack(
+    booster: "Booster",
+    capacity_trees: int,
+    depth: int,
+    classes: int,
+    leaves: int = MAX_LEAVES,
+) -> Forest:
+    """The forest's arrays; the same shapes for every forest of these four numbers.
 
-    `capacity_trees` counts the trees of all classes together; trees shallower than
-    `depth` repeat their leaves. Raises `ForestError` if the booster does not fit.
+    `capacity_trees` counts the trees of all classes together; `depth` are the levels of
+    splits and `leaves` the leaves that a tree may have. Raises `ForestError` if the
+    booster does not fit.
     """
-    if not 1 <= depth <= MAX_DEPTH:
-        raise ForestError(
-            f"depth {depth}: the fused forest has 1 to {MAX_DEPTH} levels; choose "
-            "trees.depth within them, and more trees.rounds for what is finer"
-        )
     document = model_document(booster)
     trees, owners = read_trees(document, classes)
     share = capacity_trees // classes
@@ -104,22 +124,42 @@ def pack(booster: "Booster", capacity_trees: int, depth: int, classes: int) -> F
             f"{len(trees)} trees of {classes} classes do not fit into a capacity of "
             f"{capacity_trees}: declare a multiple of {classes}, at least {len(trees)}"
         )
+    for number, tree in enumerate(trees):
+        _require_room(number, tree, depth, leaves)
     grouped: list[list[Tree]] = [[] for _ in range(classes)]
     for tree, owner in zip(trees, owners, strict=True):
         grouped[owner].append(tree)
     padded = [tree for own in grouped for tree in own + [BLANK] * (share - len(own))]
-    columns = zip(*(_complete(tree, depth) for tree in padded), strict=True)
-    packed = [jnp.asarray(np.stack(column, axis=1)) for column in columns]
-    return Forest(*packed, base=jnp.asarray(base_score(document, classes)))
+    return laid_out(padded, depth, base_score(document, classes), leaves)
 
 
-def blank(capacity_trees: int, depth: int, classes: int) -> Forest:
+def blank(
+    capacity_trees: int, depth: int, classes: int, leaves: int = MAX_LEAVES
+) -> Forest:
     """A forest of these shapes that says nothing."""
-    columns = [
-        jnp.asarray(np.stack([column] * capacity_trees, axis=1))
-        for column in _complete(BLANK, depth)
-    ]
-    return Forest(*columns, base=jnp.zeros(classes, jnp.float32))
+    nothing = np.zeros(classes, np.float32)
+    return laid_out([BLANK] * capacity_trees, depth, nothing, leaves)
+
+
+def laid_out(
+    trees: Sequence[Tree],
+    depth: int,
+    base: Float[np.ndarray, " C"],
+    leaves: int = MAX_LEAVES,
+) -> Forest:
+    """Trees that are grouped by class, in the layout of their depth."""
+    if depth <= FOLDED:
+        columns = zip(*(_complete(tree, depth) for tree in trees), strict=True)
+        arrays = [jnp.asarray(np.stack(column, axis=1)) for column in columns]
+        return Folded(*arrays, base=jnp.asarray(base))
+    nodes, splits = 2 * min(2**depth, leaves) - 1, np.zeros(depth, np.int32)
+    for tree in trees:
+        splits[: len(tree.splits)] += tree.splits
+    columns = zip(*(_table(tree, nodes) for tree in trees), strict=True)
+    asks, value, left = (np.stack(column) for column in columns)
+    left += np.arange(0, left.size, nodes, np.int32)[:, None]
+    arrays = (jnp.asarray(one) for one in (asks, value, left, splits, base))
+    return Walked(*arrays)
 
 
 def counts(forest: Forest) -> Counts:
@@ -128,16 +168,13 @@ def counts(forest: Forest) -> Counts:
     Below a leaf a padded tree has blank nodes and the leaf's own value again and again;
     no split has the same value on both sides, for it would save nothing.
     """
-    value = np.asarray(forest.leaf)
-    same, splits = np.ones(value.shape, bool), np.zeros(value.shape[1], np.int64)
-    while len(value) > 1:
-        left, right = value[0::2], value[1::2]
-        same = same[0::2] & same[1::2] & (left == right)
-        splits += (~same).sum(0)
-        value = left
-    leaves = splits + 1
-    says = (splits > 0) | (value[0] != 0)
-    return Counts(*(int(x[says].sum()) for x in (np.ones_like(leaves), splits, leaves)))
+    if isinstance(forest, Walked):
+        own = np.asarray(forest.asks) > 0
+        splits, first = own.sum(1), np.asarray(forest.value)[:, 0]
+    else:
+        splits, first = _folded_splits(np.asarray(forest.leaf))
+    says = (splits > 0) | (first != 0)
+    return Counts(int(says.sum()), int(splits.sum()), int((splits + 1)[says].sum()))
 
 
 def margins(forest: Forest, x: Float[Array, "S F"]) -> Float[Array, "S C"]:
@@ -150,19 +187,20 @@ def margins(forest: Forest, x: Float[Array, "S F"]) -> Float[Array, "S C"]:
     onto the base, in the order in which XGBoost adds them: the result is bit-equal to
     its own, and a loop costs no more than a reduction.
     """
-    trees, classes = forest.feature.shape[1], forest.base.shape[0]
-    columns = x.T
+    classes, columns = forest.base.shape[0], x.T
     lifted = jnp.where(jnp.isnan(columns), jnp.inf, columns)
-    doubled = jnp.concatenate([columns, lifted])
-    row = forest.feature + jnp.where(forest.nan_right, columns.shape[0], 0)
-    reached = _fold if len(row) < 2**FOLDED else _walk
-    leaf = reached(forest, doubled, row).reshape(classes, trees // classes, x.shape[0])
+    reached = (
+        _walk(forest, columns, lifted)
+        if isinstance(forest, Walked)
+        else _fold(forest, columns, lifted)
+    )
+    leaf = reached.reshape(classes, -1, x.shape[0])
     base = jnp.broadcast_to(forest.base[:, None], (classes, x.shape[0]))
 
     def add(tree: Array, total: Array) -> Array:
         return total + leaf[:, tree]
 
-    return lax.fori_loop(0, trees // classes, add, base).T
+    return lax.fori_loop(0, leaf.shape[1], add, base).T
 
 
 def log_probability(forest: Forest, x: Float[Array, "S F"]) -> Float[Array, "S C"]:
@@ -175,55 +213,31 @@ def predict(forest: Forest, x: Float[Array, "S F"]) -> Float[Array, "S C"]:
     return jax.nn.softmax(margins(forest, x), axis=-1)
 
 
-def model_document(booster: "Booster") -> dict[str, Any]:
-    """The booster as the JSON document that XGBoost saves; floats keep every bit."""
-    return json.loads(bytes(booster.save_raw("json")))
-
-
-def read_trees(
-    document: Mapping[str, Any], classes: int
-) -> tuple[list[Tree], list[int]]:
-    """The trees of a saved model in the order of fitting, and the class of each."""
-    learner = document["learner"]
-    found = int(learner["learner_model_param"]["num_class"])
-    kind = learner["gradient_booster"]["name"]
-    if found != classes or kind != "gbtree":
+def _require_room(number: int, tree: Tree, depth: int, leaves: int) -> None:
+    deep, wide = len(tree.splits), sum(tree.splits) + 1
+    if not deep <= depth:
         raise ForestError(
-            f"the model is a {kind} of {found} classes; expected a gbtree of {classes}"
+            f"tree {number} has {deep} levels of splits; expected at most {depth}: "
+            "declare the depth of its fitting"
         )
-    model = learner["gradient_booster"]["model"]
-    if any(any(tree["split_type"]) for tree in model["trees"]):
-        raise ForestError("the model splits on categories; expected numbers only")
-    widest = max((_leaf_width(tree) for tree in model["trees"]), default=1)
-    if widest > 1:
+    if not wide <= leaves:
         raise ForestError(
-            f"the model's leaves are vectors of {widest} numbers; expected one number "
-            "each (multi_strategy=one_output_per_tree)"
+            f"tree {number} has {wide} leaves; expected at most {leaves}: fit it with "
+            "fewer (max_leaves), or declare as many"
         )
-    return [_read_tree(tree) for tree in model["trees"]], list(model["tree_info"])
 
 
-def base_score(
-    document: Mapping[str, Any], classes: int
-) -> Float[np.ndarray, " classes"]:
-    """Log odds before the first tree: a string of a vector since XGBoost 3.1."""
-    text = document["learner"]["learner_model_param"]["base_score"]
-    score = np.asarray(json.loads(text), np.float32)
-    return np.array(np.broadcast_to(score, (classes,)))
-
-
-def _leaf_width(columns: Mapping[str, Any]) -> int:
-    return int(columns["tree_param"]["size_leaf_vector"])
-
-
-def _read_tree(columns: Mapping[str, Any]) -> Tree:
-    return Tree(
-        left=np.asarray(columns["left_children"], np.int32),
-        right=np.asarray(columns["right_children"], np.int32),
-        feature=np.asarray(columns["split_indices"], np.int32),
-        value=np.asarray(columns["split_conditions"], np.float32),
-        default_left=np.asarray(columns["default_left"], bool),
-    )
+def _folded_splits(
+    value: Float[np.ndarray, "L trees"],
+) -> tuple[Int[np.ndarray, " trees"], Float[np.ndarray, " trees"]]:
+    """Splits of each complete tree, and its first leaf."""
+    same, splits = np.ones(value.shape, bool), np.zeros(value.shape[1], np.int64)
+    while len(value) > 1:
+        left, right = value[0::2], value[1::2]
+        same = same[0::2] & same[1::2] & (left == right)
+        splits += (~same).sum(0)
+        value = left
+    return splits, value[0]
 
 
 def _complete(tree: Tree, depth: int) -> tuple[np.ndarray, ...]:
@@ -235,12 +249,8 @@ def _complete(tree: Tree, depth: int) -> tuple[np.ndarray, ...]:
         feature = np.where(is_leaf, 0, tree.feature[at])
         threshold = np.where(is_leaf, 0, tree.value[at])
         levels.append((feature, threshold, ~is_leaf & ~tree.default_left[at]))
-        children = [np.where(is_leaf, at, side[at]) for side in (tree.left, tree.right)]
-        at = np.stack(children, axis=1).ravel()
-    if (tree.left[at] >= 0).any():
-        raise ForestError(
-            f"a tree is deeper than {depth} levels: declare the depth of its fitting"
-        )
+        first = np.where(is_leaf, at, tree.left[at])
+        at = np.stack([first, first + ~is_leaf], axis=1).ravel()
     feature, threshold, nan_right = (
         np.concatenate(parts) for parts in zip(*levels, strict=True)
     )
@@ -250,6 +260,18 @@ def _complete(tree: Tree, depth: int) -> tuple[np.ndarray, ...]:
         nan_right,
         tree.value[at].astype(np.float32),
     )
+
+
+def _table(tree: Tree, nodes: int) -> tuple[np.ndarray, ...]:
+    """The tree's row of each table; places are counted from its root."""
+    is_split, spare = tree.left >= 0, (0, nodes - len(tree.left))
+    asks = np.where(is_split, 2 * tree.feature + 1 + ~tree.default_left, 0)
+    value = np.where(is_split, _normal(tree.value), tree.value)
+    here = np.arange(nodes, dtype=np.int32)
+    left = np.where(np.pad(is_split, spare), np.pad(tree.left, spare), here)
+    padded = np.pad(asks, spare), np.pad(value, spare), left
+    kinds = (np.int32, np.float32, np.int32)
+    return tuple(x.astype(kind) for x, kind in zip(padded, kinds, strict=True))
 
 
 def _normal(threshold: Float[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
@@ -264,9 +286,11 @@ def _normal(threshold: Float[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
 
 
 def _fold(
-    forest: Forest, doubled: Float[Array, "F2 S"], row: Int[Array, "N trees"]
+    forest: Folded, columns: Float[Array, "F S"], lifted: Float[Array, "F S"]
 ) -> Float[Array, "trees S"]:
     """The leaf that each row reaches in each tree."""
+    doubled = jnp.concatenate([columns, lifted])
+    row = forest.feature + jnp.where(forest.nan_right, columns.shape[0], 0)
     nodes, trees = row.shape
     right = [
         doubled.at[row[i]].get(mode="clip") >= forest.threshold[i][:, None]
@@ -284,16 +308,22 @@ def _fold(
 
 
 def _walk(
-    forest: Forest, doubled: Float[Array, "F2 S"], row: Int[Array, "N trees"]
+    forest: Walked, columns: Float[Array, "F S"], lifted: Float[Array, "F S"]
 ) -> Float[Array, "trees S"]:
-    """The same by one node a level: as many levels as there are, whatever the rows."""
-    nodes, trees = row.shape
-    tree = jnp.arange(trees, dtype=jnp.int32)[:, None]
-    symbol = jnp.arange(doubled.shape[1], dtype=jnp.int32)[None]
-    at = jnp.zeros((trees, doubled.shape[1]), jnp.int32)
-    for _ in range(nodes.bit_length()):
-        which = row.at[at, tree].get(mode="clip")
-        value = doubled.at[which, symbol].get(mode="clip")
-        is_right = value >= forest.threshold.at[at, tree].get(mode="clip")
-        at = 2 * at + 1 + is_right.astype(jnp.int32)
-    return forest.leaf.at[at - nodes, tree].get(mode="clip")
+    """The same: a leaf asks for NaN, which is never greater, and leads to itself."""
+    symbols, nothing = columns.shape[1], jnp.full_like(columns[:1], jnp.nan)
+    pairs = jnp.stack([columns, lifted], axis=1).reshape(-1, symbols)
+    asked = jnp.concatenate([nothing, pairs])
+    asks, value, left = (x.ravel() for x in (forest.asks, forest.value, forest.left))
+    symbol = jnp.arange(symbols, dtype=jnp.int32)[None]
+
+    def descend(_: Array, at: Int[Array, "trees S"]) -> Int[Array, "trees S"]:
+        found = asked.at[asks.at[at].get(mode="clip"), symbol].get(mode="clip")
+        is_right = found >= value.at[at].get(mode="clip")
+        return left.at[at].get(mode="clip") + is_right.astype(jnp.int32)
+
+    trees, nodes = forest.asks.shape
+    root = jnp.arange(trees, dtype=jnp.int32)[:, None] * nodes
+    at = jnp.broadcast_to(root, (trees, symbols))
+    at = lax.fori_loop(0, len(forest.splits), descend, at)
+    return value.at[at].get(mode="clip")

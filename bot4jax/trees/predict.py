@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from bot4jax.trees.fit import require_device
-from bot4jax.trees.forest import ForestError
+from bot4jax.trees.model import ForestError
 
 if TYPE_CHECKING:
     from xgboost import Booster

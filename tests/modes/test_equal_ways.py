@@ -28,7 +28,7 @@ from bot4jax.modes.trading import trade_here
 from bot4jax.registry import FeatureSpec
 from bot4jax.runtime.journal_rows import StepRecord
 from bot4jax.state import copied
-from bot4jax.trees.forest import ForestError
+from bot4jax.trees.model import ForestError
 from bot4jax.types import BUY, SELL
 from tests.modes.ways import journal_of, silent
 

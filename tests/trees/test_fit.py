@@ -1,12 +1,16 @@
 """Fitting a forest, and files of forests that are whole, damaged or foreign."""
 
+import hashlib
+import json
 from contextlib import suppress
 
 import numpy as np
 import pytest
 from xgboost import Booster
 
+from bot4jax.trees import fit
 from bot4jax.trees.fit import (
+    DIGEST,
     ForestError,
     Rows,
     Settings,
@@ -165,6 +169,52 @@ def test_a_saved_forest_comes_back_bit_equal(booster, tmp_path):
     again = load(path, features=3, classes=3)
     assert again.save_raw("json") == booster.save_raw("json")
     assert [file.name for file in path.parent.iterdir()] == ["forest.json"]
+
+
+def test_a_deep_forest_comes_back_bit_equal(tmp_path):
+    own, path = settings(depth=40, min_child_weight=0, reg_lambda=0), tmp_path / "it"
+    x, _, weights = rows()
+    noise = np.random.default_rng(1).integers(0, 3, len(x))
+    deep = fit_forest(x, noise, weights, own)
+    assert max(text.count("\t" * 15) for text in deep.get_dump()) > 0
+    save(deep, path)
+    again = load(path, features=3, classes=3)
+    assert again.save_raw("json") == deep.save_raw("json")
+
+
+def test_leaves_are_as_few_as_tables_hold(monkeypatch):
+    own = settings(depth=20)
+    free = fit_forest(*rows(), own)
+    assert max(text.count("leaf") for text in free.get_dump()) > 8
+    monkeypatch.setattr(fit, "MAX_LEAVES", 8)
+    bound = fit_forest(*rows(), own)
+    assert max(text.count("leaf") for text in bound.get_dump()) == 8
+
+
+@pytest.mark.parametrize("depth", [3, 12])
+def test_a_bound_of_leaves_that_nothing_reaches_changes_nothing(monkeypatch, depth):
+    bound = fit_forest(*rows(), settings(depth=depth))
+    monkeypatch.setattr(fit, "MAX_LEAVES", 0)  # none, to XGBoost
+    free = fit_forest(*rows(), settings(depth=depth))
+    assert bound.save_raw("json") == free.save_raw("json")
+
+
+@pytest.mark.parametrize("read", [load, intact])
+def test_a_file_whose_trees_mean_nothing_is_refused(booster, tmp_path, read):
+    """Its digest is right: whoever wrote the file wrote it so."""
+    path = tmp_path / "forest.json"
+    save(booster, path)
+    document = json.loads(path.read_bytes())
+    attributes = document["learner"]["attributes"]
+    del attributes[DIGEST]
+    tree = document["learner"]["gradient_booster"]["model"]["trees"][4]
+    tree["left_children"][0] = 99
+    text = json.dumps(document, sort_keys=True).encode()
+    attributes[DIGEST] = hashlib.sha256(text).hexdigest()
+    path.write_text(json.dumps(document))
+    found = r"forest\.json: not a .* tree 4, node 0: its left child is 99"
+    with pytest.raises(ForestError, match=found):
+        read(path, features=3, classes=3)
 
 
 def damaged(text: bytes) -> dict[str, bytes]:

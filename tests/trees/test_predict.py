@@ -9,7 +9,7 @@ import xgboost
 
 from bot4jax.trees import forest
 from bot4jax.trees.fit import fit_forest
-from bot4jax.trees.forest import ForestError
+from bot4jax.trees.model import ForestError
 from bot4jax.trees.predict import (
     asker,
     contributions,
@@ -20,7 +20,7 @@ from bot4jax.trees.predict import (
     shap_values,
 )
 from tests.trees.test_fit import rows, settings
-from tests.trees.test_forest import FEATURES, boosted
+from tests.trees.test_forest import FEATURES, boosted, planted_rows
 
 NAMES = ("told", "noise", "absent")
 ROWS = 100_000
@@ -35,7 +35,13 @@ def asked_rows(seed: int = 3) -> np.ndarray:
     return x
 
 
-SHAPES = [(2, 4), (5, 3), *((3, depth) for depth in range(1, forest.MAX_DEPTH + 1))]
+SHAPES = [
+    *((3, depth) for depth in (*range(1, 10), 14, 15, 20, 41, 60)),
+    *((2, depth) for depth in (4, 41)),
+    *((4, depth) for depth in (6, 20)),
+    *((5, depth) for depth in (3, 60)),
+]
+"""Classes and levels."""
 
 
 @pytest.mark.parametrize(("classes", "depth"), SHAPES)
@@ -49,6 +55,9 @@ def test_both_predictors_say_the_same_of_a_hundred_thousand_rows(classes, depth)
     np.testing.assert_allclose(fused, softmax, rtol=0, atol=1e-6)
     np.testing.assert_allclose(fused, probabilities(booster, x), rtol=0, atol=1e-6)
     assert np.ptp(np.asarray(fused), axis=0).min() > 0.05  # it has something to say
+    planted = planted_rows(booster, classes, ROWS)
+    same = np.asarray(jax.jit(forest.margins)(packed, planted))
+    np.testing.assert_array_equal(same, asker(booster)(planted))
 
 
 def test_rows_handed_over_by_dlpack_get_the_same_answer():
