@@ -148,18 +148,11 @@ def laid_out(
     leaves: int = MAX_LEAVES,
 ) -> Forest:
     """Trees that are grouped by class, in the layout of their depth."""
-    if depth <= FOLDED:
-        columns = zip(*(_complete(tree, depth) for tree in trees), strict=True)
-        arrays = [jnp.asarray(np.stack(column, axis=1)) for column in columns]
-        return Folded(*arrays, base=jnp.asarray(base))
-    nodes, splits = 2 * min(2**depth, leaves) - 1, np.zeros(depth, np.int32)
-    for tree in trees:
-        splits[: len(tree.splits)] += tree.splits
-    columns = zip(*(_table(tree, nodes) for tree in trees), strict=True)
-    asks, value, left = (np.stack(column) for column in columns)
-    left += np.arange(0, left.size, nodes, np.int32)[:, None]
-    arrays = (jnp.asarray(one) for one in (asks, value, left, splits, base))
-    return Walked(*arrays)
+    if depth > FOLDED:
+        return _tables(trees, depth, base, 2 * min(2**depth, leaves) - 1)
+    columns = zip(*(_complete(tree, depth) for tree in trees), strict=True)
+    arrays = [jnp.asarray(np.stack(column, axis=1)) for column in columns]
+    return Folded(*arrays, base=jnp.asarray(base))
 
 
 def counts(forest: Forest) -> Counts:
@@ -260,6 +253,18 @@ def _complete(tree: Tree, depth: int) -> tuple[np.ndarray, ...]:
         nan_right,
         tree.value[at].astype(np.float32),
     )
+
+
+def _tables(
+    trees: Sequence[Tree], depth: int, base: Float[np.ndarray, " C"], nodes: int
+) -> Walked:
+    splits = np.zeros(depth, np.int32)
+    for tree in trees:
+        splits[: len(tree.splits)] += np.array(tree.splits, np.int32)
+    columns = zip(*(_table(tree, nodes) for tree in trees), strict=True)
+    asks, value, left = (np.stack(column) for column in columns)
+    left += np.arange(0, left.size, nodes, np.int32)[:, None]
+    return Walked(*(jnp.asarray(one) for one in (asks, value, left, splits, base)))
 
 
 def _table(tree: Tree, nodes: int) -> tuple[np.ndarray, ...]:
