@@ -3,6 +3,7 @@
 import json
 import os
 
+import jax
 import numpy as np
 import pytest
 
@@ -11,11 +12,15 @@ from bot4jax.learn.boosting import (
     drawn,
     enough_rounds,
     fit_alone,
+    fit_trees,
     stopping_of,
     tree_settings,
 )
 from bot4jax.learn.schedule import Samples
+from bot4jax.modes.keeping import blank
+from bot4jax.modes.setting import set_stage
 from bot4jax.schema import Config
+from bot4jax.trees import forest, predict
 from bot4jax.trees.fit import Rows, fit_forest
 
 HORIZON, BARS = 5, 400
@@ -93,6 +98,19 @@ def test_where_nobody_can_be_watched_all_rounds_are_boosted(config):
     found = samples()
     found.weights[CUT:] = 0
     assert rounds_alone(config, found, HORIZON) == 40
+
+
+def test_a_deep_forest_is_fitted_in_the_shapes_that_a_checkpoint_expects():
+    setting = set_stage(load(["debug=tiny", "trees.depth=20"]))
+    found = samples()
+    booster, packed = fit_trees(setting.config, setting.settings, found, lambda *_: 0)
+    assert max(text.count("\t" * 12) for text in booster.get_dump()) > 0
+    shapes = jax.eval_shape(lambda: (packed, blank(setting).params.forest))
+    assert shapes[0] == shapes[1]
+    x = found.features[-1]
+    said = jax.jit(forest.predict)(packed, x)
+    truth = predict.probabilities(booster, x)
+    np.testing.assert_allclose(said, truth, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("threads", [1, 3, 0])
