@@ -236,7 +236,7 @@ def _folded_splits(
 def _complete(tree: Tree, depth: int) -> tuple[np.ndarray, ...]:
     """The tree's column of each of the forest's arrays; a leaf is its own child."""
     at = np.zeros(1, np.int32)
-    levels = []
+    levels = [(np.zeros(0), np.zeros(0), np.zeros(0, bool))]
     for _ in range(depth):
         is_leaf = tree.left[at] < 0
         feature = np.where(is_leaf, 0, tree.feature[at])

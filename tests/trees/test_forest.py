@@ -255,7 +255,7 @@ def test_a_retrained_forest_of_the_same_capacity_does_not_recompile(depth):
     assert (np.asarray(first) != np.asarray(second)).all()
 
 
-@pytest.mark.parametrize("depth", [1, 2, 40])
+@pytest.mark.parametrize("depth", [0, 1, 2, 40])
 def test_a_forest_of_constants_predicts_its_base(depth):
     """Labels that nothing explains leave single-leaf trees and the class shares."""
     x = np.ones((40, FEATURES), np.float32)
