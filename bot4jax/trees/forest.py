@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 
 FOLDED = 7
-"""Levels up to which comparing all nodes is quicker than walking: with one more they
-are too many for the compiler to fuse."""
+"""Levels up to which comparing all nodes is as quick as walking, or quicker: with one
+more they are too many for the compiler to fuse."""
 
 MAX_LEAVES = 2**14
 """Leaves of a tree at most, unless told otherwise, and of those that we fit: the least
@@ -263,7 +263,7 @@ def _tables(
         splits[: len(tree.splits)] += np.array(tree.splits, np.int32)
     columns = zip(*(_table(tree, nodes) for tree in trees), strict=True)
     asks, value, left = (np.stack(column) for column in columns)
-    left += np.arange(0, left.size, nodes, np.int32)[:, None]
+    left += nodes * np.arange(len(trees), dtype=np.int32)[:, None]
     return Walked(*(jnp.asarray(one) for one in (asks, value, left, splits, base)))
 
 

@@ -205,6 +205,7 @@ def test_planted_rows_tell_left_from_right():
     booster = boosted(3, 4)
     x = planted_rows(booster, 3)
     forest = pack(booster, 15, 4, 3)
+    assert isinstance(forest, Folded)
     right = log_odds(forest, x)
     nudged = forest._replace(threshold=jnp.nextafter(forest.threshold, jnp.inf))
     assert (log_odds(nudged, x) != right).any()
