@@ -150,7 +150,7 @@ def _require_nodes(
     where, nodes, is_leaf = f"tree {number}, node", len(left), left == -1
     for side, name in ((left, "left child"), (right, "right child")):
         within = np.where(is_leaf, side == -1, (side > 0) & (side < nodes))
-        _require(within, where, name, side, f"above 0 and below {nodes}")
+        _require(within, where, name, side, f"1 to {nodes - 1}, or -1 as both")
     parents = np.bincount(np.append(left, right)[~np.tile(is_leaf, 2)], minlength=nodes)
     _require(parents <= 1, where, "number of parents", parents, "one")
     known = is_leaf | ((feature >= 0) & (feature < features))

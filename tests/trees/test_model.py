@@ -100,14 +100,19 @@ def leaf_of(value: float):
     return spoil
 
 
+def child_of_a_leaf(tree: dict) -> None:
+    tree["right_children"][tree["left_children"].index(-1)] = 1
+
+
 FAULTS = {
     "a pointer behind the table": (
         set_at("right_children", 99),
-        r"node 0: its right child is 99; expected above 0 and below \d+",
+        r"node 0: its right child is 99; expected 1 to \d+, or -1 as both",
     ),
     "a pointer before the table": (set_at("left_children", -2), "its left child is -2"),
     "a pointer to the root": (set_at("left_children", 0), "its left child is 0"),
     "one child alone": (set_at("right_children", -1), "its right child is -1"),
+    "a leaf with one child": (child_of_a_leaf, "its right child is 1; expected"),
     "a pointer that is a fraction": (
         set_at("left_children", 1.5),
         ": left_children has the shape .* and the type float64",
