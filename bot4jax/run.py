@@ -22,12 +22,9 @@ from hydra.types import RunMode
 
 from bot4jax.config import (
     HYDRA_VERSION_BASE,
-    announced,
-    conf_folder,
     expect_runs,
     load,
     plain,
-    rewritten,
     run_folder,
     validate,
 )
@@ -37,6 +34,7 @@ from bot4jax.environment import end_with_parent, prepare
 from bot4jax.errors import Bot4JaxError, ConfigError, Halted, SweepError
 from bot4jax.schema import Config
 from bot4jax.usage import usage
+from bot4jax.words import announced, conf_folder, rewritten
 
 MODES = {
     "demo": (

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from bot4jax import schema
-from bot4jax.config import groups
+from bot4jax.words import groups
 
 MAIN_KEYS = (
     "run.name",

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import zmq
 
-from bot4jax import config, run, types, usage
+from bot4jax import config, run, types, usage, words
 from bot4jax.config import (
     agreed_hash,
     config_hash,
@@ -29,7 +29,7 @@ from bot4jax.schema.modes import Mode
 from bot4jax.validation import known_keys
 
 NAN, INF = float("nan"), float("inf")
-CONF = config.conf_folder()
+CONF = words.conf_folder()
 
 
 @pytest.fixture(scope="module")
@@ -404,7 +404,7 @@ def test_one_address_for_two_sockets_is_refused(tree):
     ("group", "option"),
     [
         (group, option)
-        for group, options in config.groups().items()
+        for group, options in words.groups().items()
         for option in options
         if group != "sweep"  # how jobs start, and nothing of what they do
         if f"- {group}: {option}\n" not in (CONF / "config.yaml").read_text()

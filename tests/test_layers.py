@@ -41,7 +41,7 @@ MAY_IMPORT = {
     # judges what learning and serving do; nothing but a mode asks it
     "certify": NUMERIC | {"data", "learn", "certify"},
     "runtime": NUMERIC
-    | {"runtime", "config", "environment", "plugins"}
+    | {"runtime", "config", "words", "environment", "plugins"}
     | {"learn.checkpoint", "learn.evaluate", "data.universe", "data.source"},
     # what a mode does: puts the rooms together, so it may know all of them
     "modes": NUMERIC
@@ -62,14 +62,15 @@ MAY_IMPORT = {
     # the command line
     "consistency": {"schema"},
     "validation": {"schema", "consistency"},
-    "config": WORDS | {"validation"},
-    "usage": {"schema", "config"},
+    "words": {"schema", "errors", "validation"},
+    "config": WORDS | {"validation", "words"},
+    "usage": {"schema", "words"},
     "environment": {"schema"},
     # features of the user's own: whoever asks for the catalogue asks here
     "plugins": {"errors", "registry", "kernels"},
     # the kill switch before a run listens; before JAX is imported
     "early": {"errors", "durable"},
-    "run": WORDS | {"config", "usage", "environment", "early"},
+    "run": WORDS | {"config", "words", "usage", "environment", "early"},
 }
 
 ONLY_IN = {
@@ -77,7 +78,7 @@ ONLY_IN = {
     "apsw": {"runtime"},
     "xgboost": {"trees"},
     "orbax": {"learn.checkpoint"},
-    "hydra": {"run", "config"},
+    "hydra": {"run", "config", "words"},
     "omegaconf": {"run", "config"},
     "rich": {"runtime"},
     "tensorboardX": {"runtime.events"},

@@ -17,10 +17,10 @@ from bot4jax.runtime import doctor
 
 FIND = (
     "import json, sys\n"
-    "from bot4jax import config\n"
+    "from bot4jax import config, words\n"
     "from bot4jax.run import main\n"
     "code = main(['--help'])\n"
-    "found = [str(config.conf_folder()), config.__file__, config.load().mode, code]\n"
+    "found = [str(words.conf_folder()), config.__file__, config.load().mode, code]\n"
     "print(json.dumps(found))"
 )
 

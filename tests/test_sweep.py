@@ -19,18 +19,10 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from bot4jax.config import (
-    HYDRA_VERSION_BASE,
-    LAUNCHERS,
-    announced,
-    conf_folder,
-    from_yaml,
-    groups,
-    load,
-    rewritten,
-)
+from bot4jax.config import HYDRA_VERSION_BASE, from_yaml, load
 from bot4jax.errors import Halted
 from bot4jax.learn import ledger
+from bot4jax.words import LAUNCHERS, announced, conf_folder, groups, rewritten
 from tests.contract import check_summary
 
 WORDS = [

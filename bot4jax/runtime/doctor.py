@@ -20,9 +20,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from bot4jax.config import conf_folder
 from bot4jax.environment import cache_folder
 from bot4jax.schema import Config
+from bot4jax.words import conf_folder
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 

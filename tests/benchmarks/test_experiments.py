@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from benchmarks import experiments, looks, luck, origins, regimes, rungs
-from bot4jax.config import groups, load, run_folder, to_yaml
+from bot4jax.config import load, run_folder, to_yaml
 from bot4jax.data.binance import MARKETS
 from bot4jax.kernels import CATALOGUE, catalogue_hash
 from bot4jax.learn import ledger, selection
 from bot4jax.learn.evaluate import Judged
 from bot4jax.modes.summary import CHANCES
+from bot4jax.words import groups
 
 
 def test_every_experiment_is_on_the_page():
