@@ -56,7 +56,10 @@ def tell_lob(
         introduction(config, book),
         left_out(config, book),
         luck(tried),
-        *(told([one for one in judged if one.kind == kind]) for kind in kinds),
+        *(
+            told([one for one in judged if one.kind == kind], unit(config))
+            for kind in kinds
+        ),
         provenance(folder.manifest, seconds),
     ]
     page = framed(folder.name, book.simulated, parts)
@@ -72,7 +75,8 @@ def figures(
 ) -> dict[str, Any]:
     """The fields of `summary.json`: of those that every run has, nothing was traded.
 
-    A bar is an event here. Members are judged label by label, under `labels`.
+    A bar is a row here: an event, or every tenth one. Members are judged label by
+    label, under `labels`.
     """
     members = config.ensemble.members
     unjudged = dict.fromkeys(("log_loss", "brier", "ece"))
@@ -120,13 +124,20 @@ def counts(book: Book) -> dict[str, int]:
     return {name: int(one.lanes.counted.sum()) for name, one in book.sides.items()}
 
 
+def unit(config: Config) -> str:
+    """What is counted: rows of FI-2010 are not all events, but every tenth."""
+    return "rows" if config.data.source == "fi2010" else "events"
+
+
 def introduction(config: Config, book: Book) -> str:
     rows, own, days = counts(book), config.lob, len(book.shares)
+    clock = "event" if unit(config) == "events" else f"every {BLOCK}th event"
     return paragraph(
         f"Books of {', '.join(book.symbols)} from <b>{config.data.source}</b>, "
         f"{days} {'days' if days > 1 else 'day'}, {own.levels} levels, "
-        f"by event: {rows['train']:,} to train on, {rows['calibrate']:,} to choose the "
-        f"best member by, then {rows['test']:,} unseen ones. "
+        f"by {clock}: {rows['train']:,} to train on, "
+        f"{rows['calibrate']:,} to choose the best member by, then "
+        f"{rows['test']:,} unseen ones. "
         "No feature, label or stretch reaches from one symbol, day or side of a cut "
         "into another. Classes are cut so that "
         f"{100 * config.labels.flat_share:.0f} % of each symbol's training labels are "
@@ -137,15 +148,16 @@ def introduction(config: Config, book: Book) -> str:
 
 
 def left_out(config: Config, book: Book) -> str:
-    """Which events nobody was asked for, and why; how FI-2010's shares were found."""
+    """Which rows nobody was asked for, and why; how FI-2010's shares were found."""
     pieces = sum(len(side.pieces) for side in book.sides.values())
+    rows = unit(config)
     parts = [
-        f"Left out: the first {config.lob.warm} events of each of {pieces} symbols, "
-        "days and sides, which only let nets remember; at their ends, the events whose "
-        "label would reach beyond them, as counted below."
+        f"Left out: the first {config.lob.warm} {rows} of each of {pieces} symbols, "
+        "days and sides, which only let nets remember; at their ends, the "
+        f"{rows} whose label would reach beyond them, as counted below."
     ]
     parts += [
-        f"<b>{one.symbol}</b>, day {one.day}, {one.side}: {one.events} events are too "
+        f"<b>{one.symbol}</b>, day {one.day}, {one.side}: {one.events} {rows} are too "
         "few for the longest label."
         for one in book.dropped
     ]
@@ -188,8 +200,9 @@ def luck(tried: Tried) -> str:
     )
 
 
-def told(judged: Sequence[Judged]) -> str:
-    """One label: who reaches what, and who is above the line."""
+def told(judged: Sequence[Judged], counted: str) -> str:
+    """One label: who reaches what, and who is above the line; `counted`: what the test
+    consists of."""
     names = list(judged[0].scores)
     heads = ("macro-F1 ± 95 %", *(f"k = {one.horizon}" for one in judged))
     rows = [(name, *(shown(one.scores[name]) for one in judged)) for name in names]
@@ -199,7 +212,7 @@ def told(judged: Sequence[Judged]) -> str:
         if name not in (ALWAYS, LINEAR)
     ]
     lost = [f"{one.without['test']:,}" for one in judged]
-    without = ("events of the test without a label", *lost)
+    without = (f"{counted} of the test without a label", *lost)
     shares = [" / ".join(f"{100 * x:.0f}" for x in one.shares) for one in judged]
     return (
         section(f"Label: {judged[0].kind}")

@@ -91,6 +91,8 @@ def test_shares_that_jumps_made_are_counted_and_named(tmp_path):
         [len(one) - 1] for one in train
     ]
     assert told.count("<b>share 3</b>, day 1, ") == 3
+    assert " rows are too few for the longest label." in told
+    assert " events are too few" not in told
 
 
 @pytest.mark.parametrize(

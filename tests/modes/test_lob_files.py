@@ -268,6 +268,10 @@ def test_fi2010_from_its_files_to_the_report(tmp_path, capsys):
     check(summary, days, ["smoothed", "honest", "published"], KS, block=10)
     assert summary["shares"] == {"0": 2, "1": 2, "2": 2}
     assert "labels of k events look k/10 rows ahead" in report
+    assert "by every 10th event: " in report
+    assert f"Left out: the first {WARM} rows of each of " in report
+    assert "the rows whose label would reach beyond them" in report
+    assert "rows of the test without a label" in report
     assert "Label: published" in report
 
 
@@ -276,4 +280,8 @@ def test_lobster_from_its_files_to_the_report(tmp_path, capsys):
     words = ["data=lobster", f"data.path={tmp_path}", "lob.horizons=[10,50]"]
     summary, report = told(words, tmp_path, capsys)
     check(summary, days, ["smoothed", "honest"], [10, 50], block=1)
-    assert "Books of AAA, BBB from <b>lobster</b>, 1 day, 10 levels" in report
+    assert (
+        "Books of AAA, BBB from <b>lobster</b>, 1 day, 10 levels, by event: " in report
+    )
+    assert f"Left out: the first {WARM} events of each of " in report
+    assert "events of the test without a label" in report
