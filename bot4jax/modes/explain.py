@@ -22,7 +22,7 @@ from bot4jax.modes.families import shifts
 from bot4jax.modes.journal import reading
 from bot4jax.modes.spans import spans
 from bot4jax.runtime.journal_rows import StepRecord
-from bot4jax.runtime.journal_tables import show, unpacked
+from bot4jax.runtime.journal_tables import Table, show, unpacked, whole
 from bot4jax.runtime.limits import Reason
 from bot4jax.runtime.orders import Answer, Fill, Foreign
 from bot4jax.runtime.states import Transition
@@ -206,5 +206,6 @@ def _said(answer: Answer) -> str:
     return f"{name} {getattr(answer, 'reason', '')}".strip() + rest
 
 
-def _table(names: Sequence[str], rows: Iterable[tuple]) -> pl.DataFrame:
-    return pl.DataFrame(list(rows), dict.fromkeys(names, pl.String), orient="row")
+def _table(names: Sequence[str], rows: Iterable[tuple]) -> Table:
+    schema = dict.fromkeys(names, pl.String)
+    return whole(pl.DataFrame(list(rows), schema, orient="row"))

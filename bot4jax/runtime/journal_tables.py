@@ -3,17 +3,24 @@
 The journal knows no names: its rows tell instruments by slot, prices in increments and
 sizes in lots. A universe gives each slot its symbol, and says how much an increment and
 a lot are.
+
+A journal may be larger than the memory: a table is read part by part, anew whenever it
+is asked for, and its rows are told as they are read.
 """
 
-import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 import polars as pl
+from polars.io.plugins import register_io_source
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as Frame
 
 from bot4jax import durable
 from bot4jax.data.universe import Universe
@@ -25,12 +32,25 @@ from bot4jax.runtime.orders import Fill, Foreign
 from bot4jax.runtime.states import Transition
 from bot4jax.types import BUY, Instrument
 
-Tables = Mapping[str, pl.DataFrame]
+Schema = Mapping[str, pl.DataType | type[pl.DataType]]
 
-WRITERS: Mapping[str, Callable[[pl.DataFrame, io.BytesIO], None]] = {
-    "parquet": pl.DataFrame.write_parquet,
-    "csv": pl.DataFrame.write_csv,
+
+class Table(NamedTuple):
+    """Rows that are read when they are asked for, some at a time."""
+
+    schema: Schema
+    parts: Callable[[], Iterable[pl.DataFrame]]
+
+
+Tables = Mapping[str, Table]
+
+WRITERS: Mapping[str, Callable[[pl.LazyFrame, Path], object]] = {
+    "parquet": pl.LazyFrame.sink_parquet,
+    "csv": pl.LazyFrame.sink_csv,
 }
+
+STEPS = 256
+"""steps of a journal that are held at once; of 1,024 symbols some 25 MB"""
 
 TIME = pl.Datetime("ns", "UTC")
 ORDER = {"step": pl.Int64, "time": TIME, "id": pl.String, "slot": pl.Int64}
@@ -51,26 +71,31 @@ STATE |= {"state": pl.String, "text": pl.String, "is_reset": pl.Boolean}
 
 
 def tables(
-    steps: Sequence[StepRecord], transitions: Iterable[Transition], members: int
+    steps: Callable[[], Iterable[StepRecord]],
+    transitions: Callable[[], Iterable[Transition]],
+    members: int,
 ) -> Tables:
     """Orders, fills, denials, decisions and states, each in the order they came.
 
     Fills are all trades that have moved a position: those of others too, which have
     their reason as `foreign` and no order of ours.
     """
+    rows = {"orders": (ORDER, _orders), "fills": (FILL, _fills)}
+    rows |= {"denials": (DENIAL, _denials)}
+    listed = {
+        name: Table(schema, partial(_listed, steps, schema, told))
+        for name, (schema, told) in rows.items()
+    }
     return {
-        "orders": _frame(ORDER, (row for one in steps for row in _orders(one))),
-        "fills": _frame(FILL, (row for one in steps for row in _fills(one))),
-        "denials": _frame(DENIAL, (row for one in steps for row in _denials(one))),
-        "decisions": decisions([one for one in steps if not one.is_end], members),
-        "states": _frame(STATE, map(_state, transitions)),
+        **listed,
+        "decisions": Table(DECISION, partial(_decisions, steps, members)),
+        "states": Table(STATE, lambda: [_frame(STATE, map(_state, transitions()))]),
     }
 
 
-def decisions(steps: Iterable[StepRecord], members: int) -> pl.DataFrame:
-    """One row a step and slot: the vote and what was wanted of it."""
-    parts = [_decided(one, unpacked(one, members)) for one in steps]
-    return pl.concat(parts) if parts else pl.DataFrame(schema=DECISION)
+def whole(frame: pl.DataFrame) -> Table:
+    """A table that is there already."""
+    return Table(frame.schema, lambda: [frame])
 
 
 def unpacked(record: StepRecord, members: int) -> Decided:
@@ -88,7 +113,7 @@ def unpacked(record: StepRecord, members: int) -> Decided:
 
 def named(found: Tables, symbols: Sequence[str] | None) -> Tables:
     """The tables with each slot's symbol beside it; empty where nobody knows them."""
-    return {name: _named(frame, symbols) for name, frame in found.items()}
+    return {name: _with_symbols(one, symbols) for name, one in found.items()}
 
 
 def instruments(universe: Universe) -> pl.DataFrame:
@@ -106,28 +131,92 @@ def instruments(universe: Universe) -> pl.DataFrame:
 def show(found: Tables, rows: int, console: Console | None = None) -> None:
     """Each table's last rows: framed on a terminal, tab-separated lines elsewhere."""
     console = console or Console()
-    for name, frame in found.items():
-        last = frame.tail(rows) if rows else frame
-        cells = last.select(pl.all().cast(pl.String).fill_null("")).rows()
+    for name, table in found.items():
         if console.is_terminal:
-            console.print(_framed(name, frame, cells))
+            console.print(_framed(name, table.schema, *_last(table, rows)))
             continue
-        console.file.write("\t".join(("table", *frame.columns)) + "\n")
-        console.file.writelines("\t".join((name, *row)) + "\n" for row in cells)
+        console.file.write("\t".join(("table", *table.schema)) + "\n")
+        for part in [_last(table, rows)[0]] if rows else table.parts():
+            lines = ("\t".join((name, *row)) + "\n" for row in _cells(part))
+            console.file.writelines(lines)
 
 
 def export(found: Tables, folder: Path, form: str) -> list[Path]:
     """Write every table whole, as `<folder>/<table>.<form>`."""
     paths = [folder / f"{name}.{form}" for name in found]
-    for path, frame in zip(paths, found.values(), strict=True):
-        whole = io.BytesIO()
-        WRITERS[form](frame, whole)
-        durable.write(path, whole.getvalue())
+    for path, table in zip(paths, found.values(), strict=True):
+        with durable.drafted(path) as part, _refused():
+            WRITERS[form](_lazy(table), part)
     return paths
 
 
-def _frame(schema: dict, rows: Iterable[tuple]) -> pl.DataFrame:
+def _lazy(table: Table) -> pl.LazyFrame:
+    """The rows as Polars' writers ask for them, one part after the other."""
+    return register_io_source(lambda *_: iter(table.parts()), schema=table.schema)
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """What the disk refuses Polars, which tells it in words, as the system tells it."""
+    try:
+        yield
+    except (OSError, pl.exceptions.PolarsError) as error:
+        if refused := durable.of_the_disk(error):
+            raise refused from error
+        raise
+
+
+def _last(table: Table, rows: int) -> tuple[pl.DataFrame, int]:
+    """The last rows, all of them for 0, and how many there are."""
+    kept, count = [pl.DataFrame(schema=table.schema)], 0
+    for part in table.parts():
+        count += part.height
+        kept.append(part)
+        if rows:
+            kept = [pl.concat(kept, rechunk=True).tail(rows)]
+    return pl.concat(kept), count
+
+
+def _cells(frame: pl.DataFrame) -> list[tuple[str, ...]]:
+    return frame.select(pl.all().cast(pl.String).fill_null("")).rows()
+
+
+def _some(steps: Callable[[], Iterable[StepRecord]]) -> Iterator[list[StepRecord]]:
+    """As many steps at a time as are held."""
+    left = iter(steps())
+    while some := list(islice(left, STEPS)):
+        yield some
+
+
+def _listed(
+    steps: Callable[[], Iterable[StepRecord]],
+    schema: Schema,
+    told: Callable[[StepRecord], Iterable[tuple]],
+) -> Iterator[pl.DataFrame]:
+    """What some steps tell, row by row."""
+    for some in _some(steps):
+        yield _frame(schema, (row for one in some for row in told(one)))
+
+
+def _decisions(
+    steps: Callable[[], Iterable[StepRecord]], members: int
+) -> Iterator[pl.DataFrame]:
+    """One row a step and slot: the vote and what was wanted of it."""
+    for some in _some(steps):
+        parts = [
+            _decided(one, unpacked(one, members)) for one in some if not one.is_end
+        ]
+        if parts:
+            yield pl.concat(parts, rechunk=True)
+
+
+def _frame(schema: Schema, rows: Iterable[tuple]) -> pl.DataFrame:
     return pl.DataFrame(list(rows), schema, orient="row")
+
+
+def _with_symbols(table: Table, symbols: Sequence[str] | None) -> Table:
+    schema = _named(pl.DataFrame(schema=table.schema), symbols).schema
+    return Table(schema, lambda: (_named(one, symbols) for one in table.parts()))
 
 
 def _named(frame: pl.DataFrame, symbols: Sequence[str] | None) -> pl.DataFrame:
@@ -192,9 +281,9 @@ def _side(side: int) -> str:
     return "buy" if side == BUY else "sell"
 
 
-def _framed(name: str, frame: pl.DataFrame, cells: Sequence[tuple]) -> Table:
-    shown = "all" if len(cells) == len(frame) else f"the last {len(cells)}"
-    table = Table(*frame.columns, title=f"{name}: {shown} of {len(frame)}")
-    for row in cells:
+def _framed(name: str, columns: Iterable[str], last: pl.DataFrame, count: int) -> Frame:
+    shown = "all" if len(last) == count else f"the last {len(last)}"
+    table = Frame(*columns, title=f"{name}: {shown} of {count}")
+    for row in _cells(last):
         table.add_row(*row)
     return table

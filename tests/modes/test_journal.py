@@ -3,6 +3,7 @@
 import io
 import json
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 
 import msgspec
@@ -16,13 +17,38 @@ from bot4jax.errors import CheckpointError
 from bot4jax.modes.journal import journal
 from bot4jax.runtime.journal import Journal
 from bot4jax.runtime.journal_file import JournalError
-from bot4jax.runtime.journal_tables import WRITERS, export, show, tables
-from bot4jax.runtime.limits import Reason
+from bot4jax.runtime.journal_rows import NO_BAR, Closing, StepRecord
+from bot4jax.runtime.journal_tables import (
+    STEPS,
+    WRITERS,
+    Tables,
+    export,
+    show,
+    tables,
+    whole,
+)
+from bot4jax.runtime.limits import Reason, TradingState
 from bot4jax.runtime.orders import Fill
 from tests.runtime.scene import MEMBERS, SYMBOLS, Scene
 from tests.small_disk import is_told, no_room
 
 NAMES = ["orders", "fills", "denials", "decisions", "states"]
+
+
+def read_whole(told: Tables) -> dict[str, pl.DataFrame]:
+    """All rows of every table."""
+    return {
+        name: pl.concat([pl.DataFrame(schema=one.schema), *one.parts()])
+        for name, one in told.items()
+    }
+
+
+def of_journal(found: Journal) -> dict[str, pl.DataFrame]:
+    return read_whole(tables(found.read, found.transitions, MEMBERS))
+
+
+def as_tables(frames: dict[str, pl.DataFrame]) -> Tables:
+    return {name: whole(frame) for name, frame in frames.items()}
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +62,7 @@ def traded(tmp_path_factory):
     for bar in range(4):
         scene.step(bar)
     with closing(scene.journal) as found:
-        told = tables(list(found.read()), found.transitions(), MEMBERS)
+        told = of_journal(found)
     return told, scene.venue.record
 
 
@@ -72,7 +98,7 @@ def test_a_position_comes_of_the_fills_though_others_have_traded(tmp_path):
             scene.venue.trade_otherwise(0, -70, 150, "liquidation")
         scene.step(bar)
     with closing(scene.journal) as found:
-        told = tables(list(found.read()), found.transitions(), MEMBERS)["fills"]
+        told = of_journal(found)["fills"]
     signed = pl.when(pl.col("side") == "buy").then("lots").otherwise(-pl.col("lots"))
     owned = told.group_by("slot").agg(signed.sum().alias("lots")).rows_by_key("slot")
     held = scene.account.portfolio.lots
@@ -100,7 +126,7 @@ def test_states_begin_halted_and_end_active(traded):
 def test_lines_hold_the_last_rows_of_every_table(traded, rows):
     told, _ = traded
     printed = io.StringIO()
-    show(told, rows, Console(file=printed))
+    show(as_tables(told), rows, Console(file=printed))
     lines = [line.split("\t") for line in printed.getvalue().splitlines()]
     assert [line[1:] for line in lines if line[0] == "table"] == [
         told[name].columns for name in NAMES
@@ -112,14 +138,14 @@ def test_lines_hold_the_last_rows_of_every_table(traded, rows):
 def test_a_terminal_gets_frames_that_say_how_much_they_show(traded):
     told, _ = traded
     printed = io.StringIO()
-    show(told, 1, Console(file=printed, force_terminal=True, width=200))
+    show(as_tables(told), 1, Console(file=printed, force_terminal=True, width=200))
     assert f"the last 1 of {len(told['orders'])}" in printed.getvalue()
 
 
 @pytest.mark.parametrize("form", WRITERS)
 def test_files_hold_every_row(traded, form, tmp_path):
     told, _ = traded
-    paths = export(told, tmp_path, form)
+    paths = export(as_tables(told), tmp_path, form)
     assert [path.name for path in paths] == [f"{name}.{form}" for name in NAMES]
     assert {path.name for path in tmp_path.iterdir()} == {one.name for one in paths}
     read = {"parquet": pl.read_parquet, "csv": pl.read_csv}[form]
@@ -134,8 +160,8 @@ def test_the_tables_of_a_journal_without_a_step_have_their_columns(
 ):
     """As of an engine that died before its first; whoever reads them finds no rows."""
     told, _ = traded
-    nothing = tables([], [], MEMBERS)
-    assert {name: one.schema for name, one in nothing.items()} == {
+    nothing = tables(list, list, MEMBERS)
+    assert {name: one.schema for name, one in read_whole(nothing).items()} == {
         name: one.schema for name, one in told.items()
     }
     read = {"parquet": pl.read_parquet, "csv": pl.read_csv}[form]
@@ -147,12 +173,60 @@ def test_the_tables_of_a_journal_without_a_step_have_their_columns(
 @pytest.mark.parametrize("form", WRITERS)
 def test_an_export_without_room_leaves_the_one_before(traded, form, tmp_path):
     told, _ = traded
-    before = [one.read_bytes() for one in export(told, tmp_path, form)]
+    own = as_tables(told)
+    before = [one.read_bytes() for one in export(own, tmp_path, form)]
     with no_room(100), pytest.raises(OSError, match="large") as refused:
-        export(told, tmp_path, form)
+        export(own, tmp_path, form)
     assert is_told(refused.value, tmp_path / f"{NAMES[0]}.{form}")
     assert [(tmp_path / f"{one}.{form}").read_bytes() for one in NAMES] == before
     assert len(list(tmp_path.iterdir())) == len(NAMES)
+
+
+class Held(bytes):
+    """A step's decisions, counted while somebody holds them."""
+
+    alive = most = 0
+
+    def __new__(cls, packed: bytes):
+        cls.alive += 1
+        cls.most = max(cls.most, cls.alive)
+        return super().__new__(cls, packed)
+
+    def __del__(self):
+        type(self).alive -= 1
+
+
+def long_journal(count: int = 5 * STEPS + 3) -> Iterator[StepRecord]:
+    """More steps than are held at once, of one symbol; the last one is the end."""
+    numbers = np.zeros(MEMBERS + 2 + 3 + 3 * MEMBERS + 4, "<f4")
+    for step in range(count):
+        is_end = step == count - 1
+        yield StepRecord(
+            step=step,
+            boundary_ns=step,
+            bar=NO_BAR if is_end else step,
+            closing=Closing(step, 0, 0),
+            decisions=b"" if is_end else Held((numbers + step).tobytes()),
+            state=TradingState.ACTIVE,
+        )
+
+
+@pytest.mark.parametrize("form", [*WRITERS, "lines", "last lines"])
+def test_a_journal_longer_than_the_memory_is_told_as_it_is_read(form, tmp_path):
+    """Every row, in order, and of its steps never more than two parts at once."""
+    told, printed = tables(long_journal, list, MEMBERS), io.StringIO()
+    Held.most = Held.alive
+    if form in WRITERS:
+        export(told, tmp_path, form)
+        read = {"parquet": pl.read_parquet, "csv": pl.read_csv}[form]
+        found = read(tmp_path / f"decisions.{form}")["step"].to_list()
+    else:
+        show(told, 7 if form == "last lines" else 0, Console(file=printed))
+        lines = [line.split("\t") for line in printed.getvalue().splitlines()]
+        found = [int(line[1]) for line in lines if line[0] == "decisions"]
+    steps = list(range(5 * STEPS + 2))
+    assert found == (steps[-7:] if form == "last lines" else steps)
+    assert 0 < Held.most <= 2 * STEPS
 
 
 def test_a_run_is_told_as_its_database_has_it(copied, asked, capsys):
