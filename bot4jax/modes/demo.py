@@ -5,7 +5,7 @@ from pathlib import Path
 from bot4jax.learn.params import Learned
 from bot4jax.modes import lines
 from bot4jax.modes.joining import joined
-from bot4jax.modes.keeping import Kept, adopt, keep, seat, take_up
+from bot4jax.modes.keeping import Kept, adopt, is_kept, keep, seat, take_up
 from bot4jax.modes.learning import train as learn
 from bot4jax.modes.setting import Setting, expect_known, set_stage, trading_stage
 from bot4jax.modes.sockets import trade_with_children
@@ -74,7 +74,7 @@ def _fitted(
 ) -> tuple[Learned | None, Kept]:
     """The members of `run.model`, of this very run's checkpoint, or fitted now."""
     model = _model(config, folder)
-    if config.run.model or (model / "checkpoints").is_dir():
+    if config.run.model or is_kept(model):
         return None, take_up(model, setting)
     learned, kept = learn(setting, report, folder.path)
     keep(folder.path, setting, kept, learned.members.booster)

@@ -20,7 +20,15 @@ from bot4jax.learn.folds import Fold
 from bot4jax.learn.labelling import Labels, labels_at
 from bot4jax.learn.params import Learned
 from bot4jax.learn.splits import Split
-from bot4jax.modes.keeping import Kept, keep, kept_at, place_of, seat, take_up
+from bot4jax.modes.keeping import (
+    Kept,
+    is_kept,
+    keep,
+    kept_at,
+    place_of,
+    seat,
+    take_up,
+)
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.spans import reach
 from bot4jax.nets import zoo
@@ -166,7 +174,7 @@ def fitted(
     What was fitted is kept as it arrives at the test; `until` as in `keeping.keep`.
     """
     model = setting.config.run.model
-    if model is not None or (place / "checkpoints").is_dir():
+    if model is not None or is_kept(place):
         return None, take_up(place if model is None else Path(model), setting, until)
     with place_of(place) as own:
         learned = params.learn(

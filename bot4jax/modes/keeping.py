@@ -192,9 +192,18 @@ def take_up(folder: Path, setting: Setting, until: int | None = None) -> Kept:
     return kept._replace(params=as_configured(setting, kept.params))
 
 
+def is_kept(folder: Path) -> bool:
+    """Whether a run has kept what it fitted, sound or not.
+
+    One that ended while it wrote its first, killed or for want of room, has kept none,
+    and fits again from where it was.
+    """
+    return bool(checkpoint.steps(folder / "checkpoints"))
+
+
 def expect_checkpoint(folder: Path) -> None:
     """Raises `CheckpointError` where a run has kept none."""
-    if not (folder / "checkpoints").is_dir():
+    if not is_kept(folder):
         raise CheckpointError(
             f"{folder} holds no checkpoint: run `mode=train` or the demo first and "
             "name its folder with run.model=DIR."

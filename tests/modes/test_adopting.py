@@ -8,7 +8,7 @@ from bot4jax.modes.keeping import adopt
 
 def fitted(folder, *words):
     """As much of a run's folder as is read of it."""
-    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "1").mkdir(parents=True)
     (folder / "config.yaml").write_text(to_yaml(load(words)))
     return folder
 
