@@ -74,7 +74,7 @@ def test_problems_go_to_stderr_with_exit_code_2():
         "  mode: expected one of demo, train, backtest, live, replay, journal, "
         "explain, feed, venue, doctor, catalogue, keys, certify, control, "
         "lob, found 'dmo'",
-        "  risk.max_net: expected a number > 0, finite, found nan",
+        "  risk.max_net: expected a number > 0 and <= 1e+15, finite, found nan",
     ]
 
 

@@ -137,8 +137,8 @@ def test_missing_is_told_by_key(tree, key):
 def test_non_finite_inside_a_list_is_refused(tree):
     tree["nets"]["gru"]["widths"] = [48, INF]
     assert problems(tree) == (
-        "nets.gru.widths: expected a list, each a whole number >= 1, not empty, "
-        "finite, found [48, inf]",
+        "nets.gru.widths: expected a list, each a whole number >= 1 and <= 1e+09, "
+        "not empty, finite, found [48, inf]",
     )
 
 
@@ -166,10 +166,10 @@ def test_all_problems_come_at_once():
         "run.sed: unknown key. Did you mean 'run.seed'?",
         "seed: unknown key. Did you mean 'run.seed'?",
         "mode: expected one of demo, train",
-        "risk.max_gross: expected a number > 0, finite, found nan",
-        "risk.max_net: expected a number > 0, found -1",
+        "risk.max_gross: expected a number > 0 and <= 1e+15, finite, found nan",
+        "risk.max_net: expected a number > 0 and <= 1e+15, found -1",
         "run.fresh: expected true or false, found 'maybe'",
-        "trees.rounds: expected a whole number >= 1, found 1.5",
+        "trees.rounds: expected a whole number >= 1 and <= 1e+09, found 1.5",
         "=: cannot be read",
         "run.seed.deeper: unknown key",
         "strategy.capital: ${oc.env:NO_SUCH_VARIABLE} leads nowhere",

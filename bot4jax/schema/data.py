@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from bot4jax.schema.bounds import (
+    LARGEST,
     BarSeconds,
     Count,
     CountOrNone,
@@ -30,7 +31,7 @@ class SimulatorData(Data, frozen=True):
     """A market made from a seed; it knows its own best possible forecast."""
 
     source: Literal["simulator"]
-    ticks_per_bar: Annotated[float, Meta(ge=1)]
+    ticks_per_bar: Annotated[float, Meta(ge=1, le=LARGEST)]
     """mean events a symbol and bar; none has fewer than five sixths of it"""
     volatility_bps: Positive
     """bps of one bar's return, one standard deviation"""

@@ -5,8 +5,11 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from bot4jax.schema.bounds import (
+    LARGEST,
+    MOST,
     Count,
     CountOrNone,
+    MillisecondsOrNone,
     NonNegative,
     Positive,
     PositiveShare,
@@ -49,7 +52,7 @@ class Cnn(Section, frozen=True):
     """of each layer, first to last"""
     dilations: Annotated[tuple[Count, ...], Meta(min_length=1)]
     """bars between the taps of each layer"""
-    kernel: Annotated[int, Meta(ge=2)]
+    kernel: Annotated[int, Meta(ge=2, le=MOST)]
     """taps of each layer"""
 
 
@@ -121,7 +124,7 @@ class Labels(Section, frozen=True):
 
     horizon: Count
     """bars the forward return spans"""
-    latency_ms: NonNegative
+    latency_ms: MillisecondsOrNone
     """ms from decision to the first executable price; less than one bar"""
     threshold: Literal["quantile", "cost"]
     """± k·σ·√horizon; quantile: k fitted so that `flat_share` comes out in training;
@@ -175,7 +178,7 @@ class Train(Section, frozen=True):
     """share of a weight that an update at the peak rate 1 takes away"""
     clip_norm: Positive
     """global norm that gradients are clipped to"""
-    explosion: Annotated[float, Meta(ge=1)]
+    explosion: Annotated[float, Meta(ge=1, le=LARGEST)]
     """× `clip_norm`: nothing is learnt from a longer gradient, it points anywhere"""
     cut: ProperShare
     """× the learning rate after such an update; it recovers by a tenth an update"""

@@ -5,10 +5,11 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from bot4jax.schema.bounds import (
+    MOST,
     Count,
     CountOrNone,
     FolderName,
-    NonNegative,
+    MillisecondsOrNone,
     ProperShare,
     Section,
     Seed,
@@ -106,13 +107,13 @@ class Backtest(Section, frozen=True):
     """how folds part time when refitting; walk_forward: the test span, each fold fitted
     on what came before; k_fold: all bars, each part left out once; combinatorial: all
     bars, each choice of `tests` parts left out once. Only the first is causal"""
-    folds: Annotated[int, Meta(ge=2)]
+    folds: Annotated[int, Meta(ge=2, le=MOST)]
     """equal parts of the test span, or of all bars, when refitting"""
     tests: Count
     """parts that each combinatorial fold leaves out"""
     fidelity: Literal["exact", "research"]
     """exact: gate, journal and venue; research: a scan, holdings are the own targets"""
-    latencies_ms: tuple[NonNegative, ...]
+    latencies_ms: tuple[MillisecondsOrNone, ...]
     """ms to the venue at which an exact backtest trades again; longer than one bar is
     allowed; empty: only `venue.latency_ms`"""
     traps: bool
@@ -139,7 +140,7 @@ class Keys(Section, frozen=True):
 class Certify(Section, frozen=True):
     """How much `mode=certify` looks at."""
 
-    values: Annotated[int, Meta(ge=10_000)]
+    values: Annotated[int, Meta(ge=10_000, le=MOST)]
     """values of each feature that are compared with their definition in float64; all
     there are, where the data holds fewer"""
     symbols: Count
@@ -161,7 +162,7 @@ class Lob(Section, frozen=True):
     calibrate_share: ProperShare
     """of all events, behind those, by which the best member is chosen; the rest is the
     test"""
-    lane: Annotated[int, Meta(ge=2)]
+    lane: Annotated[int, Meta(ge=2, le=MOST)]
     """events in a stretch that nets walk through at once"""
     warm: Count
     """first events of a stretch, which only let nets remember; less than `lane`"""

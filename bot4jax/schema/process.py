@@ -7,11 +7,14 @@ from msgspec import Meta
 from bot4jax.schema.bounds import (
     Count,
     CountOrNone,
+    Milliseconds,
+    MillisecondsOrNone,
     NonNegative,
-    Positive,
     PositiveShare,
+    Seconds,
     Section,
     Text,
+    Wait,
 )
 
 
@@ -36,30 +39,30 @@ class Runtime(Section, frozen=True):
     endpoints: Endpoints
     capacity: Annotated[int, Meta(ge=16, le=65_536)]
     """ticks a batch; a static shape of the compiled step"""
-    allowed_lateness_ms: NonNegative
+    allowed_lateness_ms: MillisecondsOrNone
     """ms of receive time a bar waits for stragglers past its boundary"""
     backlog_ticks: Count
     """ticks that may wait at speed 1; beyond, of a symbol's quotes within a bar only
     the last is absorbed: who is behind sees less, not later"""
-    oldest_s: Positive
+    oldest_s: Seconds
     """s that the newest tick may be old at speed 1; beyond, only reductions pass"""
-    deadline_ms: Positive
+    deadline_ms: Milliseconds
     """ms that a decision may take at speed 1; then the fallback's counts, or, where
     that is late too, what is held is kept"""
-    skew_limit_ms: Positive
+    skew_limit_ms: Milliseconds
     """ms that a tick may be ahead of its publisher's clock, and, at speed 1, that clock
     ahead of where it was against ours; beyond, it is refused as from the future"""
     speed: NonNegative
     """× real time at which recorded or simulated ticks are sent; 0: unpaced"""
     subscribers: CountOrNone
     """engines the feed waits for before it sends its first tick"""
-    venue_timeout_s: Positive
+    venue_timeout_s: Wait
     """s to wait for the venue at the start and at each step; then halted"""
-    reorder_ticks: Annotated[int, Meta(ge=0)]
+    reorder_ticks: CountOrNone
     """ticks of a bar that are kept until it closes, 48 bytes each, to absorb those of a
     symbol again where they came out of order; of bars with more the order of arrival
     stands, which is told"""
-    snapshot_bars: Annotated[int, Meta(ge=0)]
+    snapshot_bars: CountOrNone
     """bars between two snapshots of the engine's state: as many may have to be computed
     again after a crash; 0: none is taken"""
     durability: Literal["process_crash", "power_loss"]
@@ -74,10 +77,10 @@ class Runtime(Section, frozen=True):
     hold in memory; all others count in its totals"""
     foreign: Literal["halt", "adopt"]
     """what others traded on the account, as in a liquidation: stop, or book it"""
-    feed_quiet_s: Positive
+    feed_quiet_s: Wait
     """s without a frame of a publisher after which only reductions pass, until a bar
     came without"""
-    feed_timeout_s: Positive
+    feed_timeout_s: Wait
     """s without a frame after which the engine halts and ends; a publisher that is
     silent for as long while others speak is waited for no longer"""
 

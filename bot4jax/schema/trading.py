@@ -5,11 +5,15 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from bot4jax.schema.bounds import (
+    LARGEST,
     Count,
     CountOrNone,
+    Latency,
+    Lots,
     NonNegative,
     Positive,
     PositiveShare,
+    Seconds,
     Section,
     Seed,
     Share,
@@ -54,7 +58,7 @@ class Execution(Section, frozen=True):
 class Risk(Section, frozen=True):
     """Limits of the gate. A model cannot change them; `conf/risk` gives the reasons."""
 
-    max_order_lots: Count
+    max_order_lots: Lots
     """lots an order, whatever a lot is worth"""
     max_order_notional: Positive
     """settlement currency an order"""
@@ -73,7 +77,7 @@ class Risk(Section, frozen=True):
     """bps an order's price may lie from the mid"""
     period_collar_bps: Positive
     """bps an opening order's price may lie from every mid of `period_seconds`"""
-    period_seconds: Positive
+    period_seconds: Seconds
     """s of event time that prices are looked back on"""
     orders_per_step: Count
     """messages one decision may send: orders, cancels, replacements; openings beyond
@@ -85,14 +89,14 @@ class Risk(Section, frozen=True):
     """messages, as of a step, within a second of event time"""
     max_participation: Positive
     """× the size at the best quote that an order would take"""
-    stale_seconds: Positive
+    stale_seconds: Seconds
     """s without a quote, which prices are judged by, after which a symbol takes no new
     risk"""
     repeats: Count
     """orders of one symbol, side, size and price within `repeat_seconds`, those left
     out that met nobody until their end; one more stops the engine until a person resets
     it"""
-    repeat_seconds: Positive
+    repeat_seconds: Seconds
     """s of event time that an order counts among the repeated ones"""
     daily_loss_share: PositiveShare
     """of the capital lost in a market's day, fees included; then only reductions"""
@@ -121,22 +125,22 @@ class Venue(Section, frozen=True):
     """name of the fee tier, printed with every result"""
     taker_fee_bps: NonNegative
     """bps of notional, of every instrument, whatever its own terms state"""
-    maker_fee_bps: Annotated[float, Meta(ge=-10)]
+    maker_fee_bps: Annotated[float, Meta(ge=-10, le=LARGEST)]
     """bps of notional; negative is a rebate"""
     borrow: Borrow
-    latency_ms: NonNegative
+    latency_ms: Latency
     """ms from the order's sending to its arrival in the book"""
     latency_spread: Annotated[float, Meta(ge=0, le=3)]
     """σ of the logarithm of each request's latency about `latency_ms`; 0: all alike"""
     latency_file: Text | None
     """measured ones, ms, one a line; each as likely, instead of the two above"""
-    feed_ms: NonNegative
+    feed_ms: Latency
     """ms from the market to the engine: what is decided at a boundary is late by it"""
     feed_spread: Annotated[float, Meta(ge=0, le=3)]
     """as `latency_spread`, of each boundary"""
     feed_file: Text | None
     """as `latency_file`"""
-    compute_ms: NonNegative
+    compute_ms: Latency
     """ms that a decision takes in the venue's reckoning; it is never measured there"""
     compute_spread: Annotated[float, Meta(ge=0, le=3)]
     """as `latency_spread`, of each boundary"""
