@@ -99,7 +99,7 @@ def poisoned(params: Params, *members: int) -> Params:
         nets[member] = jax.tree.map(lambda w: jnp.full_like(w, np.nan), nets[member])
     trees = params.forest
     if TREES in members:
-        trees = trees._replace(leaf=jnp.full_like(trees.leaf, np.nan))
+        trees = trees._replace(base=jnp.full_like(trees.base, np.nan))
     return params._replace(nets=params.nets._replace(nets=tuple(nets)), forest=trees)
 
 

@@ -36,10 +36,10 @@ def scene() -> tuple[Setting, Kept]:
 
 
 def poisoned(params: Params, member: str) -> Params:
-    """NaN in place of what a member has learnt."""
+    """NaN in place of what a member says."""
     if member == "trees":
-        leaf = jnp.full_like(params.forest.leaf, jnp.nan)
-        return params._replace(forest=params.forest._replace(leaf=leaf))
+        base = jnp.full_like(params.forest.base, jnp.nan)
+        return params._replace(forest=params.forest._replace(base=base))
     nets = jax.tree.map(lambda one: jnp.full_like(one, jnp.nan), params.nets.nets)
     return params._replace(nets=params.nets._replace(nets=nets))
 
