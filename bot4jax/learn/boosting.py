@@ -149,11 +149,16 @@ def threads_of(hardware: Hardware) -> int:
 
 def seated(config: Config, settings: Settings, engine: Engine, booster: Any) -> Engine:
     """The engine with the predictor that is configured; the fused one needs nobody."""
-    if config.trees.predictor == "fused" or "trees" not in settings.members:
+    if not is_asked(config, settings):
         return engine
     own = config.hardware
     asked = predict.asker(booster, threads=threads_of(own), device=own.platform)
     return asking(engine, asked)
+
+
+def is_asked(config: Config, settings: Settings) -> bool:
+    """Whether the forest is asked by itself, beside the nets."""
+    return config.trees.predictor != "fused" and "trees" in settings.members
 
 
 def explained(

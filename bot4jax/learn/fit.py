@@ -97,17 +97,23 @@ def fit_nets(
 
     Goes on from the newest checkpoint in the place's folder, if there is one.
     """
-    form = Form(sizes, settings.parts, hardware.products)
-    group = group_size(samples.labels.shape[1], settings)
-    devices = mesh.mesh_of(hardware.devices)
-    lanes = mesh.lanes_of(devices, group, settings.parts)
-    names = names_of(sizes)
+    symbols, names = samples.labels.shape[1], names_of(sizes)
+    form, devices, lanes = laid_out(sizes, symbols, settings, hardware)
     own = Fit(form, settings, seed, devices, lanes, names, samples, seams)
     mean, rows = descend(own, report, place)
     told = history(sizes, rows)
     for sentence in warnings(told):
         logger.warning("%s.", sentence)
     return jax.tree.map(jnp.asarray, mean), told
+
+
+def laid_out(
+    sizes: NetSizes, symbols: int, settings: Train, hardware: Hardware
+) -> tuple[Form, Mesh, int]:
+    """What an update is compiled for, over which devices, for how many symbols."""
+    form = Form(sizes, settings.parts, hardware.products)
+    devices, group = mesh.mesh_of(hardware.devices), group_size(symbols, settings)
+    return form, devices, mesh.lanes_of(devices, group, settings.parts)
 
 
 def descend(own: Fit, report: Report, place: Place) -> tuple[zoo.NetParams, list[Row]]:
@@ -227,7 +233,7 @@ def net_probabilities(
 
     Whole passes are unrolled; the bars left over are served one by one.
     """
-    walk, step = (_compiled(form, sizes) for form in (zoo.unroll, zoo.step))
+    walk, step = (compiled_form(form, sizes) for form in (zoo.unroll, zoo.step))
     whole = len(features) - len(features) % PASS_BARS
     found = []
     for start in range(0, whole, PASS_BARS):
@@ -240,7 +246,7 @@ def net_probabilities(
 
 
 @kept_for_nets(16)
-def _compiled(form: Callable, sizes: NetSizes) -> Callable:
+def compiled_form(form: Callable, sizes: NetSizes) -> Callable:
     """One compilation for all spans."""
     return jax.jit(partial(form, sizes))
 

@@ -21,7 +21,7 @@ from bot4jax.engine import Engine
 from bot4jax.kernels.clean import init_scaler
 from bot4jax.kernels.sizing import SizingParams
 from bot4jax.kernels.vote import VoteParams
-from bot4jax.learn import crossfit, dataset, fit, regimes
+from bot4jax.learn import ahead, crossfit, dataset, fit, regimes
 from bot4jax.learn.boosting import fit_trees, seated
 from bot4jax.learn.crossfit import Calibrations
 from bot4jax.learn.dataset import BarRecord, Dataset
@@ -111,9 +111,10 @@ def learn(
 ) -> Learned:
     """Fit units, members, calibration and the vote on the record's spans."""
     shelf = shelf_of(config, place.folder)
-    units, observing, data = prepare(
-        config, settings, engine, record, split, report, shelf
-    )
+    with ahead.compiled(ahead.for_members(config, settings)):
+        units, observing, data = prepare(
+            config, settings, engine, record, split, report, shelf
+        )
     labels = label_as_configured(config, data, split.train, settings.layout.horizon)
     seams = seams_in(record, split.train)
     members = fit_members(config, settings, data, labels, split, report, place, seams)

@@ -126,6 +126,16 @@ def batch_of(samples: Samples, visit: Visit, bars: int, lanes: int) -> Samples:
     return Samples(*(padded(one[:, visit.symbols], bars, lanes) for one in rows))
 
 
+def blank_batch(settings: Train, lanes: int, features: int) -> Samples:
+    """A batch that teaches nothing, of the types and shapes that all have."""
+    shape = settings.chunk, lanes
+    return Samples(
+        np.zeros((*shape, features), np.float32),
+        np.zeros(shape, np.int8),
+        np.zeros(shape, np.float32),
+    )
+
+
 def padded(part: np.ndarray, bars: int, symbols: int) -> np.ndarray:
     """The part, filled up with zeros to `[bars, symbols, …]`."""
     missing = [(0, bars - part.shape[0]), (0, symbols - part.shape[1])]

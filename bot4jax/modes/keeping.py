@@ -21,22 +21,20 @@ from bot4jax.data.origin import Origin, digest, origin_of, shown
 from bot4jax.data.source import opens_ns
 from bot4jax.engine import asking
 from bot4jax.errors import CheckpointError
-from bot4jax.kernels import calibration, clean, history, vote
-from bot4jax.kernels.sizing import SizingParams
-from bot4jax.learn import checkpoint, isotonic, novelty, params
+from bot4jax.learn import checkpoint, novelty, params
+from bot4jax.learn.blanks import blank_params
 from bot4jax.learn.boosting import seated
 from bot4jax.learn.checkpoint import Identity
 from bot4jax.learn.fit import Place
 from bot4jax.learn.novelty import Novelty
 from bot4jax.learn.params import Learned
 from bot4jax.modes.setting import Setting
-from bot4jax.nets import fallback, zoo
 from bot4jax.registry import catalogue_hash
 from bot4jax.runtime.events import events
 from bot4jax.schema import Config
 from bot4jax.schema.learning import Trees
 from bot4jax.schema.modes import Run
-from bot4jax.state import Params, State, Units, init_state
+from bot4jax.state import Params, State, init_state
 from bot4jax.trees import fit as tree_fit
 from bot4jax.trees import forest
 from bot4jax.trees.model import ForestError
@@ -296,39 +294,8 @@ def anchors_of(setting: Setting) -> Float[Array, " S"]:
 
 def blank(setting: Setting) -> Kept:
     """A tree of the types and shapes that a checkpoint of this setting has."""
-    settings, symbols = setting.settings, setting.settings.layout.symbols
-    members, features = len(settings.members), len(settings.plan.specs)
-    regimes = settings.regimes
-    number, each = jnp.float32(0), jnp.zeros(symbols, jnp.float32)
-    classes = jnp.zeros(len(CLASSES), jnp.float32)
-    levels = jnp.zeros(history.BOOK_LEVELS, jnp.float32)
-    units = Units(
-        history.Scales(each, each, levels),
-        clean.init_scaler(features),
-        number,
-        jnp.int32(0),
-    )
-    fitted = Params(
-        units=units,
-        nets=zoo.init(settings.sizes, features, 0),
-        forest=forest.blank(
-            setting.config.trees.rounds * len(CLASSES),
-            setting.config.trees.depth,
-            len(CLASSES),
-        ),
-        fallback=fallback.blank(len(settings.reads)),
-        regime_edges=jnp.zeros((symbols, regimes - 1), jnp.float32),
-        temperature=jnp.zeros((members, regimes), jnp.float32),
-        vote_temperature=jnp.zeros(regimes, jnp.float32),
-        curves=isotonic.stacked(
-            [calibration.identity(members + 1, len(CLASSES))] * regimes
-        ),
-        threshold=number,
-        vote=vote.VoteParams(number, number, number, number),
-        sizing=SizingParams(
-            classes, classes, number, each, number, number, number, number
-        ),
-        confidence_floor=number,
-    )
-    state = init_state(settings, units, anchors_of(setting))
+    settings = setting.settings
+    fitted = blank_params(settings, setting.config.trees)
+    state = init_state(settings, fitted.units, anchors_of(setting))
+    features = len(settings.plan.specs)
     return Kept(fitted, state, jnp.int32(0), novelty.blank(features))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bot4jax.kernels import bars
-from bot4jax.learn import params
+from bot4jax.learn import ahead, params
 from bot4jax.learn.dataset import record_bars
 from bot4jax.learn.params import Learned
 from bot4jax.modes import traps
@@ -28,7 +28,8 @@ def train(setting: Setting, report: Report, folder: Path) -> tuple[Learned, Kept
     rows = ((one.ints, one.floats) for one in counted)
     with place_of(folder) as place:
         shelf = params.shelf_of(setting.config, place.folder)
-        record = record_bars(0, rows, shelf)
+        with ahead.compiled(ahead.for_features(setting.settings)):
+            record = record_bars(0, rows, shelf)
         learned = params.learn(
             setting.config,
             setting.settings,
