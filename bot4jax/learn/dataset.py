@@ -16,7 +16,7 @@ from bot4jax.kernels.clean import Scaler, fit_scaler
 from bot4jax.kernels.history import BOOK_LEVELS, Scales
 from bot4jax.kernels.rebase import Terms
 from bot4jax.kernels.sizing import Risk
-from bot4jax.learn.shelf import MEMORY, Shelf, gathered
+from bot4jax.learn.shelf import MEMORY, Shelf, gathered, one_behind
 from bot4jax.state import Observing, Seen, Units
 from bot4jax.types import BAR_FLOATS, BAR_INTS
 
@@ -106,9 +106,18 @@ class Dataset(NamedTuple):
         return Dataset(span.start, *arrays)
 
 
-def record_bars(first: int, bars: Iterable[tuple], shelf: Shelf = MEMORY) -> BarRecord:
-    """Bring closed bars `(ints, floats)` to the host and keep them."""
-    ints, floats = gathered(shelf, ("bar_ints", "bar_floats"), bars)
+def record_bars(
+    first: int,
+    bars: Iterable[tuple],
+    shelf: Shelf = MEMORY,
+    count: int | None = None,
+) -> BarRecord:
+    """Bring closed bars `(ints, floats)` to the host and keep them.
+
+    A bar is brought while the next is made; `count` as in `shelf.gathered`.
+    """
+    names = "bar_ints", "bar_floats"
+    ints, floats = gathered(shelf, names, one_behind(bars), count)
     return BarRecord(first, ints, floats)
 
 
@@ -214,10 +223,10 @@ def observe_bars(
                 state = jax.device_put(blank)
             bar = jax.device_put((record.ints[t], record.floats[t]))
             state, seen = observe(units, state, *bar)
-            yield jax.device_get(seen)
+            yield seen
             on_bar(t + 1)
 
-    found = dataset(record, rows(), shelf)
+    found = dataset(record, one_behind(rows()), shelf)
     return state, found
 
 
@@ -227,6 +236,7 @@ def dataset(record: BarRecord, rows: Iterable[Seen], shelf: Shelf = MEMORY) -> D
         shelf,
         SEEN,
         ((one.values, one.usable, *one.risk, one.half_spread) for one in rows),
+        len(record.ints),
     )
     return Dataset(
         record.first,

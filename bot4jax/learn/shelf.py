@@ -5,14 +5,16 @@ and whoever reads them cannot tell the difference. They hold plain numbers, row 
 row, without a header, and live no longer than the run that wrote them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from bot4jax.errors import DataError
+
+Row = TypeVar("Row")
 
 
 class Shelf(NamedTuple):
@@ -26,13 +28,42 @@ MEMORY = Shelf(None)
 
 
 def gathered(
-    shelf: Shelf, names: Sequence[str], rows: Iterable[Sequence[Any]]
+    shelf: Shelf,
+    names: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    count: int | None = None,
 ) -> tuple[np.ndarray, ...]:
-    """One array a column, `[rows, …]`; on disk one file a column."""
+    """One array a column, `[rows, …]`; on disk one file a column.
+
+    In memory rows are held until the last one is known, then copied, unless it is told
+    how many will come: then each is copied as it comes.
+    """
     if shelf.folder is not None:
         return _mapped(shelf.folder, names, rows)
+    if count:
+        return _copied(rows, count)
     columns = zip(*(map(np.asarray, row) for row in rows), strict=True)
     return tuple(np.stack(column) for column in columns)
+
+
+def one_behind(rows: Iterable[Row]) -> Iterator[Row]:
+    """Each row when the next has been asked for: a device computes that meanwhile."""
+    before: list[Row] = []
+    for row in rows:
+        yield from before
+        before = [row]
+    yield from before
+
+
+def _copied(rows: Iterable[Sequence[Any]], count: int) -> tuple[np.ndarray, ...]:
+    found: list[np.ndarray] = []
+    number = 0
+    for number, row in enumerate(rows, 1):
+        arrays = [np.asarray(one) for one in row]
+        found = found or [np.empty((count, *one.shape), one.dtype) for one in arrays]
+        for column, array in zip(found, arrays, strict=True):
+            column[number - 1] = array
+    return tuple(column[:number] for column in found)
 
 
 def _mapped(

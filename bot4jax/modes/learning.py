@@ -29,7 +29,7 @@ def train(setting: Setting, report: Report, folder: Path) -> tuple[Learned, Kept
     with place_of(folder) as place:
         shelf = params.shelf_of(setting.config, place.folder)
         with ahead.compiled(ahead.for_features(setting.settings)):
-            record = record_bars(0, rows, shelf)
+            record = record_bars(0, rows, shelf, split.test.start)
         learned = params.learn(
             setting.config,
             setting.settings,
