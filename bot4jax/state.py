@@ -6,7 +6,7 @@ and all that a restart needs beside the params.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple, TypeVar
 
 import jax
@@ -165,7 +165,9 @@ def init_state(settings: Settings, units: Units, anchors: Float[Array, " S"]) ->
     )
 
 
+@partial(jax.jit, static_argnums=0)
 def init_observing(settings: Settings, scales: Scales) -> Observing:
+    """Nothing remembered of any bar, in one program for all arrays."""
     features = len(settings.plan.specs)
     return Observing(
         bank.init(settings.plan),
@@ -204,7 +206,9 @@ def counting_anew(state: Observing) -> Observing:
     )
 
 
+@partial(jax.jit, static_argnums=0)
 def init_deciding(settings: Settings) -> Deciding:
+    """Nobody heard of and nothing forecast, in one program for all arrays."""
     layout, members = settings.layout, len(settings.members)
     return Deciding(
         zoo.init_carry(settings.sizes, layout.symbols),

@@ -118,14 +118,15 @@ def fit_temperature(
             f"none of {len(kept)} calibration samples has a weight and a forecast: "
             "lengthen spans.calibrate"
         )
-    logs = np.maximum(log_probability[kept].astype(np.float64), FAINTEST)
-    chosen, weight = labels[kept], weights[kept].astype(np.float64)
+    # A row a class: NumPy goes along rows of samples, not samples of three classes.
+    logs = np.maximum(log_probability[kept].T.astype(np.float64, order="C"), FAINTEST)
+    chosen, weight = labels[kept][None], weights[kept].astype(np.float64)
 
     def loss(log_temperature: float) -> float:
         scaled = logs * exp(-log_temperature)
-        peak = scaled.max(1)
-        total = peak + np.log(np.exp(scaled - peak[:, None]).sum(1))
-        of_label = np.take_along_axis(scaled, chosen[:, None], 1)[:, 0]
+        peak = scaled.max(0)
+        total = peak + np.log(np.exp(scaled - peak[None]).sum(0))
+        of_label = np.take_along_axis(scaled, chosen, 0)[0]
         return float(np.average(total - of_label, weights=weight))
 
     return exp(golden_section(loss, log(COLDEST), log(HOTTEST)))
