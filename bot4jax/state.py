@@ -206,9 +206,7 @@ def counting_anew(state: Observing) -> Observing:
     )
 
 
-@partial(jax.jit, static_argnums=0)
 def init_deciding(settings: Settings) -> Deciding:
-    """Nobody heard of and nothing forecast, in one program for all arrays."""
     layout, members = settings.layout, len(settings.members)
     return Deciding(
         zoo.init_carry(settings.sizes, layout.symbols),

@@ -14,14 +14,23 @@ from bot4jax.decisions import Decided, pack_decisions, unpack_decisions
 from bot4jax.kernels import planning
 from bot4jax.kernels.calibration import identity
 from bot4jax.kernels.clean import init_scaler
-from bot4jax.kernels.history import Scales
+from bot4jax.kernels.history import BOOK_LEVELS, Scales
 from bot4jax.kernels.sizing import Clamp, Risk, SizingParams
 from bot4jax.kernels.vote import Vote, VoteParams
 from bot4jax.learn.isotonic import stacked
 from bot4jax.nets import zoo
 from bot4jax.nets.fallback import FallbackParams
 from bot4jax.registry import select
-from bot4jax.state import Params, Seen, Settings, Units, copied, init_deciding
+from bot4jax.runtime.compiles import Compilations
+from bot4jax.state import (
+    Params,
+    Seen,
+    Settings,
+    Units,
+    copied,
+    init_deciding,
+    init_observing,
+)
 from bot4jax.trees import forest
 from bot4jax.types import BAR_FLOATS, BAR_INTS, Bar, Decisions, Layout
 from tests.small_nets import SMALL
@@ -325,3 +334,14 @@ def test_equal_settings_have_the_same_engine(settings):
     own = engine.compile_engine(settings)
     assert engine.compile_engine(replace(settings)) is own
     assert engine.compile_engine(replace(settings, regimes=2)) is not own
+
+
+def test_remembering_nothing_yet_is_one_program(settings):
+    """One for each shape of its arrays takes a start longer."""
+    layout = settings.layout._replace(symbols=SYMBOLS + 3)  # as nobody else has
+    fresh = replace(settings, plan=planning.plan(layout, select(NAMES)))
+    each, levels = np.ones(layout.symbols, np.float32), np.ones(BOOK_LEVELS, np.float32)
+    scales = jax.device_put(Scales(each, each, levels))
+    with Compilations() as compiled:
+        init_observing(fresh, scales)
+    assert compiled.late == 1

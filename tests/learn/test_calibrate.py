@@ -41,6 +41,21 @@ def test_equals_scipy_and_finds_the_distortion(true):
     assert found == pytest.approx(true, rel=0.1)
 
 
+def test_has_the_bits_of_a_search_sample_by_sample():
+    """However the numbers lie, a sample's classes are added up in their order."""
+    logs, labels, weights = forecasts(0.7)
+
+    def loss(log_temperature: float) -> float:
+        scaled = logs.astype(np.float64) * np.exp(-log_temperature)
+        peak = scaled.max(1)
+        total = peak + np.log(np.exp(scaled - peak[:, None]).sum(1))
+        of_label = scaled[np.arange(len(labels)), labels]
+        return float(np.average(total - of_label, weights=weights))
+
+    exact = np.exp(golden_section(loss, np.log(COLDEST), np.log(HOTTEST)))
+    assert fit_temperature(logs, labels, weights) == exact
+
+
 def test_over_confidence_is_reduced():
     fitted = calibrate(*forecasts(3.0))
     assert fitted.temperature > 2

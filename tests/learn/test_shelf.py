@@ -9,7 +9,7 @@ import pytest
 
 from bot4jax.errors import DataError
 from bot4jax.learn.schedule import Samples
-from bot4jax.learn.shelf import MEMORY, Shelf, gathered
+from bot4jax.learn.shelf import MEMORY, Shelf, gathered, one_behind
 from tests.learn.small_fit import assert_same_bits, fitted, samples
 from tests.learn.small_memory import KEEPS_NOTHING
 
@@ -37,6 +37,32 @@ def test_files_hold_what_memory_would(rows, tmp_path):
         np.testing.assert_array_equal(one, other)
     assert {path.name for path in tmp_path.iterdir()} == set(NAMES)
     assert (tmp_path / "values").stat().st_size == 5 * 3 * 2 * 4
+
+
+@pytest.mark.parametrize("count", [5, 8], ids=["as_many", "fewer_than_told"])
+def test_rows_whose_number_is_told_are_copied_as_they_come(rows, count):
+    """Each is overwritten by the next, as a device's buffers may be."""
+
+    def same_place():
+        place = [np.empty_like(one) for one in rows[0]]
+        for row in rows:
+            for own, one in zip(place, row, strict=True):
+                own[...] = one
+            yield place
+
+    expected = gathered(MEMORY, NAMES, iter(rows))
+    found = gathered(MEMORY, NAMES, same_place(), count)
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_row_is_handed_on_when_the_next_has_been_asked_for():
+    made, taken = [], []
+    for row in one_behind(made.append(n) or n for n in range(4)):
+        taken.append((row, len(made)))
+    assert taken == [(0, 2), (1, 3), (2, 4), (3, 4)]
+    assert list(one_behind([])) == []
 
 
 def test_files_can_be_written_in_place(rows, tmp_path):
