@@ -36,7 +36,6 @@ def fitted(folder, symbols, *words):
 @pytest.fixture
 def compilations(caplog):
     """Names of what XLA compiled, each with the thread that waited for it."""
-    before = jax.config.jax_log_compiles
     jax.config.update("jax_log_compiles", True)
 
     def found():
@@ -48,7 +47,7 @@ def compilations(caplog):
 
     with caplog.at_level(logging.WARNING):
         yield found
-    jax.config.update("jax_log_compiles", before)
+    jax.config.update("jax_log_compiles", False)
 
 
 @pytest.mark.parametrize("predictor", VOTES)
