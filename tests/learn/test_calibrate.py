@@ -42,7 +42,7 @@ def test_equals_scipy_and_finds_the_distortion(true):
 
 
 def test_has_the_bits_of_a_search_sample_by_sample():
-    """However the numbers lie, a sample's classes are added up in their order."""
+    """To the last digit, however the numbers lie in memory."""
     logs, labels, weights = forecasts(0.7)
 
     def loss(log_temperature: float) -> float:
