@@ -36,7 +36,6 @@ from bot4jax.schema.learning import Trees
 from bot4jax.schema.modes import Run
 from bot4jax.state import Params, State, init_state
 from bot4jax.trees import fit as tree_fit
-from bot4jax.trees import forest
 from bot4jax.trees.model import ForestError
 from bot4jax.types import CLASSES
 
