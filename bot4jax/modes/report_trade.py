@@ -90,8 +90,9 @@ def risked(trade: TradeFacts) -> str:
         ("profit factor of bars", ratio(one.profit_factor)),
         ("turnover a bar", f"{percent(one.turnover)} % of the capital"),
     ]
-    few = f"Sharpe and Sortino ratios are annual, from the profits of {one.days:,} "
-    few += f"days, and not given under {LEAST_DAYS}."
+    days = "1 day" if one.days == 1 else f"{one.days:,} days"
+    few = f"Sharpe and Sortino ratios are annual, from the profits of {days}, and "
+    few += f"not given under {LEAST_DAYS}."
     return table(("the account", ""), rows) + paragraph(few)
 
 
