@@ -14,8 +14,8 @@ that allocates and frees its temporaries otherwise spends most of its time in pa
 faults."""
 
 LEAST, MOST = 4 << 10, 256 << 10
-"""Bytes of the holes that are closed: of the sizes that a step asks for again and again,
-and that glibc looks for among all that are alike."""
+"""Bytes of the holes that are closed: of the sizes that a step asks for again and
+again, and that glibc looks for among all that are alike."""
 
 HELD = 64 << 20
 """Bytes of the largest piece that is held while smaller ones are looked for."""
