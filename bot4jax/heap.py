@@ -47,6 +47,8 @@ def close_holes() -> int:
     free = found.fordblks - found.keepcost
     behind = free + 1  # no hole is as large: what is behind it was never handed out
     fresh = libc.malloc(behind)
+    if fresh is None:  # a limit on addresses: there are none to spare
+        return 0
     large = _taken(libc, fresh + behind, HELD, MOST, free)
     closed = _taken(libc, fresh + behind, MOST, LEAST, free)
     for piece, _ in large:
@@ -66,6 +68,8 @@ def _taken(
     found, size = [], most
     while size >= least and free >= size:
         piece = libc.malloc(size)
+        if piece is None:
+            break
         if 0 <= piece - fresh < MALLOPT["M_TOP_PAD"][1]:
             libc.free(piece)
             size -= size // 8

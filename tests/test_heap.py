@@ -92,3 +92,18 @@ def test_closing_again_finds_little():
         count=2000,
     )
     assert second < first / 10
+
+
+def test_where_addresses_are_limited_nothing_is_closed():
+    closed, before, after = told(
+        """
+import resource
+held = int(open("/proc/self/statm").read().split()[0]) * 4096
+resource.setrlimit(resource.RLIMIT_AS, (held + (16 << 20),) * 2)
+print(json.dumps([heap.close_holes(), inside(), inside()]))
+""",
+        sizes=(150 << 10, 250 << 10),
+        count=4000,
+    )
+    assert closed == 0
+    assert min(before, after) > 190
