@@ -15,6 +15,7 @@ import numpy as np
 
 from benchmarks.result import Row
 from benchmarks.timing import quantiles
+from bot4jax import heap
 from bot4jax.errors import Bot4JaxError
 from bot4jax.runtime.progress import Report
 
@@ -46,6 +47,7 @@ def contest(
         report("warming up", 0, 1, f"{entry.stage} of {entry.impl}")
         for _ in range(warmup):
             milliseconds(entry.call)
+    heap.close_holes()
     spent: list[list[float]] = [[] for _ in entries]
     for counted in range(0, steps, TURN):
         report("measuring", counted, steps)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import msgspec
 
 from benchmarks.members import random_members
+from bot4jax import heap
 from bot4jax.kernels import bars
 from bot4jax.learn import labelling, novelty, params, regimes
 from bot4jax.learn.calibrate import Calibration, OfRegime
@@ -74,7 +75,9 @@ def set_up(config: Config, steps: int, report: Report) -> Stage:
     compiled = compile_cold(setting, alone, report)
     first = setting.split.test.start
     span = range(first, first + steps)
-    return Stage(setting, alone, compiled, warmed(setting, report), span)
+    kept = warmed(setting, report)
+    heap.close_holes()
+    return Stage(setting, alone, compiled, kept, span)
 
 
 def for_bench(config: Config, steps: int) -> Config:

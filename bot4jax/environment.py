@@ -6,13 +6,8 @@ import os
 import signal
 from pathlib import Path
 
+from bot4jax import heap
 from bot4jax.schema.process import Hardware
-
-MALLOPT = {"M_MMAP_MAX": (-4, 0), "M_TRIM_THRESHOLD": (-1, 2**31 - 1)}
-MALLOPT |= {"M_TOP_PAD": (-2, 256 << 20), "M_ARENA_MAX": (-8, 1)}
-"""glibc's parameters and the values that keep pages instead of returning them: a step
-that allocates and frees its temporaries otherwise spends most of its time in page
-faults."""
 
 CPU_FLAGS = ("--xla_cpu_prefer_vector_width=512",)
 """What XLA is told on a CPU: to fill AVX-512's vectors, where its own choice is half of
@@ -48,7 +43,7 @@ def prepare(hardware: Hardware) -> None:
         os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(hardware.devices))
     _limit_threads(hardware.threads)
     _keep_compiled()
-    _keep_pages()
+    heap.keep_pages()
 
 
 def join(hardware: Hardware) -> None:
@@ -105,11 +100,3 @@ def _keep_compiled() -> None:
         return
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
-
-
-def _keep_pages() -> bool:
-    """Whether the C library took `MALLOPT`; others than glibc have no such thing."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:
-        return False
-    return all([mallopt(*parameter) == 1 for parameter in MALLOPT.values()])

@@ -308,7 +308,7 @@ def test_open_cache_folder_is_closed(tmp_path, monkeypatch):
     not hasattr(ctypes.CDLL(None), "gnu_get_libc_version"), reason="not glibc"
 )
 def test_allocator_takes_every_parameter():
-    code = "from bot4jax.environment import _keep_pages; print(_keep_pages())"
+    code = "from bot4jax.heap import keep_pages; print(keep_pages())"
     assert command(code=code).stdout == "True\n"
 
 

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bot4jax import heap
 from bot4jax.engine import compile_engine
 from bot4jax.learn import fit, mesh, resume
 from bot4jax.learn.blanks import blank_params, blank_units
@@ -53,6 +54,7 @@ def compiled(programs: Iterable[Program]) -> Iterator[None]:
             is_over.set()
             raise
         compiling.result()
+    heap.close_holes()
 
 
 def _compile(programs: Iterable[Program], is_over: Event) -> None:
