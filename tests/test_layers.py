@@ -55,7 +55,6 @@ MAY_IMPORT = {
         "data",
         "config",
         "environment",
-        "heap",
         "plugins",
         "run",
         "early",

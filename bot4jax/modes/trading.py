@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from bot4jax import heap
 from bot4jax.decisions import Decided
 from bot4jax.errors import DataError, Halted
 from bot4jax.learn import dataset
@@ -172,7 +171,6 @@ def settling(
     for closed in bars:
         if not is_settled and not is_asleep():
             compiled.settle()
-            heap.close_holes()
             is_settled = True
         yield closed
 
