@@ -98,6 +98,7 @@ BLANK = Tree(
     feature=np.array([0]),
     value=np.array([0.0], np.float32),
     default_left=np.array([True]),
+    cover=np.zeros(1, np.float32),
     splits=(),
 )
 """A leaf that adds nothing: fills the forest up to its capacity."""

@@ -32,6 +32,8 @@ class Tree(NamedTuple):
     value: Float[np.ndarray, " nodes"]
     """the threshold of a node, the weight of a leaf"""
     default_left: Bool[np.ndarray, " nodes"]
+    cover: Float[np.ndarray, " nodes"]
+    """sum of second derivatives of what was fitted there"""
     splits: tuple[int, ...]
     """in each level; below the last are leaves alone"""
 
@@ -42,6 +44,7 @@ COLUMNS = {
     "split_indices": "i",
     "split_conditions": "fi",
     "default_left": "ib",
+    "sum_hessian": "fi",
 }
 """What a saved tree says of each node, and of which kinds its numbers are."""
 
@@ -107,7 +110,7 @@ def _leaf_width(columns: Mapping[str, Any]) -> int:
 def _read_tree(number: int, saved: Mapping[str, Any], features: int) -> Tree:
     """The tree in our order; nodes that pruning has cut off are left out."""
     columns = [_column(number, saved, *which) for which in COLUMNS.items()]
-    left, right, feature, value, default_left = columns
+    left, right, feature, value, default_left, cover = columns
     _require_nodes(number, left, right, feature, value, features)
     levels = _levels(left, right)
     order, place = np.concatenate(levels), np.full(len(left), -1, np.int32)
@@ -120,6 +123,7 @@ def _read_tree(number: int, saved: Mapping[str, Any], features: int) -> Tree:
         feature=feature[order].astype(np.int32),
         value=value[order].astype(np.float32),
         default_left=default_left[order].astype(bool),
+        cover=cover[order].astype(np.float32),
         splits=tuple(len(level) // 2 for level in levels[1:]),
     )
 
