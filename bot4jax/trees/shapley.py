@@ -95,7 +95,7 @@ def visits(left: Int[np.ndarray, " nodes"]) -> Iterator[tuple[int, bool]]:
 def shares_of(tree: Tree) -> Float[np.ndarray, " nodes"]:
     """What of the node above was fitted here; halves where nothing was."""
     share, left = np.ones(len(tree.left)), tree.left[tree.left >= 0]
-    pair = tree.cover[np.stack([left, left + 1])].astype(np.float64)
+    pair = np.maximum(tree.cover[np.stack([left, left + 1])], 0).astype(np.float64)
     whole = pair.sum(0)
     halves = np.full_like(pair, 0.5)
     share[left], share[left + 1] = np.divide(pair, whole, out=halves, where=whole > 0)

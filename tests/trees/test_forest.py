@@ -301,15 +301,42 @@ def test_trees_of_more_leaves_than_declared_are_refused():
         pack(booster, 15, 20, 3, leaves=most - 1)
 
 
-def test_forests_that_mean_something_else_are_refused():
-    document = model_document(boosted(3, 2))
-    dart = json.loads(json.dumps(document))
-    dart["learner"]["gradient_booster"]["name"] = "dart"
-    with pytest.raises(ForestError, match="the model is a dart"):
-        read_trees(dart, 3)
-    document["learner"]["gradient_booster"]["model"]["trees"][0]["split_type"][0] = 1
-    with pytest.raises(ForestError, match="splits on categories"):
-        read_trees(document, 3)
+OTHERS = {
+    "dart": ({"booster": "dart", "rate_drop": 0.5}, "the model is a dart of 3"),
+    "linear": ({"booster": "gblinear"}, "the model is a gblinear of 3 classes"),
+    "categories": ({"max_cat_to_onehot": 1}, "splits on categories"),
+    "a regression": ({"objective": "reg:squarederror"}, "gbtree of 0 classes"),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_forests_that_mean_something_else_are_refused(other):
+    """As XGBoost itself makes them."""
+    changes, found = OTHERS[other]
+    own = {"objective": "multi:softprob", "nthread": 1, **changes}
+    own |= {"num_class": 3} if own["objective"].startswith("multi") else {}
+    x, y = training_rows(3)
+    x = np.nan_to_num(np.abs(np.round(x)))
+    kinds = ["c" if other == "categories" else "float"] * FEATURES
+    matrix = xgboost.DMatrix(x, y, feature_types=kinds, enable_categorical=True)
+    with pytest.raises(ForestError, match=found):
+        pack(xgboost.train(own, matrix, 3), 9, 6, 3)
+
+
+def test_a_class_that_never_occurs_is_said_alike():
+    """Its trees are single leaves, its base the log of almost nothing."""
+    x, y = training_rows(3)
+    own = {"objective": "multi:softprob", "num_class": 3, "max_depth": 4, "nthread": 1}
+    booster = xgboost.train(own, xgboost.DMatrix(x, np.minimum(y, 1)), 5)
+    assert_equals_xgboost(booster, 3, 4)
+    said = probability(pack(booster, 15, 4, 3), x)
+    assert 0 < said[:, 2].max() < 0.01
+
+
+def test_several_trees_a_round_equal_xgboost():
+    booster = boosted(3, 4, num_parallel_tree=3, subsample=0.5)
+    assert len(booster.get_dump()) == 45
+    assert_equals_xgboost(booster, 3, 4)
 
 
 def test_a_forest_of_vector_leaves_is_refused():

@@ -20,7 +20,13 @@ from bot4jax.trees.predict import (
     shap_values,
 )
 from tests.trees.test_fit import rows, settings
-from tests.trees.test_forest import FEATURES, boosted, lopsided, planted_rows
+from tests.trees.test_forest import (
+    FEATURES,
+    boosted,
+    lopsided,
+    planted_rows,
+    training_rows,
+)
 
 LETTERS = "abcdefg"
 NAMES = ("told", "noise", "absent")
@@ -59,6 +65,30 @@ def test_both_predictors_say_the_same_of_a_hundred_thousand_rows(classes, depth)
     planted = planted_rows(booster, classes, ROWS)
     same = np.asarray(jax.jit(forest.margins)(packed, planted))
     np.testing.assert_array_equal(same, asker(booster)(planted))
+
+
+def test_what_was_boosted_past_the_best_round_counts_for_everyone():
+    """Neither predictor leaves it out; who wants fewer rounds fits fewer."""
+    (x, y), own = training_rows(3), {"objective": "multi:softprob", "num_class": 3}
+    booster = xgboost.train(
+        own | {"max_depth": 4, "nthread": 1},
+        xgboost.DMatrix(x, y),
+        9,
+        evals=[(xgboost.DMatrix(x, 2 - y), "turned")],
+        early_stopping_rounds=3,
+        verbose_eval=False,
+    )
+    rounds = booster.num_boosted_rounds()
+    assert booster.best_iteration + 1 < rounds
+    planted = planted_rows(booster, 3)
+    every = booster.inplace_predict(
+        planted, iteration_range=(0, rounds), predict_type="margin"
+    )
+    np.testing.assert_array_equal(asker(booster)(planted), every)
+    packed = forest.pack(booster, 3 * rounds, 4, 3)
+    np.testing.assert_array_equal(jax.jit(forest.margins)(packed, planted), every)
+    parts = shap_values(booster, x)
+    np.testing.assert_allclose(parts.sum(2), asker(booster)(x), rtol=0, atol=1e-6)
 
 
 def test_rows_handed_over_by_dlpack_get_the_same_answer():
