@@ -135,28 +135,12 @@ def save(booster: "Booster", path: Path) -> None:
     durable.write(path, json.dumps(document))
 
 
-def load(path: Path, features: int, classes: int) -> "Booster":
-    """Read a forest that `save` wrote, or raise a `ForestError` that names the file.
-
-    The digest is compared before XGBoost sees the file, for it follows a damaged index
-    out of its memory.
-    """
-    return revived(path, intact(path, features, classes))
-
-
-def revived(path: Path, document: Mapping[str, Any]) -> "Booster":
-    """The booster of an intact document, or the same error."""
-    import xgboost
-
-    with _refusing(path):
-        return xgboost.Booster(model_file=bytearray(json.dumps(document).encode()))
-
-
 def intact(path: Path, features: int, classes: int) -> dict[str, Any]:
-    """The document of a forest that `save` wrote, or the same error; without XGBoost.
+    """The document of a forest that `save` wrote, or a `ForestError` that names it.
 
-    What damaged files raise is of many kinds: all are caught. A digest may be of a
-    document that means nothing, so its trees are read node by node.
+    It is read without XGBoost. What damaged files raise is of many kinds: all are
+    caught. A digest may be of a document that means nothing, so its trees are read node
+    by node.
     """
     with _refusing(path):
         document = json.loads(path.read_bytes())
@@ -176,6 +160,17 @@ def intact(path: Path, features: int, classes: int) -> dict[str, Any]:
         read_trees(document, classes)
         base_score(document, classes)
     return document
+
+
+def revived(path: Path, document: Mapping[str, Any]) -> "Booster":
+    """The booster of an `intact` document, or a `ForestError` that names the file.
+
+    XGBoost follows a damaged index out of its memory, so it sees no other file.
+    """
+    import xgboost
+
+    with _refusing(path):
+        return xgboost.Booster(model_file=bytearray(json.dumps(document).encode()))
 
 
 def _require_known(path: Path, written: str) -> None:

@@ -20,9 +20,13 @@ from bot4jax.trees.fit import (
     best_rounds,
     fit_forest,
     intact,
-    load,
+    revived,
     save,
 )
+
+
+def load(path: Path, features: int, classes: int) -> Booster:
+    return revived(path, intact(path, features, classes))
 
 
 def settings(**changes) -> Settings:

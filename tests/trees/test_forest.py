@@ -1,6 +1,7 @@
 """The forest inside the step against XGBoost's own predictor."""
 
 import json
+from itertools import combinations
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from bot4jax.trees.forest import (
     Walked,
     blank,
     counts,
+    is_same,
     log_probability,
     margins,
     pack,
@@ -356,6 +358,21 @@ def test_a_forest_of_vector_leaves_is_refused():
     booster = xgboost.train(parameters, xgboost.DMatrix(x, y), 5)
     with pytest.raises(ForestError, match="leaves are vectors of 3 numbers"):
         pack(booster, 15, 2, 3)
+
+
+def test_no_number_of_another_forest_is_the_same_by_chance():
+    """Each array counts, to its last number; so do shapes and layout."""
+    booster = boosted(3, 4)
+    for levels in (4, FOLDED + 1):
+        own = pack(booster, 15, levels, 3)
+        assert is_same(own, pack(booster, 15, levels, 3))
+        for name, column in own._asdict().items():
+            last = column.at[(-1,) * column.ndim]
+            changed = last.set(~column[-1, -1]) if column.dtype == bool else last.add(1)
+            assert not is_same(own, own._replace(**{name: changed})), name
+    shapes = ((15, 4), (18, 4), (15, 5), (15, FOLDED + 1), (15, FOLDED + 2))
+    forests = [pack(booster, *shape, 3) for shape in shapes]
+    assert not any(is_same(*pair) for pair in combinations(forests, 2))
 
 
 @pytest.mark.parametrize(("classes", "depth"), [(2, 1), (3, 4), (3, 8), (3, 41)])
