@@ -60,4 +60,5 @@ def gru(sizes: GRUSizes, inputs: int, rng: np.random.Generator) -> Recurrent:
     """One layer a width."""
     ends = (inputs, *sizes.widths)
     pairs = zip(ends, sizes.widths, strict=False)
-    return Recurrent([GRULayer(before, width, rng) for before, width in pairs])
+    layers = [GRULayer(before, width, rng) for before, width in pairs]
+    return Recurrent(layers, takes_many=True)

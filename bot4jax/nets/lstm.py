@@ -90,4 +90,5 @@ def lstm(sizes: LSTMSizes, inputs: int, rng: np.random.Generator) -> Recurrent:
     """One layer a width."""
     ends = (inputs, *sizes.widths)
     pairs = zip(ends, sizes.widths, strict=False)
-    return Recurrent([LSTMLayer(before, width, rng) for before, width in pairs])
+    layers = [LSTMLayer(before, width, rng) for before, width in pairs]
+    return Recurrent(layers, takes_many=True)

@@ -40,6 +40,8 @@ def recur(
     `drive` is what each bar adds to the gates. Under `jax.vmap` all symbols share the
     weights.
     """
+    if drive.ndim > 2:
+        return _recur(cell, weights, drive, memory)
 
     @custom_vmap
     def alone(weights: Weights, drive: Array, memory: Memory) -> tuple[Memory, Array]:
@@ -108,7 +110,8 @@ def _back(cell: Cell, kept: tuple, gradient: tuple[Memory, Array]) -> tuple:
     on_memory, (on_pasts, on_drives) = _loop(turn, last, (hidden, backs), reverse=True)
     on_drives = on_pasts if on_drives is None else on_drives
     typed = (one.astype(kernel.dtype) for one in (before, on_pasts))
-    on_kernel = jnp.einsum("tsh,tsg->hg", *typed, preferred_element_type=jnp.float32)
+    rows = (one.reshape(-1, one.shape[-1]) for one in typed)
+    on_kernel = jnp.einsum("nh,ng->hg", *rows, preferred_element_type=jnp.float32)
     on_bias = None if bias is None else on_pasts.sum((0, 1))
     return (on_kernel.astype(kernel.dtype), on_bias), on_drives, on_memory
 

@@ -39,8 +39,8 @@ class Recurrent(nnx.Module):
 
     period = 1
 
-    def __init__(self, layers: Sequence[Layer]):
-        self.layers = nnx.List(layers)
+    def __init__(self, layers: Sequence[Layer], takes_many: bool = False):
+        self.layers, self.takes_many = nnx.List(layers), takes_many
         self.width = layers[-1].width
 
     def init_state(self) -> Carry:

@@ -116,8 +116,7 @@ def step(
     sizes: NetSizes, params: NetParams, carry: NetCarry, x: Float[Array, "S F"]
 ) -> tuple[NetCarry, Float[Array, "M S C"]]:
     """One bar of all symbols. A symbol that is not live has x = 0; its time passes."""
-    turn = partial(_turn, modules_of(sizes, x.shape[1], params), "step", 1)
-    return jax.vmap(turn, (AXES, 0), (AXES, 1))(carry, x)
+    return _turn(modules_of(sizes, x.shape[1], params), "step", 1, carry, x)
 
 
 def unroll(
@@ -129,8 +128,8 @@ def unroll(
 ) -> tuple[NetCarry, Float[Array, "T M S C"]]:
     """Many bars at once: what as many steps would say."""
     bars, _, features = xs.shape
-    turn = partial(_turn, modules_of(sizes, features, params, products), "unroll", bars)
-    return jax.vmap(turn, (AXES, 1), (AXES, 2))(carry, xs)
+    modules = modules_of(sizes, features, params, products)
+    return _turn(modules, "unroll", bars, carry, xs)
 
 
 def gates(
@@ -310,19 +309,30 @@ def _build(
 
 
 def _turn(
-    modules: Modules, form: str, bars: int, carry: NetCarry, x: Array
-) -> tuple[NetCarry, Array]:
-    """One symbol through the stem, each net and the heads."""
+    modules: Modules, form: str, bars: int, carry: NetCarry, x: Float[Array, "*T S F"]
+) -> tuple[NetCarry, Float[Array, "*T M S C"]]:
+    """All symbols through the stem, each net and the heads."""
     x, hidden, after = modules.stem(x), [], []
     for net, own in zip(modules.nets, _shares(modules, carry), strict=True):
-        kept, said = getattr(net, form)(own, x)
+        kept, said = _all_symbols(net, form)(own, x)
         hidden.append(said)
         after.append(kept)
     period = lcm(*(net.period for net in modules.nets))
     clock = advance(Clock(carry.index, carry.age), bars, period)
     memory = tuple(one for kept in after for one in kept.memory)
     rings = tuple(ring for kept in after for ring in kept.rings)
-    return NetCarry(memory, rings, clock.age, clock.index), modules.heads(hidden)
+    carry = NetCarry(memory, rings, clock.age, clock.index)
+    return carry, jnp.swapaxes(modules.heads(hidden), -2, -3)
+
+
+def _all_symbols(net: Net, form: str) -> Callable[[Carry, Array], tuple[Carry, Array]]:
+    """`step` or `unroll` of a net for all symbols; one written for one is vmapped."""
+    turn = getattr(net, form)
+    if isinstance(net, Recurrent) and net.takes_many:
+        return turn
+    axes = Carry(memory=0, rings=0, clock=Clock(None, 0))  # pyright: ignore
+    symbols = {"step": 0, "unroll": 1}[form]
+    return jax.vmap(turn, (axes, symbols), (axes, symbols))
 
 
 def _gates(modules: Modules, carry: NetCarry, x: Array) -> tuple[Array, ...]:
