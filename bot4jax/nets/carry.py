@@ -23,7 +23,7 @@ class Clock(NamedTuple):
 
     index: Int[Array, ""]
     """steps since the rings began, modulo a multiple of every ring's length"""
-    age: Float[Array, ""]
+    age: Float[Array, "*S"]
     """bars the symbol has been seen before this one: what older rows hold is stale"""
 
 
@@ -46,6 +46,9 @@ class Net(Protocol):
     """of what it says"""
     period: int
     """a multiple of the length of each of its rings"""
+    takes_many: bool
+    """whether `unroll` takes all symbols side by side, `[T, S, F]`, and need not be
+    vmapped"""
 
     def init_state(self) -> Carry: ...
 
@@ -79,21 +82,22 @@ def distances(clock: Clock, length: int) -> Int[Array, " R"]:
 
 
 def is_seen(clock: Clock, bars: Int[Array, " R"]) -> Bool[Array, " R"]:
-    """Whether the symbol had been here this many bars ago."""
-    return bars.astype(jnp.float32) <= clock.age
+    """Whether the symbol had been here this many bars ago; of many, each one."""
+    return bars.astype(jnp.float32).reshape(-1, *[1] * clock.age.ndim) <= clock.age
 
 
 def oldest_first(ring: Array, clock: Clock, axis: int) -> Array:
     """The rows of a ring in the order of time, before this bar is written.
 
+    Behind `axis` come the symbols, if the clock is that of several.
     Rows from before the symbol's first bar are zero: a slot may be inherited.
     """
     length = ring.shape[axis]
     rows = jnp.roll(ring, -(clock.index % length), axis)
     ago = jnp.arange(length, 0, -1, dtype=jnp.int32)
-    shape = [1] * ring.ndim
-    shape[axis] = length
-    return jnp.where(is_seen(clock, ago).reshape(shape), rows, 0)
+    seen, shape = is_seen(clock, ago), [1] * ring.ndim
+    shape[axis : axis + seen.ndim] = seen.shape
+    return jnp.where(seen.reshape(shape), rows, 0)
 
 
 def as_ring(rows: Array, clock: Clock, length: int, axis: int) -> Array:
