@@ -1,10 +1,11 @@
 """What a net remembers of one symbol, and the clock that all rings share.
 
-Nets are written for one symbol and vmapped outside. What is rewritten at every step
-(hidden states) is a vector each: joined in one, they would be cut out and joined anew
-at every step, a tenth of the time of a large LSTM. What is written at one place only
-(past inputs, keys, values) lies in rings, whose write position is the same for all
-symbols.
+Nets step one symbol and are vmapped outside. They unroll all symbols side by side, the
+bars first: all rows of a layer are then one axis of one product, and of that with its
+gradient too. What is rewritten at every step (hidden states) is a vector each: joined
+in one, they would be cut out and joined anew at every step, a tenth of the time of a
+large LSTM. What is written at one place only (past inputs, keys, values) lies in rings,
+whose write position is the same for all symbols.
 """
 
 from collections.abc import Iterable
@@ -27,12 +28,12 @@ class Clock(NamedTuple):
     """bars the symbol has been seen before this one: what older rows hold is stale"""
 
 
-Memory = tuple[Float[Array, " K"], ...]
+Memory = tuple[Float[Array, "*S K"], ...]
 """Vectors that are rewritten at every step."""
 
 
 class Carry(NamedTuple):
-    """The state of one net and one symbol."""
+    """The state of one net and one symbol; of several, they come first in each leaf."""
 
     memory: Memory
     rings: tuple[Array, ...]
@@ -40,15 +41,16 @@ class Carry(NamedTuple):
 
 
 class Net(Protocol):
-    """One net and one symbol: `step` serves, `unroll` trains, both say the same."""
+    """One net and one symbol: `step` serves, `unroll` trains, both say the same.
+
+    One whose `takes_many` is true has an `unroll` that takes all symbols side by side,
+    `[T, S, F]`, as well; any other is vmapped.
+    """
 
     width: int
     """of what it says"""
     period: int
     """a multiple of the length of each of its rings"""
-    takes_many: bool
-    """whether `unroll` takes all symbols side by side, `[T, S, F]`, and need not be
-    vmapped"""
 
     def init_state(self) -> Carry: ...
 
@@ -81,9 +83,10 @@ def distances(clock: Clock, length: int) -> Int[Array, " R"]:
     return (clock.index - jnp.arange(length, dtype=jnp.int32)) % length
 
 
-def is_seen(clock: Clock, bars: Int[Array, " R"]) -> Bool[Array, " R"]:
+def is_seen(clock: Clock, bars: Int[Array, " R"]) -> Bool[Array, "R *S"]:
     """Whether the symbol had been here this many bars ago; of many, each one."""
-    return bars.astype(jnp.float32).reshape(-1, *[1] * clock.age.ndim) <= clock.age
+    ago = bars.astype(jnp.float32).reshape(-1, *[1] * clock.age.ndim)
+    return ago <= clock.age[None]
 
 
 def oldest_first(ring: Array, clock: Clock, axis: int) -> Array:

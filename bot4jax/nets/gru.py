@@ -34,8 +34,8 @@ class GRULayer(nnx.Module):
         return memory, self.norm(memory[0])
 
     def unroll(
-        self, memory: Memory, xs: Float[Array, "T F"]
-    ) -> tuple[Memory, Float[Array, "T H"]]:
+        self, memory: Memory, xs: Float[Array, "T *S F"]
+    ) -> tuple[Memory, Float[Array, "T *S H"]]:
         memory, hidden = recur(_cell, self.hidden.weights, self.input(xs), memory)
         return memory, self.norm(hidden)
 

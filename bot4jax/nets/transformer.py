@@ -81,52 +81,52 @@ class Block(nnx.Module):
         Returns the block's own rows of the rings. Only attention itself is a matter of
         one symbol: all symbols' bars go side by side through the rest.
         """
-        context, bars = self.context, xs.shape[0]
-        at = jnp.arange(context + bars, dtype=jnp.int32)
-        ago = at[context:, None] - at[None]
-        near = (ago >= 0) & (ago < context)
-        bias = self.bias[...][:, :, -ago % context]
-        attend = partial(self._attend, clock.index, near)
+        near, bias = self._band(xs.shape[0])
+        attend = partial(self._attend, near, clock.index)
         if xs.ndim > 2:
             bias = _spread(bias, xs.shape[1])
-            attend = jax.vmap(attend, (0, 0, 0, 0, (1, 1, 1)), (0, 0, 1))
-        keys, values = (
-            lax.index_in_dim(ring, self.row, -4, keepdims=False)
-            for ring in (keys, values)
-        )
-        new = self._heads(xs)
-        keys, values, mixed = attend(bias, clock.age, keys, values, new)
-        return keys, values, self._mix(xs, mixed)
+            attend = jax.vmap(attend, (0, 0, 0, 1), (0, 1))
+        rings = tuple(ring[..., self.row, :, :, :] for ring in (keys, values))
+        rings, mixed = attend(clock.age, bias, rings, self._heads(xs))
+        return *rings, self._mix(xs, mixed)
+
+    def _band(self, bars: int) -> tuple[Bool[Array, "T R"], Float[Array, "G N T R"]]:
+        """Which rows, the ring's and then the new ones, each new bar may read, and
+        their bias."""
+        at = jnp.arange(self.context + bars, dtype=jnp.int32)
+        ago = at[self.context :, None] - at[None]
+        near = (ago >= 0) & (ago < self.context)
+        return near, self.bias[...][:, :, -ago % self.context]
 
     def _attend(
         self,
-        index: Int[Array, ""],
         near: Bool[Array, "T R"],
-        bias: Float[Array, "G N T R"],
+        index: Int[Array, ""],
         age: Float[Array, ""],
-        keys: Float[Array, "G D R"],
-        values: Float[Array, "G D R"],
+        bias: Float[Array, "G N T R"],
+        rings: tuple[Array, Array],
         new: tuple[Array, Array, Array],
-    ) -> tuple[Array, Array, Float[Array, "T H"]]:
-        """One symbol's query, key and value of each bar."""
-        clock, context = Clock(index, age), self.context
-        (query, key, value), bars = new, new[0].shape[0]
-        keys = jnp.concatenate(
-            [oldest_first(keys, clock, 2), jnp.moveaxis(key, 0, 2)], axis=2
-        )
-        values = jnp.concatenate(
-            [oldest_first(values, clock, 2), jnp.moveaxis(value, 0, 2)], axis=2
+    ) -> tuple[tuple[Array, Array], Float[Array, "T H"]]:
+        """One symbol's attention, and its rings behind the last bar.
+
+        Of each new bar there are query, key and value.
+        """
+        clock, context, bars = Clock(index, age), self.context, near.shape[0]
+        query, *written = (jnp.moveaxis(one, 0, -2) for one in new)
+        written = (jnp.swapaxes(one, -1, -2) for one in written)
+        keys, values = (
+            jnp.concatenate([oldest_first(ring, clock, 2), rows], axis=2)
+            for ring, rows in zip(rings, written, strict=True)
         )
         first = context - jnp.minimum(age, context).astype(jnp.int32)
         seen = near & (jnp.arange(context + bars, dtype=jnp.int32) >= first)[None]
-        query = jnp.moveaxis(query, 0, 2)
         scores = jnp.einsum("ghtd,gdr->ghtr", query, keys) + bias
         weight, total = _weights(scores, seen[None, None])
         mixed = jnp.einsum("ghtr,gdr->ghtd", weight, values) / total
         mixed = jnp.moveaxis(mixed, 2, 0).reshape(bars, -1)
         after = Clock(index + bars, age)
         keys, values = (as_ring(rows, after, context, 2) for rows in (keys, values))
-        return keys, values, mixed
+        return (keys, values), mixed
 
     def _heads(self, x: Float[Array, "*T H"]) -> tuple[Array, Array, Array]:
         """Query, scaled by 1/√d, key and value."""

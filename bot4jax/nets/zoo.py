@@ -341,7 +341,7 @@ def _unrolled(
     net: Net, carry: Carry, xs: Float[Array, "T S F"]
 ) -> tuple[Carry, Float[Array, "T S H"]]:
     """One net and all symbols; what is written for one is vmapped."""
-    if net.takes_many:
+    if getattr(net, "takes_many", False):
         return net.unroll(carry, xs)
     return jax.vmap(net.unroll, (EACH, 1), (EACH, 1))(carry, xs)
 
