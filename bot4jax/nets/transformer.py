@@ -86,9 +86,9 @@ class Block(nnx.Module):
         if xs.ndim > 2:
             bias = _spread(bias, xs.shape[1])
             attend = jax.vmap(attend, (0, 0, 0, 1), (0, 1))
-        rings = tuple(ring[..., self.row, :, :, :] for ring in (keys, values))
-        rings, mixed = attend(clock.age, bias, rings, self._heads(xs))
-        return *rings, self._mix(xs, mixed)
+        rings = keys[..., self.row, :, :, :], values[..., self.row, :, :, :]
+        (keys, values), mixed = attend(clock.age, bias, rings, self._heads(xs))
+        return keys, values, self._mix(xs, mixed)
 
     def _band(self, bars: int) -> tuple[Bool[Array, "T R"], Float[Array, "G N T R"]]:
         """Which rows, the ring's and then the new ones, each new bar may read, and
