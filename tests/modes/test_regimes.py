@@ -31,7 +31,7 @@ def played(tmp_path_factory):
     root = tmp_path_factory.mktemp("regimes")
     setting = set_stage(load([*WORDS, f"run.root={root}"]))
     learned, kept = train(setting, silent, root)
-    keep(root, setting, kept, learned.members.booster)
+    keep(root, setting, kept, learned)
     for name in ("at_once", "taken_up"):
         (root / name).mkdir()
     fitted = copied(kept.params)
