@@ -155,11 +155,25 @@ def test_what_a_fit_has_found_is_said_to_be_lost_where_it_is(few, words, tmp_pat
 def fitted() -> Learned:
     """A fit that has found something, of every kind."""
     rng = np.random.default_rng(0)
-    rows = [rng.normal(size=shape).astype(np.float32) for shape in [(3, 2)] * 5]
-    rows += [rng.normal(size=3).astype(np.float32) for _ in range(3)]
-    unseen = np.full((3, 1), np.nan, np.float32)
-    names = ("gru", "cnn"), ("gru layers 0", "cnn head"), ("gru layers 0",)
-    history = History(*names, {"gru": Ends("a", "b", 1.5)}, *rows, unseen)
+
+    def rows(*shape: int) -> np.ndarray:
+        return rng.normal(size=shape).astype(np.float32)
+
+    history = History(
+        members=("gru", "cnn"),
+        layers=("gru layers 0", "cnn head"),
+        gated=("gru layers 0",),
+        ends={"gru": Ends("a", "b", 1.5)},
+        loss=rows(3, 2),
+        gradient_norm=rows(3, 2),
+        update_ratio=rows(3, 2),
+        layer_gradient=rows(3, 2),
+        not_finite=rows(3, 2),
+        norm=rows(3),
+        clipped=rows(3),
+        skipped=rows(3),
+        saturated=np.full((3, 1), np.nan, np.float32),
+    )
     line = jax.numpy.linspace(0.0, 1.0, 12).reshape(1, 3, 4)
     curves = Curves(line, line + 1, line[0, 0, :1])
     regimes = OfRegime(0.9, 0.5, curves), OfRegime(1.1, 0.25)

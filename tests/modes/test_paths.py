@@ -116,9 +116,9 @@ def test_a_fold_that_was_fitted_is_taken_up_again(words, tmp_path):
     )
     assert first.learned is not None
     assert again.learned is not None
+    ours, theirs = again.learned.members, first.learned.members
     for one in ("history", "forest"):
-        ours, theirs = (getattr(x.learned.members, one) for x in (again, first))
-        assert_same_bits(ours, theirs)
+        assert_same_bits(getattr(ours, one), getattr(theirs, one))
     assert again.learned.calibration == first.learned.calibration
     assert first.setting.split == again.setting.split
     for one in ("state", "data", "record"):
