@@ -30,6 +30,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from bot4jax.errors import ConfigError
+from bot4jax.types import MEMBERS
 
 CATEGORIES = (
     "statistical",
@@ -232,8 +233,25 @@ SOURCES: dict[str, Callable[[Any, int], Any]] = {}
 """Markets of plugins by name: how to open one for a configuration and so many bars."""
 
 
+TAKEN = (
+    "ensemble",
+    "fallback",
+    "class_prior",
+    "recent_prior",
+    "last_return",
+    "logistic_regression",
+    "gradient_boosting",
+    "alpha158_boosting",
+    "per_symbol_boosting",
+    *("stem", "heads", "total"),
+)
+"""What stands beside the members in every table, and parts that all nets share."""
+
+
 def member(name: str) -> Callable[[Any], Any]:
     """Register what makes a net (`nets.carry.Net`): a member by this name."""
+    if name in (*MEMBERS, *TAKEN):
+        raise ValueError(f"Member '{name}' is the name of one of ours; take another.")
     return _named(NETS, "Member", name)
 
 
