@@ -33,6 +33,10 @@ HINTS: Mapping[str, str] = dict.fromkeys(
     ("time", "received"),
     " Numbers count from 1970 UTC in data.times_unit; text is read as in "
     "2024-01-02T09:30:00Z, all of a column or none.",
+) | dict.fromkeys(
+    BARS,
+    " Mend the row or leave it out: a symbol is not live where it has no bar, and "
+    "nothing is filled in.",
 )
 """What else may stand in a column."""
 
