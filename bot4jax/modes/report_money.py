@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from bot4jax.learn.returns import break_even
 from bot4jax.modes.evaluation import DELAYS, Evaluation
-from bot4jax.modes.markup import paragraph, percent, ratio, section, shown, table
+from bot4jax.modes.markup import even, paragraph, percent, section, shown, table
 from bot4jax.modes.plays import Late
 from bot4jax.modes.story import Story
 from bot4jax.schema import Config
@@ -26,7 +26,7 @@ def scan(found: Evaluation) -> str:
             shown(name),
             percent(one.gross),
             *(percent(one.gross - times * one.cost) for times in (0.5, 1, 2)),
-            ratio(break_even(one.gross, one.cost)),
+            even(break_even(one.gross, one.cost)),
             *(percent(gross) for gross in one.late[1:]),
             percent(one.turnover),
             percent(one.stuck),
@@ -50,9 +50,10 @@ def scan(found: Evaluation) -> str:
         "at the end. A symbol that is not live is not traded: a halt is sat through, "
         "and what is <i>stuck at the end</i>, long and short alike, could not be sold; "
         "it stands at its last price, which nobody has paid, with no cost of leaving. "
-        "Several folds add up. The decisions are those made at 1 × cost. Met one and "
-        "two bars late, a forecast fades; one that vanishes at once lives no longer "
-        "than a bar, or has read the next."
+        "Several folds add up. The decisions are those made at 1 × cost; how many "
+        "times that cost they could have paid is their break-even. Met one and two "
+        "bars late, a forecast fades; one that vanishes at once lives no longer than a "
+        "bar, or has read the next."
     )
     return section("Money by a quick scan") + text + table(heads, rows) + faded(found)
 
@@ -86,7 +87,7 @@ def latency(config: Config, story: Story, late: Sequence[Late]) -> str:
             f"{one.fills:,}",
             f"{one.before:,.2f}",
             f"{one.net:,.2f}",
-            ratio(break_even(one.before, one.cost)),
+            even(break_even(one.before, one.cost)),
         )
         for one in late
     ]
