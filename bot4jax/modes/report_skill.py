@@ -277,8 +277,9 @@ def calibration(story: Story) -> str:
     text = paragraph(
         "A forecast of 30 % is calibrated if it comes true 30 times in 100: points on "
         "the line. Log odds are divided by the temperature, which was fitted on the "
-        "calibration span; above 1 it makes forecasts more modest. ECE is how far they "
-        "are from the line on average."
+        "calibration span; above 1 it makes forecasts more modest. Far above 1 is a "
+        "member that knows its training bars by heart, and is surer than it is right "
+        "about others. ECE is how far forecasts are from the line on average."
     )
     if any(one.by_regime for one in story.calibration.values()):
         text += paragraph(REGIMES)
