@@ -40,7 +40,7 @@ def scan(found: Evaluation) -> str:
         "1 ×",
         "2 ×",
         "break-even, × cost",
-        *(f"0 ×, {bars} bars late" for bars in DELAYS[1:]),
+        *(f"0 ×, {bars} bar{'s' * (bars > 1)} late" for bars in DELAYS[1:]),
         "turnover a bar",
         "stuck at the end",
     )
@@ -130,5 +130,16 @@ def crossing(late: Sequence[Late]) -> str:
         if after.net <= 0:
             share = before.net / (before.net - after.net)
             at = before.latency_ms + share * (after.latency_ms - before.latency_ms)
-            return f"Nothing is left at about {at:.0f} ms."
-    return f"Something is left at {late[-1].latency_ms:g} ms."
+            return f"Nothing is left at about {at:.0f} ms.{rising(late)}"
+    return f"Something is left at {late[-1].latency_ms:g} ms.{rising(late)}"
+
+
+def rising(late: Sequence[Late]) -> str:
+    """Whether more was earned later, which no latency brings; nothing where not."""
+    for before, after in itertools.pairwise(late):
+        if after.net > before.net:
+            return (
+                f" More was earned at {after.latency_ms:g} ms than at "
+                f"{before.latency_ms:g} ms: chance weighs more here than latency does."
+            )
+    return ""
