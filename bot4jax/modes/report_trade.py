@@ -80,8 +80,20 @@ def money(story: Story) -> str:
         paid = break_even(pnl["net"] + summary.cost(pnl), summary.cost(pnl))
         rows.append(("break-even, × cost", even(paid)))
     ladder = table(("at other costs", f"net, {trade.currency}"), rows)
-    told = text + made(trade) + between(story)
+    told = text + idle(trade) + made(trade) + between(story)
     return section("Money") + told + chart + ladder + risked(trade)
+
+
+def idle(trade: TradeFacts) -> str:
+    """That nothing was wanted, and where the reason stands; else nothing."""
+    if trade.orders or trade.denials:
+        return ""
+    return paragraph(
+        "No bar asked for an order. A forecast that does not pay for its own cost is "
+        "sized to nothing, as one that is less sure than "
+        "<code>strategy.confidence_floor</code>; <code>mode=explain</code> tells the "
+        "reasons of a symbol and step, <code>mode=journal</code> the flags of all."
+    )
 
 
 def risked(trade: TradeFacts) -> str:

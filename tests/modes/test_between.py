@@ -3,7 +3,7 @@
 import pytest
 
 from bot4jax.learn.evaluate import Judged
-from bot4jax.modes.report_trade import between
+from bot4jax.modes.report_trade import between, idle
 from bot4jax.modes.story import Story, TradeFacts
 
 
@@ -54,3 +54,15 @@ def test_an_order_that_may_be_chance_explains_nothing(p, brackets):
     assert "sizing" not in said
     assert "most often by BELOW_MINIMUM, 240 times" in said
     assert "above zero" in told(0.006, -20.0, -43.0, p=0.05)
+
+
+@pytest.mark.parametrize(
+    ("orders", "denials", "is_told"),
+    [(0, {}, True), (0, {"NET": 1}, False), (3, {}, False)],
+)
+def test_a_run_that_wanted_no_order_says_so(orders, denials, is_told):
+    """Regression: its report had rows of zeros and no word of why."""
+    trade = TradeFacts(**dict.fromkeys(TradeFacts._fields))
+    said = idle(trade._replace(orders=orders, denials=denials))
+    assert ("No bar asked for an order." in said) is is_told
+    assert ("mode=explain" in said) is is_told
