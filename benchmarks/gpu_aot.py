@@ -29,7 +29,7 @@ from bot4jax.config import load
 from bot4jax.environment import GPU_FLAGS
 from bot4jax.kernels import bank
 from bot4jax.kernels.bars import unpack_bar
-from bot4jax.learn.update import Form, begin, update
+from bot4jax.learn.update import Form, begin, gradients, update
 from bot4jax.modes.keeping import blank
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.nets import zoo
@@ -128,7 +128,8 @@ def update_call(setting: Setting) -> Call:
         )
     )
     form = Form(sizes, config.train.parts, config.hardware.products)
-    learn = jax.jit(partial(update, form), donate_argnums=(0, 1))
+    learn = partial(update, form.sizes, partial(gradients, form))
+    learn = jax.jit(learn, donate_argnums=(0, 1))
     worth = jnp.float32(batch.weights.sum())
     shapes = jax.eval_shape(lambda: (batch, worth, peak(config.train)))
     return Call(learn, (state, carry, *shapes))

@@ -25,7 +25,7 @@ from benchmarks.peers import is_here
 from benchmarks.result import Measured, Row
 from benchmarks.timing import one, rate, rounded
 from bot4jax.learn.schedule import Pace, Samples, pace
-from bot4jax.learn.update import Form, begin, update
+from bot4jax.learn.update import Form, begin, gradients, update
 from bot4jax.modes.setting import net_sizes
 from bot4jax.nets import zoo
 from bot4jax.nets.sizes import NetSizes
@@ -53,8 +53,8 @@ class Learner:
         self.state = begin(copied(self.params))
         self.carry = zoo.init_carry(sizes, symbols)
         began = time.perf_counter()
-        form = Form(sizes, own.parts, "float32")
-        learn = jax.jit(partial(update, form), donate_argnums=(0,))
+        grade = partial(gradients, Form(sizes, own.parts, "float32"))
+        learn = jax.jit(partial(update, sizes, grade), donate_argnums=(0,))
         self.update = learn.lower(*self._arguments()).compile()
         self.compile_s = round(time.perf_counter() - began, 4)
 

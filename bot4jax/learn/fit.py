@@ -39,7 +39,7 @@ from bot4jax.learn.schedule import (
     paces,
     visits,
 )
-from bot4jax.learn.update import Fitting, Form, begin, update
+from bot4jax.learn.update import Fitting, Form, begin, gradients, update
 from bot4jax.nets import zoo
 from bot4jax.nets.fallback import FallbackParams
 from bot4jax.nets.kept import kept_for_nets
@@ -146,7 +146,8 @@ def descend(own: Fit, report: Report, place: Place) -> tuple[zoo.NetParams, list
 def compiled_update(devices: Mesh, form: Form) -> Callable:
     """The update over a mesh; one compilation for all spans."""
     carry = jax.eval_shape(lambda: zoo.init_carry(form.sizes, devices.size))
-    return mesh.compiled(devices, partial(update, form), carry)
+    grade = mesh.added_up(devices, partial(gradients, form), carry)
+    return mesh.compiled(devices, partial(update, form.sizes, grade), carry)
 
 
 @kept_for_nets(4)

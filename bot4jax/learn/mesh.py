@@ -1,7 +1,7 @@
 """Training on many devices: symbols lie side by side, weights lie on all of them.
 
 A mesh has one axis, the symbols of a batch. Each device has its own symbols' chunk and
-carries; XLA adds the gradients up. Devices may belong to several processes, each of
+carries; the gradients are added up. Devices may belong to several processes, each of
 which has all samples and hands over those of its own devices.
 """
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax import lax
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -60,6 +61,30 @@ def carry_by_symbol(mesh: Mesh, carry: zoo.NetCarry) -> zoo.NetCarry:
 def batch_by_symbol(mesh: Mesh, batch: Samples) -> Samples:
     """Samples `[T, S, …]`, cut into the devices' symbols."""
     return jax.tree.map(partial(_placed, _sharding(mesh, 1)), batch)
+
+
+def added_up(mesh: Mesh, grade: Callable, carry: zoo.NetCarry) -> Callable:
+    """`gradients` over the mesh: each device its own symbols', added up over all.
+
+    Within a device bars and symbols are one axis of a product, which XLA would gather
+    from all devices if it were to cut that axis by itself.
+    """
+    if mesh.size == 1:
+        return grade
+
+    def own(*given: Any) -> tuple:
+        gradient, each, after = grade(*given)
+        return *lax.psum((gradient, each), AXIS), after
+
+    everywhere, by_symbol = PartitionSpec(), PartitionSpec(None, AXIS)
+    carries = jax.tree.map(lambda one: one.spec, carry_shards(mesh, carry))
+    return jax.shard_map(
+        own,
+        mesh=mesh,
+        in_specs=(everywhere, carries, by_symbol, everywhere),
+        out_specs=(everywhere, everywhere, carries),
+        check_vma=False,
+    )
 
 
 def compiled(mesh: Mesh, update: Callable, carry: zoo.NetCarry) -> Callable:

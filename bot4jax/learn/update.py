@@ -28,6 +28,10 @@ class Form(NamedTuple):
     """type that matrices are multiplied in; sums and states are float32"""
 
 
+Grade = Callable[..., tuple[zoo.NetParams, Float[Array, " M"], zoo.NetCarry]]
+"""`gradients` of a form, over however many devices."""
+
+
 class Fitting(NamedTuple):
     """What one update hands to the next."""
 
@@ -63,7 +67,8 @@ def begin(params: zoo.NetParams) -> Fitting:
 
 
 def update(
-    form: Form,
+    sizes: NetSizes,
+    grade: Grade,
     state: Fitting,
     carry: zoo.NetCarry,
     batch: Samples,
@@ -72,19 +77,21 @@ def update(
 ) -> tuple[Fitting, zoo.NetCarry, Health]:
     """One step of AdamW (Loshchilov & Hutter 2019); matrices decay, the rest does not.
 
+    `grade(params, carry, batch, worth)` is `gradients` of a form.
+
     `worth` is the weight of an ordinary batch: a poorer one moves the nets less.
     Nothing is learnt from a gradient that is not finite or has exploded; what it did to
     the states is forgotten, and the next steps are shorter.
     """
     features = batch.features.shape[2]
-    gradient, each, after = gradients(form, state.params, carry, batch, worth)
+    gradient, each, after = grade(state.params, carry, batch, worth)
     norm = optax.tree.norm(gradient)
-    learnt, change = _learnt(form.sizes, features, state, gradient, norm, pace)
+    learnt, change = _learnt(sizes, features, state, gradient, norm, pace)
     after = jax.tree.map(lambda new: jnp.where(jnp.isfinite(new), new, 0), after)
     ratio = norms(change) / jnp.maximum(norms(learnt.params), 1e-12)
-    layers = zoo.by_layer(form.sizes, features, gradient).values()
+    layers = zoo.by_layer(sizes, features, gradient).values()
     health = Health(
-        loss=each,
+        loss=each / jnp.maximum(batch.weights.sum(), 1e-6),
         gradient_norm=norms(gradient),
         update_ratio=ratio,
         layer_gradient=jnp.stack([_root_mean_square(layer) for layer in layers]),
@@ -141,18 +148,17 @@ def gradients(
     batch: Samples,
     worth: Float[Array, ""],
 ) -> tuple[zoo.NetParams, Float[Array, " M"], zoo.NetCarry]:
-    """Of the whole batch: the gradient, each net's mean log loss, the carry behind it.
+    """Of the whole batch: the gradient, the sum of each net's log losses, each by its
+    weight, and the carry behind it.
 
     With several parts they are gone through one after the other and their gradients
     added up.
     """
     grade = jax.value_and_grad(partial(losses, form), has_aux=True)
-    if form.parts == 1:
-        (_, (each, after)), gradient = grade(params, carry, batch, worth)
-    else:
-        add_up = partial(_added_up, form.parts, grade)
-        gradient, each, after = add_up(params, carry, batch, worth)
-    return gradient, each / jnp.maximum(batch.weights.sum(), 1e-6), after
+    if form.parts > 1:
+        return _added_up(form.parts, grade, params, carry, batch, worth)
+    (_, (each, after)), gradient = grade(params, carry, batch, worth)
+    return gradient, each, after
 
 
 def _added_up(

@@ -1,10 +1,11 @@
 """What a net remembers of one symbol, and the clock that all rings share.
 
-Nets are written for one symbol and vmapped outside. What is rewritten at every step
-(hidden states) is a vector each: joined in one, they would be cut out and joined anew
-at every step, a tenth of the time of a large LSTM. What is written at one place only
-(past inputs, keys, values) lies in rings, whose write position is the same for all
-symbols.
+Nets step one symbol and are vmapped outside. They unroll all symbols side by side, the
+bars first: all rows of a layer are then one axis of one product, and of that with its
+gradient too. What is rewritten at every step (hidden states) is a vector each: joined
+in one, they would be cut out and joined anew at every step, a tenth of the time of a
+large LSTM. What is written at one place only (past inputs, keys, values) lies in rings,
+whose write position is the same for all symbols.
 """
 
 from collections.abc import Iterable
@@ -23,16 +24,16 @@ class Clock(NamedTuple):
 
     index: Int[Array, ""]
     """steps since the rings began, modulo a multiple of every ring's length"""
-    age: Float[Array, ""]
+    age: Float[Array, "*S"]
     """bars the symbol has been seen before this one: what older rows hold is stale"""
 
 
-Memory = tuple[Float[Array, " K"], ...]
+Memory = tuple[Float[Array, "*S K"], ...]
 """Vectors that are rewritten at every step."""
 
 
 class Carry(NamedTuple):
-    """The state of one net and one symbol."""
+    """The state of one net and one symbol; of several, they come first in each leaf."""
 
     memory: Memory
     rings: tuple[Array, ...]
@@ -40,7 +41,11 @@ class Carry(NamedTuple):
 
 
 class Net(Protocol):
-    """One net and one symbol: `step` serves, `unroll` trains, both say the same."""
+    """One net and one symbol: `step` serves, `unroll` trains, both say the same.
+
+    One whose `takes_many` is true has an `unroll` that takes all symbols side by side,
+    `[T, S, F]`, as well; any other is vmapped.
+    """
 
     width: int
     """of what it says"""
@@ -78,22 +83,24 @@ def distances(clock: Clock, length: int) -> Int[Array, " R"]:
     return (clock.index - jnp.arange(length, dtype=jnp.int32)) % length
 
 
-def is_seen(clock: Clock, bars: Int[Array, " R"]) -> Bool[Array, " R"]:
-    """Whether the symbol had been here this many bars ago."""
-    return bars.astype(jnp.float32) <= clock.age
+def is_seen(clock: Clock, bars: Int[Array, " R"]) -> Bool[Array, "R *S"]:
+    """Whether the symbol had been here this many bars ago; of many, each one."""
+    ago = bars.astype(jnp.float32).reshape(-1, *[1] * clock.age.ndim)
+    return ago <= clock.age[None]
 
 
 def oldest_first(ring: Array, clock: Clock, axis: int) -> Array:
     """The rows of a ring in the order of time, before this bar is written.
 
+    Behind `axis` come the symbols, if the clock is that of several.
     Rows from before the symbol's first bar are zero: a slot may be inherited.
     """
     length = ring.shape[axis]
     rows = jnp.roll(ring, -(clock.index % length), axis)
     ago = jnp.arange(length, 0, -1, dtype=jnp.int32)
-    shape = [1] * ring.ndim
-    shape[axis] = length
-    return jnp.where(is_seen(clock, ago).reshape(shape), rows, 0)
+    seen, shape = is_seen(clock, ago), [1] * ring.ndim
+    shape[axis : axis + seen.ndim] = seen.shape
+    return jnp.where(seen.reshape(shape), rows, 0)
 
 
 def as_ring(rows: Array, clock: Clock, length: int, axis: int) -> Array:

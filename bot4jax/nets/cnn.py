@@ -67,17 +67,18 @@ class Convolution(nnx.Module):
         return ring, self._mix(jnp.concatenate([*past, x]), x)
 
     def unroll(
-        self, ring: Float[Array, " R"], clock: Clock, xs: Float[Array, "T F"]
-    ) -> tuple[Float[Array, " r"], Float[Array, "T H"]]:
+        self, ring: Float[Array, "*S R"], clock: Clock, xs: Float[Array, "T *S F"]
+    ) -> tuple[Float[Array, "*S r"], Float[Array, "T *S H"]]:
         """Returns the layer's own stretch of the ring only."""
-        bars, slots = xs.shape[0], self.slots
-        own = lax.dynamic_slice_in_dim(ring, self.offset, slots * self.inputs)
-        past = oldest_first(own.reshape(slots, self.inputs), clock, axis=0)
-        rows = jnp.concatenate([past, xs])
+        bars, slots, symbols = xs.shape[0], self.slots, xs.shape[1:-1]
+        own = lax.dynamic_slice_in_dim(ring, self.offset, slots * self.inputs, -1)
+        own = jnp.moveaxis(own.reshape(*symbols, slots, self.inputs), -2, 0)
+        rows = jnp.concatenate([oldest_first(own, clock, axis=0), xs])
         taps = [rows[slots - ago : slots - ago + bars] for ago in self.ago]
         after = Clock(clock.index + bars, clock.age)
-        own = as_ring(rows, after, slots, axis=0)
-        return own.reshape(-1), self._mix(jnp.concatenate(taps, axis=1), xs)
+        own = jnp.moveaxis(as_ring(rows, after, slots, axis=0), 0, -2)
+        own = own.reshape(*symbols, slots * self.inputs)
+        return own, self._mix(jnp.concatenate(taps, axis=-1), xs)
 
     def _place(self, clock: Clock, ago: int) -> Array:
         """Where the input of some bars ago lies."""
@@ -90,6 +91,8 @@ class Convolution(nnx.Module):
 
 class CNN(nnx.Module):
     """Convolutions in a row, whose rings turn together."""
+
+    takes_many = True
 
     def __init__(self, sizes: CNNSizes, inputs: int, rng: np.random.Generator):
         channels = (inputs, *sizes.channels)
@@ -123,12 +126,12 @@ class CNN(nnx.Module):
         return Carry(carry.memory, (ring,), clock), x
 
     def unroll(
-        self, carry: Carry, xs: Float[Array, "T F"]
-    ) -> tuple[Carry, Float[Array, "T H"]]:
+        self, carry: Carry, xs: Float[Array, "T *S F"]
+    ) -> tuple[Carry, Float[Array, "T *S H"]]:
         """A causal convolution whose padding is the past itself."""
         (ring,), bars, kept = carry.rings, xs.shape[0], []
         for layer in self.layers:
             own, xs = layer.unroll(ring, carry.clock, xs)
             kept.append(own)
         clock = advance(carry.clock, bars, self.period)
-        return Carry(carry.memory, (jnp.concatenate(kept),), clock), xs
+        return Carry(carry.memory, (jnp.concatenate(kept, -1),), clock), xs

@@ -34,8 +34,8 @@ class GRULayer(nnx.Module):
         return memory, self.norm(memory[0])
 
     def unroll(
-        self, memory: Memory, xs: Float[Array, "T F"]
-    ) -> tuple[Memory, Float[Array, "T H"]]:
+        self, memory: Memory, xs: Float[Array, "T *S F"]
+    ) -> tuple[Memory, Float[Array, "T *S H"]]:
         memory, hidden = recur(_cell, self.hidden.weights, self.input(xs), memory)
         return memory, self.norm(hidden)
 
@@ -60,4 +60,5 @@ def gru(sizes: GRUSizes, inputs: int, rng: np.random.Generator) -> Recurrent:
     """One layer a width."""
     ends = (inputs, *sizes.widths)
     pairs = zip(ends, sizes.widths, strict=False)
-    return Recurrent([GRULayer(before, width, rng) for before, width in pairs])
+    layers = [GRULayer(before, width, rng) for before, width in pairs]
+    return Recurrent(layers, takes_many=True)

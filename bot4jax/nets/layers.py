@@ -60,8 +60,14 @@ class LayerNorm(nnx.Module):
 
 
 def product(x: Float[Array, "*T I"], kernel: Float[Array, "I O"]) -> Array:
-    """x W, taken in the type of W, its sums in that of x."""
-    return jnp.matmul(x.astype(kernel.dtype), kernel, preferred_element_type=x.dtype)
+    """x W, taken in the type of W, its sums in that of x.
+
+    Many rows are one axis: the gradient of W is a product over them, and over two axes
+    XLA would lay both of its sides anew.
+    """
+    rows = x if x.ndim < 3 else x.reshape(-1, x.shape[-1])
+    said = jnp.matmul(rows.astype(kernel.dtype), kernel, preferred_element_type=x.dtype)
+    return said if x.ndim < 3 else said.reshape(*x.shape[:-1], kernel.shape[1])
 
 
 def scaled(

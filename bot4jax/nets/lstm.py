@@ -36,8 +36,8 @@ class LSTMLayer(nnx.Module):
         return memory, self.norm(memory[0] + self.shortcut(x))
 
     def unroll(
-        self, memory: Memory, xs: Float[Array, "T F"]
-    ) -> tuple[Memory, Float[Array, "T H"]]:
+        self, memory: Memory, xs: Float[Array, "T *S F"]
+    ) -> tuple[Memory, Float[Array, "T *S H"]]:
         """All that does not wait for the past is one matrix product for all bars."""
         memory, hidden = recur(_cell, self.hidden.weights, self.input(xs), memory)
         return memory, self.norm(hidden + self.shortcut(xs))
@@ -90,4 +90,5 @@ def lstm(sizes: LSTMSizes, inputs: int, rng: np.random.Generator) -> Recurrent:
     """One layer a width."""
     ends = (inputs, *sizes.widths)
     pairs = zip(ends, sizes.widths, strict=False)
-    return Recurrent([LSTMLayer(before, width, rng) for before, width in pairs])
+    layers = [LSTMLayer(before, width, rng) for before, width in pairs]
+    return Recurrent(layers, takes_many=True)

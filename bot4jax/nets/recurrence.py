@@ -13,7 +13,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float
 
 from bot4jax.nets.carry import Memory
@@ -33,44 +32,22 @@ that it means the same in every call."""
 
 
 def recur(
-    cell: Cell, weights: Weights, drive: Float[Array, "T G"], memory: Memory
-) -> tuple[Memory, Float[Array, "T H"]]:
-    """One symbol's memory behind the last bar, and its hidden state behind every bar.
+    cell: Cell, weights: Weights, drive: Float[Array, "T *S G"], memory: Memory
+) -> tuple[Memory, Float[Array, "T *S H"]]:
+    """The memory behind the last bar, and the hidden state behind every bar.
 
-    `drive` is what each bar adds to the gates. Under `jax.vmap` all symbols share the
-    weights.
+    `drive` is what each bar adds to the gates. Symbols share the weights and lie side
+    by side: under `jax.vmap` each would have a gradient of the weights of its own.
     """
-
-    @custom_vmap
-    def alone(weights: Weights, drive: Array, memory: Memory) -> tuple[Memory, Array]:
-        own = tuple(part[None] for part in memory)
-        after, hidden = _recur(cell, weights, drive[:, None], own)
-        return tuple(part[0] for part in after), hidden[:, 0]
-
-    @alone.def_vmap
-    def together(
-        symbols: int, is_many: Any, weights: Weights, drive: Array, memory: Memory
-    ) -> tuple[tuple[Memory, Array], Any]:
-        if any(jax.tree.leaves(is_many[0])):
-            raise ValueError("recur: expected weights that all symbols share")
-        own = jax.tree.map(
-            lambda leaf, many: leaf if many else jnp.stack([leaf] * symbols),
-            (drive, memory),
-            tuple(is_many[1:]),
-        )
-        after, hidden = _recur(cell, weights, jnp.moveaxis(own[0], 0, 1), own[1])
-        said = after, jnp.moveaxis(hidden, 1, 0)
-        return said, jax.tree.map(lambda _: True, said)
-
-    return alone(weights, drive, memory)
+    return _recur(cell, weights, drive, memory)
 
 
 def _walked(
     cell: Cell,
     weights: Weights,
-    drive: Float[Array, "T S G"],
+    drive: Float[Array, "T *S G"],
     memory: Memory,
-) -> tuple[Memory, Float[Array, "T S H"]]:
+) -> tuple[Memory, Float[Array, "T *S H"]]:
     def turn(memory: Memory, drive: Array) -> tuple[Memory, Array]:
         memory = cell(drive, _past(memory, weights), memory)
         return memory, memory[0]
@@ -108,8 +85,9 @@ def _back(cell: Cell, kept: tuple, gradient: tuple[Memory, Array]) -> tuple:
     on_memory, (on_pasts, on_drives) = _loop(turn, last, (hidden, backs), reverse=True)
     on_drives = on_pasts if on_drives is None else on_drives
     typed = (one.astype(kernel.dtype) for one in (before, on_pasts))
-    on_kernel = jnp.einsum("tsh,tsg->hg", *typed, preferred_element_type=jnp.float32)
-    on_bias = None if bias is None else on_pasts.sum((0, 1))
+    rows = map(_rows, typed)
+    on_kernel = jnp.einsum("nh,ng->hg", *rows, preferred_element_type=jnp.float32)
+    on_bias = None if bias is None else _rows(on_pasts).sum(0)
     return (on_kernel.astype(kernel.dtype), on_bias), on_drives, on_memory
 
 
@@ -117,10 +95,15 @@ _recur: Any = jax.custom_vjp(_walked, nondiff_argnums=(0,))
 _recur.defvjp(_forth, _back)
 
 
-def _past(memory: Memory, weights: Weights) -> Float[Array, "S G"]:
+def _past(memory: Memory, weights: Weights) -> Float[Array, "*S G"]:
     kernel, bias = weights
     past = product(memory[0], kernel)
-    return past if bias is None else past + bias[None]
+    return past if bias is None else past + jnp.broadcast_to(bias, past.shape)
+
+
+def _rows(one: Float[Array, "*T H"]) -> Float[Array, "N H"]:
+    """Bars and symbols as one axis."""
+    return one.reshape(-1, one.shape[-1])
 
 
 def _loop(turn: Callable, first: Any, rows: Any, reverse: bool = False) -> Any:

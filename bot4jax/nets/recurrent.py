@@ -21,8 +21,8 @@ class Layer(Protocol):
     ) -> tuple[Memory, Float[Array, " H"]]: ...
 
     def unroll(
-        self, memory: Memory, xs: Float[Array, "T F"]
-    ) -> tuple[Memory, Float[Array, "T H"]]: ...
+        self, memory: Memory, xs: Float[Array, "T *S F"]
+    ) -> tuple[Memory, Float[Array, "T *S H"]]: ...
 
 
 @runtime_checkable
@@ -35,12 +35,15 @@ class Gated(Protocol):
 
 
 class Recurrent(nnx.Module):
-    """Each layer reads what the one before it said."""
+    """Each layer reads what the one before it said.
+
+    `takes_many` says that every layer unrolls many symbols side by side too.
+    """
 
     period = 1
 
-    def __init__(self, layers: Sequence[Layer]):
-        self.layers = nnx.List(layers)
+    def __init__(self, layers: Sequence[Layer], takes_many: bool = False):
+        self.layers, self.takes_many = nnx.List(layers), takes_many
         self.width = layers[-1].width
 
     def init_state(self) -> Carry:
@@ -52,8 +55,8 @@ class Recurrent(nnx.Module):
         return self._pass(carry, x, [layer.step for layer in self.layers], 1)
 
     def unroll(
-        self, carry: Carry, xs: Float[Array, "T F"]
-    ) -> tuple[Carry, Float[Array, "T H"]]:
+        self, carry: Carry, xs: Float[Array, "T *S F"]
+    ) -> tuple[Carry, Float[Array, "T *S H"]]:
         bars = xs.shape[0]
         return self._pass(carry, xs, [layer.unroll for layer in self.layers], bars)
 

@@ -6,12 +6,14 @@ heads share divide it (Shazeer 2019, Fast Transformer Decoding: One Write-Head I
 You Need).
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import lax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from bot4jax.nets.carry import (
     Carry,
@@ -72,37 +74,68 @@ class Block(nnx.Module):
         return keys, values, self._mix(x, mixed.reshape(-1))
 
     def unroll(
-        self, keys: Array, values: Array, clock: Clock, xs: Float[Array, "T H"]
-    ) -> tuple[Array, Array, Float[Array, "T H"]]:
+        self, keys: Array, values: Array, clock: Clock, xs: Float[Array, "T *S H"]
+    ) -> tuple[Array, Array, Float[Array, "T *S H"]]:
         """Banded attention over the rings, oldest first, followed by the new bars.
 
-        Returns the block's own rows of the rings.
+        Returns the block's own rows of the rings. Only attention itself is a matter of
+        one symbol: all symbols' bars go side by side through the rest.
         """
-        bars, context = xs.shape[0], self.context
-        query, key, value = jax.vmap(self._heads, out_axes=(2, 2, 2))(xs)
-        keys = jnp.concatenate([oldest_first(keys[self.row], clock, 2), key], axis=2)
-        values = oldest_first(values[self.row], clock, 2)
-        values = jnp.concatenate([values, value], axis=2)
-        at = jnp.arange(context + bars, dtype=jnp.int32)
-        ago = at[context:, None] - at[None]
-        first = context - jnp.minimum(clock.age, context).astype(jnp.int32)
-        seen = (ago >= 0) & (ago < context) & (at >= first)[None]
-        bias = self.bias[...][:, :, -ago % context]
+        near, bias = self._band(xs.shape[0])
+        attend = partial(self._attend, near, clock.index)
+        if xs.ndim > 2:
+            bias = _spread(bias, xs.shape[1])
+            attend = jax.vmap(attend, (0, 0, 0, 1), (0, 1))
+        rings = keys[..., self.row, :, :, :], values[..., self.row, :, :, :]
+        (keys, values), mixed = attend(clock.age, bias, rings, self._heads(xs))
+        return keys, values, self._mix(xs, mixed)
+
+    def _band(self, bars: int) -> tuple[Bool[Array, "T R"], Float[Array, "G N T R"]]:
+        """Which rows, the ring's and then the new ones, each new bar may read, and
+        their bias."""
+        at = jnp.arange(self.context + bars, dtype=jnp.int32)
+        ago = at[self.context :, None] - at[None]
+        near = (ago >= 0) & (ago < self.context)
+        return near, self.bias[...][:, :, -ago % self.context]
+
+    def _attend(
+        self,
+        near: Bool[Array, "T R"],
+        index: Int[Array, ""],
+        age: Float[Array, ""],
+        bias: Float[Array, "G N T R"],
+        rings: tuple[Array, Array],
+        new: tuple[Array, Array, Array],
+    ) -> tuple[tuple[Array, Array], Float[Array, "T H"]]:
+        """One symbol's attention, and its rings behind the last bar.
+
+        Of each new bar there are query, key and value.
+        """
+        clock, context, bars = Clock(index, age), self.context, near.shape[0]
+        query, *written = (jnp.moveaxis(one, 0, -2) for one in new)
+        written = (jnp.swapaxes(one, -1, -2) for one in written)
+        keys, values = (
+            jnp.concatenate([oldest_first(ring, clock, 2), rows], axis=2)
+            for ring, rows in zip(rings, written, strict=True)
+        )
+        first = context - jnp.minimum(age, context).astype(jnp.int32)
+        seen = near & (jnp.arange(context + bars, dtype=jnp.int32) >= first)[None]
         scores = jnp.einsum("ghtd,gdr->ghtr", query, keys) + bias
         weight, total = _weights(scores, seen[None, None])
         mixed = jnp.einsum("ghtr,gdr->ghtd", weight, values) / total
         mixed = jnp.moveaxis(mixed, 2, 0).reshape(bars, -1)
-        after = Clock(clock.index + bars, clock.age)
+        after = Clock(index + bars, age)
         keys, values = (as_ring(rows, after, context, 2) for rows in (keys, values))
-        return keys, values, self._mix(xs, mixed)
+        return (keys, values), mixed
 
-    def _heads(self, x: Float[Array, " H"]) -> tuple[Array, Array, Array]:
-        """Query, scaled by 1/√d, key and value of one bar."""
-        inner, shape = self.project(self.norm(x)), (self.groups, self.depth)
-        ends = (x.shape[0], x.shape[0] + self.groups * self.depth)
-        query, key, value = jnp.split(inner, ends)
-        query = query.reshape(self.groups, self.shared, self.depth) * self.depth**-0.5
-        return query, key.reshape(shape), value.reshape(shape)
+    def _heads(self, x: Float[Array, "*T H"]) -> tuple[Array, Array, Array]:
+        """Query, scaled by 1/√d, key and value."""
+        inner, rows, width = self.project(self.norm(x)), x.shape[:-1], x.shape[-1]
+        shape, shared = (*rows, self.groups, self.depth), self.shared
+        ends = (width, width + self.groups * self.depth)
+        query, key, value = jnp.split(inner, ends, axis=-1)
+        query = query.reshape(*rows, self.groups, shared, self.depth)
+        return query * self.depth**-0.5, key.reshape(shape), value.reshape(shape)
 
     def _mix(self, x: Array, mixed: Array) -> Array:
         x = x + self.out(mixed)
@@ -111,6 +144,8 @@ class Block(nnx.Module):
 
 class Transformer(nnx.Module):
     """Blocks in a row over rings that turn together."""
+
+    takes_many = True
 
     def __init__(self, sizes: TransformerSizes, inputs: int, rng: np.random.Generator):
         self.width, self.period = sizes.width, sizes.context
@@ -133,15 +168,22 @@ class Transformer(nnx.Module):
         return Carry(carry.memory, (keys, values), clock), self.norm(x)
 
     def unroll(
-        self, carry: Carry, xs: Float[Array, "T F"]
-    ) -> tuple[Carry, Float[Array, "T H"]]:
+        self, carry: Carry, xs: Float[Array, "T *S F"]
+    ) -> tuple[Carry, Float[Array, "T *S H"]]:
         (keys, values), xs, rows = carry.rings, self.embed(xs), []
         for block in self.blocks:
             key, value, xs = block.unroll(keys, values, carry.clock, xs)
             rows.append((key, value))
-        keys, values = (jnp.stack(column) for column in zip(*rows, strict=True))
+        keys, values = (jnp.stack(own, -4) for own in zip(*rows, strict=True))
         clock = advance(carry.clock, xs.shape[0], self.period)
         return Carry(carry.memory, (keys, values), clock), self.norm(xs)
+
+
+def _spread(bias: Float[Array, "*R"], symbols: int) -> Float[Array, "S *R"]:
+    """The same for each symbol, as a product with ones: so is its gradient, which XLA
+    would add up ten times as slowly on a CPU."""
+    rows = jnp.ones((symbols, 1)) @ bias.reshape(1, -1)
+    return rows.reshape(symbols, *bias.shape)
 
 
 def _weights(

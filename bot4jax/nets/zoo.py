@@ -67,6 +67,10 @@ AXES = NetCarry(memory=0, rings=0, age=0, index=None)  # pyright: ignore
 rings' writes, each a `dynamic_update_slice` in place, into scatters."""
 
 
+EACH = Carry(memory=0, rings=0, clock=Clock(None, 0))  # pyright: ignore
+"""The same of one net's carry."""
+
+
 class Modules(NamedTuple):
     """The nets as Flax modules."""
 
@@ -116,7 +120,7 @@ def step(
     sizes: NetSizes, params: NetParams, carry: NetCarry, x: Float[Array, "S F"]
 ) -> tuple[NetCarry, Float[Array, "M S C"]]:
     """One bar of all symbols. A symbol that is not live has x = 0; its time passes."""
-    turn = partial(_turn, modules_of(sizes, x.shape[1], params), "step", 1)
+    turn = partial(_turn, modules_of(sizes, x.shape[1], params), _stepped, 1)
     return jax.vmap(turn, (AXES, 0), (AXES, 1))(carry, x)
 
 
@@ -129,8 +133,9 @@ def unroll(
 ) -> tuple[NetCarry, Float[Array, "T M S C"]]:
     """Many bars at once: what as many steps would say."""
     bars, _, features = xs.shape
-    turn = partial(_turn, modules_of(sizes, features, params, products), "unroll", bars)
-    return jax.vmap(turn, (AXES, 1), (AXES, 2))(carry, xs)
+    modules = modules_of(sizes, features, params, products)
+    carry, said = _turn(modules, _unrolled, bars, carry, xs)
+    return carry, jnp.swapaxes(said, 1, 2)
 
 
 def gates(
@@ -310,12 +315,12 @@ def _build(
 
 
 def _turn(
-    modules: Modules, form: str, bars: int, carry: NetCarry, x: Array
-) -> tuple[NetCarry, Array]:
-    """One symbol through the stem, each net and the heads."""
+    modules: Modules, form: Callable, bars: int, carry: NetCarry, x: Array
+) -> tuple[NetCarry, Float[Array, "*T M C"]]:
+    """Through the stem, each net and the heads: `form(net, carry, x)`."""
     x, hidden, after = modules.stem(x), [], []
     for net, own in zip(modules.nets, _shares(modules, carry), strict=True):
-        kept, said = getattr(net, form)(own, x)
+        kept, said = form(net, own, x)
         hidden.append(said)
         after.append(kept)
     period = lcm(*(net.period for net in modules.nets))
@@ -323,6 +328,22 @@ def _turn(
     memory = tuple(one for kept in after for one in kept.memory)
     rings = tuple(ring for kept in after for ring in kept.rings)
     return NetCarry(memory, rings, clock.age, clock.index), modules.heads(hidden)
+
+
+def _stepped(
+    net: Net, carry: Carry, x: Float[Array, " F"]
+) -> tuple[Carry, Float[Array, " H"]]:
+    """One net and one symbol, one bar."""
+    return net.step(carry, x)
+
+
+def _unrolled(
+    net: Net, carry: Carry, xs: Float[Array, "T S F"]
+) -> tuple[Carry, Float[Array, "T S H"]]:
+    """One net and all symbols; what is written for one is vmapped."""
+    if getattr(net, "takes_many", False):
+        return net.unroll(carry, xs)
+    return jax.vmap(net.unroll, (EACH, 1), (EACH, 1))(carry, xs)
 
 
 def _gates(modules: Modules, carry: NetCarry, x: Array) -> tuple[Array, ...]:

@@ -10,8 +10,25 @@ import jax
 import numpy as np
 
 from bot4jax.environment import join, prepare
-from bot4jax.learn import mesh
-from tests.learn.small_fit import fitted, hardware
+from bot4jax.learn import fit, mesh, resume
+from bot4jax.learn.schedule import blank_batch, pace
+from tests.learn.small_fit import FEATURES, SIZES, fitted, hardware, settings
+
+
+def flops(on) -> float:
+    """What each device computes in one update of 64 symbols."""
+    own = settings(symbols_per_batch=64)
+    form, devices, lanes = fit.laid_out(SIZES, 64, own, on)
+    blank = resume.blank(form, FEATURES, lanes, groups=1, updates=1)
+    given = (
+        mesh.on_all(devices, blank.fitting),
+        mesh.carry_by_symbol(devices, blank.carries[0]),
+        mesh.batch_by_symbol(devices, blank_batch(own, lanes, FEATURES)),
+        np.float32(1),
+        pace(own, 0.0, 0.0),
+    )
+    program = fit.compiled_update(devices, form).lower(*given).compile()
+    return program.cost_analysis()["flops"]
 
 
 def main(process: str, processes: str, address: str) -> None:
@@ -33,6 +50,7 @@ def main(process: str, processes: str, address: str) -> None:
                 "process": jax.process_index(),
                 "devices": devices.size,
                 "lanes": lanes,
+                "flops": flops(own),
                 "loss": history.loss.tolist(),
                 "params": flat.tolist(),
             }

@@ -13,6 +13,7 @@ import pytest
 from bot4jax.errors import ConfigError
 from bot4jax.learn import mesh
 from tests.learn.small_fit import SIZES, fitted, hardware, settings, undisturbed
+from tests.learn.small_mesh import flops
 
 TOLERANCE = 2e-5
 """Of losses and weights: gradients add up in another order, and thirty steps of Adam
@@ -72,6 +73,11 @@ def test_eight_devices_learn_what_one_learns(eight, alone):
     assert eight["devices"] == 8
     assert eight["lanes"] == 8  # four symbols a batch, filled up
     assert_close(eight, alone)
+
+
+def test_each_device_computes_its_own_symbols_alone(eight):
+    """And the step of AdamW, which all of them take."""
+    assert 8 * eight["flops"] < 1.5 * flops(hardware())
 
 
 def test_two_processes_learn_what_one_learns(pair, alone):

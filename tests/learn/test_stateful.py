@@ -32,7 +32,8 @@ PACES = schedule.paces(OWN, len(VISITS))
 WORTH = fit.worth_of(samples(), OWN)
 
 STEP = jax.jit(partial(zoo.step, SIZES))
-UPDATE = jax.jit(partial(update.update, FORM))
+GRADE = partial(update.gradients, FORM)
+UPDATE = jax.jit(partial(update.update, SIZES, GRADE))
 
 ROUNDING = 1e-5
 """Other shapes are other executables; a fresh carry is a hundred times farther."""

@@ -15,6 +15,16 @@ BARS, SYMBOLS, WIDTH = 13, 5, 4
 """Bars are no multiple of those that a GPU takes in one turn."""
 
 
+def each(run):
+    """Symbol by symbol."""
+
+    def vmapped(cell, *given):
+        return jax.vmap(partial(run, cell), (None, 1, 0), (0, 1))(*given)
+
+    return vmapped
+
+
+@each
 def written_out(cell, weights, drive, memory):
     """One symbol, bar after bar; JAX derives it."""
     kernel, bias = weights
@@ -48,9 +58,7 @@ CASES = {
 
 def score(run, cell, weights, drive, memory):
     """A number that every bar of every symbol moves, and the last memory too."""
-    after, hidden = jax.vmap(partial(run, cell), (None, 1, 0), (0, 1))(
-        weights, drive, memory
-    )
+    after, hidden = run(cell, weights, drive, memory)
     worth = jnp.cos(jnp.arange(hidden.size, dtype=jnp.float32)).reshape(hidden.shape)
     ends = [(jnp.sin(1 + one) * (k + 1)).sum() for k, one in enumerate(after)]
     return (hidden * worth).sum() + sum(ends)
@@ -60,13 +68,14 @@ def gradients(run, cell, *asked):
     return jax.jit(jax.value_and_grad(partial(score, run, cell), (0, 1, 2)))(*asked)
 
 
+@pytest.mark.parametrize("form", [recur, each(recur)], ids=["together", "each"])
 @pytest.mark.parametrize("name", CASES)
-def test_gradients_are_those_of_the_loop_itself(name):
+def test_gradients_are_those_of_the_loop_itself(name, form):
     cell, made = CASES[name]
     asked = made()
     truth = gradients(written_out, cell, *asked)
     for own, other in zip(
-        jax.tree.leaves(gradients(recur, cell, *asked)),
+        jax.tree.leaves(gradients(form, cell, *asked)),
         jax.tree.leaves(truth),
         strict=True,
     ):
@@ -89,33 +98,10 @@ def test_products_in_bfloat16_have_the_gradients_of_their_float32(name):
         assert apart < 0.02 * np.linalg.norm(other)
 
 
-def test_one_symbol_alone_says_what_it_says_among_others():
-    cell, made = CASES["lstm"]
+@pytest.mark.parametrize("name", CASES)
+def test_one_symbol_alone_says_what_it_says_among_others(name):
+    cell, made = CASES[name]
     weights, drive, memory = made()
-    together = jax.vmap(partial(recur, cell), (None, 1, 0), (0, 1))
-    (_, many), one = (
-        together(weights, drive, memory),
-        recur(cell, weights, drive[:, 2], tuple(part[2] for part in memory)),
-    )
-    np.testing.assert_allclose(one[1], many[:, 2], rtol=1e-6, atol=1e-6)
-
-
-def test_a_memory_that_all_symbols_share_is_each_ones_own():
-    cell, made = CASES["gru"]
-    weights, drive, memory = made()
-    first = tuple(part[0] for part in memory)
-    shared = jax.vmap(partial(recur, cell), (None, 1, None), (0, 1))
-    _, said = shared(weights, drive, first)
-    each = tuple(jnp.stack([part] * SYMBOLS) for part in first)
-    _, truth = jax.vmap(partial(recur, cell), (None, 1, 0), (0, 1))(
-        weights, drive, each
-    )
-    np.testing.assert_array_equal(said, truth)
-
-
-def test_weights_of_their_own_for_each_symbol_are_refused():
-    cell, made = CASES["gru"]
-    (kernel, bias), drive, memory = made()
-    many = jnp.stack([kernel] * SYMBOLS), bias
-    with pytest.raises(ValueError, match="weights that all symbols share"):
-        jax.vmap(partial(recur, cell), ((0, None), 1, 0), (0, 1))(many, drive, memory)
+    _, many = recur(cell, weights, drive, memory)
+    _, one = recur(cell, weights, drive[:, 2], tuple(part[2] for part in memory))
+    np.testing.assert_allclose(one, many[:, 2], rtol=1e-6, atol=1e-6)
