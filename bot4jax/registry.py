@@ -197,6 +197,7 @@ def feature(
         owner = implementation if is_class else type(implementation)
         summary, _, rest = (inspect.getdoc(implementation) or "").partition("\n")
         details = " ".join(rest.split())
+        expect_whole(owner.__name__, implementation, carried)
         definition = implementation.path if carried else implementation.reference
         spec = FeatureSpec(
             name=name or snake(owner.__name__),
@@ -224,6 +225,31 @@ def feature(
         return implementation
 
     return register
+
+
+NEEDED = {
+    "additive": ("terms", "finish"),
+    "incremental": ("init", "update", "finish"),
+    "shared": ("value",),
+    "windowed": ("value",),
+}
+"""What a feature of each form is written by, beside its definition."""
+
+
+def expect_whole(name: str, implementation: Any, carried: bool) -> None:
+    """Refuse what has no form, or lacks one of its two formulas."""
+    form = getattr(implementation, "form", None)
+    if form not in NEEDED:
+        raise ValueError(
+            f"Feature '{name}' has no form: derive it from Additive, Incremental, "
+            "Shared or Windowed."
+        )
+    needed = *NEEDED[form], "path" if carried else "reference"
+    if missing := [one for one in needed if not hasattr(implementation, one)]:
+        raise ValueError(
+            f"Feature '{name}' lacks {', '.join(missing)}: one that is {form} is "
+            f"written by {', '.join(needed)}; the last is its definition in float64."
+        )
 
 
 NETS: dict[str, Callable[[int, np.random.Generator], Any]] = {}
