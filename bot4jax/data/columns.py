@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from bot4jax.data.bars import PRICES, BarSource, as_told, check_bars, on_clock
-from bot4jax.data.grid import increment
+from bot4jax.data.grid import increment, spoiler, told_spoiler
 from bot4jax.data.origin import digest
 from bot4jax.data.recording import RecordedSource, Recording
 from bot4jax.data.source import BarBlock, DataError
@@ -211,7 +211,7 @@ def by_name(
         )
     rows = {name: parts[(name,)] for name in names}
     if not instruments:
-        return {name: (_spot(name, rows[name]), rows[name]) for name in names}
+        return {name: (_spot(place, name, rows[name]), rows[name]) for name in names}
     unknown = sorted(set(names) - set(instruments))
     if unknown:
         raise DataError(f"No instrument is given for {', '.join(unknown)}.")
@@ -236,12 +236,18 @@ def check_grid(place: Path, one: Instrument, rows: pl.DataFrame) -> None:
                 )
 
 
-def _spot(name: str, rows: pl.DataFrame) -> Instrument:
-    prices = [one for one in (*PRICES, "bid", "ask", "price") if one in rows.columns]
+def _spot(place: Path, name: str, rows: pl.DataFrame) -> Instrument:
+    columns = [one for one in (*PRICES, "bid", "ask", "price") if one in rows.columns]
+    prices = rows.select(columns).fill_null(0).to_numpy()
+    step = increment(prices.ravel())
+    if (index := spoiler(prices.ravel(), step)) is not None:
+        row = rows["row"][index // len(columns)]
+        said = told_spoiler(prices.ravel(), step, index)
+        raise DataError(f"{place}, {name}, row {row}: {said}")
     sizes = [one for one in ("volume", *QUOTES[2:], "size") if one in rows.columns]
     return Instrument(
         symbol=name,
-        increment=increment(rows.select(prices).fill_null(0).to_numpy().ravel()),
+        increment=step,
         lot=increment(rows.select(sizes).fill_null(0).to_numpy().ravel()),
         base=name,
     )

@@ -411,6 +411,28 @@ def test_a_row_that_is_no_bar_is_named_by_its_place_in_the_file(tmp_path):
         Columns(given, BARS, "s", 60.0)
 
 
+def test_an_absurd_price_is_named_and_does_not_round_the_others(tmp_path):
+    """Regression: it made increments of 10, by which every price of its symbol was a
+    multiple of 10, without a word."""
+    table = pl.DataFrame(
+        {
+            "ts": [1, 2, 3],
+            "bid": [99.93, 1e9, 99.95],
+            "ask": [99.94, 1e9 + 1, 99.96],
+            "n": [1, 1, 1],
+        }
+    )
+    mapping = {"time": "ts", "bid": "bid", "ask": "ask", "bid_size": "n"}
+    mapping["ask_size"] = "n"
+    path = write(tmp_path / "ticks.csv", table)
+    with pytest.raises(DataError) as told:
+        Columns(path, mapping, "s", 1.0)
+    start = f"{path}, ticks, row 1: 1e+09 was found beside prices down to 99.93: "
+    assert str(told.value).startswith(start)
+    sound = Columns(write(path, table.filter(pl.col("bid") < 1e6)), mapping, "s", 1.0)
+    assert sound.universe.instruments[0].increment == 0.01
+
+
 @pytest.mark.parametrize("seconds", [0.25, 60.0])
 def test_the_clock_is_told_as_it_is(tmp_path, seconds):
     """Regression: one of less than a second was told as of 0 s."""
