@@ -16,7 +16,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from bot4jax.errors import ConfigError
-from bot4jax.nets.carry import Net
+from bot4jax.nets.carry import Carry, Net
 from bot4jax.nets.packing import assemble, packed, plan
 from bot4jax.registry import NETS
 from bot4jax.schema import Config
@@ -98,9 +98,20 @@ def by_steps(net: Net, xs: Float[Array, "T F"]) -> Float[Array, "T H"]:
 
 
 def by_passes(net: Net, xs: Float[Array, "T F"]) -> Float[Array, "T H"]:
-    """What it trains on, in two passes."""
+    """What it trains on, in two passes; a net that takes many symbols side by side has
+    a second one beside, which must not be heard."""
+    if getattr(net, "takes_many", False):
+        own = net.init_state()
+        memory, rings = jax.tree.map(lambda one: jnp.stack([one, one]), own[:2])
+        clock = own.clock._replace(age=jnp.zeros(2))
+        carry, both = Carry(memory, rings, clock), jnp.stack([xs, -xs[::-1]], axis=1)
+        return in_halves(net, carry, both)[:, 0]
+    return in_halves(net, net.init_state(), xs)
+
+
+def in_halves(net: Net, carry: Carry, xs: Float[Array, "T *S F"]) -> Array:
     first, second = jnp.split(xs, 2)
-    carry, early = net.unroll(net.init_state(), first)
+    carry, early = net.unroll(carry, first)
     return jnp.concatenate([early, net.unroll(carry, second)[1]])
 
 

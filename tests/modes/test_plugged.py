@@ -76,6 +76,14 @@ class Faint(Fading):
         return memory, jnp.log(new)
 
 
+class Mixing(Fading):
+    """Takes all symbols side by side, and hears their mean."""
+
+    def unroll(self, memory, xs):
+        mixed = xs.mean(1, keepdims=True) if xs.ndim == 3 else xs
+        return super().unroll(memory, jnp.broadcast_to(mixed, xs.shape))
+
+
 class Weightless(Fading):
     def __init__(self, inputs, rng):
         self.width, self.memory, self.input = inputs, (inputs,), lambda x: x
@@ -104,12 +112,13 @@ def fault_of(monkeypatch, maker):
     "maker",
     [
         of_layer(Fading),
+        lambda inputs, rng: Recurrent([Fading(inputs, rng)], takes_many=True),
         lambda inputs, rng: lstm(SMALL.lstm, inputs, rng),
         lambda inputs, rng: gru(SMALL.gru, inputs, rng),
         lambda inputs, rng: CNN(SMALL.cnn, inputs, rng),
         lambda inputs, rng: Transformer(SMALL.transformer, inputs, rng),
     ],
-    ids=["guide's", "lstm", "gru", "cnn", "transformer"],
+    ids=["guide's", "many", "lstm", "gru", "cnn", "transformer"],
 )
 def test_a_sound_net_is_none(monkeypatch, maker):
     assert fault_of(monkeypatch, maker) is None
@@ -121,12 +130,25 @@ def test_a_sound_net_is_none(monkeypatch, maker):
         (of_layer(Ahead), "serves otherwise than it trains"),
         (of_layer(Forgetful), "of 64 bars, first in bar 32, and 0.0001 was allowed"),
         (of_layer(Wide), r"says (64, 2) numbers of 64 bars by step and (64, 4) by"),
+        (
+            lambda inputs, rng: Recurrent([Mixing(inputs, rng)], takes_many=True),
+            "serves otherwise than it trains",
+        ),
         (of_layer(Faint), "says what is no finite number"),
         (of_layer(Weightless), "makes a Recurrent without any weight"),
         (Plain, "makes a Plain without period, init_state, step, unroll; a net is"),
         (lambda inputs, rng: None, "makes a NoneType without width, period"),
     ],
-    ids=["ahead", "forgetful", "wide", "faint", "weightless", "plain", "nothing"],
+    ids=[
+        "ahead",
+        "forgetful",
+        "wide",
+        "mixing",
+        "faint",
+        "weightless",
+        "plain",
+        "nothing",
+    ],
 )
 def test_what_is_wrong_with_a_net_is_told(monkeypatch, maker, told):
     found = fault_of(monkeypatch, maker)
