@@ -20,6 +20,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
 
+from bot4jax import cache
 from bot4jax.config import (
     HYDRA_VERSION_BASE,
     expect_runs,
@@ -30,12 +31,7 @@ from bot4jax.config import (
 )
 from bot4jax.durable import explained
 from bot4jax.early import heard_early
-from bot4jax.environment import (
-    end_with_parent,
-    expect_device,
-    mend_cache,
-    prepare,
-)
+from bot4jax.environment import end_with_parent, expect_device, prepare
 from bot4jax.errors import Bot4JaxError, ConfigError, Halted, SweepError
 from bot4jax.schema import Config
 from bot4jax.usage import usage
@@ -124,7 +120,7 @@ def speak_plainly() -> None:
     told.setLevel(logging.WARNING)
     told.setFormatter(Plain())
     logging.basicConfig(handlers=[told])
-    mend_cache()
+    cache.mend()
 
 
 def _served(config: Config) -> int:

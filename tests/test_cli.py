@@ -14,7 +14,7 @@ from importlib import metadata
 import pytest
 from rich.console import Console
 
-from bot4jax import environment, run
+from bot4jax import cache, environment, run
 from bot4jax.config import load
 from bot4jax.errors import CheckpointError, DataError, Halted
 from bot4jax.kernels import CATALOGUE
@@ -342,9 +342,9 @@ def test_a_compiled_function_that_was_kept_in_part_is_removed_and_told_in_a_line
 def test_open_cache_folder_is_closed(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
-    environment.cache_folder().mkdir(mode=0o755)
-    environment._keep_compiled()
-    assert stat.S_IMODE(environment.cache_folder().stat().st_mode) == 0o700
+    cache.folder().mkdir(mode=0o755)
+    cache.keep()
+    assert stat.S_IMODE(cache.folder().stat().st_mode) == 0o700
 
 
 @pytest.mark.skipif(

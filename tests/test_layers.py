@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "errors": set(),
     # the C library's, which no other room talks to
     "heap": set(),
+    "cache": set(),
     "durable": {"errors"},
     "schema": {"schema"},
     "numerics": {"types"},
@@ -43,7 +44,7 @@ MAY_IMPORT = {
     # judges what learning and serving do; nothing but a mode asks it
     "certify": NUMERIC | {"data", "learn", "certify"},
     "runtime": NUMERIC
-    | {"runtime", "config", "words", "environment", "plugins"}
+    | {"runtime", "config", "words", "environment", "cache", "plugins"}
     | {"learn.checkpoint", "learn.evaluate", "data.universe", "data.source"},
     # what a mode does: puts the rooms together, so it may know all of them
     "modes": NUMERIC
@@ -67,12 +68,12 @@ MAY_IMPORT = {
     "words": {"schema", "errors", "validation"},
     "config": WORDS | {"validation", "words"},
     "usage": {"schema", "words"},
-    "environment": {"schema", "heap", "errors"},
+    "environment": {"schema", "heap", "cache", "errors"},
     # features of the user's own: whoever asks for the catalogue asks here
     "plugins": {"errors", "registry", "kernels"},
     # the kill switch before a run listens; before JAX is imported
     "early": {"errors", "durable"},
-    "run": WORDS | {"config", "words", "usage", "environment", "early"},
+    "run": WORDS | {"config", "words", "usage", "environment", "early", "cache"},
 }
 
 ONLY_IN = {

@@ -217,7 +217,7 @@ def _share_not_finite(layer: list[Array]) -> Float[Array, ""]:
 
 
 def _dealt(tree: Any, axis: int, parts: int) -> Any:
-    """Symbols dealt out in turn, `[parts, …]`: those of one device stay on it."""
+    """Symbols dealt out in turn, `[parts, …]`."""
 
     def cut(leaf: Array) -> Array:
         before, own, after = leaf.shape[:axis], leaf.shape[axis], leaf.shape[axis + 1 :]

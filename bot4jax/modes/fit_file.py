@@ -57,7 +57,8 @@ def read(folder: Path) -> Told:
             raise ValueError("it does not match its SHA-256")
         return msgspec.msgpack.decode(whole[DIGEST:], type=Told, dec_hook=_array)
     except (OSError, ValueError, msgspec.MsgspecError) as error:
-        logger.warning("%s: %s. %s", folder / FILE, error, LOST)
+        reason = getattr(error, "strerror", None) or error
+        logger.warning("%s: %s. %s", folder / FILE, reason, LOST)
         return Told(None, {}, (LOST,))
 
 

@@ -263,14 +263,12 @@ def seat(folder: Path, setting: Setting, kept: Kept) -> Setting:
     whoever asks it. With `trees.damaged=off` the member is silent then, and weighs
     nothing.
     """
-    own, path = setting.config.trees, folder / "trees" / "forest.json"
-    features = len(setting.settings.plan.specs)
+    own = setting.config.trees
     try:
-        document = tree_fit.intact(path, features, len(CLASSES))
-        expect_fitted(path, document, own, kept.params.forest)
+        found = fitted_document(folder, setting, kept)
         if own.predictor == "fused":
             return setting
-        booster = tree_fit.revived(path, document)
+        booster = tree_fit.revived(*found)
     except ForestError as error:
         if own.damaged == "refuse":
             raise
@@ -278,6 +276,26 @@ def seat(folder: Path, setting: Setting, kept: Kept) -> Setting:
         return setting._replace(engine=asking(setting.engine, no_margins))
     engine = seated(setting.config, setting.settings, setting.engine, booster)
     return setting._replace(engine=engine)
+
+
+def forest_of(folder: Path, setting: Setting, kept: Kept) -> Any:
+    """The run's forest as XGBoost has it; None of one that is damaged and may be."""
+    try:
+        return tree_fit.revived(*fitted_document(folder, setting, kept))
+    except ForestError:
+        if setting.config.trees.damaged == "refuse":
+            raise
+        return None  # `seat` tells of it
+
+
+def fitted_document(
+    folder: Path, setting: Setting, kept: Kept
+) -> tuple[Path, Mapping[str, Any]]:
+    """The file of the run's forest and what it says, if that is what was fitted."""
+    features, path = len(setting.settings.plan.specs), folder / "trees" / "forest.json"
+    document = tree_fit.intact(path, features, len(CLASSES))
+    expect_fitted(path, document, setting.config.trees, kept.params.forest)
+    return path, document
 
 
 def expect_fitted(
@@ -294,17 +312,6 @@ def expect_fitted(
             f"{path}: another forest than the one that was fitted with the checkpoint "
             "beside it: put that one back, or fit again"
         )
-
-
-def forest_of(folder: Path, setting: Setting) -> Any:
-    """The run's forest as XGBoost has it; None of one that is damaged and may be."""
-    features, path = len(setting.settings.plan.specs), folder / "trees" / "forest.json"
-    try:
-        return tree_fit.revived(path, tree_fit.intact(path, features, len(CLASSES)))
-    except ForestError:
-        if setting.config.trees.damaged == "refuse":
-            raise
-        return None  # `seat` tells of it
 
 
 def no_margins(values: Float[Array, "S F"]) -> Float[np.ndarray, "S C"]:

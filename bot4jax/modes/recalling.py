@@ -30,8 +30,8 @@ def recalled(
     *_, data = params.prepare(*own)
     shutil.rmtree(folder / TRAINING, ignore_errors=True)  # it stays mapped
     labels = label_as_configured(config, data, train, settings.layout.horizon)
-    fitted, state = kept.params, kept.state
-    members = fitted.nets, forest_of(folder, setting), fitted.forest, fitted.fallback
+    fitted, state, forest = kept.params, kept.state, forest_of(folder, setting, kept)
+    members = fitted.nets, forest, fitted.forest, fitted.fallback
     return Learned(
         fitted,
         state.observing,

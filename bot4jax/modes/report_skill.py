@@ -389,7 +389,7 @@ def gradients(story: Story) -> str:
     if told is None:
         return "Gradient health."
     skipped, vanished = told["skipped"], told["vanished"]
-    small = [f"{name} in {100 * share:.2g} %" for name, share in vanished.items()]
+    small = [f"{name} in {100 * share:.3g} %" for name, share in vanished.items()]
     return (
         f"Gradient health: of {told['updates']:,} updates "
         f"{100 * told['clipped']:.0f} % were clipped to <code>train.clip_norm</code>, "

@@ -10,6 +10,7 @@ import numpy as np
 from bot4jax.errors import DataError
 from bot4jax.kernels import vote
 from bot4jax.learn import health, labelling, metrics
+from bot4jax.learn.calibrate import Calibration
 from bot4jax.learn.evaluate import PRIOR, Outcome
 from bot4jax.learn.params import Learned
 from bot4jax.modes import fields, judging, trials
@@ -158,17 +159,25 @@ def enter_if_swept(folder: RunFolder, setting: Setting) -> None:
 
 
 def of_the_calibration(setting: Setting, learned: Learned) -> dict[str, Any]:
-    """Members with the weights that trading would begin with, and the ensemble."""
+    """Members with the weights that trading would begin with, and the ensemble.
+
+    Where what the fit found is lost, nobody knows how good they were.
+    """
+    members = setting.settings.members
     judged = {
-        name: {kind: getattr(one, kind)[1] for kind in MEASURES}
-        for name, one in learned.calibration.items()
+        name: measured(learned.calibration.get(name)) for name in (*members, "ensemble")
     }
-    ensemble, members = judged.pop("ensemble"), setting.settings.members
+    ensemble = judged.pop("ensemble")
     everyone = jnp.ones(len(members), bool)
     weight = vote.weights(learned.params.vote, learned.deciding.vote, everyone)
     for name, own in zip(members, np.asarray(weight).tolist(), strict=True):
         judged[name]["weight"] = own
     return {"members": judged, "ensemble": ensemble}
+
+
+def measured(one: Calibration | None) -> dict[str, float | None]:
+    """How good a calibrated member is; nothing where that is not known."""
+    return {kind: one and getattr(one, kind)[1] for kind in MEASURES}
 
 
 def of_the_prior(setting: Setting, learned: Learned) -> dict[str, float]:

@@ -20,7 +20,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from bot4jax.environment import NO_DEVICE, cache_folder
+from bot4jax import cache
+from bot4jax.environment import NO_DEVICE
 from bot4jax.schema import Config
 from bot4jax.words import conf_folder
 
@@ -183,7 +184,7 @@ def _devices(config: Config) -> Finding:
 
 def _cache() -> Finding:
     """Slow to start without it; open to others it would let them run code as us."""
-    folder = cache_folder()
+    folder = cache.folder()
     finding = _folder("compilation cache", folder)
     if finding.status == PROBLEM:
         return finding._replace(status=NOTE, advice="Every start will compile anew.")

@@ -221,7 +221,8 @@ def test_no_damage_of_what_a_fit_has_found_goes_unseen(tmp_path, caplog, damage)
         if damage == "gone":
             path.unlink()
         assert fit_file.read(tmp_path) == fit_file.Told(None, {}, (fit_file.LOST,))
-    assert str(path) in caplog.text
+    assert f"{path}: " in caplog.text
+    assert "[Errno" not in caplog.text
 
 
 def test_a_training_without_room_for_its_report_is_told_and_not_fitted_again(
@@ -237,6 +238,22 @@ def test_a_training_without_room_for_its_report_is_told_and_not_fitted_again(
     assert demo.train(config) == 0
     assert told(folder) == ours
     assert {"Training", "Calibration"} < set(shown(folder))
+    for name in ("summary.json", "report.html", fit_file.FILE):
+        (folder / name).unlink()
+    assert demo.train(config) == 0
+    expect_unknown(told(folder), ours)
+
+
+def expect_unknown(lost: dict[str, Any], ours: dict[str, Any]) -> None:
+    """Regression: a training without what its fit had found ended in a `KeyError`."""
+    assert lost.pop("alarms") == [fit_file.LOST]
+    assert lost.pop("gradients") is None
+    unknown = dict.fromkeys(("log_loss", "brier", "ece"))
+    assert lost.pop("ensemble") == unknown
+    weights = {name: one["weight"] for name, one in ours["members"].items()}
+    expected = {name: unknown | {"weight": one} for name, one in weights.items()}
+    assert lost.pop("members") == expected
+    assert lost == {name: ours[name] for name in lost}
 
 
 LAST_FILES = ["earned.parquet", "trials.jsonl", "summary.json", "report.html"]

@@ -143,7 +143,7 @@ def test_nets_that_learn_badly_are_warned_of_in_the_report(setting):
         "updates": 1,
         "clipped": 0.0,
         "skipped": {"not_finite": 0, "exploded": 0},
-        "vanished": {},
+        "vanished": {"cnn head": 1.0, "lstm layers 0": 0.996, "cnn layers 0": 0.0125},
         "first_to_last": {},
         "saturated": {"lstm layers 0": {"first": 0.1, "last": 0.75}},
         "warnings": ["lstm layers 0 ended ill"],
@@ -159,6 +159,8 @@ def test_nets_that_learn_badly_are_warned_of_in_the_report(setting):
     page = report_skill.training(story)
     assert '<p class="warn">lstm layers 0 ended ill.</p>' in page
     assert "<td>lstm layers 0</td><td>10.0 %</td><td>75.0 %</td>" in page
+    gone = "cnn head in 100 %, lstm layers 0 in 99.6 %, cnn layers 0 in 1.25 %"
+    assert f"that of their net's head: {gone}." in page
     calm = report_skill.training(
         story._replace(summary={"gradients": told | {"warnings": []}})
     )

@@ -17,6 +17,7 @@ from bot4jax.kernels.history import COLUMNS
 from bot4jax.learn.boosting import tree_settings
 from bot4jax.modes.keeping import (
     adopt,
+    forest_of,
     identity,
     market_seed,
     on_the_market,
@@ -111,6 +112,24 @@ def test_a_forest_that_is_not_whole_keeps_everyone_from_starting(
         seat(copied, other, kept)
 
 
+def save_foreign(folder, run, setting, **change):
+    """Another forest in place of the run's."""
+    rng, features = np.random.default_rng(0), len(setting.settings.plan.specs)
+    x, y = rng.normal(size=(500, features)), rng.integers(0, 3, 500)
+    other = tree_settings(run.config)._replace(min_child_weight=0, **change)
+    foreign = fit_forest(x.astype(np.float32), y, np.ones(500, np.float32), other)
+    save(foreign, folder / "trees" / "forest.json")
+
+
+def test_nothing_is_told_of_another_forest_than_was_fitted(copied, run, setting, kept):
+    """Where the member is off: gain and contributions were those of the other."""
+    assert forest_of(copied, setting, kept).num_features()
+    save_foreign(copied, run, setting)
+    own = msgspec.structs.replace(run.config.trees, damaged="off")
+    other = setting._replace(config=msgspec.structs.replace(run.config, trees=own))
+    assert forest_of(copied, other, kept) is None
+
+
 @pytest.mark.parametrize("predictor", ["fused", "xgboost"])
 @pytest.mark.parametrize("change", [{}, {"rounds": 50}, {"depth": 9}])
 def test_another_forest_beside_the_checkpoint_keeps_everyone_from_starting(
@@ -118,11 +137,7 @@ def test_another_forest_beside_the_checkpoint_keeps_everyone_from_starting(
 ):
     """Whole, of as many features and classes: XGBoost's own predictor asked it, and the
     fused one the one that was fitted."""
-    rng, features = np.random.default_rng(0), len(setting.settings.plan.specs)
-    x, y = rng.normal(size=(500, features)), rng.integers(0, 3, 500)
-    other = tree_settings(run.config)._replace(min_child_weight=0, **change)
-    foreign = fit_forest(x.astype(np.float32), y, np.ones(500, np.float32), other)
-    save(foreign, copied / "trees" / "forest.json")
+    save_foreign(copied, run, setting, **change)
     own = msgspec.structs.replace(run.config.trees, predictor=predictor)
     setting = setting._replace(config=msgspec.structs.replace(run.config, trees=own))
     with pytest.raises(ForestError, match=r"forest\.json: another forest than the one"):
