@@ -1,10 +1,15 @@
 """What must be so before JAX is imported: it reads its environment once."""
 
 import ctypes
+import glob
+import logging
 import multiprocessing
 import os
+import re
 import signal
+import warnings
 from pathlib import Path
+from typing import Any
 
 from bot4jax import heap
 from bot4jax.schema.process import Hardware
@@ -12,6 +17,14 @@ from bot4jax.schema.process import Hardware
 CPU_FLAGS = ("--xla_cpu_prefer_vector_width=512",)
 """What XLA is told on a CPU: to fill AVX-512's vectors, where its own choice is half of
 them. Processors that have none compile the same code as without."""
+
+CACHE = "JAX_COMPILATION_CACHE_DIR"
+
+OF_THE_CACHE = re.compile(
+    r"Error (?P<act>reading|writing) persistent compilation cache entry for "
+    r"'(?P<name>.*?)': (?P<why>.*)"
+)
+"""What JAX warns of, in its own words."""
 
 PARENT_DEATH_SIGNAL = 1
 """PR_SET_PDEATHSIG of prctl(2)"""
@@ -25,6 +38,8 @@ GPU_FLAGS = (
 algorithm of cuBLAS, or no replay could be equal to the bit; quotients as exact as
 IEEE 754 has them, or a volume over its equal would not always be 1, and scores would
 not be those that the host trains on."""
+
+logger = logging.getLogger(__name__)
 
 
 def prepare(hardware: Hardware) -> None:
@@ -80,6 +95,36 @@ def cache_folder() -> Path:
     return Path(root) / "bot4jax"
 
 
+def mend_cache() -> None:
+    """Remove what a full disk has left of a compiled function, as soon as JAX warns.
+
+    It replaces no entry, so that a torn one would be warned of at every start, and what
+    it stands for compiled each time. All else that is warned of is shown as before.
+    """
+    show = warnings.showwarning
+
+    def shown(message: Warning | str, *rest: Any, **more: Any) -> None:
+        found = OF_THE_CACHE.match(str(message))
+        if found is None:
+            show(message, *rest, **more)
+        else:
+            _remove_entry(**found.groupdict())
+
+    warnings.showwarning = shown
+
+
+def _remove_entry(act: str, name: str, why: str) -> None:
+    """All that is kept under a function's name: which one is torn nobody has said."""
+    folder = Path(os.environ.get(CACHE, cache_folder()))
+    for one in folder.glob(f"{glob.escape(name)}-*"):
+        one.unlink(missing_ok=True)
+    logger.warning(
+        "%s: %s the compiled %s failed (%s). It was removed and is compiled anew: make "
+        "room there, if there is none.",
+        *(folder, act, name, why),
+    )
+
+
 def _limit_threads(threads: int) -> None:
     """Use the first `threads` of the cores this process may use; 0 leaves all."""
     allowed = sorted(os.sched_getaffinity(0))
@@ -98,5 +143,5 @@ def _keep_compiled() -> None:
         folder.chmod(0o700)
     except OSError:  # it only saves time; `mode=doctor` tells
         return
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
+    os.environ.setdefault(CACHE, str(folder))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")

@@ -30,7 +30,7 @@ from bot4jax.config import (
 )
 from bot4jax.durable import explained
 from bot4jax.early import heard_early
-from bot4jax.environment import end_with_parent, prepare
+from bot4jax.environment import end_with_parent, mend_cache, prepare
 from bot4jax.errors import Bot4JaxError, ConfigError, Halted, SweepError
 from bot4jax.schema import Config
 from bot4jax.usage import usage
@@ -114,6 +114,7 @@ def speak_plainly() -> None:
     told.setLevel(logging.WARNING)
     told.setFormatter(Plain())
     logging.basicConfig(handlers=[told])
+    mend_cache()
 
 
 def _served(config: Config) -> int:

@@ -296,6 +296,49 @@ def test_environment_is_set_before_jax(tmp_path):
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
+COMPILES = """
+import resource, sys
+from bot4jax.config import load
+from bot4jax.environment import prepare
+from bot4jax.run import speak_plainly
+prepare(load([]).hardware)
+speak_plainly()
+import jax
+hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), hard))
+print(jax.jit(lambda x: x * x + 1)(2))
+"""
+"""A process with a function to compile, and files that take so many bytes."""
+
+
+def test_a_compiled_function_that_was_kept_in_part_is_removed_and_told_in_a_line(
+    tmp_path,
+):
+    """JAX never writes it anew: it would warn of it at every start."""
+    folder, plenty = tmp_path / "bot4jax", str(1 << 30)
+    own = {"XDG_CACHE_HOME": str(tmp_path)}
+    own["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+
+    def told(room: str) -> list[str]:
+        done = command(room, code=COMPILES, **own)
+        assert done.stdout == "5\n"
+        return done.stderr.splitlines()
+
+    full = told("100")
+    assert all(one.startswith(f"bot4jax: {folder}: writing the ") for one in full)
+    assert len(full) >= 1
+    assert list(folder.glob("jit_*")) == []
+    assert told(plenty) == []
+    kept = list(folder.glob("jit_*"))
+    for one in kept:
+        os.truncate(one, one.stat().st_size // 2)
+    torn = told(plenty)
+    assert all(one.startswith(f"bot4jax: {folder}: reading the ") for one in torn)
+    assert len(torn) >= 1
+    assert told(plenty) == []
+    assert {one.name for one in folder.glob("jit_*")} == {one.name for one in kept}
+
+
 def test_open_cache_folder_is_closed(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)

@@ -65,11 +65,13 @@ class Members(NamedTuple):
 
     nets: zoo.NetParams
     booster: Any
-    """`xgboost.Booster`, to be saved beside the checkpoint"""
+    """`xgboost.Booster`, to be saved beside the checkpoint; None of one that was kept,
+    and is damaged"""
     forest: Forest
     fallback: FallbackParams
-    history: History
-    """losses and gradient health of the nets' fit, by update"""
+    history: History | None
+    """losses and gradient health of the nets' fit, by update; None where what was kept
+    of them is lost"""
 
 
 class Fitted(NamedTuple):

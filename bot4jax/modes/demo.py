@@ -6,6 +6,7 @@ from bot4jax.learn.params import Learned
 from bot4jax.modes import lines
 from bot4jax.modes.joining import joined
 from bot4jax.modes.keeping import Kept, adopt, is_kept, keep, seat, take_up
+from bot4jax.modes.learning import again
 from bot4jax.modes.learning import train as learn
 from bot4jax.modes.setting import Setting, expect_known, set_stage, trading_stage
 from bot4jax.modes.sockets import trade_with_children
@@ -63,8 +64,9 @@ def _train(config: Config) -> int:
             with timed(seconds, "setting"):
                 setting = set_stage(config)
             with timed(seconds, "learning"):
-                learned, kept = learn(setting, report, folder.path)
-                keep(folder.path, setting, kept, learned.members.booster)
+                is_alone = config.hardware.processes == 1  # others may have kept none
+                fitted = _own if is_alone else _fit
+                learned, _ = fitted(folder, setting, report)
             tell_training(folder, setting, learned, seconds)
         return lines.finished(folder.path)
 
@@ -73,11 +75,22 @@ def _fitted(
     config: Config, folder: RunFolder, setting: Setting, report: Report
 ) -> tuple[Learned | None, Kept]:
     """The members of `run.model`, of this very run's checkpoint, or fitted now."""
-    model = _model(config, folder)
-    if config.run.model or is_kept(model):
-        return None, take_up(model, setting)
+    if config.run.model:
+        return None, take_up(_model(config, folder), setting)
+    return _own(folder, setting, report)
+
+
+def _own(folder: RunFolder, setting: Setting, report: Report) -> tuple[Learned, Kept]:
+    """What this run has fitted and kept already, or fits now."""
+    if is_kept(folder.path):
+        return again(setting, report, folder.path)
+    return _fit(folder, setting, report)
+
+
+def _fit(folder: RunFolder, setting: Setting, report: Report) -> tuple[Learned, Kept]:
+    """Fitted now, and kept."""
     learned, kept = learn(setting, report, folder.path)
-    keep(folder.path, setting, kept, learned.members.booster)
+    keep(folder.path, setting, kept, learned)
     return learned, kept
 
 

@@ -31,8 +31,8 @@ def before_a_test(setting: Setting, learned: Learned | None) -> FeatureFacts:
         clamped=nothing,
         silent={},
         values=0,
-        gain={} if learned is None else predict.gain(learned.members.booster, names),
-        contribution={} if learned is None else contributions(setting, learned, names),
+        gain=gains(learned, names),
+        contribution=contributions(setting, learned, names),
         family={spec.name: spec.category for spec in plan.specs},
         importance={},
         novelty=[],
@@ -40,10 +40,19 @@ def before_a_test(setting: Setting, learned: Learned | None) -> FeatureFacts:
     )
 
 
+def gains(learned: Learned | None, names: tuple[str, ...]) -> dict[str, float]:
+    """Each feature's share of the loss that the forest's splits have saved."""
+    if learned is None or learned.members.booster is None:
+        return {}
+    return predict.gain(learned.members.booster, names)
+
+
 def contributions(
-    setting: Setting, learned: Learned, names: tuple[str, ...]
+    setting: Setting, learned: Learned | None, names: tuple[str, ...]
 ) -> dict[str, float]:
     """What moves the forest on bars that it was not fitted on."""
+    if learned is None or learned.members.booster is None:
+        return {}
     rows = rows_of(learned.data, setting.split.calibrate)
     return explained(
         learned.members.booster,

@@ -29,6 +29,7 @@ from bot4jax.modes.keeping import (
     seat,
     take_up,
 )
+from bot4jax.modes.recalling import recalled
 from bot4jax.modes.setting import Setting
 from bot4jax.modes.spans import reach
 from bot4jax.nets import zoo
@@ -174,8 +175,11 @@ def fitted(
     What was fitted is kept as it arrives at the test; `until` as in `keeping.keep`.
     """
     model = setting.config.run.model
-    if model is not None or is_kept(place):
-        return None, take_up(place if model is None else Path(model), setting, until)
+    if model is not None:
+        return None, take_up(Path(model), setting, until)
+    if is_kept(place):
+        kept = take_up(place, setting, until)
+        return recalled(setting, kept, before, place, report), kept
     with place_of(place) as own:
         learned = params.learn(
             setting.config,
@@ -188,7 +192,7 @@ def fitted(
             own,
         )
     kept = kept_at(learned, arrive(learned), setting.split.test.start)
-    keep(place, setting, kept, learned.members.booster, until)
+    keep(place, setting, kept, learned, until)
     return learned, kept
 
 

@@ -28,6 +28,7 @@ from bot4jax.learn.checkpoint import Identity
 from bot4jax.learn.fit import Place
 from bot4jax.learn.novelty import Novelty
 from bot4jax.learn.params import Learned
+from bot4jax.modes import fit_file
 from bot4jax.modes.setting import Setting
 from bot4jax.registry import catalogue_hash
 from bot4jax.runtime.events import events
@@ -150,14 +151,19 @@ def identity(setting: Setting) -> Identity:
 
 
 def keep(
-    folder: Path, setting: Setting, kept: Kept, booster: Any, until: int | None = None
+    folder: Path,
+    setting: Setting,
+    kept: Kept,
+    learned: Learned,
+    until: int | None = None,
 ) -> Path:
-    """Write the checkpoint and the forest's own model beside it.
+    """Write the checkpoint, before it the forest's own model and what the fit found.
 
     `until` is the first bar of the source that nothing was fitted on, where that is not
     the test's first. What the fit needed to go on is not needed any more.
     """
-    tree_fit.save(booster, folder / "trees" / "forest.json")
+    tree_fit.save(learned.members.booster, folder / "trees" / "forest.json")
+    fit_file.write(folder, learned)
     step = int(kept.next_bar)
     origin = origin_of(setting.source, first_unseen(setting, until))
     own = identity(setting)._replace(origin=origin)
@@ -269,6 +275,17 @@ def seat(folder: Path, setting: Setting) -> Setting:
         return setting
     engine = seated(setting.config, setting.settings, setting.engine, booster)
     return setting._replace(engine=engine)
+
+
+def forest_of(folder: Path, setting: Setting) -> Any:
+    """The run's forest as XGBoost has it; None of one that is damaged and may be."""
+    features, path = len(setting.settings.plan.specs), folder / "trees" / "forest.json"
+    try:
+        return tree_fit.load(path, features, len(CLASSES))
+    except ForestError:
+        if setting.config.trees.damaged == "refuse":
+            raise
+        return None  # `seat` tells of it
 
 
 def no_margins(values: Float[Array, "S F"]) -> Float[np.ndarray, "S C"]:

@@ -35,7 +35,7 @@ class Played(NamedTuple):
     """What a run did, before it is judged."""
 
     learned: Learned | None
-    """None where the members come from an earlier run"""
+    """None where the members come from another run"""
     kept: Kept
     traded: Traded
     resumed_from: str | None
@@ -196,34 +196,37 @@ def refused(traded: Traded) -> dict[str, int]:
     return {reason.name.lower(): count for reason, count in sorted(dropped)}
 
 
+def history_of(learned: Learned | None) -> health.History | None:
+    """What each update of the nets' fit did, where that is known."""
+    return None if learned is None else learned.members.history
+
+
 def training(learned: Learned | None, column: str) -> dict[str, Any]:
     """One row of the nets' fit, by net."""
-    if learned is None:
+    if (history := history_of(learned)) is None:
         return {}
-    history = learned.members.history
     values = getattr(history, column)
     return {name: values[:, i] for i, name in enumerate(history.members)}
 
 
 def ratios(learned: Learned | None) -> dict[str, Any]:
     """First layer's gradient over the last one's, by net that has both."""
-    if learned is None:
+    if (history := history_of(learned)) is None:
         return {}
-    history = learned.members.history
     return health.first_to_last(history, history.layer_gradient)
 
 
 def saturated(learned: Learned | None) -> dict[str, Any]:
     """Share of gates that are nearly shut or open, by layer that has any."""
-    if learned is None:
+    if (history := history_of(learned)) is None:
         return {}
-    history = learned.members.history
     return dict(zip(history.gated, history.saturated.T, strict=True))
 
 
 def gradients(learned: Learned | None) -> dict[str, Any] | None:
     """What went wrong with them in the nets' fit, if it was this run's."""
-    return None if learned is None else health.in_words(learned.members.history)
+    history = history_of(learned)
+    return None if history is None else health.in_words(history)
 
 
 def figures(

@@ -268,8 +268,15 @@ def figures(
         "resumed_from": None,
         "bayes_bound": limit and limit._asdict(),
         "gradients": gradients(plays[-1].learned),
+        "alarms": alarms_of(plays),
         **fields.of_the_members(setting, plays[-1].params),
     }
+
+
+def alarms_of(plays: Sequence[FoldPlay]) -> list[str]:
+    """What the fits of all folds have to say, each sentence once."""
+    known = (one.learned for one in plays if one.learned is not None)
+    return list(dict.fromkeys(text for one in known for text in one.alarms))
 
 
 def own_figures(

@@ -30,7 +30,9 @@ from bot4jax.runtime.journal_file import (
     connected,
     expect_whole_log,
     identify,
+    is_unwritable,
     leave,
+    unwritten,
 )
 from bot4jax.runtime.journal_rows import NO_BAR, Closing, StepRecord
 from bot4jax.runtime.limits import TradingState
@@ -50,6 +52,7 @@ class Journal:
 
     def __init__(self, connection: apsw.Connection, run: str) -> None:
         self._connection, self.run = connection, run
+        self._path = connection.filename
         self._is_broken = False
         self._received: tuple[int, Sequence[Answer]] | None = None
         """a step whose answers stand in a transaction that it will end"""
@@ -74,6 +77,8 @@ class Journal:
         try:
             return cls._checked(path, run, durability, vfs)
         except apsw.Error as error:
+            if is_unwritable(error):
+                raise unwritten(path, error) from error
             raise JournalError(
                 f"The journal {path} cannot be read whole: {error}. Restore it from a "
                 "copy, or use another run.name."
@@ -220,7 +225,7 @@ class Journal:
         except apsw.Error as error:
             self._is_broken = True
             raise Unwritten(
-                f"The journal's log could not be folded into its file ({error}). "
+                f"The journal's log could not be folded into {self._path} ({error}). "
                 "Check the disk and start again."
             ) from error
 
@@ -256,7 +261,7 @@ class Journal:
         except apsw.Error as error:
             self._is_broken = True
             raise Unwritten(
-                f"{what} could not be written to the journal ({error}). "
+                f"{what} could not be written to the journal {self._path} ({error}). "
                 "Nothing of it was sent. Check the disk and start again."
             ) from error
 

@@ -15,6 +15,15 @@ Durability = Literal["process_crash", "power_loss"]
 SYNCHRONOUS = {"process_crash": "NORMAL", "power_loss": "FULL"}
 
 
+UNWRITTEN = (
+    apsw.SQLITE_IOERR_WRITE,
+    apsw.SQLITE_IOERR_FSYNC,
+    apsw.SQLITE_IOERR_DIR_FSYNC,
+    apsw.SQLITE_IOERR_TRUNCATE,
+)
+"""Errors of input and output that are none of what lies in the file."""
+
+
 class JournalError(Bot4JaxError):
     """The journal cannot be trusted, or belongs to something else."""
 
@@ -30,20 +39,27 @@ def connected(path: Path, durability: Durability, vfs: str | None) -> apsw.Conne
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     connection = apsw.Connection(str(path), vfs=vfs)
     try:
-        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        # Going over to WAL leaves a rollback journal that is deleted. Should it come
-        # back after a power loss, it would undo everything: sync its deletion too.
-        connection.execute("PRAGMA synchronous = EXTRA")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS[durability]}")
-        connection.execute("BEGIN IMMEDIATE; COMMIT")
-    except apsw.BusyError as error:
+        _prepare(connection, durability)
+    except apsw.Error as error:
         connection.close()
-        raise JournalError(f"Another process is using the journal {path}.") from error
-    except apsw.NotADBError as error:
-        connection.close()
-        raise JournalError(f"{path} is not a journal: {error}.") from error
+        if isinstance(error, apsw.BusyError):
+            text = f"Another process is using the journal {path}."
+            raise JournalError(text) from error
+        if isinstance(error, apsw.NotADBError):
+            raise JournalError(f"{path} is not a journal: {error}.") from error
+        raise
     return connection
+
+
+def _prepare(connection: apsw.Connection, durability: Durability) -> None:
+    """Hold the file, and have what is written to it last."""
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    # Going over to WAL leaves a rollback journal that is deleted. Should it come
+    # back after a power loss, it would undo everything: sync its deletion too.
+    connection.execute("PRAGMA synchronous = EXTRA")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS[durability]}")
+    connection.execute("BEGIN IMMEDIATE; COMMIT")
 
 
 def expect_whole_log(connection: apsw.Connection, path: Path) -> None:
@@ -54,6 +70,22 @@ def expect_whole_log(connection: apsw.Connection, path: Path) -> None:
             f"The journal {path} was changed: in {log.name} steps lie behind a page "
             "that is damaged. Restore both from a copy, or use another run.name."
         )
+
+
+def is_unwritable(error: apsw.Error) -> bool:
+    """Whether the disk refuses what is written, and what was read is sound."""
+    return (
+        isinstance(error, apsw.FullError)
+        or getattr(error, "extendedresult", None) in UNWRITTEN
+    )
+
+
+def unwritten(path: Path, error: apsw.Error) -> JournalError:
+    """What to do about a journal that the disk has no room for."""
+    return JournalError(
+        f"The journal {path} cannot be written: {error}. Make room there, or look at "
+        "the disk, then start again."
+    )
 
 
 def leave(connection: apsw.Connection) -> None:

@@ -37,8 +37,7 @@ def lease(
     except OSError as error:
         raise out_of_reach(folder, error, place) from error
     try:
-        os.ftruncate(handle, 0)
-        os.write(handle, f"{os.getpid()}\n".encode())
+        _sign(handle, file, place)
         yield
     finally:
         if _is_of(handle, file):
@@ -75,6 +74,15 @@ def _locked(file: Path) -> int:
         if _is_of(handle, file):
             return handle
         os.close(handle)
+
+
+def _sign(handle: int, file: Path, place: str) -> None:
+    """Write into a lease who holds it."""
+    try:
+        os.ftruncate(handle, 0)
+        os.write(handle, f"{os.getpid()}\n".encode())
+    except OSError as error:  # that of a full disk names no file
+        raise out_of_reach(file, error, place) from error
 
 
 def _is_of(handle: int, file: Path) -> bool:

@@ -115,8 +115,12 @@ def _put(path: Path, table: pl.DataFrame) -> str:
     """Write a table; the line that it is known by."""
     buffer, part = io.BytesIO(), path.with_suffix(".part")
     table.write_parquet(buffer, compression="zstd", compression_level=1)
-    part.write_bytes(buffer.getbuffer())
-    part.replace(path)
+    try:
+        part.write_bytes(buffer.getbuffer())
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
     return _line(path, buffer.getbuffer())
 
 

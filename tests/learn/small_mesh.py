@@ -41,6 +41,7 @@ def main(process: str, processes: str, address: str) -> None:
     prepare(own)
     join(own)
     params, history = fitted(on=own)
+    _, parted = fitted(own=settings(parts=2), on=own)
     flat = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)])
     devices = mesh.mesh_of(0)
     lanes = mesh.lanes_of(devices, 4, 1)
@@ -52,6 +53,7 @@ def main(process: str, processes: str, address: str) -> None:
                 "lanes": lanes,
                 "flops": flops(own),
                 "loss": history.loss.tolist(),
+                "loss_in_parts": parted.loss.tolist(),
                 "params": flat.tolist(),
             }
         ),

@@ -75,6 +75,10 @@ def test_eight_devices_learn_what_one_learns(eight, alone):
     assert_close(eight, alone)
 
 
+def test_devices_learn_the_same_in_parts(eight, alone):
+    np.testing.assert_allclose(eight["loss_in_parts"], alone[1].loss, atol=TOLERANCE)
+
+
 def test_each_device_computes_its_own_symbols_alone(eight):
     """And the step of AdamW, which all of them take."""
     assert 8 * eight["flops"] < 1.5 * flops(hardware())

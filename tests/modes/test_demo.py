@@ -20,7 +20,7 @@ from tests.modes.ways import journal_of
 from tests.runtime.test_events import scalars
 
 FILES = {"config.yaml", "manifest.json", "summary.json", "journal.sqlite", "ticks"}
-FILES |= {"checkpoints", "trees", "report.html", "events"}
+FILES |= {"checkpoints", "trees", "fit.bin", "report.html", "events"}
 
 
 @pytest.fixture(scope="module")

@@ -115,7 +115,11 @@ def test_a_fold_that_was_fitted_is_taken_up_again(words, tmp_path):
         in_pieces(setting, market, fold, tmp_path, silent)[0] for _ in range(2)
     )
     assert first.learned is not None
-    assert again.learned is None
+    assert again.learned is not None
+    ours, theirs = again.learned.members, first.learned.members
+    for one in ("history", "forest"):
+        assert_same_bits(getattr(ours, one), getattr(theirs, one))
+    assert again.learned.calibration == first.learned.calibration
     assert first.setting.split == again.setting.split
     for one in ("state", "data", "record"):
         assert_same_bits(getattr(again, one), getattr(first, one))

@@ -7,6 +7,7 @@ import pytest
 from bot4jax.certify import vote
 from bot4jax.config import load
 from bot4jax.learn.regimes import regimes_of
+from bot4jax.modes import fit_file
 from bot4jax.modes.keeping import keep, take_up
 from bot4jax.modes.learning import train
 from bot4jax.modes.setting import set_stage
@@ -31,7 +32,7 @@ def played(tmp_path_factory):
     root = tmp_path_factory.mktemp("regimes")
     setting = set_stage(load([*WORDS, f"run.root={root}"]))
     learned, kept = train(setting, silent, root)
-    keep(root, setting, kept, learned.members.booster)
+    keep(root, setting, kept, learned)
     for name in ("at_once", "taken_up"):
         (root / name).mkdir()
     fitted = copied(kept.params)
@@ -51,6 +52,16 @@ def test_a_checkpoint_brings_edges_and_temperatures(played):
     again = take_up(root, setting).params
     for one, other in zip(*map(jax.tree.leaves, (fitted, again)), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_what_is_kept_of_the_fit_is_what_it_found(played):
+    root, _, learned, *_ = played
+    found = fit_file.read(root)
+    assert len(found.calibration["gru"].by_regime) == 3
+    ours, theirs = (
+        jax.tree.flatten((one.calibration, one.alarms)) for one in (found, learned)
+    )
+    assert ours == theirs
 
 
 def test_what_is_taken_up_decides_the_same(played):

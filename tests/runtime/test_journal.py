@@ -39,6 +39,7 @@ from bot4jax.types import BUY, SELL
 from tests.runtime.scene import BAR_NS, START_NS, Scene
 from tests.runtime.scene import RUN as RUN_OF_SCENE
 from tests.sim.disk import Disk
+from tests.small_disk import no_room
 
 RUN = "demo-simulator"
 PAGE = 4096
@@ -574,6 +575,30 @@ def test_a_failing_disk_halts_and_nothing_is_half_written(
     assert [one.step for one in journal.read()] == [0]
     journal.commit(record(1))
     journal.close()
+
+
+@pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC])
+def test_a_failing_disk_is_told_with_the_journals_path(tmp_path, seam, error):
+    path = tmp_path / "journal.sqlite"
+    journal = Journal.open(path, RUN, "power_loss", seam.name)
+    seam.error, seam.writes_left = error, 0
+    with pytest.raises(Halted, match=f"Step 0 could not be written to .* {path} "):
+        journal.commit(record(0))
+    seam.writes_left = None
+    journal.close()
+
+
+@pytest.mark.parametrize("room", [0, 1, 4096, 8192])
+def test_a_journal_that_finds_no_room_is_not_told_to_be_damaged(tmp_path, room):
+    """By the kernel's own limit; once there is room it is opened as if it were new."""
+    path = tmp_path / "journal.sqlite"
+    with no_room(room), pytest.raises(JournalError) as told:
+        Journal.open(path, RUN)
+    assert str(told.value).startswith(f"The journal {path} cannot be written: ")
+    assert "copy" not in str(told.value)
+    with closing(Journal.open(path, RUN)) as journal:
+        journal.commit(record(0))
+        assert [one.step for one in journal.read()] == [0]
 
 
 @pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC])

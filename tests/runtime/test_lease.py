@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bot4jax.errors import Halted
+from bot4jax.errors import ConfigError, Halted
 from bot4jax.runtime.lease import lease
+from tests.small_disk import no_room
 
 PATIENCE_S = 60
 
@@ -25,7 +26,7 @@ with lease(Path(sys.argv[1])):
 WORKS = """
 import os, sys
 from pathlib import Path
-from bot4jax.errors import Halted
+from bot4jax.errors import ConfigError, Halted
 from bot4jax.runtime.lease import lease
 folder, mark, done = Path(sys.argv[1]), sys.argv[2], 0
 while done < 200:
@@ -118,3 +119,15 @@ def test_never_do_two_hold_one_folder(tmp_path):
     workers = [subprocess.Popen(command) for _ in range(4)]
     assert [one.wait(PATIENCE_S) for one in workers] == [0] * 4
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lease_without_room_is_told_by_its_path_and_left_to_nobody(tmp_path):
+    with (
+        no_room(),
+        pytest.raises(ConfigError, match=f"{tmp_path}/.run.lease cannot be written"),
+        lease(tmp_path / "run"),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
+    with lease(tmp_path / "run"):
+        pass

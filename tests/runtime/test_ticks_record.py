@@ -11,9 +11,11 @@ import pytest
 
 from bot4jax.errors import DataError
 from bot4jax.runtime import ticks_record
+from bot4jax.runtime.journal import Unwritten
 from bot4jax.runtime.publish import Arrival
 from bot4jax.runtime.ticks_record import TickRecord, recorded
 from bot4jax.types import QUOTE, TICK, Frame
+from tests.small_disk import no_room
 
 PARTS, FRAMES = 3, 2
 """Of a record, and of each part."""
@@ -122,3 +124,12 @@ def test_no_flipped_bit_goes_unseen(record, kind):
         path.write_bytes(changed)
         with pytest.raises(DataError, match="not what was recorded"):
             told(record)
+
+
+@pytest.mark.parametrize("room", [0, 100])
+def test_a_part_that_finds_no_room_leaves_nothing_half_written(tmp_path, room):
+    with no_room(room), pytest.raises(Unwritten, match=f"written to {tmp_path}"):
+        keep(tmp_path, 1)
+    assert list(tmp_path.iterdir()) == []
+    keep(tmp_path, 1)
+    assert len(list(recorded(tmp_path))) == 1
