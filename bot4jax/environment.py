@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bot4jax import heap
+from bot4jax.errors import ConfigError
 from bot4jax.schema.process import Hardware
 
 CPU_FLAGS = ("--xla_cpu_prefer_vector_width=512",)
@@ -42,6 +43,11 @@ not be those that the host trains on."""
 logger = logging.getLogger(__name__)
 
 
+NO_DEVICE = RuntimeError, AssertionError
+"""What JAX raises where a platform has no device: the latter, without a word, where it
+sees no driver either."""
+
+
 def prepare(hardware: Hardware) -> None:
     """Everything that must be so before JAX is imported."""
     os.environ["JAX_PLATFORMS"] = hardware.platform
@@ -59,6 +65,32 @@ def prepare(hardware: Hardware) -> None:
     _limit_threads(hardware.threads)
     _keep_compiled()
     heap.keep_pages()
+
+
+def expect_device(hardware: Hardware) -> None:
+    """Refuse a platform of which JAX finds no device here, before a run is begun.
+
+    Several processes must have met before one may ask for a device.
+    """
+    if hardware.platform == "cpu" or hardware.processes > 1:
+        return
+    import jax
+
+    try:
+        jax.devices()
+    except NO_DEVICE as error:
+        raise ConfigError([without_device(hardware.platform, error)]) from error
+
+
+def without_device(platform: str, error: Exception) -> str:
+    """What is missing, as JAX says it where it does, and what to do."""
+    reason = str(error).partition("\n")[0]
+    told = f": {reason}" if reason else ""
+    return (
+        f"hardware.platform: '{platform}' was asked for, and JAX finds no such device "
+        f"on this machine{told}. Choose hardware=cpu, or install what is missing: a "
+        'driver, or the extra by pip install -e ".[cuda]"; mode=doctor looks again'
+    )
 
 
 def join(hardware: Hardware) -> None:

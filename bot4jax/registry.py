@@ -30,6 +30,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from bot4jax.errors import ConfigError
+from bot4jax.types import MEMBERS
 
 CATEGORIES = (
     "statistical",
@@ -196,6 +197,7 @@ def feature(
         owner = implementation if is_class else type(implementation)
         summary, _, rest = (inspect.getdoc(implementation) or "").partition("\n")
         details = " ".join(rest.split())
+        expect_whole(owner.__name__, implementation, carried)
         definition = implementation.path if carried else implementation.reference
         spec = FeatureSpec(
             name=name or snake(owner.__name__),
@@ -225,6 +227,31 @@ def feature(
     return register
 
 
+NEEDED = {
+    "additive": ("terms", "finish"),
+    "incremental": ("init", "update", "finish"),
+    "shared": ("value",),
+    "windowed": ("value",),
+}
+"""What a feature of each form is written by, beside its definition."""
+
+
+def expect_whole(name: str, implementation: Any, carried: bool) -> None:
+    """Refuse what has no form, or lacks one of its two formulas."""
+    form = getattr(implementation, "form", None)
+    if form not in NEEDED:
+        raise ValueError(
+            f"Feature '{name}' has no form: derive it from Additive, Incremental, "
+            "Shared or Windowed."
+        )
+    needed = *NEEDED[form], "path" if carried else "reference"
+    if missing := [one for one in needed if not hasattr(implementation, one)]:
+        raise ValueError(
+            f"Feature '{name}' lacks {', '.join(missing)}: one that is {form} is "
+            f"written by {', '.join(needed)}; the last is its definition in float64."
+        )
+
+
 NETS: dict[str, Callable[[int, np.random.Generator], Any]] = {}
 """Nets of plugins by name: how to make one that reads so many inputs."""
 
@@ -232,8 +259,25 @@ SOURCES: dict[str, Callable[[Any, int], Any]] = {}
 """Markets of plugins by name: how to open one for a configuration and so many bars."""
 
 
+TAKEN = (
+    "ensemble",
+    "fallback",
+    "class_prior",
+    "recent_prior",
+    "last_return",
+    "logistic_regression",
+    "gradient_boosting",
+    "alpha158_boosting",
+    "per_symbol_boosting",
+    *("stem", "heads", "total"),
+)
+"""What stands beside the members in every table, and parts that all nets share."""
+
+
 def member(name: str) -> Callable[[Any], Any]:
     """Register what makes a net (`nets.carry.Net`): a member by this name."""
+    if name in (*MEMBERS, *TAKEN):
+        raise ValueError(f"Member '{name}' is the name of one of ours; take another.")
     return _named(NETS, "Member", name)
 
 

@@ -30,7 +30,12 @@ from bot4jax.config import (
 )
 from bot4jax.durable import explained
 from bot4jax.early import heard_early
-from bot4jax.environment import end_with_parent, mend_cache, prepare
+from bot4jax.environment import (
+    end_with_parent,
+    expect_device,
+    mend_cache,
+    prepare,
+)
 from bot4jax.errors import Bot4JaxError, ConfigError, Halted, SweepError
 from bot4jax.schema import Config
 from bot4jax.usage import usage
@@ -67,6 +72,9 @@ MODES = {
 LISTENING = ("demo", "live")
 """Modes whose runs SIGUSR1 stops."""
 
+COMPUTING = ("demo", "train", "backtest", "live", "replay", "explain", "certify", "lob")
+"""Modes that need a device."""
+
 DEFECT, INTERRUPTED = 1, 130
 
 ANNOUNCED = ("run.sweep=", "run.jobs=")
@@ -93,6 +101,8 @@ def dispatch(config: Config) -> int:
     """Set the environment, import what the mode needs, and serve it."""
     expect_runs(config)  # before all that takes seconds
     prepare(config.hardware)
+    if config.mode in COMPUTING:
+        expect_device(config.hardware)
     speak_plainly()
     if config.mode not in LISTENING:
         return _served(config)

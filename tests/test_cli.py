@@ -406,6 +406,23 @@ def test_doctor_is_content_with_a_sound_machine(capsys):
     assert len(capsys.readouterr().out.splitlines()) == len(findings)
 
 
+def test_a_gpu_that_is_not_there_is_one_problem(tmp_path, monkeypatch):
+    """Regression: it was a defect of the program, with JAX's traceback, and a run's
+    folder was left. The doctor ended so as well."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    words = ["hardware=gpu", f"run.root={tmp_path}/runs"]
+    done = command(*words, "mode=train")
+    assert (done.returncode, done.stdout) == (2, "")
+    title, told = done.stderr.strip().splitlines()[-2:]
+    assert title == "bot4jax: 1 problem in the configuration:"
+    assert told.startswith("  hardware.platform: 'cuda' was asked for, and JAX finds")
+    assert not (tmp_path / "runs").exists()
+    seen = command(*words, "mode=doctor")
+    assert seen.returncode == 3
+    assert "problem device: cuda: " in seen.stdout
+
+
 def test_doctor_sees_a_port_in_use(finding):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

@@ -67,7 +67,7 @@ MAY_IMPORT = {
     "words": {"schema", "errors", "validation"},
     "config": WORDS | {"validation", "words"},
     "usage": {"schema", "words"},
-    "environment": {"schema", "heap"},
+    "environment": {"schema", "heap", "errors"},
     # features of the user's own: whoever asks for the catalogue asks here
     "plugins": {"errors", "registry", "kernels"},
     # the kill switch before a run listens; before JAX is imported

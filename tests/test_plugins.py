@@ -100,6 +100,58 @@ def test_a_name_that_is_taken_is_named(module):
         plugins.load([name])
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (
+            "log_return",
+            "logreturn",
+            "'wrong': feature 'rises' reads 'logreturn', which is no column. Did you "
+            "mean 'log_return'?",
+        ),
+        ("def terms(log_return", "def terms(flaw", "feature 'rises' reads 'flaw'"),
+        (
+            "def reference(",
+            "def definition(",
+            "Feature 'ShareOfRises' lacks reference: one that is additive is written "
+            "by terms, finish, reference",
+        ),
+        ("def terms(", "def term(", "Feature 'ShareOfRises' lacks terms"),
+        ("(Additive)", "", "Feature 'ShareOfRises' has no form: derive it from"),
+    ],
+    ids=["column", "streamed", "definition", "formula", "form"],
+)
+def test_what_is_wrong_with_a_feature_is_told(module, old, new, told):
+    """Regression: each was a traceback from inside, as of a defect of the program."""
+    text = FEATURE.format(name="rises").replace(old, new)
+    with pytest.raises(ConfigError) as error:
+        plugins.load([module("wrong", text)])
+    (problem,) = error.value.problems
+    assert problem.startswith("plugins: 'wrong': ")
+    assert told in problem
+
+
+MARKET = """
+from bot4jax.registry import source
+
+
+@source("mine")
+def mine(config, bars):
+    return None
+"""
+
+
+def test_a_market_that_is_none_is_told(module):
+    """Regression: as above."""
+    words = ["data=plugin", "data.name=mine", f"plugins=[{module('market', MARKET)}]"]
+    with pytest.raises(ConfigError) as error:
+        set_stage(load(["debug=tiny", *words]))
+    (problem,) = error.value.problems
+    start = "data.name: the plugin's 'mine' opened a NoneType without universe, columns"
+    assert problem.startswith(start)
+    assert "bar_count, anchors, bars; a source has" in problem
+
+
 def test_what_a_plugin_lacks_itself_is_its_own_defect(module):
     with pytest.raises(ModuleNotFoundError, match="no_such_library"):
         plugins.load([module("lacking", "import no_such_library\n")])

@@ -6,8 +6,8 @@ the mid as well, since there is no other; every column that would have to be gue
 absent.
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -200,30 +200,68 @@ def check_range(
 
 
 def check_bars(name: str, table: pl.DataFrame, bar_ns: int) -> None:
-    """Refuse the first row that is no bar: name, row, what was expected."""
-    time, high, low = pl.col("time"), pl.col("high"), pl.col("low")
+    """Refuse the first row that is no bar: name, row, what was expected, what to do.
+
+    A column `row` has their numbers in the file that holds them; without it they are
+    counted from 0.
+    """
+    if not table.height:
+        raise DataError(f"{name} holds no bars.")
+    for expected, advice, rule in rules_of(bar_ns):
+        kept = table.select(rule.fill_null(False)).to_series()
+        if not kept.all():
+            first = table.row(int((~kept).arg_max() or 0), named=True)
+            row = first.pop("row", int((~kept).arg_max() or 0))
+            raise DataError(
+                f"{name}, row {row}: {as_told(first)} was found, {expected} was "
+                f"expected. {advice}"
+            )
+
+
+def rules_of(bar_ns: int) -> tuple[tuple[str, str, pl.Expr], ...]:
+    """What every bar must keep: in words, what to do where it does not, and whether."""
+    time, high, low, volume = map(pl.col, ("time", "high", "low", "volume"))
     is_price = pl.all_horizontal(
         *(pl.col(price).is_finite() & (pl.col(price) > 0) for price in PRICES)
     )
-    rules = {
-        f"a time on the {bar_ns // 10**9} s clock": time % bar_ns == 0,
-        "a time later than the row before": (time.diff() > 0).fill_null(True),
-        "prices that are finite and positive": is_price,
-        "low ≤ open, close ≤ high": (low <= pl.min_horizontal("open", "close"))
-        & (pl.max_horizontal("open", "close") <= high),
-        "a volume that is finite and not negative": pl.col("volume").is_finite()
-        & (pl.col("volume") >= 0),
-    }
-    if not table.height:
-        raise DataError(f"{name} holds no bars.")
-    for expected, rule in rules.items():
-        kept = table.select(rule.fill_null(False)).to_series()
-        if not kept.all():
-            row = int((~kept).arg_max() or 0)
-            raise DataError(
-                f"{name}, row {row}: {table.row(row, named=True)} was found, "
-                f"{expected} was expected."
-            )
+    return (
+        (
+            f"a time on the {bar_ns / 1e9:g} s clock",
+            "A bar's time is its opening, a whole number of data.bar_seconds since "
+            "1970 UTC.",
+            time % bar_ns == 0,
+        ),
+        (
+            "a time later than the row before",
+            "Sort the rows of a symbol by time, and keep one of each time.",
+            (time.diff() > 0).fill_null(True),
+        ),
+        ("prices that are finite and positive", LEFT_OUT, is_price),
+        (
+            "low ≤ open, close ≤ high",
+            LEFT_OUT,
+            (low <= pl.min_horizontal("open", "close"))
+            & (pl.max_horizontal("open", "close") <= high),
+        ),
+        (
+            "a volume that is finite and not negative",
+            LEFT_OUT,
+            volume.is_finite() & (volume >= 0),
+        ),
+    )
+
+
+LEFT_OUT = "Mend the row or leave it out: a symbol is not live where it has no bar."
+"""What to do about a bar that cannot be used."""
+
+
+def as_told(row: Mapping[str, Any]) -> str:
+    """A row's names and values, its time as people read it."""
+    said = dict(row)
+    if said.get("time") is not None:
+        instant = str(np.datetime64(said["time"], "ns"))
+        said["time"] = f"{instant.rstrip('0').rstrip('.')}Z"
+    return ", ".join(f"{name} {value}" for name, value in said.items())
 
 
 def on_clock(tables: list[pl.DataFrame], bar_ns: int) -> tuple[int, Panel]:

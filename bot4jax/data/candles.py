@@ -14,7 +14,7 @@ from typing import TypeVar
 import polars as pl
 
 from bot4jax.data.bars import PRICES, BarSource, check_bars, on_clock
-from bot4jax.data.grid import increment
+from bot4jax.data.grid import increment, spoiler, told_spoiler
 from bot4jax.data.source import DataError
 from bot4jax.data.universe import universe
 from bot4jax.types import Instrument
@@ -130,9 +130,14 @@ def read_candles(file: Path, bar_ns: int) -> pl.DataFrame:
 def spot(pair: str, table: pl.DataFrame) -> Instrument:
     """The instrument of a pair, its increment and lot read off the candles."""
     base, _, quote = pair.partition("/")
+    prices = table.select(PRICES).to_numpy().ravel()
+    step = increment(prices)
+    if (index := spoiler(prices, step)) is not None:
+        row = index // len(PRICES)
+        raise DataError(f"{pair}, row {row}: {told_spoiler(prices, step, index)}")
     return Instrument(
         symbol=pair,
-        increment=increment(table.select(PRICES).to_numpy().ravel()),
+        increment=step,
         lot=increment(table["volume"].to_numpy()),
         base=base,
         quote=quote,

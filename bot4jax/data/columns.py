@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from bot4jax.data.bars import PRICES, BarSource, check_bars, on_clock
-from bot4jax.data.grid import increment
+from bot4jax.data.bars import PRICES, BarSource, as_told, check_bars, on_clock
+from bot4jax.data.grid import increment, spoiler, told_spoiler
 from bot4jax.data.origin import digest
 from bot4jax.data.recording import RecordedSource, Recording
 from bot4jax.data.source import BarBlock, DataError
@@ -109,11 +109,12 @@ class Columns:
         bar_ns = round(bar_seconds * 1e9)
         self.has_ticks = "bid" in mapping
         is_frame = isinstance(market, pl.DataFrame)
-        place = market if is_frame else Path(market)
-        table = read_columns(place, mapping, times_unit)
-        named = by_name(table, symbols, {one.symbol: one for one in instruments})
+        place = FRAME if is_frame else Path(market)
+        table = read_columns(market if is_frame else place, mapping, times_unit)
+        terms = {one.symbol: one for one in instruments}
+        named = by_name(place, table, symbols, terms)
         play = _ticks if self.has_ticks else _bars
-        self._source = play(named, bar_ns)
+        self._source = play(place, named, bar_ns)
         self.universe = self._source.universe
         self.columns = filled_columns(mapping)
         self.bar_ns = bar_ns
@@ -195,25 +196,31 @@ Named = dict[str, tuple[Instrument, pl.DataFrame]]
 
 
 def by_name(
-    table: pl.DataFrame, symbols: int, instruments: Mapping[str, Instrument]
+    place: Path,
+    table: pl.DataFrame,
+    symbols: int,
+    instruments: Mapping[str, Instrument],
 ) -> Named:
     """The rows of each of the first `symbols` symbols, with its terms of trade."""
     parts = table.partition_by("symbol", as_dict=True)
     names = sorted(str(key[0]) for key in parts)[: symbols or None]
     if not names:
-        raise DataError("The file holds no rows.")
+        raise DataError(
+            f"{place} holds no rows below its header: one a bar or tick was expected. "
+            "Fill it, or name another by data.file."
+        )
     rows = {name: parts[(name,)] for name in names}
     if not instruments:
-        return {name: (_spot(name, rows[name]), rows[name]) for name in names}
+        return {name: (_spot(place, name, rows[name]), rows[name]) for name in names}
     unknown = sorted(set(names) - set(instruments))
     if unknown:
         raise DataError(f"No instrument is given for {', '.join(unknown)}.")
     for name in names:
-        check_grid(instruments[name], rows[name])
+        check_grid(place, instruments[name], rows[name])
     return {name: (instruments[name], rows[name]) for name in names}
 
 
-def check_grid(one: Instrument, rows: pl.DataFrame) -> None:
+def check_grid(place: Path, one: Instrument, rows: pl.DataFrame) -> None:
     """Ticks must lie on the increment and lot that are given for their instrument."""
     units = dict.fromkeys(("bid", "ask", "price"), one.increment)
     units |= dict.fromkeys(("bid_size", "ask_size", "size"), one.lot)
@@ -223,35 +230,42 @@ def check_grid(one: Instrument, rows: pl.DataFrame) -> None:
             off = rows.filter((steps - steps.round()).abs() > OFF_GRID)
             if off.height:
                 raise DataError(
-                    f"{one.symbol}, row {off['row'][0]}: {name} {off[name][0]} was "
-                    f"found, a multiple of {unit} was expected."
+                    f"{place}, {one.symbol}, row {off['row'][0]}: {name} "
+                    f"{off[name][0]} was found, a multiple of {unit} was expected. "
+                    "Mend the row, or give the instrument a finer grid."
                 )
 
 
-def _spot(name: str, rows: pl.DataFrame) -> Instrument:
-    prices = [one for one in (*PRICES, "bid", "ask", "price") if one in rows.columns]
+def _spot(place: Path, name: str, rows: pl.DataFrame) -> Instrument:
+    columns = [one for one in (*PRICES, "bid", "ask", "price") if one in rows.columns]
+    prices = rows.select(columns).fill_null(0).to_numpy()
+    step = increment(prices.ravel())
+    if (index := spoiler(prices.ravel(), step)) is not None:
+        row = rows["row"][index // len(columns)]
+        said = told_spoiler(prices.ravel(), step, index)
+        raise DataError(f"{place}, {name}, row {row}: {said}")
     sizes = [one for one in ("volume", *QUOTES[2:], "size") if one in rows.columns]
     return Instrument(
         symbol=name,
-        increment=increment(rows.select(prices).fill_null(0).to_numpy().ravel()),
+        increment=step,
         lot=increment(rows.select(sizes).fill_null(0).to_numpy().ravel()),
         base=name,
     )
 
 
-def _bars(named: Named, bar_ns: int) -> BarSource:
+def _bars(place: Path, named: Named, bar_ns: int) -> BarSource:
     for name, (_, rows) in named.items():
-        check_bars(name, rows.select("time", *BARS), bar_ns)
+        check_bars(f"{place}, {name}", rows.select("row", "time", *BARS), bar_ns)
     start_ns, panel = on_clock([rows for _, rows in named.values()], bar_ns)
     instruments = universe([one for one, _ in named.values()])
     return BarSource(instruments, panel, bar_ns, start_ns)
 
 
-def _ticks(named: Named, bar_ns: int) -> RecordedSource:
+def _ticks(place: Path, named: Named, bar_ns: int) -> RecordedSource:
     parts = [
         part
         for slot, (one, rows) in enumerate(named.values())
-        for part in _records(slot, one, rows)
+        for part in _records(place, slot, one, rows)
     ]
     records = np.concatenate([records for records, _ in parts])
     rows = pl.concat([rows for _, rows in parts])
@@ -263,12 +277,12 @@ def _ticks(named: Named, bar_ns: int) -> RecordedSource:
 
 
 def _records(
-    slot: int, one: Instrument, rows: pl.DataFrame
+    place: Path, slot: int, one: Instrument, rows: pl.DataFrame
 ) -> Iterator[tuple[np.ndarray, pl.DataFrame]]:
     """Quotes and trades of one symbol as tick records, with the rows they came from."""
     if "received" not in rows.columns:
         rows = rows.with_columns(received="time")
-    check_rows(one.symbol, rows)
+    check_rows(f"{place}, {one.symbol}", rows)
     quotes = rows.drop_nulls(QUOTES[0])
     units = (one.increment, one.increment, one.lot, one.lot)
     yield _filled(QUOTE, slot, quotes, zip("abcd", QUOTES, units, strict=True)), quotes
@@ -291,7 +305,7 @@ def _filled(
     return records
 
 
-def check_rows(symbol: str, rows: pl.DataFrame) -> None:
+def check_rows(where: str, rows: pl.DataFrame) -> None:
     """A row of ticks must be a whole quote, a whole trade, or both."""
     groups = [QUOTES, TRADES] if "price" in rows.columns else [QUOTES]
     counts = [
@@ -306,8 +320,9 @@ def check_rows(symbol: str, rows: pl.DataFrame) -> None:
     good = pl.all_horizontal(*whole) & (pl.sum_horizontal(counts) > 0)
     wrong = rows.filter(~good)
     if wrong.height:
+        told = wrong.drop("row", "received", strict=False).row(0, named=True)
         raise DataError(
-            f"{symbol}, row {wrong['row'][0]}: {wrong.row(0, named=True)} was found, a "
-            f"whole quote ({', '.join(QUOTES)}) or trade ({', '.join(TRADES)}) was "
-            "expected."
+            f"{where}, row {wrong['row'][0]}: {as_told(told)} was found, a whole quote "
+            f"({', '.join(QUOTES)}) or trade ({', '.join(TRADES)}) was expected. Fill "
+            "what is empty, or leave the row out."
         )

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from bot4jax.data.columns import BOOK_COLUMNS, SIDE_COLUMNS, TRADE_COLUMNS
-from bot4jax.data.grid import increment
+from bot4jax.data.grid import increment, spoiler, told_spoiler
 from bot4jax.data.lean import archives, midnight_ns, read_archive
 from bot4jax.data.recording import RecordedSource, Recording, in_order
 from bot4jax.data.source import DataError
@@ -70,9 +70,7 @@ class Forex(RecordedSource):
             (name, pl.concat([day_of(one.day, one.quotes) for one in found[name]]))
             for name in chosen
         ]
-        steps = [
-            increment(rows.select("bid", "ask").to_numpy().ravel()) for _, rows in read
-        ]
+        steps = [step_of(*one) for one in read]
         recordings = [
             recorded(slot, rows, step)
             for slot, ((_, rows), step) in enumerate(zip(read, steps, strict=True))
@@ -85,6 +83,15 @@ class Forex(RecordedSource):
             for (name, rows), one in zip(read, recordings, strict=True)
         }
         """quotes dropped, by pair"""
+
+
+def step_of(name: str, rows: pl.DataFrame) -> float:
+    """The increment on which all quotes of a pair lie."""
+    prices = rows.select("bid", "ask").to_numpy().ravel()
+    step = increment(prices)
+    if (index := spoiler(prices, step)) is not None:
+        raise DataError(f"{name}: {told_spoiler(prices, step, index)}")
+    return step
 
 
 def pair(symbol: str, step: float) -> Instrument:

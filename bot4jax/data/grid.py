@@ -22,6 +22,10 @@ FINEST = 1 << 28
 double."""
 
 
+COARSE = 1e-5
+"""Share of itself that a price may be moved by to lie on its increments."""
+
+
 @lru_cache(maxsize=1 << 16)
 def units(text: str) -> int:
     """A decimal number in units of 1e-8, exactly.
@@ -63,3 +67,27 @@ def increment(prices: Float[np.ndarray, " N"]) -> float:
     step = grid(whole.astype(np.int64)) / 10**decimals
     coarsest = 10.0 ** np.ceil(np.log10(np.max(np.abs(wide)) / FINEST))
     return max(step, float(coarsest))
+
+
+def spoiler(prices: Float[np.ndarray, " N"], step: float) -> int | None:
+    """Where the largest price stands, if the room for it moves another; else None.
+
+    One absurd price among sound ones would round all of them, without a word.
+    """
+    sound = np.isfinite(prices) & (prices > 0)
+    wide = np.where(sound, prices, step).astype(np.float64)
+    moved = np.abs(np.rint(wide / step) * step - wide)
+    if (moved <= COARSE * wide).all():
+        return None
+    return int(np.argmax(np.where(sound, prices, 0.0)))
+
+
+def told_spoiler(prices: Float[np.ndarray, " N"], step: float, index: int) -> str:
+    """What such a price does to the others, and what to do."""
+    least = np.min(prices[np.isfinite(prices) & (prices > 0)])
+    return (
+        f"{prices[index]:.9g} was found beside prices down to {least:.9g}: increments "
+        f"that have room for it are {step:g}, and would move others by more than "
+        f"{COARSE:g} of themselves. Mend the row or leave it out; where the price is "
+        "right, call the symbol by another name from there on."
+    )

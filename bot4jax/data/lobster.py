@@ -141,7 +141,12 @@ def read_day(day: Day) -> tuple[np.ndarray, Int[np.ndarray, "N L 2 2"]]:
         )
     wrong = np.flatnonzero(np.diff(messages[:, 0]) < 0)
     if wrong.size:
-        raise DataError(f"{day.messages}, line {wrong[0] + 2}: time runs backwards.")
+        before, after = messages[wrong[0] : wrong[0] + 2, 0]
+        raise DataError(
+            f"{day.messages}, line {wrong[0] + 2}: time runs backwards, {after:.9g} s "
+            f"was found behind {before:.9g} s. Messages are in the order of time: "
+            "fetch it again, or sort both files alike."
+        )
     books = books.reshape(-1, day.levels, 2, 2)
     expect(day.messages, message_rules(messages))
     expect(day.books, book_rules(books))
@@ -195,7 +200,11 @@ def numbers(path: Path, fields: int) -> np.ndarray:
             path, has_header=False, schema_overrides=[pl.Float64] * fields
         )
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise DataError(f"{path} is damaged ({error}): fetch it again.") from error
+        reason = str(error).partition("\n")[0]  # what follows is for programmers
+        raise DataError(
+            f"{path} is damaged: {reason}. Numbers without a header were expected, "
+            f"{fields} a line: fetch it again."
+        ) from error
     if table.width != fields:
         raise DataError(
             f"{path}: {table.width} fields a line were found, {fields} were expected."

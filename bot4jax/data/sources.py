@@ -168,7 +168,24 @@ def _plugin(data: PluginData, config: Config, bars: int) -> Source:
                 f"{', '.join(SOURCES) or 'none'}"
             ]
         )
-    return SOURCES[data.name](config, bars)
+    opened = SOURCES[data.name](config, bars)
+    expect_source(data.name, opened)
+    return opened
+
+
+def expect_source(name: str, opened: Any) -> None:
+    """Refuse what a plugin opened and is no market."""
+    read = "frames" if getattr(opened, "has_ticks", False) else "bars"
+    needed = (*Source.__annotations__, read)
+    if missing := [one for one in needed if not hasattr(opened, one)]:
+        raise ConfigError(
+            [
+                f"data.name: the plugin's '{name}' opened a {type(opened).__name__} "
+                f"without {', '.join(missing)}; a source has all of Source of "
+                "bot4jax/data/source.py, and BarSource of bot4jax/data/bars.py makes "
+                "one of ready-made bars"
+            ]
+        )
 
 
 OPENERS: dict[type, Callable[[Any, Config, int], Source]] = {

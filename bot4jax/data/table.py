@@ -29,11 +29,18 @@ ISO_TIME = (
 )
 """A day, a time of day and its offset, as ISO 8601 writes them; UTC without one."""
 
-HINTS: Mapping[str, str] = dict.fromkeys(
-    ("time", "received"),
+OF_TIMES = (
     " Numbers count from 1970 UTC in data.times_unit; text is read as in "
-    "2024-01-02T09:30:00Z, all of a column or none.",
+    "2024-01-02T09:30:00Z, all of a column or none."
 )
+OF_BARS = (
+    " Mend the row or leave it out: a symbol is not live where it has no bar, and "
+    "nothing is filled in."
+)
+HINTS: Mapping[str, str] = {
+    **dict.fromkeys(("time", "received"), OF_TIMES),
+    **dict.fromkeys(BARS, OF_BARS),
+}
 """What else may stand in a column."""
 
 ISO_YEARS = range(1700, 2200)

@@ -16,6 +16,12 @@ def columns(spec: FeatureSpec) -> frozenset[str]:
     return frozenset("log_return" if name in history.PATHS else name for name in names)
 
 
+def strangers(spec: FeatureSpec) -> tuple[str, ...]:
+    """What a feature reads by definition or in its streaming form, and is no column."""
+    read = {*spec.columns, *columns(spec)}
+    return tuple(sorted(read - COLUMNS.keys() - set(history.PATHS)))
+
+
 def windows(spec: FeatureSpec) -> set[str]:
     """Ordered windows that a feature reads, through intermediates and lags too."""
     is_whole = spec.form in ("shared", "windowed")

@@ -52,9 +52,9 @@ def calibrate(
     weights: Float[np.ndarray, " N"],
 ) -> Calibration:
     """Fit the temperature and measure what it changes on the same samples."""
+    temperature = fit_temperature(log_probability, labels, weights)
     kept = usable(log_probability, weights)
     logs, labels, weights = log_probability[kept], labels[kept], weights[kept]
-    temperature = fit_temperature(logs, labels, weights)
     pair = [softened(logs, 1.0), softened(logs, temperature)]
 
     def both(measure: Callable[..., float]) -> tuple[float, float]:
@@ -114,10 +114,7 @@ def fit_temperature(
     """
     kept = usable(log_probability, weights)
     if not kept.any():
-        raise DataError(
-            f"none of {len(kept)} calibration samples has a weight and a forecast: "
-            "lengthen spans.calibrate"
-        )
+        raise DataError(nothing_usable(weights))
     # A row a class: NumPy goes along rows of samples, not samples of three classes.
     logs = np.maximum(log_probability[kept].T.astype(np.float64, order="C"), FAINTEST)
     chosen, weight = labels[kept][None], weights[kept].astype(np.float64)
@@ -130,6 +127,22 @@ def fit_temperature(
         return float(np.average(total - of_label, weights=weight))
 
     return exp(golden_section(loss, log(COLDEST), log(HOTTEST)))
+
+
+def nothing_usable(weights: Float[np.ndarray, " N"]) -> str:
+    """Why there is nothing to fit a temperature on, and what to do."""
+    labelled = int((weights > 0).sum())
+    if labelled:
+        return (
+            f"none of {labelled:,} calibration samples that have a label has a "
+            "forecast that is a number: lower train.learning_rate; events/ of the run "
+            "tells from which update on its loss is none"
+        )
+    return (
+        f"none of {len(weights):,} calibration samples has a label, for which its "
+        "symbol must be live where it is decided, in the next bar and where it ends: "
+        "lengthen spans.calibrate or move it by spans.train, or name more data"
+    )
 
 
 def golden_section(

@@ -120,8 +120,8 @@ def restore(
         return _read_arrays(at, like), manifest
     found = "; ".join(refused) or "none was found"
     raise CheckpointError(
-        f"{folder}: no checkpoint can be used ({found}); train first or start with "
-        "run.fresh=true"
+        f"{folder}: no checkpoint can be used ({found}); fit that run anew, by its own "
+        "command with run.fresh=true, or name another by run.model"
     )
 
 

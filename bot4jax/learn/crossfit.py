@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from bot4jax.errors import DataError
 from bot4jax.kernels.calibration import Curves
 from bot4jax.learn import isotonic, regimes
 from bot4jax.learn.calibrate import Calibration, calibrate, straightened, usable
@@ -99,12 +100,15 @@ def calibrations(
 
     Forecasts begin with the row `first`.
     """
-    return {
-        name: calibration(
-            settings, log_probability[i], labels, first, rows, regime, least
-        )
-        for i, name in enumerate(settings.members)
-    }
+    found = {}
+    for i, name in enumerate(settings.members):
+        try:
+            found[name] = calibration(
+                settings, log_probability[i], labels, first, rows, regime, least
+            )
+        except DataError as error:
+            raise DataError(f"{name}: {error}") from None
+    return found
 
 
 def calibration(

@@ -131,23 +131,33 @@ def pieces(
             elif count:
                 dropped.append(Dropped(one.symbol, one.day, SIDES[number], count))
     units = {one.symbol: _units(sides[0], one.symbol, horizons) for one in sides[0]}
-    _require_all(sides[1:], set(units), shares)
+    _require_all(sides[1:], set(units), shares, max(horizons))
     train, calibrate, test = (_pieces(horizons, units, side) for side in sides)
     return Cut(train, calibrate, test, dropped)
 
 
 def _require_all(
-    later: Sequence[Sequence[BookStates]], known: set[str], shares: tuple[float, float]
+    later: Sequence[Sequence[BookStates]],
+    known: set[str],
+    shares: tuple[float, float],
+    horizon: int,
 ) -> None:
     """Refuse a calibration or a test that is empty, or of symbols never trained on."""
-    for name, side in zip(("calibration", "test"), later, strict=True):
-        unknown = sorted({one.symbol for one in side} - known)
-        if not side or unknown:
+    first, last = (f"{100 * share:g}" for share in shares)
+    spans = {"calibration": (first, last), "test": (last, "100")}
+    for (name, span), side in zip(spans.items(), later, strict=True):
+        where = f"the {name}, from {span[0]} to {span[1]} % of the events,"
+        if not side:
             raise DataError(
-                f"training ends after {100 * shares[0]:g} % of the events, calibration "
-                f"after {100 * shares[1]:g} %, and of the {name}'s symbols "
-                f"{', '.join(unknown) or '(none has any)'} lie only behind training: "
-                "name more data, another lob.train_share or lob.calibrate_share."
+                f"{where} holds no stretch that is long enough for labels of {horizon} "
+                "events: name more data, shorter lob.horizons, or another "
+                "lob.train_share or lob.calibrate_share."
+            )
+        if unknown := sorted({one.symbol for one in side} - known):
+            raise DataError(
+                f"{where} has {', '.join(unknown)}, of which training has no stretch "
+                "that is long enough: name more data, or another lob.train_share or "
+                "lob.calibrate_share."
             )
 
 

@@ -95,6 +95,11 @@ def ratio(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
+def even(multiple: float | None) -> str:
+    """How many times the cost could have been paid; none where all was lost before."""
+    return "none" if multiple is not None and multiple <= 0 else ratio(multiple)
+
+
 def number(value: float, digits: int = 3) -> str:
     """A figure, or a dash where it is not defined."""
     return f"{value:.{digits}f}" if value == value else "–"

@@ -89,10 +89,20 @@ def introduction(story: Story) -> str:
     traded = story.summary.get("traded_bars", spans["test"])
     judged = story.summary.get("judged_bars", traded)
     newest = f"the newest {judged:,} one by one, orders, fills and money of all. "
-    return paragraph(
-        f"{market.symbols:,} symbols of <b>{escape(market.source)}</b>, bars of "
+    symbols = "1 symbol" if market.symbols == 1 else f"{market.symbols:,} symbols"
+    known = (
+        f"{symbols} of <b>{escape(market.source)}</b>, bars of "
         f"{market.bar_seconds:g} s: {spans['train']:,} to train on, "
-        f"{spans['calibrate']:,} to calibrate on, {spans['test']:,} unseen ones to "
+        f"{spans['calibrate']:,} to calibrate on"
+    )
+    if story.ensemble is None and story.trade is None:
+        return paragraph(
+            f"{known}. <b>Nothing was tested</b>: all figures are of bars that "
+            "something was fitted on. <code>mode=backtest run.model=FOLDER</code>, the "
+            f"folder of this run, judges the {spans['test']:,} unseen bars behind them."
+        )
+    return paragraph(
+        f"{known}, {spans['test']:,} unseen ones to "
         f"test on. {'' if judged == traded else 'Told are ' + newest}"
         "Figures come from the unseen bars unless they say otherwise."
     )

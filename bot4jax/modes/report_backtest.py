@@ -110,8 +110,8 @@ def beside_baselines(found: Evaluation) -> str:
         "forecaster",
         "symbols",
         f"log loss saved, 10⁻³ nats{sure}",
-        f"of the recent prior's{sure}",
-        f"less the best baseline's, 10⁻³{test}",
+        f"saved of the recent prior's{sure}",
+        f"log loss less the best baseline's, 10⁻³, below 0 is better{test}",
         "net by the scan, % of capital [95&nbsp;%]",
     )
     text = paragraph(
@@ -175,7 +175,7 @@ def folds(found: Evaluation, plays: Sequence[FoldPlay]) -> str:
         "test",
         "labels without overlap",
         "ensemble saves, 10⁻³ nats",
-        "of the recent prior's",
+        "saves of the recent prior's",
     )
     text = paragraph(
         "Calibration, training, gains of features and the latency of stages below are "

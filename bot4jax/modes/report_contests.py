@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from bot4jax.learn import student
 from bot4jax.learn.evaluate import FLAT
 from bot4jax.learn.matches import LEVEL
+from bot4jax.learn.metrics import LEAST_CROSS_SECTION
 from bot4jax.learn.pairs import Contest, Match, Verdict
 from bot4jax.modes.markup import chance, paragraph, shown, table
 from bot4jax.modes.story import Story
@@ -48,9 +49,10 @@ MEANING = (
     "Order and direction are told bar by bar, so that a short span can tell them. Each "
     "forecaster stands beside the baseline that had the most of the figure on the "
     "calibration span, fold by fold, on the labels that both speak of: <i>order</i> is "
-    "the IC, <i>direction</i> the share of moves whose way was the likelier, in per "
-    "cent. The test is of their difference and has two sides; p values are Holm's, of "
-    "all rows below together."
+    f"the IC, of fewer than {LEAST_CROSS_SECTION} symbols fold by fold, so that it may "
+    "differ from the one in the next table; <i>direction</i> is the share of moves "
+    "whose way was the likelier, in per cent. The test is of their difference and has "
+    "two sides; p values are Holm's, of all rows below together."
 )
 
 

@@ -57,15 +57,19 @@ def validation(found: FeatureFacts) -> str:
         if absent
         else ""
     )
-    text = paragraph(
+    computed = (
         f"{len(found.names) - len(absent)} of {len(found.names)} features were "
-        f"computed{absence}. Of {found.values:,} values of each feature, one a live "
+        f"computed{absence}. "
+    )
+    tested = (
+        f"Of {found.values:,} values of each feature, one a live "
         f"symbol and bar, some of {masked} features were masked (not finite, out of "
         "range or not warm yet). What lay beyond the clamp was set to it. Of symbols "
         f"that had not been heard for more than {STALE_BARS} bars all is masked, which "
         f"is counted apart: {len(found.silent)} symbols, "
         f"{sum(found.silent.values()):,} bars."
     )
+    text = paragraph(computed + (tested if found.values else ""))
     heads = ("feature", "masked", "share", "clamped", "share")
     silent = [
         (escape(symbol), f"{bars:,}")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from bot4jax.learn.returns import break_even
 from bot4jax.learn.room import Told
 from bot4jax.modes.evaluation import DELAYS, Evaluation
-from bot4jax.modes.markup import paragraph, percent, ratio, section, shown, table
+from bot4jax.modes.markup import even, paragraph, percent, section, shown, table
 from bot4jax.modes.plays import Late
 from bot4jax.modes.story import Story
 from bot4jax.schema import Config
@@ -43,7 +43,7 @@ def scan(found: Evaluation) -> str:
             shown(name),
             percent(one.gross),
             *(percent(one.gross - times * one.cost) for times in (0.5, 1, 2)),
-            ratio(break_even(one.gross, one.cost)),
+            even(break_even(one.gross, one.cost)),
             *(percent(gross) for gross in one.late[1:]),
             percent(one.turnover),
             percent(one.asked),
@@ -58,7 +58,7 @@ def scan(found: Evaluation) -> str:
         "1 ×",
         "2 ×",
         "break-even, × cost",
-        *(f"0 ×, {bars} bars late" for bars in DELAYS[1:]),
+        *(f"0 ×, {bars} bar{'s' * (bars > 1)} late" for bars in DELAYS[1:]),
         "turnover a bar",
         "were there room",
         "stuck at the end",
@@ -70,10 +70,12 @@ def scan(found: Evaluation) -> str:
         "with every target met in full. A symbol that is not live is not traded: a "
         "halt is sat through, and what is <i>stuck at the end</i>, long and short "
         "alike, could not be sold there; it stands at its last price, which nobody "
-        "has paid, with no cost of leaving. "
-        "Several folds add up. The decisions are those made at 1 × cost. Met one and "
-        "two bars late, a forecast fades; one that vanishes at once lives no longer "
-        "than a bar, or has read the next."
+        "has paid. Who stays for want of room has paid the cost of leaving, who is "
+        "not live has not. "
+        "Several folds add up. The decisions are those made at 1 × cost; how many "
+        "times that cost they could have paid is their break-even. Met one and two "
+        "bars late, a forecast fades; one that vanishes at once lives no longer than a "
+        "bar, or has read the next."
     )
     return section("Money by a quick scan") + text + table(heads, rows) + faded(found)
 
@@ -107,7 +109,7 @@ def latency(config: Config, story: Story, late: Sequence[Late]) -> str:
             f"{one.fills:,}",
             f"{one.before:,.2f}",
             f"{one.net:,.2f}",
-            ratio(break_even(one.before, one.cost)),
+            even(break_even(one.before, one.cost)),
         )
         for one in late
     ]
@@ -150,5 +152,16 @@ def crossing(late: Sequence[Late]) -> str:
         if after.net <= 0:
             share = before.net / (before.net - after.net)
             at = before.latency_ms + share * (after.latency_ms - before.latency_ms)
-            return f"Nothing is left at about {at:.0f} ms."
-    return f"Something is left at {late[-1].latency_ms:g} ms."
+            return f"Nothing is left at about {at:.0f} ms.{rising(late)}"
+    return f"Something is left at {late[-1].latency_ms:g} ms.{rising(late)}"
+
+
+def rising(late: Sequence[Late]) -> str:
+    """Whether more was earned later, which no latency brings; nothing where not."""
+    for before, after in itertools.pairwise(late):
+        if after.net > before.net:
+            return (
+                f" More was earned at {after.latency_ms:g} ms than at "
+                f"{before.latency_ms:g} ms: chance weighs more here than latency does."
+            )
+    return ""

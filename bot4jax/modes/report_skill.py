@@ -7,6 +7,7 @@ from bot4jax.learn import health, student
 from bot4jax.learn.calibrate import Calibration
 from bot4jax.learn.evaluate import FLAT, PRIOR, RECENT, Judged
 from bot4jax.learn.gates import OPEN, SHUT
+from bot4jax.learn.metrics import LEAST_CROSS_SECTION
 from bot4jax.learn.pairs import LEAST_CHANCE, Ahead, holm
 from bot4jax.modes import plots
 from bot4jax.modes.markup import (
@@ -70,9 +71,11 @@ COLUMNS = {
     "direction hit rate": "share of those labels after which the price moved whose way "
     "was the likelier of up and down; whoever always says flat leans one way too",
     "IC, rank IC": "information coefficient: correlation of the forecast with the "
-    "return that followed, plain and of ranks; t is Newey–West's, made good for few "
-    "bars, and p the chance of as much without skill, for a forecaster asked alone: of "
-    "twenty that know nothing one is below .05",
+    "return that followed, plain and of ranks, across symbols in each bar; of fewer "
+    f"than {LEAST_CROSS_SECTION} symbols over all bars of all folds together, where "
+    "another constant in each fold correlates too; t is Newey–West's, made good for "
+    "few bars, and p the chance of as much without skill, for a forecaster asked "
+    "alone: of twenty that know nothing one is below .05",
 }
 """What a head of the table means, for who has not met it."""
 
@@ -274,8 +277,9 @@ def calibration(story: Story) -> str:
     text = paragraph(
         "A forecast of 30 % is calibrated if it comes true 30 times in 100: points on "
         "the line. Log odds are divided by the temperature, which was fitted on the "
-        "calibration span; above 1 it makes forecasts more modest. ECE is how far they "
-        "are from the line on average."
+        "calibration span; above 1 it makes forecasts more modest. Far above 1 is a "
+        "member that knows its training bars by heart, and is surer than it is right "
+        "about others. ECE is how far forecasts are from the line on average."
     )
     if any(one.by_regime for one in story.calibration.values()):
         text += paragraph(REGIMES)
@@ -385,10 +389,11 @@ def gradients(story: Story) -> str:
     if told is None:
         return "Gradient health."
     skipped, vanished = told["skipped"], told["vanished"]
-    small = [f"{name} in {100 * share:.0f} %" for name, share in vanished.items()]
+    small = [f"{name} in {100 * share:.2g} %" for name, share in vanished.items()]
     return (
         f"Gradient health: of {told['updates']:,} updates "
-        f"{100 * told['clipped']:.0f} % were clipped, {skipped['not_finite']} skipped "
-        f"as not finite and {skipped['exploded']} as exploded. "
-        f"Vanished: {', '.join(small) or 'none'}."
+        f"{100 * told['clipped']:.0f} % were clipped to <code>train.clip_norm</code>, "
+        f"{skipped['not_finite']} skipped as not finite and {skipped['exploded']} as "
+        "exploded. Layers whose gradient vanished beside that of their net's head: "
+        f"{', '.join(small) or 'none'}."
     )

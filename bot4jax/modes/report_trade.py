@@ -8,9 +8,13 @@ import numpy as np
 
 from bot4jax.learn import bootstrap
 from bot4jax.learn.bootstrap import Interval
+from bot4jax.learn.evaluate import Judged
+from bot4jax.learn.matches import LEVEL
 from bot4jax.learn.returns import LEAST_DAYS, break_even
 from bot4jax.modes import plots, summary
 from bot4jax.modes.markup import (
+    chance,
+    even,
     figure,
     interval,
     paragraph,
@@ -73,11 +77,23 @@ def money(story: Story) -> str:
         "of the same decisions: who pays more would also trade less.",
     )
     if rows:
-        even = break_even(pnl["net"] + summary.cost(pnl), summary.cost(pnl))
-        rows.append(("break-even, × cost", ratio(even)))
+        paid = break_even(pnl["net"] + summary.cost(pnl), summary.cost(pnl))
+        rows.append(("break-even, × cost", even(paid)))
     ladder = table(("at other costs", f"net, {trade.currency}"), rows)
-    told = text + made(trade) + between(story)
+    told = text + idle(trade) + made(trade) + between(story)
     return section("Money") + told + chart + ladder + risked(trade)
+
+
+def idle(trade: TradeFacts) -> str:
+    """That nothing was wanted, and where the reason stands; else nothing."""
+    if trade.orders or trade.denials:
+        return ""
+    return paragraph(
+        "No bar asked for an order. A forecast that does not pay for its own cost is "
+        "sized to nothing, as one that is less sure than "
+        "<code>strategy.confidence_floor</code>; <code>mode=explain</code> tells the "
+        "reasons of a symbol and step, <code>mode=journal</code> the flags of all."
+    )
 
 
 def risked(trade: TradeFacts) -> str:
@@ -125,6 +141,7 @@ def between(story: Story) -> str:
     """What lies between forecasts that order returns rightly and a loss; else nothing.
 
     Only what was counted: the result before costs, the costs, and the gate's denials.
+    An order that cannot be told from chance leaves nothing to explain.
     """
     trade, one = story.trade, story.ensemble
     if trade is None or one is None or not one.information_coefficient > 0:
@@ -133,6 +150,11 @@ def between(story: Story) -> str:
     if pnl["net"] >= 0:
         return ""
     coefficient, lost = one.information_coefficient, pnl["gross"] - pnl["net"]
+    if not one.information_p_value <= LEVEL:
+        return paragraph(
+            f"The ensemble's IC of {coefficient:.3f} cannot be told from zero"
+            f"{chance_of(one)}: no forecast speaks against a loss. {held_back(trade)}"
+        )
     text = (
         f"The ensemble's IC of {coefficient:.3f} is above zero, and the result below: "
     )
@@ -143,10 +165,17 @@ def between(story: Story) -> str:
         )
     else:
         text += (
-            "what was held lost by itself, before any cost: it was not what the "
-            "forecasts rank alone, but what sizing and the gate made of them"
+            "what was held lost by itself, before any cost. What is held is not the "
+            "forecasts' order alone, but what sizing and the gate make of it, in the "
+            "bars of one span"
         )
     return paragraph(f"{text}. {held_back(trade)}")
+
+
+def chance_of(one: Judged) -> str:
+    """The p value of an IC in brackets; nothing where too few bars have none."""
+    p = one.information_p_value
+    return f" (p {chance(p)})" if np.isfinite(p) else ""
 
 
 def held_back(trade: TradeFacts) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from bot4jax.environment import cache_folder
+from bot4jax.environment import NO_DEVICE, cache_folder
 from bot4jax.schema import Config
 from bot4jax.words import conf_folder
 
@@ -171,9 +171,9 @@ def _devices(config: Config) -> Finding:
         devices = jax.devices()
         side = np.arange(64, dtype=np.float32).reshape(8, 8)
         product = np.asarray(jax.jit(lambda a: a @ a)(side))
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        advice = "Choose hardware=cpu, or install the extra: pip install bot4jax[cuda]."
+    except NO_DEVICE as error:
+        reason = str(error).partition("\n")[0] or "no device was found"
+        advice = 'Choose hardware=cpu, or install the extra: pip install -e ".[cuda]".'
         return Finding("device", f"{platform_name}: {reason}", PROBLEM, advice)
     found = ", ".join(f"{one.platform}:{one.id} {one.device_kind}" for one in devices)
     if not np.array_equal(product, side @ side):

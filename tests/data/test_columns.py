@@ -218,7 +218,7 @@ def test_instruments_may_be_given(tmp_path):
 def test_price_off_the_given_grid_is_named(tmp_path):
     path = write(tmp_path / "ticks.csv", tick_table())
     mine = [Instrument(symbol=name, increment=1.0, lot=0.5) for name in "AB"]
-    message = r"A, row 0: bid 99\.5 was found, a multiple of 1\.0 was expected"
+    message = r"ticks\.csv, A, row 0: bid 99\.5 was found, a multiple of 1\.0 was"
     with pytest.raises(DataError, match=message):
         Columns(path, TRADES, "ms", 0.1, instruments=mine)
 
@@ -382,11 +382,60 @@ def test_unreadable_files_are_named(tmp_path):
     path.write_bytes(b"garbage")
     with pytest.raises(DataError, match=r"bars\.parquet is no readable Parquet"):
         Columns(path, BARS)
-    with pytest.raises(DataError, match="holds no rows"):
+    with pytest.raises(DataError, match=r"bars\.csv holds no rows below"):
         Columns(write(tmp_path / "bars.csv", bar_table().clear()), BARS)
 
 
 def test_bars_off_the_clock_are_named(tmp_path):
     path = write(tmp_path / "bars.csv", bar_table(ts=[61, 60, 120]))
-    with pytest.raises(DataError, match=r"^B, row 0: .* a time on the 60 s clock"):
+    expected = r"bars\.csv, B, row 0: .* a time on the 60 s clock"
+    with pytest.raises(DataError, match=expected):
         Columns(path, BARS, "s", 60.0)
+
+
+def test_a_row_that_is_no_bar_is_named_by_its_place_in_the_file(tmp_path):
+    """Regression: rows were counted within their symbol, from 0, and no file was named,
+    times were ns and nothing was said of what to do."""
+    given = bar_table(ts=[60, 120, 60], l=[5.5, 9.0, 5.5])
+    assert given["ticker"].to_list() == ["B", "A", "B"]
+    path = write(tmp_path / "bars.csv", given)
+    with pytest.raises(DataError) as told:
+        Columns(path, BARS, "s", 60.0)
+    assert str(told.value) == (
+        f"{path}, B, row 2: time 1970-01-01T00:01:00Z, open {given['o'][2]}, high "
+        f"{given['h'][2]}, low 5.5, close {given['c'][2]}, volume {given['v'][2]} was "
+        "found, a time later than the row before was expected. Sort the rows of a "
+        "symbol by time, and keep one of each time."
+    )
+    with pytest.raises(DataError, match="frame, B, row 2: time 1970-01-01T00:01:00Z"):
+        Columns(given, BARS, "s", 60.0)
+
+
+def test_an_absurd_price_is_named_and_does_not_round_the_others(tmp_path):
+    """Regression: it made increments of 10, by which every price of its symbol was a
+    multiple of 10, without a word."""
+    table = pl.DataFrame(
+        {
+            "ts": [1, 2, 3],
+            "bid": [99.93, 1e9, 99.95],
+            "ask": [99.94, 1e9 + 1, 99.96],
+            "n": [1, 1, 1],
+        }
+    )
+    mapping = {"time": "ts", "bid": "bid", "ask": "ask", "bid_size": "n"}
+    mapping["ask_size"] = "n"
+    path = write(tmp_path / "ticks.csv", table)
+    with pytest.raises(DataError) as told:
+        Columns(path, mapping, "s", 1.0)
+    start = f"{path}, ticks, row 1: 1e+09 was found beside prices down to 99.93: "
+    assert str(told.value).startswith(start)
+    sound = Columns(write(path, table.filter(pl.col("bid") < 1e6)), mapping, "s", 1.0)
+    assert sound.universe.instruments[0].increment == 0.01
+
+
+@pytest.mark.parametrize("seconds", [0.25, 60.0])
+def test_the_clock_is_told_as_it_is(tmp_path, seconds):
+    """Regression: one of less than a second was told as of 0 s."""
+    given = bar_table(ts=["0.1", "1", "2"])
+    with pytest.raises(DataError, match=f"time on the {seconds:g} s clock"):
+        Columns(given, BARS, "s", seconds)

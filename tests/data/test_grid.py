@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot4jax.data.grid import UNITS, grid, increment, units
+from bot4jax.data.grid import UNITS, grid, increment, spoiler, units
 
 
 @given(st.decimals(0, 10**9, places=8))
@@ -47,3 +47,23 @@ def test_increment_of_averages_leaves_room_on_the_device():
     step = increment(prices)
     assert 2 * prices.max() / step < 2**30
     assert step <= 1e-3
+
+
+@pytest.mark.parametrize("prices", [[99.93, 99.94, 0.0], [1e-6, 1e-3, np.nan]])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_sound_prices_spoil_no_grid(prices, kind):
+    found = np.array(prices, kind)
+    assert spoiler(found, increment(found)) is None
+
+
+def test_averages_over_a_wide_range_spoil_no_grid():
+    prices = np.random.default_rng(4).uniform(50, 60_000, 1_000)
+    assert spoiler(prices, increment(prices)) is None
+
+
+@pytest.mark.parametrize("others", [[99.93, 99.94], [0.0, 1e-4]])
+def test_one_absurd_price_is_found_that_would_round_all(others):
+    """Beside 1e9 the increment is 10: 99.93 would be 100, and 1e-4 nothing."""
+    prices = np.array([*others, 1e9])
+    assert increment(prices) == 10
+    assert spoiler(prices, 10.0) == 2

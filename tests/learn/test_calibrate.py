@@ -96,6 +96,17 @@ def test_nothing_to_fit_on_is_refused():
         fit_temperature(logs, labels, 0 * weights)
 
 
+def test_a_forecast_that_is_none_is_no_want_of_labels():
+    """Regression: of a member that said NaN alone it was told that none of 0 samples
+    had a weight, and to lengthen the span."""
+    logs, labels, weights = forecasts(1.0, count=10)
+    weights[:4] = 0
+    with pytest.raises(DataError) as told:
+        calibrate(np.full_like(logs, np.nan), labels, weights)
+    assert str(told.value).startswith("none of 6 calibration samples that have a label")
+    assert "train.learning_rate" in str(told.value)
+
+
 def test_softened_rows_sum_to_one():
     logs, *_ = forecasts(1.0, count=50)
     np.testing.assert_allclose(softened(logs, 1.0), np.exp(logs), rtol=1e-6)

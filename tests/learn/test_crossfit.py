@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from bot4jax.errors import DataError
 from bot4jax.kernels import planning
 from bot4jax.kernels.calibration import straighten
 from bot4jax.learn import crossfit, metrics
@@ -45,6 +46,14 @@ def fitted(is_isotonic, said, classes):
     own, told = settings(is_isotonic), labels(classes)
     whole = crossfit.calibrations(own, said, told, FIRST, ROWS)
     return whole, crossfit.crossed(own, said, told, FIRST, ROWS, whole)
+
+
+def test_a_member_without_a_forecast_is_named(drawn):
+    """Regression: nobody was, and the span was told to be too short."""
+    classes, said = drawn
+    said[1] = np.nan
+    with pytest.raises(DataError, match=r"^b: none of 6,000 calibration samples that"):
+        fitted(False, said, classes)
 
 
 def same(one, other) -> bool:

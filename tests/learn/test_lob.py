@@ -170,10 +170,21 @@ def test_every_row_counts_once_and_stays_in_its_piece():
 
 def test_a_side_of_a_symbol_that_nobody_trained_on_is_refused():
     own = [states("A", 0), states("B", 1), states("A", 2)]
-    with pytest.raises(DataError, match="calibration's symbols B"):
+    with pytest.raises(DataError, match=r"the calibration, from .* has B, of which"):
         lob.pieces(own, HORIZONS, 1 / 3, 1 / 3)
-    with pytest.raises(DataError, match="test's symbols B"):
+    with pytest.raises(DataError, match=r"the test, from .* has B, of which"):
         lob.pieces([own[0], own[2], states("B", 3)], HORIZONS, 1 / 3, 1 / 3)
+
+
+def test_a_side_without_a_stretch_is_refused_in_words_that_are_so():
+    """Regression: of an empty side it was told that its symbols (none) lie only behind
+    training."""
+    with pytest.raises(DataError) as told:
+        lob.pieces([states(events=100)], HORIZONS, 0.6, 0.1)
+    assert str(told.value).startswith(
+        "the calibration, from 60 to 70 % of the events, holds no stretch that is long "
+        "enough for labels of 7 events: "
+    )
 
 
 def test_slots_are_of_time_and_of_all_symbols_together():

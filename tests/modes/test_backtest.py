@@ -360,7 +360,17 @@ def test_the_configured_rate_is_what_short_positions_pay(words):
 )
 def test_the_latency_that_takes_everything(net, said):
     late = [Late(ms, 1, 0.0, 0.0, n) for ms, n in zip((0.0, 100.0), net, strict=True)]
-    assert said in crossing(late)
+    assert crossing(late) == f"{said}."
+
+
+def test_a_result_that_rises_with_latency_is_called_chance():
+    """Regression: of 17, 91 and −43 dollars at 0, 100 and 500 ms it was told that at
+    371 ms nothing is left, and no more."""
+    pairs = zip((0.0, 100.0, 500.0), (16.59, 91.2, -43.23), strict=True)
+    assert crossing([Late(ms, 50, 0.0, 0.0, n) for ms, n in pairs]) == (
+        "Nothing is left at about 371 ms. More was earned at 100 ms than at 0 ms: "
+        "chance weighs more here than latency does."
+    )
 
 
 @pytest.mark.parametrize(
