@@ -19,13 +19,10 @@ FADED = {
 }
 """What is said of skill by `Fading.is_abrupt`."""
 
-
-WALK = (
-    "nothing walks the book, and what a trade leaves behind for the next is not in it."
-)
 BOUNDED: dict[Told, str] = {
     "sizes": "A trade takes at most what stood at the best price at the close that "
-    f"decided; the rest waits, and is sized again from what is held: {WALK}",
+    "decided; the rest waits, and is sized again from what is held: nothing walks the "
+    "book, and what a trade leaves behind for the next is not in it.",
     "volume": "This source shows no book: a trade takes at most "
     "<code>venue.participation</code> of what the market traded in the bar that meets "
     "the target; the rest waits, and is sized again from what is held. Neither a walk "
