@@ -74,5 +74,6 @@ def random_tree(
         feature=random.integers(0, features, nodes),
         value=np.where(is_split, normal, deviation * normal).astype(np.float32),
         default_left=random.random(nodes) < 0.5,
+        cover=np.ones(nodes, np.float32),
         splits=tuple(2**level for level in range(levels)),
     )

@@ -1,7 +1,8 @@
 """How fast are forests: ours in the step, XGBoost's own predictors, compiled trees?
 
 One booster, fitted on rows with values missing here and there, is read by everyone, and
-all must say the same before their time counts. Then it is fitted again and again.
+all must say the same before their time counts. So is one of deeper trees, whose tables
+of nodes our rows walk down. Then the first is fitted again and again.
 """
 
 import tempfile
@@ -32,6 +33,9 @@ SAMPLES = 10_000
 HUNDRED = 100
 FITS = 3
 
+DEEP = 12
+"""Levels of the trees that are walked down; as many trees, fitted alike."""
+
 MISSING = 0.05
 """Share of the values that are NaN."""
 UNITS = 8
@@ -44,7 +48,7 @@ Rows = Float[np.ndarray, "N F"]
 
 
 def measure(config: Config, steps: int, warmup: int, report: Report) -> Measured:
-    """Predictors in turns, then fitting."""
+    """Predictors in turns, of deep trees too, then fitting."""
     jax.config.update("jax_enable_compilation_cache", False)
     seed, features = config.run.seed, width(config)
     own = tree_settings(config)
@@ -52,20 +56,37 @@ def measure(config: Config, steps: int, warmup: int, report: Report) -> Measured
         scores(config.data.symbols, features, seed + 1),
         samples(features, seed),
     )
-    booster = fitted(x, y, own)
-    ours, compile_s = fused(booster, own, rows)
+    booster, deep = (fitted(x, y, one) for one in (own, deeper(own)))
     with tempfile.TemporaryDirectory() as folder:
-        others = xgboost_entries(booster, rows, own.threads, own.device)
-        others += compiled_entries(booster, rows, own.threads, Path(folder))
-        for entry in others:
-            said = np.asarray(entry.call()).reshape(len(rows), own.classes)
-            expect_equal(entry.impl, ours(), said, TOLERANCE)
-        entries = [Entry("forest", "bot4jax", ours), *others]
-        found = contest(entries, steps, warmup, report)
+        compiled = compiled_entries(booster, rows, own.threads, Path(folder))
+        entries, seconds = entries_of("forest", booster, own, rows, compiled)
+        walking, walking_s = entries_of("deep", deep, deeper(own), rows)
+        found = contest([*entries, *walking], steps, warmup, report)
     fits = [milliseconds(lambda: fitted(x, y, own)) for _ in range(FITS)]
     each = [ms * HUNDRED / len(x) for ms in fits]
     fitting = quantiles(each, "fit", "ms of 100 samples", 0)
-    return Measured([*found, fitting], ratios(found), {"forest": compile_s})
+    compile_s = {"forest": seconds, "deep": walking_s}
+    return Measured([*found, fitting], ratios(found), compile_s)
+
+
+def deeper(own: fit.Settings) -> fit.Settings:
+    return own._replace(depth=DEEP)
+
+
+def entries_of(
+    stage: str,
+    booster: xgboost.Booster,
+    own: fit.Settings,
+    rows: Rows,
+    others: Sequence[Entry] = (),
+) -> tuple[list[Entry], float]:
+    """Ours, and others that say the same; what compiling ours took, seconds."""
+    ours, seconds = fused(booster, own, rows)
+    others = [*xgboost_entries(stage, booster, rows, own.threads, own.device), *others]
+    for entry in others:
+        said = np.asarray(entry.call()).reshape(len(rows), own.classes)
+        expect_equal(entry.impl, ours(), said, TOLERANCE)
+    return [Entry(stage, "bot4jax", ours), *others], seconds
 
 
 def scores(count: int, features: int, seed: int) -> Rows:
@@ -102,7 +123,7 @@ def fused(
 
 
 def xgboost_entries(
-    booster: xgboost.Booster, rows: Rows, threads: int, device: str
+    stage: str, booster: xgboost.Booster, rows: Rows, threads: int, device: str
 ) -> list[Entry]:
     """In place, where the product's own predictor reads them; and by way of a matrix.
 
@@ -117,8 +138,8 @@ def xgboost_entries(
         in_place = partial(booster.inplace_predict, rows)
     else:
         in_place = on_device(predict.asker(booster, threads, device), rows)
-    entries = [Entry("forest", "xgboost", in_place)]
-    return [*entries, Entry("forest", "xgboost_dmatrix", by_matrix)]
+    entries = [Entry(stage, "xgboost", in_place)]
+    return [*entries, Entry(stage, "xgboost_dmatrix", by_matrix)]
 
 
 def on_device(margins: predict.Margins, rows: Rows) -> Callable[[], Array]:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bot4jax.engine import Engine, asking
+from bot4jax.errors import DataError
 from bot4jax.learn.baselines import sampled_rows
 from bot4jax.learn.schedule import Samples
 from bot4jax.learn.splits import purge_gap
@@ -68,12 +69,16 @@ def enough_rounds(config: Config, samples: Samples, horizon: int) -> int:
     """Rounds after which the last part of training is forecast best by the first.
 
     Between the two lies the gap of any two spans: no label reaches into the other.
+    Raises `DataError` where either part holds nothing that weighs.
     """
     seed, stopping = config.run.seed, stopping_of(config, horizon)
+    bars = len(samples.labels)
     first, last = (
-        Samples(*(column[rows] for column in samples))
-        for rows in tail(len(samples.labels), stopping)
+        Samples(*(column[rows] for column in samples)) for rows in tail(bars, stopping)
     )
+    for part, use in ((first, "fit on"), (last, "watch")):
+        if not part.weights[::horizon].any():
+            raise _no_label(use, bars, stopping)
     return tree_fit.best_rounds(
         drawn(first, horizon, seed),
         drawn(last, horizon, seed),
@@ -82,11 +87,20 @@ def enough_rounds(config: Config, samples: Samples, horizon: int) -> int:
     )
 
 
+def _no_label(use: str, bars: int, stopping: Stopping) -> DataError:
+    return DataError(
+        f"trees.watched: {stopping.watched:g} of {bars} training bars, behind a gap "
+        f"for a horizon of {stopping.horizon}, leaves no label to {use}: lengthen "
+        "spans.train, or boost all rounds with trees.patience=0"
+    )
+
+
 def tail(bars: int, stopping: Stopping) -> tuple[slice, slice]:
     """Training bars that are fitted on and watched, to tell what rounds are enough."""
     cut = round((1 - stopping.watched) * bars)
     begin = cut + purge_gap(stopping.horizon, latency_bars=1)
-    return slice(cut - stopping.horizon), slice(begin, bars - stopping.horizon)
+    first, last = (max(end - stopping.horizon, 0) for end in (cut, bars))
+    return slice(first), slice(begin, last)
 
 
 def fit_alone(

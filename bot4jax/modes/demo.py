@@ -35,7 +35,7 @@ def demo(config: Config) -> int:
                 setting = trading_stage(config)
             with timed(seconds, "learning"):
                 learned, kept = _fitted(config, folder, setting, report)
-                setting = seat(_model(config, folder), setting)
+                setting = seat(_model(config, folder), setting, kept)
             with timed(seconds, "trading"):
                 way = trade_with_children if setting.source.has_ticks else trade_here
                 traded = way(setting, kept, folder.path, report)

@@ -31,10 +31,11 @@ WHOLE = "all of them"
 def shifts(before: Config, run: Path, step: int, slot: int) -> list[tuple[str, float]]:
     """Up less down of the vote, and by how much each family moved it, largest first."""
     model = Path(before.run.model or run)
-    setting = seat(model, set_stage(before))
+    setting = set_stage(before)
+    kept = take_up(model, setting)
+    setting = seat(model, setting, kept)
     calls = Calls(setting.engine)
     watched = setting._replace(engine=setting.engine._replace(conclude=calls.conclude))
-    kept = take_up(model, setting)
     _, bars = bars_of(watched, kept, run)
     with reading(run) as journal, progress() as report:
         again = repeating_of(watched, kept, journal)

@@ -77,7 +77,7 @@ def in_order(
         return State(open_bars, learned.observing, learned.deciding)
 
     learned, kept = fitted(own, before, place, report, arrive)
-    own = seat(Path(own.config.run.model or place), own)
+    own = seat(Path(own.config.run.model or place), own, kept)
     data, labels = seen_before(own, learned, kept, before, report)
     state = jax.device_get(kept.state)
     record = market.record.part(range(test.stop))
@@ -99,7 +99,7 @@ def in_pieces(
 
     until = len(market.record.ints)  # training lies behind the test as well
     learned, kept = fitted(own, first.record, place, report, arrive, until)
-    own = seat(place, own)
+    own = seat(place, own, kept)
     data, labels = seen_before(own, learned, kept, first.record, report)
     return [
         ready_for(one, own, market, fold, learned, kept, data, labels) for one in ahead

@@ -5,7 +5,7 @@ import json
 import logging
 import shutil
 import sys
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,6 +37,7 @@ from bot4jax.schema.learning import Trees
 from bot4jax.schema.modes import Run
 from bot4jax.state import Params, State, init_state
 from bot4jax.trees import fit as tree_fit
+from bot4jax.trees.forest import Forest, is_same, packed
 from bot4jax.trees.model import ForestError
 from bot4jax.types import CLASSES
 
@@ -254,34 +255,52 @@ def expect_origin(
         )
 
 
-def seat(folder: Path, setting: Setting) -> Setting:
+def seat(folder: Path, setting: Setting, kept: Kept) -> Setting:
     """The setting whose engine asks the run's forest as it is configured to.
 
-    Its file is read and its hash compared in any case: a run whose forest was changed
-    is no longer what was fitted, whoever asks it. With `trees.damaged=off` the member
-    is silent then, and weighs nothing.
+    Its file is read in any case, and compared with its hash and with what the
+    checkpoint holds: a run whose forest was changed is no longer what was fitted,
+    whoever asks it. With `trees.damaged=off` the member is silent then, and weighs
+    nothing.
     """
-    features, path = len(setting.settings.plan.specs), folder / "trees" / "forest.json"
-    is_fused = setting.config.trees.predictor == "fused"
-    read = tree_fit.intact if is_fused else tree_fit.load
+    own, path = setting.config.trees, folder / "trees" / "forest.json"
+    features = len(setting.settings.plan.specs)
     try:
-        booster = read(path, features, len(CLASSES))
+        document = tree_fit.intact(path, features, len(CLASSES))
+        expect_fitted(path, document, own, kept.params.forest)
+        if own.predictor == "fused":
+            return setting
+        booster = tree_fit.revived(path, document)
     except ForestError as error:
-        if setting.config.trees.damaged == "refuse":
+        if own.damaged == "refuse":
             raise
         logger.warning("%s. Until then trees says nothing (trees.damaged=off).", error)
         return setting._replace(engine=asking(setting.engine, no_margins))
-    if is_fused:
-        return setting
     engine = seated(setting.config, setting.settings, setting.engine, booster)
     return setting._replace(engine=engine)
+
+
+def expect_fitted(
+    path: Path, document: Mapping[str, Any], trees: Trees, fitted: Forest
+) -> None:
+    """Refuse a forest that is whole, and not the one that the checkpoint holds."""
+    capacity = trees.rounds * len(CLASSES)
+    try:
+        found = packed(document, capacity, trees.depth, len(CLASSES))
+    except ForestError:  # it would not even fit in
+        found = None
+    if found is None or not is_same(found, fitted):
+        raise ForestError(
+            f"{path}: another forest than the one that was fitted with the checkpoint "
+            "beside it: put that one back, or fit again"
+        )
 
 
 def forest_of(folder: Path, setting: Setting) -> Any:
     """The run's forest as XGBoost has it; None of one that is damaged and may be."""
     features, path = len(setting.settings.plan.specs), folder / "trees" / "forest.json"
     try:
-        return tree_fit.load(path, features, len(CLASSES))
+        return tree_fit.revived(path, tree_fit.intact(path, features, len(CLASSES)))
     except ForestError:
         if setting.config.trees.damaged == "refuse":
             raise

@@ -48,7 +48,7 @@ def traded_live(config: Config, model: Path, rollout: Rollout | None) -> int:
         with progress() as report:
             setting = trading_stage(config)
             kept = take_up(model, setting)
-            setting = seat(model, setting)
+            setting = seat(model, setting, kept)
             traded = traded_whole(setting, model, kept, folder.path, report, rollout)
             seconds = {"trading": round(time.perf_counter() - began, 3)}
             told = None if rollout is None else rollout.told()

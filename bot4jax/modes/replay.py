@@ -48,7 +48,7 @@ def replay(config: Config) -> int:
             setting = set_stage(before)
             model = Path(before.run.model or former)
             kept = take_up(model, setting)
-            setting = seat(model, setting)
+            setting = seat(model, setting, kept)
             traded, found = repeated(setting, kept, former, journal, report)
         folder.write_json("replay.json", finite(found._asdict()))
         print(sentence(found))

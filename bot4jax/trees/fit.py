@@ -9,6 +9,7 @@ import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +18,12 @@ from jaxtyping import Float, Int
 
 from bot4jax import durable
 from bot4jax.trees.forest import MAX_LEAVES
-from bot4jax.trees.model import ForestError, model_document, read_trees
+from bot4jax.trees.model import (
+    ForestError,
+    base_score,
+    model_document,
+    read_trees,
+)
 
 if TYPE_CHECKING:
     from xgboost import Booster, QuantileDMatrix
@@ -129,24 +135,12 @@ def save(booster: "Booster", path: Path) -> None:
     durable.write(path, json.dumps(document))
 
 
-def load(path: Path, features: int, classes: int) -> "Booster":
-    """Read a forest that `save` wrote, or raise a `ForestError` that names the file.
-
-    The digest is compared before XGBoost sees the file, for it follows a damaged index
-    out of its memory.
-    """
-    import xgboost
-
-    document = intact(path, features, classes)
-    with _refusing(path):
-        return xgboost.Booster(model_file=bytearray(json.dumps(document).encode()))
-
-
 def intact(path: Path, features: int, classes: int) -> dict[str, Any]:
-    """The document of a forest that `save` wrote, or the same error; without XGBoost.
+    """The document of a forest that `save` wrote, or a `ForestError` that names it.
 
-    What damaged files raise is of many kinds: all are caught. A digest may be of a
-    document that means nothing, so its trees are read node by node.
+    It is read without XGBoost. What damaged files raise is of many kinds: all are
+    caught. A digest may be of a document that means nothing, so its trees are read node
+    by node.
     """
     with _refusing(path):
         document = json.loads(path.read_bytes())
@@ -155,6 +149,8 @@ def intact(path: Path, features: int, classes: int) -> dict[str, Any]:
             raise ValueError("its contents do not match their digest")
         sizes = document["learner"]["learner_model_param"]
         found = int(sizes["num_feature"]), int(sizes["num_class"])
+        written = ".".join(str(int(number)) for number in document["version"])
+    _require_known(path, written)
     if found != (features, classes):
         raise ForestError(
             f"{path}: a forest of {found[0]} features and {found[1]} classes; "
@@ -162,7 +158,34 @@ def intact(path: Path, features: int, classes: int) -> dict[str, Any]:
         )
     with _refusing(path):
         read_trees(document, classes)
+        base_score(document, classes)
     return document
+
+
+def revived(path: Path, document: Mapping[str, Any]) -> "Booster":
+    """The booster of an `intact` document, or a `ForestError` that names the file.
+
+    XGBoost follows a damaged index out of its memory, so it sees no other file.
+    """
+    import xgboost
+
+    with _refusing(path):
+        return xgboost.Booster(model_file=bytearray(json.dumps(document).encode()))
+
+
+def _require_known(path: Path, written: str) -> None:
+    """Refuse what a newer XGBoost wrote: it may mean other things by the same words."""
+    own = version("xgboost")
+    if _release(written) > _release(own):
+        raise ForestError(
+            f"{path}: written by XGBoost {written}, and {own} is installed: install "
+            "that one or a later one, or fit the forest again"
+        )
+
+
+def _release(found: str) -> list[int]:
+    """Its first two numbers; the third changes no file."""
+    return [int(number) for number in found.split(".")[:2]]
 
 
 @contextmanager

@@ -14,8 +14,8 @@ levels and leaves are declared capacities: a retrained forest takes the place of
 one without a new compilation.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -98,6 +98,7 @@ BLANK = Tree(
     feature=np.array([0]),
     value=np.array([0.0], np.float32),
     default_left=np.array([True]),
+    cover=np.zeros(1, np.float32),
     splits=(),
 )
 """A leaf that adds nothing: fills the forest up to its capacity."""
@@ -116,7 +117,17 @@ def pack(
     splits and `leaves` the leaves that a tree may have. Raises `ForestError` if the
     booster does not fit.
     """
-    document = model_document(booster)
+    return packed(model_document(booster), capacity_trees, depth, classes, leaves)
+
+
+def packed(
+    document: Mapping[str, Any],
+    capacity_trees: int,
+    depth: int,
+    classes: int,
+    leaves: int = MAX_LEAVES,
+) -> Forest:
+    """The same of a booster's document."""
     trees, owners = read_trees(document, classes)
     share = capacity_trees // classes
     if capacity_trees % classes or np.bincount(owners, minlength=1).max() > share:
@@ -153,6 +164,11 @@ def laid_out(
     columns = zip(*(_complete(tree, depth) for tree in trees), strict=True)
     arrays = [jnp.asarray(np.stack(column, axis=1)) for column in columns]
     return Folded(*arrays, base=jnp.asarray(base))
+
+
+def is_same(one: Forest, other: Forest) -> bool:
+    """Whether both have the same layout, shapes and numbers."""
+    return type(one) is type(other) and all(map(np.array_equal, one, other))
 
 
 def counts(forest: Forest) -> Counts:

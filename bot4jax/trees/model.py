@@ -32,6 +32,8 @@ class Tree(NamedTuple):
     value: Float[np.ndarray, " nodes"]
     """the threshold of a node, the weight of a leaf"""
     default_left: Bool[np.ndarray, " nodes"]
+    cover: Float[np.ndarray, " nodes"]
+    """sum of second derivatives of what was fitted there"""
     splits: tuple[int, ...]
     """in each level; below the last are leaves alone"""
 
@@ -42,6 +44,7 @@ COLUMNS = {
     "split_indices": "i",
     "split_conditions": "fi",
     "default_left": "ib",
+    "sum_hessian": "fi",
 }
 """What a saved tree says of each node, and of which kinds its numbers are."""
 
@@ -77,7 +80,12 @@ def base_score(
 ) -> Float[np.ndarray, " classes"]:
     """Log odds before the first tree: a string of a vector since XGBoost 3.1."""
     text = document["learner"]["learner_model_param"]["base_score"]
-    score = np.asarray(json.loads(text), np.float32)
+    score = np.atleast_1d(np.asarray(json.loads(text), np.float32))
+    if score.shape not in ((1,), (classes,)) or not np.isfinite(score).all():
+        raise ForestError(
+            f"the model's base score is {text}; expected a finite number, or one a "
+            f"class: {classes}"
+        )
     return np.array(np.broadcast_to(score, (classes,)))
 
 
@@ -107,7 +115,9 @@ def _leaf_width(columns: Mapping[str, Any]) -> int:
 def _read_tree(number: int, saved: Mapping[str, Any], features: int) -> Tree:
     """The tree in our order; nodes that pruning has cut off are left out."""
     columns = [_column(number, saved, *which) for which in COLUMNS.items()]
-    left, right, feature, value, default_left = columns
+    left, right, feature, value, default_left, cover = columns
+    with np.errstate(over="ignore"):
+        value = value.astype(np.float32)  # as XGBoost does: what is too large is none
     _require_nodes(number, left, right, feature, value, features)
     levels = _levels(left, right)
     order, place = np.concatenate(levels), np.full(len(left), -1, np.int32)
@@ -118,8 +128,9 @@ def _read_tree(number: int, saved: Mapping[str, Any], features: int) -> Tree:
     return Tree(
         left=np.where(is_split, place[left], -1)[order],
         feature=feature[order].astype(np.int32),
-        value=value[order].astype(np.float32),
+        value=value[order],
         default_left=default_left[order].astype(bool),
+        cover=cover[order].astype(np.float32),
         splits=tuple(len(level) // 2 for level in levels[1:]),
     )
 
@@ -129,7 +140,10 @@ def _column(
 ) -> Int[np.ndarray, " nodes"] | Float[np.ndarray, " nodes"]:
     """One number of each node, as many as the tree says that it has."""
     nodes = max(int(saved["tree_param"]["num_nodes"]), 1)
-    found = np.asarray(saved[name])
+    try:
+        found = np.asarray(saved.get(name))
+    except ValueError:  # lists of several lengths
+        found = np.asarray(None)
     if found.shape != (nodes,) or found.dtype.kind not in kinds:
         raise ForestError(
             f"tree {number}: {name} has the shape {found.shape} and the type "

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from bot4jax.trees.fit import require_device
-from bot4jax.trees.model import ForestError
+from bot4jax.trees.model import ForestError, base_score, model_document, read_trees
+from bot4jax.trees.shapley import shapley_values
 
 if TYPE_CHECKING:
     from xgboost import Booster
@@ -82,9 +83,9 @@ def probabilities(
 
 def gain(booster: "Booster", names: Sequence[str]) -> dict[str, float]:
     """Each feature's share of the loss that all splits together have saved."""
+    own = _own_names(booster, names)
     score = booster.get_score(importance_type="total_gain")
-    saved = np.array([score.get(f"f{i}", 0.0) for i in range(len(names))], np.float64)
-    return _shares(saved, names)
+    return _shares(np.array([score.get(one, 0.0) for one in own], np.float64), names)
 
 
 def contributions(
@@ -95,6 +96,7 @@ def contributions(
     Mean absolute SHAP values over rows and classes. Source: Lundberg et al. (2020),
     From local explanations to global understanding with explainable AI for trees.
     """
+    _own_names(booster, names)
     return _shares(shap_values(booster, features)[..., :-1], names)
 
 
@@ -102,9 +104,34 @@ def shap_values(
     booster: "Booster", features: Float[np.ndarray, "N F"]
 ) -> Float[np.ndarray, "N C P"]:
     """What each feature adds to each class's log odds; last, what all rows share."""
-    from xgboost import DMatrix
+    _require_count(booster, features.shape[1])
+    document = model_document(booster)
+    classes = int(document["learner"]["learner_model_param"]["num_class"])
+    trees, owners = read_trees(document, classes)
+    return shapley_values(trees, owners, base_score(document, classes), features)
 
-    return booster.predict(DMatrix(features), pred_contribs=True)
+
+def _own_names(booster: "Booster", names: Sequence[str]) -> Sequence[str]:
+    """What the booster calls its features: as we do, or by their places."""
+    _require_count(booster, len(names))
+    own = booster.feature_names
+    if own is None:
+        return [f"f{place}" for place in range(len(names))]
+    for place, pair in enumerate(zip(own, names, strict=True)):
+        if pair[0] != pair[1]:
+            raise ForestError(
+                f"the forest was fitted on {pair[0]} as its feature {place}; expected "
+                f"{pair[1]}: fit it again on these features, in this order"
+            )
+    return own
+
+
+def _require_count(booster: "Booster", features: int) -> None:
+    if booster.num_features() != features:
+        raise ForestError(
+            f"the forest was fitted on {booster.num_features()} features; expected "
+            f"{features}: fit it again on these"
+        )
 
 
 def _shares(parts: np.ndarray, names: Sequence[str]) -> dict[str, float]:

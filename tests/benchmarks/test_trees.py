@@ -8,6 +8,8 @@ from benchmarks.peers import is_here
 from bot4jax.config import load
 from bot4jax.errors import Bot4JaxError
 from bot4jax.trees import fit
+from bot4jax.trees.forest import FOLDED
+from tests.trees.test_forest import deepest
 
 TINY = ("debug=tiny", "features.names=[mean,skewness,rsi_14]")
 
@@ -24,6 +26,8 @@ def test_predictors_and_fitting_are_measured(result):
     compiles = is_here("tl2cgen", "treelite")
     expected |= {"tl2cgen"} if compiles else set()
     assert {row.impl for row in result.rows if row.stage == "forest"} == expected
+    own = {"bot4jax", "xgboost", "xgboost_dmatrix"}
+    assert {row.impl for row in result.rows if row.stage == "deep"} == own
     fits = result.row("fit", "ms of 100 samples")
     assert (fits.n, fits.p50 > 0) == (trees.FITS, True)
     assert set(result.ratios) == {"xgboost"} | (
@@ -41,16 +45,25 @@ def test_samples_are_worth_splitting():
     assert min(leaves) > 2**3 / 2
 
 
-def test_another_forest_is_refused(monkeypatch):
+@pytest.mark.parametrize("stage", ["forest", "deep"])
+def test_another_forest_is_refused(monkeypatch, stage):
     """Fitted on other labels, and given to XGBoost's predictor alone."""
     own = trees.xgboost_entries
 
-    def spoilt(booster, rows, *where):
+    def spoilt(which, booster, rows, *where):
+        if which != stage:
+            return own(which, booster, rows, *where)
         x, y = trees.samples(rows.shape[1], seed=5)
         settings = fit.Settings(2, 2, 0.3, 3.0, 0.1, 0.8, 0.8, 1.0, seed=0)
-        return own(trees.fitted(x, 2 - y, settings), rows, *where)
+        return own(which, trees.fitted(x, 2 - y, settings), rows, *where)
 
     monkeypatch.setattr(trees, "SAMPLES", 300)
     monkeypatch.setattr(trees, "xgboost_entries", spoilt)
     with pytest.raises(Bot4JaxError, match="xgboost differs from ours"):
         trees.measure(load(TINY), 1, 0, lambda *told: None)
+
+
+def test_deep_trees_are_walked_down():
+    settings = trees.deeper(fit.Settings(1, 4, 0.1, 3.0, 0.1, 0.8, 0.8, 1.0, seed=0))
+    booster = trees.fitted(*trees.samples(20, seed=0), settings)
+    assert deepest(booster) == trees.DEEP > FOLDED

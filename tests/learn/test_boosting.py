@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bot4jax.config import load
+from bot4jax.errors import DataError
 from bot4jax.learn.boosting import (
     drawn,
     enough_rounds,
@@ -63,6 +64,30 @@ def test_bars_of_the_gap_tell_nothing(config):
 def test_watched_bars_decide(config):
     watched = slice(CUT + HORIZON + 1, BARS)
     assert enough_rounds(config, turned(samples(), watched), HORIZON) == 1
+
+
+def weightless(found: Samples) -> Samples:
+    """Without a label in the watched bars."""
+    weights = found.weights.copy()
+    weights[CUT:] = 0
+    return found._replace(weights=weights)
+
+
+@pytest.mark.parametrize(
+    ("watched", "horizon", "spoilt", "use"),
+    [
+        (0.9, 60, lambda found: found, "fit on"),
+        (0.2, 100, lambda found: found, "watch"),
+        (0.2, HORIZON, weightless, "watch"),
+    ],
+)
+def test_parts_that_hold_no_label_are_told_by_the_key(watched, horizon, spoilt, use):
+    """Of a gap that reached behind the first bar, the first part was counted from the
+    end: it held the watched bars themselves."""
+    own = load(["debug=tiny", "trees.patience=5", f"trees.watched={watched}"])
+    told = rf"trees\.watched: {watched} of 400 .* leaves no label to {use}: lengthen"
+    with pytest.raises(DataError, match=told):
+        enough_rounds(own, spoilt(samples()), horizon)
 
 
 def rounds_alone(config, found: Samples, horizon: int, patience: int = 5) -> int:

@@ -14,6 +14,7 @@ from bot4jax.config import load
 from bot4jax.errors import CheckpointError
 from bot4jax.kernels import CATALOGUE
 from bot4jax.kernels.history import COLUMNS
+from bot4jax.learn.boosting import tree_settings
 from bot4jax.modes.keeping import (
     adopt,
     identity,
@@ -28,6 +29,7 @@ from bot4jax.modes.trading import trade_here
 from bot4jax.registry import FeatureSpec
 from bot4jax.runtime.journal_rows import StepRecord
 from bot4jax.state import copied
+from bot4jax.trees.fit import fit_forest, save
 from bot4jax.trees.model import ForestError
 from bot4jax.types import BUY, SELL
 from tests.modes.ways import journal_of, silent
@@ -82,7 +84,7 @@ def test_the_predictor_of_the_forest_changes_no_decision(
     config = msgspec.structs.replace(run.config, trees=own)
     other = setting._replace(config=config)
     assert identity(other) == identity(setting)  # the checkpoint serves both
-    traded = trade_here(seat(run.folder, other), kept, tmp_path, silent)
+    traded = trade_here(seat(run.folder, other, kept), kept, tmp_path, silent)
     assert traded.recompiles == 0
     for one, same in zip(traded.decided, here.decided, strict=True):
         for found, expected in zip(one, same, strict=True):
@@ -95,7 +97,7 @@ def test_the_predictor_of_the_forest_changes_no_decision(
 @pytest.mark.parametrize("predictor", ["fused", "xgboost"])
 @pytest.mark.parametrize("damage", ["cut", "edited"])
 def test_a_forest_that_is_not_whole_keeps_everyone_from_starting(
-    copied, run, setting, predictor, damage
+    copied, run, setting, kept, predictor, damage
 ):
     """Whoever is asked: the fused one does not need the file, and reads its hash."""
     path = copied / "trees" / "forest.json"
@@ -106,7 +108,25 @@ def test_a_forest_that_is_not_whole_keeps_everyone_from_starting(
     own = msgspec.structs.replace(run.config.trees, predictor=predictor)
     other = setting._replace(config=msgspec.structs.replace(run.config, trees=own))
     with pytest.raises(ForestError, match=r"forest\.json: not a forest that was"):
-        seat(copied, other)
+        seat(copied, other, kept)
+
+
+@pytest.mark.parametrize("predictor", ["fused", "xgboost"])
+@pytest.mark.parametrize("change", [{}, {"rounds": 50}, {"depth": 9}])
+def test_another_forest_beside_the_checkpoint_keeps_everyone_from_starting(
+    copied, run, setting, kept, predictor, change
+):
+    """Whole, of as many features and classes: XGBoost's own predictor asked it, and the
+    fused one the one that was fitted."""
+    rng, features = np.random.default_rng(0), len(setting.settings.plan.specs)
+    x, y = rng.normal(size=(500, features)), rng.integers(0, 3, 500)
+    other = tree_settings(run.config)._replace(min_child_weight=0, **change)
+    foreign = fit_forest(x.astype(np.float32), y, np.ones(500, np.float32), other)
+    save(foreign, copied / "trees" / "forest.json")
+    own = msgspec.structs.replace(run.config.trees, predictor=predictor)
+    setting = setting._replace(config=msgspec.structs.replace(run.config, trees=own))
+    with pytest.raises(ForestError, match=r"forest\.json: another forest than the one"):
+        seat(copied, setting, kept)
 
 
 def test_a_forest_that_is_not_there_is_a_member_that_is_off(
@@ -117,7 +137,7 @@ def test_a_forest_that_is_not_there_is_a_member_that_is_off(
     own = msgspec.structs.replace(run.config.trees, damaged="off")
     other = setting._replace(config=msgspec.structs.replace(run.config, trees=own))
     assert identity(other) == identity(setting)
-    traded = trade_here(seat(copied, other), kept, tmp_path, silent)
+    traded = trade_here(seat(copied, other, kept), kept, tmp_path, silent)
     assert "forest.json: no such file" in caplog.text
     trees = run.config.ensemble.members.index("trees")
     for one in traded.decided:

@@ -2,10 +2,13 @@
 
 import hashlib
 import json
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
+import xgboost
 from xgboost import Booster
 
 from bot4jax.trees import fit
@@ -17,9 +20,13 @@ from bot4jax.trees.fit import (
     best_rounds,
     fit_forest,
     intact,
-    load,
+    revived,
     save,
 )
+
+
+def load(path: Path, features: int, classes: int) -> Booster:
+    return revived(path, intact(path, features, classes))
 
 
 def settings(**changes) -> Settings:
@@ -199,22 +206,60 @@ def test_a_bound_of_leaves_that_nothing_reaches_changes_nothing(monkeypatch, dep
     assert bound.save_raw("json") == free.save_raw("json")
 
 
+@contextmanager
+def rewritten(path: Path) -> Iterator[dict]:
+    """The file's document, to be changed; its digest is right again afterwards."""
+    document = json.loads(path.read_bytes())
+    attributes = document["learner"]["attributes"]
+    del attributes[DIGEST]
+    yield document
+    text = json.dumps(document, sort_keys=True).encode()
+    attributes[DIGEST] = hashlib.sha256(text).hexdigest()
+    path.write_text(json.dumps(document))
+
+
 @pytest.mark.parametrize("read", [load, intact])
 def test_a_file_whose_trees_mean_nothing_is_refused(booster, tmp_path, read):
     """Its digest is right: whoever wrote the file wrote it so."""
     path = tmp_path / "forest.json"
     save(booster, path)
-    document = json.loads(path.read_bytes())
-    attributes = document["learner"]["attributes"]
-    del attributes[DIGEST]
-    tree = document["learner"]["gradient_booster"]["model"]["trees"][4]
-    tree["left_children"][0] = 99
-    text = json.dumps(document, sort_keys=True).encode()
-    attributes[DIGEST] = hashlib.sha256(text).hexdigest()
-    path.write_text(json.dumps(document))
+    with rewritten(path) as document:
+        tree = document["learner"]["gradient_booster"]["model"]["trees"][4]
+        tree["left_children"][0] = 99
     found = r"forest\.json: not a .* tree 4, node 0: its left child is 99"
     with pytest.raises(ForestError, match=found):
         read(path, features=3, classes=3)
+
+
+@pytest.mark.parametrize("read", [load, intact])
+def test_a_file_whose_base_score_is_none_is_refused(booster, tmp_path, read):
+    """XGBoost took it, and said NaN of everything."""
+    path = tmp_path / "forest.json"
+    save(booster, path)
+    with rewritten(path) as document:
+        document["learner"]["learner_model_param"]["base_score"] = "[NaN,NaN,NaN]"
+    found = r"forest\.json: not a .*base score is \[NaN,NaN,NaN\]"
+    with pytest.raises(ForestError, match=found):
+        read(path, features=3, classes=3)
+
+
+@pytest.mark.parametrize("read", [load, intact])
+def test_a_file_of_a_newer_xgboost_is_refused_with_both_versions(
+    booster, tmp_path, read
+):
+    path, own = tmp_path / "forest.json", xgboost.__version__
+    save(booster, path)
+    major, minor, patch = map(int, own.split(".")[:3])
+    for known in ([major, minor, patch + 1], [major - 1, minor + 9, 0]):
+        with rewritten(path) as document:
+            document["version"] = known
+        read(path, features=3, classes=3)
+    for newer in ([major, minor + 1, 0], [major + 1, 0, 0]):
+        with rewritten(path) as document:
+            document["version"] = newer
+        told = rf"forest\.json: written by XGBoost {newer[0]}\.{newer[1]}\.0, and {own}"
+        with pytest.raises(ForestError, match=told):
+            read(path, features=3, classes=3)
 
 
 def damaged(text: bytes) -> dict[str, bytes]:

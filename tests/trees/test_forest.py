@@ -1,6 +1,7 @@
 """The forest inside the step against XGBoost's own predictor."""
 
 import json
+from itertools import combinations
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from bot4jax.trees.forest import (
     Walked,
     blank,
     counts,
+    is_same,
     log_probability,
     margins,
     pack,
@@ -301,15 +303,42 @@ def test_trees_of_more_leaves_than_declared_are_refused():
         pack(booster, 15, 20, 3, leaves=most - 1)
 
 
-def test_forests_that_mean_something_else_are_refused():
-    document = model_document(boosted(3, 2))
-    dart = json.loads(json.dumps(document))
-    dart["learner"]["gradient_booster"]["name"] = "dart"
-    with pytest.raises(ForestError, match="the model is a dart"):
-        read_trees(dart, 3)
-    document["learner"]["gradient_booster"]["model"]["trees"][0]["split_type"][0] = 1
-    with pytest.raises(ForestError, match="splits on categories"):
-        read_trees(document, 3)
+OTHERS = {
+    "dart": ({"booster": "dart", "rate_drop": 0.5}, "the model is a dart of 3"),
+    "linear": ({"booster": "gblinear"}, "the model is a gblinear of 3 classes"),
+    "categories": ({"max_cat_to_onehot": 1}, "splits on categories"),
+    "a regression": ({"objective": "reg:squarederror"}, "gbtree of 0 classes"),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_forests_that_mean_something_else_are_refused(other):
+    """As XGBoost itself makes them."""
+    changes, found = OTHERS[other]
+    own = {"objective": "multi:softprob", "nthread": 1, **changes}
+    own |= {"num_class": 3} if own["objective"].startswith("multi") else {}
+    x, y = training_rows(3)
+    x = np.nan_to_num(np.abs(np.round(x)))
+    kinds = ["c" if other == "categories" else "float"] * FEATURES
+    matrix = xgboost.DMatrix(x, y, feature_types=kinds, enable_categorical=True)
+    with pytest.raises(ForestError, match=found):
+        pack(xgboost.train(own, matrix, 3), 9, 6, 3)
+
+
+def test_a_class_that_never_occurs_is_said_alike():
+    """Its trees are single leaves, its base the log of almost nothing."""
+    x, y = training_rows(3)
+    own = {"objective": "multi:softprob", "num_class": 3, "max_depth": 4, "nthread": 1}
+    booster = xgboost.train(own, xgboost.DMatrix(x, np.minimum(y, 1)), 5)
+    assert_equals_xgboost(booster, 3, 4)
+    said = probability(pack(booster, 15, 4, 3), x)
+    assert 0 < said[:, 2].max() < 0.01
+
+
+def test_several_trees_a_round_equal_xgboost():
+    booster = boosted(3, 4, num_parallel_tree=3, subsample=0.5)
+    assert len(booster.get_dump()) == 45
+    assert_equals_xgboost(booster, 3, 4)
 
 
 def test_a_forest_of_vector_leaves_is_refused():
@@ -329,6 +358,21 @@ def test_a_forest_of_vector_leaves_is_refused():
     booster = xgboost.train(parameters, xgboost.DMatrix(x, y), 5)
     with pytest.raises(ForestError, match="leaves are vectors of 3 numbers"):
         pack(booster, 15, 2, 3)
+
+
+def test_no_number_of_another_forest_is_the_same_by_chance():
+    """Each array counts, to its last number; so do shapes and layout."""
+    booster = boosted(3, 4)
+    for levels in (4, FOLDED + 1):
+        own = pack(booster, 15, levels, 3)
+        assert is_same(own, pack(booster, 15, levels, 3))
+        for name, column in own._asdict().items():
+            last = column.at[(-1,) * column.ndim]
+            changed = last.set(~column[-1, -1]) if column.dtype == bool else last.add(1)
+            assert not is_same(own, own._replace(**{name: changed})), name
+    shapes = ((15, 4), (18, 4), (15, 5), (15, FOLDED + 1), (15, FOLDED + 2))
+    forests = [pack(booster, *shape, 3) for shape in shapes]
+    assert not any(is_same(*pair) for pair in combinations(forests, 2))
 
 
 @pytest.mark.parametrize(("classes", "depth"), [(2, 1), (3, 4), (3, 8), (3, 41)])

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from bot4jax.trees.model import ForestError, model_document, read_trees
+from bot4jax.trees.model import ForestError, base_score, model_document, read_trees
 from tests.trees.test_forest import FEATURES, boosted, levels
 
 AT = 7
@@ -126,6 +126,15 @@ FAULTS = {
     ),
     "a threshold that is none": (set_at("split_conditions", np.nan), "value is nan"),
     "an infinite leaf": (leaf_of(np.inf), "its value is inf; expected a number"),
+    "a leaf beyond float32": (leaf_of(-1e300), "its value is -inf; expected a number"),
+    "a column of columns": (
+        set_at("split_conditions", [0.5]),
+        ": split_conditions has",
+    ),
+    "a column that is missing": (
+        lambda tree: tree.pop("default_left"),
+        r": default_left has the shape \(\) and the type object; expected",
+    ),
     "a column cut short": (cut_short, ": split_conditions has the shape"),
     "all columns cut short": (all_cut_short, "child is"),
     "no node": (set_at("tree_param", "0", "num_nodes"), ": left_children has the sha"),
@@ -149,3 +158,12 @@ def test_trees_that_are_missing_or_of_no_class_are_refused(text):
     foreign["learner"]["gradient_booster"]["model"]["tree_info"][AT] = 3
     with pytest.raises(ForestError, match=rf"tree {AT}: its class is 3; expected"):
         read_trees(foreign, 3)
+
+
+@pytest.mark.parametrize("score", ["[NaN,0E0,0E0]", "[0E0,Infinity,0E0]", "[0E0,1E0]"])
+def test_a_base_score_that_is_none_is_refused(text, score):
+    """The fused forest said NaN of everything, or broke at a shape."""
+    document = json.loads(text)
+    document["learner"]["learner_model_param"]["base_score"] = score
+    with pytest.raises(ForestError, match=r"base score is \[.*; expected a finite"):
+        base_score(document, 3)

@@ -9,7 +9,7 @@ import xgboost
 
 from bot4jax.trees import forest
 from bot4jax.trees.fit import fit_forest
-from bot4jax.trees.model import ForestError
+from bot4jax.trees.model import ForestError, model_document
 from bot4jax.trees.predict import (
     asker,
     contributions,
@@ -20,8 +20,15 @@ from bot4jax.trees.predict import (
     shap_values,
 )
 from tests.trees.test_fit import rows, settings
-from tests.trees.test_forest import FEATURES, boosted, planted_rows
+from tests.trees.test_forest import (
+    FEATURES,
+    boosted,
+    lopsided,
+    planted_rows,
+    training_rows,
+)
 
+LETTERS = "abcdefg"
 NAMES = ("told", "noise", "absent")
 ROWS = 100_000
 
@@ -58,6 +65,30 @@ def test_both_predictors_say_the_same_of_a_hundred_thousand_rows(classes, depth)
     planted = planted_rows(booster, classes, ROWS)
     same = np.asarray(jax.jit(forest.margins)(packed, planted))
     np.testing.assert_array_equal(same, asker(booster)(planted))
+
+
+def test_what_was_boosted_past_the_best_round_counts_for_everyone():
+    """Neither predictor leaves it out; who wants fewer rounds fits fewer."""
+    (x, y), own = training_rows(3), {"objective": "multi:softprob", "num_class": 3}
+    booster = xgboost.train(
+        own | {"max_depth": 4, "nthread": 1},
+        xgboost.DMatrix(x, y),
+        9,
+        evals=[(xgboost.DMatrix(x, 2 - y), "turned")],
+        early_stopping_rounds=3,
+        verbose_eval=False,
+    )
+    rounds = booster.num_boosted_rounds()
+    assert booster.best_iteration + 1 < rounds
+    planted = planted_rows(booster, 3)
+    every = booster.inplace_predict(
+        planted, iteration_range=(0, rounds), predict_type="margin"
+    )
+    np.testing.assert_array_equal(asker(booster)(planted), every)
+    packed = forest.pack(booster, 3 * rounds, 4, 3)
+    np.testing.assert_array_equal(jax.jit(forest.margins)(packed, planted), every)
+    parts = shap_values(booster, x)
+    np.testing.assert_allclose(parts.sum(2), asker(booster)(x), rtol=0, atol=1e-6)
 
 
 def test_rows_handed_over_by_dlpack_get_the_same_answer():
@@ -118,6 +149,48 @@ def test_gain_is_of_the_feature_that_tells(booster):
     assert share["told"] > 0.9
     assert share["absent"] == 0
     assert sum(share.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("classes", "depth"), [(2, 4), (3, 20), (5, 41)])
+def test_gain_is_what_the_splits_saved(classes, depth):
+    """As the file has it, node by node; a shallow tree follows the deep ones."""
+    booster = boosted(classes, depth, colsample_bytree=0.3)
+    booster = lopsided(classes, 2, rounds=1, before=booster)
+    saved, learner = np.zeros(FEATURES), model_document(booster)["learner"]
+    for tree in learner["gradient_booster"]["model"]["trees"]:
+        inner = np.array(tree["left_children"]) >= 0
+        places, loss = (
+            np.array(tree[name])[inner] for name in ("split_indices", "loss_changes")
+        )
+        np.add.at(saved, places, loss)
+    found = gain(booster, LETTERS)
+    # the booster adds in float32
+    np.testing.assert_allclose(list(found.values()), saved / saved.sum(), atol=1e-6)
+    assert min(found.values()) > 0
+
+
+def test_gain_of_features_that_have_names_is_found_by_them():
+    """Told by their places, it was nothing at all."""
+    x, y, _ = rows()
+    matrix = xgboost.DMatrix(x, y, feature_names=list(NAMES))
+    own = {"objective": "multi:softprob", "num_class": 3, "nthread": 1}
+    named = xgboost.train(own, matrix, 3)
+    assert gain(named, NAMES)["told"] > 0.9
+    said = r"fitted on noise as its feature 1; expected absent: fit it again"
+    for ask in (gain, lambda *a: contributions(a[0], x, a[1])):
+        with pytest.raises(ForestError, match=said):
+            ask(named, ("told", "absent", "noise"))
+
+
+def test_other_features_than_were_fitted_on_are_refused_by_their_count(booster):
+    x, *_ = rows()
+    said = "fitted on 3 features; expected 2: fit it again"
+    with pytest.raises(ForestError, match=said):
+        gain(booster, NAMES[:2])
+    with pytest.raises(ForestError, match=said):
+        contributions(booster, x, NAMES[:2])
+    with pytest.raises(ForestError, match=said):
+        shap_values(booster, x[:, :2])
 
 
 def test_gain_of_a_forest_without_splits_is_zero():
