@@ -21,6 +21,7 @@ from benchmarks.timing import Laps, rate
 from bot4jax.learn import dataset, params, research
 from bot4jax.learn.borrowing import Lending
 from bot4jax.learn.dataset import BarRecord
+from bot4jax.learn.room import room_of
 from bot4jax.modes.tapes import closed_bars
 from bot4jax.modes.trading import trade_here
 from bot4jax.runtime.progress import Report
@@ -96,10 +97,12 @@ def scanned(stage: Stage, record: BarRecord) -> Said:
     said = np.stack([one.probability for one in decided])
     horizon, floor = setting.settings.layout.horizon, float(fitted.confidence_floor)
     sure = research.confidence(said)
-    held = research.holdings(fitted.sizing, horizon, floor, seen, said, sure)
+    config, source = setting.config, setting.source
+    room = room_of(record, source, config.venue.participation, config.strategy.capital)
+    held = research.holdings(fitted.sizing, horizon, floor, seen, said, sure, room)
     fee = np.asarray(fitted.sizing.fee)
     free = Lending(np.zeros(len(fee)), np.zeros(len(rows), bool))
-    research.book(held, seen, fee, free)
+    research.book(held, seen, fee, free, room)
     return said
 
 

@@ -1,8 +1,9 @@
 """A quick backtest: a scan over time in which what is held is the own last target.
 
-No gate, no lots, no queue and no partial fill: every target is met in full at the first
-executable mid, and pays half the spread and the fee; what is short pays its lender. In
-a bar in which a symbol is not live nobody trades it: what was held stays held.
+No gate, no lots and no queue: every target is met at the first executable mid, as far
+as there is room at the best price, and pays half the spread and the fee; what is short
+pays its lender. What there is no room for is not traded, and the next target is sized
+from what is held. In a bar in which a symbol is not live nobody trades it.
 Good for comparing forecasters with each other; orders are judged by the venue, never by
 this.
 """
@@ -22,6 +23,7 @@ from bot4jax.kernels import sizing
 from bot4jax.kernels.sizing import Risk, SizingParams
 from bot4jax.learn.borrowing import Lending, owed
 from bot4jax.learn.dataset import Dataset
+from bot4jax.learn.room import Room
 
 
 class Book(NamedTuple):
@@ -33,8 +35,9 @@ class Book(NamedTuple):
     cost: Float[np.ndarray, " T"]
     """half spreads, fees, and what lenders of what is short ask"""
     stuck: Float[np.ndarray, " T"]
-    """in the last bar, what could not be sold there, long and short alike; it stands at
-    its last price in `gross`, which nobody has paid"""
+    """in the last bar, what could not be sold there, long and short alike, for want of
+    a market or of room; it stands at its last price in `gross`, which nobody has paid
+    """
 
     def net(self, times: float = 1.0) -> Float[np.ndarray, " T"]:
         """Profit of each bar at so many times the cost, of the same decisions."""
@@ -50,6 +53,7 @@ class Row(NamedTuple):
     half_spread: Float[Array, " S"]
     may_open: Bool[Array, " S"]
     is_met: Bool[Array, " S"]
+    room: Room
 
 
 def confidence(probability: Float[np.ndarray, "T S C"]) -> Float[np.ndarray, "T S"]:
@@ -65,11 +69,13 @@ def holdings(
     data: Dataset,
     probability: Float[np.ndarray, "T S C"],
     sure: Float[np.ndarray, "T S"],
+    room: Room,
 ) -> Float[np.ndarray, "T S"]:
     """What every bar's targets make held, by the engine's own sizing, each from before.
 
     A symbol without a forecast (NaN) is never opened. One that is not live in the bar
-    that would meet its target keeps what was held, and is sized from that next.
+    that would meet its target keeps what was held, one without room for it moves as far
+    as there is: both are sized from what is held next.
     """
     is_known = np.isfinite(np.asarray(probability.sum(-1)))
     columns = (data.volatility, data.beta, data.market_volatility)
@@ -80,6 +86,7 @@ def holdings(
         jnp.asarray(data.half_spread, jnp.float32),
         jnp.asarray(data.live & is_known & (sure >= floor)),
         jnp.asarray(is_met(data)),
+        Room(*(jnp.asarray(side, jnp.float32) for side in room)),
     )
     return np.asarray(_compiled(horizon)(params, rows))
 
@@ -89,6 +96,7 @@ def book(
     data: Dataset,
     fee: Float[np.ndarray, " S"],
     lending: Lending,
+    room: Room,
     delay: int = 0,
 ) -> Book:
     """Profits of targets decided at each bar's close and met at the next entry.
@@ -97,18 +105,23 @@ def book(
     one is sold at the closing, which costs what any other trade does. With a `delay`
     every target is met that many bars later, the same at the start as at the end:
     nothing is held before. Targets of symbols that are not live wait: a halt is sat
-    through, and who is not live in the last bar is not sold.
+    through, and who is not live in the last bar is not sold. Late or not, no trade is
+    larger than the room of its own bar; who is left in the last for want of it has paid
+    the cost of leaving all the same.
     """
     late = np.zeros_like(held)
     late[delay:] = held[: len(held) - delay]
-    late = carried(late, is_met(data))
+    late = worked(late, is_met(data), room)
     traded = np.abs(np.diff(late, axis=0, prepend=np.zeros_like(late[:1])))
     last = np.abs(late[-2])  # the next entry is past the end: everything leaves
+    most = np.where(late[-2] > 0, room.sell[-1], room.buy[-1])
     traded[-1] = np.where(data.live[-1], last, 0.0)
     gross = (late[:-1] * moves(data)).sum(1)
     cost = (traded * (data.half_spread + fee)).sum(1) + owed(late, lending)
+    traded[-1] = np.minimum(traded[-1], most)
     stuck = np.zeros(len(late))
-    stuck[-1] = last[~data.live[-1]].sum()
+    is_stuck = ~data.live[-1] | (last > most)
+    stuck[-1] = (last - traded[-1])[is_stuck].sum()
     return Book(traded, np.append(gross, 0.0), cost, stuck)
 
 
@@ -120,14 +133,16 @@ def is_met(data: Dataset) -> Bool[np.ndarray, "T S"]:
     return np.concatenate([data.live[1:], np.zeros_like(data.live[:1])])
 
 
-def carried(
-    targets: Float[np.ndarray, "T S"], met: Bool[np.ndarray, "T S"]
+def worked(
+    targets: Float[np.ndarray, "T S"], met: Bool[np.ndarray, "T S"], room: Room
 ) -> Float[np.ndarray, "T S"]:
-    """The last target that was met; nothing before the first."""
-    rows = np.arange(len(targets))[:, None]
-    last = np.maximum.accumulate(np.where(met, rows, -1), axis=0)
-    own = np.take_along_axis(targets, np.maximum(last, 0), axis=0)
-    return np.where(last < 0, 0.0, own)
+    """What is held when each target is met as far as it can be, from nothing."""
+    found, held = np.empty_like(targets), np.zeros_like(targets[0])
+    rows = zip(targets, met, room.buy, room.sell, strict=True)
+    for t, (target, is_met_now, buy, sell) in enumerate(rows):
+        reached = np.clip(target, held - sell, held + buy)
+        found[t] = held = np.where(is_met_now, reached, held)
+    return found
 
 
 def moves(data: Dataset) -> Float[np.ndarray, "U S"]:
@@ -160,7 +175,8 @@ def _scan(horizon: int, params: SizingParams, rows: Row) -> Float[Array, "T S"]:
             held,
             row.may_open,
         )
-        now = jnp.where(row.is_met, target, held)
+        reached = jnp.clip(target, held - row.room.sell, held + row.room.buy)
+        now = jnp.where(row.is_met, reached, held)
         return now, now
 
     start = jnp.zeros(rows.half_spread.shape[1], jnp.float32)

@@ -32,6 +32,7 @@ from bot4jax.learn.labels import bars_lived, outcomes, sample_weights
 from bot4jax.learn.matches import Rival
 from bot4jax.learn.pairs import Ahead
 from bot4jax.learn.research import Book
+from bot4jax.learn.room import Room, Told, boundless, of_the_next, room_of, told
 from bot4jax.learn.selection import Overfit, overfitting
 from bot4jax.learn.sentinels import Fading
 from bot4jax.modes.forecasters import ENSEMBLE, Fitted, Forecast, forecasts_of
@@ -52,6 +53,8 @@ class Scored(NamedTuple):
     forecasts: Mapping[str, Forecast]
     books: Mapping[str, tuple[Book, ...]]
     """by forecaster, one for each of `DELAYS`"""
+    asked: Mapping[str, Float[np.ndarray, "T S"]]
+    """what each would trade, were there room for everything; shares of the capital"""
     volume: Float[np.ndarray, "T S"]
     """what the market traded in the bar that meets a bar's targets, quote currency; NaN
     where unknown"""
@@ -95,13 +98,18 @@ class Line(NamedTuple):
     drawdown: float
     turnover: float
     """mean share of the capital traded in a bar"""
+    asked: float
+    """the same, were there room for everything"""
     profit_factor: float | None
     capacity: float | None
-    """largest capital, quote currency"""
+    """largest capital, quote currency, by what would be traded"""
 
 
 class Evaluation(NamedTuple):
     """All of them."""
+
+    told: Told
+    """what bounds each trade of the scan"""
 
     lines: dict[str, Line]
     effective: tuple[int, ...]
@@ -143,12 +151,17 @@ def score(setting: Setting, fold: Fitted) -> Scored:
         test.settled,
     )
     said, rival, by_figure = forecasts_of(setting, fold)
+    room, everything = room_of_test(setting, fold), boundless(test.live.shape)
     return Scored(
         moved,
         classes,
         weights,
         said,
-        {name: books(setting, fold, one) for name, one in said.items()},
+        {name: books(setting, fold, one, room) for name, one in said.items()},
+        {
+            name: books(setting, fold, one, everything)[0].traded
+            for name, one in said.items()
+        },
         traded_money(setting, fold),
         ends_of_bars(setting, fold),
         days_of_bars(setting, fold),
@@ -164,7 +177,9 @@ def score(setting: Setting, fold: Fitted) -> Scored:
     )
 
 
-def books(setting: Setting, fold: Fitted, said: Forecast) -> tuple[Book, ...]:
+def books(
+    setting: Setting, fold: Fitted, said: Forecast, room: Room
+) -> tuple[Book, ...]:
     """What the forecasts earn when targets are met at once, and late."""
     held = research.holdings(
         fold.params.sizing,
@@ -173,9 +188,19 @@ def books(setting: Setting, fold: Fitted, said: Forecast) -> tuple[Book, ...]:
         fold.test,
         said.probability,
         said.confidence,
+        room,
     )
     fee, terms = np.asarray(fold.params.sizing.fee), lending(setting, fold)
-    return tuple(research.book(held, fold.test, fee, terms, late) for late in DELAYS)
+    return tuple(
+        research.book(held, fold.test, fee, terms, room, late) for late in DELAYS
+    )
+
+
+def room_of_test(setting: Setting, fold: Fitted) -> Room:
+    """How much of each symbol can be traded when the test's targets are met."""
+    config, record = setting.config, fold.record.part(fold.split.test)
+    share, capital = config.venue.participation, config.strategy.capital
+    return room_of(record, setting.source, share, capital)
 
 
 def lending(setting: Setting, fold: Fitted) -> Lending:
@@ -206,9 +231,8 @@ def traded_money(setting: Setting, fold: Fitted) -> Float[np.ndarray, "T S"]:
     """
     source = setting.source
     own = money_in(fold.record.part(fold.split.test), source.columns)
-    turnover = np.concatenate([own[1:], own[-1:]])
     increment = np.array([one.increment for one in source.universe.instruments])
-    return turnover * increment
+    return of_the_next(own) * increment
 
 
 def money_in(record: BarRecord, columns: Sequence[str]) -> Float[np.ndarray, "T S"]:
@@ -250,6 +274,7 @@ def evaluate_folds(
     said = {name: one.probability for name, one in whole.forecasts.items()}
     which = np.repeat(np.arange(len(folds)), [len(one.classes) for one in folds])
     return Evaluation(
+        told=told(setting.source.columns),
         lines={name: line(setting, whole, which, name) for name in names},
         effective=tuple(fold.effective for fold in folds),
         gains=by_fold(folds, PRIOR),
@@ -333,8 +358,9 @@ def line(
         sortino=returns.sortino(daily, days),
         drawdown=returns.max_drawdown(returns.worth(net)),
         turnover=float(prompt.traded.sum(1).mean()),
+        asked=float(whole.asked[name].sum(1).mean()),
         profit_factor=returns.profit_factor(net),
-        capacity=returns.capacity(prompt.traded, whole.volume, share),
+        capacity=returns.capacity(whole.asked[name], whole.volume, share),
     )
 
 

@@ -6,6 +6,7 @@ from bot4jax.learn.bootstrap import Interval
 from bot4jax.learn.evaluate import PRIOR, RECENT
 from bot4jax.learn.returns import LEAST_DAYS
 from bot4jax.learn.rivals import ALPHA_SAMPLES, ALPHA_SYMBOLS, OWN_SYMBOLS
+from bot4jax.learn.room import Told
 from bot4jax.modes import markup
 from bot4jax.modes.evaluation import Evaluation, Line
 from bot4jax.modes.markup import (
@@ -24,7 +25,7 @@ from bot4jax.modes.markup import (
 from bot4jax.modes.paths import Path
 from bot4jax.modes.plays import FoldPlay, Late
 from bot4jax.modes.report_luck import chance
-from bot4jax.modes.report_money import latency, scan
+from bot4jax.modes.report_money import BOUNDED, latency, scan
 from bot4jax.modes.report_paths import MIXED, spread_over
 from bot4jax.modes.report_skill import log_loss, orders, unsure
 from bot4jax.modes.report_traps import trapped
@@ -56,7 +57,7 @@ def sections(
 ) -> list[str]:
     """In the order of the page."""
     return [
-        fidelity(config),
+        fidelity(config, found.told),
         beside_baselines(found),
         folds(found, plays),
         spread_over(paths),
@@ -68,7 +69,7 @@ def sections(
     ]
 
 
-def fidelity(config: Config) -> str:
+def fidelity(config: Config, told: Told) -> str:
     """What kind of backtest this is."""
     if config.backtest.fidelity == "exact":
         said = (
@@ -77,9 +78,9 @@ def fidelity(config: Config) -> str:
         )
     else:
         said = (
-            "A <b>research</b> scan: what is held is the own last target, met in full "
-            "after half the spread and the fee. There is no gate, no venue and no "
-            "order; nothing here compares with orders."
+            "A <b>research</b> scan: what is held is the own last target, met after "
+            f"half the spread and the fee. {BOUNDED[told]} There is no gate, no venue "
+            "and no order; nothing here compares with orders."
         )
     return section("Backtest") + paragraph(f"{said} {FITTED[way(config.backtest)]}")
 
@@ -195,8 +196,8 @@ def pages(found: Evaluation) -> Iterator[str]:
         "Sharpe and Sortino ratios are annual, from daily profits, and not given under "
         f"{LEAST_DAYS} days. Capacity is the largest capital of which the symbols with "
         "95 % of the turnover ask for at most venue.participation of what the market "
-        "traded in the same bars; it knows nothing of the prices that larger trades "
-        "would move."
+        "traded in the same bars, were there room for all that is asked for; it knows "
+        "nothing of the prices that larger trades would move."
     )
     for name, one in found.lines.items():
         yield folded(shown(name), table(("", ""), list(details(found, name, one))))

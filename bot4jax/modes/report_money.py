@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Sequence
 
 from bot4jax.learn.returns import break_even
+from bot4jax.learn.room import Told
 from bot4jax.modes.evaluation import DELAYS, Evaluation
 from bot4jax.modes.markup import even, paragraph, percent, section, shown, table
 from bot4jax.modes.plays import Late
@@ -18,6 +19,19 @@ FADED = {
 }
 """What is said of skill by `Fading.is_abrupt`."""
 
+BOUNDED: dict[Told, str] = {
+    "sizes": "A trade takes at most what stood at the best price at the close that "
+    "decided; the rest waits, and is sized again from what is held: nothing walks the "
+    "book, and what a trade leaves behind for the next is not in it.",
+    "volume": "This source shows no book: a trade takes at most "
+    "<code>venue.participation</code> of what the market traded in the bar that meets "
+    "the target; the rest waits, and is sized again from what is held. Neither a walk "
+    "of the book nor what a trade moves is in it.",
+    "nothing": "This source tells neither sizes nor volumes: targets are met in full, "
+    "whatever their size. Neither a walk of the book nor what a trade moves is in it.",
+}
+"""What is said of how much can be traded, by what the source tells."""
+
 
 def scan(found: Evaluation) -> str:
     """Money by the quick scan, the same for all, at other costs and met later."""
@@ -29,6 +43,7 @@ def scan(found: Evaluation) -> str:
             even(break_even(one.gross, one.cost)),
             *(percent(gross) for gross in one.late[1:]),
             percent(one.turnover),
+            percent(one.asked),
             percent(one.stuck),
         )
         for name, one in found.lines.items()
@@ -42,14 +57,18 @@ def scan(found: Evaluation) -> str:
         "break-even, × cost",
         *(f"0 ×, {bars} bar{'s' * (bars > 1)} late" for bars in DELAYS[1:]),
         "turnover a bar",
+        "were there room",
         "stuck at the end",
     )
     text = paragraph(
         "By the quick scan, for every forecaster alike: the engine's own sizing, the "
         "own last target held, half the spread and the fee paid, and everything sold "
-        "at the end. A symbol that is not live is not traded: a halt is sat through, "
-        "and what is <i>stuck at the end</i>, long and short alike, could not be sold; "
-        "it stands at its last price, which nobody has paid, with no cost of leaving. "
+        f"at the end. {BOUNDED[found.told]} <i>Were there room</i> is the turnover "
+        "with every target met in full. A symbol that is not live is not traded: a "
+        "halt is sat through, and what is <i>stuck at the end</i>, long and short "
+        "alike, could not be sold there; it stands at its last price, which nobody "
+        "has paid. Who stays for want of room has paid the cost of leaving, who is "
+        "not live has not. "
         "Several folds add up. The decisions are those made at 1 × cost; how many "
         "times that cost they could have paid is their break-even. Met one and two "
         "bars late, a forecast fades; one that vanishes at once lives no longer than a "

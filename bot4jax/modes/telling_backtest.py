@@ -352,6 +352,7 @@ def scanned(found: Evaluation, name: str) -> dict[str, Any]:
             "sortino": one.sortino,
             "drawdown": one.drawdown,
             "turnover": one.turnover,
+            "asked_turnover": one.asked,
             "profit_factor": one.profit_factor,
             "capacity": one.capacity,
         }

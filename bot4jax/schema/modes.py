@@ -112,7 +112,8 @@ class Backtest(Section, frozen=True):
     tests: Count
     """parts that each combinatorial fold leaves out"""
     fidelity: Literal["exact", "research"]
-    """exact: gate, journal and venue; research: a scan, holdings are the own targets"""
+    """exact: gate, journal and venue; research: a scan, holdings are the own
+    targets as far as there is room"""
     latencies_ms: tuple[MillisecondsOrNone, ...]
     """ms to the venue at which an exact backtest trades again; longer than one bar is
     allowed; empty: only `venue.latency_ms`"""

@@ -158,7 +158,8 @@ class Venue(Section, frozen=True):
     half_spread_bps: NonNegative
     """bps from the mid to either quote, where the source shows none"""
     participation: PositiveShare
-    """of the last bar's volume that stands on each side, where no sizes are shown"""
+    """of the last bar's volume that stands on each side, where no sizes are shown; a
+    scan takes as much of the bar that meets its target"""
     dedupes: bool
     """an order id that comes twice is traded once; false: as venues that do not"""
     prevents_self_trades: bool

@@ -14,6 +14,7 @@ from bot4jax.learn import params, research
 from bot4jax.learn.borrowing import Lending
 from bot4jax.learn.dataset import BarRecord, Dataset, record_bars
 from bot4jax.learn.labelling import label_as_configured
+from bot4jax.learn.room import boundless
 from bot4jax.modes.keeping import anchors_of
 from bot4jax.modes.setting import Setting, set_stage
 from bot4jax.modes.tapes import closed_bars
@@ -152,7 +153,8 @@ def held(data: Dataset, gain: float) -> np.ndarray:
     up = np.broadcast_to(np.float32([0, 0, 1]), (*data.volatility.shape, 3))
     own = sizing_params(gain / (scale * HORIZON**0.5))
     sure = np.ones(data.volatility.shape, np.float32)
-    return research.holdings(own, HORIZON, 0.0, flat, up, sure)
+    room = boundless(data.live.shape)
+    return research.holdings(own, HORIZON, 0.0, flat, up, sure, room)
 
 
 def test_a_gain_below_the_whole_cost_opens_nothing(seen):
@@ -169,7 +171,8 @@ def test_a_scan_pays_what_the_venue_charges(seen):
     targets[:, 0] = 1.0
     fee, nobody = np.full(SYMBOLS, FEE_BPS * 1e-4), np.zeros(SYMBOLS)
     lending = Lending(nobody, np.zeros(len(targets), bool))
-    book = research.book(targets, seen.data, fee, lending)
+    room = boundless(targets.shape)
+    book = research.book(targets, seen.data, fee, lending, room)
     paid = seen.data.half_spread[[0, -1], 0].sum() + 2 * FEE_BPS * 1e-4
     assert book.cost.sum() == pytest.approx(paid)
     assert book.cost.sum() == pytest.approx(2 * (HALF_BPS + FEE_BPS) * 1e-4, rel=0.3)

@@ -4,14 +4,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bot4jax.kernels.sizing import SizingParams
+from bot4jax.kernels.sizing import Risk, SizingParams, forecast, targets
 from bot4jax.learn.borrowing import Lending, owed
 from bot4jax.learn.dataset import Dataset
-from bot4jax.learn.research import book, carried, confidence, holdings, is_met, moves
+from bot4jax.learn.research import book, confidence, holdings, is_met, moves, worked
+from bot4jax.learn.room import Room, boundless
 
-BARS, SYMBOLS = 40, 3
+BARS, SYMBOLS, HORIZON = 40, 3, 5
 FEE = np.full(SYMBOLS, 1e-5)
 FREE = Lending(np.zeros(SYMBOLS), np.zeros(BARS, bool))
+WIDE = boundless((BARS, SYMBOLS))
+ROUNDED = 1e-6
+"""Of shares of the capital up to 1 in float32: a few units in their last place."""
 
 
 def market(seed: int = 0) -> Dataset:
@@ -57,7 +61,7 @@ def test_profits_equal_a_walk_by_hand():
     """Whoever is not live in the bar that meets a target keeps what was held."""
     data, targets = market(), np.random.default_rng(2).normal(0, 0.1, (BARS, SYMBOLS))
     assert 0 < (~data.live[1:]).sum() < 20
-    found = book(targets, data, FEE, FREE)
+    found = book(targets, data, FEE, FREE, WIDE)
     held = np.zeros(SYMBOLS)
     for t in range(BARS - 1):
         gross = cost = 0.0
@@ -81,7 +85,7 @@ def everybody_lives(data: Dataset) -> Dataset:
 def test_leaving_is_paid_for(delay):
     """Everything bought is sold: as much is traded at the end as at the start."""
     data, held = everybody_lives(market()), np.full((BARS, SYMBOLS), 0.1)
-    found = book(held, data, FEE, FREE, delay)
+    found = book(held, data, FEE, FREE, WIDE, delay)
     np.testing.assert_allclose(found.traded.sum(0), 0.2)
     expected = (0.1 * (data.half_spread[-1] + FEE)).sum()
     assert found.cost[-1] == pytest.approx(expected)
@@ -103,7 +107,7 @@ def halted(span: slice, then: float) -> tuple[Dataset, np.ndarray]:
 def test_a_halt_is_sat_through(delay):
     """Regression: the scan sold at the stale price, before a fall of a fifth."""
     data, wanted = halted(slice(10, 20), then=0.8)
-    found = book(wanted, data, FEE, FREE, delay)
+    found = book(wanted, data, FEE, FREE, WIDE, delay)
     assert found.gross.sum() == pytest.approx(-0.5 * 0.2)
     # a target of bar t is met in bar t + 1: bought, and sold where it trades again
     assert np.flatnonzero(found.traded[:, 0]).tolist() == [3 + delay, 19]
@@ -114,7 +118,7 @@ def test_who_is_gone_at_the_end_is_not_sold():
     """What nobody can sell is told, and pays no cost of leaving."""
     data, wanted = halted(slice(10, BARS), then=1.0)
     wanted[:, 1] = -0.2
-    found = book(wanted, data, FEE, FREE)
+    found = book(wanted, data, FEE, FREE, WIDE)
     assert found.stuck[:-1].sum() == 0
     assert found.stuck[-1] == pytest.approx(0.5)
     np.testing.assert_allclose(found.traded.sum(0), (0.5, 0.4, 0.0))
@@ -131,7 +135,15 @@ def test_who_cannot_trade_is_sized_from_what_is_held():
     assert (held[14:24, 0] == held[13, 0]).all()
     assert held[13, 0] != 0
     assert held[24, 0] != held[23, 0]
-    np.testing.assert_array_equal(held[:-1], carried(held, is_met(data))[:-1])
+    np.testing.assert_array_equal(held, carried(held, is_met(data)))
+
+
+def carried(targets, met):
+    """The last target that was met, nothing before the first: with room for all."""
+    rows = np.arange(len(targets))[:, None]
+    last = np.maximum.accumulate(np.where(met, rows, -1), axis=0)
+    own = np.take_along_axis(targets, np.maximum(last, 0), axis=0)
+    return np.where(last < 0, 0.0, own)
 
 
 def test_a_delay_meets_the_same_targets_later():
@@ -139,7 +151,7 @@ def test_a_delay_meets_the_same_targets_later():
         everybody_lives(market()),
         np.random.default_rng(2).normal(0, 0.1, (BARS, SYMBOLS)),
     )
-    found = book(held, data, FEE, FREE, delay=2)
+    found = book(held, data, FEE, FREE, WIDE, delay=2)
     expected = (held[:-3] * moves(data)[2:]).sum(1)
     np.testing.assert_allclose(found.gross[2:-1], expected)
     assert (found.gross[:2] == 0).all()
@@ -151,7 +163,9 @@ def test_what_is_short_pays_its_lender_beside_the_rest(delay):
     held = np.random.default_rng(2).normal(0, 0.1, (BARS, SYMBOLS))
     nights = np.arange(BARS) % 7 == 3
     lending = Lending(np.array([1e-4, 0.0, 2e-4]), nights)
-    free, lent = (book(held, data, FEE, terms, delay) for terms in (FREE, lending))
+    free, lent = (
+        book(held, data, FEE, terms, WIDE, delay) for terms in (FREE, lending)
+    )
     np.testing.assert_array_equal(free.gross, lent.gross)
     late = np.concatenate([np.zeros((delay, SYMBOLS)), held[: BARS - delay]])
     paid = lent.cost - free.cost
@@ -169,8 +183,8 @@ def test_a_price_that_is_none_earns_nothing():
     assert (earned[18:20, 1] == 0).all()
 
 
-def held_of(data, probability, sure, floor=0.0, **changes):
-    return holdings(params(**changes), 5, floor, data, probability, sure)
+def held_of(data, probability, sure, floor=0.0, room=WIDE, **changes):
+    return holdings(params(**changes), HORIZON, floor, data, probability, sure, room)
 
 
 def test_holdings_stay_within_caps_and_follow_the_forecast():
@@ -210,3 +224,121 @@ def test_whoever_is_not_forecast_is_not_opened():
 def test_confidence_of_a_certain_and_an_even_forecast():
     p = np.array([[[1.0, 0.0, 0.0], [1 / 3, 1 / 3, 1 / 3]]])
     np.testing.assert_allclose(confidence(p), [[1, 0]], atol=1e-6)
+
+
+def narrow(seed: int = 5) -> Room:
+    """Room for less than is asked for, more or less on either side; for nothing in some
+    bars, and in a span; for everything in others."""
+    rng = np.random.default_rng(seed)
+    room = Room(*rng.uniform(0.0, 0.1, (2, BARS, SYMBOLS)).astype(np.float32))
+    for side in room:
+        side[rng.random(side.shape) < 0.1] = 0.0
+        side[rng.random(side.shape) < 0.1] = np.inf
+        side[25:29, 2] = 0.0
+    return room
+
+
+def reached(held: float, target: float, buy: float, sell: float) -> float:
+    """As far as one symbol's position comes."""
+    if target > held:
+        return held + min(target - held, buy)
+    return held - min(held - target, sell)
+
+
+def walked(data, probability, sure, room) -> tuple[np.ndarray, int]:
+    """Bar by bar and symbol by symbol, with the engine's sizing from what is held; and
+    how many targets were not reached for want of room."""
+    is_known = np.isfinite(probability).all(-1)
+    held, found, short = np.zeros(SYMBOLS, np.float32), [], 0
+    for t in range(BARS):
+        said = np.where(is_known[t][:, None], probability[t], np.float32(1 / 3))
+        scale = jnp.asarray(data.volatility[t]) * HORIZON**0.5
+        target, _ = targets(
+            params(),
+            forecast(params(), jnp.asarray(said), scale),
+            Risk(data.volatility[t], data.beta[t], data.market_volatility[t]),
+            HORIZON,
+            jnp.asarray(np.where(is_known[t], sure[t], 0)),
+            data.half_spread[t],
+            jnp.asarray(held),
+            jnp.asarray(data.live[t] & is_known[t]),
+        )
+        for s in range(SYMBOLS):
+            if t + 1 < BARS and data.live[t + 1, s]:
+                own = float(held[s]), float(target[s])
+                held[s] = reached(*own, room.buy[t, s], room.sell[t, s])
+                short += abs(held[s] - own[1]) > ROUNDED
+        found.append(held.copy())
+    return np.stack(found), short
+
+
+def test_what_there_is_no_room_for_waits_and_is_sized_again():
+    data, p, room = market(), forecasts(), narrow()
+    p[10:14, 1] = np.nan
+    expected, short = walked(data, p, confidence(p), room)
+    assert short > 20, "it must bind"
+    held = held_of(data, p, confidence(p), room=room)
+    np.testing.assert_allclose(held, expected, atol=ROUNDED)
+    wide = held_of(data, p, confidence(p))
+    assert np.abs(held - wide).max() > 0.1
+    # not what cutting the changes of the unbounded holdings would have come to
+    assert np.abs(held - worked(wide, is_met(data), room)).max() > 0.01
+
+
+@pytest.mark.parametrize("delay", [0, 1, 2])
+def test_no_trade_is_larger_than_the_room_of_its_own_bar(delay):
+    """Late ones neither, the closing sale neither; what is left there is stuck."""
+    data, p, room = market(), forecasts(), narrow()
+    held = held_of(data, p, confidence(p), room=room)
+    found = book(held, data, FEE, FREE, room, delay)
+    late = np.zeros_like(held)
+    late[delay:] = held[: BARS - delay]
+    now = np.zeros(SYMBOLS)
+    for t in range(BARS):
+        target = late[t] if t + 1 < BARS else np.zeros(SYMBOLS)
+        live = data.live[min(t + 1, BARS - 1)]
+        before, now = now, now.copy()
+        for s in np.flatnonzero(live):
+            now[s] = reached(before[s], target[s], room.buy[t, s], room.sell[t, s])
+        traded = np.abs(now - before)
+        np.testing.assert_allclose(found.traded[t], traded, atol=ROUNDED)
+        most = np.where(now > before, room.buy[t], room.sell[t])
+        assert (found.traded[t] <= most + ROUNDED).all()
+    assert found.stuck[-1] == pytest.approx(np.abs(now).sum(), abs=ROUNDED)
+    assert found.stuck[-1] > 0.01
+    paid = found.traded.copy()
+    paid[-1] += np.where(data.live[-1], np.abs(now), 0.0)  # of leaving, all the same
+    each = data.half_spread + FEE
+    np.testing.assert_allclose(found.cost, (paid * each).sum(1), atol=ROUNDED * 1e-3)
+
+
+def test_what_was_held_with_room_is_what_is_booked():
+    """To the bit: a target that was reached once is not cut again."""
+    data, p, room = market(), forecasts(), narrow()
+    held = held_of(data, p, confidence(p), room=room)
+    np.testing.assert_array_equal(worked(held, is_met(data), room), held)
+
+
+def test_room_for_everything_is_as_if_nothing_bounded():
+    """To the bit, in floats of either size; as little does room for twice the most."""
+    data, p = market(), forecasts()
+    sure, most = confidence(p), np.full((BARS, SYMBOLS), 4.0, np.float32)
+    held = held_of(data, p, sure)
+    np.testing.assert_array_equal(held, held_of(data, p, sure, room=Room(most, most)))
+    for own in (held, np.random.default_rng(2).normal(0, 0.1, (BARS, SYMBOLS))):
+        met = is_met(data)
+        np.testing.assert_array_equal(worked(own, met, WIDE), carried(own, met))
+
+
+def test_a_symbol_without_any_room_is_never_held():
+    data, p = everybody_lives(market()), forecasts()
+    room = Room(*(side.copy() for side in WIDE))
+    room.buy[:, 0] = room.sell[:, 0] = 0.0
+    room.sell[:, 1] = 0.0
+    held = held_of(data, p, confidence(p), room=room)
+    assert (held[:, 0] == 0).all()
+    assert (np.diff(held[:, 1]) >= 0).all()
+    assert held[-1, 1] > 0
+    found = book(held, data, FEE, FREE, room)
+    assert found.traded[-1, 1] == 0
+    assert found.stuck[-1] == pytest.approx(held[-2, 1], abs=ROUNDED)

@@ -18,6 +18,7 @@ from bot4jax.learn.folds import pieces_of
 from bot4jax.modes import backtest as mode
 from bot4jax.modes import making, report_features
 from bot4jax.modes.plays import FoldPlay, Late
+from bot4jax.modes.report_backtest import fidelity
 from bot4jax.modes.report_money import crossing
 from bot4jax.modes.report_skill import TOO_SHORT
 from bot4jax.modes.setting import Setting, set_stage
@@ -126,6 +127,41 @@ def test_a_scan_has_no_orders_and_says_so(research):
         assert one["net_at_cost"]["2"] == pytest.approx(one["gross"] - 2 * one["cost"])
         assert one["sharpe"] is None  # minutes are no thirty days
     assert summary["backtest"]["overfitting"]["candidates"] < len(own["scan"])
+
+
+def test_a_scan_trades_what_stands_at_the_best_price_and_says_so(
+    paper, research, words, tmp_path
+):
+    """Of a thousandfold capital the same targets are the same shares of it, for members
+    and baselines alike, and what stands is next to nothing."""
+    _, summary, report = research
+    assert "at most what stood at the best price" in report
+    more = ["backtest.fidelity=research", "strategy.capital=1e9"]
+    rich, _ = backtest(words, tmp_path, f"run.model={paper[0]}", *more)
+    scans = summary["backtest"]["scan"], rich["backtest"]["scan"]
+    traded = [name for name, one in scans[0].items() if one["turnover"] > 0]
+    assert {"ensemble", "last_return", "gru"} <= set(traded)
+    for name in traded:
+        first, then = (scan[name] for scan in scans)
+        assert 0 < then["turnover"] < 0.1 * first["turnover"]
+        for same in ("asked_turnover", "capacity"):
+            assert then[same] == first[same] > 0
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ("sizes", "nothing walks the book"),
+        ("volume", "This source shows no book: a trade takes at most"),
+        ("nothing", "targets are met in full, whatever their size"),
+    ],
+)
+def test_the_label_says_what_bounds_a_trade_and_that_no_walk_is_in_it(
+    stage, told, said
+):
+    backtest = msgspec.structs.replace(stage.config.backtest, fidelity="research")
+    config = msgspec.structs.replace(stage.config, backtest=backtest)
+    assert said in fidelity(config, told)
 
 
 def test_what_is_saved_is_the_excess_over_always_flat(research):
