@@ -20,8 +20,9 @@ from jaxtyping import Bool, Float, Int
 
 from bot4jax.trees.model import Tree
 
-BLOCK = 256
-"""Rows that are taken apart at once: what they need stays in the caches."""
+BLOCK = 2048
+"""Rows that are taken apart at once, which bounds the memory. Nodes are small: of fewer
+rows the calls of NumPy take longer than what they compute."""
 
 
 class Ways(NamedTuple):
