@@ -41,6 +41,7 @@ from bot4jax.modes.judging import outcome_of
 from bot4jax.modes.keeping import Kept, adopt, anchors_of
 from bot4jax.modes.paths import paths_of
 from bot4jax.modes.plays import Extent, FoldPlay, is_causal
+from bot4jax.modes.plugged import expect_nets
 from bot4jax.modes.setting import Setting, expect_known, trading_stage
 from bot4jax.modes.tapes import closed_bars
 from bot4jax.modes.telling import Unlabelled, check_labels
@@ -70,6 +71,7 @@ def backtest(config: Config) -> int:
         with progress() as report:
             with timed(seconds, "setting"):
                 setting = trading_stage(config)
+                expect_nets(config)
                 folds = folds_of(setting)
             with timed(seconds, "recording"):
                 market = record_market(setting, folds, report)

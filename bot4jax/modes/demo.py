@@ -8,6 +8,7 @@ from bot4jax.modes.joining import joined
 from bot4jax.modes.keeping import Kept, adopt, is_kept, keep, seat, take_up
 from bot4jax.modes.learning import again
 from bot4jax.modes.learning import train as learn
+from bot4jax.modes.plugged import expect_nets
 from bot4jax.modes.setting import Setting, expect_known, set_stage, trading_stage
 from bot4jax.modes.sockets import trade_with_children
 from bot4jax.modes.telling import Played, tell, tell_training
@@ -33,6 +34,7 @@ def demo(config: Config) -> int:
         with progress() as report:
             with timed(seconds, "setting"):
                 setting = trading_stage(config)
+                expect_nets(config)
             with timed(seconds, "learning"):
                 learned, kept = _fitted(config, folder, setting, report)
                 setting = seat(_model(config, folder), setting, kept)
@@ -63,6 +65,7 @@ def _train(config: Config) -> int:
         with progress() as report:
             with timed(seconds, "setting"):
                 setting = set_stage(config)
+                expect_nets(config)
             with timed(seconds, "learning"):
                 is_alone = config.hardware.processes == 1  # others may have kept none
                 fitted = _own if is_alone else _fit

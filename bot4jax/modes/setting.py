@@ -15,7 +15,6 @@ from bot4jax.engine import Engine, compile_engine
 from bot4jax.errors import ConfigError, DataError
 from bot4jax.kernels import planning
 from bot4jax.learn.splits import Split
-from bot4jax.modes.plugged import expect_nets
 from bot4jax.modes.spans import spans
 from bot4jax.nets.sizes import NETS, NetSizes
 from bot4jax.schema import Config
@@ -96,8 +95,6 @@ def _shortened(symbols: Sequence[str]) -> str:
 def stage_on(config: Config, source: Source, split: Split) -> Setting:
     """The same on a source that is open already."""
     sizes = net_sizes(config)  # first: plugins bring features and members
-    if config.mode != "certify":  # which has a row for all that they break
-        expect_nets(config)
     layout = Layout(
         symbols=len(source.universe.instruments),
         window=config.features.window,

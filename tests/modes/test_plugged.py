@@ -10,7 +10,7 @@ from jax import lax
 from bot4jax.config import load
 from bot4jax.errors import ConfigError
 from bot4jax.learn.evaluate import FLAT
-from bot4jax.modes import plugged
+from bot4jax.modes import backtest, demo, plugged
 from bot4jax.modes.forecasters import ENSEMBLE, FITTED
 from bot4jax.modes.report_skill import NETS as PARTS
 from bot4jax.modes.setting import set_stage
@@ -189,13 +189,15 @@ def mine(inputs, rng):
 """
 
 
-def test_a_run_with_such_a_member_is_refused_and_a_certificate_tells(module):
+@pytest.mark.parametrize("mode", [demo.demo, demo.train, backtest.backtest])
+def test_what_fits_refuses_such_a_member(module, tmp_path, mode):
+    """A certificate, a replay and a live run, which fit nothing, set their stage."""
     words = ["debug=tiny", "data.symbols=2", "ensemble.members=[gru,mine,trees]"]
-    words.append(f"plugins=[{module('ahead', PLUGIN)}]")
-    for mode in ("train", "demo"):
-        with pytest.raises(ConfigError, match="serves otherwise than it trains"):
-            set_stage(load([*words, f"mode={mode}"]))
-    assert set_stage(load([*words, "mode=certify"])).settings.members[1] == "mine"
+    words += [f"plugins=[{module('ahead', PLUGIN)}]", f"run.root={tmp_path}"]
+    config = load([*words, "backtest.refit=true", f"mode={mode.__name__}"])
+    with pytest.raises(ConfigError, match="serves otherwise than it trains"):
+        mode(config)
+    assert set_stage(config).settings.members[1] == "mine"
 
 
 @pytest.mark.parametrize("name", ["gru", "trees", "ensemble", "recent_prior"])
