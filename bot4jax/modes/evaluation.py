@@ -159,7 +159,7 @@ def score(setting: Setting, fold: Fitted) -> Scored:
         said,
         {name: books(setting, fold, one, room) for name, one in said.items()},
         {
-            name: books(setting, fold, one, everything)[0].traded
+            name: books(setting, fold, one, everything, DELAYS[:1])[0].traded
             for name, one in said.items()
         },
         traded_money(setting, fold),
@@ -178,7 +178,11 @@ def score(setting: Setting, fold: Fitted) -> Scored:
 
 
 def books(
-    setting: Setting, fold: Fitted, said: Forecast, room: Room
+    setting: Setting,
+    fold: Fitted,
+    said: Forecast,
+    room: Room,
+    delays: Sequence[int] = DELAYS,
 ) -> tuple[Book, ...]:
     """What the forecasts earn when targets are met at once, and late."""
     held = research.holdings(
@@ -192,7 +196,7 @@ def books(
     )
     fee, terms = np.asarray(fold.params.sizing.fee), lending(setting, fold)
     return tuple(
-        research.book(held, fold.test, fee, terms, room, late) for late in DELAYS
+        research.book(held, fold.test, fee, terms, room, late) for late in delays
     )
 
 
